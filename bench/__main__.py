@@ -39,7 +39,7 @@ _DEFAULT = "bench/results; a new temporary folder with --smoke or --rows"
 
 
 def selected(names: Sequence[str]) -> list[Workload]:
-    """Return the workloads of some names and groups; all of them for no name."""
+    """Return the workloads with the given names or groups; all workloads if there are none."""
     known = {name for workload in WORKLOADS for name in (workload.name, workload.group) if name}
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no workload {', '.join(unknown)}; there are {', '.join(sorted(known))}")
@@ -51,7 +51,7 @@ def selected(names: Sequence[str]) -> list[Workload]:
 
 
 def folder_for(options: argparse.Namespace) -> Path:
-    """Return where results go; what is no full run never goes beside the committed ones."""
+    """Return the folder for results; a partial run never writes beside the committed ones."""
     is_full = not options.smoke and options.rows is None
     if options.out is None:
         return results.FOLDER if is_full else Path(tempfile.mkdtemp(prefix="fastfeat-bench-"))
@@ -61,13 +61,13 @@ def folder_for(options: argparse.Namespace) -> Path:
 
 
 def write(found: results.Results, folder: Path) -> None:
-    """Write the results and what is rendered from them."""
+    """Write the results and the reports made from them."""
     reports = {"results.md": markdown.render(found), "results.svg": chart.render(found)}
     results.save(found, folder, reports)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; the exit status is 1 where a workload failed or its outputs differ."""
+    """Run the benchmark; the exit status is 1 if a workload failed or its outputs differ."""
     options = parse(arguments)
     chosen = selected(options.only)
     if options.list:

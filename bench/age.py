@@ -1,6 +1,6 @@
-"""`python -m bench.age`: say how old the committed figures are, in commits and changed lines.
+"""`python -m bench.age`: print how old the committed figures are, in commits and changed lines.
 
-Figures of speed are no tests. This tells a reader of CI when a page speaks of other code.
+Speed is not tested. This tells a reader of CI when a page describes older code.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ _CHANGED = re.compile(r"(\d+) (?:insertion|deletion)")
 
 
 def told(folder: Path = ROOT) -> Iterator[str]:
-    """Yield a line for each commit that figures were measured at.
-
-    Args:
-        folder: of the repository.
-    """
+    """Yield a line for each commit that figures were measured at, in the repository's folder."""
     by_commit: dict[str, int] = {}
     for entry in results.load(results.FOLDER)["workloads"].values():
         revision = entry.get("machine", {}).get("revision") or "a commit that was not noted"

@@ -1,4 +1,4 @@
-"""What the memory of this machine gives: the bar that bytes per second are measured against."""
+"""The memory bandwidth of this machine, as the reference for bytes per second."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-BLOCK = 1 << 16  # elements: half a MiB, so that a block's work is one call that holds no lock
+BLOCK = 1 << 16  # elements: half a MiB, so that one call without the lock handles a block
 
 
 @functools.cache
 def measure(n_threads: int, n_bytes: int = 256 << 20) -> dict[str, float]:
     """Return the best bytes per second of copying (read + written) and of reading; once a process.
 
-    Args:
-        n_threads: how many threads share the work.
-        n_bytes: size of each array; well past the last cache.
+    Each array has `n_bytes`, which should be well beyond the last cache.
     """
     source = np.zeros(n_bytes // 8, np.int64)
-    source += 1  # a page that was never written is one shared page of zeros
+    source += 1  # pages that were never written share one page of zeros
     target = np.zeros_like(source)
     target += 1
     with ThreadPoolExecutor(n_threads) as pool:

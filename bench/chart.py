@@ -1,7 +1,7 @@
-"""The results as a picture: how many times faster than each peer, on a logarithmic axis.
+"""The results as a picture: the speedup over each peer, on a logarithmic axis.
 
-It shows one workload of each family. A bar ends at the best peer; a dot stands for the best of each
-library, a tick for a target.
+It shows one workload of each family. A bar ends at the best peer; a dot is the best of each
+library, a tick a target.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WIDTH = 960
 LEFT, RIGHT = 272, 260  # text on both sides of the plot
 LEGEND, LINE, ROW, BOTTOM = 70, 22, 26, 46
 _LONGEST = 26  # characters of a name
-CHARACTER = 6.6  # the width of one in the legend, at most
+CHARACTER = 6.6  # largest width of a character in the legend
 COLOURS = {
     "polars": "#2b8cff",
     "pandas": "#8a63d2",
@@ -35,7 +35,7 @@ COLOURS = {
     "pandera": "#364fc7",
     "dataframely": "#a61e4d",
 }
-# The card brings its own background, so that text is readable whatever the page looks like.
+# The card has its own background, so that text is readable on any page.
 STYLE = """
   .card { fill: #ffffff; stroke: #d0d7de; }
   text { font: 12px -apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif; }
@@ -88,7 +88,7 @@ FAMILIES = {
     "drift": "drift of 1,000 features",
     "first_result": "first result of a process",
 }
-"""The workload that stands for its family, and what the picture calls it."""
+"""The workloads that represent their families, and their labels in the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +96,12 @@ class Row:
     """One line of the chart.
 
     Args:
-        label: what was done.
-        n_rows: as text.
-        best: ratio to the best peer.
-        peer: its name.
-        dots: library (or "" for what is written by hand) and ratio.
-        targets: library and ratio.
+        label: The work.
+        n_rows: Number of rows, as text.
+        best: Ratio to the best peer.
+        peer: Its name.
+        dots: Library (or "" for code by hand) and ratio.
+        targets: Library and ratio.
     """
 
     label: str
@@ -113,12 +113,7 @@ class Row:
 
 
 def rows_of(found: Results, families: Mapping[str, str] = FAMILIES) -> list[Row]:
-    """Return a row for each family that was measured beside a peer.
-
-    Args:
-        found: the results.
-        families: the workloads that are shown, with their labels.
-    """
+    """Return a row for each of `families` (workload: label) that was measured beside a peer."""
     measured = found["workloads"]
     entries = {name: measured[name] for name in families if name in measured}
     return [
@@ -163,7 +158,7 @@ def _short(n_rows: int) -> str:
 
 
 def render(found: Results, families: Mapping[str, str] = FAMILIES) -> str:
-    """Return the chart as SVG text; the arguments as those of `rows_of`."""
+    """Return the chart as SVG text; `families` has the label of each workload to show."""
     rows = rows_of(found, families)
     legend, n_lines = _legend(rows)
     top = LEGEND + LINE * n_lines + 4
@@ -201,7 +196,7 @@ def _x(ratio: float, low: float, high: float) -> float:
 
 
 def _legend(rows: list[Row]) -> tuple[list[str], int]:
-    """Return the marks and what they stand for, and how many lines they take."""
+    """Return the legend's marks and texts, and its number of lines."""
     shown = [name for name in COLOURS if any(name == dot for row in rows for dot, _ in row.dots)]
     marks = [
         (f'<circle cx="{{x}}" cy="{{y}}" r="4.5" fill="{COLOURS[name]}"/>', results.NAMES[name])
@@ -264,7 +259,7 @@ def _drawn(row: Row, middle: float, low: float, high: float) -> Iterator[str]:
 
 
 def _cut(name: str) -> str:
-    """Return a name that fits beside its figure."""
+    """Return a name shortened to fit beside its figure."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip(', ')}…"
 
 

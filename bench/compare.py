@@ -1,4 +1,4 @@
-"""Outputs of different libraries, made comparable, and compared before anything is timed."""
+"""Outputs of different libraries, converted to one form, and compared before anything is timed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far floats may be apart: absolute + relative * expected. Integers must be equal.
+    """Allowed difference of floats: absolute + relative * expected. Integers must be equal.
 
     Args:
-        relative: as a share of the expected value.
-        absolute: in the unit of the value.
-        reason: one line for the report: why outputs are not equal bit for bit.
+        relative: As a share of the expected value.
+        absolute: In the unit of the value.
+        reason: One line for the report: why outputs are not equal bit for bit.
     """
 
     relative: float = 0.0
@@ -30,24 +30,24 @@ EXACT = Tolerance()
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """One column of a result: numbers, and which of them are missing (those hold 0)."""
+    """One column of a result: numbers, and a mask of missing ones (those hold 0)."""
 
     numbers: NDArray[Any]
     missing: NDArray[np.bool_]
 
 
 class OutputsDiffer(Exception):
-    """Two contenders computed different things: their times mean nothing."""
+    """Two contenders computed different results: their times mean nothing."""
 
 
 def require_equal(expected: Any, got: Any, tolerance: Tolerance, who: str) -> None:
     """Raise OutputsDiffer unless two results agree, column by column, in order.
 
     Args:
-        expected: result of the contender that all others are compared with.
-        got: result of another; tables, frames, matrices and lists of arrays may be mixed.
-        tolerance: for floats.
-        who: names the two in the message.
+        expected: Result of the contender that all others are compared with.
+        got: Result of another; tables, frames, matrices and lists of arrays may be mixed.
+        tolerance: Allowed difference of floats.
+        who: Names of both for the message.
     """
     left, right = columns_of(expected), columns_of(got)
     if len(left) != len(right):
@@ -66,7 +66,7 @@ def _require_equal_column(one: Values, other: Values, tolerance: Tolerance, wher
         got = other.numbers[differs].astype(np.float64)
         with np.errstate(invalid="ignore"):
             allowed = tolerance.absolute + tolerance.relative * np.abs(expected)
-            # An infinity would allow anything: it must be equal.
+            # An infinity would allow any difference, so it must be equal.
             differs[differs] = ~(np.abs(expected - got) <= allowed) | np.isinf(expected)
     wrong |= differs & ~one.missing & ~other.missing
     if wrong.any():
@@ -119,7 +119,7 @@ def _from_numpy(array: NDArray[Any]) -> Values:
 
 
 def n_bytes(result: Any) -> int:
-    """Return how many bytes a result holds; 0 for what is no table or array (learnt values)."""
+    """Return the bytes of a result; 0 if it is not a table or array (learnt values)."""
     match result:
         case pa.Table():
             return result.nbytes

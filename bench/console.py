@@ -1,4 +1,4 @@
-"""One workload's figures as they scroll by."""
+"""One workload's figures on the console."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bench.results import Entry
 
 
 def render(entry: Entry) -> str:
-    """Return some lines: every contender with its median, quartiles and ratio, and the targets."""
+    """Return some lines: each contender with its median, quartiles and ratio, and the targets."""
     if reason := results.failed(entry):
         return f"\n{entry['name']}: FAILED, not timed\n  {reason}"
     lines = [f"\n{entry['name']}: {entry['title']}, {entry['rows']:,} rows"]

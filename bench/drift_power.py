@@ -1,8 +1,8 @@
-"""What drift tells, and what it tells by chance: `python -m bench.drift_power`.
+"""The detection rate of drift, and its false alarms: `python -m bench.drift_power`.
 
-Batches are drawn, counted as a fitted plan counts its rows, and compared with 20,000 training
-rows at the default thresholds. It writes two tables for docs/drift.md: the share of batches that
-are told, of each change; and the share of batches without any change that are told all the same.
+Batches are drawn, counted like a fitted plan counts its rows, and compared with 20,000 training
+rows at the default thresholds. It writes two tables for docs/drift.md: for each change the share of
+batches that are reported; and the share of unchanged batches that are reported anyway.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ CHANGES: dict[str, tuple[DType, Draw, Draw]] = {
     "1 % of -999": (FLOAT64, _normal(), _outliers(0.01, -999.0)),
     "3 % of -999": (FLOAT64, _normal(), _outliers(0.03, -999.0)),
 }
-"""Changes: the type of the column, values of training, values of later rows."""
+"""Changes: the type of the column, training values, later values."""
 
 ZIPF = 1 / np.arange(1, 301)
 UNCHANGED: dict[str, tuple[DType, Draw]] = {
@@ -99,13 +99,13 @@ UNCHANGED: dict[str, tuple[DType, Draw]] = {
     ),
     "2 % missing": (FLOAT64, _missing(0.02)),
 }
-"""Columns without drift: their type, and values of training and of later rows alike."""
+"""Columns without drift: their type, and one distribution for training and later values."""
 
 
 def drifts(
     dtype: DType, then: Draw, now: Draw, n_now: int, n_batches: int, seed: int
 ) -> Iterator[ColumnDrift]:
-    """Yield the drift of batches, each tenth of them compared with training rows of their own."""
+    """Yield the drift of batches; each tenth of them is compared with its own training rows."""
     random = np.random.default_rng([seed, n_now])
     for _ in range(N_TRAININGS):
         column = pa.chunked_array([pa.array(then(random, N_THEN))])
@@ -120,7 +120,7 @@ def drifts(
 
 
 def share_told(found: Sequence[ColumnDrift]) -> float:
-    """Return the share of batches that are told."""
+    """Return the share of batches with reported drift."""
     return sum(of.is_drifted for of in found) / len(found)
 
 

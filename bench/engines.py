@@ -1,8 +1,8 @@
-"""`python -m bench.engines`: the overhead of Ray and Spark on one machine, beside one process.
+"""`python -m bench.engines`: the overhead of Ray and Spark on one machine, compared to one process.
 
-Rows are made where they are read, from their numbers, in each pass anew: no file is read. Each
-contender runs in a process of its own, and fits a small part of the rows first, so that kernels are
-there and workers have begun. CPU time is that of all its processes. Artifacts must be equal.
+No file is read: rows are generated from their numbers where they are read, anew in each pass. Each
+contender runs in its own process, and first fits a small part of the rows, so that kernels are
+loaded and workers have started. CPU time includes all its processes. Artifacts must be equal.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PLAN = ff.Plan(
 
 
 def made(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Table:
-    """Return rows of some numbers: noise, and one of 10,000 keys."""
+    """Return the rows with some numbers: noise, and one of 10,000 keys."""
     mixed = numbers.astype(np.uint64)
     columns: list[Any] = []
     for _ in SCHEMA:
@@ -52,7 +52,7 @@ def made(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Table:
 
 
 def in_one_process() -> Callable[[int], ff.FittedPlan]:
-    """Return a fit of so many rows by one process, with as many threads as there are workers."""
+    """Return a fit of a number of rows in one process, with as many threads as workers."""
     ff.set_num_threads(N_WORKERS)
 
     def reader(n_rows: int) -> pa.RecordBatchReader:
@@ -65,7 +65,7 @@ def in_one_process() -> Callable[[int], ff.FittedPlan]:
 
 
 def on_ray() -> Callable[[int], ff.FittedPlan]:
-    """Return the same on Ray."""
+    """Return a fit of a number of rows by Ray."""
     import ray  # pyright: ignore[reportMissingImports]
 
     from fastfeat.integrations import ray as ours
@@ -90,7 +90,7 @@ def on_ray() -> Callable[[int], ff.FittedPlan]:
 
 
 def on_spark() -> Callable[[int], ff.FittedPlan]:
-    """Return the same on Spark."""
+    """Return a fit of a number of rows by Spark."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
@@ -127,7 +127,7 @@ CONTENDERS: Mapping[str, Callable[[], Callable[[int], ff.FittedPlan]]] = {
 
 
 def cpu_seconds() -> float:
-    """Return the CPU time of this process and of all below it, those that have ended too."""
+    """Return the CPU time of this process and all its descendants, including ended ones."""
     ticks: dict[int, int] = {}
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -155,7 +155,7 @@ def measure(name: str, n_rows: int) -> None:
 
 
 def main() -> None:
-    """Measure contenders in turn, and print the least figures of each."""
+    """Measure contenders in turn, and print the lowest figures of each."""
     options = argparse.ArgumentParser(prog="python -m bench.engines")
     options.add_argument("--rows", type=int, nargs="+", default=[4_000_000, 40_000_000])
     options.add_argument("--engine", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))

@@ -1,4 +1,4 @@
-"""What the processes that measure run in, and what is written down about it."""
+"""The environment of measuring processes, and its description in the results."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _THREAD_VARIABLES = (
     "FASTFEAT_NUM_THREADS", "POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
 )  # fmt: skip
-# They pin OpenBLAS to old kernels, and would make NumPy and scikit-learn look slow.
+# They pin OpenBLAS to old kernels, which would make NumPy and scikit-learn look slow.
 _BLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-# An installed package has its bytecode; without it a source tree is compiled in every new process.
+# An installed package has bytecode; a source tree without it is compiled in every new process.
 _BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
@@ -27,9 +27,9 @@ def for_measuring(n_threads: int, cache: Path, is_smoke: bool) -> dict[str, str]
     """Return the environment of a measuring process; every library reads it when it is imported.
 
     Args:
-        n_threads: for each library.
-        cache: folder of compiled plans, so that a run begins cold and leaves nothing behind.
-        is_smoke: leave the settings of OpenBLAS as they are: nothing is measured.
+        n_threads: Threads of each library.
+        cache: Folder of compiled plans, so that a run begins cold and leaves nothing behind.
+        is_smoke: Keep the settings of OpenBLAS, since nothing is measured.
     """
     ignored = (_BYTECODE,) if is_smoke else (_BYTECODE, *_BLAS_OVERRIDES)
     kept = {name: value for name, value in os.environ.items() if name not in ignored}
@@ -38,7 +38,7 @@ def for_measuring(n_threads: int, cache: Path, is_smoke: bool) -> dict[str, str]
 
 
 def describe() -> dict[str, object]:
-    """Return the machine and the versions that a measurement was made with."""
+    """Return the machine and the versions of a measurement."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_name(),
@@ -53,7 +53,7 @@ def describe() -> dict[str, object]:
 
 
 def _revision() -> str | None:
-    """Return the commit that is measured, with a "+" where the sources differ from it."""
+    """Return the measured commit, with a "+" if the sources differ from it."""
     folder = Path(__file__).parent.parent
     sources = ("fastfeat", "kernels", "bench/*.py", "bench/workloads")
     try:
@@ -70,7 +70,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _cpu_name() -> str:
-    """Return the model, with its family and number where given: a name alone can say little."""
+    """Return the CPU model, with its family and number if known, since a name can be vague."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor() or platform.machine()

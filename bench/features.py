@@ -1,8 +1,8 @@
 """The 12 row features, written once for each library, and repeated with other constants.
 
-Nothing is imported here at the top: a fresh process that computes its first result pays only for
+This module imports nothing at the top: a fresh process that computes its first result pays only for
 the library that it uses. Inputs are four float64 columns a b c d and four float32 columns e f g h;
-every feature comes out as float32.
+every feature is float32.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ INPUTS = ("a", "b", "c", "d", "e", "f", "g", "h")
 class Constants:
     """The numbers in one repetition of the list; every repetition has its own.
 
-    `shift` is 0 in the first, where nothing is shifted: an addition of 0 would be work for some
-    libraries and none for others.
+    `shift` is 0 in the first, where nothing is shifted, since an addition of 0 would cost some
+    libraries time and others none.
     """
 
     mean: float
@@ -39,7 +39,7 @@ class Constants:
 
 
 def constants(repetition: int) -> Constants:
-    """Return the constants of a repetition; the edges are exact in float32 as in float64."""
+    """Return the constants of a repetition; the edges are exact in both float32 and float64."""
     step = float(repetition)
     return Constants(
         mean=10.0 + step / 4,
@@ -55,7 +55,7 @@ def constants(repetition: int) -> Constants:
 
 
 def repetitions(n_features: int) -> list[Constants]:
-    """Return the constants of as many repetitions as n features need; the last may be cut."""
+    """Return the constants of all repetitions for n features; the last may be cut."""
     return [constants(index) for index in range(-(-n_features // 12))]
 
 
@@ -85,7 +85,7 @@ def table(n_rows: int) -> pa.Table:
 
 
 def shifted(column: Any, shift: float) -> Any:
-    """Return column - shift, or the column itself where there is nothing to shift."""
+    """Return column - shift, or the column itself for a shift of 0."""
     return column - shift if shift else column
 
 
@@ -123,7 +123,7 @@ def fastfeat_plan(n_features: int) -> Any:
 
 
 def pandas_features(frame: pd.DataFrame, n_features: int) -> pd.DataFrame:
-    """Return the features in pandas: NumPy functions on its columns where they are faster."""
+    """Return the features in pandas, with NumPy functions on its columns where they are faster."""
     import numpy as np
     import pandas as pd
 
@@ -155,10 +155,8 @@ def pandas_features(frame: pd.DataFrame, n_features: int) -> pd.DataFrame:
 def polars_features(n_features: int, single_precision: bool = False) -> list[pl.Expr]:
     """Return Polars expressions.
 
-    Args:
-        n_features: how many.
-        single_precision: round the float64 inputs to float32 before computing. Looser than what
-            the others do, and a sixth faster; its outputs are inside the tolerance.
+    With `single_precision` float64 inputs are rounded to float32 before computing. That is less
+    precise than the others, and a sixth faster; its outputs are within the tolerance.
     """
     import math
 
@@ -226,7 +224,7 @@ def numpy_12_features(
 
 
 def python_12_features(row: dict[str, float | None]) -> np.ndarray:
-    """Return the 12 features of one row by plain Python: what a person would write by hand."""
+    """Return the 12 features of one row in plain Python, written as by hand."""
     import math
     from bisect import bisect_right
 

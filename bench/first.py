@@ -1,6 +1,6 @@
 """The process that the first-result workload times: read 1,000 rows, compute, print some.
 
-`python -m bench.first SIDE DATA.parquet ARTIFACT`. Imports nothing but what the side needs.
+`python -m bench.first SIDE DATA.parquet ARTIFACT`. Imports only the modules of that side.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def fastfeat(data: str, artifact: str) -> Rows:
 
 
 def fastfeat_artifact(data: str, artifact: str) -> Rows:
-    """Load the saved plan and transform: what a server does."""
+    """Load the saved plan and transform, like a server."""
     import fastfeat as ff
 
     return _rows(ff.load(artifact).transform(data))

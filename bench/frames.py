@@ -28,16 +28,14 @@ def to_polars(table: pa.Table) -> pl.DataFrame:
 
 
 def collect(query: pl.LazyFrame, engine: str) -> pl.DataFrame:
-    """Return what a Polars query gives, by the engine "streaming" or "lazy", which is in memory."""
+    """Return the result of a Polars query, by the engine "streaming" or "lazy" (in memory)."""
     return query.collect(engine="streaming" if engine == "streaming" else "in-memory")
 
 
 def to_duckdb(table: pa.Table, *settings: str) -> duckdb.DuckDBPyConnection:
-    """Return a connection whose table `kept` holds the data in DuckDB's own format.
+    """Return a connection with the data in its table `kept`, in DuckDB's own format.
 
-    Args:
-        table: the data.
-        settings: further statements, such as "SET TimeZone = 'UTC'".
+    `settings` are further statements, such as "SET TimeZone = 'UTC'".
     """
     import duckdb
 
@@ -50,9 +48,9 @@ def to_duckdb(table: pa.Table, *settings: str) -> duckdb.DuckDBPyConnection:
 
 
 def in_order_of_rows(joined: pa.Table) -> pa.Table:
-    """Return what a query of DuckDB gave by its last column, the number of the row, without it.
+    """Return the result of a DuckDB query, sorted by its last column, the row number, without it.
 
-    A join may give the rows in any order.
+    A join may return the rows in any order.
     """
     return joined.sort_by("row").drop_columns("row")
 
@@ -68,6 +66,6 @@ def to_matrix(table: pa.Table) -> np.ndarray:
 
 
 def learnt(result: tuple[Any, pa.Table]) -> pa.Table:
-    """Return what a fitted plan of aggregates learnt: the same in every row, so one shows all."""
+    """Return one row of a fitted plan of aggregates: all rows have the same learnt values."""
     fitted, table = result
     return fitted.transform(table.slice(0, 1))

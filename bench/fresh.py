@@ -1,19 +1,22 @@
 """CPU of a fresh process up to a first result, beside Polars: `python -m bench.fresh [N_RUNS]`.
 
-Once with the `.pyc` files that earlier runs have written, and once without any, as where
-`PYTHONDONTWRITEBYTECODE` is set: then each imported line is compiled again. The cache of kernels is
-warm. Sides take turns, and the median counts.
+It measures with kernels and `.pyc` files kept by earlier processes, and without either, like in a
+fresh container. Sides take turns, and the median counts.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import median
+
+from bench import environment
 
 _DATA = (
     "import numpy as np; x = np.arange(1000.0); k = (x % 7).astype('int64'); "
@@ -52,36 +55,87 @@ SIDES = {
 }
 
 
-def cpu_ms(code: str, environment: Mapping[str, str]) -> float:
+def cpu_ms(code: str, variables: Mapping[str, str]) -> float:
     """Return the CPU time of a process that runs some code, in milliseconds."""
     command = [sys.executable, "-W", "ignore", "-c", code]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, env={**os.environ, **environment})
+    subprocess.run(command, check=True, env={**os.environ, **variables})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return 1e3 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def measured(n_runs: int, environment: Mapping[str, str]) -> dict[str, float]:
-    """Return the median CPU time of each side, in milliseconds, after a run that is not counted."""
-    times: dict[str, list[float]] = {side: [] for side in SIDES}
+ENVIRONMENTS = {
+    "kernels kept, .pyc": (True, True),
+    "kernels kept, no .pyc": (True, False),
+    "no kernels, .pyc": (False, True),
+    "no kernels, no .pyc": (False, False),
+}
+"""Whether a process finds kernels that others have kept, and `.pyc` files, by the column."""
+
+
+def cpu_ms_in(code: str, *, has_kernels: bool, has_bytecode: bool) -> float:
+    """Return the CPU time of a process that finds kernels and `.pyc` files, or neither."""
+    with tempfile.TemporaryDirectory() as bytecode, tempfile.TemporaryDirectory() as cache:
+        variables = {"PYTHONDONTWRITEBYTECODE": ""}  # this process may have been told to write none
+        if not has_bytecode:
+            variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": bytecode}
+        if not has_kernels:
+            variables["FASTFEAT_CACHE_DIR"] = cache
+        return cpu_ms(code, variables)
+
+
+def measured(n_runs: int) -> dict[str, dict[str, float]]:
+    """Return median CPU times, in milliseconds, by side and column.
+
+    Sides and columns take turns. A first run is not counted. Other libraries have no cache of
+    kernels, and run with and without `.pyc` files alone.
+    """
+    times: dict[str, dict[str, list[float]]] = {side: {} for side in SIDES}
     for number in range(n_runs + 1):
         for side, code in SIDES.items():
-            time = cpu_ms(code, environment)
-            if number:
-                times[side].append(time)
-    return {side: median(of_side) for side, of_side in times.items()}
+            for name, (has_kernels, has_bytecode) in ENVIRONMENTS.items():
+                if not has_kernels and "ff." not in code:
+                    continue
+                time = cpu_ms_in(code, has_kernels=has_kernels, has_bytecode=has_bytecode)
+                if number:
+                    times[side].setdefault(name, []).append(time)
+    return {
+        side: {name: median(values) for name, values in of_side.items()}
+        for side, of_side in times.items()
+    }
 
 
-def main(n_runs: int) -> None:
-    """Print a table of all sides, with and without `.pyc` files."""
-    with tempfile.TemporaryDirectory() as empty:
-        without = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": empty}
-        kept = {"PYTHONDONTWRITEBYTECODE": ""}  # this process may have been told to write none
-        columns = measured(n_runs, kept), measured(n_runs, without)
-    print(f"{'CPU, ms':28}{'with .pyc':>12}{'without':>12}")
-    for side in SIDES:
-        print(f"{side:28}{columns[0][side]:12.0f}{columns[1][side]:12.0f}")
+def table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the lines of a Markdown table of CPU times; a side that has none shows a dash."""
+    names = list(ENVIRONMENTS)
+    lines = [f"| CPU, ms | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for side, times in found.items():
+        cells = [f"{times[name]:.0f}" if name in times else "–" for name in names]
+        lines.append(f"| {side} | {' | '.join(cells)} |")
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.fresh", description=__doc__)
+    parser.add_argument("runs", type=int, nargs="?", default=5)
+    parser.add_argument("--out", type=Path, help="a file that takes the table too")
+    options = parser.parse_args(arguments)
+    lines = table(measured(options.runs))
+    print("\n".join(lines))
+    if options.out is not None:
+        machine = environment.describe()
+        head = [
+            "# A fresh process up to a first result",
+            "",
+            f"`python -m bench.fresh {options.runs}`: medians of {options.runs} processes, each of",
+            f"1,000 rows, on {machine['cpu']},",
+            f"commit {machine['revision']}. Kernels are kept on disk from one process to the next;",
+            "without them each process compiles its row programs. Where `.pyc` files may not be",
+            "written, each process compiles all imported lines.",
+        ]
+        options.out.write_text("\n".join([*head, "", *lines, ""]))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main()

@@ -1,6 +1,6 @@
 """`python -m bench.gpu`: the 12 row features on a card, beside a copy there, CuPy and torch.
 
-Needs a card. Outputs are compared first: those of fastfeat bit for bit with the CPU backend.
+It needs a card. Outputs are compared first: those of fastfeat bit for bit with the CPU backend.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from fastfeat.trust.selfcheck.bandwidth import copy_bytes_per_second
 N_ROWS = 1 << 25
 N_OUTPUTS = 12
 BYTES_PER_ROW = 4 * 8 + 4 * 4 + 4 * N_OUTPUTS
-"""What is read and written where NaN is missing: there are no bitmaps on the device."""
+"""Bytes read and written per row if NaN marks missing: there are no bitmaps on the device."""
 _SECONDS_EACH = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One way to the features.
+    """One way to compute the features.
 
     Args:
-        name: in the report.
-        call: computes them, and returns when they are there.
-        result: the features of the last call, as an array of shape (n_rows, n_features).
-        tolerance: how far they may be from those of the CPU backend.
+        name: Name in the report.
+        call: Computes them, and returns when they are complete.
+        result: Features of the last call, as an array of shape (n_rows, n_features).
+        tolerance: Allowed difference from the CPU backend.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Side:
 
 
 def fastfeat_sides(backend: str, table: Any) -> list[Side]:
-    """Return fastfeat from and to the memory of the device, and of the host."""
+    """Return fastfeat with input and output in device memory, and in host memory."""
     runtime, fitted = device_of(backend_named(backend)), features.fastfeat_plan(12).fit(table)
     inputs = {name: _on_device(runtime, x) for name, x in frames.to_arrays(table).items()}
     n_rows = table.num_rows
@@ -127,7 +127,7 @@ def _array_side(
 
 
 def sides_of(backend: str, table: Any) -> list[Side]:
-    """Return every side whose library is there; on the emulated backend fastfeat alone."""
+    """Return every side with an installed library; on the emulated backend only fastfeat."""
     sides = fastfeat_sides(backend, table)
     if backend == "gpu":
         sides.append(cupy_side(table))
@@ -139,11 +139,11 @@ def sides_of(backend: str, table: Any) -> list[Side]:
 
 
 def measure(backend: str, n_rows: int, repeats: int) -> dict[str, Any]:
-    """Return what a run found, as plain data.
+    """Return the results of a run, as plain data.
 
     Raises:
-        BackendUnavailable: there is no card.
-        OutputsDiffer: a side computes something else.
+        BackendUnavailable: There is no card.
+        OutputsDiffer: A side computes another result.
     """
     runtime = device_of(backend_named(backend))
     table = features.table(n_rows)
@@ -164,7 +164,7 @@ def measure(backend: str, n_rows: int, repeats: int) -> dict[str, Any]:
 
 
 def render(found: Mapping[str, Any]) -> str:
-    """Return the lines that a person reads."""
+    """Return the lines for the console."""
     copied = found["copy_bytes_per_second"]
     lines = [
         f"{found['device']}: 12 row features of {found['rows']:,} rows, 5 % missing",
@@ -205,7 +205,7 @@ def _at_least_one(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; the exit status is 2 without a card."""
+    """Run the benchmark; the exit status is 2 without a card."""
     options = parse(arguments)
     try:
         found = measure(options.backend, options.rows, options.repeats)

@@ -1,6 +1,6 @@
-"""The 12 row features in the array libraries of GPUs, one operation after the other.
+"""The 12 row features in GPU array libraries, one operation after the other.
 
-Each operation is a kernel that reads and writes the memory of the device.
+Each operation is a kernel that reads and writes device memory.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from bench.features import constants
 
 @dataclass(frozen=True, slots=True)
 class ArrayLibrary:
-    """What the features need of a library besides operators.
+    """The functions of a library that the features need besides operators.
 
     Args:
-        module: with where, isnan, clip, abs, log1p, sin and cos.
-        to_float32: returns an array as float32.
-        count_edges: returns how many of the edges each element is not below; of NaN, anything.
+        module: Has where, isnan, clip, abs, log1p, sin and cos.
+        to_float32: Converts an array to float32.
+        count_edges: Returns for each element the number of edges that are not above it; any number
+            for NaN.
     """
 
     module: Any
@@ -28,7 +29,7 @@ class ArrayLibrary:
 
 
 def cupy_library(cupy: Any) -> ArrayLibrary:
-    """Return CuPy, or NumPy, whose names are the same."""
+    """Return CuPy, or NumPy, which uses the same names."""
     return ArrayLibrary(
         cupy,
         lambda x: x.astype(cupy.float32),
@@ -48,11 +49,9 @@ def torch_library(torch: Any) -> ArrayLibrary:
 
 
 def array_12_features(library: ArrayLibrary, inputs: Mapping[str, Any]) -> list[Any]:
-    """Return the 12 features, float32 arrays in which NaN is missing.
+    """Return the 12 features, float32 arrays with NaN for missing.
 
-    Args:
-        library: of the arrays.
-        inputs: a to d in float64, e to h in float32; NaN is missing.
+    `inputs` has a to d in float64, e to h in float32, with NaN for missing.
     """
     xp, single, k = library.module, library.to_float32, constants(0)
     a, b, c, d, e, f, g, h = (inputs[name] for name in "abcdefgh")

@@ -1,7 +1,7 @@
 """Memory and time of a fit in passes as the data grows: `python -m bench.growth`.
 
-Rows are generated as they are read, slices of columns of a million normal numbers, at no cost that
-counts. Each size has a process of its own.
+Rows are generated as they are read: slices of columns of a million normal numbers, at negligible
+cost. Each size has a process of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIZES = {"three passes": (11.0, 22.0, 43.0), "one pass": (25.0, 50.0, 100.0, 200
 
 
 def batches(n_rows: int, width: int) -> Iterator[pa.RecordBatch]:
-    """Yield rows, of which 5 % of the numbers are missing, in groups of 125,000."""
+    """Yield rows in groups of 125,000, with 5 % of the numbers missing."""
     random = np.random.default_rng(0)
     pool = pa.array(random.normal(size=POOL_ROWS), mask=random.random(POOL_ROWS) < 0.05)
     keys = pa.array(random.integers(0, 100_000, POOL_ROWS))
@@ -37,7 +37,7 @@ def batches(n_rows: int, width: int) -> Iterator[pa.RecordBatch]:
 
 
 def plan_of(kind: str) -> Any:
-    """Return scalers alone, or with robust ones, counts of keys, and targets by folds."""
+    """Return a plan of scalers, or also of robust ones, counts of keys, and targets by folds."""
     import fastfeat as ff
 
     columns = {f"x{k}": ff.col(f"x{k}") for k in range(WIDTHS[kind])}
@@ -53,7 +53,7 @@ def plan_of(kind: str) -> Any:
 
 
 def measure(kind: str, n_rows: int) -> str:
-    """Return a row of the table: the size, the peak of the process, and the processor's time."""
+    """Return a row of the table: the size, the process's peak memory, and its CPU time."""
     from fastfeat.io.host_memory import peak_memory
 
     plan, width = plan_of(kind), WIDTHS[kind]
@@ -68,7 +68,7 @@ def measure(kind: str, n_rows: int) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure one size, or each in a process of its own."""
+    """Measure one size, or each in its own process."""
     if arguments:
         print(measure(arguments[0], int(float(arguments[1]) * 1e6)), flush=True)
         return

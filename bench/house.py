@@ -1,7 +1,7 @@
 """Figures of the code itself: `python -m bench.house [--json]`.
 
-Lines of code are lines that hold a token, without docstrings, comments and blank lines. Demos are a
-part of their own, so that the other figures are the same wherever demos stand.
+Lines of code are lines with a token, without docstrings, comments and blank lines. Demos are a
+separate part, so that the other figures do not depend on their place.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PARTS = {
 MANY_PARAMETERS = 10
 BINDING = "bind_constants"
 CALL_ROWS = {"history", "tables"}
-"""Parameters that belong to the rows of a call, and that functions take one by one."""
+"""Parameters for the rows of a call, which functions take one by one."""
 
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
 _NO_CODE = {
@@ -41,16 +41,16 @@ _NO_CODE = {
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """What is counted of one file.
+    """Counts for one file.
 
     Args:
-        code: lines of code.
-        imports: those of them that import.
-        docstrings: lines of docstrings, of constants too.
-        functions: each function, of any depth.
-        splats: calls by `**name` of a variable that the same function annotates with `Any`.
-        types: names of classes and of aliases of types at the top of the module.
-        calls: names of the functions that it calls.
+        code: Lines of code.
+        imports: Lines of code with imports.
+        docstrings: Lines of docstrings, including those of constants.
+        functions: All functions, at any depth.
+        splats: Calls by `**name` of a variable that the same function annotates with `Any`.
+        types: Names of classes and type aliases at the top of the module.
+        calls: Names of the called functions.
     """
 
     code: int
@@ -63,7 +63,7 @@ class Module:
 
 
 def module_of(source: str) -> Module:
-    """Return what is counted of the text of a file."""
+    """Return the counts for a file's text."""
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
     docstrings = _lines(node for node in nodes if _is_docstring(node))
@@ -93,7 +93,7 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _lines(nodes: Iterator[ast.AST]) -> set[int]:
-    """Return the numbers of the lines on which some nodes stand."""
+    """Return the line numbers of some nodes."""
     places = (node for node in nodes if isinstance(node, ast.stmt))
     return {line for node in places for line in range(node.lineno, (node.end_lineno or 0) + 1)}
 
@@ -109,7 +109,7 @@ def _lines_of_tokens(source: str) -> set[int]:
 
 
 def _n_splats(function: Functions) -> int:
-    """Return how many calls of a function take apart a variable of type `Any` by `**`."""
+    """Return the number of calls in a function that unpack a variable of type `Any` by `**`."""
     nodes = list(_own_nodes(function))
     untyped = {
         node.target.id
@@ -122,7 +122,7 @@ def _n_splats(function: Functions) -> int:
 
 
 def _own_nodes(function: Functions) -> Iterator[ast.AST]:
-    """Yield the nodes of a function, less those of functions in it."""
+    """Yield the nodes of a function, without those of nested functions."""
     pending: list[ast.AST] = list(function.body)
     while pending:
         node = pending.pop()
@@ -132,7 +132,7 @@ def _own_nodes(function: Functions) -> Iterator[ast.AST]:
 
 
 def _types_of(tree: ast.Module) -> Iterator[str]:
-    """Yield the names of classes and of aliases such as `Rows`, but of no type variables."""
+    """Yield the names of classes and of aliases such as `Rows`, without type variables."""
     for node in tree.body:
         match node:
             case ast.ClassDef(name):
@@ -153,18 +153,14 @@ def _makes_type_variable(value: ast.expr) -> bool:
 
 
 def parameters_of(function: Functions) -> list[ast.arg]:
-    """Return the parameters of a function, less `self` and `cls`."""
+    """Return the parameters of a function, without `self` and `cls`."""
     given = function.args
     found = [*given.posonlyargs, *given.args, *given.kwonlyargs]
     return [one for one in found if one.arg not in ("self", "cls")]
 
 
 def figures(sources: Mapping[str, str]) -> dict[str, float]:
-    """Return the figures of some files, by their names.
-
-    Args:
-        sources: the text of each file by its path.
-    """
+    """Return the figures of some files, by name of the figure; `sources` has their text by path."""
     modules = [module_of(source) for source in sources.values()]
     functions = [function for module in modules for function in module.functions]
     parameters = [parameters_of(function) for function in functions]
@@ -208,7 +204,7 @@ def _percent(part: int, whole: int) -> float:
 
 
 def n_public_names() -> int:
-    """Return how many names users meet in Python: of the package, its errors and its classes."""
+    """Return the number of names that users see: in the package, its errors and its classes."""
     import fastfeat as ff
     from fastfeat.operators import NAMESPACES
 
@@ -228,11 +224,7 @@ def _public(kind: type) -> list[str]:
 
 
 def sources_of(root: Path = ROOT) -> dict[str, dict[str, str]]:
-    """Return the text of each file by its path, for each part.
-
-    Args:
-        root: of the repository.
-    """
+    """Return the text of each file by its path, for each part of the repository."""
     found: dict[str, dict[str, str]] = {part: {} for part in PARTS}
     for part, folder in PARTS.items():
         for path in sorted((root / folder).rglob("*.py")):

@@ -1,8 +1,8 @@
-"""`python -m bench.live`: rows that arrive, answered with their past, beside what one does by hand.
+"""`python -m bench.live`: rows that arrive, answered with their past, beside solutions by hand.
 
-Outputs are compared first. Contenders take turns; each figure has its CPU time, of all threads of
-the process, beside the wall time, since other work of the machine swings the latter. What needs a
-server, or Valkey, starts it on loopback and ends it.
+Outputs are compared first. Contenders take turns. Each figure has wall time and the CPU time of all
+threads of the process, since other work on the machine disturbs wall time. Parts that need a
+server, or Valkey, start it on loopback and end it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured.
+    """Amounts to measure.
 
     Args:
-        n_entities: of the state.
-        n_rows_each: of an entity, in the 7 days that the windows see.
-        n_events: that are processed in micro-batches.
-        n_calls: of single rows, of each contender.
-        n_requests: over the wire, of each form.
-        n_opened: entities of a state that is opened from its file.
-        memory_seconds: how long the memory is watched at full load; 0 for not at all.
+        n_entities: Entities in the state.
+        n_rows_each: Rows of each entity, in the 7 days that the windows see.
+        n_events: Events processed in micro-batches.
+        n_calls: Calls for single rows, of each contender.
+        n_requests: Requests over the wire, of each form.
+        n_opened: Entities of a state that is opened from its file.
+        memory_seconds: Seconds to watch the memory at full load; 0 for not at all.
     """
 
     n_entities: int
@@ -69,14 +69,14 @@ PARTS: Mapping[str, Callable[[Any, Path], list[Figure]]] = {
     "opening": live_opening.measure,
     "memory": live_memory.measure,
 }
-"""What is measured, by the name that `--only` takes."""
+"""The measurements, by their name for `--only`."""
 
 
 def measure(sizes: Sizes, parts: Sequence[str]) -> dict[str, Any]:
-    """Return what a run found, as plain data.
+    """Return the results of a run, as plain data.
 
     Raises:
-        OutputsDiffer: a contender computes something else.
+        OutputsDiffer: A contender computes another result.
     """
     figures: list[Figure] = []
     load_before = os.getloadavg()[0]
@@ -92,7 +92,7 @@ def measure(sizes: Sizes, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def render(found: Mapping[str, Any]) -> str:
-    """Return the lines that a person reads."""
+    """Return the lines for the console."""
     loads = f"{found['load_before']:.1f} before and {found['load_after']:.1f} after"
     lines = [f"{found['environment']['cpu']}; load average {loads}"]
     group = None
@@ -148,7 +148,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; the exit status is 1 where a target is missed."""
+    """Run the benchmark; the exit status is 1 if a target is missed."""
     options = parse(arguments)
     if options.report:
         found = json.loads((FOLDER / "live.json").read_text("utf-8"))

@@ -67,7 +67,7 @@ def measure(sizes: Any, folder: Path) -> list[Figure]:
 
 
 def _by_hand(fitted: Any, table: pa.Table, n_first: int, n_batch: int) -> Callable[[int], Any]:
-    """Return transform with the rows of the batch's entities of seven days, found by a mask."""
+    """Return transform over the last seven days of the batch's entities, selected by a mask."""
     entities = table["e"].to_numpy()
     times = table["t"].to_numpy()
     week = np.timedelta64(LASTS["7d"], "us")
@@ -84,7 +84,7 @@ def _by_hand(fitted: Any, table: pa.Table, n_first: int, n_batch: int) -> Callab
 
 
 def _beside_river(table: pa.Table, n_batch: int) -> list[Figure]:
-    """Return both over the windows that river has, or why it was not measured."""
+    """Return both over the windows that river supports, or the reason why it was not measured."""
     if not Contender("river", "river", lambda table: lambda: None).is_installed:
         return [Figure(RIVER, "river", skipped="river is not installed: pip install river")]
     fitted = statistics_alone("right").fit(table.slice(0, 100))
@@ -119,7 +119,7 @@ def _river() -> Callable[[dict[str, Any]], list[float]]:
         return [
             utils.TimeRolling(make, period=datetime.timedelta(microseconds=last))
             for last in LASTS.values()
-            for make in (stats.Sum, stats.Sum, stats.Mean, stats.Var)  # the first of ones: a count
+            for make in (stats.Sum, stats.Sum, stats.Mean, stats.Var)  # first: a count
         ]
 
     entities: dict[int, list[Any]] = defaultdict(of_entity)

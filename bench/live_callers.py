@@ -1,4 +1,4 @@
-"""A server's CPU time a request, asked by one connection and by up to 64 at once."""
+"""A server's CPU time per request, with one connection and with up to 64 at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _N_TURNS = 3
 
 
 def measure(sizes: Any, folder: Path) -> list[Figure]:
-    """Return the figures of a server that connections ask, each for one row after the other."""
+    """Return the figures of a server with connections that each ask for one row after the other."""
     past = past_of(sizes)
     requests = [request_of({"rows": [row]}) for row in past.as_dicts]
     live, group = past.fitted.online(past.rows), GROUP.format(n_rows_each=sizes.n_rows_each)
@@ -55,7 +55,7 @@ def _figure(group: str, n_connections: int, cpu: float, alone: float) -> Figure:
 
 
 def _cpu_seconds(process_id: int) -> float:
-    """Return the CPU time of all threads of a process, of the user and of the system."""
+    """Return the user and system CPU time of all threads of a process."""
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -63,7 +63,7 @@ def _cpu_seconds(process_id: int) -> float:
 def _asked(
     port: int, n_connections: int, requests: Sequence[bytes], n_requests: int
 ) -> list[list[Any]]:
-    """Return the features of each request; a connection sends the next one once it is answered."""
+    """Return the features of each request; a connection sends the next one after the answer."""
     answers: list[list[Any]] = [[] for _ in range(n_requests)]
     waiting = iter(range(n_requests))
     with selectors.DefaultSelector() as selector:
@@ -95,7 +95,7 @@ def _ask_next(
 
 
 def _whole_body(received: bytearray) -> bytes | None:
-    """Return the body of an answer, once it is there."""
+    """Return the body of an answer when it is complete, else None."""
     head, found, body = bytes(received).partition(b"\r\n\r\n")
     if not found:
         return None

@@ -8,18 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 SECOND = 10**6
-"""Of times in microseconds."""
+"""A second, for times in microseconds."""
 LASTS = {"1h": 3_600 * SECOND, "1d": 86_400 * SECOND, "7d": 7 * 86_400 * SECOND}
 
 
 def events(n_entities: int, n_rows: int, seconds: int = 6 * 86_400) -> pa.Table:
-    """Return events in the order of time, no two at one time.
-
-    Args:
-        n_entities: how many.
-        n_rows: how many.
-        seconds: that they span.
-    """
+    """Return events in order of time, with distinct times over a span of `seconds`."""
     rng = np.random.default_rng(12)
     times = np.sort(rng.integers(0, seconds * SECOND - n_rows, n_rows)) + np.arange(n_rows)
     entities = rng.integers(0, n_entities, n_rows)
@@ -35,8 +29,7 @@ def table_of(entities: Any, times: Any, values: Any) -> pa.Table:
 def sixteen(closed: str = "left") -> Any:
     """Return a plan of sixteen windows over one entity.
 
-    Args:
-        closed: which ends belong to the windows; "left" leaves the row itself out.
+    `closed` says which ends belong to the windows; "left" leaves out the row itself.
     """
     import fastfeat as ff
 
@@ -53,7 +46,7 @@ def sixteen(closed: str = "left") -> Any:
 
 
 def statistics_alone(closed: str) -> Any:
-    """Return a plan of the twelve windows among them that every peer has."""
+    """Return a plan of the twelve windows among them that every peer supports."""
     import fastfeat as ff
 
     value, features = ff.col("v"), dict[str, Any]()

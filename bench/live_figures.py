@@ -11,7 +11,7 @@ BEGIN, END = "<!-- live figures: written by", "<!-- live figures: end -->"
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """Return the figures as a table of Markdown, with what else the machine did."""
+    """Return the figures as a Markdown table, with the machine's other load."""
     lines = ["| | p50 | p99 | CPU | |", "|---|---:|---:|---:|---|"]
     group = None
     for figure in found["figures"]:

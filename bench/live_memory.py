@@ -1,4 +1,4 @@
-"""The memory of a process that takes events for minutes, as fast as it can."""
+"""The memory of a process that takes events for minutes, at full speed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bench.live_timing import Figure
 GROUP = "memory at full load: micro-batches of 1,000 events, 16 windows, committed"
 N_BATCH, N_ENTITIES = 1_000, 2_000
 WEEKS_BEFORE = 2
-"""Of events: then as many rows leave as come."""
+"""Weeks of events before the measurement: then as many rows leave as arrive."""
 _ROWS_A_WEEK = 200_000
 _MOST_GROWTH = 0.05
 
 
 def measure(sizes: Any, folder: Path) -> list[Figure]:
-    """Return how much the memory grows once the windows are full."""
+    """Return the growth of memory once the windows are full."""
     if not sizes.memory_seconds:
         return [Figure(GROUP, "not watched", skipped="--memory-minutes 10 watches it")]
     batches = _batches()
@@ -54,7 +54,7 @@ def measure(sizes: Any, folder: Path) -> list[Figure]:
 
 
 def _batches() -> Iterator[pa.Table]:
-    """Yield events without end, of a fixed number a week."""
+    """Yield events without end, at a fixed number per week."""
     rng, number = np.random.default_rng(8), 0
     step = LASTS["7d"] // _ROWS_A_WEEK
     while True:

@@ -1,4 +1,4 @@
-"""The time in which a file of a state is opened that knows a million entities."""
+"""The time to open a state's file with a million entities."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MOST_SECONDS = 10.0
 
 
 def measure(sizes: Any, folder: Path) -> list[Figure]:
-    """Return how long it takes, a row an entity.
+    """Return the opening time, with one row per entity.
 
     Raises:
-        OutputsDiffer: the state that was opened is another.
+        OutputsDiffer: The opened state differs.
     """
     n = sizes.n_opened
     times = np.arange(n) * (LASTS["1d"] // n)

@@ -25,14 +25,14 @@ Answer = Callable[[int], Any]
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Rows of entities, and rows that ask, one of each entity in turn.
+    """Rows of entities, and asking rows, one of each entity in turn.
 
     Args:
-        fitted: the plan.
-        rows: the past.
-        asking: rows that come after it.
-        as_dicts: the same as dictionaries.
-        of_entity: the past of the entity of each asking row.
+        fitted: The plan.
+        rows: The past.
+        asking: Rows after the past.
+        as_dicts: The asking rows as dictionaries.
+        of_entity: Past of the entity of each asking row.
     """
 
     fitted: Any
@@ -43,7 +43,7 @@ class Past:
 
 
 def past_of(sizes: Any) -> Past:
-    """Return the past of entities, and a row of each that asks."""
+    """Return the past of entities, and an asking row for each."""
     n_entities, n_rows = sizes.n_entities, sizes.n_entities * sizes.n_rows_each
     rng = np.random.default_rng(3)
     last = 6 * 86_400 * SECOND
@@ -96,7 +96,7 @@ def _judged(figure: Figure, target: str, is_met: bool) -> Figure:
 
 
 def _compare(past: Past, answers: dict[str, Answer]) -> None:
-    """Raise unless each contender answers what transform gives after the whole past."""
+    """Raise unless each contender answers like transform after the whole past."""
     n = min(_N_COMPARED, len(past.as_dicts))
     expected = past.fitted.transform(past.asking.slice(0, n), history=past.rows, to="numpy")
     for name, answer in answers.items():
@@ -106,7 +106,7 @@ def _compare(past: Past, answers: dict[str, Answer]) -> None:
 
 
 def _later(past: Past, n_rows: int) -> list[dict[str, Any]]:
-    """Return rows of all entities in turn, a millisecond apart, after those that ask."""
+    """Return rows of all entities in turn, a millisecond apart, after the asking ones."""
     n = len(past.as_dicts)
     number = np.arange(n_rows)
     start = int(past.asking["t"][-1].value) + SECOND
@@ -153,7 +153,7 @@ def _sqlite(past: Past) -> Answer:
 
 
 def _valkey(past: Past, group: str, n_calls: int, folder: Path) -> list[Figure]:
-    """Return the figure of reading a row that was computed before, or why there is none."""
+    """Return the figure of reading a precomputed row, or the reason why there is none."""
     from docs.demos.services import ServiceUnavailable, running_valkey
 
     name = "Valkey, GET of a ready row (of its last event, not of now)"

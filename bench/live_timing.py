@@ -10,23 +10,23 @@ from typing import Any
 from bench.timing import collector_off, freeze, percentile
 
 Call = Callable[[int], object]
-"""Does its part of the work: call number 0, 1, 2 and so on."""
+"""Does its part of the work, given the call's number: 0, 1, 2 and so on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was measured of one contender.
+    """The measurement of one contender.
 
     Args:
-        group: the work, in words.
-        name: of the contender.
-        p50_seconds, p99_seconds: of one call; 0 where `note` says what was found.
-        cpu_seconds: mean CPU time of one call, of all threads of the process.
-        n_rows: that one call computes.
-        note: what was found, where it is no time.
-        target: what must hold, in words; "" for nothing.
-        is_met: whether it holds.
-        skipped: why it was not measured; "" where it was.
+        group: The work, in words.
+        name: The contender.
+        p50_seconds, p99_seconds: Time of one call; 0 if `note` has the result instead.
+        cpu_seconds: Mean CPU time of one call, of all threads of the process.
+        n_rows: Rows that one call computes.
+        note: The result, if it is not a time.
+        target: The requirement, in words; "" for none.
+        is_met: Whether it is met.
+        skipped: Reason why it was not measured; "" if it was.
     """
 
     group: str
@@ -50,8 +50,8 @@ class Taken:
     """Seconds of the calls of one contender.
 
     Args:
-        wall: of each call.
-        cpu: of all calls together.
+        wall: Wall time of each call.
+        cpu: CPU time of all calls together.
     """
 
     wall: list[float]
@@ -66,12 +66,12 @@ class Taken:
 def in_turns(
     calls: Mapping[str, Call], n_calls: int | Mapping[str, int], n_turns: int = 10
 ) -> dict[str, Taken]:
-    """Return the seconds of contenders that take turns, a share of their calls at a time.
+    """Return the seconds of contenders that take turns, each time with a share of their calls.
 
     Args:
-        calls: by the name of the contender.
-        n_calls: of each.
-        n_turns: how often each has its turn.
+        calls: Calls by contender.
+        n_calls: Number of calls of each.
+        n_turns: Number of turns of each.
     """
     freeze()
     counts = dict.fromkeys(calls, n_calls) if isinstance(n_calls, int) else dict(n_calls)

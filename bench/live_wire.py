@@ -1,4 +1,4 @@
-"""A server over the same state: what the wire adds to one row, and 500 requests a second."""
+"""A server over the same state: the wire's overhead for one row, and 500 requests a second."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def measure(sizes: Any, folder: Path) -> list[Figure]:
 
 @contextmanager
 def running_server(past: Past, folder: Path) -> Iterator[tuple[int, int]]:
-    """Give the process and the port of a server over a past, which is ready; end it afterwards."""
+    """Yield the process and the port of a ready server over a past; end it afterwards."""
     from docs.demos.services import HOST, Service, end, free_port
 
     state = folder / f"{free_port()}.state"
@@ -85,10 +85,10 @@ def _measured(
 
 
 def _at_a_rate(port: int, requests: Sequence[bytes], n_requests: int) -> list[float]:
-    """Return seconds from when each request was due until it was answered.
+    """Return the seconds from each request's due time to its answer.
 
-    Requests are due by the clock, whether earlier ones have been answered or not: a server that
-    stands still makes all of them wait, and each of them counts.
+    Requests are due by the clock, even if earlier ones have not been answered: a stalled server
+    makes all of them wait, and each of them counts.
     """
     begin = time.perf_counter() + 0.1
     taken: list[list[float]] = [[] for _ in range(N_CONNECTIONS)]
@@ -135,7 +135,7 @@ def connected(port: int) -> socket.socket:
 
 
 def request_of(document: Any) -> bytes:
-    """Return a request for the features of rows, as it is sent."""
+    """Return the bytes of a request for the features of rows."""
     body = json.dumps(document, default=lambda moment: moment.isoformat()).encode()
     head = (
         "POST /v1/features HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
@@ -148,7 +148,7 @@ def _answer(connection: socket.socket, request: bytes) -> bytes:
     """Return the body of the answer to a request.
 
     Raises:
-        RuntimeError: it is none of features.
+        RuntimeError: The answer has no features.
     """
     connection.sendall(request)
     received = b""

@@ -1,7 +1,7 @@
 """Memory and time of a fit of ten million keys within a budget: `python -m bench.many_keys`.
 
-Each key stands in one row of a Parquet file. Each feature has a process of its own; so have its
-`transform_to` of the same rows, and both behind `ff.load`, where they are asked for.
+Each key is in one row of a Parquet file. Each feature has its own process. So do `transform_to` of
+the same rows, and `transform_to` after `ff.load`, for one feature.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ FEATURES: dict[str, Callable[[], ff.Expr]] = {
     "target_encode, 5 folds, of text": lambda: TEXT.target_encode("late", folds=5),
 }
 AFTER = {"transform_to": "count_encode, of int64", "load, transform_to": "count_encode, of int64"}
-"""What is measured of a fitted plan too, and of which feature."""
+"""Further measurements of a fitted plan, and their feature."""
 
 
 def write_rows(path: Path, n_keys: int) -> None:
-    """Write a row a key, in no order: an integer, text, two parts of a cross, a number, a label."""
+    """Write a row per key in random order: integer, text, two parts of a cross, number, label."""
     random = np.random.default_rng(0)
     keys, step = random.permutation(n_keys), max(1, n_keys // 4_000)
     with pq.ParquetWriter(path, rows_of(keys[:0], random, step).schema) as writer:
@@ -67,7 +67,7 @@ def rows_of(keys: Any, random: np.random.Generator, step: int) -> pa.Table:
 
 
 def measure(feature: str, work: str, rows: str, folder: Path) -> str:
-    """Return a row of the table: what was done, the peak of the process, the processor's time."""
+    """Return a row of the table: the work, the process's peak memory, its CPU time."""
     warnings.simplefilter("ignore", ff.errors.FastfeatWarning)
     saved = folder / "plan.fastfeat"
     plan = ff.Plan({"feature": FEATURES[feature]()}, label="late")
@@ -87,7 +87,7 @@ def measure(feature: str, work: str, rows: str, folder: Path) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure one feature, or each in a process of its own; of so many keys where told."""
+    """Measure one feature, or each in its own process, for an optional number of keys."""
     if len(arguments) > 1:
         feature, work, rows, folder = arguments
         print(measure(feature, work, rows, Path(folder)), flush=True)

@@ -1,4 +1,4 @@
-"""The results as a page: what was reached, every contender, and how it was measured."""
+"""The results as a page: targets and results, every contender, and the method."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _scaling(entries: list[Entry]) -> str:
 
 
 def _threads(entries: list[Entry]) -> str:
-    """Return how much more threads gain; one row per work and contender."""
+    """Return the speedup by more threads, with one row per work and contender."""
     counts = sorted({entry["threads"] for entry in entries})
     measured: dict[tuple[str, str], dict[int, float]] = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Peak memory of one call: how far the process grew above what it held just before."""
+"""Peak memory of one call: the growth of the process above its size just before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def peak_bytes(call: Callable[[], Any]) -> int:
-    """Return how many bytes above the present a call takes at its highest, its result included."""
+    """Return the peak bytes of a call above the present, including its result."""
     gc.collect()
     if _reset_high_water():
         before = _kilobytes("VmRSS")

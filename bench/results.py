@@ -12,7 +12,7 @@ from fastfeat.io.sinks.atomic import write_bytes
 FORMAT = 1
 FOLDER = Path(__file__).parent / "results"
 
-# Libraries as they are written in text, in the order of the chart's legend.
+# Spellings of libraries in text, in the order of the chart's legend.
 NAMES = {
     "polars": "Polars",
     "pandas": "pandas",
@@ -30,10 +30,10 @@ NAMES = {
     "dataframely": "dataframely",
 }
 
-# Groups whose workloads differ in one number; the report shows each group as one table.
+# Groups of workloads that differ in one number; the report shows each group as one table.
 SWEEPS = frozenset({"row_scaling", "threads"})
 
-# One workload's measurements: what the worker answered, and what the runner added. Plain JSON.
+# One workload's measurements: the worker's answer, and additions by the runner. Plain JSON.
 Entry = dict[str, Any]
 Results = dict[str, Any]
 
@@ -55,14 +55,14 @@ def load(folder: Path) -> Results:
 
 
 def merged(results: Results, entries: Iterable[Entry], order: Iterable[str]) -> Results:
-    """Return results in which new entries replace old ones, in the order of the registry."""
+    """Return results with new entries in place of old ones, in the order of the registry."""
     workloads = results["workloads"] | {entry["name"]: entry for entry in entries}
     kept = {name: workloads[name] for name in order if name in workloads}
     return results | {"workloads": kept}
 
 
 def save(results: Results, folder: Path, reports: dict[str, str]) -> None:
-    """Write results.json and the reports made from it; a file is whole or as it was before."""
+    """Write results.json and the reports made from it; each file is replaced atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {"results.json": json.dumps(results, indent=1) + "\n"} | reports
     for name, text in files.items():
@@ -70,7 +70,7 @@ def save(results: Results, folder: Path, reports: dict[str, str]) -> None:
 
 
 def failed(entry: Entry) -> str | None:
-    """Return why a workload has no figures, or None."""
+    """Return the reason why a workload has no figures, or None."""
     return entry.get("failed")
 
 
@@ -80,12 +80,12 @@ def median(entry: Entry, contender: str) -> float:
 
 
 def cpu(entry: Entry, contender: str) -> float | None:
-    """Return the median seconds of processors; None where these were not measured."""
+    """Return the median CPU seconds; None if they were not measured."""
     return entry["contenders"][contender].get("cpu_seconds")
 
 
 def peers(entry: Entry) -> dict[str, str]:
-    """Return the fastest contender of each other library; what is tuned by hand is no peer."""
+    """Return the fastest contender of each other library; code tuned by hand is not a peer."""
     best: dict[str, str] = {}
     for name, contender in entry["contenders"].items():
         library = contender["library"]
@@ -97,21 +97,21 @@ def peers(entry: Entry) -> dict[str, str]:
 
 
 def best_peer(entry: Entry) -> str | None:
-    """Return the fastest contender of all other libraries, or None where none was installed."""
+    """Return the fastest contender of all other libraries, or None if none was installed."""
     return min(peers(entry).values(), key=lambda name: median(entry, name), default=None)
 
 
 def ratio(entry: Entry, peer: str, contender: str = "fastfeat") -> float:
-    """Return how many times faster a contender of fastfeat is than a peer."""
+    """Return the speedup of a contender of fastfeat over a peer."""
     return median(entry, peer) / median(entry, contender)
 
 
 def bytes_per_second(entry: Entry, contender: str) -> float:
-    """Return input and output bytes per second; reading and writing once is the least there is."""
+    """Return input and output bytes per second, with each byte read or written once."""
     return (entry["input_bytes"] + entry["output_bytes"]) / median(entry, contender)
 
 
 def share(entry: Entry, contender: str) -> float:
-    """Return bytes per second as a share of the bandwidth that was measured beside it."""
+    """Return bytes per second as a share of the bandwidth measured beside it."""
     bandwidth = entry["bandwidth"][f"{entry['bandwidth_of']}_bytes_per_second"]
     return bytes_per_second(entry, contender) / bandwidth

@@ -1,7 +1,7 @@
-"""Run workloads in processes of their own, check, measure, and keep what was found.
+"""Runs workloads in their own processes: checks, measures, and collects the results.
 
-A fresh process per workload: thread counts are read at import, memory left over by one workload
-does not help or hurt the next, and a crash ends one workload only.
+Each workload has a fresh process, because thread counts are read at import, memory left over by one
+workload must not help or hurt the next, and a crash must end one workload only.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run.
+    """Options of a run.
 
     Args:
-        smoke: small sizes and few repeats; outputs are compared all the same.
-        rows: instead of the workload's own number.
-        repeats: samples of each contender.
+        smoke: Small sizes and few repeats; outputs are still compared.
+        rows: Number of rows instead of the workload's own.
+        repeats: Samples of each contender.
     """
 
     smoke: bool = False
@@ -57,10 +57,10 @@ def run(workloads: Sequence[Workload], options: Options) -> Iterator[Entry]:
 
 
 def _batches(workloads: Sequence[Workload], options: Options) -> list[list[Workload]]:
-    """Return the workloads that share a process: one, or in a smoke run all of a thread count.
+    """Return the workloads that share a process: one, or in a smoke run all with one thread count.
 
-    In a smoke run imports cost more than the work; for the same reason it takes the extra
-    measurements (starts, memory) for its first workload alone.
+    In a smoke run imports cost more than the work. For the same reason only its first workload gets
+    the extra measurements (starts, memory).
     """
     if not options.smoke:
         return [[workload] for workload in workloads]
@@ -98,7 +98,7 @@ def _described(workload: Workload, options: Options) -> Entry:
 
 
 def _extras(workload: Workload, entry: Entry, options: Options, cache: Path) -> Entry:
-    """Return starts and peak memory, each measured in a process of its own; or why they failed."""
+    """Return starts and peak memory, each measured in its own process, or the errors."""
 
     def alone(task: Task, contender: str, folder: Path) -> dict[str, Any]:
         request = Request(task, workload.name, entry["rows"], contender=contender)
@@ -139,7 +139,7 @@ def _measured_for_memory(entry: Entry) -> list[str]:
 def ask(
     requests: Sequence[Request], n_threads: int, options: Options, cache: Path
 ) -> list[dict[str, Any]]:
-    """Return the answers of one worker process, in order; where it died, that is the answer."""
+    """Return the answers of one worker process, in order; if it died, an answer says so."""
     with tempfile.TemporaryDirectory(prefix="fastfeat-bench-") as folder:
         request_path, answer_path = Path(folder, "request.json"), Path(folder, "answer.json")
         request_path.write_text(json.dumps([asdict(request) for request in requests]))

@@ -1,8 +1,8 @@
 """`python -m bench.shipped`: kernels of the package beside the same ones of this processor.
 
 Plans that together run most hand-written kernels are fitted and transformed on one thread, in turns
-with kernels of each target. Time is added up for each kernel and run; the least of several runs
-counts. Features must be equal, bit for bit.
+with kernels of each target, which take turns in being the first. Time is added up for each kernel
+and run; the median of the ratios of the runs counts. Features must be equal, bit for bit.
 """
 
 from __future__ import annotations
@@ -17,23 +17,28 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from operator import truediv
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from fastfeat_kernels import objects
+from fastfeat_kernels import objects, processor
 from fastfeat_kernels.load import load_object
 
 import fastfeat as ff
+from bench import environment
 from fastfeat import col
 from fastfeat.engine.cpu import kernels, ship
 from fastfeat.engine.cpu.kernels import written_object
 from fastfeat.errors import FastfeatWarning
 
 LEAST_SECONDS = 0.002
-"""A kernel that took less in all runs together is not judged: its time is that of its calls."""
+"""A kernel that takes less in a run is not judged: its time is that of its calls."""
 MOST = 1.05
+N_DRAWN = 3
+"""Kernels that `--compare` compiles for this processor."""
 Kernels = dict[str, Any]
 
 
@@ -57,7 +62,7 @@ def tables(n: int) -> dict[str, Any]:
 
 
 def plans() -> dict[str, ff.Plan]:
-    """Return the plans, by what they are about."""
+    """Return the plans, by subject."""
     x, i, c, k = col("x"), col("i"), col("c"), col("k")
     day, last = ff.window("1d", by="k", time="t"), ff.window(by="k", time="t", rows=20)
     windows = {f: getattr(x, f)(over=day) for f in ("sum", "mean", "std", "min", "max", "last")}
@@ -96,10 +101,9 @@ def plans() -> dict[str, ff.Plan]:
 
 
 class Timed:
-    """Kernels of several targets, of which one is in use; it adds up their time.
+    """Kernels of several targets, one of them in use; it adds up their time.
 
-    Args:
-        targets: the kernels of each, by folder and entry.
+    `targets` has the kernels of each target, by folder and entry.
     """
 
     def __init__(self, targets: dict[str, Kernels]) -> None:
@@ -108,12 +112,12 @@ class Timed:
         self.seconds: dict[str, float] = defaultdict(float)
 
     def use(self, target: str) -> None:
-        """Run the kernels of a target from now on, and forget the times of those before."""
+        """Use the kernels of a target from now on, and reset the times."""
         self.used = self.targets[target]
         self.seconds.clear()
 
     def kernel(self, folder: str, entry: str) -> Callable[[int, int, int], int]:
-        """Return a kernel that is timed: whoever keeps it runs that of the target in use."""
+        """Return a timed kernel, which always runs the kernel of the target in use."""
         name, clock = f"{folder}.{entry}", time.perf_counter
 
         def timed(table: int, first: int, n: int) -> int:
@@ -126,12 +130,17 @@ class Timed:
         return timed
 
 
-def loaded_from(folder: Path, target: str) -> Kernels:
-    """Return the kernels of a folder of objects, for a target."""
-    listed = objects.manifest_of(folder)
+def loaded_from(folder: Path, target: str | None = None) -> Kernels:
+    """Return the kernels of a folder of objects, for a target.
+
+    Args:
+        folder: The folder.
+        target: None for the first target of each kernel, which a processor that can run it gets.
+    """
     found: Kernels = {}
-    for name, one in listed.items():
-        code = objects.read(name, target, one["targets"][target], folder)
+    for name, one in objects.manifest_of(folder).items():
+        taken = target or next(t for t in objects.targets() if t in one["targets"])
+        code = objects.read(name, taken, one["targets"][taken], folder)
         assert code is not None, name
         found[name] = load_object(*code)
     return found
@@ -158,48 +167,100 @@ def compiled_for(target: str) -> Kernels:
     }
 
 
-def computed(given: dict[str, ff.Plan], data: dict[str, Any]) -> list[pa.Table]:
+def computed(
+    given: dict[str, ff.Plan], data: dict[str, Any], *, backend: str = "cpu"
+) -> list[pa.Table]:
     """Return the features of all plans, of training rows and of rows later."""
     found: list[pa.Table] = []
     for plan in given.values():
-        fitted, features = plan.fit_transform(data)
-        found += [features, fitted.transform(data, history="batch")]
+        fitted, features = plan.fit_transform(data, backend=backend)
+        found += [features, fitted.transform(data, history="batch", backend=backend)]
     return found
+
+
+def compare(rows: int) -> None:
+    """Compare the bits of all targets that this processor runs with those of the reference.
+
+    Some kernels are drawn, and compared as they are compiled for this processor, too.
+
+    Raises:
+        SystemExit: A target gives other bits.
+    """
+    data, given = tables(rows), plans()
+    least = loaded_from(objects.FOLDER, "x86-64-v3")
+    drawn = np.random.default_rng().choice(sorted(least), N_DRAWN, replace=False).tolist()
+    native = {name: load_object(*written_object(*name.split("."))) for name in drawn}
+    targets = {"native": least | native, "x86-64-v3": least}
+    if processor.flags() >= processor.V4:
+        targets[ship.V4] = loaded_from(objects.FOLDER)
+    timed = Timed(targets)
+    kernels._kernel_of = timed.kernel  # type: ignore[assignment]  # for all hand-written ones
+    expected = computed(given, data, backend="reference")
+    for target in targets:
+        timed.use(target)
+        if computed(given, data) != expected:
+            raise SystemExit(f"{target} gives other bits, native of {', '.join(drawn)}")
+        print(f"{target}: the bits of the reference, by {len(timed.seconds)} kernels")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m bench.shipped", description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--runs", type=int, default=60)
+    parser.add_argument("--out", type=Path, help="a file that takes the table too")
     parser.add_argument(
         "--target", action="append", default=[], help="another one, such as x86-64-v4"
     )
+    parser.add_argument("--compare", action="store_true", help="compare bits alone; time nothing")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore", FastfeatWarning)
-    shipped = ship.TARGETS[0]
-    targets = {"native": natively(), shipped: loaded_from(objects.FOLDER, shipped)}
+    if options.compare:
+        compare(options.rows)
+        return
+    targets = {"native": natively(), "the package": loaded_from(objects.FOLDER)}
+    targets["x86-64-v3"] = loaded_from(objects.FOLDER, "x86-64-v3")
     targets |= {target: compiled_for(target) for target in options.target}
     timed = Timed(targets)
     kernels._kernel_of = timed.kernel  # type: ignore[assignment]  # for all hand-written ones
     data, given = tables(options.rows), plans()
-    least: dict[str, dict[str, float]] = {target: {} for target in targets}
     expected = computed(given, data)
-    for _ in range(options.runs):
-        for target in targets:
+    taken: dict[str, list[dict[str, float]]] = {target: [] for target in targets}
+    for k in range(options.runs):
+        order = list(targets)
+        for target in order[k % len(order) :] + order[: k % len(order)]:
             timed.use(target)
             if computed(given, data) != expected:
                 raise SystemExit(f"{target} gives other bits")
-            for name, seconds in timed.seconds.items():
-                least[target][name] = min(seconds, least[target].get(name, seconds))
+            taken[target].append(dict(timed.seconds))
     others = [target for target in targets if target != "native"]
-    print(f"| kernel | native, ms | {' | '.join(others)} |")
-    print(f"|---|---:|{'---:|' * len(others)}")
-    for name, seconds in sorted(least["native"].items(), key=lambda item: -item[1]):
+    lines = [
+        f"| kernel | native, ms | {' | '.join(others)} |",
+        f"|---|---:|{'---:|' * len(others)}",
+    ]
+    native = {name: median(run[name] for run in taken["native"]) for name in taken["native"][0]}
+    for name, seconds in sorted(native.items(), key=lambda item: -item[1]):
         if seconds >= LEAST_SECONDS:
-            ratios = [least[other][name] / seconds for other in others]
+            runs = {target: [run[name] for run in of] for target, of in taken.items()}
+            ratios = [median(map(truediv, runs[other], runs["native"])) for other in others]
             cells = [f"**{r:.2f}**" if r > MOST else f"{r:.2f}" for r in ratios]
-            print(f"| {name} | {seconds * 1e3:.1f} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | {seconds * 1e3:.1f} | {' | '.join(cells)} |")
+    print("\n".join(lines))
+    if options.out is not None:
+        options.out.write_text("\n".join([*_about(options), "", *lines, ""]))
+
+
+def _about(options: argparse.Namespace) -> list[str]:
+    """Return the lines above the table of a file."""
+    machine = environment.describe()
+    return [
+        "# Kernels of the package beside natively compiled ones",
+        "",
+        f"`python -m bench.shipped`, {options.runs} runs of {options.rows:,} rows, one thread, on",
+        f"{machine['cpu']}, commit {machine['revision']}. Native is in milliseconds, the other",
+        "columns are medians of the ratios of the runs; what takes more than 1.05 times as long is",
+        f"bold. Kernels that take less than {LEAST_SECONDS * 1e3:g} ms are left out.",
+    ]
 
 
 if __name__ == "__main__":

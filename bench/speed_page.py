@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def refreshed(text: str, found: Results) -> str:
-    """Return the text of the page with its section written from results; as it was without any."""
+    """Return the page's text with its section written from results; unchanged if it has none."""
     if not found["workloads"]:
         return text
     begin = text.index("\n", text.index(BEGIN)) + 1
@@ -29,7 +29,7 @@ def refreshed(text: str, found: Results) -> str:
 
 
 def section(found: Results) -> str:
-    """Return what is slower than a peer, the picture, the table, and where they were measured."""
+    """Return the work where a peer is faster, the picture, the table, and the machine."""
     entries = [
         entry
         for entry in found["workloads"].values()
@@ -42,7 +42,7 @@ def section(found: Results) -> str:
 
 
 def _losses(entries: list[Entry]) -> str:
-    """Return the work that a peer does faster, with the cause of each; or that there is none."""
+    """Return the work that a peer does faster, with causes, or a sentence that there is none."""
     causes = {workload.name: workload.cause for workload in WORKLOADS}
     rows = [
         [*_figures(entry, best), causes.get(entry["name"]) or "not known yet"]
@@ -56,7 +56,7 @@ def _losses(entries: list[Entry]) -> str:
 
 
 def _rows(entry: Entry) -> Iterator[list[str]]:
-    """Yield one row for fastfeat's plain way, if there is anyone to compare with."""
+    """Yield one row for fastfeat's plain way, if it has a peer."""
     best, theirs = _rival(entry), results.peers(entry).get("pandas")
     if best is not None:
         than_pandas = "–" if theirs is None else units.times(results.ratio(entry, theirs))
@@ -64,7 +64,7 @@ def _rows(entry: Entry) -> Iterator[list[str]]:
 
 
 def _rival(entry: Entry) -> str | None:
-    """Return the fastest peer; None where there is none, or nothing of ours to compare with."""
+    """Return the fastest peer; None without one, or without a result of ours."""
     return results.best_peer(entry) if "fastfeat" in entry["contenders"] else None
 
 
@@ -79,13 +79,13 @@ def _figures(entry: Entry, best: str) -> list[str]:
 
 
 def _seconds(entry: Entry, contender: str) -> str:
-    """Return the seconds that passed, and beside them those of processors where measured."""
+    """Return the wall seconds, and beside them the CPU seconds if measured."""
     text, cpu = units.seconds(results.median(entry, contender)), results.cpu(entry, contender)
     return text if cpu is None else f"{text}, CPU {units.seconds(cpu)}"
 
 
 def _where(entries: list[Entry]) -> str:
-    """Return on what and with which versions the entries were measured."""
+    """Return the machine and the versions of the entries."""
     machines = [entry["machine"] for entry in entries]
     cpus = ", ".join(sorted({machine["cpu"] for machine in machines}))
     threads = ", ".join(sorted({str(entry["threads"]) for entry in entries}))

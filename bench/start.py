@@ -1,4 +1,4 @@
-"""A first result in a fresh process: what compiling costs, and what a cached start costs."""
+"""A first result in a fresh process: the cost of compiling, and of a cached start."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def measure(contender: Contender, table: pa.Table, is_cold: bool) -> dict[str, float | bool]:
-    """Return the seconds of each stage of a first result; runs once in the life of a process.
+    """Return the seconds of each stage of a first result; runs once in a process.
 
     Args:
-        contender: builds its plan in `prepare`, so that building is part of the time.
-        table: a few rows.
-        is_cold: the cache is empty; the import of the compiler is then timed apart from compiling.
+        contender: Builds its plan in `prepare`, so that the time includes building.
+        table: A few rows.
+        is_cold: Whether the cache is empty; the import of the compiler is then timed separately.
     """
     clock = time.perf_counter
     begin = clock()

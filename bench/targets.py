@@ -1,4 +1,4 @@
-"""What was asked for, what was reached."""
+"""Targets and results."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.workload import AT_LEAST
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A target beside the figure that was measured; both as text, in the same unit.
+    """A target beside the measured figure; both as text, in the same unit.
 
     Args:
-        contender: of fastfeat.
-        asked: such as "≥ 4.00× Polars".
-        aim: what we would like to reach, or "".
-        reached: the figure.
-        is_met: whether the figure reaches what was asked for.
+        contender: The contender of fastfeat.
+        asked: The target, such as "≥ 4.00× Polars".
+        aim: A further aim, or "".
+        reached: The figure.
+        is_met: Whether the figure reaches the target.
     """
 
     contender: str
@@ -30,7 +30,7 @@ class Judged:
 
 
 def judge(entry: Entry) -> list[Judged]:
-    """Return every target of a workload whose figure was measured."""
+    """Return every target of a workload that has a measured figure."""
     return [
         Judged(
             contender=target["contender"],
@@ -45,7 +45,7 @@ def judge(entry: Entry) -> list[Judged]:
 
 
 def reached(entry: Entry, target: dict[str, Any]) -> float | None:
-    """Return the figure that a target speaks of; None where it was not measured."""
+    """Return the figure for a target; None if it was not measured."""
     contender = target["contender"]
     match target["quantity"]:
         case "ratio":
@@ -66,7 +66,7 @@ def reached(entry: Entry, target: dict[str, Any]) -> float | None:
 
 
 def _extra_memory(entry: Entry, contender: str, n_bytes: int) -> float | None:
-    """Return the peak beyond the output as a share of some bytes."""
+    """Return the peak memory beyond the output, as a share of some bytes."""
     if contender not in entry.get("peak_bytes", {}):
         return None
     extra = entry["peak_bytes"][contender] - entry["output_bytes"]

@@ -20,15 +20,15 @@ class Samples:
     """The times of one contender.
 
     Args:
-        wall: seconds that passed, per call, of each sample.
-        cpu: seconds of processors, per call, of all threads of this process.
+        wall: Wall seconds per call, of each sample.
+        cpu: CPU seconds per call, of all threads of this process.
     """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
 
-# A sample shorter than this is mostly clock and cache noise: take several calls together.
+# A shorter sample is mostly clock and cache noise: several calls are timed together.
 SHORTEST_SAMPLE_SECONDS = 0.002
 
 
@@ -36,8 +36,8 @@ SHORTEST_SAMPLE_SECONDS = 0.002
 def collector_off() -> Iterator[None]:
     """Collect garbage, then keep the collector from running inside the block.
 
-    What is frozen (see `freeze`) is not looked at again: with all peers imported, a collection
-    takes 80 ms, and there is one before every sample.
+    Frozen objects (see `freeze`) are not scanned again: with all peers imported, a collection takes
+    80 ms, and there is one before every sample.
     """
     gc.collect()
     gc.disable()
@@ -48,7 +48,7 @@ def collector_off() -> Iterator[None]:
 
 
 def freeze() -> None:
-    """Take everything that is alive now, imported libraries above all, out of later collections."""
+    """Exclude all live objects, mostly imported libraries, from later collections."""
     gc.collect()
     gc.freeze()
 
@@ -58,13 +58,13 @@ def interleave(
 ) -> dict[str, Samples]:
     """Return seconds per call of every contender, `repeats` samples each.
 
-    Contenders take turns, and the first of a round changes, so that a slow spell of the machine
-    falls on all of them.
+    Contenders take turns, and a different one starts each round, so that a slow spell of the
+    machine affects all of them.
 
     Args:
-        calls: what to time.
-        repeats: samples of each.
-        seconds_each: a contender that has used more than this stops after at least three samples.
+        calls: Calls to time.
+        repeats: Samples of each.
+        seconds_each: After this time a contender stops, but not before three samples.
     """
     freeze()
     per_sample: dict[str, int] = {}
@@ -89,12 +89,12 @@ def interleave(
 
 
 def _sample(call: Callable[[], Any], n_calls: int) -> tuple[float, float]:
-    """Return the seconds of a call, those that passed and those of processors."""
+    """Return the wall and CPU seconds of a call."""
     with collector_off():
         result = None
         begin, begin_cpu = time.perf_counter(), time.process_time()
         for _ in range(n_calls):
-            result = call()  # the previous result is freed inside the time, as a user would see it
+            result = call()  # the previous result is freed inside the time, like for a user
         seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
         del result
     return seconds / n_calls, cpu / n_calls
@@ -106,10 +106,10 @@ def interleave_rows(
     """Return seconds of very many single calls, one row each, in rounds of all contenders.
 
     Args:
-        calls: functions of one row.
-        rows: taken in turn.
-        repeats: rounds.
-        seconds_each: how long a contender runs, all rounds together.
+        calls: Functions of one row.
+        rows: Rows to use in turn.
+        repeats: Rounds.
+        seconds_each: Total time of a contender in all rounds.
     """
     freeze()
     samples = {name: Samples() for name in calls}
@@ -135,7 +135,7 @@ def _row_samples(call: Callable[[Any], Any], rows: Sequence[Any], seconds: float
 
 
 def summary(samples: Samples) -> dict[str, float]:
-    """Return median, extremes and quartiles in seconds, and the median of processors' seconds."""
+    """Return median, extremes and quartiles in seconds, and the median of CPU seconds."""
     wall = samples.wall
     low, middle, high = (
         statistics.quantiles(wall, n=4, method="inclusive") if len(wall) > 1 else wall * 3

@@ -1,7 +1,7 @@
-"""Run by the runner in a fresh process: checks and measures workloads, and writes what it found.
+"""Worker process of the runner: checks and measures workloads, and writes the results.
 
-`python -m bench.worker REQUEST.json ANSWER.json`. The environment (threads, cache folder) is set by
-the parent, because every library reads it when it is imported.
+`python -m bench.worker REQUEST.json ANSWER.json`. The parent sets the environment (threads, cache
+folder), because every library reads it when it is imported.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ ROWS_CHECKED_ONE_BY_ONE = 200
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the parent asks for.
+    """A request of the parent.
 
     Args:
         task: "time" checks and times all contenders; the others run one contender once.
-        workload: its name.
-        rows: how many.
-        repeats: samples of each contender.
-        seconds_each: after which a contender stops taking samples.
-        contender: for all tasks but "time".
+        workload: Name of the workload.
+        rows: Number of rows.
+        repeats: Samples of each contender.
+        seconds_each: Time after which a contender stops taking samples.
+        contender: Contender of all tasks but "time".
     """
 
     task: Task
@@ -45,7 +45,7 @@ class Request:
 
 
 def answer(request: Request, workload: Workload) -> dict[str, Any]:
-    """Return what a request asks for, as plain data."""
+    """Return the answer to a request, as plain data."""
     match request.task:
         case "time":
             return check_and_time(request, workload)
@@ -108,7 +108,7 @@ def _percentiles(workload: Workload, samples: list[float]) -> dict[str, float]:
 def _check(
     workload: Workload, present: list[Contender], calls: dict[str, Callable[..., Any]]
 ) -> int:
-    """Return the bytes of the output, once all outputs are equal."""
+    """Return the bytes of the output, if all outputs are equal."""
     first, *others = present
     raw = calls[first.name]()
     expected = first.result(raw)
@@ -134,7 +134,7 @@ def _check_and_time_rows(
 
 
 def peak_memory(contender: Contender, request: Request, workload: Workload) -> int:
-    """Return the peak of one call; a call on a few rows has loaded code and started threads."""
+    """Return the peak of one call, after a call on few rows has loaded code and started threads."""
     contender.prepare(workload.generate(ROWS_OF_A_START))()
     return memory.peak_bytes(contender.prepare(workload.generate(request.rows)))
 

@@ -1,4 +1,4 @@
-"""What a workload is: data, contenders that do the same work, and figures to reach."""
+"""Definition of a workload: data, contenders that do the same work, and targets."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Quantity = Literal[
     "median_seconds", "p50_seconds", "p99_seconds",
 ]  # fmt: skip
 
-# Quantities of which more is better; of the others less is.
+# Quantities for which more is better; for the others less is.
 AT_LEAST: frozenset[str] = frozenset({"ratio", "share"})
 
-# Where the module that is imported is not called as the package that is installed.
+# Modules with another name than their installed package.
 MODULES = {"scikit-learn": "sklearn", "python": "math"}
 
 
 def as_it_is(result: Any) -> Any:
-    """Return the result unchanged: most contenders return what is compared."""
+    """Return the result unchanged: most contenders return the value to compare."""
     return result
 
 
@@ -35,13 +35,13 @@ class Contender:
     """One way to do the work.
 
     Args:
-        name: unique in its workload.
-        library: the package whose work this is; a contender whose package is missing is skipped.
-        prepare: takes the data in Arrow, converts it to what the library likes best (not timed),
-            and returns the call that is timed.
-        result: what is compared, made from what the call returned (not timed).
-        by_hand: code that a person tuned for this one task, blocks and threads included. It is
-            shown, but it is not a peer: "best peer" is among libraries used as they are meant.
+        name: Unique in its workload.
+        library: Package that does the work; a contender with a missing package is skipped.
+        prepare: Takes the data in Arrow, converts it to the library's favourite form (not timed),
+            and returns the call to time.
+        result: Makes the value to compare from the call's result (not timed).
+        by_hand: Whether a person tuned the code for this one task, including blocks and threads. It
+            is shown, but it is not a peer: "best peer" is among libraries in their intended use.
     """
 
     name: str
@@ -61,15 +61,14 @@ class Target:
     """A figure to reach.
 
     Args:
-        quantity: "ratio" is how many times faster than the best contender of `library`; "share" is
-            of the measured bandwidth; "slowdown" is how many times slower than the workload's first
-            contender; "extra_memory" is peak memory beyond the output, as a share
-            of input and output, "memory_per_input" as a multiple of the input; the others are
-            seconds.
-        value: what must hold.
-        library: the peer of a ratio.
-        contender: which of fastfeat's contenders must reach it.
-        aim: what we would like to reach, where that is more.
+        quantity: "ratio" is the speedup over the best contender of `library`; "share" is a share of
+            the measured bandwidth; "slowdown" is the time relative to the workload's first
+            contender; "extra_memory" is peak memory beyond the output, as a share of input and
+            output, "memory_per_input" as a multiple of the input; the others are seconds.
+        value: Required value.
+        library: Peer of a ratio.
+        contender: Contender of fastfeat that must reach it.
+        aim: A further aim, if there is one.
     """
 
     quantity: Quantity
@@ -84,22 +83,22 @@ class Workload:
     """A row of the benchmark.
 
     Args:
-        name: what `--only` takes.
-        group: workloads that the report shows together; `--only` takes it too.
-        title: one line for people, sizes aside.
-        label: the same in a few words, for the chart.
-        generate: makes the data from a number of rows; the seed is fixed.
-        rows, smoke_rows: how many, in a real run and in a smoke run.
-        contenders: the first is the one that the others must agree with.
-        tolerance: how far floats may differ.
-        targets: figures to reach.
+        name: Name for `--only`.
+        group: Workloads that the report shows together; also a name for `--only`.
+        title: One line for people, without sizes.
+        label: The same in a few words, for the chart.
+        generate: Makes the data for a number of rows; the seed is fixed.
+        rows, smoke_rows: Number of rows, in a real run and in a smoke run.
+        contenders: Contenders; the others must agree with the first.
+        tolerance: Allowed difference of floats.
+        targets: Figures to reach.
         kind: "throughput" times whole calls; "latency" times very many calls of one row each.
-        bandwidth: what the bytes per second are a share of.
-        threads: how many each contender may use.
-        starts: whether a cold compile and a cached start are measured in fresh processes.
-        memory: whether peak memory is measured, in one process per contender.
-        cause: why a peer is faster, in a sentence, where one is.
-        needs: a library without which there is nothing to measure, and which is not in the extra.
+        bandwidth: Reference for the bytes per second.
+        threads: Number of threads that each contender may use.
+        starts: Whether a cold compile and a cached start are measured in fresh processes.
+        memory: Whether peak memory is measured, in one process per contender.
+        cause: Reason why a peer is faster, in a sentence, if one is.
+        needs: Required library that is not in the extra; without it nothing is measured.
     """
 
     name: str
@@ -122,5 +121,5 @@ class Workload:
 
     @property
     def is_possible(self) -> bool:
-        """Whether what it needs can be imported here."""
+        """Whether the required library can be imported here."""
         return self.needs is None or find_spec(self.needs) is not None

@@ -1,10 +1,13 @@
-"""Every error that fastfeat raises on purpose: what was wrong, the value, and what to do.
+"""All errors and warnings of fastfeat. A message names the problem, the value, and the remedy.
 
-Each kind also derives from the builtin that a Python user would catch.
+A column is late if its values are known only after the time of their row. A label looks ahead if it
+is computed from later rows.
 
-Warnings have kinds too, and each comes once a fitted plan: `fit` tells what is odd about the
-training data, and `transform` does not tell the same thing of one fitted plan twice. One kind is
-silenced alone, and all of them together as `FastfeatWarning`:
+Each error also derives from the builtin exception that a Python user would catch.
+
+Each kind of warning is given once per fitted plan: `fit` warns about oddities of the training data,
+and `transform` does not repeat a kind for the same fitted plan. Kinds can be silenced one by one,
+or all together as `FastfeatWarning`:
 
     warnings.filterwarnings("ignore", category=ff.errors.HistoryMissing)
 """
@@ -21,38 +24,38 @@ from typing import Any
 
 
 class FastfeatError(Exception):
-    """Base of all errors raised on purpose by fastfeat.
+    """Base class of all errors that fastfeat raises on purpose.
 
     Attributes:
-        rows: the numbers of rows of the data that cannot be computed, the first one first, as far
-            as a backend has told them; empty where the fault is of no row, or of another table.
+        rows: Numbers of the data rows that cannot be computed, in ascending order, as far as the
+            backend reported them. Empty if no row of the data is at fault.
     """
 
     rows: tuple[int, ...] = ()
 
 
 class UnknownColumn(FastfeatError, KeyError, ValueError):
-    """A column that the plan reads is not in the data."""
+    """The data lacks a column that the plan reads."""
 
     def __str__(self) -> str:
-        """Return the message itself: KeyError would print its repr."""
+        """Return the message itself; KeyError would print its repr."""
         return str(self.args[0]) if self.args else ""
 
 
 class TypeMismatch(FastfeatError, TypeError):
-    """A value of a type that the operator, or the fitted plan, cannot take."""
+    """A value has a type that the operator, or the fitted plan, does not accept."""
 
 
 class InvalidPlan(FastfeatError, ValueError):
-    """A plan that cannot be built: a clash of names, a bad parameter, no features."""
+    """A plan cannot be built: names clash, a parameter is invalid, or there are no features."""
 
 
 class InvalidData(FastfeatError, ValueError):
-    """Data whose values, not types, cannot be processed."""
+    """Data has values that cannot be processed, although their types are right."""
 
 
 class Leakage(FastfeatError, ValueError):
-    """A feature would see what is known only after the moment of prediction."""
+    """A feature would see data that is only known after the moment of prediction."""
 
 
 class NotFitted(FastfeatError, ValueError, AttributeError):
@@ -60,31 +63,32 @@ class NotFitted(FastfeatError, ValueError, AttributeError):
 
 
 class Overflow(FastfeatError, OverflowError):
-    """A result that its type cannot hold."""
+    """A result does not fit its type."""
 
 
 class BackendUnavailable(FastfeatError, RuntimeError):
-    """The backend that was asked for cannot run here."""
+    """The requested backend cannot run here."""
 
 
 class LibraryUnavailable(FastfeatError, ImportError):
-    """A result was asked for in the form of a library that is not installed."""
+    """A library that is needed, such as one for the form of a result, is not installed."""
 
 
 class OutOfMemory(FastfeatError, MemoryError):
-    """A budget of memory, `memory=`, that is less than what is needed."""
+    """The memory budget `memory=` is smaller than the memory needed."""
 
 
 class OutOfDeviceMemory(FastfeatError, MemoryError):
-    """A device has less memory free than was asked for."""
+    """A device has less free memory than requested."""
 
 
 class KernelFailed(FastfeatError, RuntimeError):
-    """A kernel that a compiler or a device refuses, or that failed while it ran.
+    """A kernel failed while it ran, or was rejected by a compiler or a device.
 
     Args:
-        message: what happened.
-        kernels: names of the kernels of which one failed; none where it is not one that ran.
+        message: Error message.
+        kernels: Names of the kernels that ran, including the failed one; empty if the failure was
+            not in a running kernel.
     """
 
     def __init__(self, message: str, kernels: Sequence[str] = ()) -> None:
@@ -93,29 +97,29 @@ class KernelFailed(FastfeatError, RuntimeError):
 
 
 class ArtifactError(FastfeatError, ValueError):
-    """A saved plan that is truncated, altered, too new, or not one at all."""
+    """A saved plan is truncated, altered, too new, or not a saved plan at all."""
 
 
 class NotExportable(FastfeatError, ValueError):
-    """A feature that cannot be written as code of another library or language."""
+    """A feature cannot be written as code for another library or language."""
 
 
 class OutputError(FastfeatError, OSError):
-    """Features that cannot be written where they should: a full disk, or something else there."""
+    """Features cannot be written to their target: the disk is full, or another file is there."""
 
 
 class StateError(FastfeatError, ValueError):
-    """The state of a live plan that is altered, too new, in use elsewhere, or not one at all."""
+    """The state of a live plan is altered, too new, in use elsewhere, or not a state at all."""
 
 
 class ContractBroken(InvalidData):
-    """Rows that break a rule of the contract that they must hold.
+    """Rows break a rule of a contract.
 
     Args:
-        message: which rule, how many rows, and the first of them.
-        broken: the number of rows that break each rule which one breaks, those that only warn
-            among them; none where nobody counted.
-        plan: the name of the plan whose contract it is, where a state has several.
+        message: The rule, the number of rows, and the first of them.
+        broken: Rule name to the number of rows that break it, including rules that only warn. Empty
+            if the rows were not counted.
+        plan: Name of the plan with the contract, if the state has several plans; otherwise "".
     """
 
     def __init__(
@@ -127,11 +131,12 @@ class ContractBroken(InvalidData):
 
 
 class LateRow(InvalidData):
-    """A row that is earlier than what its entity's state can still take.
+    """A row is earlier than a row that the state already has of its entity.
 
     Args:
-        message: which row, and by how much.
-        behind: the row behind which it is late, as the state knows it; None where a row only asks.
+        message: The row, and how late it is.
+        behind: The state's later row, which makes this one late; None if the row only asked for
+            features.
     """
 
     def __init__(self, message: str, behind: object = None) -> None:
@@ -140,158 +145,160 @@ class LateRow(InvalidData):
 
 
 class LateOutcome(InvalidData):
-    """A late column that became known after a row was answered which would have read it."""
+    """A late column arrived too late: a row with windows that see it was answered before."""
 
 
 class FutureRow(InvalidData):
-    """A row whose time is further ahead than it may be: see `max_ahead=` and `max_jump=`."""
+    """The time of a row is too far ahead; see `max_ahead=` and `max_jump=`."""
 
 
 class InvalidConfig(FastfeatError, ValueError):
-    """A configuration with a key that is unknown or lacking, or has no such value."""
+    """A configuration has an unknown or missing key, or a wrong value."""
 
 
 class StreamError(FastfeatError, RuntimeError):
-    """A stream that cannot go on: its topics, or what they hold, are not what its states need."""
+    """A stream cannot continue, because its topics do not contain the data that its states need."""
 
 
 class FastfeatWarning(UserWarning):
-    """Something that a user should know, and that is not an error."""
+    """Base class of all warnings of fastfeat."""
 
 
 class HistoryMissing(FastfeatWarning):
-    """Rows whose windows begin before the data were computed without what came before it."""
+    """Windows begin before the data, and no earlier rows were given."""
 
 
 class FoldsLeak(FastfeatWarning):
-    """Folds that tell a row much of its own label: many or small ones, or 20 encodings or more."""
+    """Folds reveal much of a row's own label: many or small folds, or 20 encodings or more."""
 
 
 class FoldsSplitEntities(FastfeatWarning):
-    """Folds learn from rows whose windows saw late values of earlier test rows of their entity."""
+    """Training rows see, through windows, late values of test rows of their own entity."""
 
 
 class PurgeOff(FastfeatWarning):
-    """Training rows are kept whose label shares time with that of a test row."""
+    """Training rows are kept although their labels overlap in time with labels of test rows."""
 
 
 class EncodedInFold(FastfeatWarning):
-    """Rows whose labels fit has put into an encoding were given to `transform`."""
+    """`transform` got rows whose labels `fit` has used to learn an encoding."""
 
 
 class CountsSeeAhead(FastfeatWarning):
-    """A count per key that has seen the later rows, which a label that looks ahead sees too."""
+    """A count of rows per key includes later rows; the label looks ahead at later rows, too."""
 
 
 class ClocksOnYourWord(FastfeatWarning):
-    """Features see rows by another clock than the label that looks ahead: `known_clocks=`."""
+    """The label looks ahead, and `known_clocks=` lets features use another time column."""
 
 
 class RowsWithoutLabel(FastfeatWarning):
-    """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
+    """Training rows lack a label, because it looks ahead: nothing was learnt from them."""
 
 
 class RowsRepeated(FastfeatWarning):
-    """Rows stand twice: in a history and in the data, or in the data that `fit` learns from.
+    """Rows appear twice: in the history and the data, or within the training data of `fit`.
 
-    With `row_id=`: rows of the data have the id of an earlier row, and equal it in all columns that
-    the plan reads. They are counted.
+    With `row_id=`, data rows share their id with an earlier row and equal it in all columns that
+    the plan reads. These rows are counted exactly.
 
-    Without, in `fit` of a plan whose encoders of a target divide rows into folds by their number:
-    at least 1 % of the rows equal an earlier row in all columns of the data, read by the plan or
-    not, *and* each of two halves of the columns alone tells 90 % of the different rows apart. In
-    order of their numbers of values, the 1st, 4th, 5th, 8th, ... columns are one half, the others
-    the other. Of more than 4,000 rows samples are looked at, of at most 100,000 each, and the
-    message says about how many rows repeat.
+    Without `row_id=`, `fit` looks for repeats only if the plan has target encoders that divide rows
+    into folds by row number. It warns if two conditions hold. At least 1 % of the rows equal an
+    earlier row in all columns of the data, whether or not the plan reads them. And each of two
+    halves of the columns distinguishes 90 % of the different rows by itself. One half is the 1st,
+    4th, 5th, 8th, ... column in order of their numbers of values, the other half is the rest. Above
+    4,000 rows, samples of at most 100,000 rows each are examined, and the message estimates the
+    number of repeats.
 
-    It is silent though rows repeat where one column alone tells rows apart, such as in tables of a
-    key and a label, or of an id beside a few flags; of fewer than 50 different rows; where columns
-    that the plan does not read cannot be read again; where a column holds lists, structs or maps;
-    of data in the memory of a device; and where data is read in passes, `memory=`. Give `row_id=`:
-    by it, repeats are found, not guessed.
+    It then misses repeats in these cases: a single column distinguishes the rows, such as in tables
+    of a key and a label, or of an id and a few flags; there are fewer than 50 different rows;
+    columns that the plan does not read cannot be read again; a column holds lists, structs or maps;
+    the data is in device memory; the data is read in passes (`memory=`). Give `row_id=`: repeats
+    are then found exactly.
     """
 
 
 class TiesInOrder(FastfeatWarning):
-    """Rows of one entity and one moment see each other in the order in which they stand."""
+    """Rows of one entity have the same time, and see each other in the order of the data."""
 
 
 class NaiveTimes(FastfeatWarning):
-    """A saved plan takes parts of timestamps without a zone in a zone: it reads them as UTC."""
+    """A saved plan converts timestamps without a time zone; this version reads them as UTC."""
 
 
 class KeysRounded(FastfeatWarning):
-    """A key of floats has whole numbers beyond 2**53: ids were rounded before they came here."""
+    """A float key has whole numbers beyond 2**53, so different ids may have become the same."""
 
 
 class KeyRepeats(FastfeatWarning):
-    """Rows share or lack the key that `infer_contract` was given: it infers no rule of the key."""
+    """Rows share or lack the key given to `infer_contract`, so it infers no rule for the key."""
 
 
 class RowsBreakRule(FastfeatWarning):
-    """Rows break a rule of a contract that only warns."""
+    """Rows break a contract rule that only warns."""
 
 
 class ColumnConstant(FastfeatWarning):
-    """A column has one value in training, so that it has no scale, or no knots."""
+    """A column has one value in all training rows, so it has no scale, or no knots for a spline."""
 
 
 class BinsMerged(FastfeatWarning):
-    """Learnt edges are equal, so that there are fewer bins, or splines, than were asked for."""
+    """Learnt edges are equal, so there are fewer bins or splines than requested."""
 
 
 class TooFewValues(FastfeatWarning):
-    """A learnt value is missing: the training rows have too few values."""
+    """A learnt value is missing, because the training rows have too few values."""
 
 
 class NoCategories(FastfeatWarning):
-    """The training rows have no category, or key, that comes often enough: all are unseen ones."""
+    """No category or key is frequent enough in the training rows: all count as unseen."""
 
 
 class ColumnAbsent(FastfeatWarning):
-    """The training data lacks a column that an option of the plan names."""
+    """The training data lacks a column that an option of the plan names, such as `outcomes=`."""
 
 
 class NoGoldenRows(FastfeatWarning):
-    """An artifact is saved without golden rows: of no row that was made up it has all features."""
+    """An artifact is saved without golden (test) rows: no made-up row has all features."""
 
 
 class KernelsNotKept(FastfeatWarning):
-    """Compiled kernels are not kept on disk, so that each process compiles its own."""
+    """Compiled kernels cannot be stored on disk, so each process compiles its own."""
 
 
 class LargerThanMemory(FastfeatWarning):
-    """Training data takes more memory than is free, and is read in passes."""
+    """Training data is larger than the free memory and is read in passes."""
 
 
 class StatesOnDisk(FastfeatWarning):
-    """Learnt values had no room within `memory=`, and went to temporary files on the way."""
+    """Learnt values exceeded `memory=` and went through temporary files."""
 
 
 class FloatsChanged(FastfeatWarning):
-    """A library has changed how this process computes with floats, and it cannot be undone."""
+    """A library changed the floating-point mode of this process, and it cannot be restored."""
 
 
 @dataclass(frozen=True, slots=True)
 class GivenWarnings:
-    """The warnings that a fitted plan has given, each of which comes once; for many threads.
+    """The kinds of warnings that a fitted plan has given, because each is given once.
 
-    Args:
-        kinds: of those that came.
-        lock: held while they are looked at.
+    It may be used by many threads: `lock` is held while `kinds` is read or changed.
     """
 
     kinds: set[type[FastfeatWarning]] = field(default_factory=set[type[FastfeatWarning]])
     lock: Any = field(default_factory=Lock)
 
     def note(self, kind: type[FastfeatWarning]) -> None:
-        """Take a kind as given: it does not come any more."""
+        """Mark a kind as given, so that it is not given again."""
         with self.lock:
             self.kinds.add(kind)
 
     @contextmanager
     def unheard(self) -> Generator[None]:
-        """Let no warning of ours pass: those that nobody has heard before come again."""
+        """Suppress fastfeat's warnings in the block.
+
+        A kind that only occurs in the block counts as not given, and may be given later.
+        """
         with self.lock:
             before = set(self.kinds)
         with warnings.catch_warnings():
@@ -304,12 +311,9 @@ class GivenWarnings:
 
 
 def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None = None) -> None:
-    """Warn at the line of the user: the nearest frame outside of this package.
+    """Give a warning at the user's line: the nearest stack frame outside of this package.
 
-    Args:
-        message: what is to be known, and what to do.
-        kind: of the warning.
-        told: where it is noted, so that one of its kind comes once; None where it always comes.
+    `told` records the kind, so that it is given once; with None it is always given.
     """
     level, frame = 2, sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # no public way
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastfeat."):
@@ -321,14 +325,14 @@ def warn(message: str, kind: type[FastfeatWarning], told: GivenWarnings | None =
             told.kinds.add(kind)
     try:
         warnings.warn(message, kind, stacklevel=level)
-    except kind:  # an error, by the user's filters: it is one the next time too
+    except kind:  # the user's filters raise it: raise it the next time too
         if told is not None:
             told.kinds.discard(kind)
         raise
 
 
 def shortened(names: Iterable[str], most: int = 5) -> str:
-    """Return the first few of some names for a message, and how many more there are.
+    """Return the first few names as text for a message, with the number of further names.
 
     Example:
         >>> shortened(["a", "b", "c"], 2)
@@ -340,11 +344,7 @@ def shortened(names: Iterable[str], most: int = 5) -> str:
 
 
 def counted(n: int, thing: str) -> str:
-    """Return a number of things as text, for a message.
-
-    Args:
-        n: how many.
-        thing: what one of them is called; more have an s.
+    """Return a number with its noun as text for a message; the plural adds an s.
 
     Example:
         >>> counted(1, "row"), counted(2000, "row")
@@ -354,18 +354,15 @@ def counted(n: int, thing: str) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the reason in an error of the system, without the path that it may name."""
+    """Return the text of a system error without a path, such as "No space left on device"."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.7) -> str:
-    """Return the end of a message that proposes the known name nearest to another, or nothing.
+    """Return " Did you mean ...?" with the known name nearest to `name`; "" if none is near.
 
-    Args:
-        name: what was written.
-        known: what there is.
-        cutoff: how near a proposal must be: 1 is equal but for case, 0 anything. At difflib's own
-            0.6 'carrier' is near to 'arr_time'.
+    `cutoff` is the required similarity: 1 is equality except for case, 0 accepts anything. With
+    difflib's own default 0.6, 'carrier' counts as similar to 'arr_time'.
 
     Example:
         >>> did_you_mean("PLAN", ["plan", "price"])

@@ -1,4 +1,7 @@
-"""Expressions: what a user writes. An `Expr` wraps nodes of the plan; operators map Expr to Expr.
+"""Expressions, as users write them: an `Expr` wraps plan nodes, and operators map Expr to Expr.
+
+A plan node (`ir.node`) is a column, a literal, the call of a function or an aggregate. An operator
+is a method of `Expr` or a function such as `ff.haversine`.
 
 The lines under TYPE_CHECKING make each operator a method for type checkers; `operators` sets the
 same names at run time.
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
     )
 
 Text: TypeAlias = str
-"""`str` where `Expr.str` is in scope."""
+"""`str` inside `Expr`, where the name `str` is the namespace of text functions."""
 
 _TWO = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
 _SIGNS = (
@@ -63,20 +66,24 @@ _SIGNS = (
     *(f"__{name}__" for name in ("eq", "ne", "lt", "le", "gt", "ge")),
     *(f"__{name}__" for name in ("neg", "pos", "abs", "round", "floor", "ceil", "invert")),
 )
-"""The methods of an expression that Python calls for a sign, or a function of its own."""
+"""The methods of an expression that Python calls for operators and for built-in functions."""
 
 
 @recording_methods("Expr", _SIGNS)
 @explaining_methods(lambda x: f"{x!r}.")
 @dataclass(frozen=True, slots=True, eq=False)
 class Expr:
-    """A feature in the making: an expression over columns, or several of them by a last operator.
+    """An expression over columns: a feature before it meets data.
+
+    Build expressions from `ff.col("x")`, arithmetic, comparisons and the methods listed here.
+    Nothing is computed until a plan is fitted or applied.
 
     Args:
-        nodes: the expression; several for an operator of several columns, such as `cyclical`.
-        suffixes: of several, what is appended to the feature's name: "_sin".
-        name: what `alias` gave, to this or to the first operand that it was computed from.
-        recipe: how it was written, where a parameter stands in it.
+        nodes: The plan node of the expression; several if its last operator gives several columns,
+            such as `cyclical`.
+        suffixes: With several nodes, the suffix of each feature's name, such as "_sin".
+        name: Name given by `alias`, to this expression or to its first operand.
+        recipe: The calls that made the expression, if it contains a parameter (`ff.param`).
     """
 
     nodes: tuple[Node, ...]
@@ -176,7 +183,7 @@ class Expr:
 
     @property
     def node(self) -> Node:
-        """The one node; an operator of several columns has none, and must stand last."""
+        """The single node; raises InvalidPlan if the last operator gives several columns."""
         if len(self.nodes) != 1:
             raise InvalidPlan(
                 f"an operator that gives {len(self.nodes)} columns ({', '.join(self.suffixes)}) "
@@ -185,19 +192,22 @@ class Expr:
         return self.nodes[0]
 
     def alias(self, name: Text) -> Expr:
-        """Return the expression under a name, for plans given as a list.
+        """Return the expression with a name, for plans given as a list.
 
-        What is computed from it has that name too, until another `alias`, where it is the first
-        operand; of `when`, the first value.
+        An expression that is computed from the named one takes over the name, if the named one is
+        its first operand, or the first value of a `when`. Another `alias` replaces the name.
+
+        Args:
+            name: The name of the feature.
         """
         return replace(self, name=name)
 
     def __repr__(self) -> Text:
-        """Return a text that reads like the code of the expression."""
+        """Return the expression as Python source."""
         return show_columns(self.nodes)
 
     def __bool__(self) -> NoReturn:
-        """Raise: an expression has no truth value before it meets data."""
+        """Raise TypeMismatch: an expression has no truth value until it meets data."""
         raise TypeMismatch(
             f"{self!r} has no truth value. Use & | ~ for logic, is_between() for ranges, "
             "fastfeat.when() for if, and .clip(), fastfeat.max_horizontal() and "
@@ -223,28 +233,28 @@ class Expr:
         return call("mul", other, self)
 
     def __truediv__(self, other: Expr | Scalar) -> Expr:
-        """Return the quotient as float64; between integers, a divisor 0 gives missing."""
+        """Return the quotient as float64; between integers, a zero divisor gives missing."""
         return call("div", self, other)
 
     def __rtruediv__(self, other: Scalar) -> Expr:
         return call("div", other, self)
 
     def __floordiv__(self, other: Expr | Scalar) -> Expr:
-        """Return the quotient rounded down; an integer divisor 0 gives missing, a float ±inf."""
+        """Return the quotient rounded down; divisor 0 gives missing or, for floats, ±inf."""
         return call("floordiv", self, other)
 
     def __rfloordiv__(self, other: Scalar) -> Expr:
         return call("floordiv", other, self)
 
     def __mod__(self, other: Expr | Scalar) -> Expr:
-        """Return the remainder with the sign of the divisor, as Python does; of 0, missing."""
+        """Return the remainder, with the sign of the divisor; missing for divisor 0."""
         return call("mod", self, other)
 
     def __rmod__(self, other: Scalar) -> Expr:
         return call("mod", other, self)
 
     def __pow__(self, other: Expr | Scalar) -> Expr:
-        """Return the power; of integers an integer, so that a negative exponent is an error."""
+        """Return the power; of integers an integer, so a negative exponent is an error."""
         return call("pow", self, other)
 
     def __rpow__(self, other: Scalar) -> Expr:
@@ -313,7 +323,14 @@ class Expr:
 @recording("ff.col")
 @explaining_as("", {TOO_MANY: "Write an expression a column: [col(name) for name in ('x', 'y')]"})
 def col(name: str) -> Expr:
-    """Return the input column of that name."""
+    """Return the input column with this name.
+
+    Args:
+        name: Name of a column of the data.
+
+    Raises:
+        TypeMismatch: `name` is not a text.
+    """
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         several = isinstance(name, list | tuple)
         hint = ". Write an expression a column: [col(name) for name in names]" if several else ""
@@ -324,24 +341,28 @@ def col(name: str) -> Expr:
 @recording("ff.lit")
 @explaining
 def lit(value: Scalar) -> Expr:
-    """Return a constant; `lit(None)` is a missing value."""
+    """Return a constant; `lit(None)` is a missing value.
+
+    Args:
+        value: A number, bool, text, date or time, or None.
+    """
     return Expr((Literal(literal_value(value)),))
 
 
 def as_expr(value: object) -> Expr:
-    """Return an expression as it is, anything else as a literal."""
+    """Return an expression unchanged, and any other value as a literal."""
     return value if isinstance(value, Expr) else Expr((Literal(literal_value(value)),))
 
 
 def call(function: str, *args: object, **params: Any) -> Expr:
-    """Return the call of a row of the table of scalar functions."""
+    """Return an expression that calls a plan function; arguments are expressions or constants."""
     operands = [as_expr(argument) for argument in args]
     nodes = tuple(operand.node for operand in operands)
     return Expr((Call(function, nodes, params_of(**params)),), name=_name_of(operands))
 
 
 def _name_of(operands: Iterable[Expr]) -> str | None:
-    """Return the name of the first operand that has one, which a column without alias ends."""
+    """Return the name of the first operand; None if it has none. Nameless literals are skipped."""
     for operand in operands:
         if operand.name is not None or not isinstance(operand.nodes[0], Literal):
             return operand.name
@@ -349,10 +370,9 @@ def _name_of(operands: Iterable[Expr]) -> str | None:
 
 
 def _comparison(function: str, left: Expr, right: object) -> Expr:
-    """Return a comparison.
+    """Return a comparison as an expression.
 
-    Raises:
-        TypeMismatch: with None or NaN, which would be missing in every row.
+    Raises TypeMismatch for None or NaN, because the result would be missing in every row.
     """
     sides = [left, as_expr(right)]
     for side, other in zip(sides, reversed(sides), strict=True):
@@ -366,7 +386,7 @@ def _comparison(function: str, left: Expr, right: object) -> Expr:
 
 
 def aggregate(function: str, argument: Expr, **params: Any) -> Expr:
-    """Return a training aggregate: learnt in `fit`, a constant afterwards."""
+    """Return an aggregate of all training rows: learnt in `fit`, a constant afterwards."""
     node = Aggregate(function, (argument.node,), params_of(**params), TRAINING)
     return Expr((node,), name=argument.name)
 
@@ -379,33 +399,32 @@ def group_aggregate(
     *folds: Expr,
     **params: Any,
 ) -> Expr:
-    """Return a training aggregate per group: of a row, that of the group it is in.
+    """Return an aggregate per group of training rows; each row gets the aggregate of its group.
 
-    Args:
-        function: a row of AGGREGATES.
-        argument: what is aggregated.
-        group: the number of the group of a row.
-        frame: whether rows without a key are a group.
-        folds: the fold of a training row, for what is learnt out of fold.
-        params: of the function.
+    `group` is the group number of each row. `frame` says whether the rows with a missing key form a
+    group. `folds` is the fold number of each training row, for aggregates that are learnt from the
+    rows of other folds.
     """
     args = (argument.node, group.node, *(fold.node for fold in folds))
     return Expr((Aggregate(function, args, params_of(**params), frame),), name=argument.name)
 
 
 def vocabulary(keys: Sequence[Expr], **params: Any) -> Expr:
-    """Return the vocabulary of keys of one or several parts."""
+    """Return the vocabulary that `fit` learns: the distinct keys of the training rows.
+
+    `keys` holds the parts of the key; a key has one or several.
+    """
     args = tuple(key.node for key in keys)
     return Expr((Aggregate("vocabulary", args, params_of(**params), TRAINING),))
 
 
 def table_of(elements: Sequence[Any]) -> Expr:
-    """Return a literal table, for functions that search one."""
+    """Return a tuple of constants as one literal, for functions that search in a table."""
     return Expr((Literal(tuple(literal_value(element) for element in elements)),))
 
 
 def several(parts: dict[str, Expr]) -> Expr:
-    """Return an operator of several columns, from suffix to expression."""
+    """Return an expression with several columns, from a dict of suffix to expression."""
     return Expr(tuple(part.node for part in parts.values()), tuple(parts), _name_of(parts.values()))
 
 
@@ -414,14 +433,18 @@ def several(parts: dict[str, Expr]) -> Expr:
 @explaining_methods(lambda chain: "ff.when(...).")
 @dataclass(frozen=True, slots=True)
 class When:
-    """A chain of conditions that waits for `then`."""
+    """A conditional expression in progress, after `when`; `then` must follow."""
 
     branches: tuple[tuple[Expr, Expr], ...]
     condition: Expr
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def then(self, value: Expr | Scalar) -> Then:
-        """Return the chain with the value where the condition holds."""
+        """Return the conditional with the value for rows that meet the last condition.
+
+        Args:
+            value: An expression or a constant. A text must be written as `col(...)` or `lit(...)`.
+        """
         return Then((*self.branches, (self.condition, _choice("then", value))))
 
 
@@ -430,17 +453,25 @@ class When:
 @explaining_methods(lambda chain: "ff.when(...).then(...).")
 @dataclass(frozen=True, slots=True)
 class Then:
-    """A chain of conditions and values that waits for `when` or `otherwise`."""
+    """A conditional expression in progress, after `then`; `when` or `otherwise` must follow."""
 
     branches: tuple[tuple[Expr, Expr], ...]
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def when(self, condition: Expr | bool) -> When:
-        """Return the chain with one more condition, tried where no earlier one holds."""
+        """Return the conditional with one more condition, tried on rows that met no earlier one.
+
+        Args:
+            condition: Bools. A missing condition is not met.
+        """
         return When(self.branches, _condition(condition))
 
     def otherwise(self, value: Expr | Scalar) -> Expr:
-        """Return the expression, with the value where no condition holds or it is missing."""
+        """Return the finished expression, with this value for rows that met no condition.
+
+        Args:
+            value: An expression or a constant. A text must be written as `col(...)` or `lit(...)`.
+        """
         result = last = _choice("otherwise", value)
         for condition, chosen in reversed(self.branches):
             result = call("when", condition, chosen, result)
@@ -451,7 +482,10 @@ class Then:
 @recording("ff.when", always=True)
 @explaining
 def when(condition: Expr | bool) -> When:
-    """Return the start of `when(c).then(x).otherwise(y)`; a missing condition takes `otherwise`.
+    """Return the start of a conditional expression, `when(c).then(x).otherwise(y)`.
+
+    Args:
+        condition: Bools. A missing condition is not met: the row takes the value of `otherwise`.
 
     Example:
         >>> when(col("x") > 0).then(1).otherwise(0)

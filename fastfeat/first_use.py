@@ -1,13 +1,14 @@
-"""Imports on first use: modules on a list, and the rows of tables.
+"""Imports on first use: deferred modules, and tables with rows in other modules.
 
-A fresh process pays for each line that it imports, most of all where no `.pyc` file may be written.
-A module of `DEFERRED` is imported as any other, `from fastfeat.execute import windows`, and its
-file is read and run once something is taken from it: `windows.run_over`. So import a module of the
-list as a module, and take names from it inside functions. A table of `Rows` knows the names of its
-rows, and the module of each, which it imports for the first row that is asked for.
+A fresh process pays for every imported line, most of all if it cannot write `.pyc` files.
 
-No lock is held while a module is imported but that of the module, as in any import. A fork waits
-for the first uses of other threads, ten seconds at most.
+Import a module in `DEFERRED` as a module, `from fastfeat.execute import windows`. Its file is read
+and run at the first attribute access, such as `windows.run_over`. Therefore take names from it only
+inside functions. A `Rows` table knows the names of its rows and the module of each; it imports a
+module when a row of it is first requested.
+
+As in any import, only the lock of the imported module is held. A fork waits for first uses in other
+threads, for at most ten seconds.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ DEFERRED = frozenset(
         "fastfeat.execute.order_warnings",
         "fastfeat.execute.row_identity",
         "fastfeat.execute.shares",
+        "fastfeat.execute.text_slots",
         "fastfeat.execute.values",
         "fastfeat.execute.windows",
         "fastfeat.io.budget",
@@ -73,6 +75,7 @@ DEFERRED = frozenset(
         "fastfeat.learn.held_codes",
         "fastfeat.learn.infinite",
         "fastfeat.learn.keys",
+        "fastfeat.learn.kinds",
         "fastfeat.learn.labels",
         "fastfeat.learn.repeated_ids",
         "fastfeat.learn.repeated_rows",
@@ -148,22 +151,22 @@ DEFERRED = frozenset(
         "fastfeat_kernels.windows.reference",
     )
 )
-"""The modules whose files are read on first use; none of them is a package."""
+"""Modules that are read on first use; none of them is a package."""
 _KNOWN = frozenset(
     ("__class__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__")
 )
-"""Names that the import of another module asks for, which do not count as a use."""
+"""Attributes that the import system reads; reading them does not count as a use."""
 
 
 def at(address: str) -> Any:
-    """Return the value at an address, such as "fastfeat.learn.scans:learn"."""
+    """Return the object at an address, such as "fastfeat.learn.scans:learn"."""
     module, _, name = address.partition(":")
     with _importing():
         return getattr(import_module(module), name)
 
 
 def calling(address: str) -> Callable[..., Any]:
-    """Return a function that calls the one at an address, found at the first call."""
+    """Return a function that imports the function at an address on first call, and calls it."""
     found: list[Callable[..., Any]] = []
 
     def call(*args: Any, **options: Any) -> Any:
@@ -175,12 +178,13 @@ def calling(address: str) -> Callable[..., Any]:
 
 
 class Rows(MutableMapping[str, V], Generic[V]):
-    """The rows of a table by name, from tables of modules that are imported on first use.
+    """A table of rows by name, with rows from tables in modules that are imported on first use.
 
     Args:
-        address: of the tables, with braces for what differs: "fastfeat.scalars.{}:FUNCTIONS".
-        names: dict of what stands in the braces to names of rows, separated by spaces.
-        taken: turns such a table into a dict of name to row; by default the table is one.
+        address: Address of the tables, with braces for the varying part:
+            "fastfeat.scalars.{}:FUNCTIONS".
+        names: Varying part of the address to the names of its rows, separated by spaces.
+        taken: Converts such a table to a dict of name to row; by default the table is one.
 
     Example:
         >>> rows = Rows("fastfeat.scalars.{}:FUNCTIONS", {"boolean": "and or xor not"})
@@ -203,7 +207,7 @@ class Rows(MutableMapping[str, V], Generic[V]):
         self._taken = taken
 
     def __getitem__(self, name: str) -> V:
-        """Return a row; imports its module for the first row of it."""
+        """Return a row; imports its module on first use."""
         found = self._found
         if name not in found:
             rows = self._taken(at(self.addresses[name]))
@@ -211,12 +215,12 @@ class Rows(MutableMapping[str, V], Generic[V]):
         return found[name]
 
     def __setitem__(self, name: str, row: V) -> None:
-        """Put a row in place of one, or a new one."""
+        """Add or replace a row."""
         self.addresses.setdefault(name, "")
         self._found[name] = row
 
     def __delitem__(self, name: str) -> None:
-        """Take a row out."""
+        """Remove a row."""
         del self.addresses[name]
         self._found.pop(name, None)
 
@@ -234,12 +238,13 @@ class Rows(MutableMapping[str, V], Generic[V]):
 
 
 class Kinds(MutableMapping[type[Any], V], Generic[V]):
-    """A table from the type of a record, both found on first use.
+    """A table with types as keys; types and values are imported on first use.
 
-    The module of a record that is there has been imported: its type is found by its address.
+    A lookup does not import the type: a record exists, so its module has been imported, and the
+    type is found by its address.
 
     Args:
-        addresses: from the address of a type to the address of its value.
+        addresses: Address of the type to address of its value.
     """
 
     __slots__ = ("_found", "addresses")
@@ -249,19 +254,19 @@ class Kinds(MutableMapping[type[Any], V], Generic[V]):
         self._found: dict[type[Any], V] = {}
 
     def __getitem__(self, kind: type[Any]) -> V:
-        """Return the value of a type; imports its module for the first use."""
+        """Return the value of a type; imports its module on first use."""
         found = self._found
         if kind not in found:
             found.setdefault(kind, at(self.addresses[_address_of(kind)]))
         return found[kind]
 
     def __setitem__(self, kind: type[Any], value: V) -> None:
-        """Put a value in place of one, or a new one."""
+        """Add or replace a value."""
         self.addresses.setdefault(_address_of(kind), "")
         self._found[kind] = value
 
     def __delitem__(self, kind: type[Any]) -> None:
-        """Take a type out."""
+        """Remove a type."""
         del self.addresses[_address_of(kind)]
         self._found.pop(kind, None)
 
@@ -279,7 +284,7 @@ class Kinds(MutableMapping[type[Any], V], Generic[V]):
 
 
 def is_a(value: object, *addresses: str) -> bool:
-    """Return whether a value is of the type at one of some addresses, itself; imports nothing."""
+    """Return whether a value's exact type is at one of the addresses; imports nothing."""
     return _address_of(type(value)) in addresses
 
 
@@ -288,10 +293,10 @@ def _address_of(kind: type[Any]) -> str:
 
 
 class _Deferred(ModuleType):
-    """A module of the list that is not used yet."""
+    """A deferred module that is not used yet."""
 
     def __getattribute__(self, name: str) -> Any:
-        """Run the file of the module, and return what it has by that name."""
+        """Run the file of the module, and return the attribute."""
         if name not in _KNOWN:
             with _importing():
                 _run(self)
@@ -299,11 +304,7 @@ class _Deferred(ModuleType):
 
 
 class _FirstUse(Loader):
-    """Leaves a module empty, to be filled by the loader of its file on first use.
-
-    Args:
-        loader: of the file.
-    """
+    """A loader that leaves a module empty until its first use, then fills it by `loader`."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
@@ -312,7 +313,7 @@ class _FirstUse(Loader):
         """The thread that runs the file now."""
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the loader of the file, such as the function for its source."""
+        """Return an attribute of the wrapped loader, such as its function for the source."""
         return getattr(self.loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -320,15 +321,15 @@ class _FirstUse(Loader):
         return _Deferred(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leave a new module as it is; a reload runs its file."""
+        """Leave a new module empty; run the file for a reload."""
         if type(module) is not _Deferred:
             self.loader.exec_module(module)
 
 
 def _run(module: ModuleType) -> None:
-    """Run the file of a module that is not used yet; other threads that use it wait for it."""
+    """Run the file of a module that is not used yet; other threads wait for it."""
     first: Any = ModuleType.__getattribute__(module, "__loader__")
-    if not isinstance(first, _FirstUse):  # another thread has just run it
+    if not isinstance(first, _FirstUse):  # another thread has just run the file
         return
     with first.lock:
         if type(module) is not _Deferred or first.thread is not None:  # it uses itself
@@ -345,13 +346,13 @@ def _run(module: ModuleType) -> None:
 
 
 class Finder:
-    """Finds the modules of the list; the first on the path."""
+    """A finder of the deferred modules, first in `sys.meta_path`."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of a module of the list; None of any other."""
+        """Return the spec of a deferred module; None for any other module."""
         if name not in DEFERRED:
             return None
         spec = PathFinder.find_spec(name, path, target)
@@ -362,11 +363,11 @@ class Finder:
 
 
 class _Imports:
-    """The threads that import on first use now, which a fork of another thread waits for.
+    """The threads that import on first use now; a fork in another thread waits for them.
 
-    A child process has the locks of imports as they were, but not the threads that would give them
-    back: its own import of the same module would wait for ever. A fork waits `patience_s` seconds
-    at most, for an import may itself wait for the thread that forks.
+    A child process inherits the import locks but not the threads that would release them, so its
+    own import of the same module would wait forever. A fork waits at most `patience_s` seconds,
+    because an import may itself wait for the forking thread.
     """
 
     def __init__(self) -> None:
@@ -375,17 +376,17 @@ class _Imports:
         self.patience_s = 10.0
 
     def wait(self) -> None:
-        """Wait until no other thread imports, and let none begin."""
+        """Wait until no other thread imports, and keep new imports from starting."""
         self.changed.acquire()
         if get_ident() not in self.depths:
             self.changed.wait_for(lambda: not self.depths, self.patience_s)
 
     def go_on(self) -> None:
-        """Let threads import again."""
+        """Allow imports again."""
         self.changed.release()
 
     def forget(self) -> None:
-        """In a child process, forget the threads of the parent."""
+        """Forget the threads of the parent, in a child process."""
         me = get_ident()
         self.depths = {me: self.depths[me]} if me in self.depths else {}
         self.changed = Condition(RLock())
@@ -397,7 +398,7 @@ _IMPORTS = _Imports()
 
 @contextmanager
 def _importing() -> Generator[None]:
-    """Keep forks of other threads waiting in the block."""
+    """Make forks in other threads wait for the block."""
     me, imports = get_ident(), _IMPORTS
     try:
         with imports.changed:
@@ -412,7 +413,7 @@ def _importing() -> Generator[None]:
 
 
 def _forget_threads() -> None:
-    """In a child process, let the files be run that threads of the parent were running."""
+    """Allow files to be run again that threads of the parent were running, in a child process."""
     for name in DEFERRED:
         module = sys.modules.get(name)
         first = None if module is None else module.__loader__

@@ -1,14 +1,14 @@
-"""A line on stderr that says what is done, where it takes longer than a second; gone at its end.
+"""A progress line on stderr for work that takes longer than a second; it disappears at the end.
 
     with doing("learning", 3, "scans") as step:
         step(1)                     # one of three is done
         step("learning medians")    # what is done instead
 
-It is drawn where stderr is a terminal, by rich if that is installed, or a notebook, and its text
-holds still for a second. What begins within is told on the same line. Into a pipe or a file an
-event is written as a line that stays: a kernel that is compiled, another process that is waited
-for, a step of a demo. Nothing is told in a process that another has started, or of a thread that is
-not the main one. FASTFEAT_PROGRESS=0 turns it off.
+The line is drawn if stderr is a terminal (by rich, if that is installed) or a notebook. Each text
+stays for a second. Nested work is shown on the same line. If stderr is a pipe or a file, each event
+is written as a permanent line: a kernel is compiled, another process is waited for, a demo takes a
+step. Nothing is shown in a process that another one has started, or for threads other than the main
+one. FASTFEAT_PROGRESS=0 turns it off.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Step = Callable[[int | str], None]
-"""Says how many are done, or what is done instead of what was."""
+"""Reports the number of finished items, or replaces the text."""
 
-PATIENCE = 1.0  # seconds, before anything is said
+PATIENCE = 1.0  # seconds before anything is shown
 _PERIOD = 0.1  # seconds between two drawings, for the spinner
 _PERIOD_OF_NOTEBOOK = 0.5  # each is a message, and some record them all
-_HOLD = 1.0  # seconds for which a text stands: one that changes faster cannot be read
-_process = os.getpid()  # a fork is another, and tells nothing
+_HOLD = 1.0  # seconds that a text stays: faster changes cannot be read
+_process = os.getpid()  # a forked process has another id, and shows nothing
 _spinning = "|/-\\"
 
 
 @dataclass(slots=True)
 class _Work:
-    """Something that is being done; a step changes it, and another thread draws it.
+    """One piece of work in progress. The working thread changes it, and another thread draws it.
 
     Args:
-        text: what it is.
-        total: how many of them there are, or 0.
-        of: what these are called.
-        done: how many are done.
-        now: what is done now, in words, or "".
+        text: Description.
+        total: Number of items, or 0 if unknown.
+        of: Plural noun of the items.
+        done: Number of finished items.
+        now: Current substep in words, or "".
     """
 
     text: str
@@ -53,19 +53,19 @@ class _Work:
     now: str = ""
 
     def __str__(self) -> str:
-        """Return the text of it, and how much of it is done already."""
+        """Return the line's part for this work: its description and progress."""
         counted = f"{self.done:,} of {self.total:,} {self.of}" if self.total > 1 else ""
         return ", ".join(filter(None, (self.text, counted, self.now)))
 
 
 class _Drawing(NamedTuple):
-    """The functions that draw a line and take it away, and the time between drawings.
+    """A way to show the progress line, as functions that draw it and remove it.
 
     Args:
-        draw: shows a text in place of what was there.
-        end: takes it away.
-        period: seconds from one drawing to the next.
-        told: returns the text, of a work that began at a time.
+        draw: Replaces the shown text.
+        end: Removes the text.
+        period: Seconds between drawings.
+        told: Returns the text for work that began at a given monotonic time.
     """
 
     draw: Callable[[str], None]
@@ -75,7 +75,7 @@ class _Drawing(NamedTuple):
 
 
 _works: list[_Work] = []
-"""What the main thread does, each within the one before it."""
+"""The work of the main thread, from outermost to innermost."""
 
 
 @contextmanager
@@ -88,18 +88,19 @@ def doing(
     at_once: bool = False,
     is_event: bool = False,
 ) -> Generator[Step]:
-    """Tell what a block does, from a second after its begin until its end, however it ends.
+    """Show progress while a block runs, once it takes longer than a second.
 
-    Without anyone to tell it costs some microseconds, and with one a thread: what may take less
-    than a millisecond had better not be told.
+    If progress is not shown, the call costs some microseconds; otherwise it starts a thread. Do
+    not use it for work that may take less than a millisecond.
 
     Args:
-        text: what is done: "compiling kernels".
-        total: how many of something that is; 0 where nobody knows.
-        of: what these are called.
-        since: `time.monotonic()` when this, or what it is a part of, began; None for now.
-        at_once: whether to tell it before a second has passed.
-        is_event: whether it is told as a line of its own where there is no terminal.
+        text: Description of the work, such as "compiling kernels".
+        total: Number of items; 0 if unknown.
+        of: Plural noun of the items.
+        since: `time.monotonic()` at which the work, or the larger work that it belongs to, began;
+            None for now.
+        at_once: Whether to show it before a second has passed.
+        is_event: Whether to write a permanent line if there is no terminal.
     """
     if not (_may_tell() and (is_event or _is_drawn(sys.stderr))):
         yield _untold
@@ -114,19 +115,19 @@ def doing(
                 yield _step_of(work)
         else:
             yield _step_of(work)
-    finally:  # an interrupt may have come before it was among them
+    finally:  # an interrupt may have come before the append
         _works[:] = [other for other in _works if other is not work]
 
 
 def is_telling() -> bool:
-    """Return whether what this thread does is told: a tenth of a microsecond where nothing is."""
+    """Return whether this thread's work is shown at present; it costs 0.1 microseconds if not."""
     return bool(_works) and threading.get_ident() == threading.main_thread().ident
 
 
 def tell(now: str = "", done: int | None = None) -> None:
-    """Tell a step of the work that is told, and how many are done.
+    """Set the substep of the innermost work, and the number of finished items.
 
-    Code that is called from far away may say so without the step of the block that it runs in.
+    It is for code that does not have the step function of the block in which it runs.
     """
     if is_telling():
         work = _works[-1]
@@ -137,14 +138,14 @@ def tell(now: str = "", done: int | None = None) -> None:
 def rate_told(
     n_rows: int, total: int | None, n_bytes: int, seconds: float, n_before: int = 0
 ) -> str:
-    """Return how far a work over rows is, its rate, and how long it may take still.
+    """Return the progress of work over rows as text: rows, bytes, rate, and remaining time.
 
     Args:
-        n_rows: that are done, with those that were done before.
-        total: of all; None where nobody knows.
-        n_bytes: of what was done.
-        seconds: since it began.
-        n_before: rows that were done before it began.
+        n_rows: Finished rows, including `n_before`.
+        total: Number of all rows; None if unknown.
+        n_bytes: Bytes processed so far.
+        seconds: Seconds since the work began.
+        n_before: Rows that were finished before the work began.
 
     Example:
         >>> rate_told(3_000_000, 9_000_000, 800_000_000, 4.0, n_before=1_000_000)
@@ -172,46 +173,46 @@ def _step_of(work: _Work) -> Step:
 
 
 def _untold(to: int | str) -> None:
-    """Say nothing."""
+    """Do nothing: the step function of work that is not shown."""
 
 
 def _may_tell() -> bool:
-    """Return whether this process and this thread are the ones that tell."""
+    """Return whether progress may be shown: not by child processes or other threads."""
     if os.environ.get("FASTFEAT_PROGRESS") == "0" or os.getpid() != _process:
         return False
     if threading.get_ident() != threading.main_thread().ident:
         return False
-    processes: Any = sys.modules.get("multiprocessing.process")  # of workers it is loaded
+    processes: Any = sys.modules.get("multiprocessing.process")  # loaded in worker processes
     return processes is None or processes.parent_process() is None
 
 
 def _is_drawn(stream: Any) -> bool:
-    """Return whether a line on a stream can be drawn anew, and taken away."""
+    """Return whether a stream can redraw a line: a terminal, or a notebook."""
     return _is_terminal(stream) or _is_notebook()
 
 
 def _is_terminal(stream: Any) -> bool:
-    """Return whether a stream is a terminal that can draw a line anew."""
+    """Return whether a stream is a terminal that can redraw a line."""
     try:
         return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
-    except (AttributeError, ValueError):  # closed, or no file at all
+    except (AttributeError, ValueError):  # closed, or not a file
         return False
 
 
 def _is_notebook() -> bool:
-    """Return whether stderr is that of a cell, where a carriage return begins its line anew."""
+    """Return whether stderr belongs to a notebook cell, where a carriage return restarts a line."""
     return "ipykernel" in sys.modules and type(sys.stderr).__module__.startswith("ipykernel.")
 
 
 @contextmanager
 def _line(began: float, patience: float) -> Generator[None]:
-    """Let a thread draw what is done, from so many seconds after its begin."""
+    """While the block runs, draw its progress from another thread, after `patience` seconds."""
     ended = threading.Event()
     watcher = threading.Thread(
         target=_watch, args=(ended, began, patience, sys.stderr), name="fastfeat", daemon=True
     )
     try:
-        with suppress(RuntimeError):  # the interpreter is ending: no thread can be started
+        with suppress(RuntimeError):  # the interpreter is shutting down: no thread can start
             watcher.start()
         yield
     finally:
@@ -221,14 +222,14 @@ def _line(began: float, patience: float) -> Generator[None]:
 
 
 def _watch(ended: threading.Event, began: float, patience: float, stream: Any) -> None:
-    """Draw what is done until it has ended; a stream that cannot be written is left alone."""
+    """Draw the progress line until `ended` is set; stop silently if it cannot be written."""
     if ended.wait(max(0.0, began + patience - time.monotonic())):
         return
-    with suppress(OSError, ValueError):  # closed meanwhile, or of an encoding without the spinner
+    with suppress(OSError, ValueError):  # closed meanwhile, or an encoding without the characters
         drawing = _drawing(stream)
         text, changed = "", 0.0
         try:
-            while True:  # once at least, if it ends meanwhile
+            while True:  # at least once, even if the work ends meanwhile
                 now = time.monotonic()
                 if not text or now - changed >= _HOLD:
                     text, changed = drawing.told(began), now
@@ -240,9 +241,9 @@ def _watch(ended: threading.Event, began: float, patience: float, stream: Any) -
 
 
 def _told(began: float) -> str:
-    """Return the line: for how long, what is done, and what that does in turn, with how much of it.
+    """Return the progress line: elapsed seconds, then the work from outermost to innermost.
 
-    A terminal may be narrow: what comes last may not be seen.
+    The most important part is first, since a narrow terminal may cut the end.
     """
     *outer, inner = _works[:] or [_Work("", 0, "")]
     works = [*filter(None, (work.text for work in outer)), str(inner)]
@@ -250,16 +251,16 @@ def _told(began: float) -> str:
 
 
 def _event(_began: float) -> str:
-    """Return the event that is told as a line: without time and counts, which change."""
+    """Return the line for a pipe or file: the names of the work, without time and counts."""
     return ": ".join(work.text for work in _works[:] if work.text)
 
 
 def _drawing(stream: Any) -> _Drawing:
-    """Return the drawing of a line on a stream."""
+    """Return the way to show progress on this stream: by rich, as plain text, or line by line."""
     if not _is_drawn(stream):
         return _lines(stream)
     if _is_notebook():
-        # not rich, which needs ipywidgets there, and warns where they lack
+        # not rich: there it needs ipywidgets, and warns without them
         return _plain(stream, "\r")._replace(period=_PERIOD_OF_NOTEBOOK)
     try:
         return _rich(stream)
@@ -268,9 +269,9 @@ def _drawing(stream: Any) -> _Drawing:
 
 
 def _rich(stream: Any) -> _Drawing:
-    """Return a line by rich, which is imported only now: that takes 0.1 s.
+    """Return a drawing by the library rich. It is imported only now, because that takes 0.1 s.
 
-    What others print is left alone: rich would put itself in the place of `sys.stdout`.
+    Other output is left alone: by default rich would replace `sys.stdout`.
     """
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
@@ -294,7 +295,7 @@ def _rich(stream: Any) -> _Drawing:
 
 
 def _lines(stream: Any) -> _Drawing:
-    """Return lines that stay, one for each event that has not been told yet."""
+    """Return a drawing that writes a new line whenever the work changes, for pipes and files."""
     written = [""]
 
     def draw(text: str) -> None:
@@ -307,13 +308,11 @@ def _lines(stream: Any) -> _Drawing:
 
 
 def _plain(stream: Any, anew: str) -> _Drawing:
-    """Return a line of text alone.
+    """Return a drawing that rewrites one line of plain text.
 
-    Args:
-        stream: where it goes.
-        anew: what begins the line anew, and empties it where the terminal can do that.
+    `anew` is written first: it restarts the line, and erases it if the terminal can do that.
     """
-    drawn = [0, 0]  # times, and the characters of the last one
+    drawn = [0, 0]  # number of drawings, length of the last text
 
     def put(text: str) -> None:
         stream.write(f"{anew}{text}{' ' * (drawn[1] - len(text))}")

@@ -150,3 +150,25 @@ def test_modules_that_a_text_names_exist() -> None:
     ]
     assert len(named) >= 20
     assert [(file, name) for file, name in named if not _is_there(name)] == []
+
+
+_DIALECT = re.compile(
+    r"\b(?:what|that of|those of|as of|as in|none where|of which|whose|which there are|is none)\b",
+    re.IGNORECASE,
+)
+"""Words that withhold a noun."""
+
+
+def test_docstrings_name_their_nouns() -> None:
+    n_words, n_odd = 0, 0
+    for folder in _NAMED:
+        for file in (Path(__file__).resolve().parents[1] / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                    text = node.value.value
+                    if isinstance(text, str):
+                        prose = re.sub(r"``?[^`]*``?|>>>.*", " ", text)
+                        n_words += len(re.findall(r"[A-Za-z]+", prose))
+                        n_odd += len(_DIALECT.findall(prose))
+    assert n_words > 100_000
+    assert 1000 * n_odd / n_words <= 2, (n_odd, n_words)

@@ -1,4 +1,4 @@
-"""As-of joins of a tenth as many rows: with a key and without, in any order and sorted by time."""
+"""As-of joins with a table of a tenth as many rows: with or without a key, sorted or not."""
 
 from __future__ import annotations
 
@@ -39,11 +39,9 @@ def _keys(numbers: Any) -> Any:
 
 @cache
 def quotes(is_sorted: bool, n_rows: int) -> pa.Table:
-    """Return the table that is joined: two values for each key and time; no time is there twice.
+    """Return the table to join: two values for each key and time; times are distinct.
 
-    Args:
-        is_sorted: whether its rows are sorted by time, not in any order.
-        n_rows: of the data; it has a tenth.
+    Its rows are sorted by time or in any order. It has a tenth of `n_rows`, the rows of the data.
     """
     rng, n = np.random.default_rng(22), n_rows // 10
     step = MONTH_US // n
@@ -57,11 +55,11 @@ def fastfeat(has_key: bool, is_sorted: bool, is_kept: bool, table: pa.Table) -> 
     """Return a call that joins.
 
     Args:
-        has_key: whether rows are of one key.
-        is_sorted: as of `quotes`.
-        is_kept: whether each call gets the same table, whose order is then made once, before the
+        has_key: Whether rows have a key.
+        is_sorted: Whether the joined table is sorted by time.
+        is_kept: Whether each call gets the same table, which is then put in order once, before the
             clock starts; else it gets a new one, and puts it in order.
-        table: the data.
+        table: The data.
     """
     import fastfeat as ff
 
@@ -79,7 +77,7 @@ def fastfeat(has_key: bool, is_sorted: bool, is_kept: bool, table: pa.Table) -> 
 def polars(engine: str, has_key: bool, is_sorted: bool, table: pa.Table) -> Callable[[], Any]:
     """Return a call of join_asof, which needs both frames sorted: it sorts those that are not.
 
-    What it returns stays sorted by time, with the number of each row.
+    The result stays sorted by time, with the number of each row.
     """
     import polars as pl
 
@@ -112,7 +110,7 @@ def from_polars(result: Any) -> pa.Table:
 def pandas(has_key: bool, is_sorted: bool, table: pa.Table) -> Callable[[], Any]:
     """Return a call of merge_asof, which needs both frames sorted: it sorts those that are not.
 
-    What it returns stays sorted by time, with the number of each row.
+    The result stays sorted by time, with the number of each row.
     """
     import pandas as pd
 

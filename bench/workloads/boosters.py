@@ -1,7 +1,7 @@
-"""Features handed over to libraries of boosted trees, beside the fastest form of each, made ready.
+"""Features handed over to libraries of boosted trees, beside each library's fastest input form.
 
 fastfeat transforms the rows and hands the features over; a peer is the library's own call on
-features that are computed already, so that the best that can be reached is its time.
+precomputed features, so its time is the lower bound.
 """
 
 from __future__ import annotations
@@ -21,11 +21,7 @@ THREADS = 2
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return floats of which a twentieth is missing, integers that are categories, and a label.
-
-    Args:
-        n_rows: at least 2,000.
-    """
+    """Return floats, a twentieth missing, integer categories, and a label; at least 2,000 rows."""
     rng = np.random.default_rng(21)
     columns: dict[str, Any] = {
         f"f{k}": pa.array(rng.normal(size=n_rows), mask=rng.random(n_rows) < 0.05)
@@ -68,7 +64,7 @@ def by_pieces(table: pa.Table) -> Callable[[], Any]:
 
 
 def ready_for_xgboost(as_matrix: bool) -> Callable[[pa.Table], Callable[[], Any]]:
-    """Return what prepares XGBoost's own call, on a table or on a matrix."""
+    """Return a function that prepares XGBoost's own call, on a table or on a matrix."""
 
     def prepare(table: pa.Table) -> Callable[[], Any]:
         from fastfeat.integrations.xgboost import feature_types
@@ -86,7 +82,7 @@ def ready_for_xgboost(as_matrix: bool) -> Callable[[pa.Table], Callable[[], Any]
 
 
 def cuts(matrix: Any) -> list[Any]:
-    """Return where XGBoost cuts the features, and the label."""
+    """Return XGBoost's cuts of the features, and the label."""
     return [*matrix.get_quantile_cut(), matrix.get_label()]
 
 
@@ -99,7 +95,7 @@ def by_dataset(table: pa.Table) -> Callable[[], Any]:
 
 
 def ready_for_lightgbm(as_matrix: bool) -> Callable[[pa.Table], Callable[[], Any]]:
-    """Return what prepares LightGBM's own call, on a table or on a matrix."""
+    """Return a function that prepares LightGBM's own call, on a table or on a matrix."""
 
     def prepare(table: pa.Table) -> Callable[[], Any]:
         lightgbm: Any = import_module("lightgbm")
@@ -119,7 +115,7 @@ def _lightgbm_params() -> dict[str, Any]:
 
 
 def leaves(dataset: Any) -> list[Any]:
-    """Return what one tree gives in its leaves: it depends on all bins."""
+    """Return the leaf values of one tree, which depend on all bins."""
     lightgbm: Any = import_module("lightgbm")
     model = lightgbm.train(_lightgbm_params(), dataset, 1)
     n_leaves = model.dump_model()["tree_info"][0]["num_leaves"]
@@ -135,7 +131,7 @@ def by_pool(table: pa.Table) -> Callable[[], Any]:
 
 
 def ready_for_catboost(as_categories: bool) -> Callable[[pa.Table], Callable[[], Any]]:
-    """Return what prepares CatBoost's own call, on a frame whose codes are integers or categories.
+    """Return a function that prepares CatBoost's own call, on integer or category codes.
 
     It takes no matrix of floats with categories in it.
     """
@@ -153,7 +149,7 @@ def ready_for_catboost(as_categories: bool) -> Callable[[pa.Table], Callable[[],
 
 
 def predictions(pool: Any) -> list[Any]:
-    """Return what a model of two trees predicts of the rows that it was trained on."""
+    """Return the predictions of a model of two trees for its training rows."""
     catboost: Any = import_module("catboost")
     model = catboost.CatBoostClassifier(
         iterations=2, depth=4, thread_count=THREADS, verbose=False, allow_writing_files=False
@@ -202,7 +198,7 @@ BOOSTERS = (
         ),
         Target("ratio", 0.9, "lightgbm", aim=1),
     ),
-    # no target: a Pool only refers to a frame that is ready, and ours has to be made
+    # no target: a Pool only refers to a ready frame, and ours must be made
     _workload(
         "catboost",
         "CatBoost",

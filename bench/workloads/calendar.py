@@ -37,7 +37,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that goes to local time once, then takes the parts."""
+    """Return a call that converts to local time once, then takes the parts."""
     import pandas as pd
 
     series = frames.to_pandas(table)["t"]
@@ -58,13 +58,10 @@ def pandas(table: pa.Table) -> Callable[[], Any]:
 
 
 def polars(engine: str, local_once: bool, table: pa.Table) -> Callable[[], Any]:
-    """Return a call of Polars' parts.
+    """Return a call of Polars' parts, lazy or streaming.
 
-    Args:
-        engine: lazy or streaming.
-        local_once: go to local time in a select of its own, and take all parts from that; in one
-            select the conversion is made for every part.
-        table: the data.
+    With `local_once`, a separate select converts to local time, and all parts come from that; in
+    one select the conversion is repeated for every part.
     """
     import polars as pl
 

@@ -1,8 +1,8 @@
 """Codes of categories, learnt and looked up: 10 million rows of text, codes and numbers.
 
-Codes are by frequency. Peers write them in the fastest way that gives codes by frequency, or any
-codes at all; after the clock stopped their codes are put in the order of fastfeat's, so that every
-row is compared.
+Codes are by frequency. Peers use the fastest way that gives codes by frequency, or any codes at
+all; after the clock has stopped, their codes are reordered like fastfeat's, so that every row is
+compared.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Codes = NDArray[Any]
 
 
 def text(n_distinct: int, n_bytes: int) -> pa.Array:
-    """Return distinct words of about so many bytes."""
+    """Return distinct words of about `n_bytes` bytes."""
     rng = np.random.default_rng(5)
     heads = rng.integers(0, 1 << 28, n_distinct)
     return pa.array([f"{head:x}_{index}".ljust(n_bytes, "~") for index, head in enumerate(heads)])
 
 
 def places(skewed: bool, n_distinct: int, n_rows: int) -> NDArray[np.int32]:
-    """Return which of the distinct values each row has; skewed as the cube of a uniform number."""
+    """Return the number of each row's distinct value; skewed like the cube of a uniform number."""
     rng = np.random.default_rng(6)
     drawn = rng.random(n_rows) ** 3 if skewed else rng.random(n_rows)
     return rng.permutation(n_distinct)[(drawn * n_distinct).astype(np.int64)].astype(np.int32)
 
 
 def generate_text(skewed: bool, n_bytes: int, n_rows: int) -> pa.Table:
-    """Return a column of text, a hundredth as many distinct values as rows."""
+    """Return a column of text, with a hundredth as many distinct values as rows."""
     words = text(max(1, n_rows // 100), n_bytes)
     return pa.table({"k": words.take(pa.array(places(skewed, len(words), n_rows)))})
 
@@ -51,7 +51,7 @@ def generate_codes(n_rows: int) -> pa.Table:
 
 
 def generate_numbers(n_rows: int) -> pa.Table:
-    """Return int64, a tenth as many distinct values as rows."""
+    """Return int64, with a tenth as many distinct values as rows."""
     drawn = np.random.default_rng(7).integers(0, max(1, n_rows // 10), n_rows)
     return pa.table({"k": drawn * 7_919_000_003 + 12_345})
 
@@ -65,7 +65,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
 
 
 def fastfeat_at_once(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that learns the codes, and gives those of the same rows."""
+    """Return a call that learns the codes, and returns those of the same rows."""
     import fastfeat as ff
 
     plan = ff.Plan({"code": ff.col("k").ordinal_encode()})
@@ -73,7 +73,7 @@ def fastfeat_at_once(table: pa.Table) -> Callable[[], Any]:
 
 
 def _ranked(codes: Codes) -> tuple[Codes, Codes]:
-    """Return codes by frequency, of codes in any order, and the order."""
+    """Return codes by frequency, from codes in any order, and the order."""
     counts = np.bincount(codes)
     order = np.argsort(-counts, kind="stable")
     ranks = np.empty(len(order), np.int32)
@@ -82,11 +82,10 @@ def _ranked(codes: Codes) -> tuple[Codes, Codes]:
 
 
 def by_frequency(result: tuple[Codes, Any, Codes | None]) -> Codes:
-    """Return codes as fastfeat numbers them.
+    """Return codes in fastfeat's numbering.
 
-    Args:
-        result: the codes of the rows, the values, and which of them each code stands for (None:
-            the code is its place).
+    `result` has the codes of the rows, the values, and the value number of each code (None: the
+    code is its place).
     """
     codes, values, order = result
     values = pa.array(values) if not isinstance(values, pa.Array) else values
@@ -114,7 +113,7 @@ def pandas(table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas_codes(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that ranks the codes that a categorical series has."""
+    """Return a call that ranks the existing codes of a categorical series."""
     series = frames.to_pandas(table)["k"]
 
     def run() -> Any:
@@ -146,7 +145,7 @@ def polars_categories(table: pa.Table) -> Callable[[], Any]:
     series = frames.to_polars(table)["k"]
 
     def run() -> Any:
-        # Categories of their own: those of an earlier call would be known already.
+        # New categories each time: those of an earlier call would be known already.
         column = series.cast(pl.Categorical(pl.Categories.random()))
         return _ranked(column.to_physical().to_numpy())[0], series
 
@@ -154,7 +153,7 @@ def polars_categories(table: pa.Table) -> Callable[[], Any]:
 
 
 def polars_codes(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that ranks the codes that a categorical series has."""
+    """Return a call that ranks the existing codes of a categorical series."""
     series = frames.to_polars(table)["k"]
 
     return lambda: (_ranked(series.to_physical().to_numpy())[0], series)
@@ -167,19 +166,19 @@ def polars_rank(table: pa.Table) -> Callable[[], Any]:
 
 
 def of_joined(result: tuple[Any, Any]) -> Codes:
-    """Return codes as fastfeat numbers them, of a frame and the keys in order."""
+    """Return codes in fastfeat's numbering, from a frame and the keys in order."""
     frame, keys = result
     return by_frequency((frame["code"].to_numpy(), keys.to_arrow(), None))
 
 
 def of_ranks(result: tuple[Any, Any]) -> Codes:
-    """Return codes as fastfeat numbers them, of ranks by value and the rows."""
+    """Return codes in fastfeat's numbering, from ranks by value and the rows."""
     ranks, rows = result
     return by_frequency((ranks.to_numpy() - 1, rows.unique().sort().to_arrow(), None))
 
 
 def of_categories(result: tuple[Codes, Any]) -> Codes:
-    """Return codes as fastfeat numbers them, of codes and the Polars series that has them."""
+    """Return codes in fastfeat's numbering, from codes and their Polars series."""
     import polars as pl
 
     codes, series = result

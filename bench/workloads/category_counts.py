@@ -1,4 +1,4 @@
-"""Counts of categories, learnt and put beside each row: 10 million of them."""
+"""Counts of categories, learnt and returned for each row: 10 million of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.workloads.categories import generate_numbers
 
 
 def count_fastfeat(at_once: bool, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that learns the counts, and gives those of the rows."""
+    """Return a call that learns the counts, and returns those of the rows."""
     import fastfeat as ff
 
     plan = ff.Plan({"n": ff.col("k").count_encode()})

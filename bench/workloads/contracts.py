@@ -69,7 +69,7 @@ def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def pandera(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of pandera on Polars; it tells of each check its first failures."""
+    """Return a call of pandera on Polars; it reports the first failures of each check."""
     pandera: Any = import_module("pandera.polars")
     frame = frames.to_polars(table)
     columns = {
@@ -96,7 +96,7 @@ def pandera(table: pa.Table) -> Callable[[], Any]:
 
 
 def dataframely(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of dataframely, which divides the rows as well."""
+    """Return a call of dataframely, which splits the rows as well."""
     dy: Any = import_module("dataframely")
     frame = frames.to_polars(table)
     columns: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """Five folds of 20 features: windows, scalers and encoders, learnt from the rows of each fold.
 
-Windows see all rows, and are computed once by everybody; what is learnt is learnt a fold at a time.
+Windows see all rows, and every contender computes them once; learning happens once per fold.
 """
 
 from __future__ import annotations
@@ -102,13 +102,13 @@ def fastfeat_by_hand(table: pa.Table) -> Callable[[], Any]:
 
 
 def once(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of one fit_transform, beside which the folds are judged."""
+    """Return a call of one fit_transform, as the reference for the folds."""
     features = plan()
     return lambda: features.fit_transform(table)[1]
 
 
 def rows_of_folds(n_rows: int) -> Iterator[Any]:
-    """Yield the rows to learn from and to test, as scikit-learn's KFold does without shuffling."""
+    """Yield the training and test rows, like scikit-learn's KFold without shuffling."""
     for test in np.array_split(np.arange(n_rows), N_FOLDS):
         yield np.setdiff1d(np.arange(n_rows), test, assume_unique=True), test
 
@@ -123,7 +123,7 @@ def last_train_and_tests(folds: Any) -> Any:
 
 
 def compared(result: Any) -> pa.Table:
-    """Return what is compared: test features of all rows, and the training ones of a fold."""
+    """Return the values to compare: test features of all rows, and the training ones of a fold."""
     train, tests = result
     tested = pa.concat_tables([_as_table(test) for test in tests])
     learnt = _as_table(train)
@@ -142,7 +142,7 @@ def _as_table(features: Any) -> pa.Table:
 
 
 def by_hand(engine: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call of the same in Polars, and scikit-learn's scalers and imputer."""
+    """Return a call of the same in Polars, with scikit-learn's scalers and imputer."""
     frame = frames.to_polars(table)
 
     def folds() -> Iterator[Any]:
@@ -156,7 +156,7 @@ def by_hand(engine: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def _of_all_rows(query: Any) -> Any:
-    """Return the columns that need nothing learnt: windows, and functions of the row."""
+    """Return the columns that need no learning: windows, and functions of the row."""
     import polars as pl
 
     amount, hour = pl.col("amount"), pl.col("ts").dt.hour()

@@ -1,4 +1,4 @@
-"""Drift of 1,000 features by their profiles, against SciPy on all values, which it must bracket."""
+"""Drift of 1,000 features by their profiles, against SciPy on all values; bounds must hold it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ N_FEATURES = 1_000
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return 1,000 columns, of which half shift by a little from the first half of the rows on."""
+    """Return 1,000 columns; half of them shift a little in the second half of the rows."""
     rng = np.random.default_rng(0)
     later = np.arange(n_rows) >= n_rows // 2
     return pa.table(

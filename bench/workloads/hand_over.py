@@ -1,4 +1,4 @@
-"""Handing over: the same 50 features to each library, and the same matrix in, as users hold it."""
+"""Handing over: the same 50 features to each library, and matrices of users as input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ N_COLUMNS = 50
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return 50 float64 columns, 5 % missing: NaN, as in a matrix."""
+    """Return 50 float64 columns, 5 % missing as NaN, like in a matrix."""
     rng = np.random.default_rng(11)
     columns: dict[str, Any] = {}
     for index in range(N_COLUMNS):
@@ -38,7 +38,7 @@ def _plan(names: list[str]) -> ff.Plan:
 
 
 def to_form(form: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that transforms to a form of the result."""
+    """Return a call that transforms to an output format."""
     fitted = _plan(table.column_names).fit(table)
     return lambda: fitted.transform(table, to=form)
 
@@ -52,13 +52,13 @@ def to_matrix(order: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def by_hand(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that makes a pandas frame of the Arrow table, as one had to."""
+    """Return a call that makes a pandas frame of the Arrow table, by hand."""
     fitted = _plan(table.column_names).fit(table)
     return lambda: fitted.transform(table).to_pandas()
 
 
 def scikit_learn_scaled(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that scales a matrix in row order, float64 as scikit-learn has it."""
+    """Return a call that scales a matrix in row order, in float64 like scikit-learn."""
     from sklearn.preprocessing import StandardScaler
 
     matrix = np.ascontiguousarray(frames.to_matrix(table))

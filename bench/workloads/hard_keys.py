@@ -1,4 +1,4 @@
-"""Keys that are hard on a hash table, beside as many keys at random: none may take twice as long.
+"""Keys that are hard for a hash table, beside as many random keys: none may take twice as long.
 
 No peer is measured: the ratio is to fastfeat's own time. Every code is compared with the definition
 in NumPy.
@@ -22,9 +22,10 @@ PATTERNS = ("sequential", "low bits", "half", "all equal")
 
 
 def generate(as_text: bool, n_rows: int) -> pa.Table:
-    """Return a column for each pattern and one of random keys, a tenth as many keys as rows.
+    """Return a column for each pattern and one of random keys, with a tenth as many keys as rows.
 
-    Of "low bits" the low 40 bits are 0; of "half" one key has half of the rows, of "all equal" all.
+    For "low bits" the low 40 bits are 0; for "half" one key has half of the rows, for "all equal"
+    all.
     """
     rng = np.random.default_rng(11)
     n_keys = max(1, n_rows // 10)
@@ -51,10 +52,10 @@ def fastfeat(column: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def checked(result: tuple[pa.Table, pa.Table]) -> list[int]:
-    """Return how many rows there are, once all codes are those of the definition.
+    """Return the number of rows, after all codes were compared with the definition.
 
     Raises:
-        OutputsDiffer: a code is another.
+        OutputsDiffer: A code differs.
     """
     coded, given = result
     dictionary = given.column(0).combine_chunks().dictionary_encode()

@@ -1,4 +1,4 @@
-"""Windows that are hard: very long, of few entities, of rows in no order or at one instant.
+"""Windows that are hard: very long, of few entities, of unordered or simultaneous rows.
 
 No peer is measured: the ratio is to fastfeat's own time. Values of some rows are compared with the
 definition, computed from the rows of each window alone.
@@ -44,13 +44,13 @@ def _std(x: list[int]) -> float:
 
 
 class Given(NamedTuple):
-    """Which columns a plan reads, and how far its windows reach back.
+    """The columns that a plan reads, and the reach of its windows.
 
     Args:
-        entity: a column.
-        time: a column.
-        values: a column.
-        last: a duration; None for all earlier events.
+        entity: Name of a column.
+        time: Name of a column.
+        values: Name of a column.
+        last: A duration; None for all earlier events.
     """
 
     entity: str = "e"
@@ -89,7 +89,7 @@ def generate(n_entities: int, n_rows: int) -> pa.Table:
 
 
 def fastfeat(functions: Sequence[str], given: Given, table: pa.Table) -> Callable[[], Any]:
-    """Return a call of transform, that gives what `checked` needs too."""
+    """Return a call of transform, whose result has the columns for `checked` too."""
     import fastfeat as ff
 
     window = ff.window(given.last, time=given.time, by=given.entity)
@@ -100,10 +100,10 @@ def fastfeat(functions: Sequence[str], given: Given, table: pa.Table) -> Callabl
 
 
 def checked(last: str | None, result: tuple[pa.Table, pa.Table]) -> list[int]:
-    """Return how many rows there are, once some values are those of the definition.
+    """Return the number of rows, after some values were compared with the definition.
 
     Raises:
-        OutputsDiffer: a value is another.
+        OutputsDiffer: A value differs.
     """
     found, read = result
     entities, times, values = (column.to_numpy() for column in read.columns)

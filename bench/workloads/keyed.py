@@ -20,9 +20,7 @@ STATISTICS = ("mean", "std")
 def generate(share: float, n_rows: int) -> pa.Table:
     """Return an int64 key and two float64 columns.
 
-    Args:
-        share: distinct keys as a share of the rows; at least 100.
-        n_rows: how many.
+    `share` is the number of distinct keys as a share of the rows; there are at least 100.
     """
     rng = np.random.default_rng(9)
     keys = rng.integers(0, max(100, int(n_rows * share)), n_rows) * 7_919_000_003 + 12_345
@@ -31,7 +29,7 @@ def generate(share: float, n_rows: int) -> pa.Table:
 
 
 def fastfeat(at_once: bool, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that fits, and gives each row what its key has."""
+    """Return a call that fits, and gives each row its key's values."""
     import fastfeat as ff
 
     plan = ff.Plan(

@@ -1,4 +1,4 @@
-"""Codes of categories that are known already: fitted plans, and peers that have looked at them."""
+"""Codes of categories that are known already: fitted plans, and peers with prepared look-ups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.workloads.categories import FIRST_CODE, generate_numbers, generate_te
 
 
 def fastfeat_transform(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of a plan that is fitted already."""
+    """Return a call of a fitted plan."""
     import fastfeat as ff
 
     fitted = ff.Plan({"code": ff.col("k").ordinal_encode()}).fit(table)
@@ -25,7 +25,7 @@ def fastfeat_transform(table: pa.Table) -> Callable[[], Any]:
 
 
 def _known(column: pa.ChunkedArray) -> pa.Table:
-    """Return the values of a column with the codes that fastfeat gives them."""
+    """Return the values of a column with fastfeat's codes."""
     counts = column.value_counts()
     columns = {"k": counts.field("values"), "n": counts.field("counts")}
     keys = pa.table(columns).sort_by([("n", "descending"), ("k", "ascending")])
@@ -42,7 +42,7 @@ def known_polars(engine: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def known_pandas(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of the places in an index of the known values, which has its hash table."""
+    """Return a call for the places in a pandas index of the known values, with its hash table."""
     import pandas as pd
 
     series: Any = frames.to_pandas(table)["k"]
@@ -52,7 +52,7 @@ def known_pandas(table: pa.Table) -> Callable[[], Any]:
 
 
 def known_pyarrow(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of the places among the known values."""
+    """Return a call for the places among the known values."""
     index_in: Any = import_module("pyarrow.compute").index_in
     column, values = table["k"], _known(table["k"])["k"].combine_chunks()
 
@@ -63,7 +63,7 @@ def known_pyarrow(table: pa.Table) -> Callable[[], Any]:
 
 
 def of_places(result: list[Any]) -> list[Any]:
-    """Return codes of places among the known values."""
+    """Return the codes for places among the known values."""
     return [result[0].to_numpy() + FIRST_CODE]
 
 

@@ -1,4 +1,4 @@
-"""Plans fitted to Parquet files within a budget of memory: in passes, beside all in memory.
+"""Plans fitted to Parquet files within a memory budget: in passes, beside all in memory.
 
 Files are in the page cache, and are written before anything is timed.
 """
@@ -23,7 +23,7 @@ COLUMNS = [f"x{k}" for k in range(16)]
 LEVELS = (0.25, 0.5, 0.75)
 N_FILES = 4
 ROOM = 450 << 20
-"""Bytes beyond what the process holds of the benchmark itself."""
+"""Bytes beyond the process's own memory with the benchmark."""
 
 
 def generate(n_rows: int) -> pa.Table:
@@ -69,7 +69,7 @@ def statistics() -> Any:
 
 
 def levels() -> Any:
-    """Return a plan that learns in three levels, each of which asks for exact quantiles."""
+    """Return a plan that learns in three levels, each with exact quantiles."""
     import fastfeat as ff
 
     columns = {name: ff.col(name).impute("median").robust_scale() for name in COLUMNS}
@@ -105,9 +105,9 @@ def polars(table: pa.Table) -> Callable[[], Any]:
 
 
 def duckdb(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of a query of DuckDB over the folder, without a limit of memory.
+    """Return a call of a query of DuckDB over the folder, without a memory limit.
 
-    Within `memory_limit="450MB"` these quantiles of 4M rows end in an error: out of memory.
+    With `memory_limit="450MB"` these quantiles of 4M rows end in an out-of-memory error.
     """
     import duckdb
 

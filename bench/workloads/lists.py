@@ -58,7 +58,7 @@ def pyarrow(function: Function, table: pa.Table) -> Callable[[], Any]:
 
 
 def grouped(aggregate: str, column: pa.Array) -> pa.Array:
-    """Return an aggregate of each list: that of a group of rows, in the order of the rows."""
+    """Return an aggregate of each list: group by row number, in the order of the rows."""
     rows = pc.list_parent_indices(column)
     by_row = pa.table({"row": rows, "x": column.flatten()}).group_by("row", use_threads=True)
     found = by_row.aggregate([("x", aggregate)])
@@ -73,7 +73,7 @@ def duckdb(query: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas(function: Function, table: pa.Table) -> Callable[[], Any]:
-    """Return a call on a series that Arrow backs."""
+    """Return a call on an Arrow-backed series."""
     import pandas as pd
 
     series = table["x"].to_pandas(types_mapper=pd.ArrowDtype)
@@ -81,7 +81,7 @@ def pandas(function: Function, table: pa.Table) -> Callable[[], Any]:
 
 
 def of_series(series: Any) -> pa.Table:
-    """Return a series that Arrow backs as a table."""
+    """Return an Arrow-backed series as a table."""
     return pa.table({"f": pa.array(series, from_pandas=True)})
 
 

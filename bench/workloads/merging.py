@@ -1,4 +1,4 @@
-"""What is learnt of parts of the rows, and merged: beside what one pass over all of them takes."""
+"""States learnt from parts of the rows, and merged, beside one pass over all rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Columns = Mapping[Any, Any]
 
 
 def generate_keys(n_keys: int, n_rows: int) -> pa.Table:
-    """Return a column of int64 keys, each as frequent as any other."""
+    """Return a column of int64 keys with equal frequencies."""
     keys = np.random.default_rng(10).integers(0, min(n_keys, n_rows), n_rows)
     return pa.table({"k": keys * 7_919_000_003})
 
@@ -31,7 +31,7 @@ def generate_groups(share: float, n_rows: int) -> pa.Table:
 
 
 def _learnt(learner: Any, spec: Any, columns: Columns, n_rows: int, n_states: int) -> Any:
-    """Return the values learnt of rows, in states of as many neighbouring ones."""
+    """Return the values learnt from rows, in `n_states` states of neighbouring rows."""
     cuts = [n_rows * k // n_states for k in range(n_states + 1)]
     states: list[Any] = []
     for first, end in pairwise(cuts):
@@ -43,7 +43,7 @@ def _learnt(learner: Any, spec: Any, columns: Columns, n_rows: int, n_states: in
 
 
 def keys(n_states: int, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that counts keys and puts them in order."""
+    """Return a call that counts keys and sorts them."""
     from fastfeat.ir.dtypes import INT64
     from fastfeat.ir.parameters import MAX_MEMORY
     from fastfeat.steps.keys.cpu_learner import LEARNER

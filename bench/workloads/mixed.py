@@ -1,4 +1,4 @@
-"""540 features of many kinds by a plan that is fitted, of few rows: what each feature costs a call.
+"""540 features of many kinds by a fitted plan, on few rows: the cost of each feature in a call.
 
 Peers have learnt the same before the clock starts: means, medians, and the codes of categories.
 """
@@ -38,7 +38,7 @@ SUMS = Tolerance(1e-9, 1e-9, "sums in another order: 1e-9, + 1e-9")
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return numbers of which one of 20 is missing, keys, texts, lists, and times."""
+    """Return numbers with one of 20 missing, keys, texts, lists, and times."""
     rng = np.random.default_rng(5)
     words, columns = pa.array(WORDS), dict[str, Any]()
     for name in NUMBERS:
@@ -100,19 +100,19 @@ def plan() -> ff.Plan:
 
 
 def fastfeat(to: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call of a plan that is fitted already."""
+    """Return a call of a fitted plan."""
     fitted = plan().fit(generate(N_TRAINING))
     return lambda: fitted.transform(table, to=to)
 
 
 def categories_of(training: pl.DataFrame, name: str) -> list[Any]:
-    """Return the values of a column by count, those of one count in order."""
+    """Return the values of a column by count, then by value."""
     counts = training[name].value_counts()
     return counts.sort(["count", name], descending=[True, False])[name].to_list()
 
 
 def polars_features(training: pl.DataFrame) -> list[pl.Expr]:
-    """Return the same features as expressions, with what is learnt from training rows."""
+    """Return the same features as expressions, with values learnt from training rows."""
     import polars as pl
 
     found: list[pl.Expr] = []
@@ -156,7 +156,7 @@ def polars_features(training: pl.DataFrame) -> list[pl.Expr]:
 
 
 def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call of expressions that are ready."""
+    """Return a call of prepared expressions."""
     frame = frames.to_polars(table)
     wanted = polars_features(frames.to_polars(generate(N_TRAINING)))
     if engine == "eager":

@@ -16,10 +16,9 @@ N_CATEGORIES = 1_000
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return text whose categories are by frequency in the order of their names, as peers have it.
+    """Return text with categories in the same order by frequency and by name, as peers sort them.
 
-    Args:
-        n_rows: at least 10 for each category.
+    It needs at least 10 rows for each category.
     """
     rng = np.random.default_rng(8)
     share = np.sort(rng.random(N_CATEGORIES) + 0.1)[::-1]

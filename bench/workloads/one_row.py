@@ -1,4 +1,4 @@
-"""One row at a time, dict in, array out: what a server pays per request."""
+"""One row at a time, dict in, array out: a server's cost per request."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def mixed_python(table: pa.Table) -> Callable[..., Any]:
 
 
 def _codes(column: pa.ChunkedArray) -> dict[str, int]:
-    """Return the code of each value: the most frequent first, of those alike in order."""
+    """Return the code of each value: the most frequent first, ties by value."""
     counts = [(-c["counts"], c["values"]) for c in column.value_counts().to_pylist()]
     return {value: 2 + k for k, (_, value) in enumerate(sorted(counts))}
 

@@ -1,4 +1,4 @@
-"""50 columns scaled in a step of a scikit-learn pipeline: what the step adds to the plan alone."""
+"""50 columns scaled in a step of a scikit-learn pipeline: the step's overhead over the plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Order = Literal["C", "F"]
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return float64 columns of different spread, 5 % of their values missing."""
+    """Return float64 columns of different spread, with 5 % of their values missing."""
     rng = np.random.default_rng(6)
     values = rng.normal(0, rng.uniform(0.5, 3, (N_COLUMNS, 1)), (N_COLUMNS, n_rows))
     values[rng.random(values.shape) < 0.05] = np.nan
@@ -48,10 +48,9 @@ def step_on_pandas(table: pa.Table) -> Callable[[], Any]:
 
 
 def step_on_matrix(order: Order) -> Callable[[pa.Table], Callable[[], Any]]:
-    """Return what prepares a call of a fitted step on a matrix.
+    """Return a function that prepares a call of a fitted step on a matrix.
 
-    Args:
-        order: "C", row after row in memory, or "F", column after column.
+    The order is "C", row after row in memory, or "F", column after column.
     """
 
     def prepare(table: pa.Table) -> Callable[[], Any]:
@@ -65,10 +64,9 @@ def step_on_matrix(order: Order) -> Callable[[pa.Table], Callable[[], Any]]:
 
 
 def scikit_learn(order: Order) -> Callable[[pa.Table], Callable[[], Any]]:
-    """Return what prepares a call of a fitted StandardScaler on a matrix.
+    """Return a function that prepares a call of a fitted StandardScaler on a matrix.
 
-    Args:
-        order: as of `step_on_matrix`.
+    The order is "C", row after row in memory, or "F", column after column.
     """
 
     def prepare(table: pa.Table) -> Callable[[], Any]:

@@ -1,7 +1,7 @@
 """Profiles: of 40 columns beside the fit of their scales, and fits with a profile of other shapes.
 
-A fit with a profile is set beside a fit and transform without one, of bools, of numbers and of
-1,000 columns of few rows, whose values all differ, repeat, or are missing here and there.
+A fit with a profile is compared with a fit and transform without one, for bools, for numbers and
+for 1,000 columns of few rows with distinct, repeated, or occasionally missing values.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fit(table: pa.Table) -> Callable[[], Any]:
 
 
 def profile(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that counts the inputs of a fitted plan, edges and all."""
+    """Return a call that counts the inputs of a fitted plan, including edges."""
     from fastfeat.trust.quality.table_profiles import profile_of_tables
 
     fitted = _plan().fit(table, profile=False).record
@@ -86,7 +86,7 @@ def numbers(n_rows: int) -> pa.Table:
 
 
 def wide(n_rows: int) -> pa.Table:
-    """Return 1,000 normal columns; of three the second is rounded, and the third lacks rows.
+    """Return 1,000 normal columns; of each three, the second is rounded, and the third lacks rows.
 
     A smoke run of few rows has fewer.
     """
@@ -102,7 +102,7 @@ def wide(n_rows: int) -> pa.Table:
 
 
 def _plan_of(table: pa.Table) -> Any:
-    """Return the plan that negates bools and scales numbers."""
+    """Return a plan that negates bools and scales numbers."""
     import pyarrow as pa
 
     import fastfeat as ff

@@ -32,7 +32,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
 
 
 def _interpolated(ordered: np.ndarray) -> list[float]:
-    """Return the quantiles of an array in which the neighbours of every index are in place."""
+    """Return the quantiles of an array that has the neighbours of every index in place."""
     index = (len(ordered) - 1) * np.array(LEVELS)
     low = ordered[np.floor(index).astype(np.int64)]
     high = ordered[np.ceil(index).astype(np.int64)]

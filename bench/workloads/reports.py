@@ -1,4 +1,4 @@
-"""A report of 1,000 features, whole: features computed, counted, compared, and the page written."""
+"""A full report of 1,000 features: features computed, counted, compared, and the page written."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from bench.compare import Tolerance
 from bench.workload import Contender, Target, Workload
 
 N_FEATURES, MOVED = 1_000, 50
-"""Of every so many features one has moved since training."""
+"""One in `MOVED` features has moved since training."""
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return columns of floats, 1,000 of them where there are rows enough."""
+    """Return columns of floats, 1,000 of them if there are enough rows."""
     n_features = min(N_FEATURES, n_rows // 10)
     rng = np.random.default_rng(0)
     return pa.table({f"x{k}": rng.normal(size=n_rows) + k % 7 for k in range(n_features)})
 
 
 def of_training(table: pa.Table) -> tuple[Any, pa.Table]:
-    """Return a plan that was fitted on rows, and later rows of which some columns have moved."""
+    """Return a fitted plan, and later rows in which some columns have moved."""
     import fastfeat as ff
     from fastfeat import col
 
@@ -44,7 +44,7 @@ def report(table: pa.Table) -> Callable[[], Any]:
 
 
 def drift(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of the drift that the report tells of."""
+    """Return a call of the drift in the report."""
     fitted, later = of_training(table)
     return lambda: fitted.drift(later).features
 

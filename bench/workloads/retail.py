@@ -1,8 +1,8 @@
-"""Lags and rolling statistics of daily sales, as in the M5 competition, all of 28 days ago.
+"""Lags and rolling statistics of daily sales, like in the M5 competition, all 28 days back.
 
-A row is the sales of a series on a day; M5 has 30,490 series of 1,900 days, of which 25 features of
-float64 are 11.6 GB. Here there are 4,000 series, 7.6 million rows: outputs are
-compared in 12 GB.
+A row is the sales of a series on a day. M5 has 30,490 series of 1,900 days; 25 float64 features of
+them take 11.6 GB. Here there are 4,000 series, 7.6 million rows, so that outputs can be compared
+in 12 GB.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ Order = Literal["day", "series"]
 
 
 def generate(order: Order, n_rows: int) -> pa.Table:
-    """Return the number of a series, a day, and sales, of which many are 0.
+    """Return the number of a series, a day, and sales, many of them 0.
 
-    Args:
-        order: of the rows: by day, as what has a column a day is melted, or by series.
-        n_rows: how many, every series with `N_DAYS` of them.
+    Rows are ordered by day, like a melted table with a column per day, or by series. Every series
+    has `N_DAYS` rows.
     """
     rng = np.random.default_rng(13)
     n_series = -(-n_rows // N_DAYS)
@@ -50,7 +49,7 @@ def generate(order: Order, n_rows: int) -> pa.Table:
 
 
 def fastfeat(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of transform; nothing is learnt by fit."""
+    """Return a call of transform; fit learns nothing."""
     import fastfeat as ff
 
     def window(last: str | None) -> ff.Window:
@@ -94,7 +93,7 @@ def duckdb(table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas_groups(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of groupby.shift and groupby.rolling, whose results are put in order."""
+    """Return a call of groupby.shift and groupby.rolling, with results put in order."""
     frame = frames.to_pandas(table)
 
     def run() -> list[NDArray[Any]]:
@@ -133,7 +132,7 @@ def pandas_wide(table: pa.Table) -> Callable[[], Any]:
 def coreforecast(order: Order, table: pa.Table) -> Callable[[], Any]:
     """Return a call that groups the rows by series, computes, and puts results in order.
 
-    Rows that come by series need neither.
+    Rows ordered by series need no grouping and reordering.
     """
     from coreforecast.grouped_array import GroupedArray
     from coreforecast.lag_transforms import Lag, RollingMean, RollingStd

@@ -1,8 +1,8 @@
-"""Statistics of an entity's earlier events, in the words of each library: what workloads are of.
+"""Statistics of an entity's earlier events, in each library: building blocks of workloads.
 
 Events have an entity `e`, a time `t` of their own, in microseconds, and values. A window holds the
 events before the row's own, back to a duration: [t - last, t). All results are in the order of the
-input, and what restores it is part of a call.
+input, and restoring that order is part of a call.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Statistic(NamedTuple):
     """A statistic over a window.
 
     Args:
-        name: a function of all libraries; or "lag", "diff", "since" (seconds since the latest
-            event) and "mean_3" (of the 3 latest), of all earlier events.
-        last: how far the window reaches back, such as "1h".
-        column: the values.
+        name: A function of all libraries; or "lag", "diff", "since" (seconds since the latest
+            event) and "mean_3" (of the 3 latest), over all earlier events.
+        last: Reach of the window, such as "1h".
+        column: The values.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Statistic(NamedTuple):
 
 
 def events(n_entities: int, half: bool, order: Order, n_rows: int) -> pa.Table:
-    """Return events of a month, no two at one time.
+    """Return events of a month with distinct times.
 
     Args:
-        n_entities: how many.
-        half: one of them has half of the events.
-        order: of the rows: by time, as a log is written, or by entity and then time.
-        n_rows: how many.
+        n_entities: Number of entities.
+        half: Whether one of them has half of the events.
+        order: Order of the rows: by time, like in a log, or by entity and then time.
+        n_rows: Number of rows.
     """
     rng = np.random.default_rng(12)
     entities = rng.integers(0, n_entities, n_rows)
@@ -66,7 +66,7 @@ def events(n_entities: int, half: bool, order: Order, n_rows: int) -> pa.Table:
 
 
 def fastfeat(wanted: Sequence[Statistic], table: pa.Table) -> Callable[[], Any]:
-    """Return a call of transform; nothing is learnt by fit."""
+    """Return a call of transform; fit learns nothing."""
     import fastfeat as ff
 
     features = {f"{i}": _expression(one) for i, one in enumerate(wanted)}
@@ -95,12 +95,12 @@ def polars(
     """Return a call of windows with `over`; Polars is told that the times of a log are sorted.
 
     Args:
-        wanted: the statistics.
-        form: "by" is rolling_sum_by and its like, which add and subtract as they go along;
-            "rolling" computes a statistic of each window, which all of its statistics share.
-        engine: see `frames.collect`.
-        order: of the rows.
-        table: the events.
+        wanted: The statistics.
+        form: "by" is rolling_sum_by and similar functions, which add and subtract incrementally;
+            "rolling" computes each window, shared by all its statistics.
+        engine: See `frames.collect`.
+        order: Order of the rows.
+        table: The events.
     """
     import polars as pl
 
@@ -171,9 +171,9 @@ def _sql(one: Statistic) -> str:
 
 
 def in_order(connection: duckdb.DuckDBPyConnection, query: str) -> Callable[[], Any]:
-    """Return a call of a query whose last column is the row; it puts the rows in order by it.
+    """Return a call of a query that ends with a row-number column, and sorts its rows by it.
 
-    To take the rows is faster than to ask for ORDER BY, and than to let Arrow sort them.
+    Taking the rows is faster than ORDER BY, and than sorting in Arrow.
     """
 
     def run() -> pa.Table:
@@ -192,7 +192,7 @@ def microseconds(last: str) -> int:
 
 
 def pandas(wanted: Sequence[Statistic], table: pa.Table) -> Callable[[], Any]:
-    """Return a call of groupby.rolling, whose results, by entity, are put in order."""
+    """Return a call of groupby.rolling, with results, which are by entity, put in order."""
     frame = frames.to_pandas(table)
 
     def run() -> list[NDArray[Any]]:
@@ -223,11 +223,9 @@ def pandas(wanted: Sequence[Statistic], table: pa.Table) -> Callable[[], Any]:
 
 
 def scattered(by_entity: Any, places: NDArray[np.int64]) -> NDArray[Any]:
-    """Return values that come by entity in the order of the input.
+    """Return values, given by entity, in the order of the input.
 
-    Args:
-        by_entity: a series or an array, (n_rows,).
-        places: of each the row.
+    `by_entity` is a series or an array, (n_rows,); `places` has the row of each value.
     """
     values = np.asarray(by_entity)
     in_order = np.empty(len(values), values.dtype)

@@ -1,4 +1,4 @@
-"""The 12 row features over 5 million rows, the same for 50 and 200 features, rows and threads."""
+"""The 12 row features over 5 million rows; 50 and 200 features; other rows and threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMPY_BLOCK = 1 << 17
 
 
 def fastfeat_fresh(n_features: int, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that gives an Arrow table in new memory."""
+    """Return a call that returns an Arrow table in new memory."""
     fitted = features.fastfeat_plan(n_features).fit(table)
     return lambda: fitted.transform(table)
 
@@ -37,7 +37,7 @@ def fastfeat_reused(n_features: int, table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas_fresh(n_features: int, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that gives a pandas frame."""
+    """Return a call that returns a pandas frame."""
     frame = frames.to_pandas(table)
     return lambda: features.pandas_features(frame, n_features)
 
@@ -45,7 +45,7 @@ def pandas_fresh(n_features: int, table: pa.Table) -> Callable[[], Any]:
 def polars_fresh(
     n_features: int, engine: str, single_precision: bool, table: pa.Table
 ) -> Callable[[], Any]:
-    """Return a call that gives a Polars frame, by one of its engines."""
+    """Return a call that returns a Polars frame, by one of its engines."""
     frame = frames.to_polars(table)
     chosen = features.polars_features(n_features, single_precision)
     if engine == "eager":

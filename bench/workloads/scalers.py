@@ -22,14 +22,14 @@ N_COLUMNS = 8
 
 @dataclass(frozen=True, slots=True)
 class Scaler:
-    """One scaler: how each library writes it.
+    """One scaler in each library.
 
     Args:
-        name: of the workload.
-        title: for people.
-        scale: fastfeat, from an expression to an expression.
-        estimator: scikit-learn's.
-        expression: the same in Polars, or None where it has no such function.
+        name: Name of the workload.
+        title: Title for people.
+        scale: fastfeat's function from an expression to an expression.
+        estimator: scikit-learn's estimator.
+        expression: The same in Polars, or None if it has no such function.
     """
 
     name: str

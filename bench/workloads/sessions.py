@@ -1,4 +1,4 @@
-"""Sessions of an entity's events, and how long ago something last happened to it."""
+"""Sessions of an entity's events, and the time since its last event of a kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGE = 15.0
 
 
 def fastfeat(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of transform; nothing is learnt by fit."""
+    """Return a call of transform; fit learns nothing."""
     import fastfeat as ff
 
     visits = ff.window(time="t", by="e")
@@ -33,7 +33,7 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
 
 
 def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call of gaps added up, and of the time of the latest large one filled forward."""
+    """Return a call that sums gaps, and fills the time of the latest large one forward."""
     import polars as pl
 
     t = pl.col("t")
@@ -51,7 +51,7 @@ def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def duckdb(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of two queries in one: a gap is known before gaps are added up."""
+    """Return a call of a nested query: gaps must be known before they are summed."""
     gap = GAP_HOURS * rolling.MICROSECONDS["h"]
     query = f"""
         WITH known AS (

@@ -25,14 +25,14 @@ TOLERANCE = Tolerance(
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return float64 columns: symmetric, skewed, with many far out, and far from 0."""
+    """Return float64 columns: symmetric, skewed, with many outliers, and far from 0."""
     rng = np.random.default_rng(21)
     drawn = (rng.normal(0, 1, n_rows), rng.gamma(2, 1, n_rows), rng.laplace(0, 1, n_rows))
     return pa.table(dict(zip(COLUMNS, (*drawn, 1_000 + rng.normal(0, 1, n_rows)), strict=True)))
 
 
 def generate_events(n_rows: int) -> pa.Table:
-    """Return rows of entities that stand together, each in order of time."""
+    """Return rows of entities that are grouped together, each in order of time."""
     share = -(-n_rows // N_ENTITIES)
     keys = np.arange(n_rows) // share
     x = np.random.default_rng(22).gamma(2, 1, n_rows)
@@ -78,7 +78,7 @@ def scipy(table: pa.Table) -> Callable[[], Any]:
 
 
 def fastfeat_by_key(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that fits, and gives each row what its key has."""
+    """Return a call that fits, and gives each row its key's values."""
     import fastfeat as ff
 
     plan = ff.Plan({one: getattr(ff.col("x"), one)(bias=False, by="k") for one in STATISTICS})
@@ -98,7 +98,7 @@ def polars_by_key(engine: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas_by_key(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of groupby and join: `skew` has a loop in C, `kurt` one where it is there."""
+    """Return a call of groupby and join: `skew` has a loop in C, `kurt` only in some versions."""
     import pandas as pd
 
     frame = frames.to_pandas(table)
@@ -136,7 +136,7 @@ def polars_over(engine: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas_over(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of groupby.rolling; rows of a key stand together, so they stay in order."""
+    """Return a call of groupby.rolling; rows of a key are together, so they stay in order."""
     frame = frames.to_pandas(table)
 
     def run() -> Any:

@@ -1,4 +1,4 @@
-"""The 12 row features of small batches, one after the other: what each call costs a server."""
+"""The 12 row features of small batches, one after the other: a server's cost per call."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def batches(table: pa.Table) -> list[pa.Table]:
 
 
 def fastfeat(to: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that gives a matrix, or an Arrow table, of each batch."""
+    """Return a call that returns a matrix, or an Arrow table, for each batch."""
     fitted, given = features.fastfeat_plan(12).fit(table), batches(table)
     return lambda: [fitted.transform(batch, to=to) for batch in given]
 
 
 def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that gives a Polars frame of each batch; expressions are ready."""
+    """Return a call that returns a Polars frame for each batch; expressions are prepared."""
     given = [frames.to_polars(batch) for batch in batches(table)]
     wanted = features.polars_features(12)
     if engine == "eager":
@@ -40,7 +40,7 @@ def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that gives a pandas frame of each batch."""
+    """Return a call that returns a pandas frame for each batch."""
     given = [frames.to_pandas(batch) for batch in batches(table)]
     return lambda: [features.pandas_features(frame, 12) for frame in given]
 

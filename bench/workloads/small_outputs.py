@@ -29,7 +29,7 @@ def generate(n_rows: int) -> pa.Table:
 
 
 def scaled(dtype: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that gives 12 scaled columns as a matrix, into memory that is there."""
+    """Return a call that returns 12 scaled columns as a matrix, in existing memory."""
     import fastfeat as ff
 
     plan = ff.Plan({name: (ff.col(name) - 0.1) * 1.7 for name in table.column_names}, dtype=dtype)
@@ -45,7 +45,7 @@ def by_numpy(dtype: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def codes(kind: str | None, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that gives the bins of 12 columns as a matrix; missing is the bin 8."""
+    """Return a call that returns the bins of 12 columns as a matrix; missing is the bin 8."""
     import fastfeat as ff
 
     bins = {name: ff.col(name).cut(_EDGES).fill_null(8) for name in table.column_names}

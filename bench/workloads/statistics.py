@@ -65,7 +65,7 @@ def pandas(table: pa.Table) -> Callable[[], Any]:
 
 
 def numpy(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of NumPy on two threads; missing values are taken out first."""
+    """Return a call of NumPy on two threads; missing values are removed first."""
     arrays = list(frames.to_arrays(table).values())
     has_missing = any(column.null_count for column in table.columns)
     pool = ThreadPoolExecutor(2)
@@ -104,7 +104,7 @@ def scikit_learn(table: pa.Table) -> Callable[[], Any]:
 
 
 def by_column(result: Any) -> list[Any]:
-    """Return values that came statistic by statistic in the order of the features."""
+    """Return values that are given statistic by statistic, in the order of the features."""
     return [statistic[index] for index in range(len(COLUMNS)) for statistic in result]
 
 

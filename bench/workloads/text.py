@@ -1,6 +1,6 @@
 """Functions of text: short texts and long ones, of ASCII and of other characters too.
 
-A feature is a number, so what gives text is followed by a test of how it starts, here and in every
+A feature is a number, so text results are followed by a test of their beginning, here and in every
 peer.
 """
 
@@ -31,7 +31,7 @@ pc: Any = compute  # its functions are made at import
 
 
 def texts(n_bytes: int, *, others: bool) -> pa.Array:
-    """Return distinct texts of about so many bytes: words between spaces, at the ends too."""
+    """Return distinct texts of about `n_bytes` bytes: words between spaces, also at the ends."""
     rng = np.random.default_rng(11)
     n_letters = N_DISTINCT * n_bytes * (2 if n_bytes == SHORT else 1)
     letters = rng.choice(list(ASCII), n_letters)
@@ -98,7 +98,7 @@ def pyarrow(function: Function, table: pa.Table) -> Callable[[], Any]:
 
 
 def pandas(function: Function, table: pa.Table) -> Callable[[], Any]:
-    """Return a call on a series that Arrow backs."""
+    """Return a call on an Arrow-backed series."""
     import pandas as pd
 
     series = table["s"].to_pandas(types_mapper=pd.ArrowDtype)
@@ -112,21 +112,21 @@ def duckdb(query: str, table: pa.Table) -> Callable[[], Any]:
 
 
 def of_series(series: Any) -> pa.Table:
-    """Return a series that Arrow backs as a table."""
+    """Return an Arrow-backed series as a table."""
     return pa.table({"f": pa.array(series, from_pandas=True)})
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The same function in every library; None where one has no such function.
+    """The same function in every library; None for a library without it.
 
     Args:
-        name: part of the workload's.
-        what: it in words.
-        fastfeat, polars: of an expression.
-        pyarrow: of an array.
-        pandas: of a series.
-        duckdb: of the column s.
+        name: Part of the workload's name.
+        what: Description in words.
+        fastfeat, polars: Function of an expression.
+        pyarrow: Function of an array.
+        pandas: Function of a series.
+        duckdb: SQL expression of the column s.
     """
 
     name: str
@@ -229,7 +229,7 @@ def _workload(work: Work, form: str) -> Workload:
         Contender(f"Polars {engine}", "polars", partial(polars, engine, work.polars))
         for engine in ("eager", "streaming")
     ]
-    if form != "views":  # the compute functions of Arrow have none for them
+    if form != "views":  # Arrow's compute functions do not support them
         peers.append(Contender("pyarrow", "pyarrow", partial(pyarrow, work.pyarrow)))
         if work.pandas and form != "dictionary":
             peers.append(Contender("pandas", "pandas", partial(pandas, work.pandas), of_series))
@@ -284,7 +284,7 @@ def hash_duckdb(table: pa.Table) -> Callable[[], Any]:
 
 
 def groups_of(hashes: Any) -> np.ndarray:
-    """Return for each row the first row of the same hash, counted among hashes."""
+    """Return the number of each row's hash, in order of first occurrence."""
     import pandas as pd
 
     if isinstance(hashes, pa.Table):
@@ -293,7 +293,7 @@ def groups_of(hashes: Any) -> np.ndarray:
 
 
 def generate_present(n_bytes: int, n_rows: int) -> pa.Table:
-    """Return a column of text of which none is missing: a peer hashes what is."""
+    """Return a column of text without missing rows, which a peer would hash."""
     return (
         generate(n_bytes, True, n_rows)
         .cast(pa.schema({"s": pa.string()}))
@@ -338,7 +338,7 @@ def tokens_scikit_learn(table: pa.Table) -> Callable[[], Any]:
 
 
 def tokens_of_row(counts: Any) -> np.ndarray:
-    """Return how many tokens were counted in each row."""
+    """Return the number of counted tokens in each row."""
     if isinstance(counts, pa.Table):
         return np.sum([column.to_numpy() for column in counts.columns], axis=0).astype(np.float64)
     return np.asarray(counts.sum(axis=1)).ravel()
@@ -371,7 +371,7 @@ def generate_paragraphs(n_rows: int) -> pa.Table:
 
 
 def generate_zipf(n_rows: int) -> pa.Table:
-    """Return short keys, one of 100 rows another: the i-th is there 1 / i as often as the first."""
+    """Return short keys, one for each 100 rows: the i-th is 1 / i as frequent as the first."""
     n_distinct = max(1, n_rows // 100)
     shares = 1 / np.arange(1, n_distinct + 1)
     drawn = np.random.default_rng(15).random(n_rows) * shares.sum()

@@ -1,4 +1,4 @@
-"""Warnings of rows that are tied, or repeat: a fit with each beside the same fit without it.
+"""Warnings about tied or repeated rows: a fit with each beside the same fit without it.
 
 One thread computes, so that the time of a fit is about its CPU time.
 """
@@ -20,7 +20,7 @@ WITH = "fastfeat, with the warning"
 
 
 def events(n_rows: int) -> pa.Table:
-    """Return events of 50 a key, of which one in 20 has the time of another of its key."""
+    """Return events of 50 a key; one in 20 has the time of another event of its key."""
     import pyarrow as pa
 
     rng = np.random.default_rng(31)
@@ -40,13 +40,13 @@ def codes(n_rows: int) -> pa.Table:
 
 
 def copies(n_rows: int) -> pa.Table:
-    """Return a bootstrap of the codes."""
+    """Return a bootstrap sample of the codes."""
     rows = np.random.default_rng(33).integers(0, n_rows, n_rows)
     return codes(n_rows).take(rows)
 
 
 def windows_plan() -> Any:
-    """Return a plan that learns from a window whose rows may be tied."""
+    """Return a plan that learns from a window with possibly tied rows."""
     import fastfeat as ff
 
     week = ff.window(7, by="k", time="t", closed="right")
@@ -62,12 +62,10 @@ def targets_plan() -> Any:
 
 
 def fit(plan: Callable[[], Any], warning: str | None) -> Prepare:
-    """Return what prepares a fit.
+    """Return a function that prepares a fit.
 
-    Args:
-        plan: makes what is fitted.
-        warning: "module:function" that is left out, such as "execute.order_warnings:warn_ties";
-            None to leave nothing out.
+    `plan` makes the plan. `warning` is the "module:function" to leave out, such as
+    "execute.order_warnings:warn_ties"; None leaves nothing out.
     """
 
     def prepare(table: pa.Table) -> Callable[[], Any]:

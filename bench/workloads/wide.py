@@ -1,4 +1,4 @@
-"""10,000 columns of one shape: what a plan costs per column, and whether compiling stays flat."""
+"""10,000 similar columns: a plan's cost per column, and a check that compile time stays flat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ N_COLUMNS = 10_000
 def generate(n_rows: int) -> pa.Table:
     """Return float64 columns of different centre and spread, none missing.
 
-    10,000 of them, but for a smoke run of few rows: it takes fewer columns too.
+    There are 10,000 of them, or fewer in a smoke run of few rows.
     """
     n_columns = min(N_COLUMNS, 10 * n_rows)
     rng = np.random.default_rng(1)

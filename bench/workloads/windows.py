@@ -1,6 +1,6 @@
 """Statistics of an entity's last hour, day and week, and of its latest events.
 
-Sixteen as they are used together, then medians and counts of different values apart.
+First sixteen that are used together, then medians and distinct counts separately.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SUMS = Tolerance(
     1e-9, 1e-6, "fastfeat's sums are exact, peers add and subtract as they go along: 1e-9, + 1e-6"
 )
 BEYOND = Target("memory_per_input", 3)
-# Of Polars' forms those that slide, and those that do not ask for an entity at a time.
+# Polars' sliding forms, and those that need no call per entity.
 SLIDING = ("Polars lazy by", "Polars streaming by", "Polars streaming rolling")
 ROLLING = ("Polars lazy rolling", "Polars streaming rolling")
 Peers = tuple[str, ...]
@@ -48,7 +48,7 @@ Statistics = tuple[Statistic, ...]
 
 
 def events(share: float, half: bool, order: Order, n_rows: int) -> pa.Table:
-    """Return events of as many entities as a share of the rows, at least 100."""
+    """Return events; the number of entities is a share of the rows, at least 100."""
     return rolling.events(max(100, int(share * n_rows)), half, order, n_rows)
 
 
@@ -59,12 +59,9 @@ def events_with_shops(share: float, n_rows: int) -> pa.Table:
 
 
 def contenders(wanted: Statistics, order: Order, peers: Peers) -> tuple[Contender, ...]:
-    """Return fastfeat and some peers, each in the forms that are among its fastest.
+    """Return fastfeat and some peers, each in its fastest forms.
 
-    Args:
-        wanted: the statistics.
-        order: of the rows.
-        peers: libraries, or one form of Polars.
+    `peers` are libraries, or one form of Polars.
     """
     forms: tuple[Form, ...] = ("by", "rolling")
     known: dict[str, tuple[str, Callable[..., Any]]] = {

@@ -1,4 +1,4 @@
-"""`python -m docs.demos NAME` at the root of the repository; `make demo-NAME` does it all."""
+"""`python -m docs.demos NAME` at the root of the repository; `make demo-NAME` does everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands of the demos: each runs one, prints what came of it, and ends with 1 where it failed."""
+"""Commands of the demos: each runs one, prints its results, and exits with 1 if it failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from fastfeat.apps.cli.reporting import DEBUG, Commands
 from fastfeat.progress import doing
 
-Folder = Annotated[Path, typer.Option("--dir", help="Where the files go.")]
+Folder = Annotated[Path, typer.Option("--dir", help="Output folder.")]
 app = typer.Typer(
     cls=Commands,
     help="The demos that live beside the package.",
@@ -22,9 +22,9 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show where an error happened.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Declare what every command takes; `Commands` acts on it."""
+    """Declare the option of all commands; `Commands` handles it."""
 
 
 @app.command()

@@ -1,7 +1,7 @@
 # pyright: basic, reportArgumentType=false
-"""The features of the demo once more, as one writes them in Polars and scikit-learn.
+"""The features of the demo once more, written in Polars and scikit-learn.
 
-What a row and its past give is computed once, of all flights; the rest is learnt in each fold.
+Features of a row and its past are computed once, for all flights; the rest is learnt in each fold.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CARRIER = 0
 
 
 def of_rows(flights: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
-    """Return the features that a row and its past give, after the columns to learn from."""
+    """Return the features of rows and their past, after the columns to learn from."""
     leaves = pl.col("time_hour").dt.convert_time_zone(NEW_YORK).dt
     delay, distance = pl.col("dep_delay"), pl.col("distance")
     minute = pl.col("sched_dep_time") // 100 * 60 + pl.col("sched_dep_time") % 100
@@ -90,7 +90,7 @@ def _last_week() -> dict[str, pl.Expr]:
 
 
 def _with_weather(flights: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
-    """Return the flights with what was measured at the airport in the latest hour that was over."""
+    """Return the flights with the weather measured at the airport in the last completed hour."""
     measured = weather.select(
         pl.col("time_hour").dt.offset_by("1h"),
         "origin",
@@ -102,13 +102,13 @@ def _with_weather(flights: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
 
 
 def of_fold(rows: pl.DataFrame, label: Any, train: Any, test: Any) -> tuple[Matrix, Matrix]:
-    """Return the features of the rows that a fold learns from, out of fold, and of those it tests.
+    """Return the features of a fold's training rows, out of fold, and of its test rows.
 
     Args:
-        rows: as `of_rows` returns them.
-        label: of each row, shape (n_rows,).
-        train: numbers of rows to learn from, shape (n_train,).
-        test: numbers of rows to test, shape (n_test,).
+        rows: Result of `of_rows`.
+        label: Label of each row, shape (n_rows,).
+        train: Numbers of training rows, shape (n_train,).
+        test: Numbers of test rows, shape (n_test,).
     """
     learnt, of_train, of_test = _by_scikit_learn(), rows[train], rows[test]
     first = learnt.fit_transform(of_train, label[train])
@@ -116,7 +116,7 @@ def of_fold(rows: pl.DataFrame, label: Any, train: Any, test: Any) -> tuple[Matr
 
 
 def _by_scikit_learn() -> ColumnTransformer:
-    """Return the transformers of scikit-learn for the columns to learn from."""
+    """Return scikit-learn's transformers for the columns to learn from."""
     codes = OrdinalEncoder(
         min_frequency=100, handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float64
     )
@@ -134,13 +134,7 @@ def _by_scikit_learn() -> ColumnTransformer:
 
 
 def _joined(made: Matrix, rows: pl.DataFrame, train: pl.DataFrame) -> Matrix:
-    """Return all features: those of scikit-learn, those learnt by key, and those that need no fit.
-
-    Args:
-        made: of the rows by scikit-learn.
-        rows: the rows.
-        train: the rows that are learnt from.
-    """
+    """Return all features: from scikit-learn, learnt by key from `train`, and without a fit."""
     delay = pl.col("dep_delay")
     low, high = train.select(low=delay.quantile(0.01), high=delay.quantile(0.99)).row(0)
     edges = np.unique(np.quantile(train["dep_delay"].drop_nulls(), np.arange(1, 10) / 10))

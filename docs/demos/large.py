@@ -1,7 +1,7 @@
-"""The large demo: features of more rows than a process may hold, within a limit that is enforced.
+"""The large demo: features of more rows than a process may hold, within an enforced limit.
 
-Payments are drawn and written as files. One process fits and writes their features under the limit,
-another one with all rows in memory; what both have made is compared.
+Payments are generated and written as files. One process fits and writes their features under the
+limit, another one with all rows in memory; their results are compared.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ ROWS, PLAN = "rows", "plan.py"
 ENGINES = {"ray": "Ray", "spark": "Spark"}
 _MODULES = {"ray": "ray", "spark": "pyspark"}
 MEMORY_OF_ROWS = 3
-"""In memory, fit and features take so many times the bytes of the rows."""
+"""Memory of fit and features in memory, as a multiple of the bytes of the rows."""
 DISK_OF_ROWS = 2
-"""Files of rows and of features take so many times the bytes of the rows in memory."""
+"""Disk space of the files of rows and features, as a multiple of the bytes of the rows in memory.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ class Run:
     """A process that has fitted and written features.
 
     Args:
-        measured: by the process itself.
-        features: a digest of the features, whatever the order of their rows, in hex digits.
-        n_rows: rows of features that were written.
+        measured: Measures by the process itself.
+        features: Digest of the features in hex digits; it does not depend on the order of rows.
+        n_rows: Number of written rows of features.
     """
 
     measured: Measured
@@ -56,17 +57,17 @@ class Outcome:
     """The results of the large demo.
 
     Args:
-        n_rows: payments.
-        n_bytes: of them in memory.
-        has_made: whether the files were not there yet.
-        limit: of memory.
-        first_seconds: the first process, from its start to its end, over the first file.
-        first: what it measured.
-        within: the process under the limit.
-        on_engine: two workers of an engine; None without one.
-        in_memory: the process with all rows in memory; None where they have no room.
-        engine: its name, or None.
-        folder: where the files are.
+        n_rows: Number of payments.
+        n_bytes: Their size in memory.
+        has_made: Whether the files had to be written.
+        limit: Memory limit.
+        first_seconds: Time of the first process, from its start to its end, over the first file.
+        first: Its measures.
+        within: The process under the limit.
+        on_engine: Two workers of an engine; None without one.
+        in_memory: The process with all rows in memory; None if there is not enough memory.
+        engine: Name of the engine, or None.
+        folder: Folder of the files.
     """
 
     n_rows: int
@@ -83,7 +84,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the limit held, and what was made is equal."""
+        """Whether the limit held, and the results are equal."""
         return self.within.measured.peak <= self.limit.n_bytes and self.is_same
 
     @property
@@ -103,16 +104,16 @@ def run(
     """Run the demo; payments and the fitted plan stay in a folder, features do not.
 
     Args:
-        folder: made if it is not there.
-        step: is told what is being done.
-        size: of the payments in memory, as of `bytes_of`.
-        memory: the limit.
+        folder: Folder of the files; created if missing.
+        step: Function that receives a line about each step.
+        size: Size of the payments in memory, such as "2GiB".
+        memory: Memory limit, such as "600MiB".
         engine: "ray" or "spark", which does the same on two workers; None for neither.
 
     Raises:
-        FastfeatError: a size is none, the disk is too small, another demo runs in the folder, or a
-            process has failed.
-        LibraryUnavailable: the engine is not installed.
+        FastfeatError: A size is invalid, the disk is too small, another demo runs in the folder, or
+            a process has failed.
+        LibraryUnavailable: The engine is not installed.
     """
     if engine is not None and find_spec(_MODULES[engine]) is None:
         install = f"pip install 'fastfeat[{engine}]', or make demo-large ENGINE={engine}"
@@ -163,17 +164,16 @@ def _run(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit) -> R
 
 
 def _measured(work: Path, how: str, rows: Path, memory: str, limit: MemoryLimit) -> Measured:
-    """Return the measures of a process that has ended, whose files are in an empty folder.
+    """Return the measures of a finished process, with files in an empty folder.
 
-    Raises:
-        FastfeatError: it has failed.
+    FastfeatError if it has failed.
     """
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     log, report = work / "log", work / "report"
     arguments = [how, str(rows), str(work), memory, str(report)]
     command = [sys.executable, "-m", "docs.demos.large_work", *arguments]
-    # beside the rows, where there is room; the sockets of an engine need a short path
+    # beside the rows, if there is room; the sockets of an engine need a short path
     parent = None if how in ENGINES else work
     with TemporaryDirectory(
         prefix="fastfeat-demo-", dir=parent, ignore_cleanup_errors=True
@@ -197,11 +197,7 @@ def _ended(code: int, limit: MemoryLimit) -> str:
 
 
 def _check_disk(folder: Path, n_bytes: int) -> None:
-    """Raise where the disk has no room.
-
-    Raises:
-        FastfeatError: it says how much is needed.
-    """
+    """Raise FastfeatError, with the required bytes, if the disk has no room."""
     free, needed = shutil.disk_usage(folder).free, DISK_OF_ROWS * n_bytes
     if free < needed:
         raise FastfeatError(
@@ -212,10 +208,9 @@ def _check_disk(folder: Path, n_bytes: int) -> None:
 
 @contextmanager
 def _folder_of_its_own(folder: Path) -> Generator[None]:
-    """Hold a folder for this process, and remove from it what is of no use afterwards.
+    """Lock a folder for this process, and remove temporary files from it afterwards.
 
-    Raises:
-        FastfeatError: it cannot be written, or another process holds it.
+    FastfeatError if the folder cannot be written, or another process has locked it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -230,6 +225,6 @@ def _folder_of_its_own(folder: Path) -> Generator[None]:
         try:
             yield
         finally:
-            end_tied()  # else it may write there while this is removed
+            end_tied()  # or it may still write there during the removal
             shutil.rmtree(folder / "work", ignore_errors=True)
             (folder / ".lock").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A digest of features in files, which does not depend on the order of rows, nor on their files."""
+"""A digest of features in files, independent of the order of rows and their division into files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ _SHIFT = np.uint64(29)
 
 
 def digest_of_features(folder: Path) -> tuple[int, str]:
-    """Return how many rows the files of a folder have, and a digest of their bits.
+    """Return the number of rows in the files of a folder, and a digest of their bits.
 
-    It is the sum of a hash of each row: of the bits of its values, and of those that are missing.
-
-    Args:
-        folder: of Parquet files; names that begin with "_" are passed over.
+    The digest is the sum of a hash of each row: of the bits of its values, and of the places of
+    missing ones. Parquet files with names that begin with "_" are skipped.
     """
     import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
 
@@ -44,7 +42,7 @@ def row_hashes(table: Table) -> NDArray[np.uint64]:
 
 
 def _bits(column: Any) -> NDArray[np.uint64]:
-    """Return the bits of fixed-width values as integers; missing ones are all alike."""
+    """Return the bits of fixed-width values as integers; all missing values get equal bits."""
     values: NDArray[Any] = (
         column.fill_null(0).to_numpy() if column.null_count else column.to_numpy()
     )

@@ -1,6 +1,6 @@
 """The large demo on Ray and Spark: the same features, fitted and written by two workers.
 
-A limit of 600 MiB is not for them: Ray and Java take more before any row is read.
+The limit of 600 MiB does not apply: Ray and Java take more before any row is read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 N_WORKERS = 2
 _STORE_BYTES = 512 << 20
 _SPARK = {
-    "spark.driver.memory": "2g",  # of Java, in which the executors of one machine run, too
+    "spark.driver.memory": "2g",  # for Java, which also runs the executors of one machine
     "spark.ui.enabled": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
@@ -37,14 +37,10 @@ _SPARK = {
 
 
 def on_ray(rows: str, out: Path) -> tuple[FittedPlan, float, int]:
-    """Return the plan fitted by Ray, which writes features; its seconds; and the peak of a worker.
+    """Return the plan fitted by Ray, the seconds without Ray's start, and a worker's peak in bytes.
 
-    Args:
-        rows: the folder of payments.
-        out: the folder of the features, which is not there.
-
-    Returns:
-        The plan, the seconds without Ray's start, and bytes.
+    Ray also writes the features to `out`, a folder that must not exist. `rows` is the folder of
+    payments.
     """
     ray, data = library("ray"), library("ray.data", "ray")
     from fastfeat.integrations import ray as ours
@@ -67,15 +63,7 @@ def on_ray(rows: str, out: Path) -> tuple[FittedPlan, float, int]:
 
 
 def on_spark(rows: str, out: Path) -> tuple[FittedPlan, float, int]:
-    """Return the plan fitted by Spark, as `on_ray` does.
-
-    Args:
-        rows: the folder of payments.
-        out: the folder of the features, which is not there.
-
-    Raises:
-        FastfeatError: there is no Java.
-    """
+    """Return the plan fitted by Spark, like `on_ray`; FastfeatError without Java."""
     sql = library("pyspark.sql", "spark")
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
         raise FastfeatError("Spark needs Java, version 17 or later: none is on the path")
@@ -95,9 +83,9 @@ def on_spark(rows: str, out: Path) -> tuple[FittedPlan, float, int]:
 
 
 def largest_worker() -> int:
-    """Return the most bytes that a process of Python, which this one has started, had in memory.
+    """Return the peak memory in bytes of the largest Python process below this one.
 
-    What its own processes have started counts too; 0 where the system does not say.
+    It includes grandchildren. It is 0 if the system does not report peaks.
     """
     program = Path(sys.executable).resolve()
     peaks = [0]

@@ -1,7 +1,7 @@
-"""Features of card payments, for more rows than memory holds: is a payment fraud?
+"""Features of card payments, for more rows than fit in memory: is a payment fraud?
 
-`fastfeat fit plan.py rows --memory 600MiB -o payments.fastfeat` runs this file and fits what it
-calls `plan`.
+`fastfeat fit plan.py rows --memory 600MiB -o payments.fastfeat` runs this file and fits its
+variable `plan`.
 """
 
 import fastfeat as ff

@@ -1,4 +1,4 @@
-"""The data of the large demo: card payments that are drawn, the same ones wherever they are."""
+"""The data of the large demo: generated card payments, the same on every machine."""
 
 from __future__ import annotations
 
@@ -22,15 +22,13 @@ _SEED = 20260102
 _N_CARDS, _N_MERCHANTS, _N_COUNTRIES = 1_000_000, 50_000, 60
 _SHARE_MISSING = 1 / 20
 _FIRST_S, _MOST_S = 1_767_225_600, 40  # from 2026 on; seconds between payments
-_SPECIFICATION = "_rows.json"  # readers of a folder pass over it
+_SPECIFICATION = "_rows.json"  # readers of a folder skip it
 
 
 def payments(group: int, n_rows: int = ROWS_OF_GROUP) -> Table:
-    """Return the payments of one row group, about 230 bytes each.
+    """Return the first payments of one row group, about 230 bytes each.
 
-    Args:
-        group: its number, which alone says what is drawn.
-        n_rows: so many of them, the first ones.
+    The group's number alone determines the data.
     """
     random = np.random.Generator(np.random.SFC64([_SEED, group]))
     n = ROWS_OF_GROUP
@@ -41,7 +39,7 @@ def payments(group: int, n_rows: int = ROWS_OF_GROUP) -> Table:
     at = _FIRST_S + number * _MOST_S // 2 + random.integers(0, _MOST_S // 2, n)
     columns: dict[str, Any] = {
         "payment": number,
-        "at": pa.array(at * 1_000_000, pa.timestamp("us", "UTC")),  # as Spark has it
+        "at": pa.array(at * 1_000_000, pa.timestamp("us", "UTC")),  # like Spark
         "card": (random.random(n) ** 2 * _N_CARDS).astype(np.int64),
         "merchant": _texts("merchant-", _N_MERCHANTS, merchant),
         "country": _texts("C", _N_COUNTRIES, random.integers(0, _N_COUNTRIES, n, np.int32)),
@@ -55,21 +53,16 @@ def payments(group: int, n_rows: int = ROWS_OF_GROUP) -> Table:
 
 
 def rows_of(n_bytes: int) -> int:
-    """Return how many payments take so many bytes in memory."""
+    """Return the number of payments that take `n_bytes` in memory."""
     table = payments(0)
     return max(1, n_bytes * table.num_rows // table.nbytes)
 
 
 def write_rows(folder: Path, n_rows: int, step: Callable[[str], None]) -> bool:
-    """Write payments as Parquet files of a folder, and return whether they were not there yet.
+    """Write payments as Parquet files of a folder, and return whether they had to be written.
 
-    Args:
-        folder: it is there whole or not at all; other payments in it are replaced.
-        n_rows: how many.
-        step: is told what is being done.
-
-    Raises:
-        FastfeatError: the folder cannot be written.
+    The folder is written completely or not at all; other payments in it are replaced. FastfeatError
+    if it cannot be written.
     """
     wanted = {"seed": _SEED, "n_rows": n_rows}
     if _specified(folder) == wanted:
@@ -103,7 +96,7 @@ def write_rows(folder: Path, n_rows: int, step: Callable[[str], None]) -> bool:
 
 
 def _write_file(folder: Path, file: int, n_rows: int) -> int:
-    """Write one file, a row group at a time, and return how many rows it has."""
+    """Write one file, a row group at a time, and return its number of rows."""
     import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
 
     parquet: Any = pq
@@ -119,7 +112,7 @@ def _write_file(folder: Path, file: int, n_rows: int) -> int:
 
 
 def _specified(folder: Path) -> dict[str, Any] | None:
-    """Return the specification of the payments that a folder has whole; None without one."""
+    """Return the specification of a folder's payments if they are complete, else None."""
     try:
         return json.loads((folder / _SPECIFICATION).read_text("utf-8"))
     except (OSError, ValueError):
@@ -127,7 +120,7 @@ def _specified(folder: Path) -> dict[str, Any] | None:
 
 
 def _texts(prefix: str, n: int, codes: Any) -> Any:
-    """Return a column of texts, of which there are n."""
+    """Return a column of texts, with `n` distinct values."""
     return pa.DictionaryArray.from_arrays(pa.array(codes), _words(prefix, n)).cast(pa.string())
 
 

@@ -13,7 +13,7 @@ from fastfeat.io.host_memory import as_bytes
 
 
 def print_large(outcome: Outcome) -> None:
-    """Print how much memory was taken, how fast, and whether what was made is the same."""
+    """Print the memory, the speed, and whether the results are the same."""
     console = Console(highlight=False)
     size, limit = as_bytes(outcome.n_bytes), as_bytes(outcome.limit.n_bytes)
     console.print(f"\n[bold]Features of {size} of payments, by a process of {limit}[/bold]\n")

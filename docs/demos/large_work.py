@@ -1,6 +1,6 @@
 """A process of the large demo, which fits and writes features, and measures itself.
 
-`python -m docs.demos.large_work HOW ROWS OUT MEMORY REPORT` writes what it took to REPORT.
+`python -m docs.demos.large_work HOW ROWS OUT MEMORY REPORT` writes its measures to REPORT.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ class Measured:
     """The measures of one process.
 
     Args:
-        seconds: of fit and of the features of all rows, read and written, without the start.
-        cpu_seconds: of all cores, of this process alone, with its start.
-        peak: the most bytes that the process had in memory, or a worker of an engine; 0 where the
-            system does not say.
-        artifact: a digest of the bytes of the fitted plan, in hex digits.
-        has_compiled: whether kernels were compiled, because none was kept.
+        seconds: Time of fit and of the features of all rows, with reading and writing, without the
+            start.
+        cpu_seconds: CPU time of all cores, of this process alone, with its start.
+        peak: Peak memory in bytes of the process, or of an engine's worker; 0 if the system does
+            not report it.
+        artifact: Digest of the bytes of the fitted plan, in hex digits.
+        has_compiled: Whether kernels were compiled, because none was cached.
     """
 
     seconds: float
@@ -50,10 +51,10 @@ def main(how: str, rows: str, folder: str, memory: str, report: str) -> None:
 
     Args:
         how: "within" a budget, "in memory", or the name of an engine.
-        rows: a file or folder of payments.
-        folder: one that is there, for features and the fitted plan.
-        memory: the budget.
-        report: the file of the measures.
+        rows: File or folder of payments.
+        folder: Existing folder for features and the fitted plan.
+        memory: Memory budget.
+        report: File of the measures.
     """
     out = Path(folder) / FEATURES
     match how:
@@ -74,12 +75,12 @@ def main(how: str, rows: str, folder: str, memory: str, report: str) -> None:
 
 
 def within(rows: str, out: Path, memory: str) -> FittedPlan:
-    """Return the plan fitted in passes; the features of the rows are in a folder."""
+    """Return the plan fitted in passes, after writing the features of the rows to a folder."""
     return plan.fit_transform_to(rows, out, memory=memory)[0]
 
 
 def in_memory(rows: str, out: Path) -> FittedPlan:
-    """Return the plan fitted on all rows in memory; features are written from there."""
+    """Return the plan fitted on all rows in memory, after writing their features."""
     from fastfeat.io.sinks.write import write_table
 
     fitted, features = plan.fit_transform(rows)
@@ -89,7 +90,7 @@ def in_memory(rows: str, out: Path) -> FittedPlan:
 
 
 def _timed(work: Callable[[], FittedPlan]) -> tuple[FittedPlan, float, int]:
-    """Return a fitted plan, the seconds that it took, and the peak of this process."""
+    """Return a fitted plan, its time in seconds, and the peak memory of this process."""
     started = time.perf_counter()
     fitted = work()
     return fitted, time.perf_counter() - started, peak_memory() or 0

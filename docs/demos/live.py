@@ -1,8 +1,8 @@
 """The live demo: a year of flights as a stream, answered by a worker that is killed three times.
 
-A broker and Valkey are started, and a worker, `fastfeat stream`, which puts each flight beside its
-past and answers it. A server is asked meanwhile. In the end every answer is compared with the
-features of training, bit for bit, and the record of what was answered is replayed.
+It starts a broker, Valkey, and a worker, `fastfeat stream`, which combines each flight with its
+past and answers it. Meanwhile a server is asked. In the end every answer is compared with the
+features of training, bit for bit, and the log of answers is replayed.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ N_KILLS = 3
 N_ASKED = 500
 _ONLY_ERRORS = 3
 _AHEAD = 5_000
-"""Flights that have not come yet are asked for, so many after the last answer."""
+"""The server is asked for flights that are so many places after the last answered one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """A worker that was killed.
+    """A killed worker.
 
     Args:
-        answered: the offset after the last flight that had been answered.
-        went_on: the offset of the first flight that the next worker answered.
+        answered: Offset after the last answered flight.
+        went_on: Offset of the first flight that the next worker answered.
     """
 
     answered: int
@@ -67,13 +67,13 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """The answers of the stream, and the time that they took.
+    """The answers of the stream, and their time.
 
     Args:
-        answers: all of them.
-        seconds: from the start of the first worker to the last answer, with all restarts.
-        kills: in order.
-        meanwhile: answers of the server at the same time.
+        answers: All answers.
+        seconds: Time from the start of the first worker to the last answer, with all restarts.
+        kills: Kills in order.
+        meanwhile: Latency of the server at the same time.
     """
 
     answers: Answers
@@ -87,8 +87,8 @@ class Alone:
     """Rows that were asked one at a time, over the state that the stream left.
 
     Args:
-        in_process, over_http: how long the answers took.
-        n_bits: that differ from `transform`, of both.
+        in_process, over_http: Latencies of the answers.
+        n_bits: Number of bits that differ from `transform`, of both.
     """
 
     in_process: Latency
@@ -101,14 +101,14 @@ class Outcome:
     """The results of the live demo.
 
     Args:
-        n_flights, n_landings, n_weather: messages of the three topics.
-        n_features: columns of an answer.
-        streamed: what came of the stream.
-        compared: its answers beside the features of training.
-        alone: rows that were asked after it.
-        stored: what Valkey has.
-        audited: what the replay found.
-        folder: where the files are.
+        n_flights, n_landings, n_weather: Messages of the three topics.
+        n_features: Columns of an answer.
+        streamed: Results of the stream.
+        compared: Its answers beside the features of training.
+        alone: Rows that were asked after it.
+        stored: Contents of Valkey.
+        audited: Results of the replay.
+        folder: Folder of the files.
     """
 
     n_flights: int
@@ -124,20 +124,20 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether all bits are equal, and the byte that was changed was found."""
+        """Whether all bits are equal, and the changed byte was found."""
         n_bits = self.compared.n_bits + self.alone.n_bits + self.stored.n_bits
         return n_bits == 0 and self.audited.ok
 
 
 @dataclass(frozen=True, slots=True)
 class _Year:
-    """The data of the demo, and what training makes of it.
+    """The data of the demo, and the results of training.
 
     Args:
-        flights: with their ids, in order.
-        weather: of their time.
-        fitted: the plan.
-        features: of all flights, each with its past in the data.
+        flights: Flights with their ids, in order.
+        weather: Weather at their times.
+        fitted: The plan.
+        features: Features of all flights, each with its past in the data.
     """
 
     flights: Table
@@ -150,16 +150,16 @@ def run(folder: Path, step: Callable[[str], None], n_flights: int | None = None)
     """Run the demo and leave its files in a folder.
 
     Args:
-        folder: made if it is not there; files of an earlier run are replaced.
-        step: is told what is being done.
-        n_flights: so many, the first ones; None for all.
+        folder: Created if missing; files of an earlier run are replaced.
+        step: Function that receives a line about each step.
+        n_flights: Number of first flights; None for all.
 
     Raises:
-        FastfeatError: the flights are not installed, a service cannot be started, a process has
+        FastfeatError: The flights are not installed, a service cannot be started, or a process has
             ended by itself, or hangs.
-        LibraryUnavailable: a client is not installed.
+        LibraryUnavailable: A client is not installed.
     """
-    library()  # tells at once where it is not installed
+    library()  # fails early if it is not installed
     step("Reading the flights of a year, and learning from ten months of them")
     year = _year(n_flights)
     _clear(folder)
@@ -197,7 +197,7 @@ def run(folder: Path, step: Callable[[str], None], n_flights: int | None = None)
 
 
 def _year(n_flights: int | None) -> _Year:
-    """Return the data, or the first part of it, and what training makes of it."""
+    """Return the data, or the first part of it, and the results of training."""
     flights, weather = read_flights().slice(0, n_flights), read_weather()
     flights = flights.append_column("flight_id", pa.array(np.arange(flights.num_rows)))
     is_known: Any = call("less_equal", weather["time_hour"], flights["time_hour"][-1])
@@ -208,7 +208,7 @@ def _year(n_flights: int | None) -> _Year:
 
 
 def _clear(folder: Path) -> None:
-    """Make the folder, and remove the state of an earlier run."""
+    """Create the folder, and remove the state of an earlier run."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / STATE).exists():
@@ -228,7 +228,7 @@ def _create_topics(brokers: str) -> None:
 
 
 def _stream(folder: Path, brokers: str, year: _Year, step: Callable[[str], None]) -> Streamed:
-    """Return the answers of the stream, whose worker is killed again and again."""
+    """Return the answers of the stream; its worker is killed repeatedly."""
     answers, n_flights = answers_of(brokers, FEATURES), year.flights.num_rows
     rng, kills, started = random.Random(), list[Kill](), time.monotonic()
     with worker_in(folder) as worker, ExitStack() as serving:
@@ -256,10 +256,9 @@ def _stream(folder: Path, brokers: str, year: _Year, step: Callable[[str], None]
 
 
 def _answered(answers: Answers, worker: Worker, end: int) -> None:
-    """Read answers until those before an offset are there.
+    """Read answers until all before an offset have arrived.
 
-    Raises:
-        FastfeatError: the worker has ended by itself, or answers nothing more.
+    FastfeatError if the worker has ended by itself, or stops answering.
     """
     known, heard = answers.end, time.monotonic()
     while answers.end < end:
@@ -275,7 +274,7 @@ def _answered(answers: Answers, worker: Worker, end: int) -> None:
 
 
 def _coming(flights: Table, end: int) -> Row:
-    """Return a flight that has not been answered, as it is asked for."""
+    """Return a flight that has not been answered, as a row to ask for."""
     place = min(end + _AHEAD, flights.num_rows - 1)
     return flights.select(_asked_columns()).slice(place, 1).to_pylist()[0]
 

@@ -1,4 +1,4 @@
-"""Answers of a stream, read back from its topic, and how many bits differ from training."""
+"""Answers of a stream, read back from its topic, and their bits that differ from training."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _QUIET_POLLS = 4
 
 @dataclass(slots=True)
 class Answers:
-    """The answers in the order in which they came, repeats too.
+    """The answers in order of arrival, including repeats.
 
     Args:
-        consumer: of the topic.
-        tables: their features, a micro-batch each.
-        offsets: of the events that each table answers.
-        end: the offset after the last event that was answered.
+        consumer: Consumer of the topic.
+        tables: Their features, a micro-batch each.
+        offsets: Offsets of the events that each table answers.
+        end: Offset after the last answered event.
     """
 
     consumer: Consumer
@@ -35,7 +35,7 @@ class Answers:
     end: int = 0
 
     def read(self) -> None:
-        """Take what has come by now, after waiting for a moment."""
+        """Read the answers that have arrived, after waiting for a moment."""
         for message in self.consumer.poll(_POLLED, _PERIOD_S):
             table = pa.ipc.open_stream(message.value()).read_all()
             offsets = table[OFFSET].to_numpy()
@@ -44,7 +44,7 @@ class Answers:
             self.end = max(self.end, int(offsets[-1]) + 1)
 
     def read_rest(self) -> None:
-        """Take what is there, until nothing has come for a moment."""
+        """Read answers until nothing has arrived for a moment."""
         n_tables = -1
         while n_tables < len(self.tables):
             n_tables = len(self.tables)
@@ -52,12 +52,12 @@ class Answers:
                 self.read()
 
     def close(self) -> None:
-        """End."""
+        """Close the consumer."""
         self.consumer.close()
 
 
 def answers_of(brokers: str, topic: str) -> Answers:
-    """Return the answers of a topic, of which none is read yet."""
+    """Return the answers of a topic, none of them read yet."""
     consumer = Consumer(Kafka(brokers), "fastfeat-demo")
     consumer.read({(topic, 0): 0})
     return Answers(consumer)
@@ -68,9 +68,9 @@ class Compared:
     """Answers beside the features of training.
 
     Args:
-        n_rows: events that were answered.
-        n_repeated: answers that came once more.
-        n_bits: that differ, of repeats too.
+        n_rows: Number of answered events.
+        n_repeated: Number of repeated answers.
+        n_bits: Number of differing bits, including repeats.
     """
 
     n_rows: int
@@ -81,12 +81,8 @@ class Compared:
 def compared(answers: Answers, expected: Table) -> Compared:
     """Return a comparison of the answers with features of all events.
 
-    Args:
-        answers: of the stream; the offset of an event is its row in `expected`.
-        expected: features of training.
-
-    Raises:
-        FastfeatError: an event was not answered.
+    An event's offset is its row in `expected`, the features of training. FastfeatError if an event
+    was not answered.
     """
     offsets = np.concatenate(answers.offsets)
     n_rows = len(np.unique(offsets))
@@ -101,10 +97,9 @@ def compared(answers: Answers, expected: Table) -> Compared:
 
 
 def bits_apart(expected: Table, found: Table) -> int:
-    """Return the number of bits that differ in two tables; a value that one lacks counts as one.
+    """Return the number of bits that differ in two tables; a value missing in one counts as one.
 
-    Raises:
-        FastfeatError: they have other columns, types or numbers of rows.
+    FastfeatError if columns, types or numbers of rows differ.
     """
     if expected.schema.names != found.schema.names or expected.num_rows != found.num_rows:
         raise FastfeatError(
@@ -122,7 +117,7 @@ def bits_apart(expected: Table, found: Table) -> int:
 
 
 def _bits(table: Table, name: str) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_]]:
-    """Return the bits of the values of a column, and which of them are there."""
+    """Return the bits of the values of a column, and a mask of present values."""
     column = table[name].combine_chunks()
     is_there = column.is_valid().to_numpy(zero_copy_only=False)
     kind = column.type

@@ -1,4 +1,4 @@
-"""Rows asked one at a time, in process and over HTTP: what is answered, and how long it takes."""
+"""Rows asked one at a time, in process and over HTTP: the answers and their latency."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Latency:
     """The latency of single answers.
 
     Args:
-        n: answers.
-        p50, p99: seconds.
+        n: Number of answers.
+        p50, p99: Median and 99th percentile, in seconds.
     """
 
     n: int
@@ -42,11 +42,9 @@ def latency_of(seconds: Sequence[float]) -> Latency:
 
 
 def asked(answer: Callable[[Row], Any], rows: Sequence[Row]) -> tuple[list[Any], Latency]:
-    """Return the answers to rows, asked one after the other, and how long they took.
+    """Return the answers to rows, asked one after the other, and their latency.
 
-    Args:
-        answer: asks for one row.
-        rows: the first few are asked once before, and not timed.
+    `answer` asks for one row. The first few rows are asked once before, without timing.
     """
     for row in rows[:_WARMING]:
         answer(row)
@@ -60,21 +58,13 @@ def asked(answer: Callable[[Row], Any], rows: Sequence[Row]) -> tuple[list[Any],
 
 
 class Client:
-    """A connection to the server that is kept open.
-
-    Args:
-        port: of the server.
-    """
+    """An open connection to the server on a port."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE_S)
 
     def __call__(self, row: Row) -> list[Any]:
-        """Return the features of a row.
-
-        Raises:
-            FastfeatError: the server answers anything else.
-        """
+        """Return the features of a row; FastfeatError for any other answer."""
         body = json.dumps({"rows": [row]}, default=_text)
         headers = {"content-type": "application/json"}
         self._connection.request("POST", "/v1/features", body, headers)
@@ -85,7 +75,7 @@ class Client:
         return json.loads(text)["features"][0]
 
     def is_ready(self) -> bool:
-        """Whether the server has loaded what it serves."""
+        """Whether the server has loaded its plan and state."""
         self._connection.request("GET", "/v2/health/ready")
         response = self._connection.getresponse()
         response.read()
@@ -97,14 +87,9 @@ class Client:
 
 
 def client_of(server: Service, stop: threading.Event | None = None) -> Client:
-    """Return a connection to a server, once it has loaded what it serves.
+    """Return a connection to a launched server, once it is ready.
 
-    Args:
-        server: that was launched.
-        stop: is set where nobody waits any more.
-
-    Raises:
-        FastfeatError: it has ended, or is not ready in time.
+    Setting `stop` cancels the wait. FastfeatError if the server has ended, or is not ready in time.
     """
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and not (stop is not None and stop.is_set()):
@@ -124,9 +109,7 @@ def _text(value: Any) -> str:
 def differing_bits(expected: NDArray[np.float32], answers: Sequence[Sequence[Any]]) -> int:
     """Return the number of bits of answers that differ from features, shape (n_rows, n_features).
 
-    Args:
-        expected: NaN is missing.
-        answers: rows of numbers, in which None or NaN is missing.
+    Missing is NaN in `expected`, and None or NaN in the answers.
     """
     found = np.array([[np.nan if x is None else x for x in row] for row in answers], np.float32)
     is_there = ~np.isnan(expected)
@@ -140,12 +123,12 @@ class Asking:
     """A thread that asks the server while the stream runs.
 
     Args:
-        server: that is asked as soon as it takes connections, and has loaded the state.
-        row: gives the row to ask for next.
-        seconds: of each answer so far.
-        failed: what the server answered that was no features; None for nothing.
-        until: set when it is to end.
-        thread: the running one; None while there is none.
+        server: The server, asked as soon as it takes connections and has loaded the state.
+        row: Function that returns the next row to ask for.
+        seconds: Time of each answer so far.
+        failed: An answer without features; None if there was none.
+        until: Set to end the thread.
+        thread: The running thread, or None.
     """
 
     server: Service
@@ -156,16 +139,12 @@ class Asking:
     thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Start to ask."""
         self.thread = threading.Thread(target=self._ask, daemon=True)
         self.thread.start()
 
     def end(self) -> Latency:
-        """Return the latency of the answers, after the last one.
-
-        Raises:
-            FastfeatError: an answer was not what it should be.
-        """
+        """Return the latency after the last answer; FastfeatError if one was invalid."""
         self.until.set()
         if self.thread is not None:
             self.thread.join(30)

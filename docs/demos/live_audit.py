@@ -1,4 +1,4 @@
-"""The record of what was answered, done again, and once more with one byte changed in a copy."""
+"""Replays of the log of answers: as it is, and in a copy with one byte changed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Audited:
     """The results of replays.
 
     Args:
-        told: of the state as it is, in a line.
-        seconds: that this replay took.
-        n_rows: rows that it compared.
-        changed: what was changed in the copy.
-        found: of the copy, in a line.
-        ok: whether all is as it was noted, and what was changed was named.
+        told: Result for the unchanged state, in a line.
+        seconds: Time of this replay.
+        n_rows: Number of rows that it compared.
+        changed: The change in the copy.
+        found: Result for the copy, in a line.
+        ok: Whether the first replay matched the log, and the second named the change.
     """
 
     told: str
@@ -44,12 +44,12 @@ class Audited:
 
 
 def audited(folder: Path, state: Path, artifact: Path) -> Audited:
-    """Return the findings of `fastfeat replay` in a state, and in a copy with one byte changed.
+    """Return the results of `fastfeat replay` in a state, and in a copy with one byte changed.
 
     Args:
-        folder: that the copy goes to.
-        state: that no process writes.
-        artifact: the plan that is said to have answered.
+        folder: Folder of the copy.
+        state: State that no process writes to.
+        artifact: The plan recorded as the one that answered.
     """
     started = time.perf_counter()
     whole = replay(state, artifact)
@@ -80,10 +80,9 @@ def _told(found: Replay) -> str:
 
 
 def _change_a_byte(state: Path) -> int:
-    """Change one byte of what a flight was answered by, and return its offset.
+    """Change one byte of the data behind a flight's answer, and return its offset.
 
-    Raises:
-        FastfeatError: the state has no entry of flights.
+    FastfeatError if the state has no entry of flights.
     """
     with closing(sqlite3.connect(state)) as database, database:
         numbers = [
@@ -110,7 +109,7 @@ def _change_a_byte(state: Path) -> int:
 
 
 def _with_a_byte(column: Any, row: int) -> Any:
-    """Return a column of whole numbers in which the lowest byte of one is another."""
+    """Return a column of whole numbers with the lowest byte of one changed."""
     values = column.fill_null(0).to_numpy().copy()
     values.view(np.uint8).reshape(len(values), -1)[row, 0] ^= 1
     is_missing = column.is_null().to_numpy()

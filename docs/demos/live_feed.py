@@ -1,8 +1,8 @@
-"""Messages of the live demo: flights as they leave, landings as they are known, hourly weather.
+"""Messages of the live demo: departures, landings, hourly weather, in the order they become known.
 
-Airports report four times a day: which flights have left, which have landed, and the weather of
-the hours that are over. A message has the moment of its report as its timestamp, by which
-`fastfeat stream` puts topics in order.
+Airports report four times a day: flights that have left, flights that have landed, and the weather
+of completed hours. A message has the time of its report as its timestamp, by which `fastfeat
+stream` orders topics.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _WEATHER_COLUMNS = ("origin", "time_hour", "temp", "wind_speed", "visib", "preci
 _MINUTE_MS, _HOUR_MS = 60_000, 3_600_000
 _REPORT_MS = 6 * _HOUR_MS
 _TAXI_MINUTES = 20
-"""From leaving the gate to the air, and from the ground to a gate."""
+"""Minutes from leaving the gate to take-off, and from landing to a gate."""
 _POLLED_EVERY = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Messages of one topic, in the order of when they were reported.
+    """Messages of one topic, in the order of their reports.
 
     Args:
-        topic: that they go to.
-        rows: a row each.
-        known_ms: of each row when it was reported, in milliseconds since 1970, shape (n_rows,).
+        topic: Name of the topic.
+        rows: One row per message.
+        known_ms: Time of each row's report, in milliseconds since 1970, shape (n_rows,).
     """
 
     topic: str
@@ -50,9 +50,9 @@ def feeds_of(flights: Table, weather: Table, row_columns: Sequence[str]) -> tupl
     """Return the messages of some flights and of the weather, by topic.
 
     Args:
-        flights: in the order in which they were to leave.
-        weather: of the airports.
-        row_columns: what is known of a flight when it leaves.
+        flights: In the order of their scheduled departures.
+        weather: Weather of the airports.
+        row_columns: Columns that are known when a flight leaves.
     """
     leaves = _milliseconds(flights["time_hour"])
     asked = flights.select(["flight_id", *(name for name in row_columns if name != "flight_id")])
@@ -69,7 +69,7 @@ def feeds_of(flights: Table, weather: Table, row_columns: Sequence[str]) -> tupl
 
 
 def _reported(known_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the moment of the first report that has what was known at a time."""
+    """Return the time of the first report after each time."""
     return -(-known_ms // _REPORT_MS) * _REPORT_MS
 
 
@@ -83,11 +83,11 @@ def _milliseconds(times: Any) -> NDArray[np.int64]:
 
 
 def send(brokers: str, feeds: Sequence[Feed]) -> None:
-    """Send all messages, those of all topics in the order of when they were reported.
+    """Send all messages, across all topics in the order of their reports.
 
     Raises:
-        LibraryUnavailable: the client of Kafka, or orjson, is not installed.
-        FastfeatError: the broker does not take them.
+        LibraryUnavailable: The client of Kafka, or orjson, is not installed.
+        FastfeatError: The broker rejects them.
     """
     kafka, orjson = library(), orjson_module("demo-live")
     failed: list[str] = []
@@ -100,7 +100,7 @@ def send(brokers: str, feeds: Sequence[Feed]) -> None:
         {
             "bootstrap.servers": brokers,
             "enable.idempotence": True,
-            "log_level": 3,  # errors alone
+            "log_level": 3,  # errors only
             "linger.ms": 20,
             "queue.buffering.max.messages": sum(feed.rows.num_rows for feed in feeds) + 1,
         }

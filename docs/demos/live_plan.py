@@ -1,8 +1,8 @@
-"""Features of a flight that has just left, by what is known at that moment and not an hour later.
+"""Features of a flight that has just left, from data known at that moment and not an hour later.
 
-Its plane, its carrier and its route each have a past; when it lands is known at the latest 36 hours
-after it was to leave. `fastfeat stream` asks this plan as flights leave, and gives the bits that
-`transform` gives of the whole year.
+Its plane, its carrier and its route each have a past. Its landing is known at the latest 36 hours
+after its scheduled departure. `fastfeat stream` evaluates this plan as flights leave, and gives the
+same bits as `transform` over the whole year.
 """
 
 import fastfeat as ff

@@ -58,13 +58,7 @@ topic = "{dead}"
 
 
 def write_config(folder: Path, brokers: str, valkey: str) -> None:
-    """Write the configuration of the stream.
-
-    Args:
-        folder: that it goes to.
-        brokers: host and port of the broker.
-        valkey: host and port of Valkey.
-    """
+    """Write the configuration of the stream to a folder; addresses are "host:port"."""
     text = _CONFIG.format(
         name=CONFIG,
         artifact=ARTIFACT,
@@ -87,8 +81,8 @@ class Worker:
     """The process that reads the stream; it can be killed, and started again.
 
     Args:
-        folder: of the configuration, and of what the worker prints.
-        process: the running one; None while there is none.
+        folder: Folder of the configuration, and of the worker's output.
+        process: The running process, or None.
     """
 
     folder: Path
@@ -96,7 +90,7 @@ class Worker:
 
     @property
     def log(self) -> Path:
-        """The file of what it prints."""
+        """The file of its output."""
         return self.folder / "worker.log"
 
     def start(self) -> None:
@@ -105,24 +99,20 @@ class Worker:
         self.process = started(command, self.log, {}, True)
 
     def check(self) -> None:
-        """Raise where it has ended by itself.
-
-        Raises:
-            FastfeatError: it has, with what it printed.
-        """
+        """Raise FastfeatError, with its output, if it has ended by itself."""
         if self.process is not None and self.process.poll() is not None:
             code = self.process.returncode
             raise FastfeatError(f"the worker has ended with {code}: {last_lines(self.log)}")
 
     def kill(self) -> None:
-        """Kill it as a machine that fails would: by SIGKILL, of which it hears nothing."""
+        """Kill it by SIGKILL, which it cannot handle, like a machine failure."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.process = None
 
     def end(self) -> None:
-        """Ask it to end, which commits what it has done."""
+        """Ask it to end; it commits its work before."""
         if self.process is not None:
             end(self.process)
             self.process = None
@@ -130,7 +120,7 @@ class Worker:
 
 @contextmanager
 def worker_in(folder: Path) -> Generator[Worker]:
-    """Give a worker that runs, and is ended afterwards."""
+    """Yield a running worker, and end it afterwards."""
     worker = Worker(folder)
     try:
         worker.start()
@@ -141,11 +131,9 @@ def worker_in(folder: Path) -> Generator[Worker]:
 
 @contextmanager
 def server_in(folder: Path, state: Path) -> Generator[Service]:
-    """Give a server that begins to read the state which the worker writes.
+    """Yield a server that begins to read the state which the worker writes.
 
-    Args:
-        folder: of the artifact, and of what the server prints.
-        state: that it follows.
+    `folder` has the artifact, and receives the server's output. `state` is the state to follow.
     """
     port, log = free_port(), folder / "server.log"
     listens = ["--host", HOST, "--port", str(port)]
@@ -161,19 +149,14 @@ def server_in(folder: Path, state: Path) -> Generator[Service]:
 
 
 def state_path(folder: Path) -> Path:
-    """Return the path of the worker's state of the one partition."""
+    """Return the path of the worker's state for the only partition."""
     return folder / STATE / f"{FLIGHTS}-0.state"
 
 
 def state_file(folder: Path, worker: Worker) -> Path:
-    """Return the file of the state of the one partition, as soon as it is there.
+    """Return the state file of the only partition, as soon as it exists.
 
-    Args:
-        folder: of the demo.
-        worker: that makes it.
-
-    Raises:
-        FastfeatError: it does not come, or the worker has ended.
+    FastfeatError if it does not appear in time, or the worker has ended.
     """
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:

@@ -23,10 +23,10 @@ class Stored:
     """The comparison of the store with training.
 
     Args:
-        name: of the server, and its version, as it says itself.
-        n_rows: planes whose features were read.
-        n_bits: that differ from those of the plane's last flight.
-        seconds: of reading one row, the median.
+        name: Name and version that the server reports.
+        n_rows: Number of planes with features read.
+        n_bits: Number of bits that differ from the plane's last flight.
+        seconds: Median time to read one row.
     """
 
     name: str
@@ -36,17 +36,17 @@ class Stored:
 
 
 def stored(valkey: Service, flights: Table, features: Table) -> Stored:
-    """Return the features that Valkey has of each plane, compared.
+    """Return the comparison of each plane's features in Valkey.
 
     Args:
-        valkey: the server.
-        flights: all of them, in the order in which they were streamed.
-        features: of each flight, as training has them.
+        valkey: The server.
+        flights: All flights, in the order in which they were streamed.
+        features: Features of each flight from training.
 
     Raises:
-        FastfeatError: a plane lacks, or what is there is not of its last flight.
+        FastfeatError: A plane is missing, or its features are not from its last flight.
     """
-    redis: Any = import_module("redis")  # the worker has it, or would have said so
+    redis: Any = import_module("redis")  # the worker has it, or would have failed before
     client = redis.Redis(host=HOST, port=valkey.port)
     told = client.info("server")
     name = f"{told.get('server_name', 'redis').title()} {_version(told)}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_live(outcome: Outcome) -> None:
-    """Print what was streamed, killed, compared, asked and replayed."""
+    """Print the results of stream, kills, comparison, asking and replay."""
     console = Console(highlight=False)
     same = "[bold]The same bits[/bold]" if outcome.ok else "[red]Not the same bits[/red]"
     console.print("\n[bold]A year of flights as a stream, each answered as it leaves[/bold]\n")

@@ -1,6 +1,6 @@
-"""A limit of memory that the system enforces on a process: by a control group, or by RLIMIT_DATA.
+"""A memory limit that the system enforces on a process: by a control group, or by RLIMIT_DATA.
 
-The process enters the limit before its program is loaded, so that interpreter and libraries count.
+The limit applies before the process loads its program, so that interpreter and libraries count.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ os.execv(command[0], command)
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
-    """A limit of memory, and how it is enforced.
+    """A memory limit, and its enforcement.
 
     Args:
-        n_bytes: the most that a process may take.
-        how: the mechanism, in the words of the system; "" where nothing enforces it.
-        group: the folder of a control group; None without one.
+        n_bytes: The limit in bytes.
+        how: The mechanism, by its system name; "" if nothing enforces it.
+        group: Folder of a control group; None without one.
     """
 
     n_bytes: int
@@ -46,8 +46,7 @@ class MemoryLimit:
     def command(self, command: Sequence[str]) -> list[str]:
         """Return a command that runs another one within the limit.
 
-        Args:
-            command: its first part is the path of a program.
+        The command's first part must be the path of a program.
         """
         if not self.how:
             return list(command)
@@ -56,7 +55,7 @@ class MemoryLimit:
         return [*enter, *command]
 
     def has_killed(self) -> bool:
-        """Whether the system has killed a process of the group, since nothing was left for it."""
+        """Whether the system has killed a process of the group for lack of memory."""
         texts = list[str]()
         for name in ("memory.events", "memory.oom_control"):
             if self.group is not None:
@@ -67,13 +66,10 @@ class MemoryLimit:
 
 @contextmanager
 def memory_limit(n_bytes: int) -> Generator[MemoryLimit]:
-    """Give a limit for processes that end before it does.
+    """Yield a limit of `n_bytes` for processes that end before the context does.
 
-    A control group also counts what a process holds of files, and takes that back before anything
-    else. RLIMIT_DATA counts addresses that can be written, whether they are in memory or not.
-
-    Args:
-        n_bytes: the most that they may take.
+    A control group also counts cached files of a process, and frees these first. RLIMIT_DATA counts
+    writable addresses, whether they are in memory or not.
     """
     for folder, files in parents_of_groups():
         group = folder / f"fastfeat-demo-{os.getpid()}"
@@ -88,13 +84,13 @@ def memory_limit(n_bytes: int) -> Generator[MemoryLimit]:
 
 
 def _group_limit(group: Path, files: tuple[str, ...], n_bytes: int) -> MemoryLimit | None:
-    """Return the limit of a control group that is made, or None where a process cannot enter it."""
+    """Return the limit of a new control group, or None if a process cannot enter it."""
     try:
         group.mkdir()
         (group / files[0]).write_text(str(n_bytes))
     except OSError:
         return None
-    with suppress(OSError):  # a system may not count what is swapped
+    with suppress(OSError):  # the system may not count swapped memory
         (group / files[1]).write_text("0" if files[0] == "memory.max" else str(n_bytes))
     limit = MemoryLimit(n_bytes, f"cgroup, {files[0]}", group)
     tried = subprocess.run(
@@ -104,9 +100,9 @@ def _group_limit(group: Path, files: tuple[str, ...], n_bytes: int) -> MemoryLim
 
 
 def parents_of_groups() -> Iterator[tuple[Path, tuple[str, str]]]:
-    """Yield folders in which a group can be made that limits memory, with the files of limits.
+    """Yield folders where a memory-limiting group can be created, with the files of limits.
 
-    In version 2 a group that has processes has no limited ones in it: those above it are tried.
+    In version 2 a group with processes cannot contain limited groups, so its ancestors are tried.
     """
     try:
         text = OWN_GROUPS.read_text()

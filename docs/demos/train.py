@@ -1,7 +1,7 @@
 """The training demo: flights cross-fitted into five models, beside Polars and scikit-learn.
 
-Each fold tests the flights after those that it learns from, but for the last of these: what became
-of them was not known yet.
+Each fold tests the flights after its training rows. The last training rows are left out, since
+their outcomes were not known yet.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ import sys, mlflow, numpy as np, pandas as pd
 loaded = mlflow.pyfunc.load_model(sys.argv[1])
 np.save(sys.argv[3], loaded.predict(pd.read_parquet(sys.argv[2])))
 """
-"""What another process runs: it has the model from MLflow, and nothing else of this one."""
+"""The program of another process: it gets the model from MLflow, and nothing else from this one."""
 
 
 @dataclass(slots=True)
 class Side:
-    """The results of one way to features for a model, over the folds.
+    """The results of one way to compute features for a model, over the folds.
 
     Args:
-        handed: seconds to hand the features of all folds to the library.
-        trained: seconds to train.
+        handed: Seconds to hand the features of all folds to the library.
+        trained: Seconds to train.
         areas: AUC of the test rows of each fold.
     """
 
@@ -60,9 +60,9 @@ class Compared:
     """A model, trained on the features of both.
 
     Args:
-        name: of the library.
-        ours: with the features of the plan.
-        theirs: with those of Polars and scikit-learn.
+        name: Name of the library.
+        ours: Results with the features of the plan.
+        theirs: Results with the features of Polars and scikit-learn.
     """
 
     name: str
@@ -75,15 +75,15 @@ class Trained:
     """The results of the training demo.
 
     Args:
-        n_rows: flights that have a label.
-        n_folds: how many folds.
-        n_purged: training rows left out, over the folds.
-        features: seconds to make the features of all folds by the plan, for the second time.
-        features_in_polars: the same in Polars and scikit-learn.
-        models: each with both features.
-        leaks: the test for leaks.
-        same_in_mlflow: whether another process, which loaded plan and model, gave equal bits.
-        n_mlflow: for how many flights.
+        n_rows: Number of flights with a label.
+        n_folds: Number of folds.
+        n_purged: Number of training rows left out, over the folds.
+        features: Seconds to make the features of all folds by the plan, the second time.
+        features_in_polars: The same in Polars and scikit-learn.
+        models: Each model with both features.
+        leaks: The test for leaks.
+        same_in_mlflow: Whether another process, which loaded plan and model, gave equal bits.
+        n_mlflow: Number of flights in that comparison.
     """
 
     n_rows: int
@@ -110,12 +110,12 @@ def run(folder: Path, step: Callable[[str], None]) -> Trained:
     """Run the demo and leave the logged model in a folder.
 
     Args:
-        folder: made if it is not there.
-        step: is told what is being done.
+        folder: Created if missing.
+        step: Function that receives a line about each step.
 
     Raises:
-        FastfeatError: the flights are not installed.
-        ImportError: a library that is trained is not.
+        FastfeatError: The flights are not installed.
+        ImportError: A library to train is not installed.
     """
     from docs.demos.models import MODELS
 
@@ -144,7 +144,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Trained:
 def _folds(
     flights: Table, tables: dict[str, Table], step: Callable[[str], None]
 ) -> Iterator[tuple[Any, tuple[_Half, _Half], tuple[float, float]]]:
-    """Yield the folds, with the features of both, and the seconds that these took."""
+    """Yield the folds, with the features of both, and the seconds for each."""
     import polars as pl
 
     from docs.demos import in_polars
@@ -173,7 +173,7 @@ def _folds(
 
 
 def _in_time() -> Any:
-    """Return folds that test what comes after their training rows."""
+    """Return folds that test rows after their training rows."""
     import sklearn.model_selection  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
     selection: Any = sklearn.model_selection
@@ -181,7 +181,7 @@ def _in_time() -> Any:
 
 
 def _timed(folds: Iterator[Any]) -> Iterator[tuple[Any, float]]:
-    """Yield the items of an iterator, and the seconds that each took."""
+    """Yield the items of an iterator, and the seconds for each."""
     while True:
         started = time.perf_counter()
         found = next(folds, None)
@@ -191,7 +191,7 @@ def _timed(folds: Iterator[Any]) -> Iterator[tuple[Any, float]]:
 
 
 def _train(model: Any, fitted: Any, halves: tuple[_Half, _Half], compared: Compared) -> None:
-    """Train a model with both features of a fold, and add what came of it."""
+    """Train a model with both features of a fold, and add the results to `compared`."""
     train, test = halves
     label, truth = _as_floats(train.label), _as_floats(test.label)
     _measure(
@@ -231,7 +231,7 @@ def _as_floats(label: Any) -> NDArray[np.float32]:
 
 
 def _through_mlflow(flights: Table, tables: dict[str, Table], folder: Path) -> tuple[bool, int]:
-    """Return whether predictions of another process, by MLflow, are those of this one."""
+    """Return whether another process, by MLflow, predicts the same, and the number of flights."""
     import shutil
 
     from docs.demos.models import XGBOOST
@@ -246,7 +246,7 @@ def _through_mlflow(flights: Table, tables: dict[str, Table], folder: Path) -> t
     rows = pa.array(known)
     of_train = XGBOOST.of_plan(fitted, features.take(rows), pa.array(_as_floats(label.take(rows))))
     model = XGBOOST.train(of_train)
-    rows_to_serve = test.select(plan.declaration.row_columns)  # what is known when a flight leaves
+    rows_to_serve = test.select(plan.declaration.row_columns)  # known when a flight leaves
     served = fitted.transform(rows_to_serve, history=train, tables=tables)
     expected = model.predict(XGBOOST.of_plan(fitted, served, None))
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_trained(trained: Trained) -> None:
-    """Print how well models learn from both features, how fast, and what else was tested."""
+    """Print how well models learn from both features, the times, and the results of other tests."""
     console = Console(highlight=False)
     leaks, n_mlflow = trained.leaks, f"{trained.n_mlflow:,} flights"
     same = "[green]the same bits[/green]" if trained.same_in_mlflow else "[red]other bits[/red]"

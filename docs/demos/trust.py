@@ -1,6 +1,7 @@
 """The trust demo: flights broken in eleven ways, a month that drifts, a refit, and a report.
 
-Nobody wrote a rule: the contract is inferred from nine months, and the plan keeps their profile.
+No rule is written by hand: the contract is inferred from nine months, and the plan keeps their
+profile.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
     from fastfeat.trust.report.report import FeatureReport
 
 LEARNT, QUIET, CHANGED = range(1, 10), 10, 12
-"""Months: those that are learnt from, one in which all is well, and one that is made to drift."""
+"""Months: training months, one without problems, and one that is made to drift."""
 LIMITS = {"wasserstein": 0.3, "beyond": 0.02}
-"""Limits of drift, over those by default: a month has other delays and weekdays than the one before
-it, and counts of the flights of a plane grow all year. None of it is a finding here."""
+"""Limits of drift in place of the defaults. A month has other delays and weekdays than the one
+before it, and counts of a plane's flights grow all year; neither is a finding here.
+"""
 ARTIFACT, REPORT, PLAN, RULES = "trust.fastfeat", "report.html", "trust_plan.py", "rules.json"
 
 
@@ -43,11 +45,12 @@ class Caught:
     """The findings of a fault.
 
     Args:
-        fault: that was planted.
-        rules: those of the contract that its flights break.
-        drifted: features that have drifted since the month before; none where a rule forbids to
-            compute them.
-        first: the first finding: a rule, and how many flights break it; or a feature, and why.
+        fault: The planted fault.
+        rules: Contract rules that its flights break.
+        drifted: Features that have drifted since the month before; empty if a rule forbids
+            computing them.
+        first: First finding: a rule, and the number of flights that break it; or a feature and the
+            reason.
     """
 
     fault: Fault
@@ -66,9 +69,9 @@ class Month:
     """A month of flights, judged.
 
     Args:
-        n_flights: that it has.
-        check: by the rules.
-        drift: since the month before.
+        n_flights: Number of flights.
+        check: Result of the rules.
+        drift: Drift since the month before.
     """
 
     n_flights: int
@@ -81,17 +84,17 @@ class Outcome:
     """The results of the demo.
 
     Args:
-        n_learnt: flights that were learnt from.
-        n_rules: rules that were inferred.
-        n_features: columns of the plan.
-        caught: of each fault what was found.
-        quiet: the month in which all is well.
-        changed: the month in which Newark is closed.
-        refitted: what has changed by a fit of eleven months.
-        kept: the same, where categories keep their codes.
-        report: of that month.
-        seconds: in all.
-        folder: where the files are.
+        n_learnt: Number of training flights.
+        n_rules: Number of inferred rules.
+        n_features: Columns of the plan.
+        caught: Findings of each fault.
+        quiet: The month without problems.
+        changed: The month in which Newark is closed.
+        refitted: Changes by a fit of eleven months.
+        kept: The same, with categories keeping their codes.
+        report: Report of that month.
+        seconds: Total time.
+        folder: Folder of the files.
     """
 
     n_learnt: int
@@ -113,7 +116,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether every fault was found, and nothing where there was none."""
+        """Whether every fault was found, and nothing in the month without problems."""
         return self.n_found == len(self.caught) and self.quiet.check.ok and self.quiet.drift.ok
 
 
@@ -121,12 +124,12 @@ def run(folder: Path, step: Callable[[str], None], *, every: int = 1) -> Outcome
     """Run the demo and leave its files in a folder.
 
     Args:
-        folder: made if it is not there; files of an earlier run are replaced.
-        step: is told what is being done.
-        every: takes each so many-th flight, for a short run.
+        folder: Created if missing; files of an earlier run are replaced.
+        step: Function that receives a line about each step.
+        every: Use only every `every`-th flight, for a short run.
 
     Raises:
-        FastfeatError: the flights are not installed, or the folder cannot be written.
+        FastfeatError: The flights are not installed, or the folder cannot be written.
     """
     started, plan = time.perf_counter(), plan_module.plan
     step("Reading the flights of a year")
@@ -176,9 +179,9 @@ def run(folder: Path, step: Callable[[str], None], *, every: int = 1) -> Outcome
 
 
 def without_newark(flights: Table) -> Table:
-    """Return flights of a month in which Newark closes on the 10th: all leave from LaGuardia then.
+    """Return flights of a month in which Newark closes on the 10th: all then leave from LaGuardia.
 
-    Nothing is wrong with the data: no rule can tell, and what was learnt is of another world.
+    The data is correct, so no rule can detect it, but the training data no longer represents it.
     """
     of_newark = call("equal", flights["origin"], "EWR")
     is_moved = call("and", of_newark, call("greater_equal", flights["day"], 10))
@@ -202,7 +205,7 @@ def _caught(fitted: FittedPlan, fault: Fault, flights: Table, before: Table) -> 
     report = fitted.check(flights)
     try:
         drift = fitted.drift(flights, reference=before, thresholds=LIMITS)
-    except FastfeatError:  # features of what is not there, or of another type
+    except FastfeatError:  # a column is missing, or has another type
         drift = None
     drifted = () if drift is None else tuple(drift.drifted)
     first = ""
@@ -214,14 +217,14 @@ def _caught(fitted: FittedPlan, fault: Fault, flights: Table, before: Table) -> 
 
 
 def _said(result: RuleResult) -> str:
-    """Return the finding of a rule: its name, and how many flights break it where some do."""
+    """Return the finding of a rule: its name, and the number of flights that break it, if any."""
     if result.of_table or result.outcome == "undecided":
         return result.name
     return f"{result.name}, {result.n_broken:,}"
 
 
 def _write(folder: Path, fitted: FittedPlan, contract: Contract, months: dict[int, Table]) -> None:
-    """Write the plan as source, the fitted plan, its rules, and the months that are judged."""
+    """Write the plan as source, the fitted plan, its rules, and the judged months."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(str(plan_module.__file__), folder / PLAN)

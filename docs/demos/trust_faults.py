@@ -1,4 +1,4 @@
-"""Faults as data has them, planted in flights: eleven that somebody has met, each by its name."""
+"""Real-world data faults, planted in flights: eleven, each by its name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fastfeat.io.arrow import Table, call, cast, pa
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that goes wrong with data.
+    """A data fault.
 
     Args:
-        name: of it.
-        told: what has happened.
-        plant: gives flights that have it.
-        found_by: the rule of the inferred contract that it breaks; None where no rule can tell, and
-            the profile does.
+        name: Its name.
+        told: Description of the fault.
+        plant: Function that returns flights with the fault.
+        found_by: Rule of the inferred contract that it breaks; None if only the profile can detect
+            it.
     """
 
     name: str
@@ -35,7 +35,7 @@ def _replaced(flights: Table, column: str, values: Any) -> Table:
 
 
 def _some(flights: Table, column: str, share: float, value: Any) -> Table:
-    """Return flights of which a share has another value in a column."""
+    """Return flights with another value in a column for a share of the rows."""
     is_chosen = pa.array(np.random.default_rng(0).random(flights.num_rows) < share)
     scalar = pa.scalar(value, flights[column].type)
     return _replaced(flights, column, call("if_else", is_chosen, scalar, flights[column]))
@@ -65,7 +65,7 @@ def _hours_off(flights: Table) -> Table:
 
 
 KEY = ("time_hour", "carrier", "flight", "origin")
-"""Of no two flights the values are the same."""
+"""Columns that identify a flight."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FAULTS = (

@@ -1,7 +1,7 @@
-"""Features of a flight that has just left, whose data may be wrong: the plan of the trust demo.
+"""Features of a flight that has just left, from possibly wrong data: the plan of the trust demo.
 
 A plan is plain Python. `fastfeat fit trust_plan.py train.parquet -o trust.fastfeat` runs this file
-and fits what it calls `plan`.
+and fits its variable `plan`.
 """
 
 import fastfeat as ff

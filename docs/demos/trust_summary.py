@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red", "none": "dim"}
 _MOST_TOLD, _BEFORE = 3, 30
-"""Findings that are told of one thing; characters of a line before them."""
+"""Largest number of findings printed for one subject; characters of a line before them."""
 
 
 def print_trust(outcome: Outcome) -> None:
-    """Print the verdict of the report, and what was found of faults, of a month, and of a refit."""
+    """Print the verdict of the report, and the findings for faults, a month, and a refit."""
     console, report = Console(highlight=False), outcome.report
     width = console.width - 2
     colour = _COLOURS[report.level]
@@ -105,7 +105,7 @@ def _refits(refitted: Diff, kept: Diff, width: int) -> Table:
 
 
 def _commands(folder: Path) -> list[str]:
-    """Return commands that go on with the files of the demo."""
+    """Return commands that continue with the files of the demo."""
     program, december = program_run(), folder / "december.parquet"
     return [
         f"{program} check {folder / RULES} {december}",
@@ -115,14 +115,14 @@ def _commands(folder: Path) -> list[str]:
 
 
 def _listed(told: Sequence[str], width: int) -> str:
-    """Return the first of some findings, a line each, and how many more there are."""
+    """Return the first of some findings, a line each, and the number of further ones."""
     lines = [_cut(text, width - _BEFORE) for text in told[:_MOST_TOLD]]
     more = len(told) - len(lines)
     return "\n".join([*lines, *([f"[dim]and {more} more[/dim]"] if more > 0 else [])])
 
 
 def _cut(text: str, width: int) -> str:
-    """Return text that has room in a line."""
+    """Return text shortened to the width of a line."""
     return escape(text if len(text) <= width else f"{text[: width - 3]}...")
 
 

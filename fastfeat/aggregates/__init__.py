@@ -1,7 +1,8 @@
-"""The aggregates: what each accumulates, and how its value comes from exact integers.
+"""The registry of aggregates: the sums that kernels accumulate, and the formulas for values.
 
-A new aggregate is a row in the `FUNCTIONS` of a module, and its name here. `engine` and what stands
-above import the table.
+An aggregate is a statistic of training rows, such as a mean: learnt in `fit`, over all rows or per
+group of rows with the same key. A new aggregate is an entry in the `FUNCTIONS` of a module, and its
+name here. `engine` and the layers above it import the table.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ AGGREGATES: Rows[AggregateFunction] = Rows(
 
 
 def is_fold_by_number(node: Node) -> bool:
-    """Return whether a node is the fold of a row by its number."""
+    """Return whether a node is the call that assigns training rows to folds by row number."""
     return isinstance(node, Call) and node.function == "fold" and not node.args
 
 
 def is_target(node: Node) -> TypeGuard[Aggregate]:
-    """Return whether a node is a statistic of an encoder's target, out of fold in training."""
+    """Return whether a node is a target statistic per category, as target encoders learn it."""
     return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives

@@ -1,4 +1,8 @@
-"""Definitions that the references use: lists, None and fractions; nothing of what they check."""
+"""Building blocks for the reference functions that define aggregates and test their kernels.
+
+They take plain lists, with None for missing, and compute with exact fractions. They share no code
+with the kernels.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ Values = Sequence[Any]
 
 
 def present(values: Values, dtype: DType) -> list[Any]:
-    """Return the values that are there; NaN is not, and uint64 may come as signed patterns."""
+    """Return the values that are neither None nor NaN; uint64 may be stored as signed integers."""
     there = [value for value in values if value is not None and value == value]
     return [value % (1 << 64) for value in there] if dtype.name == "uint64" else there
 
@@ -27,7 +31,7 @@ def total(values: Iterable[Any]) -> Fraction:
 
 
 def infinite_total(values: Values) -> float | None:
-    """Return the sum of numbers some of which are infinite; None if all are finite."""
+    """Return the sum, ±inf or NaN, if some values are infinite; None if all are finite."""
     infinite = {value for value in values if isinstance(value, float) and math.isinf(value)}
     if not infinite:
         return None
@@ -35,7 +39,7 @@ def infinite_total(values: Values) -> float | None:
 
 
 def to_float(exact: Fraction) -> float:
-    """Return the nearest float, infinite beyond the largest."""
+    """Return the nearest float; infinite beyond the largest float."""
     try:
         return float(exact)
     except OverflowError:
@@ -43,7 +47,7 @@ def to_float(exact: Fraction) -> float:
 
 
 def to_53_bits(exact: Fraction) -> Fraction:
-    """Return the nearest number of 53 bits, however large or small."""
+    """Return the nearest number with a 53-bit significand: float64 without exponent limits."""
     if exact == 0:
         return exact
     size = exact.numerator.bit_length() - exact.denominator.bit_length()
@@ -52,7 +56,7 @@ def to_53_bits(exact: Fraction) -> Fraction:
 
 
 def root_of(exact: Fraction) -> float:
-    """Return the square root of a number of 53 bits, rounded once."""
+    """Return the square root, rounded once, of a number with a significand of 53 bits."""
     if exact == 0:
         return 0.0
     size = (exact.numerator.bit_length() - exact.denominator.bit_length()) // 2
@@ -61,12 +65,15 @@ def root_of(exact: Fraction) -> float:
 
 
 def ordered(values: Values, dtype: DType) -> list[Any]:
-    """Return the values that are there in total order, -0.0 before 0.0."""
+    """Return the present values in total order, -0.0 before 0.0."""
     return sorted(present(values, dtype), key=lambda value: (value, math.copysign(1, value)))
 
 
 def spread_of(values: Values, dtype: DType, ddof: int) -> Fraction | float | None:
-    """Return RN(n sum(x^2) - sum(x)^2) / RN(n (n - ddof)), the division still exact."""
+    """Return the exact variance RN(n sum(x^2) - sum(x)^2) / RN(n (n - ddof)); RN rounds to 53 bits.
+
+    None for `ddof` or fewer values; NaN if a value is infinite.
+    """
     known = present(values, dtype)
     n = len(known)
     if n <= ddof:

@@ -1,8 +1,9 @@
-"""Aggregates: the primitives that kernels accumulate, and the value that is made from them.
+"""The registry entry of an aggregate: the sums that kernels accumulate, and the value from them.
 
-A backend runs the moments kernel at `level_of` the aggregates of an expression and, where one of
-them has ranks, the selection kernel, where one needs sums of powers, that of powers; `finalize`
-makes the value from that `Summary`, exactly.
+For the aggregates of one expression a backend runs up to three kernels over the rows: the moments
+kernel for counts, extremes and sums; the selection kernel for order statistics, if an aggregate
+reads ranks; and the powers kernel for sums of powers. `finalize` then computes the value of each
+aggregate exactly from the resulting `Summary`.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ Primitive = Literal[
 ]
 Number = float | int | bool
 Learnt = Number | str | None | tuple[float, ...]
-"""A learnt value: None of no values, NaN where infinities leave none, a tuple for a table."""
+"""A learnt value: None without values, NaN if infinities have no result, a tuple for a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The summary of one expression over all rows, as kernels find it.
+    """The summary of one expression over all rows, as kernels compute it.
 
     Args:
-        dtype: type of the expression.
-        moments: exact, of at least the level that the aggregates need.
-        order: values by rank, at least those that the aggregates need.
-        powers: sums of powers, where one of the aggregates needs them.
-        likeliest: the power of the largest likelihood of each method that one of them needs, by its
-            name; None of no values.
+        dtype: Type of the expression.
+        moments: Exact moments, with at least the sums that the aggregates need (see `level_of`).
+        order: Rank (from 0, ascending) to value, for at least the ranks that the aggregates need.
+        powers: Sums of powers, if an aggregate needs them.
+        likeliest: Transformation ("yeo-johnson" or "box-cox") to the power with the largest
+            likelihood, None if there are no values. Only transformations that an aggregate needs.
     """
 
     dtype: DType
@@ -62,35 +63,36 @@ class Summary:
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
-    """Return the ranks of an aggregate that needs no order statistics."""
+    """Return an empty tuple: an aggregate without order statistics reads no ranks."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateFunction:
-    """A row of the registry: one aggregate.
+    """The entry of one aggregate in the registry.
 
     Args:
-        name: as it stands in a plan.
-        primitives: what is accumulated for it.
-        result: type of the value, from the type of the argument and the parameters; raises
-            TypeMismatch where the argument cannot be taken.
-        finalize: the value, from what the kernels found.
-        reference: the value by its definition, from the list of all values with None where missing,
-            the parameters and the type of the argument.
-        ranks: from the number of values (at least 1), the number of rows and the parameters, the
-            ranks in [0, number of values) that `finalize` reads.
-        parameters: those of each call.
-        is_of_parts: whether it is learnt of the parts of a key, over all training rows alone.
-        belongs: of one that is learnt per category in folds, whether its folds are those that its
-            parameters tell of.
-        written: how one is written in Python.
-        called: what users call what is learnt, where it is no word of theirs; empty for its name.
-        tells_number: whether its value tells how many values there are.
-        grows: whether its value grows with the number of rows.
-        of_many: `finalize` of many columns, from their moments, their type and the parameters;
-            None where each is finalized alone.
-        n_rounds: in how many passes over all rows it is learnt, at most, where these come in parts.
+        name: Its name in a plan.
+        primitives: The quantities that kernels accumulate for it.
+        result: Type of the value, from the argument's type and the parameters; raises TypeMismatch
+            if the argument does not fit.
+        finalize: The value, from the summary that the kernels computed.
+        reference: The value by its definition, from the list of all values (None if missing), the
+            parameters and the argument's type.
+        ranks: The ranks in [0, number of values) that `finalize` reads, from the number of values
+            (at least 1), the number of rows and the parameters.
+        parameters: The parameters of each call.
+        is_of_parts: Whether its arguments are the parts of a key, as for a vocabulary. Such an
+            aggregate is learnt from all training rows, never per group.
+        belongs: Returns whether a call's node that assigns training rows to folds fits the other
+            parameters of the call. None for aggregates without folds.
+        written: How a call is written in Python.
+        called: The user's word for the learnt value, if `name` is not one; empty for `name`.
+        tells_number: Whether its value reveals the number of values that it was learnt from.
+        grows: Whether its value grows with the number of rows.
+        of_many: `finalize` for many columns at once, from their moments, type and parameters; None
+            if each column is finalized alone.
+        n_rounds: Greatest number of passes over all rows when the rows come in chunks.
     """
 
     name: str
@@ -111,10 +113,9 @@ class AggregateFunction:
 
 
 def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:
-    """Return the type of an aggregate of the rows of each key.
+    """Return the type of an aggregate's value per key.
 
-    Raises:
-        TypeMismatch: the argument cannot be taken; text, where its values are told apart.
+    Raises TypeMismatch for text in aggregates that count distinct values, such as `mode`.
     """
     if dtype.holds_bytes and "keys" in function.primitives:
         raise TypeMismatch(
@@ -124,7 +125,10 @@ def result_per_key(function: AggregateFunction, dtype: DType, params: Params) ->
 
 
 def level_of(functions: Iterable[AggregateFunction]) -> Level:
-    """Return the level at which the moments kernel serves some aggregates."""
+    """Return the level of the moments kernel that serves all these aggregates.
+
+    0 gives counts and extremes, 1 also sums, 2 also sums of squares.
+    """
     primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
     if "sum_of_squares" in primitives:
         return 2
@@ -132,43 +136,45 @@ def level_of(functions: Iterable[AggregateFunction]) -> Level:
 
 
 def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
-    """Return whether the moments kernel is needed: selection and sums of powers count too."""
+    """Return whether an aggregate needs the moments kernel.
+
+    A count alone does not need it if the selection or powers kernel runs, which also counts values.
+    """
     primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
     others = primitives & {"order", "powers", "likelihood"}
     return not primitives <= (others | {"count"} if others & {"order", "powers"} else others)
 
 
 def needs_order(functions: Iterable[AggregateFunction]) -> bool:
-    """Return whether the selection kernel is needed for some aggregates."""
+    """Return whether an aggregate needs the selection kernel."""
     return any("order" in function.primitives for function in functions)
 
 
 def needs_powers(functions: Iterable[AggregateFunction]) -> bool:
-    """Return whether the kernel of powers is needed for some aggregates."""
+    """Return whether an aggregate needs the powers kernel."""
     return any("powers" in function.primitives for function in functions)
 
 
 def needs_likelihood(functions: Iterable[AggregateFunction]) -> bool:
-    """Return whether the likeliest power is needed for some aggregates."""
+    """Return whether an aggregate needs the search for the power with the largest likelihood."""
     return any("likelihood" in function.primitives for function in functions)
 
 
 def ranks_of(
     wanted: Sequence[tuple[AggregateFunction, Params]], count: int, n_rows: int
 ) -> set[int]:
-    """Return the ranks that some aggregates of one expression read.
+    """Return the ranks, from 0, of the sorted values that the aggregates of one expression read.
 
-    Args:
-        wanted: the aggregates with their parameters.
-        count: number of values, at least 1.
-        n_rows: number of rows, missing ones included.
+    `count` is the number of present values, at least 1; `n_rows` includes missing ones.
     """
     ranks = [function.ranks(count, n_rows, params) for function, params in wanted]
     return {rank for some in ranks for rank in some}
 
 
 def key_element(dtype: DType) -> str:
-    """Return the element type whose keys order the values of a type.
+    """Return the array type in which kernels read values, to turn them into ordering keys.
+
+    An ordering key is an integer; keys are in the same order as the values.
 
     >>> from fastfeat.ir import dtypes
     >>> key_element(dtypes.DATE32), key_element(dtypes.FLOAT32), key_element(dtypes.UINT64)
@@ -184,31 +190,34 @@ def key_element(dtype: DType) -> str:
 
 
 def value_of(summary: Summary, key: int) -> Number | None:
-    """Return the value that a key of the moments orders; None where there are no values."""
+    """Return the value of an ordering key (see `key_element`); None if there are no values."""
     if summary.moments.count == 0:
         return None
     return value_of_key(key_element(summary.dtype), key)
 
 
 def parameter(params: Params, name: str) -> Any:
-    """Return the value of a parameter."""
+    """Return the value of a parameter by its name."""
     return dict(params)[name]
 
 
 def any_to_integer(dtype: DType, params: Params) -> DType:
-    """Return int64, of any type."""
+    """Return the result type int64, for an argument of any type."""
     return INT64
 
 
 def same(dtype: DType, params: Params) -> DType:
-    """Return the type of the argument: numbers, bools, dates and times; decimals are float64."""
+    """Return the argument's type as the result type, for numbers, bools, dates and times.
+
+    Decimals give float64; other types raise TypeMismatch.
+    """
     if dtype.is_number or dtype.is_temporal:
         return FLOAT64 if dtype.name == "decimal" else dtype
     raise TypeMismatch(f"needs a number, date or time, got {dtype}{_advice(dtype)}")
 
 
 def to_sum(dtype: DType, params: Params) -> DType:
-    """Return int64 of integers and bools, float64 of floats, a duration of durations."""
+    """Return the type of a sum: int64 for integers and bools, float64 for floats, or duration."""
     if dtype.name == "duration":
         return dtype
     _require_number(dtype, "a number or a duration")
@@ -216,7 +225,7 @@ def to_sum(dtype: DType, params: Params) -> DType:
 
 
 def to_level(dtype: DType, params: Params) -> DType:
-    """Return float64 of numbers, a duration of durations."""
+    """Return the type of a mean or quantile: float64 for numbers, duration for durations."""
     if dtype.name == "duration":
         return dtype
     _require_number(dtype, "a number or a duration")
@@ -224,13 +233,13 @@ def to_level(dtype: DType, params: Params) -> DType:
 
 
 def to_float64(dtype: DType, params: Params) -> DType:
-    """Return float64 of numbers."""
+    """Return the result type float64; TypeMismatch if the argument is not a number."""
     _require_number(dtype, "a number")
     return FLOAT64
 
 
 def to_table(dtype: DType, params: Params) -> DType:
-    """Return a table, of numbers."""
+    """Return the result type of a table of numbers; TypeMismatch for another argument."""
     _require_number(dtype, "a number")
     return TABLE
 

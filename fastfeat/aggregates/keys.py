@@ -1,4 +1,10 @@
-"""vocabulary_of, mode, n_unique: distinct values, their counts and codes; values of groups."""
+"""vocabulary, mode, n_unique: aggregates that count distinct keys. Also the values of groups.
+
+A key is a value that identifies an entity or category; it can have several parts (`ff.cross`, or
+several columns in `by=`). A vocabulary lists the keys of the training rows, and an encoder gives
+each of them an integer code. Code 0 is a missing key, code 1 (or several) an unseen or rare one.
+A group consists of the rows with one code; an indicator is a one-hot column of one code.
+"""
 
 from __future__ import annotations
 
@@ -33,29 +39,33 @@ Counts = NDArray[np.int64]
 Codes = NDArray[np.int32]
 
 OfRows = Callable[[Codes, int], Any]
-"""Gives rows the number of their key: takes those of the keys, in order, and that of no key.
+"""Function `(numbers, missing) -> number of each row's key`.
 
-They come as a NumPy array, or as a DeviceArray."""
+`numbers` holds a number for each distinct key, such as its code; `missing` is the number for rows
+without a key. The result is a NumPy array or a DeviceArray, shape (n_rows,).
+"""
 
 Order = Callable[[], NDArray[np.int64]]
-"""Gives the order of codes: the place of the first key, of the second, and so on."""
+"""Function that returns the positions of the keys in order: of the first, the second, and so on."""
 
 
 CODES_OF_ROWS = "codes of rows"
 _COUNTS_OF_CODES = "counts of codes"
-_MIN_KEYS = 1 << 15  # fewer are found as fast as codes are compared with them
-_CODES_PER_KEY = 8  # at most: a table in which keys are looked up takes as much
+_MIN_KEYS = 1 << 15  # fewer keys are looked up as fast as codes are compared
+_CODES_PER_KEY = 8  # at most: then codes take as much memory as a look-up table of the keys
 
 
 class KeyCounts(NamedTuple):
-    """The distinct keys of some rows.
+    """The distinct keys of some rows, and how often each occurs.
 
     Args:
-        parts: an Arrow array a part of the key, shape (n_keys,), in the order of codes.
-        counts: how many rows have each key, shape (n_keys,).
-        n_missing: how many rows have none.
-        of_rows: what gives each row the number of its key, if that was asked for and is at hand.
-        order: what puts the keys in order, where they are in none yet.
+        parts: One Arrow array for each part of the key, shape (n_keys,), in the order of codes.
+        counts: Number of rows with each key, shape (n_keys,).
+        n_missing: Number of rows without a key.
+        of_rows: Function that returns the position of each row's key among the distinct keys; None
+            if the caller did not ask for it, or the positions are not known.
+        order: Function that returns the positions of the keys, sorted by count and value; None if
+            the keys are already sorted.
     """
 
     parts: tuple[Array, ...]
@@ -66,14 +76,14 @@ class KeyCounts(NamedTuple):
 
 
 class HeldLayout(NamedTuple):
-    """The part of a layout that a vocabulary keeps of an earlier one.
+    """The codes and indicator columns that a vocabulary keeps from an earlier fit's vocabulary.
 
     Args:
-        n_keys: how many keys, the first ones, have the codes that they had there.
-        n_columns: how many columns its indicators had at first, before any was left out.
-        has_rare: whether one of them was that of rare keys.
-        n_least: how many rows a key needs that had no code: one of fewer is as an unseen key to
-            what counts or groups, for which it would have none.
+        n_keys: The first n_keys keys keep their earlier codes.
+        n_columns: Number of indicator columns of the first fit, before `drop=` left any out.
+        has_rare: Whether one of these columns was for rare keys.
+        n_least: Least number of training rows with which a new key would get a code. An earlier key
+            with fewer rows keeps its code, but counts and groups treat it as unseen.
     """
 
     n_keys: int
@@ -84,17 +94,18 @@ class HeldLayout(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """The keys that have a code of their own.
+    """The keys of the training rows that have a code of their own, with their counts.
 
     Args:
-        parts: an Arrow array a part of the key, shape (n_keys,), in the order of codes.
-        counts: how many training rows have each key, shape (n_keys,).
-        n_missing: how many have a missing key.
-        n_rare: how many have a key that was left out.
-        cache: what backends make of the keys to look them up in.
-        order: what puts the keys in the order by count and value; None where they are in it. Codes
-            that only tell groups apart need no order before somebody looks at them.
-        held: what it keeps of the vocabulary of an earlier fit; None where it is a fit's own.
+        parts: One Arrow array for each part of the key, shape (n_keys,), in the order of codes.
+        counts: Number of training rows with each key, shape (n_keys,).
+        n_missing: Number of training rows with a missing key.
+        n_rare: Number of training rows with a key that is too rare to have a code.
+        cache: Look-up structures that backends build from the keys.
+        order: Function that returns the positions of the keys, sorted by count and value; None if
+            the keys are already sorted. Keys that only separate groups are sorted when somebody
+            first reads them.
+        held: Layout kept from the vocabulary of an earlier fit; None without an earlier fit.
     """
 
     parts: tuple[Array, ...]
@@ -116,22 +127,25 @@ class Vocabulary:
 
     @property
     def is_as_unseen(self) -> NDArray[np.bool_]:
-        """Whether a key has nothing but the code that it keeps, shape (n_keys,)."""
+        """Whether a key keeps its code but has too few rows to be used, shape (n_keys,)."""
         return self.counts < (0 if self.held is None else max(self.held.n_least, 1))
 
     @property
     def has_rare(self) -> bool:
-        """Whether indicators have a column of rare keys."""
+        """Whether indicators have a column for rare keys."""
         return self.n_rare > 0 or (self.held is not None and self.held.has_rare)
 
     @property
     def n_columns_at_first(self) -> int:
-        """The number of columns of indicators by which it was decided which are left out."""
+        """The number of indicator columns before `drop=` leaves any out."""
         return len(self) + self.has_rare if self.held is None else self.held.n_columns
 
     @property
     def counts_of_codes(self) -> Counts:
-        """The training rows of each code, kept once made; one is of all that is unseen."""
+        """The number of training rows for each code, shape (2 + n_keys,); cached.
+
+        Code 0 is a missing key. Code 1, all unseen keys, has the count 0.
+        """
         found = self.cache.get(_COUNTS_OF_CODES)
         if found is None:
             counts = np.where(self.is_as_unseen, 0, self.counts)
@@ -141,7 +155,10 @@ class Vocabulary:
 
 
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
-    """Return the vocabulary of keys, without those that are too rare, of keys that are in order."""
+    """Return a vocabulary of the counted keys without those that are too rare by the parameters.
+
+    Keys that are not yet sorted are all kept, because callers sort them if some may be rare.
+    """
     if found.order is not None:
         return Vocabulary(found.parts, found.counts, found.n_missing, order=found.order)
     n_kept = _n_kept(found, dict(params))
@@ -151,15 +168,11 @@ def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
 
 
 def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabulary:
-    """Return the vocabulary of keys in which those of an earlier one keep their codes.
+    """Return a vocabulary of the counted keys in which the keys of `old` keep their codes.
 
-    These stand first, in their order, whether rows still have them or not. Then come those that are
-    new, as `without_rare` keeps them, as many as there is room for.
-
-    Args:
-        found: the keys, in order.
-        params: of the aggregate.
-        old: keys of the same types, with codes.
+    The keys of `old` come first, in their order, even if no row has them any more. New keys follow,
+    by the rules of `without_rare`, until `max_categories` is reached. `found` is in order, and
+    `old` has keys of the same types.
     """
     assert found.order is None
     places = columns.places_in(found.parts, old.parts)
@@ -171,7 +184,7 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
     if len(known) == len(old) and len(old) + len(kept) == len(plain):
         in_order = (places[: len(old)] == np.arange(len(old))).all()
         if in_order and (plain.n_columns_at_first, plain.has_rare) == held[1:3]:
-            return plain  # which has these codes by itself
+            return plain  # it has these codes by itself
     counts = np.zeros(len(old) + len(kept), np.int64)
     counts[places[known]] = found.counts[known]
     counts[len(old) :] = found.counts[kept]
@@ -187,7 +200,10 @@ def with_codes_of(found: KeyCounts, params: Params, old: Vocabulary) -> Vocabula
 def _n_kept_of(
     found: KeyCounts, params: Mapping[str, Any], n_old: int, new: NDArray[np.int64]
 ) -> int:
-    """Return how many of the new keys have a code, beside those that have one already."""
+    """Return the number of new keys that get a code; `n_old` keys already have one.
+
+    `new` holds the positions of the new keys in `found`.
+    """
     n_kept = int((found.counts[new] >= _least(found, params)).sum())
     most = params.get("max_categories")
     if most is None:
@@ -197,15 +213,11 @@ def _n_kept_of(
 
 
 def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
-    """Keep the codes of training rows, by which the same rows are found again without a look-up.
+    """Keep the codes of training rows, so that the same rows can be encoded again without look-ups.
 
-    They are no more than a guess: whoever takes them compares the keys. Kept they are where they
-    take no more memory than the table would in which keys are looked up.
-
-    Args:
-        vocabulary: of the rows; takes the codes.
-        codes: shape (n_rows,), none of which is that of unseen keys.
-        n_unseen: how many codes stand for these.
+    Before they use these codes, callers must check that the rows have the same keys. The codes are
+    kept only if they take no more memory than a look-up table of the keys. All rows must have codes
+    of known keys or be missing: none of the `n_unseen` codes for unseen keys may occur.
     """
     n_keys = len(vocabulary)
     if len(vocabulary.parts) == 1 and n_keys >= _MIN_KEYS and len(codes) <= _CODES_PER_KEY * n_keys:
@@ -213,18 +225,18 @@ def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
 
 
 def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
-    """Return how many of the most frequent keys have a code of their own."""
+    """Return the number of keys, from the most frequent on, that get a code of their own."""
     n_kept = int((found.counts >= _least(found, params)).sum())
     most = params.get("max_categories")
     if most is None:
         return n_kept
     n_all = len(found.counts)
-    n_categories = n_all if n_kept == n_all else n_kept + 1  # one is that of the keys left out
+    n_categories = n_all if n_kept == n_all else n_kept + 1  # one more for the keys left out
     return n_kept if n_categories <= most else max(most - 1, 0)
 
 
 def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
-    """Return how many rows a key has at least that has a code of its own."""
+    """Return the least number of training rows with which a key gets a code of its own."""
     least = params.get("min_frequency") or 0
     if isinstance(least, float):
         return least * (int(found.counts.sum()) + found.n_missing)
@@ -232,13 +244,9 @@ def _least(found: KeyCounts, params: Mapping[str, Any]) -> float:
 
 
 def least_rows(params: Params) -> int:
-    """Return the number of rows that a key must have come in to be kept at all.
+    """Return the number of training rows below which a vocabulary drops a key.
 
-    Args:
-        params: of a vocabulary.
-
-    Returns:
-        1 where every key is kept, or a share of the rows decides.
+    The result is 1 if every key is kept, or if `min_frequency` is a share of the rows.
     """
     least = dict(params).get("min_frequency")
     return least if isinstance(least, int) else 1
@@ -251,7 +259,7 @@ def _vocabulary_result(dtype: DType, params: Params) -> DType:
 
 
 def learnt_from_keys(summary: Summary, params: Params) -> Learnt:
-    """Stand where moments are finalized: what counts keys is not learnt from moments."""
+    """Raise AssertionError: the `finalize` of aggregates that count keys is never called."""
     raise AssertionError("this is learnt from keys, not from moments")
 
 
@@ -262,7 +270,7 @@ def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -
 MIN_FREQUENCY = Parameter(
     "min_frequency",
     Either((Whole(1), Real(0.0, 1.0, above=True, below=True))),
-    "categories with fewer training rows are rare: a number, or a share as a float below 1",
+    "Categories with fewer training rows are rare: a number of rows, or a share as a float below 1",
     None,
     or_none=True,
     hidden=True,
@@ -271,12 +279,12 @@ MIN_FREQUENCY = Parameter(
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The values of an aggregate per group.
+    """The values of an aggregate per group of training rows, by group number.
 
     Args:
-        values: float64, or int64 of integers, bools and times, shape (n_groups,); NaN or 0 where
+        values: float64, or int64 for integers, bools and times, shape (n_groups,); NaN or 0 if
             missing.
-        present: whether a group has a value, shape (n_groups,).
+        present: Whether a group has a value, shape (n_groups,).
     """
 
     values: NDArray[Any]
@@ -284,11 +292,10 @@ class Groups:
 
 
 def in_order_of(places: NDArray[np.int64], of: Vocabulary | Groups) -> Vocabulary | Groups:
-    """Return a vocabulary, or what is learnt of its groups, with the keys in another order.
+    """Return a vocabulary, or values of its groups, with the keys in another order.
 
-    Args:
-        places: of the first key, the second, and so on, shape (n_keys,).
-        of: the vocabulary, or values whose last n_keys are of its keys.
+    `places` holds the old position of each key, shape (n_keys,). Only the last n_keys values of
+    groups belong to keys; the values of missing and unseen keys, before them, stay in place.
     """
     if isinstance(of, Vocabulary):
         at = pa.array(places)
@@ -300,7 +307,7 @@ def in_order_of(places: NDArray[np.int64], of: Vocabulary | Groups) -> Vocabular
 
 
 def groups_of(values: Sequence[Any], dtype: DType) -> Groups:
-    """Return Python values by group as they are learnt; None and NaN are missing."""
+    """Return Python values per group as `Groups`; None and NaN are missing."""
     present = np.array([v is not None and v == v for v in values], dtype=bool)
     if dtype.physical == "f64":
         floats = [v if there else np.nan for v, there in zip(values, present, strict=True)]
@@ -321,7 +328,7 @@ def _mode_reference(values: Values, params: Params, dtype: DType) -> Number | st
 
 
 def _plain(value: Number | str, dtype: DType) -> Number | str:
-    """Return the value that stands for its equals: 0.0 for -0.0; uint64 may be a signed pattern."""
+    """Return a value in the form that equal values share: 0.0 for -0.0, unsigned for uint64."""
     if isinstance(value, str):
         return value
     return value % (1 << 64) if dtype.name == "uint64" else value or type(value)(0)
@@ -349,7 +356,7 @@ FUNCTIONS = (
             Parameter(
                 "max_categories",
                 Whole(1),
-                "how many categories there may be, that of the rare included",
+                "Maximum number of categories, the rare ones counted as one; None for no limit",
                 None,
                 or_none=True,
                 hidden=True,
@@ -357,7 +364,7 @@ FUNCTIONS = (
             Parameter(
                 "max_memory",
                 Whole(1),
-                "bytes that fit may need for the categories, beyond which it fails",
+                "Maximum memory of `fit` for the categories, in bytes; more is an error",
                 MAX_MEMORY,
             ),
             Parameter("missing", MISSING_PARTS, written_as=None),

@@ -1,4 +1,4 @@
-"""count, sum, mean, var, std, skew, kurtosis, min, max: read out of exact sums and extremes."""
+"""count, sum, mean, var, std, skew, kurtosis, min, max: computed from exact sums and extremes."""
 
 from __future__ import annotations
 
@@ -128,7 +128,12 @@ def _var_reference(values: Values, params: Params, dtype: DType) -> float | None
     return definition.to_float(spread) if isinstance(spread, Fraction) else spread
 
 
-DDOF = Parameter("ddof", Whole(0), "what is taken from the number of values in the divisor", 1)
+DDOF = Parameter(
+    "ddof",
+    Whole(0),
+    "The divisor is the number of values minus this: 1 for a sample, 0 for a population",
+    1,
+)
 
 
 def _std_finalize(summary: Summary, params: Params) -> float | None:
@@ -165,8 +170,15 @@ def _kurtosis_reference(values: Values, params: Params, dtype: DType) -> float |
     return shapes.kurtosis_of(definition.present(values, dtype), **dict(params))
 
 
-BIAS = Parameter("bias", Flag(), "whether it is that of the values, not of a sample", True)
-FISHER = Parameter("fisher", Flag(), "whether that of the normal distribution is 0, not 3", True)
+BIAS = Parameter(
+    "bias",
+    Flag(),
+    "Whether to describe these values; False estimates the population they are a sample of",
+    True,
+)
+FISHER = Parameter(
+    "fisher", Flag(), "Whether the kurtosis of a normal distribution is 0; False makes it 3", True
+)
 
 
 def _min_finalize(summary: Summary, params: Params) -> Number | None:

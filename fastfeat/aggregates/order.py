@@ -1,4 +1,7 @@
-"""quantile, quantiles, even_quantiles, evenly_spaced: values by their rank, or between two."""
+"""quantile, quantiles, even_quantiles, evenly_spaced: aggregates that read sorted values by rank.
+
+A quantile is a value, or is interpolated between two values of neighbouring ranks.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,10 @@ from fastfeat.ir.writing import PLAIN
 
 
 def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int, int, float]:
-    """Return the ranks of the two values that a quantile lies between, and how far, in [0, 1).
+    """Return (lower rank, upper rank, fraction) of a quantile among `count` sorted values.
 
-    The ranks are equal where one value alone counts. The index (count - 1) * q is a float.
+    The quantile is at this fraction, in [0, 1), of the way between the values of the two ranks. The
+    ranks are equal if only one value is used. The index (count - 1) * q is computed as a float.
     """
     index = (count - 1) * q
     low, high = math.floor(index), math.ceil(index)
@@ -55,7 +59,7 @@ def neighbours(count: int, q: float, interpolation: Interpolation) -> tuple[int,
 
 
 def float_between(low: Number, high: Number, share: float) -> float:
-    """Return low + (high - low) * share in float64; halved on the way where that would overflow."""
+    """Return low + (high - low) * share in float64, without overflow if high - low is too large."""
     x, y = float(low), float(high)
     if share == 0 or x == y:
         return x
@@ -65,12 +69,12 @@ def float_between(low: Number, high: Number, share: float) -> float:
 
 
 def duration_between(low: int, high: int, share: float) -> int:
-    """Return the duration at a share of the way between two, exactly, without its fraction."""
+    """Return low + (high - low) * share for durations in ticks: exact, then truncated."""
     return math.trunc(low + (high - low) * Fraction(share))
 
 
 def float_quantile(order: Mapping[int, Number], count: int, q: float) -> float:
-    """Return a quantile, interpolated linearly, as float64 from the values by rank."""
+    """Return a linearly interpolated quantile as float64; `order` maps ranks to values."""
     low, high, share = neighbours(count, q, "linear")
     return float_between(order[low], order[high], share)
 
@@ -130,7 +134,7 @@ def _quantile_reference(values: Values, params: Params, dtype: DType) -> Number 
 
 
 def _between(low: float, high: float, share: float) -> float:
-    """Return low + (high - low) * share as IEEE 754 has it, were its range wider."""
+    """Return low + (high - low) * share, rounded to 53 bits as if the exponent had no limit."""
     if share == 0 or low == high:
         return low
     step = high - low
@@ -141,9 +145,12 @@ def _between(low: float, high: float, share: float) -> float:
 
 
 SHARE = Real(0.0, 1.0, or_whole=True)
-Q = Parameter("q", SHARE, "the quantile: 0 is the minimum, 1 the maximum")
+Q = Parameter("q", SHARE, "Quantile: 0 is the minimum, 1 the maximum")
 INTERPOLATION = Parameter(
-    "interpolation", Words(get_args(Interpolation)), "what stands between two values", "linear"
+    "interpolation",
+    Words(get_args(Interpolation)),
+    "Result for a quantile between two values",
+    "linear",
 )
 
 
@@ -168,7 +175,7 @@ def _quantiles_reference(values: Values, params: Params, dtype: DType) -> tuple[
 def table_by_definition(
     values: Values, probabilities: Iterable[float], dtype: DType
 ) -> tuple[float, ...] | None:
-    """Return each quantile by its own definition; None of no values."""
+    """Return the quantile of each probability, computed one by one; None if there are no values."""
     table = [
         _quantile_reference(values, (("interpolation", "linear"), ("q", q)), dtype)
         for q in probabilities
@@ -211,9 +218,9 @@ def _evenly_spaced_finalize(summary: Summary, params: Params) -> tuple[float, ..
 
 
 def spaced(low: float, high: float, n: int) -> tuple[float, ...]:
-    """Return n points from low to high: low + k * step, and the last is high, as NumPy has it.
+    """Return n points from low to high like NumPy: low + k * step, and the last point is high.
 
-    Where the distance would overflow, the halves of the points are computed.
+    If high - low would overflow, the points are computed at half their size, then doubled.
 
     >>> spaced(1.0, 2.0, 5)
     (1.0, 1.25, 1.5, 1.75, 2.0)
@@ -221,7 +228,7 @@ def spaced(low: float, high: float, n: int) -> tuple[float, ...]:
     if math.isinf(high - low) and math.isfinite(low) and math.isfinite(high):
         return tuple(2 * point for point in spaced(low / 2, high / 2, n))
     step = (high - low) / (n - 1)
-    if step == 0:  # a distance of so few units in the last place that none is left for a step
+    if step == 0:  # low and high are so close that the step underflows
         return (*(k / (n - 1) * (high - low) + low for k in range(n - 1)), high)
     return (*(k * step + low for k in range(n - 1)), high)
 
@@ -241,7 +248,7 @@ def _evenly_spaced_reference(
 
 
 _N_ROUNDS = 3
-"""Passes over rows in parts: a sample of them, counts of ranges of values, the wanted of these."""
+"""Passes over rows in chunks: take a sample, count values by range, collect needed ranges."""
 
 FUNCTIONS = (
     AggregateFunction(
@@ -263,7 +270,13 @@ FUNCTIONS = (
         _quantiles_reference,
         _quantiles_ranks,
         written=PLAIN,
-        parameters=(Parameter("probabilities", Several(SHARE), "the quantiles"),),
+        parameters=(
+            Parameter(
+                "probabilities",
+                Several(SHARE),
+                "Quantiles to learn: 0 is the minimum, 1 the maximum",
+            ),
+        ),
         n_rounds=_N_ROUNDS,
     ),
     AggregateFunction(
@@ -276,7 +289,9 @@ FUNCTIONS = (
         written=PLAIN,
         called="quantiles",
         parameters=(
-            Parameter("n_quantiles", Whole(1, 100_000), "how many quantiles are learnt", 1000),
+            Parameter(
+                "n_quantiles", Whole(1, 100_000), "Number of evenly spaced quantiles to learn", 1000
+            ),
         ),
         n_rounds=_N_ROUNDS,
     ),
@@ -288,6 +303,10 @@ FUNCTIONS = (
         _evenly_spaced_reference,
         written=PLAIN,
         called="min, max",
-        parameters=(Parameter("n_points", Whole(2, 100_001), "how many points", 5),),
+        parameters=(
+            Parameter(
+                "n_points", Whole(2, 100_001), "Number of points from the minimum to the maximum", 5
+            ),
+        ),
     ),
 )

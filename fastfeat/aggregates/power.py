@@ -1,18 +1,18 @@
 """yeo_johnson_lambda, box_cox_lambda: the power that makes values most like normal ones.
 
-The cost of a power is the negative logarithm of the likelihood of one value, less a constant:
-
+The cost of a power is the negative logarithm of the likelihood per value, less a constant:
     log(variance of y) / 2 - (power - 1) * mean of s
 
-where s is log(1 + |x|) with the sign of x, or log(x) of Box and Cox, and y is x raised to the
-power, both as a row's float64. The sums of s, y and y**2 are exact, so that the cost has the same
-bits in any order and any split of the rows. Powers are tried in rounds of grids, each between the
-neighbours of the best so far; in the last the minimum of the polynomial through the best points
-ends it.
+where s is log(1 + |x|) with the sign of x, or log(x) for Box and Cox, and y is x raised to the
+power, both as a row's float64. The sums of s, y and y**2 are exact, so the cost has the same bits
+in any order and any partition of the rows. Powers are tried on successive grids, each between the
+two tried powers beside the best one so far. The last step takes the minimum of the polynomial
+through the best power and those near it.
 
-Powers of values of one sign, far from 0 and near each other, would differ by rounding noise only.
-There y is beside that of an end, exp(e s) = exp(e end) exp(e (s - end)) with e the exponent, and
-the first factor, whose logarithm adds to that of the variance, is joined with the mean of s.
+Powers of values with one sign, far from 0 and near each other, would differ by rounding noise only.
+In this case y is taken relative to the y of an end, the smallest or the largest value:
+exp(e s) = exp(e end) exp(e (s - end)) with e the exponent. The logarithm of the first factor adds
+to the logarithm of the variance, and is merged with the mean of s.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from fastfeat.scalars.interpret import elementary_function
 
 Method = Literal["yeo-johnson", "box-cox"]
 
-# The search stays where values 20 times as far out as the largest are in the range of floats; of
-# Yeo and Johnson, as in SciPy, in the half of it in which squares are too. Logarithms of its ends:
+# The search stays where values 20 times as large as the largest do not overflow; for Yeo and
+# Johnson, like in SciPy, where their squares do not overflow either. Logarithms of its ends:
 RANGE = {"box-cox": (-708.0, 709.0), "yeo-johnson": (-336.1763825715735, 336.8695297521334)}
 
 ROOM = 20.0
@@ -51,21 +51,21 @@ NOISE = 8 * 2.0**-52
 LN_2, LN_ROOM = 0.6931471805599453, 2.995732273553991
 
 # A power times the logarithm of the largest value, 20 times as far out, is the scale on which costs
-# are smooth: derivatives of their sums of exponentials are of the size of 1 there.
-FIRST_POINTS = (0.003, 0.01, 0.03, 0.08, 0.2, 0.45, 1.0)  # of the way from the middle to an end
-N_BETWEEN = 16  # intervals of the grids between
-FINEST = 0.06  # of the last grid: a polynomial through 7 points then leaves 1e-12
+# are smooth: derivatives of their sums of exponentials are about 1 there.
+FIRST_POINTS = (0.003, 0.01, 0.03, 0.08, 0.2, 0.45, 1.0)  # shares of the way from middle to end
+N_BETWEEN = 16  # intervals of the grids in between
+FINEST = 0.06  # of the last grid: a polynomial through 7 points is then exact to 1e-12
 N_STENCIL = 7
 N_HALVINGS = 60
 
 
 class Field(NamedTuple):
-    """The range in which the values of a column lie.
+    """The range of the values of a column, and the transformation to apply.
 
     Args:
-        method: the transformation.
-        low: the least value.
-        high: the largest.
+        method: The transformation.
+        low: The smallest value.
+        high: The largest value.
     """
 
     method: Method
@@ -74,30 +74,33 @@ class Field(NamedTuple):
 
     @property
     def is_mixed(self) -> bool:
-        """Whether values of both signs are raised, each to a power of its own."""
+        """Whether there are values of both signs; those below 0 get the exponent 2 - power."""
         return self.method == "yeo-johnson" and self.low < 0.0 <= self.high
 
     @property
     def is_below(self) -> bool:
-        """Whether all are below 0, where the exponent is 2 less the power."""
+        """Whether all values are below 0; all get the exponent 2 - power."""
         return self.method == "yeo-johnson" and self.high < 0.0
 
     def exponent(self, power: float) -> float:
-        """Return the exponent of a power, of values of one sign."""
+        """Return the exponent to which this power raises the values; all values have one sign."""
         return 2.0 - power if self.is_below else power
 
     def end(self, power: float) -> float:
-        """Return the logarithm that all are beside at a power, of values of one sign."""
+        """Return the logarithm of the end (smallest or largest value) that sums are relative to.
+
+        It is the end with the largest raised value. All values have one sign.
+        """
         sizes = size_of(self.method, self.low), size_of(self.method, self.high)
         return max(sizes) if self.exponent(power) > 0.0 else min(sizes)
 
 
 class Grid(NamedTuple):
-    """Powers that are tried in one round.
+    """The powers tried in one pass over the rows.
 
     Args:
-        powers: ascending.
-        is_last: whether they are so near each other that a polynomial through them is exact.
+        powers: In ascending order.
+        is_last: Whether the powers are so close that a polynomial through their costs is exact.
     """
 
     powers: tuple[float, ...]
@@ -105,12 +108,12 @@ class Grid(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """Exact sums of values raised to a power, in units of 2**-1088 and of its square.
+    """Exact sums of all values of a column raised to one power.
 
     Args:
-        is_finite: whether all values are.
-        total: their sum.
-        squares: the sum of their squares.
+        is_finite: Whether all raised values are finite.
+        total: Their sum, in units of 2**-1088.
+        squares: The sum of their squares, in units of 2**-2176.
     """
 
     is_finite: bool
@@ -119,17 +122,17 @@ class Raised(NamedTuple):
 
 
 def size_of(method: Method, x: float) -> float:
-    """Return the logarithm that a value is raised by: log(1 + |x|), of Box and Cox log(x)."""
+    """Return the logarithm of a value's size: log(1 + |x|), or log(x) for Box and Cox."""
     if method == "box-cox":
         return elementary_function("log")(x)
     return elementary_function("log1p")(abs(x))
 
 
 def settled_lambda(field: Field) -> float | None:
-    """Return the power that the ends of the values settle: 1 of a constant, NaN of infinities.
+    """Return the power if the smallest and largest value settle it; None if it must be searched.
 
-    Raises:
-        InvalidData: the method takes positive values only, and there is another.
+    The power is 1 for a constant column, NaN if a value is infinite. Raises InvalidData if the
+    method takes positive values only and the smallest is not.
     """
     method, low, high = field
     if math.isinf(low) or math.isinf(high):
@@ -143,15 +146,10 @@ def settled_lambda(field: Field) -> float | None:
 
 
 def cost_of(field: Field, power: float, count: int, sizes: int, raised: Raised) -> float:
-    """Return the cost of a power; infinite where values are, or no longer differ.
+    """Return the cost of a power; infinite if raised values are infinite or no longer differ.
 
-    Args:
-        field: where the values lie.
-        power: the power.
-        count: how many values there are.
-        sizes: the exact sum of their logarithms, in units of 2**-1088; those of values below 0 are
-            negative where there are others.
-        raised: the sums of the values raised to the power.
+    `sizes` is the exact sum of `size_of` of all `count` values, in units of 2**-1088. If values of
+    both signs are present, the sizes of values below 0 are subtracted.
     """
     spread = count * raised.squares - raised.total**2
     if not raised.is_finite or spread == 0:
@@ -165,13 +163,13 @@ def cost_of(field: Field, power: float, count: int, sizes: int, raised: Raised) 
 
 
 def _in_units(x: float) -> int:
-    """Return a float in units of 2**-1088."""
+    """Return a float as a whole number of units of 2**-1088, rounded down."""
     numerator, denominator = x.as_integer_ratio()
     return (numerator << FLOAT_SCALE) // denominator
 
 
 def bounds(field: Field) -> tuple[float, float]:
-    """Return the least and the largest power that are tried."""
+    """Return the smallest and the largest power to try."""
     method, low, high = field
     if method == "box-cox":
         furthest = max(abs(size_of(method, end)) for end in (low, high)) + LN_ROOM
@@ -186,7 +184,7 @@ def bounds(field: Field) -> tuple[float, float]:
 
 
 def first_grid(field: Field) -> Grid:
-    """Return the powers that are tried first, ascending: near the middle, and far from it."""
+    """Return the first grid: powers near the middle of the range, and far from it."""
     least, most = bounds(field)
     middle, half = 0.5 * (least + most), 0.5 * (most - least)
     above = [middle + half * share for share in FIRST_POINTS[:-1]]
@@ -195,23 +193,20 @@ def first_grid(field: Field) -> Grid:
 
 
 def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | float:
-    """Return the powers to be tried next, or the one of the least cost.
+    """Return the next grid to try, or the power of least cost if the search is over.
 
-    Args:
-        field: where the values lie.
-        costs: those of all powers tried so far.
-        grid: the last that were tried.
+    `grid` is the last grid; `costs` has the cost of every power tried so far.
     """
     tried = sorted(costs)
     best = min(range(len(tried)), key=lambda place: (costs[tried[place]], place))
     if math.isinf(costs[tried[best]]):
-        return 1.0  # raised to any power they no longer differ: as a constant
+        return 1.0  # raised to any power they no longer differ: like a constant
     if grid.is_last:
         return _minimum(costs, grid.powers)
     low, high = tried[max(best - 1, 0)], tried[min(best + 1, len(tried) - 1)]
     least, most = bounds(field)
     smallest, largest = RANGE[field.method]
-    finest = FINEST * (abs(most - least) / (largest - smallest))  # of huge values both are turned
+    finest = FINEST * (abs(most - least) / (largest - smallest))  # both reversed for huge values
     is_last = high - low <= N_BETWEEN * finest
     n_steps = max(math.ceil((high - low) / finest), N_STENCIL - 1) if is_last else N_BETWEEN
     step = (high - low) / n_steps
@@ -222,10 +217,11 @@ def next_grid(field: Field, costs: Mapping[float, float], grid: Grid) -> Grid | 
 
 
 def most_rounds(method: Method) -> int:
-    """Return the most passes over rows in parts: their ends, and then one a grid.
+    """Return the greatest number of passes over rows that come in chunks.
 
-    The ends of a grid are neighbours of the best power before, two of its intervals apart; widths
-    are shares of the range of powers.
+    The first pass finds the smallest and the largest value; each grid takes one more. A grid
+    reaches from one neighbour of the best power to the other, over two intervals of the previous
+    grid. Widths in the code are fractions of the range of powers.
     """
     smallest, largest = RANGE[method]
     ends = (0.0, *FIRST_POINTS)
@@ -238,7 +234,7 @@ def most_rounds(method: Method) -> int:
 
 
 def _minimum(costs: Mapping[float, float], grid: Sequence[float]) -> float:
-    """Return the power at which the polynomial through the best points of a grid is least."""
+    """Return the power of least cost on the polynomial through the best powers of a grid."""
     best = min(range(len(grid)), key=lambda place: (costs[grid[place]], place))
     first = min(max(best - N_STENCIL // 2, 0), len(grid) - N_STENCIL)
     near = grid[first : first + N_STENCIL]
@@ -256,7 +252,7 @@ def _minimum(costs: Mapping[float, float], grid: Sequence[float]) -> float:
 
 
 def _slope_through(x: Sequence[float], y: Sequence[float]) -> Callable[[float], float]:
-    """Return the derivative of the polynomial through some points, by divided differences."""
+    """Return the derivative, as a function, of the polynomial through points (x, y)."""
     parts = list(y)
     for order in range(1, len(x)):
         for k in range(len(x) - 1, order - 1, -1):
@@ -273,12 +269,7 @@ def _slope_through(x: Sequence[float], y: Sequence[float]) -> Callable[[float], 
 
 
 def likeliest(field: Field, costs_of: Callable[[Sequence[float]], Sequence[float]]) -> float:
-    """Return the power of the least cost.
-
-    Args:
-        field: where the values lie.
-        costs_of: gives the costs of some powers.
-    """
+    """Return the power with the least cost; `costs_of` computes the cost of each of some powers."""
     grid, costs = first_grid(field), dict[float, float]()
     while True:
         untried = [power for power in grid.powers if power not in costs]
@@ -342,6 +333,6 @@ METHODS: Mapping[str, Method] = {
     "yeo_johnson_lambda": "yeo-johnson",
     "box_cox_lambda": "box-cox",
 }
-"""The transformation whose power an aggregate is, by its name."""
+"""The transformation behind each aggregate, by the aggregate's name."""
 
 FUNCTIONS = tuple(_function(name, method) for name, method in METHODS.items())

@@ -1,8 +1,8 @@
-"""Statistics of a target per category, smoothed towards those of all rows; out of fold in training.
+"""Statistics of a target per category, smoothed towards the statistic of all rows.
 
-Each is computed once from all training rows, for later rows, and once for every fold from the rows
-outside of it, for the training rows within. `prior` is the statistic of the rows that are looked
-at, so that a fold sees nothing of its own rows.
+Each statistic is learnt several times: once from all training rows, for later rows, and once for
+each fold from the rows outside it, for the training rows inside. So no training row sees its own
+target. `prior` is the statistic of all rows used; for a fold these are the rows outside it.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from fastfeat.ir.parameters import (
 
 Floats = NDArray[np.float64]
 UNSEEN = 1
-"""The group of the categories that fit has not seen, and of those that it leaves out."""
+"""The group of categories that `fit` has not seen or has left out."""
 
 
 @dataclass(frozen=True, eq=False)
 class FoldedGroups(Groups):
-    """The values of a statistic per category, and in training those of each fold.
+    """The values of a statistic per category, and of each category per fold for training rows.
 
     Args:
-        of_folds: values of the categories from the rows outside of each fold, NaN where missing,
-            shape (n_folds * n_groups,): those of the first fold first.
+        of_folds: For each fold, the values of all categories, learnt from the rows outside the
+            fold; NaN if missing. Shape (n_folds * n_groups,), fold by fold.
     """
 
     of_folds: Floats
 
     @property
     def without_folds(self) -> Groups:
-        """The groups that later rows need."""
+        """The values of the categories alone, for rows after training."""
         return Groups(self.values, self.present)
 
 
@@ -56,14 +56,15 @@ class Statistics(NamedTuple):
     """Statistics of the target in each category, and in all rows (`prior`).
 
     Args:
-        count: number of values, shape (n_groups,).
-        total: their sum, rounded once.
-        statistic: mean, variance or quantile; NaN of none. Not read without `needs_squares`.
-        variance: with ddof=0; NaN of none. Where it is not needed, the statistic again.
-        prior_count: of all rows.
-        prior_total: of all rows.
-        prior: the statistic of all rows; NaN of none.
-        prior_variance: with ddof=0, of all rows.
+        count: Number of target values in each category, shape (n_groups,); so are the next three.
+        total: Sum of the values, rounded once.
+        statistic: Mean, variance or quantile; NaN if no values. Odds, and means without
+            smooth="auto", do not read it.
+        variance: Variance with ddof=0; NaN if no values. If not needed, the same as `statistic`.
+        prior_count: Number of values in all rows.
+        prior_total: Sum of the values in all rows.
+        prior: The statistic of all rows; NaN if no values.
+        prior_variance: Variance of all rows, with ddof=0.
     """
 
     count: Any
@@ -77,27 +78,22 @@ class Statistics(NamedTuple):
 
 
 def needs_squares(function: str, params: Params) -> bool:
-    """Return whether a statistic of moments takes more than counts and sums."""
+    """Return whether a target statistic needs sums of squares, in addition to counts and sums."""
     return function == "target_var" or dict(params).get("smooth") == "auto"
 
 
 def bytes_per_cell(function: str, params: Params) -> int:
-    """Return about how many bytes learning takes for each category in each fold, as measured."""
+    """Return the measured memory of learning a target statistic, in bytes per category and fold."""
     if function == "target_quantile":
         return 16
     return 176 if needs_squares(function, params) else 100
 
 
 def smoothed(function: str, s: Statistics, params: Params, first: int = 0) -> Floats:
-    """Return the smoothed statistic of each category.
+    """Return the smoothed statistic of each category, shape (n_groups,).
 
-    The operations are those of IEEE arithmetic in this very order: any backend gives these bits.
-
-    Args:
-        function: the statistic.
-        s: of neighbouring categories.
-        params: its parameters.
-        first: the number of the first of them.
+    The operations are IEEE arithmetic in exactly this order, so that every backend gives the same
+    bits. `s` holds consecutive categories; `first` is the code of the first of them.
     """
     given = dict(params)
     if "min_rows" in given:
@@ -111,10 +107,11 @@ def smoothed(function: str, s: Statistics, params: Params, first: int = 0) -> Fl
 
 
 def _without_few(s: Statistics, min_rows: int, unseen: int) -> Statistics:
-    """Return the statistics as if categories of fewer values, and those left out, had none.
+    """Return statistics in which categories with fewer than `min_rows` values are emptied.
 
-    The rows of the categories that the vocabulary has left out stand together in the group of the
-    unseen ones; they take part in the prior.
+    Emptied means count and sum 0, and NaN for the rest. The category at position `unseen` is
+    emptied too: it holds the rows of all categories that the vocabulary left out. The prior still
+    counts them.
     """
     is_few = s.count < min_rows
     if 0 <= unseen < len(is_few):
@@ -125,7 +122,7 @@ def _without_few(s: Statistics, min_rows: int, unseen: int) -> Statistics:
 
 
 def _towards_prior(function: str, s: Statistics, weight: float) -> Floats:
-    """Return the statistic as if `weight` more rows had that of all rows."""
+    """Return the statistic as if `weight` more rows had the value of the prior."""
     sums = s.total if function == "target_mean" else s.statistic * s.count
     n = s.count + weight
     known = np.where(s.count > 0, sums, 0.0)
@@ -133,7 +130,10 @@ def _towards_prior(function: str, s: Statistics, weight: float) -> Floats:
 
 
 def _empirical_bayes(s: Statistics) -> Floats:
-    """Return the mean and the prior, weighed by how far rows of a category and of all differ."""
+    """Return the mean of each category averaged with the prior.
+
+    The weights depend on the variance of the category's values and on the variance of all values.
+    """
     between = s.prior_variance * s.count
     share = between / (between + s.variance)
     weighed = share * s.statistic + (1.0 - share) * s.prior
@@ -141,7 +141,7 @@ def _empirical_bayes(s: Statistics) -> Floats:
 
 
 def _odds(s: Statistics, regularization: float) -> Floats:
-    """Return how much likelier a category is among rows of class 1 than among those of class 0."""
+    """Return each category's share of class 1 divided by its share of class 0; 1 if empty."""
     ones = (s.total + regularization) / (s.prior_total + 2 * regularization)
     others = s.prior_count - s.prior_total + 2 * regularization
     zeros = (s.count - s.total + regularization) / others
@@ -166,7 +166,7 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
 
 
 def _is_in_folds(aggregate: Aggregate) -> bool:
-    """Return whether training rows are divided as the parameters say."""
+    """Return whether the call that assigns training rows to folds fits the other parameters."""
     given, folds = dict(aggregate.params), aggregate.args[2]
     n_folds, ordered = given["n_folds"], given["ordered"]
     made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
@@ -183,7 +183,7 @@ _OF_FOLDS: Parameters = (
     Parameter(
         "n_folds",
         FOLDS,
-        "into how many folds training rows are divided",
+        "Number of folds of the training rows; None if a column holds the folds",
         5,
         or_none=True,
         written_as="folds",
@@ -192,12 +192,12 @@ _OF_FOLDS: Parameters = (
     Parameter(
         "min_rows",
         Whole(2),
-        "of fewer training rows a category is as one unseen",
+        "Minimum number of training rows per category; others count as unseen; None keeps all",
         None,
         may_lack=True,
     ),
 )
-_SMOOTH = Parameter("smooth", _WEIGHT, "how many rows of the prior are added to each category")
+_SMOOTH = Parameter("smooth", _WEIGHT, "Number of rows of the prior added to each category")
 _PARAMETERS: Mapping[str, Parameters] = {
     "target_mean": (
         Parameter("smooth", Either((Words(("auto",)), _WEIGHT)), _SMOOTH.about, "auto"),
@@ -209,7 +209,7 @@ _PARAMETERS: Mapping[str, Parameters] = {
         Parameter(
             "regularization",
             Real(1e-300, 1e300, or_whole=True),
-            "how many rows of each class are added to each category",
+            "Number of rows of each class added to each category",
             1.0,
         ),
         *_OF_FOLDS,

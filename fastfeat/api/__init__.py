@@ -1,1 +1,1 @@
-"""The faces: `Plan`, `FittedPlan`, and what runs both of them."""
+"""The public API: `Plan`, `FittedPlan`, and functions to compile, fit, compare and serve plans."""

@@ -1,8 +1,9 @@
-"""`compile`: every kernel of a plan made ready before there is data, for images and first requests.
+"""Compile the kernels of a plan before there is data, for example when a container image is built.
 
-The plan runs on rows that are made up: what runs asks for its kernels, and a kernel depends on the
-types of columns, never on their values. Where the number of rows chooses among kernels, all are
-made ready.
+A kernel is a compiled function. Which kernels a plan needs depends on the types of its columns,
+never on their values. So the plan is fitted and applied to made-up rows, and each kernel that these
+calls ask for is compiled into the cache folder. Where the number of rows decides between kernels,
+all of them are compiled.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fastfeat.errors import (
     TypeMismatch,
     counted,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import guard_of, row_inputs
 from fastfeat.execute.history import BATCH, given_ids
@@ -50,12 +52,12 @@ from fastfeat.trust.quality.table_profiles import kernels_of_profiles
 
 Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
-"""Made-up rows: each key comes 200 times."""
+"""The number of made-up rows. Each key occurs 200 times."""
 _FORMS = {"gpu": ("arrow", "numpy", "cupy", "cupy_columns")}
-"""Forms of a backend that have programs of their own; others are made of these."""
+"""The output forms with programs of their own, by backend. Other forms are converted from these."""
 _MISSING = "none", "some", "coded"
-"""What is missing in made-up rows; see `made_up`."""
-_N_OF_TABLE = 2  # rows of a table, whose keys are unique: bools too
+"""Which values are missing in made-up rows; see `made_up`."""
+_N_OF_TABLE = 2  # rows of a lookup table: keys are unique, and a bool has two values
 _OF_ONE_HOT = (
     "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
     "them is compiled after fit. Where it serves, call compile of the fitted plan"
@@ -69,15 +71,16 @@ _OF_SMALLEST = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
-    """The kernels that `compile` made ready in the cache, for every process of this machine.
+    """A report on the kernels that `compile` put into the cache, for all processes of this machine.
 
     Args:
-        n_compiled: how many kernels were compiled.
-        n_loaded: how many were there already.
-        n_not_kept: how many of all cannot be kept on disk: each process compiles them.
-        seconds: how long it took.
-        kernels: their names; "features" is what is generated for a plan.
-        notes: what may be compiled later all the same, and why.
+        n_compiled: The number of kernels that were compiled.
+        n_loaded: The number of kernels that were in the cache already.
+        n_not_kept: The number of these kernels that cannot be stored on disk, so that each process
+            compiles them.
+        seconds: The time that this took.
+        kernels: The names of the kernels; "features" is the code that is generated for a plan.
+        notes: Text about kernels that may still have to be compiled later, with the reasons.
     """
 
     n_compiled: int
@@ -88,7 +91,7 @@ class Compiled:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        """Return a line, and one a note."""
+        """Return text: a line of counts, and one line per note."""
         not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
         told = (
             f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} there already"
@@ -100,17 +103,10 @@ class Compiled:
 def compile_plan(
     plan: Declaration, schema: Any, tables: Tables, backend: str, profile: Profiled = False
 ) -> Compiled:
-    """Return a record of the kernels made ready for fit, and for all that comes after it.
-
-    Args:
-        plan: the plan.
-        schema: as of `Plan.compile`, as the following are.
-        tables: types of the columns of lookup tables.
-        backend: its name.
-        profile: what fit will profile.
+    """Compile the kernels of a plan's fit, and of its transform after that; see `Plan.compile`.
 
     Raises:
-        FastfeatError: as of `Plan.compile`.
+        FastfeatError: Any error of `Plan.compile`.
     """
     choice = checked_choice(profile)
     known, of_tables = read_schema(schema), resolve_schemas(tables)
@@ -127,12 +123,7 @@ def compile_plan(
 
 
 def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
-    """Return a record of the kernels made ready to transform rows by a fitted plan.
-
-    Args:
-        fitted: the plan.
-        backend: its name.
-    """
+    """Compile the kernels that compute the features of a fitted plan; see `FittedPlan.compile`."""
     plan = fitted.declaration
     schema = {name: UnsupportedType("any") for name in plan.keep} | dict(row_inputs(fitted))
     if plan.row_id is not None:
@@ -142,7 +133,7 @@ def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
     for of in rules:
         tables |= {name: {**of.tables[name], **tables.get(name, {})} for name in of.tables}
     trial = _Trial(schema, _of_tables(tables), backend, _distinct(plan))
-    if fitted.profile is not None:  # `drift` counts later rows by it
+    if fitted.profile is not None:  # `drift` counts later rows with these kernels
         trial.of_profiles.update(kernels_of_profiles(fitted))
 
     def run() -> None:
@@ -154,16 +145,16 @@ def compile_fitted(fitted: Fitted, backend: str) -> Compiled:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """The rows that a plan is run on, and the outcome of each run.
+    """Made-up rows to run a plan on, and a record of the calls that succeeded or failed on them.
 
     Args:
-        schema: the types of the columns.
-        tables: rows of the lookup tables.
-        backend: its name.
-        distinct: the columns whose values all differ: ids and times.
-        succeeded: what ran.
-        failed: what did not, and the last error.
-        of_profiles: folder and entry of the kernels that the profile of many rows runs.
+        schema: The types of the columns.
+        tables: Rows of the lookup tables.
+        backend: The name of the backend.
+        distinct: The columns that get a different value in each made-up row: ids and times.
+        succeeded: The names of the calls that ran at least once, such as "fit".
+        failed: The name of each call that failed, with its last error.
+        of_profiles: The cache folder and entry of each kernel that counts a profile of many rows.
     """
 
     schema: Types
@@ -175,18 +166,28 @@ class _Trial:
     of_profiles: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def rows(self, missing: str) -> Any:
-        """Return rows of the schema; see `made_up`.
+        """Return a table of made-up rows. `missing` selects the missing values, see `made_up`.
 
-        Those with missing values are not in the order of time: ties are looked for among them.
+        Rows with missing values are out of time order, so that the kernels that sort run too.
         """
         rows = made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
         return rows if missing == "none" else rows.take([0, 2, 1, *range(3, N_ROWS)])
 
+    def given(self, rows: Any, history: Any = None) -> CallRows:
+        """Return the arguments of a call of `fit` or `transform` on made-up rows.
+
+        The arguments include the lookup tables.
+        """
+        return CallRows(rows, None, history, self.tables, self.backend)
+
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Return the result of a call; None where the made-up values are none that it takes."""
+        """Return the result of a call, and note under the name `what` whether it succeeded.
+
+        The result is None if the call raises because of the made-up values.
+        """
         try:
-            result = call(*args, tables=self.tables, **options)
-        except Overflow:  # no matrix holds such an integer: that is found when the kernel has run
+            result = call(*args, **options)
+        except Overflow:  # an integer that no matrix holds: found after the kernel has run
             self.succeeded.add(what)
             return None
         except FastfeatError as error:
@@ -196,7 +197,10 @@ class _Trial:
         return result
 
     def forms(self, fitted: Fitted) -> tuple[str, ...]:
-        """Return the forms that the features of a plan have: text and times have no matrix."""
+        """Return the forms of features (values of `to=`) to try.
+
+        Features of text or times have no matrix.
+        """
         try:
             _ = fitted.matrix_program
         except TypeMismatch:
@@ -205,7 +209,7 @@ class _Trial:
 
 
 def _distinct(plan: Declaration) -> frozenset[str]:
-    """Return the columns whose values all differ: the id, and what orders rows in time."""
+    """Return the columns that get a different value in each made-up row: ids and window times."""
     roots = [*plan.nodes.values(), *plan.label_nodes.values()]
     clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
     return frozenset([*columns_of(clocks), *plan.row_ids])
@@ -216,25 +220,28 @@ def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
 
 
 def _run_plan(plan: Declaration, trial: _Trial, profile: Profiled) -> None:
-    """Fit a plan on rows without missing values, and with some; where no values do, on none."""
-    backend, is_fitted = trial.backend, False
+    """Fit a plan on made-up rows with and without missing values, and apply each fitted plan.
+
+    If every fit fails, it is tried once more on columns that are missing throughout.
+    """
+    is_fitted = False
     for missing in (*_MISSING, "all"):
         if missing == "all" and is_fitted:
             return
-        rows = trial.rows(missing)
-        fitted = trial.run("fit", fit, plan, rows, backend=backend)
+        rows = trial.given(trial.rows(missing))
+        fitted = trial.run("fit", fit, plan, rows)
         if fitted is None:
             continue
         if not is_fitted and profile:
             trial.of_profiles.update(kernels_of_profiles(fitted))
         is_fitted = True
         for to in trial.forms(fitted):
-            trial.run("fit_transform", fit_transform, plan, rows, to=to, backend=backend)
+            trial.run("fit_transform", fit_transform, plan, rows, to=to)
         _run_fitted(fitted, trial)
 
 
 def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
-    """Transform rows without missing values, and with some, in each form; and one row."""
+    """Transform made-up rows by a fitted plan: tables in each output form, and single rows."""
     past, late, forms = (
         fitted.declaration.past_columns,
         set(fitted.declaration.late),
@@ -248,38 +255,31 @@ def _run_fitted(fitted: Fitted, trial: _Trial) -> None:
                 (rows, BATCH),
                 *([(rows, first), (to_come, first)] if past else []),
             ):
-                trial.run(
-                    f"transform to {to!r}",
-                    transform,
-                    fitted,
-                    data,
-                    history=history,
-                    to=to,
-                    backend=trial.backend,
-                )
+                given = trial.given(data, history)
+                trial.run(f"transform to {to!r}", transform, fitted, given, to=to)
         if trial.backend == "cpu":
-            for to in forms:  # where made-up values are none that a form takes, too
+            for to in forms:  # also if this form rejects the made-up values
                 prepare(fitted, rows, to)
         if not past and "numpy" in forms and trial.backend == "cpu":
             for row in rows.slice(0, 5).to_pylist():  # the fifth has missing values
-                trial.run("transform_row", transform_row, fitted, row)
+                trial.run("transform_row", transform_row, fitted, row, tables=trial.tables)
         if fitted.declaration.label_columns:
-            trial.run("label", label_of, fitted, rows, history=BATCH, backend=trial.backend)
+            trial.run("label", label_of, fitted, trial.given(rows, BATCH))
 
 
 def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compiled:
-    """Run a plan, and return a record of the kernels that are ready then."""
+    """Call `run`, and return a record of the kernels that it asked for, now in the cache."""
     backend_named(trial.backend)
     from fastfeat.engine.cpu import compiled, kernels
 
     started = time.perf_counter()
     with observing() as used, warnings.catch_warnings(), doing("compiling a plan"):
         for kind in FastfeatWarning.__subclasses__():
-            if kind is not KernelsNotKept:  # of made-up rows, the others are nobody's business
+            if kind is not KernelsNotKept:  # other warnings are about made-up rows
                 warnings.simplefilter("ignore", kind)
         kernels.forget_kernels()
         compiled.forget_loops()
-        if trial.backend != "reference":  # which compiles nothing, and takes its time
+        if trial.backend != "reference":  # the reference compiles nothing, and is slow
             run()
         by_rows = kernels.by_rows([one.name for one in used.values()])
         kernels.make_ready([*by_rows, *sorted(trial.of_profiles)])

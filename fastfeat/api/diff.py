@@ -1,4 +1,4 @@
-"""`ff.diff`: what has changed from one fitted plan to another."""
+"""`ff.diff`: the changes from one fitted plan to another."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, cast
 from fastfeat.api.plan import FittedPlan, load
 from fastfeat.calls.arguments import explaining
 from fastfeat.errors import TypeMismatch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.trust.quality.changes.compare import compared
 from fastfeat.trust.quality.changes.record import Diff
@@ -24,33 +25,34 @@ def diff(
     history: Any = None,
     tables: Tables = None,
 ) -> Diff:
-    """Return the changes from one fitted plan to another, with a verdict.
+    """Compare two fitted plans, and return the changes with a verdict.
 
-    The verdict is that of the change that reaches farthest:
+    The verdict is the most severe kind of change:
 
-    - "major": what reads the features, or sends rows, may break, or take a number for another
-      thing: a feature, a column or its place, an input or its type, a code that means another
-      category now.
-    - "minor": there is more than before, and what was there means the same.
-    - "refit": the same features, of other learnt values.
-    - "same": nothing, whatever the order in which rows and files were read.
+    - "major": Programs that read the features or send rows may break or misinterpret a value. A
+      feature, an output column or its position, an input or its type has changed, or a code now
+      stands for another category.
+    - "minor": Something was added, and everything that existed has the same meaning.
+    - "refit": The same features with other learned values.
+    - "same": No change. The order in which rows and files were read makes no difference.
 
     Args:
-        a: the fitted plan that was there before, or the path of its artifact.
-        b: the one that comes after it.
-        data: a sample, as of `FittedPlan.transform`, whose features by both are compared; None for
-            the golden rows that the artifact of the first keeps.
-        history: earlier rows of the sample, as of `FittedPlan.transform`.
-        tables: lookup tables of the sample, as of `FittedPlan.transform`.
+        a: The earlier fitted plan, or the path of its artifact.
+        b: The later fitted plan, or the path of its artifact.
+        data: Sample rows, in any form that `FittedPlan.transform` takes. The features of both plans
+            are compared on them. None uses the golden rows in the artifact of the first plan.
+        history: Earlier rows of the sample's entities, which windows see; "batch" if the sample
+            contains its own past.
+        tables: Lookup tables of the sample by name, in any form that `FittedPlan.transform` takes.
 
     Returns:
-        A `Diff`: its `verdict`, and its `changes`, each with `kind`, `name`, `before`, `after` and
-        `told`, a line in words. It prints as one line a change.
+        A `Diff` with a `verdict` and `changes`. Each change has `kind`, `name`, `before`, `after`
+        and `told`, a sentence. It prints one line per change.
 
     Raises:
-        ArtifactError: a file is none.
-        TypeMismatch: what is given is neither a fitted plan nor a path.
-        FastfeatError: as `FittedPlan.transform` by the first plan, of the sample.
+        ArtifactError: A file is not an artifact.
+        TypeMismatch: `a` or `b` is neither a fitted plan nor a path.
+        FastfeatError: Any error of `FittedPlan.transform` with the first plan about the sample.
 
     Example:
         >>> plan = ff.Plan({"k": col("k").ordinal_encode()})
@@ -60,15 +62,11 @@ def diff(
         ('major', 'codes reassigned', {'a': 2, 'b': 3}, {'a': 3, 'b': 2})
     """
     first, second = (_fitted(of) for of in (a, b))
-    return compared(first.record, second.record, data, history=history, tables=tables)
+    return compared(first.record, second.record, CallRows(data, None, history, tables))
 
 
 def _fitted(given: Any) -> FittedPlan:
-    """Return a fitted plan, or that of a path.
-
-    Raises:
-        TypeMismatch: it is neither.
-    """
+    """Return the argument if it is a fitted plan, or else load the plan from that path."""
     if isinstance(given, FittedPlan):
         return given
     if isinstance(given, str | os.PathLike):

@@ -1,4 +1,4 @@
-"""Rows of a schema that nobody has recorded: plain values on which every path of a plan can run."""
+"""Made-up rows of a schema, with such plain values that every part of a plan can run on them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 Schema = Mapping[str, DType | UnsupportedType]
 _SOME = 3
-"""So many values a column has: keys come often."""
+"""The number of distinct values in a column, so that each key repeats."""
 _FIRST = datetime(2000, 1, 1)
 _YEARS = 30
-"""The last quarter of the times is so much later: what looks ahead from others has all it needs."""
-_FAR = 10**9  # the same of numbers that are times
+"""Years by which the last quarter of the times is later: labels of earlier rows can look ahead."""
+_FAR = 10**9  # the same for numbers that are times
 
 
 def made_up(
@@ -26,14 +26,15 @@ def made_up(
     missing: str = "none",
     distinct: Collection[str] = (),
 ) -> Table:
-    """Return rows of a schema: numbers 1, 2, 3 and again, the same as text, times in order.
+    """Return a table of made-up rows: 1, 2, 3 repeated, as numbers or as text, and rising times.
+
+    Columns of types that no expression can read are missing throughout.
 
     Args:
-        schema: the type of each column; what no expression can read is missing.
-        n_rows: how many.
-        missing: "none", "some", "coded" (as some, with text in dictionaries), or "all".
-        distinct: columns of which no value comes twice, where their type has so many, and none is
-            missing: ids, and numbers that are times.
+        missing: The missing values: "none", "some", "coded" (like "some", with text as Arrow
+            dictionaries), or "all".
+        distinct: Columns without repeated or missing values, such as ids and whole-number times.
+            Values repeat only if the type has too few.
     """
     return pa.table(
         {
@@ -60,7 +61,7 @@ def _column(dtype: DType | UnsupportedType, n_rows: int, missing: str, n_values:
 
 
 def _ascending(dtype: DType, n_rows: int) -> list[int]:
-    """Return integers, each larger than the one before it where the type has so many."""
+    """Return `n_rows` ascending integers, without repeats if the type has enough values."""
     _, most = INTEGER_RANGE[dtype.name]
     if most < 4 * n_rows:
         return [k * most // n_rows for k in range(n_rows)]
@@ -69,7 +70,7 @@ def _ascending(dtype: DType, n_rows: int) -> list[int]:
 
 
 def _values(dtype: DType, n_rows: int, n_values: int) -> list[Any]:
-    """Return values of a type; floats and times differ in all rows, others repeat."""
+    """Return `n_rows` values of a type: floats and times all differ, other values repeat."""
     rows, late = range(n_rows), 3 * n_rows // 4
     numbers = [1 + k % n_values for k in rows]
     match dtype.name:

@@ -1,4 +1,7 @@
-"""Fit in passes over data that is more than memory, and the features of its rows, out of fold."""
+"""Fit a plan in passes over data larger than memory, and write the features of its training rows.
+
+Target encodings are out of fold: the encoding of a row is learned from the rows of other folds.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.api.out_of_core import begun, needs_of_fit, with_encoded
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, FittedContract
 from fastfeat.execute.layout import Layout, check_beside
-from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.lookup_tables import read_tables
 from fastfeat.execute.pieces import MOST_BYTES, pieces_of
 from fastfeat.execute.to_files import digest_of_tables, write_features
 from fastfeat.execute.window_columns import history_of
@@ -28,49 +32,39 @@ from fastfeat.trust.quality.profiling_in_passes import N_PASSES, profiled_in_pas
 
 def fit_and_write(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     layout: Layout,
-    rows: Any,
-    history: Any,
-    tables: Tables,
-    memory: str | int | None,
     contract: FittedContract | None = None,
     stable: Fitted | None = None,
     profile: Profiled = False,
     *,
     check_ids: bool = False,
 ) -> tuple[Fitted, Manifest]:
-    """Return the fitted plan, and the manifest of the features of its rows, which are written.
+    """Fit a plan and write the features of its training rows to files.
 
-    Args:
-        plan: what is fitted.
-        data: the rows, as of `Plan.fit_transform_to`, as the following are.
-        layout: where features go.
-        rows: which rows.
-        history: earlier rows.
-        tables: lookup tables; they are read here, once.
-        memory: the budget; None for what the process has, and three quarters of what is free.
-        contract: what the rows hold, which the plan keeps.
-        stable: an earlier fit, whose categories keep their codes.
-        profile: what is profiled, for which the rows are read again.
-        check_ids: whether rows of one `row_id` are looked for, for which they are read once more.
+    Returns the fitted plan and the manifest, which lists the files. Lookup tables are read here,
+    once. If `rows.memory` is None, the process may use the memory that it has plus three quarters
+    of the free memory. `check_ids` and a profile read the rows again.
 
     Raises:
-        FastfeatError: as `Plan.fit_transform_to`.
+        FastfeatError: Any error of `Plan.fit_transform_to`.
     """
     choice = checked_choice(profile)
-    dataset = dataset_of(data)
-    needs = needs_of_fit(plan, dataset, tables)
-    budget = budget_of_free(free_memory(), needs) if memory is None else budget_of(memory, needs)
-    earlier = history_of(history) if plan.history_columns else None
-    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
-    check_beside(layout, data, history, *of_lookup, read=(dataset, earlier))
-    known = read_tables(tables, [*plan.table_columns, *plan.label_table_columns])
+    dataset = dataset_of(rows.data)
+    needs = needs_of_fit(plan, dataset, rows.tables)
+    if rows.memory is None:
+        budget = budget_of_free(free_memory(), needs)
+    else:
+        budget = budget_of(rows.memory, needs)
+    earlier = history_of(rows.history) if plan.history_columns else None
+    of_lookup = rows.tables.values() if isinstance(rows.tables, Mapping) else ()
+    check_beside(layout, rows.data, rows.history, *of_lookup, read=(dataset, earlier))
+    known = read_tables(rows.tables, [*plan.table_columns, *plan.label_table_columns])
     parent = layout.target.parent
     folder = parent if parent.is_dir() else None
     with with_scratch(dataset) as copied:
-        given = rows, earlier, known, budget, folder, stable
-        first, read = begun(plan, copied, *given, check_ids=check_ids)
+        again = rows._replace(history=earlier, tables=known)
+        first, read = begun(plan, again, copied, budget, folder, stable, check_ids=check_ids)
         n_passes = first.n_passes + first.n_function_passes + 1
         dataset.check_passes(n_passes + N_PASSES if choice else n_passes)
         chosen, then = read.chosen, first.columns_of_features

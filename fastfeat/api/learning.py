@@ -1,6 +1,9 @@
-"""`Plan.learning`: fit in rounds over parts of the rows, which other machines may read.
+"""`Plan.learning`: fit a plan in rounds over parts of the rows, which may be on several machines.
 
-An engine hands the bytes of a learning to those that read rows, and brings their states together.
+A `Learning` is a plan in the middle of its fit. In each round, every machine computes a `State`
+(the sums, counts and the like) of its part of the rows. The states are merged into one, and `next`
+turns this state into the `Learning` of the next round. An engine, such as Spark, sends states and
+`Learning`s between machines as bytes.
 """
 
 from __future__ import annotations
@@ -28,27 +31,31 @@ from fastfeat.trust.quality.profiling import Profiled, checked_choice
 
 @dataclass(slots=True, eq=False)
 class State:
-    """The state of some rows in one round of learning.
+    """The statistics of some of the rows in one round of learning; states of all rows are merged.
 
     Args:
-        record: what the tasks have seen, or the profile of the rows.
+        record: The statistics that the round collects, or the counts of a profile.
     """
 
     record: part_state.PartState | ProfileState
 
     @property
     def n_rows(self) -> int:
-        """The number of its rows."""
+        """The number of rows that the statistics cover."""
         return self.record.n_rows
 
     def merge(self, other: State) -> State:
-        """Return the state of the rows of both, which are used up.
+        """Return one state for the rows of both. Neither input can be used afterwards.
 
-        Two that come from bytes wait together; see `Learning.state_of_bytes`.
+        If both states were read from bytes, the work of merging is done later; see
+        `Learning.state_of_bytes`.
+
+        Args:
+            other: A state of other rows in the same round.
 
         Raises:
-            InvalidData: the other is of another plan, schema or round, damaged, or this one; or one
-                of them is used up.
+            InvalidData: The other state belongs to another plan, schema or round, is damaged, or is
+                this state; or one of the two was consumed (by `merge`, `next` or `into=`) before.
         """
         match self.record, _record(other):
             case part_state.PartState() as a, part_state.PartState() as b:
@@ -59,10 +66,10 @@ class State:
                 raise InvalidData(_FOREIGN)
 
     def to_bytes(self) -> bytes:
-        """Return the state as bytes: JSON and Arrow, without code.
+        """Return the state as bytes for another machine: JSON and Arrow, without code.
 
         Raises:
-            InvalidData: it is used up.
+            InvalidData: The state was consumed.
         """
         if isinstance(self.record, ProfileState):
             return self.record.to_bytes()
@@ -70,26 +77,32 @@ class State:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> State:
-        """Return the state of bytes that `to_bytes` gave.
+        """Return the state of bytes that `to_bytes` returned.
+
+        Args:
+            content: The bytes.
 
         Raises:
-            InvalidData: they are cut or changed, or no state.
+            InvalidData: The bytes are truncated, altered, or not a state.
         """
         return cls(_state_of_bytes(content))
 
     def __repr__(self) -> str:
-        """Return the number of rows."""
+        """Return "State(... rows)"."""
         return f"State({self.n_rows:,} rows)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learning(Generic[Face]):
-    """A plan on its way to be fitted, between two passes over the rows; see `Plan.learning`.
+    """A plan in the middle of its fit, between two passes over the rows; see `Plan.learning`.
+
+    It is immutable: `next` returns a new `Learning` for the following round.
 
     Args:
-        record: what is learnt so far.
-        face: makes what users have of a fitted plan.
-        profiling: the rounds that profile the rows, behind those that learn; None without.
+        record: The values learned so far.
+        face: The function that makes a `FittedPlan` from the internal record of a fit.
+        profiling: The rounds after the last learning round, which count values for a profile;
+            None without a profile.
     """
 
     record: rounds.Learning
@@ -98,9 +111,9 @@ class Learning(Generic[Face]):
 
     @property
     def round(self) -> int | None:
-        """The number of the next pass over the rows, from 1 on; None where none is left.
+        """The number of the next pass over the rows, from 1; None after the last pass.
 
-        With a profile the last two passes count the rows for it.
+        With a profile, the last two passes are for the profile.
         """
         if self.record.round is not None or self.profiling is None:
             return self.record.round
@@ -108,9 +121,9 @@ class Learning(Generic[Face]):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the round reads, or once none is left those of `training_features`.
+        """The columns that the next round reads; after the last one, those of `training_features`.
 
-        A round that only counts the rows asks for one all the same.
+        A round that only counts rows still reads one column.
         """
         profiled = self._profiled
         if profiled is None:
@@ -119,30 +132,31 @@ class Learning(Generic[Face]):
 
     @property
     def _profiled(self) -> profiling.ProfileRounds | None:
-        """The rounds that profile the rows, where the next one is of them."""
+        """The rounds that count a profile if the next round is one of them, otherwise None."""
         if self.record.round is not None or self.round is None:
             return None
         return self.profiling
 
     @property
     def most_rounds(self) -> int:
-        """The number of rounds in all, at most: what is learnt may make it less."""
+        """The maximum number of rounds in all; learned values may make some unnecessary."""
         n_profiling = 0 if self.profiling is None else profiling.N_ROUNDS
         return self.record.most_rounds + n_profiling
 
     def shares(self, data: Any, n_shares: int) -> NDArray[np.int64]:
-        """Return the share of each row, shape (n_rows,), by which rows are exchanged.
+        """Return the share number of each row, shape (n_rows,), for an exchange of rows.
 
-        For a plan with windows, `plan.learning(schema, whole_entities=True)`: rows that one may see
-        are in its share, so that a part is made of whole shares. Rows of a share stand in the order
-        of their numbers.
+        Use it to exchange rows between machines, for a plan with windows and `plan.learning(schema,
+        whole_entities=True)`. A share is a group of whole entities: all rows that a row's windows
+        may see are in the same share. Build each part of the rows from whole shares, with the rows
+        of a share in the order of their numbers.
 
         Args:
-            data: the rows, with the columns of the keys by which windows see rows.
-            n_shares: how many there are; shares are numbered from 0.
+            data: The rows, with the key columns of the windows, in any form that `Plan.fit` takes.
+            n_shares: The number of shares; they are numbered from 0.
 
         Raises:
-            FastfeatError: as `FittedPlan.transform`, of the keys.
+            FastfeatError: Any error of `FittedPlan.transform` about the key columns.
         """
         return shares_of_rows(self.record, data, n_shares)
 
@@ -154,23 +168,25 @@ class Learning(Generic[Face]):
         into: State | None = None,
         history: Any = None,
     ) -> State:
-        """Return the state of a part of the rows in this round.
+        """Return the state of one part of the rows in this round.
 
         Args:
-            data: the rows, as in `Plan.fit`; columns that the round does not read may lack.
-            rows: their numbers in the whole data, which has rows from 0 on, ascending, shape
-                (n_rows,): a range, or any. They divide the rows into folds, name one that fails,
-                and tell parts that lack or are there twice. None where they have no numbers, as
-                those of an engine: one that fails is told by its number in the state, then.
-            into: a state of other rows of this round, which these are added to: it is used up, and
-                is so too where these rows are at fault.
-            history: earlier rows of the entities of the part, as in `Plan.fit`: those of its shares
-                by `shares`, where rows are exchanged.
+            data: Rows of this part, in any form that `Plan.fit` takes. Columns that the round does
+                not read are not needed.
+            rows: The row numbers of this part in the whole data, counted from 0, ascending, shape
+                (n_rows,): a range or an array. They assign rows to folds, identify a failing row in
+                messages, and reveal parts that are absent or repeated. None if rows have no
+                numbers, as in engines; a failing row is then identified by its number within the
+                state.
+            into: A state of other rows of this round to add to. It is consumed, even if this call
+                fails. None starts a new state.
+            history: Earlier rows of the entities of this part, which windows see. After an exchange
+                of rows, these are the history rows of the same `shares`.
 
         Raises:
-            InvalidData: `into` is of another round, damaged, or used up.
-            InvalidPlan: rows without numbers are divided into folds by them.
-            FastfeatError: as `Plan.fit`.
+            InvalidData: `into` belongs to another round, is damaged, or was consumed.
+            InvalidPlan: Rows without numbers, although folds are assigned by number.
+            FastfeatError: Any error of `Plan.fit`.
         """
         own, numbers = None if into is None else _record(into), _numbers(rows)
         profiled = self._profiled
@@ -183,16 +199,16 @@ class Learning(Generic[Face]):
         return State(profiling.add_part(profiled, self.record, data, numbers, before, history))
 
     def state_of_bytes(self, content: bytes) -> State:
-        """Return the state of bytes of this round, which merges at once with others.
+        """Return the state of some bytes, after checking that it belongs to this round.
 
-        States of `State.from_bytes` do without the learning, and wait, as they are, for one that
-        knows it.
+        `State.from_bytes` reads bytes without a `Learning`. It cannot check the bytes, and the
+        merge of two such states is put off until a `Learning` gets them.
 
         Args:
-            content: as `State.to_bytes` gave them.
+            content: The bytes that `State.to_bytes` returned.
 
         Raises:
-            InvalidData: they are of another round, or damaged.
+            InvalidData: The state belongs to another round, or is damaged.
         """
         record = _state_of_bytes(content)
         profiled = self._profiled
@@ -206,15 +222,15 @@ class Learning(Generic[Face]):
         return State(rounds.opened(self.record, record))
 
     def next(self, state: State) -> Learning[Face]:
-        """Return the learning before the next round.
+        """Return the `Learning` of the next round.
 
         Args:
-            state: of all rows, each of them once; it is used up.
+            state: The state of all rows, each of them once. It is consumed.
 
         Raises:
-            InvalidData: it is of another round or used up, or has no rows, or not as many as in
-                other rounds, or a row lacks or is in it twice.
-            FastfeatError: as `Plan.fit`.
+            InvalidData: The state belongs to another round, was consumed, has no rows or another
+                number of rows than in other rounds, or a row is absent or repeated.
+            FastfeatError: Any error of `Plan.fit`.
         """
         own, profiled = _record(state), self._profiled
         if isinstance(own, ProfileState):
@@ -231,14 +247,16 @@ class Learning(Generic[Face]):
         return replace(self, record=after, profiling=coming)
 
     def finish(self) -> Face:
-        """Return the fitted plan, once `round` is None: bit for bit that of `Plan.fit`.
+        """Return the fitted plan, once `round` is None: the same as by `Plan.fit`, bit for bit.
 
-        So is its profile, where rows have numbers and parts have whole entities of windows. Else
-        its sample is of the rows with the least hashes of what they hold, and windows have none.
+        Its profile is also the same as by `Plan.fit` if rows have numbers, and each part has all
+        rows of its entities. Otherwise the profile takes bin edges and categories from a sample:
+        the rows with the smallest hashes of their content. Features with windows then have no
+        profile.
 
         Raises:
-            InvalidPlan: not all is learnt, or counted, yet.
-            FastfeatError: as `Plan.fit`.
+            InvalidPlan: There are rounds left.
+            FastfeatError: Any error of `Plan.fit`.
         """
         fitted = rounds.finished(self.record)
         if self.profiling is None:
@@ -260,26 +278,32 @@ class Learning(Generic[Face]):
         categories: bool = False,
         history: Any = None,
     ) -> Any:
-        """Return the features of a part of the rows, once `round` is None, as `fit_transform` does.
+        """Return out-of-fold features of a part of the rows, as `Plan.fit_transform` does.
+
+        Call it when `round` is None.
 
         Args:
-            data: the rows that were learnt from, or a part of them.
-            rows: their numbers in the whole data, as of `partial`: they say which fold each is in.
-            to: the form of the features, as in `FittedPlan.transform`.
-            categories: as in `FittedPlan.transform`.
-            history: as of `partial`.
+            data: Training rows, all or a part, in any form that `Plan.fit` takes.
+            rows: The row numbers of this part in the whole data, ascending, shape (n_rows,). They
+                decide the fold of each row. None if rows have no numbers.
+            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
+                "cupy_columns". `FittedPlan.transform` describes each.
+            categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
+                dictionaries, pandas Categorical or Polars Enum. Not for matrices.
+            history: Earlier rows of the entities of this part, which windows see.
 
         Raises:
-            InvalidPlan: not all is learnt yet.
-            InvalidData: windows see rows that may be in other parts.
-            FastfeatError: as `FittedPlan.transform`.
+            InvalidPlan: There are rounds left.
+            InvalidData: Windows see rows that may be in other parts.
+            FastfeatError: Any error of `FittedPlan.transform`.
         """
         numbers = _numbers(rows)
-        options: Any = {"categories": categories, "history": history}
-        return rounds.part_features(self.record, data, numbers, to, **options)
+        return rounds.part_features(
+            self.record, data, numbers, to, categories=categories, history=history
+        )
 
     def to_bytes(self) -> bytes:
-        """Return the learning as bytes for those that read rows: JSON and Arrow, without code."""
+        """Return this object as bytes to send to other machines: JSON and Arrow, no code."""
         content = learning_bytes(self.record)
         if self.profiling is None:
             return content
@@ -288,10 +312,13 @@ class Learning(Generic[Face]):
 
     @staticmethod
     def from_bytes(content: bytes) -> Learning[Any]:
-        """Return the learning of bytes that `to_bytes` gave.
+        """Return the `Learning` of bytes that `to_bytes` returned.
+
+        Args:
+            content: The bytes.
 
         Raises:
-            InvalidData: they are cut or changed, or no learning.
+            InvalidData: The bytes are truncated, altered, or not a `Learning`.
         """
         given, coming = _bytes(content), None
         if given.startswith(_MAGIC):
@@ -299,12 +326,13 @@ class Learning(Generic[Face]):
             stop = begin + int.from_bytes(given[len(_MAGIC) : begin], "little")
             coming, given = profiling.rounds_of_bytes(given[begin:stop]), given[stop:]
         written = written_in(given)
-        options: Any = {"tables": written.tables, "whole_entities": written.whole_entities}
-        first = pickles.plan_of(written.plan).learning(written.empty, **options)
+        first = pickles.plan_of(written.plan).learning(
+            written.empty, tables=written.tables, whole_entities=written.whole_entities
+        )
         return replace(first, record=resumed(first.record, written), profiling=coming)
 
     def __repr__(self) -> str:
-        """Return the number of the round."""
+        """Return "Learning(round=...)"."""
         return f"Learning(round={self.round})"
 
 
@@ -318,20 +346,12 @@ def learning_of(
     stable: Fitted | None = None,
     profile: Profiled = False,
 ) -> Learning[Face]:
-    """Return the learning of a plan before its first round.
+    """Return a plan's `Learning` before its first round; see `Plan.learning`.
 
-    Args:
-        plan: what is fitted.
-        schema: as of `Plan.learning`.
-        tables: as of `Plan.learning`.
-        face: makes what users have of a fitted plan.
-        whole_entities: as of `Plan.learning`.
-        stable: an earlier fit, whose categories keep their codes.
-        profile: as of `Plan.learning`.
+    `face` makes the public fitted plan from the internal record.
     """
     choice = checked_choice(profile)
-    options: Any = {"whole_entities": whole_entities, "stable": stable}
-    record = learning_record(plan, schema, tables, **options)
+    record = learning_record(plan, schema, tables, whole_entities=whole_entities, stable=stable)
     return Learning(record, face, profiling.ProfileRounds(choice) if choice else None)
 
 
@@ -342,10 +362,10 @@ _MAGIC, _SIZE = b"fastfeat learning and profile\n", 8
 
 
 def _state_of_bytes(content: Any) -> part_state.PartState | ProfileState:
-    """Return the record of the bytes of a state.
+    """Return the internal record of a state, read from bytes.
 
     Raises:
-        InvalidData: they are cut or changed, or no state.
+        InvalidData: The bytes are truncated, altered, or not a state.
     """
     given = _bytes(content)
     if given.startswith(MAGIC):
@@ -354,10 +374,10 @@ def _state_of_bytes(content: Any) -> part_state.PartState | ProfileState:
 
 
 def _record(state: Any) -> part_state.PartState | ProfileState:
-    """Return the record of a state.
+    """Return the internal record of a `State`.
 
     Raises:
-        TypeMismatch: it is none.
+        TypeMismatch: The argument is not a state.
     """
     if not isinstance(state, State):
         raise TypeMismatch(
@@ -367,10 +387,10 @@ def _record(state: Any) -> part_state.PartState | ProfileState:
 
 
 def _bytes(content: Any) -> bytes:
-    """Return the bytes that a state or a learning is read from.
+    """Return the argument as `bytes`.
 
     Raises:
-        TypeMismatch: they are none.
+        TypeMismatch: The argument is not bytes.
     """
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeMismatch(
@@ -380,10 +400,10 @@ def _bytes(content: Any) -> bytes:
 
 
 def _numbers(rows: Any) -> range | NDArray[np.int64] | None:
-    """Return the numbers of rows, ascending; None where they have none.
+    """Return the argument `rows=` as ascending row numbers; None if rows have no numbers.
 
     Raises:
-        TypeMismatch: they are none, or not ascending.
+        TypeMismatch: They are not whole numbers, or not ascending.
     """
     if rows is None or (isinstance(rows, range) and rows.step == 1 and rows.start >= 0):
         return rows

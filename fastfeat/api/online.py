@@ -1,4 +1,7 @@
-"""`ff.online`: several fitted plans over one state; `ff.replay`: all changes of its file again."""
+"""`ff.online`: several fitted plans over one state of past rows; `ff.replay`: audit such a state.
+
+A replay computes all recorded changes of a state again, and compares the features bit by bit.
+"""
 
 from __future__ import annotations
 
@@ -31,24 +34,50 @@ def online(
     archive: str | os.PathLike[str] | None = None,
     keep_audit: str | None = None,
 ) -> Live[FittedPlan]:
-    """Return fitted plans over one state, which is asked for the features of rows as they arrive.
+    """Return a `Live` of several plans over one state, which computes rows as they arrive.
 
     Args:
-        plans: fitted plans by name; they agree in the types of the columns that they share.
-        history: as of `FittedPlan.online`, as the following are.
-        path: of the file.
-        tables: the lookup tables.
-        late: what becomes of late rows.
-        keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead of this machine's clock.
-        max_jump: how far it may be ahead of the latest row before it.
-        durability: when a call is on disk.
-        archive: the folder of what a whole state replaces.
-        keep_audit: how long that is kept.
+        plans: Fitted plans by name. They must agree on the types of the columns that they share.
+        history: The rows that a new state begins with, in order of arrival. Columns that become
+            known later (label and outcomes) are included if they are known by now. In any form that
+            `FittedPlan.transform` takes; None for no rows.
+        path: A file that stores the state. An existing file is opened, and takes no history; a new
+            one is created whole or not at all. None keeps the state in memory only.
+        tables: The lookup tables that a new state begins with, by name, in any form that
+            `FittedPlan.transform` takes.
+        late: The treatment of a row that is earlier than the latest row of its entity. "error" (the
+            default) raises. "insert" computes its features at its own time and adds it to the
+            state, so later rows see it. "drop" computes its features and does not add it.
+        keep: How long rows stay stored after windows stop needing them, for late rows: a duration
+            such as "2d", a whole number for integer clocks, or "everything". None stores rows twice
+            as long as windows need if late rows are accepted.
+        max_ahead: How far a row's time may be ahead of this machine's clock, such as "1h"; beyond
+            it a row is an error. None and "any" set no limit. Times without a zone count as UTC.
+        max_jump: How far a row's time may be ahead of the latest earlier row of any entity: a
+            duration such as "1d", or a whole number for integer clocks. Use it when past rows are
+            replayed, where the machine's clock is no guide. Choose it longer than any gap in the
+            data. None sets no limit.
+        durability: When the changes of a call are on disk: "commit" (the default) before it
+            returns, "interval" within a second, "checkpoint" when `Live.checkpoint` or `close`
+            returns.
+        archive: A folder for the recorded changes that a snapshot of the state replaces in the
+            file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called or
+            automatic), a change of plans, and `forget`. None archives nothing, or with `keep_audit`
+            uses a folder beside the file, named after it.
+        keep_audit: How long archived parts are kept, such as "90d", by this machine's clock from
+            the moment of their replacement. None keeps them for ever if there is an `archive`. Both
+            settings are stored in the file, and may be changed when it is opened.
+
+    `late`, `keep` and `max_ahead` are stored in the file: when it is opened, None means the stored
+    value. `max_jump` is not stored: pass it each time.
 
     Raises:
-        InvalidPlan, TypeMismatch: plans that do not agree, or none.
-        StateError: as of `FittedPlan.online`.
+        InvalidPlan: There are no plans, or they do not agree; a window sees all rows of an entity,
+            so that no row could ever be dropped, and `keep` is not "everything"; or a setting that
+            a plan cannot have.
+        TypeMismatch: `plans` is not a dict of fitted plans.
+        StateError: The file is damaged, belongs to other plans, or is in use.
+        FastfeatError: Any error of `FittedPlan.transform` about the history and the tables.
 
     Example:
         >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
@@ -76,7 +105,7 @@ def online(
 
 
 def _check_plans(plans: Any) -> None:
-    """Raise unless what was given are fitted plans by name."""
+    """Raise unless the argument is a dict of one or more fitted plans."""
     given: list[Any] = [plans]
     odd = given
     if isinstance(plans, Mapping):
@@ -106,37 +135,39 @@ def replay(
     partial: bool = False,
     archive: str | os.PathLike[str] | None = None,
 ) -> Replay:
-    """Return a report of all changes of a state, done again: the first difference, or none.
+    """Recompute all changes of a state, and return a report with the first difference, if any.
 
-    Every change in the file is computed again from the rows beside it, in a state of its own:
-    features have the bits that were served, and links follow from all that was noted. Changes that
-    a whole state has replaced (after a compaction, a swap of the plan, `forget`) are computed
-    first, from the archive, where the state has one; others are counted in `not_covered`: their
-    links alone are kept. The file is not written, and may be in use.
+    Every change in the file is recomputed, in a separate state, from the rows stored with it. The
+    features must have the bits that were served, and the links (hashes that chain the changes) must
+    follow from the recorded changes. Changes that a snapshot of the state has replaced (after a
+    compaction, a change of plan, or `forget`) are recomputed first, from the archive, if there is
+    one. Otherwise only their links are stored, and they are counted in `not_covered`. The file is
+    only read, and may be in use.
 
     Args:
-        path: of the state.
-        artifact: the fitted plan that is said to have answered, or the path of its file; of several
-            plans a dict by name. None for the plans in the file.
-        head: a link that was noted elsewhere, from `live.head` or an earlier replay. `noted` of the
-            report is then "known and verified"; "known, no longer recomputable" where a whole state
-            has replaced the change, which is no difference; or "unknown: rewritten", which is one.
-        to: a Parquet file that the features go to that were served, to train on: of each row that
-            the state took its id and times, its source and offset, when it was answered, the
-            features, and the label where all that it is computed of is known. After a difference
-            there is no such file.
-        plan: whose features these are; None for the only one.
-        outcomes: late columns by the id of their row, for labels whose columns the state does not
-            have; in any form that `fit` takes.
-        partial: whether `to` is written where changes are not covered, and it lacks their rows.
-        archive: the folder of the archive, where it was moved; None for that which the file names.
+        path: The file of the state.
+        artifact: The fitted plan that is claimed to have answered, or the path of its file; for
+            several plans a dict by name. None uses the plans in the file.
+        head: A link that was recorded elsewhere, from `live.head` or an earlier replay. The
+            report's `noted` is then "known and verified"; "known, no longer recomputable" if a
+            snapshot has replaced the change, which is not a difference; or "unknown: rewritten",
+            which is a difference.
+        to: A Parquet file to write the served features to, as training data. For each row that the
+            state accepted it has the id and times, the source and offset, the time of the answer,
+            the features, and the label if everything that it is computed from is known. After a
+            difference no file is written.
+        plan: The name of the plan whose features to write; None if there is only one.
+        outcomes: Late columns by the id of their row, for labels computed from columns that the
+            state does not have. In any form that `Plan.fit` takes.
+        partial: Whether to write `to` even if some changes are not covered, without their rows.
+        archive: The folder of the archive if it was moved; None for the folder that the file names.
 
     Raises:
-        StateError: the file is no state, or it has no audit, or its key was deleted; or changes are
-            not covered, and what was served would be a part, with `to=` and not `partial=True`.
-        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file; or
-            `plan=`, `outcomes=` or `partial=` without `to=`.
-        InvalidData: `to=` is no Parquet file.
+        StateError: The file is not a state, has no audit, or its key was deleted. Or changes are
+            not covered, so that `to=` would be incomplete, and `partial` is not True.
+        InvalidPlan: `artifact` or `plan=` names other plans than those in the file; or `plan=`,
+            `outcomes=` or `partial=` without `to=`.
+        InvalidData: `to=` is not a Parquet file.
 
     Example:
         >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
@@ -159,5 +190,5 @@ def replay(
 
 
 def _record(artifact: Any) -> Any:
-    """Return the record of a fitted plan; what is none as it is."""
+    """Return the internal record of a `FittedPlan`; any other object unchanged."""
     return artifact.record if isinstance(artifact, FittedPlan) else artifact

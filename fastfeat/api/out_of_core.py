@@ -1,4 +1,4 @@
-"""Fit of data that is larger than memory: chosen by `memory=`, or by the size of the files."""
+"""Fit a plan on data larger than memory, in passes: if `memory=` is given, or files are large."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan, LargerThanMemory, warn
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.encoded_rows import encoded_in_files
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.lookup_tables import Tables
@@ -36,36 +37,21 @@ from fastfeat.trust.quality.profiling_in_passes import N_PASSES, profiled_in_pas
 
 def fit_within(
     plan: Declaration,
-    data: Any,
-    rows: Any,
-    history: Any,
-    tables: Tables,
-    memory: str | int,
+    rows: CallRows,
     stable: Fitted | None = None,
     profile: Profiled = False,
     *,
     check_ids: bool = False,
 ) -> Fitted:
-    """Return the plan fitted on data that is read in passes, within a budget of memory.
-
-    Args:
-        plan: what is fitted.
-        data: as of `Plan.fit`, as the following are.
-        rows: which rows.
-        history: earlier rows.
-        tables: lookup tables.
-        memory: the budget.
-        stable: an earlier fit, whose categories keep their codes.
-        profile: what is profiled.
-        check_ids: whether rows of one `row_id` are looked for.
+    """Return the plan fitted in passes over the data, within the memory budget of `rows`.
 
     Raises:
-        FastfeatError: as `Plan.fit`.
+        FastfeatError: Any error of `Plan.fit`.
     """
-    dataset = dataset_of(data)
-    budget = budget_of(memory, needs_of_fit(plan, dataset, tables))
-    given = rows, history, tables, budget, stable, profile
-    return _in_passes(plan, dataset, *given, check_ids=check_ids)
+    assert rows.memory is not None
+    dataset = dataset_of(rows.data)
+    budget = budget_of(rows.memory, needs_of_fit(plan, dataset, rows.tables))
+    return _in_passes(plan, rows, dataset, budget, stable, profile, check_ids=check_ids)
 
 
 def fit_if_large(
@@ -75,20 +61,13 @@ def fit_if_large(
     stable: Fitted | None = None,
     profile: Profiled = False,
 ) -> Fitted | None:
-    """Return the plan fitted in passes on files that are larger than free memory, else None.
-
-    Args:
-        plan: what is fitted.
-        files: paths, of files that may be large.
-        tables: lookup tables.
-        stable: an earlier fit, whose categories keep their codes.
-        profile: what is profiled.
+    """Return the plan fitted in passes if the files are larger than free memory, otherwise None.
 
     Raises:
-        FastfeatError: as `Plan.fit`.
+        FastfeatError: Any error of `Plan.fit`.
 
     Warns:
-        LargerThanMemory: they are.
+        LargerThanMemory: The files are larger than free memory.
     """
     if plan.row_id is not None and plan.past_columns:
         return None
@@ -104,19 +83,14 @@ def fit_if_large(
         f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
         LargerThanMemory,
     )
-    return _in_passes(plan, dataset, None, None, tables, budget, stable, profile)
+    return _in_passes(plan, CallRows(files, tables=tables), dataset, budget, stable, profile)
 
 
 def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
-    """Return the passes of a fit over data as text; no rows of it are read.
-
-    Args:
-        plan: what would be fitted.
-        data: as of `Plan.fit`, or the schema of it.
-        tables: lookup tables.
+    """Return text about the columns that each pass of a fit would read. No rows are read here.
 
     Raises:
-        FastfeatError: as `Plan.fit`, of columns and types.
+        FastfeatError: Any error of `Plan.fit` about columns and types.
     """
     dataset = Dataset(data, ()) if isinstance(data, pa.Schema) else dataset_of(data)
     dataset.check(plan.columns)
@@ -124,21 +98,11 @@ def explain_passes(plan: Declaration, data: Any, tables: Tables) -> str:
     return describe_passes(learning, dataset)
 
 
-def check_backend(backend: str) -> None:
-    """Raise where a backend needs all rows in memory.
-
-    Raises:
-        InvalidPlan: it does.
-    """
-    if backend != "cpu":
-        raise InvalidPlan(
-            "memory= reads the rows a little at a time, and backend= needs all of them in memory: "
-            "leave one of the two out"
-        )
-
-
 def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Need]:
-    """Return the memory that a fit needs, by types and numbers of rows: nothing is read."""
+    """Return an estimate, part by part, of the memory that a fit needs, from types and row counts.
+
+    No rows are read.
+    """
     of_tables = [*plan.table_columns, *plan.label_table_columns]
     needs = needs_of_call(dataset, [*plan.columns, *plan.label_columns], tables, of_tables)
     return [*needs, *needs_of_quantiles(plan, dataset.n_rows)]
@@ -146,52 +110,42 @@ def needs_of_fit(plan: Declaration, dataset: Dataset, tables: Tables) -> list[Ne
 
 def begun(
     plan: Declaration,
+    rows: CallRows,
     dataset: Dataset,
-    rows: Any,
-    history: Any,
-    tables: Tables,
     budget: Budget,
     folder: Path | None = None,
     stable: Fitted | None = None,
     *,
     check_ids: bool = False,
 ) -> tuple[Learning, RowsInPasses]:
-    """Return the learning of a plan before its first pass, and the rows that it learns from.
+    """Return a plan's `Learning` before its first pass, and the rows that its passes read.
 
-    Where a label looks ahead, it is computed here.
-
-    Args:
-        plan: what is fitted.
-        dataset: the rows.
-        rows: as of `Plan.fit`, as the following are.
-        history: earlier rows.
-        tables: lookup tables.
-        budget: of memory.
-        folder: where files without names go; None for that of the system.
-        stable: an earlier fit, whose categories keep their codes.
-        check_ids: as of `fit_within`.
+    A label that looks ahead (is computed from later rows) is computed here, before the first pass.
+    Unnamed temporary files go to `folder`, by default to the system's folder for temporary files.
 
     Raises:
-        FastfeatError: as `Plan.fit`, of what does not depend on the rows, of labels and of ids.
+        FastfeatError: Any error of `Plan.fit` about labels or ids, or that does not depend on rows.
     """
     columns = [*plan.columns, *(plan.label_columns if plan.looks_ahead else ())]
     dataset.check(columns)
     dataset.check_folders(columns)
-    earlier = history_of(history) if plan.history_columns else None
+    earlier = history_of(rows.history) if plan.history_columns else None
     check_shared({**plan.nodes, **plan.label_nodes})
     if plan.row_id is not None and plan.history_columns:
         raise InvalidPlan(
             "row_id= of a plan with windows is not looked at where data is read in passes, in this "
             "version. Fit on the whole data, without memory="
         )
-    of_history = earlier.schema if isinstance(earlier, Dataset) else None
-    options: Any = {"history": of_history, "has_functions": True, "stable": stable}
-    learning = learning_record(plan, dataset.schema, tables, **options)
+    past = earlier.schema if isinstance(earlier, Dataset) else None
+    learning = learning_record(
+        plan, dataset.schema, rows.tables, past=past, has_functions=True, stable=stable
+    )
     prepared, read = learning.prepared, rows_in_passes(dataset, earlier, budget, folder)
     label = prepared.label if plan.looks_ahead else None
-    n_before = (rows is not None and dataset.n_rows is None) + 3 * (label is not None) + check_ids
+    n_before = 3 * (label is not None) + check_ids
+    n_before += rows.rows is not None and dataset.n_rows is None
     dataset.check_passes(n_before + learning.n_passes + learning.n_function_passes)
-    given = None if rows is None else flags_of_rows(rows, n_rows_of(dataset))
+    given = None if rows.rows is None else flags_of_rows(rows.rows, n_rows_of(dataset))
     with within(budget):
         if check_ids:
             warn_of_ids_in_passes(plan, dataset, budget, folder, prepared.told)
@@ -205,7 +159,7 @@ def begun(
 
 
 def _warn_ahead(plan: Declaration, dataset: Dataset, columns: list[str], budget: Budget) -> None:
-    """Warn of the first rows, as far as one table holds them, as `fit` does of all."""
+    """Give the warnings of `fit` about a label from later rows; read the first chunk of rows."""
     with closing(scan(dataset, columns, budget.table_bytes, stop=MOST_ROWS)) as tables:
         first = next(tables).table
     warn_ahead(plan, first, is_whole=first.num_rows == dataset.n_rows)
@@ -213,10 +167,8 @@ def _warn_ahead(plan: Declaration, dataset: Dataset, columns: list[str], budget:
 
 def _in_passes(
     plan: Declaration,
+    rows: CallRows,
     dataset: Dataset,
-    rows: Any,
-    history: Any,
-    tables: Tables,
     budget: Budget,
     stable: Fitted | None,
     profile: Profiled,
@@ -225,8 +177,7 @@ def _in_passes(
 ) -> Fitted:
     choice = checked_choice(profile)
     with with_scratch(dataset) as copied:
-        ids: Any = {"stable": stable, "check_ids": check_ids}
-        learning, read = begun(plan, copied, rows, history, tables, budget, **ids)
+        learning, read = begun(plan, rows, copied, budget, stable=stable, check_ids=check_ids)
         if choice:
             copied.check_passes(learning.n_passes + learning.n_function_passes + N_PASSES)
         then = [*dict.fromkeys((*learning.columns_of_features, *plan.columns))] if choice else []
@@ -236,9 +187,11 @@ def _in_passes(
 
 
 def with_encoded(fitted: Fitted, rows: RowsInPasses) -> Fitted:
-    """Return a fitted plan that knows the files whose labels its encodings know.
+    """Return the fitted plan with a record of its training files.
 
-    Of some of their rows it knows nothing: the others are for features as they are.
+    With this record `transform` warns about rows from whose labels an encoding has learned. Files
+    are not recorded if the plan learned from some of their rows only, because the other rows may be
+    transformed.
     """
     if rows.chosen is not None and rows.chosen.given is not None:
         return fitted

@@ -1,7 +1,7 @@
-"""The faces of plans, with what users call: `Plan` declares, `FittedPlan` knows what it has learnt.
+"""The public classes `Plan`, which declares features, and `FittedPlan`, the result of its fit.
 
-Both hold a frozen record, `Declaration` and `Fitted`, on which all that is below works. They stand
-in one file, for each gives the other.
+Each wraps an immutable internal record: `Declaration` or `Fitted`. All other code of the library
+works with these records. Both classes are in one file because each returns the other.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fastfeat.calls.arguments import TOO_MANY, Hints, explaining, explaining_met
 from fastfeat.calls.completion import offering
 from fastfeat.calls.recording import Recipe
 from fastfeat.errors import InvalidPlan, NotFitted, TypeMismatch
+from fastfeat.execute.call_rows import CallRows, checked_call_rows
 from fastfeat.execute.failing_files import naming_files
 from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema
 from fastfeat.execute.lookup_tables import Tables, resolve_schemas
@@ -115,60 +116,65 @@ _ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
 @explaining_methods(lambda plan: "plan.", _HINTS_OF_PLAN)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
-    """Features to compute, by name.
+    """Named features to compute from rows of data.
 
     Args:
-        features: expressions by the name of their column; or a list, named by `alias` or by the
-            first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
-            several columns appends its suffixes.
-        label: the target: the name of a column, or `{name: expression}`. What it reads of its own
-            row is late; a column of a table that has the name of a late one is late, too. It may
-            look ahead, `ff.ahead`: rows whose label is missing are not learnt from then.
-        outcomes: further columns that are known only after the moment of prediction; or a mapping
-            from them to how long after their row they are, such as `{"arr_delay": "2h"}`, where
+        features: Expressions by the name of their output column. Or a list of expressions, each
+            named by `alias` or by the first column that it reads: `[col("x") + 1]` makes a feature
+            `x`. An operator that returns several columns appends a suffix for each.
+        label: The target: the name of a column, or `{name: expression}`. Columns that it reads from
+            its own row are late (unknown at the moment of prediction), and so are lookup-table
+            columns with the same names. The expression may look ahead in time (`ff.ahead`); rows
+            whose label is missing are then not learned from.
+        outcomes: Further late columns, known only after the moment of prediction. Or a dict of
+            column name to the delay after the row until it is known, such as `{"arr_delay": "2h"}`;
             None stands for `label_delay`.
-        dtype: "float16", "bfloat16", "float32" or "float64": float features are rounded to it
-            once, on the way out, to the nearest, ties to even; None leaves them as computed. A
-            finite number beyond the type (65,504 of float16) is an error; what is nearer to 0 than
-            to the least number becomes 0, see `fitted.rounding`. A matrix (`to="numpy"`,
-            `to="torch"`, `transform_row`) is of that type whole, float64 for None: an integer that
-            it cannot hold exactly, possible beyond 2**8 for bfloat16, 2**11 for float16, 2**24 for
-            float32 and 2**53 for float64, is an error there. Tables have no bfloat16: their columns
-            hold the same values as float32. In NumPy a matrix of it needs `fastfeat[bfloat16]`.
-        keep: columns that are passed through to the Arrow output as they are.
-        label_delay: how long after a row its late columns are known, such as "30d"; or by the
-            column that windows have as time, `{"ts": "30d", "day": 30}`. A window over a late
-            column must end that long before the row, and folds by time learn from rows that are
-            known when they begin.
-        known: columns that the label is computed from, and that are known at the moment of
-            prediction all the same, such as a promised date that is compared with the real one.
-        known_tables: of tables, columns that are known then though a late column has their name:
-            `{"planes": ["delay"]}`; and what is looked up in a table that the label looks ahead in.
-        known_clocks: columns by which rows are known as early as by the clock of a label that looks
-            ahead (`ff.ahead`), such as the time of a booking: features may see rows by them.
-            Without it they see rows by the label's clock alone, for a row that is earlier by
-            another one may be later by that. `fit` warns that it takes your word.
-        row_id: a column whose value tells rows apart, such as the number of a transaction: text,
-            bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
-            row: it keeps its place in the history, has the data's values, and the history's of
-            columns that the data lacks (the labels of the past). The history may then go on after
-            the data. `fit` divides rows into folds by it, where an encoder of the target says
-            nothing else: a row that stands twice is in one fold, and neither the order of rows nor
-            files change folds. In `fit` no id may be missing. Where windows see the rows of the
-            data, an id stands once in it. Elsewhere rows of one id must be equal in all columns
-            that the plan reads, and `RowsRepeated` counts them.
-        codes: "smallest" gives codes (`ordinal_encode`, buckets of `hash`, bins, calendar parts
-            but years) the smallest of uint8, int16 and int32 that holds all that they can be, for
-            the life of the artifact: another fit may find more categories, and another type. None
-            is int32. Where all features are such codes, one-hot columns or bools, none of them
-            ever missing, and no `dtype` is given, a matrix is of integers, too.
+        dtype: "float16", "bfloat16", "float32" or "float64": float features are rounded to this
+            type once, at output, to nearest with ties to even. None leaves them as computed. A
+            finite number beyond the range of the type (65,504 for float16) is an error; a number
+            too small for it becomes 0 (see `fitted.rounding`). A matrix (`to="numpy"`,
+            `to="torch"`, `transform_row`) has this type throughout, float64 for None. An integer
+            that it cannot hold exactly is an error there; this can happen beyond 2**8 for bfloat16,
+            2**11 for float16, 2**24 for float32 and 2**53 for float64. Tables have no bfloat16:
+            their columns hold the same values as float32. A bfloat16 matrix in NumPy needs
+            `fastfeat[bfloat16]`.
+        keep: Columns that are passed through unchanged to Arrow output.
+        label_delay: The time after a row until its late columns are known, such as "30d". Or a dict
+            of window time column to delay, `{"ts": "30d", "day": 30}`. A window over a late column
+            must end at least that long before the row. Folds by time learn from rows whose labels
+            are known when the fold begins.
+        known: Columns that the label is computed from but that are known at the moment of
+            prediction, such as a promised date that is compared with the actual one.
+        known_tables: For each lookup table, its columns that are known at the moment of prediction
+            although a late column has the same name: `{"planes": ["delay"]}`. Also the columns that
+            are looked up in a table in which the label looks ahead.
+        known_clocks: Time columns, such as the time of a booking, by which rows are known at least
+            as early as by the clock of a label that looks ahead (`ff.ahead`). Features may then use
+            windows over them. Otherwise features may only use the label's clock, because a row that
+            is earlier by another clock may be later by the label's. The data cannot confirm it, so
+            `fit` warns that it relies on your statement.
+        row_id: A column that identifies a row, such as a transaction number: text, bytes, numbers,
+            dates or times. A row with the same id in the data and in `history=` is one row: it
+            keeps its place in the history and takes its values from the data; columns that the data
+            lacks (past labels) come from the history. The history may then extend beyond the data.
+            `fit` assigns rows to folds by id, unless a target encoder says otherwise, so a repeated
+            row is always in the same fold and the order of rows and files does not matter. Ids must
+            not be missing in `fit`. If windows see the rows of the data, each id may occur once in
+            it. Otherwise rows with the same id must be equal in all columns that the plan reads;
+            `RowsRepeated` counts them.
+        codes: "smallest" stores codes (`ordinal_encode`, buckets of `hash`, bins, calendar parts
+            except years) in the smallest of uint8, int16 and int32 that holds every possible code
+            of this fit. Another fit may find more categories and therefore another type. None
+            always uses int32. If all features are such codes, one-hot columns or bools that are
+            never missing, and there is no `dtype`, matrices are of integers too.
 
     Raises:
-        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns,
-            `known` names the label, an outcome, what is known anyway, or all that the label reads;
-            `known_clocks` a column that needs no word.
-        Leakage: a feature reads a late column, or `keep` names one; a feature may see rows that the
-            label, which looks ahead, sees too.
+        InvalidPlan: No features, clashing names, an unknown option, or a delay without late
+            columns. Also if `known` names the label, an outcome, a column that is known anyway, or
+            everything that the label reads; or if `known_clocks` names a column that needs no such
+            statement.
+        Leakage: A feature reads a late column, `keep` names one, or a feature may see rows that a
+            label that looks ahead also sees.
 
     Example:
         >>> from fastfeat import Plan, col
@@ -194,7 +200,7 @@ class Plan:
         row_id: str | None = None,
         codes: CodeTypes | None = None,
     ) -> None:
-        """Check the plan; see the class for the arguments."""
+        """Check and store the plan; the class describes the arguments."""
         declared = declare(
             features,
             label=label,
@@ -212,17 +218,17 @@ class Plan:
 
     @property
     def features(self) -> Mapping[str, Expr]:
-        """The features by name, whichever way they were given."""
+        """The features by name, also if they were given as a list."""
         return self.declaration.features
 
     @property
     def label(self) -> Label:
-        """The target: the name of a column, or an expression by its name."""
+        """The target: a column name, or a dict of one name to an expression."""
         return self.declaration.label
 
     @property
     def outcomes(self) -> Sequence[str] | Mapping[str, GivenDelay]:
-        """The further columns that are late, with their delays where they have some."""
+        """The further late columns, with their delays if given."""
         return self.declaration.outcomes
 
     @property
@@ -232,7 +238,7 @@ class Plan:
 
     @property
     def keep(self) -> Sequence[str]:
-        """The columns that are passed through."""
+        """The columns that are passed through to the output unchanged."""
         return self.declaration.keep
 
     @property
@@ -242,22 +248,22 @@ class Plan:
 
     @property
     def known(self) -> Sequence[str]:
-        """The columns of the label that are known in time."""
+        """The columns that the label reads although they are known at the moment of prediction."""
         return self.declaration.known
 
     @property
     def known_tables(self) -> Mapping[str, Sequence[str]]:
-        """The columns of tables that are known in time."""
+        """The lookup-table columns that are known at the moment of prediction, by table."""
         return self.declaration.known_tables
 
     @property
     def known_clocks(self) -> Sequence[str]:
-        """The columns by which rows are known as early as by the label's clock."""
+        """The time columns by which rows are known as early as by the label's clock."""
         return self.declaration.known_clocks
 
     @property
     def row_id(self) -> str | None:
-        """The column that tells rows apart."""
+        """The column that identifies a row; None without one."""
         return self.declaration.row_id
 
     @property
@@ -272,11 +278,11 @@ class Plan:
 
     @property
     def late(self) -> list[str]:
-        """The columns known only after the moment of prediction."""
+        """The columns that are known only after the moment of prediction."""
         return self.declaration.late
 
     def params(self) -> dict[str, Any]:
-        """Return the values of the parameters that stand in the plan, by name; see `ff.param`.
+        """Return the current values of the plan's parameters, by name; see `ff.param`.
 
         Example:
             >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
@@ -286,16 +292,16 @@ class Plan:
         return self.declaration.params
 
     def with_params(self, /, **values: Any) -> Plan:
-        """Return the plan with other values of its parameters, as if it were written with them.
+        """Return a plan with other parameter values, as if it had been written with them.
 
         Args:
-            values: by the name of a parameter; those that are not named stay as they are.
+            values: New values by parameter name. Other parameters keep their values.
 
         Raises:
-            TypeMismatch: the plan has no parameter of a name, or a value is none.
-            FastfeatError: as operators, and `Plan`, raise for a value that is written.
-            ArtifactError: the plan is from a JSON text that was altered, or written by a version
-                of which operators are others.
+            TypeMismatch: An unknown parameter name, or a value of the wrong type.
+            FastfeatError: Any error that an operator or `Plan` raises for such a value.
+            ArtifactError: The plan was read from a JSON text that was altered, or that another
+                version with other operators wrote.
 
         Example:
             >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
@@ -311,17 +317,17 @@ class Plan:
 
     @cached_property
     def _checked_recipe(self) -> Recipe | None:
-        """The recipe of the plan, known to give this plan; None without parameters."""
+        """The calls that built the plan, verified to rebuild it; None without parameters."""
         from fastfeat.keep.with_parameters import checked_recipe  # seldom needed
 
         return checked_recipe(self.declaration)
 
     def history_needed(self) -> dict[str, str]:
-        """Return the reach of windows, by the entity: "7d", "28 rows" or "everything".
+        """Return how much history windows need, by entity: "7d", "28 rows" or "everything".
 
-        "7d" are the rows of the seven days before the first row of the data. "28 rows" are, of each
-        entity in the data, the 28 latest rows that are earlier than its first one there. To both
-        belong the rows of the moment of that first row. "7d and 28 rows" are the rows of either.
+        "7d" means the rows of the seven days before the first row of the data. "28 rows" means, for
+        each entity in the data, its 28 latest rows before its first row in the data. Both include
+        rows at the exact time of that first row. "7d and 28 rows" means the union of both.
 
         Example:
             >>> week, card = ff.window("7d", by="card", time="t"), ff.window(by="card", time="t")
@@ -333,7 +339,7 @@ class Plan:
         return window_reach.history_needed(self.declaration.nodes.values())
 
     def reach(self) -> dict[str, Reach]:
-        """Return the reach of windows, by the entity: `history_needed` as numbers.
+        """Return how much history windows need, by entity, as `Reach` records of numbers.
 
         Example:
             >>> week = ff.window("7d", by="card", time="t")
@@ -357,92 +363,91 @@ class Plan:
         stable: FittedPlan | None = None,
         check_ids: bool = False,
     ) -> FittedPlan:
-        """Return the plan with what it has learnt from training rows.
+        """Return the fitted plan: this plan with the values that it learned from training rows.
 
         Args:
-            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a list of dicts (one a row, each
-                with every column), any Arrow producer; a path, a folder (its files by name, hive
-                partitions as columns), a pattern such as "logs/*.parquet", an address such as
-                "s3://bucket/logs", or a list of these; a function that opens a reader;
-                for a backend with memory of its own also a dict of arrays on the device (CuPy,
-                torch, anything with `__cuda_array_interface__`, DLPack or
-                `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
-                types given.
-            rows: the rows of the data that are learnt from, by a bool for each row or by their
-                numbers; None for all. Windows, lookups and joins see all rows. Folds count within
-                these rows, in their order. A number that stands twice counts twice, and is an error
-                where an encoder has it in two folds.
-            history: earlier rows, which windows see and nothing is learnt from.
-            tables: the tables that the plan reads, by name, each data of any kind. They are not
-                stored: pass them at each call. What is made of a pyarrow Table is kept as long as
-                it lives.
-            backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
-            memory: the most memory that this process may have resident, such as "600MiB", or
-                bytes; interpreter and libraries count. The data is then read a little at a time,
-                once for each pass, and what is learnt is the same, bit for bit; a function that
-                opens a reader gives the same rows in the same order each time. None reads it
-                whole; files larger than the memory that is free are read within what the process
-                has and three quarters of what is free, and a warning says so.
-            contract: rules that the rows of the data must hold, late columns and all; the fitted
-                plan keeps them, and `transform` and the like judge later rows by them.
-            profile: whether the fitted plan keeps the `profile` of these rows, by which `drift`,
-                `report` and `Live.watch` judge later ones: True for inputs and features, "inputs"
-                for inputs alone, for which no features need to be computed. It has values of single
-                rows, such as the least and the greatest. False keeps none and costs nothing.
-            stable: an earlier fit, of this plan or another one. Categories that have a code there
-                keep it, whether rows still have them or not, however rare they are; new ones get
-                the codes after these. One-hot columns of categories stand in the order of codes,
-                `__missing` and `__other` behind them, and which are there stays as it was.
-                Encoders that only group rows, as `mean(by=)` and `target_encode`, learn as ever.
-                An earlier fit tells of its rows by the order of codes, that of their counts: one on
-                the rows of one class of the label orders codes by the label.
-            check_ids: whether rows of one `row_id` are looked for within `memory` too, which reads
-                the rows once more and exchanges them by their id through temporary files. In
-                memory they always are.
+            data: Training rows, with the label if a feature learns from it. A pyarrow Table or any
+                Arrow producer, a pandas or Polars DataFrame, a dict of NumPy arrays, or a list of
+                dicts (one per row, each with every column). Or files: a path, a folder (files in
+                order of their names, hive partitions as columns), a pattern such as
+                "logs/*.parquet", an address such as "s3://bucket/logs", or a list of these. Or a
+                function that opens a reader. For a backend with its own memory also a dict of
+                arrays on the device (CuPy, torch, anything with `__cuda_array_interface__`, DLPack
+                or `__arrow_c_device_array__`), or an Arrow device table: these are read in place,
+                in their own types.
+            rows: The rows of `data` to learn from: a bool for each row, shape (n_rows,), or row
+                numbers; None for all rows. Windows, lookups and joins still see all rows. Folds are
+                assigned within these rows, in their order. A row number that is given twice counts
+                twice, and is an error if an encoder would put it in two folds.
+            history: Earlier rows. Windows see them; nothing is learned from them.
+            tables: Lookup tables by name, each in any form that `data` may have. They are not
+                stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
+                is cached as long as that Table lives.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+            memory: The most memory that this process may use, such as "600MiB", or a number of
+                bytes. The interpreter and libraries count. The data is then read in chunks, once
+                per pass, and the fitted plan is the same, bit for bit. A function that opens a
+                reader must give the same rows in the same order each time. None reads the data
+                whole. Exception: files larger than the free memory are read in passes, within the
+                memory that the process already has plus three quarters of the free memory, and a
+                warning says so.
+            contract: Rules that the rows must satisfy, late columns included. The fitted plan keeps
+                them and checks later rows in `transform` and its variants.
+            profile: Whether the fitted plan keeps a profile (counts of values) of these rows.
+                `drift`, `report` and `Live.watch` compare later rows with it. True profiles inputs
+                and features; "inputs" profiles inputs only, so no features are computed for it. A
+                profile contains values of single rows, such as the minimum and the maximum. False
+                keeps none and costs nothing.
+            stable: An earlier fit, of this or another plan. Its categories keep their codes, even
+                those that are rare or absent now; new categories get the next codes. One-hot
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
+                and `target_encode`, learn as usual. The order of codes follows the counts of
+                categories in the earlier rows, so it reveals something about those rows: after a
+                fit on the rows of one label class alone, the codes are ordered by the label.
+            check_ids: Whether to look for rows with the same `row_id` also when the data is read in
+                passes. This reads the rows once more and sorts them by id through temporary files.
+                Data that is read whole is always checked.
 
         Raises:
-            ContractBroken: rows break a rule of `contract` that does not only warn.
-            UnknownColumn: a column that the plan reads is not in the data, or a table not there.
-            OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
-            InvalidPlan: with `memory`: numbers of rows in another order than the data, another
-                backend, windows over all rows, of no key, that see more than the latest ones, or
-                `row_id=` of a plan with windows. With `stable`: codes cannot stay, since other
-                parameters of an encoder leave no room for them.
-            TypeMismatch: an operator cannot take the type of a column.
-            InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
-                learnt is not finite, or `rows` names rows that are not there.
+            ContractBroken: Rows break a rule of `contract` that does more than warn.
+            UnknownColumn: The data lacks a column that the plan reads, or `tables` lacks a table.
+            OutOfMemory: `memory` is less than the fit needs, or less than this process already
+                uses.
+            InvalidPlan: With `memory`: row numbers in another order than the data, another backend,
+                windows without a key that need an unlimited number of earlier rows, or a plan with
+                `row_id=` and windows. With `stable`: codes cannot stay, because other parameters of
+                an encoder leave no room for them.
+            TypeMismatch: An operator cannot take the type of a column.
+            InvalidData: No rows to learn from, no row with a label that looks ahead, a learned
+                value that is not finite, or `rows` out of range.
 
         Warns:
-            RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
-            RowsBreakRule: rows break a rule of `contract` that only warns.
-            FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
+            RowsWithoutLabel: Some rows lack a label that looks ahead and are not learned from.
+            RowsBreakRule: Rows break a rule of `contract` that only warns.
+            FastfeatWarning: Other oddities of the data; `ff.errors` lists them.
         """
+        given = checked_call_rows(data, rows, history, tables, backend, memory)
+        kept = None
         if contract is not None:
-            options: Any = {"history": history, "tables": tables}
-            options |= {"backend": backend, "memory": memory}
-            data, kept = _held(contract, data, in_passes=memory is not None, **options)
-            options |= {"profile": profile, "stable": stable, "check_ids": check_ids}
-            fitted = self.fit(data, rows=rows, **options)
-            return FittedPlan(self, replace(fitted.record, contract=kept))
+            given, kept = _held(contract, given, in_passes=memory is not None)
+            data = given.data
         record: Fitted | None = None
         old = stable_record(stable)
         if memory is not None:
-            from fastfeat.api.out_of_core import check_backend, fit_within  # seldom needed
+            from fastfeat.api.out_of_core import fit_within  # seldom needed
 
-            check_backend(backend)
-            given = rows, history, tables, memory, old, profile
-            record = fit_within(self.declaration, data, *given, check_ids=check_ids)
+            record = fit_within(self.declaration, given, old, profile, check_ids=check_ids)
         elif rows is None and history is None and backend == "cpu" and may_be_large(data):
             from fastfeat.api.out_of_core import fit_if_large  # seldom needed
 
             record = fit_if_large(self.declaration, data, tables, old, profile)
-        if record is not None:
-            return FittedPlan(self, record)
-        from fastfeat.trust.quality.profiling import fit_profiled  # imports the rest of it
+        if record is None:
+            from fastfeat.trust.quality.profiling import fit_profiled  # imports the rest of it
 
-        of_rows: Any = {"rows": rows, "history": history, "tables": tables, "backend": backend}
-        record = fit_profiled(self.declaration, data, **of_rows, profile=profile, stable=old)
-        return FittedPlan(self, record)
+            record = fit_profiled(self.declaration, given, profile=profile, stable=old)
+        return FittedPlan(self, replace(record, contract=kept) if kept else record)
 
     @naming_files
     def fit_transform(
@@ -459,46 +464,74 @@ class Plan:
         profile: Profiled = False,
         stable: FittedPlan | None = None,
     ) -> tuple[FittedPlan, Any]:
-        """Return the fitted plan and the features of the training rows themselves.
+        """Return the fitted plan and the features of the training rows.
 
-        Encodings of the target are out of fold: that of a row is learnt from the rows of other
-        folds. `transform` gives the same rows what was learnt from all, their own label included.
-        Rows without a label that looks ahead were not learnt from: their features are those that
-        `transform` gives.
+        Target encodings are out of fold: the encoding of a row is learned from the rows of other
+        folds. `transform` encodes the same rows by values learned from all rows, including their
+        own label. Rows that lack a label that looks ahead were not learned from: they get the
+        features that `transform` gives.
 
         Args:
-            data: as in `fit`.
-            rows: as in `fit`; the features are of these rows, in their order.
-            history: as in `fit`; without it windows see the rows of the data alone.
-            tables: as in `fit`.
-            to: the form of the features, as in `FittedPlan.transform`.
-            categories: as in `FittedPlan.transform`.
-            backend: as in `fit`.
-            contract: as in `fit`.
-            profile: as in `fit`: of features as `transform` gives them, not out of fold.
-            stable: as in `fit`.
+            data: Training rows, with the label if a feature learns from it. A pyarrow Table or any
+                Arrow producer, a pandas or Polars DataFrame, a dict of NumPy arrays, or a list of
+                dicts (one per row, each with every column). Or files: a path, a folder (files in
+                order of their names, hive partitions as columns), a pattern such as
+                "logs/*.parquet", an address such as "s3://bucket/logs", or a list of these. Or a
+                function that opens a reader. For a backend with its own memory also a dict of
+                arrays on the device (CuPy, torch, anything with `__cuda_array_interface__`, DLPack
+                or `__arrow_c_device_array__`), or an Arrow device table: these are read in place,
+                in their own types.
+            rows: The rows of `data` to learn from: a bool for each row, shape (n_rows,), or row
+                numbers; None for all rows. Windows, lookups and joins still see all rows. Folds are
+                assigned within these rows, in their order. A row number that is given twice counts
+                twice, and is an error if an encoder would put it in two folds. The features are of
+                these rows, in their order.
+            history: Earlier rows. Windows see them; nothing is learned from them. Without it
+                windows see only the rows of the data.
+            tables: Lookup tables by name, each in any form that `data` may have. They are not
+                stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
+                is cached as long as that Table lives.
+            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
+                "cupy_columns". `FittedPlan.transform` describes each.
+            categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
+                dictionaries, pandas Categorical or Polars Enum, with the same categories in the
+                same order at each call. A missing value is missing; an unseen or rare one is the
+                first category, "__other". Not for matrices.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+            contract: Rules that the rows must satisfy, late columns included. The fitted plan keeps
+                them and checks later rows in `transform` and its variants.
+            profile: Whether the fitted plan keeps a profile (counts of values) of these rows.
+                `drift`, `report` and `Live.watch` compare later rows with it. True profiles inputs
+                and features; "inputs" profiles inputs only, so no features are computed for it. A
+                profile contains values of single rows, such as the minimum and the maximum. False
+                keeps none and costs nothing. The profile is of features as `transform` computes
+                them, not out of fold.
+            stable: An earlier fit, of this or another plan. Its categories keep their codes, even
+                those that are rare or absent now; new categories get the next codes. One-hot
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
+                and `target_encode`, learn as usual. The order of codes follows the counts of
+                categories in the earlier rows, so it reveals something about those rows: after a
+                fit on the rows of one label class alone, the codes are ordered by the label.
 
         Raises:
-            FastfeatError: as `fit` and `FittedPlan.transform`.
+            FastfeatError: Any error of `fit` or `FittedPlan.transform`, such as `UnknownColumn`,
+                `TypeMismatch`, `InvalidData`, `ContractBroken` and `Overflow`.
         """
-        kept = None
+        kept, given = None, checked_call_rows(data, rows, history, tables, backend)
         if contract is not None:
-            options: Any = {"history": history, "tables": tables, "backend": backend}
-            data, kept = _held(contract, data, in_passes=False, **options)
+            given, kept = _held(contract, given, in_passes=False)
         from fastfeat.trust.quality.profiling import (
             fit_transform_profiled,  # imports the rest of it
         )
 
         record, features = fit_transform_profiled(
             self.declaration,
-            data,
+            given,
             profile=profile,
-            rows=rows,
-            history=history,
-            tables=tables,
             to=to,
             categories=categories,
-            backend=backend,
             stable=stable_record(stable),
         )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
@@ -521,33 +554,72 @@ class Plan:
         stable: FittedPlan | None = None,
         check_ids: bool = False,
     ) -> tuple[FittedPlan, Manifest]:
-        """Return the fitted plan, and the list of files of the features of the training rows.
+        """Write the features of the training rows; return the fitted plan and the manifest.
 
-        The bits are those of `fit_transform`: encodings of the target are out of fold. Rows are
-        read in passes, some at a time, and never all in memory. A call that was interrupted learns
-        anew, and goes on behind the parts of the output that are done.
+        The result has the same bits as `fit_transform`: target encodings are out of fold. Rows are
+        read in passes, in chunks, and never all in memory. A call that was interrupted learns
+        again, then continues after the finished parts of the output.
 
         Args:
-            data: as in `fit`, which may be more than memory holds.
-            out: a file or a folder, as in `FittedPlan.transform_to`.
-            memory: as in `fit`; None for what the process has, and three quarters of what is
-                free.
-            format: as in `FittedPlan.transform_to`.
-            partition_by: as in `FittedPlan.transform_to`.
-            part_rows: as in `FittedPlan.transform_to`.
-            rows: as in `fit`; the features are of these rows. Numbers of rows ascend.
-            history: as in `fit`, which may be more than memory holds too.
-            tables: as in `fit`; they are read once.
-            contract: as in `fit`; the rows are read once more for it, before anything is written.
-            profile: as in `fit`; with one the rows are read twice more, after that.
-            stable: as in `fit`.
-            check_ids: as in `fit`.
+            data: Training rows, which may be larger than memory. A pyarrow Table or any Arrow
+                producer, a pandas or Polars DataFrame, a dict of NumPy arrays, or a list of dicts
+                (one per row, each with every column). Or files: a path, a folder (files in order of
+                their names, hive partitions as columns), a pattern such as "logs/*.parquet", an
+                address such as "s3://bucket/logs", or a list of these. Or a function that opens a
+                reader.
+            out: A file or a folder. The suffix of a file selects Parquet, Arrow IPC or CSV, and an
+                existing file is replaced. A folder must be new or empty.
+            memory: The most memory that this process may use, such as "600MiB", or a number of
+                bytes. The interpreter and libraries count. The data is then read in chunks, once
+                per pass, and the fitted plan is the same, bit for bit. A function that opens a
+                reader must give the same rows in the same order each time. None for the memory that
+                the process already has plus three quarters of the free memory.
+            format: The format of a folder: "parquet" (the default), "ipc", "csv" or "tsv" files; a
+                "delta" table, which supports only signed integers and times in microseconds; or a
+                "lance" dataset, the default for a name that ends in ".lance". Required if the
+                folder's name has another suffix.
+            partition_by: For a folder: features or kept columns to partition by. Files go to
+                subfolders `name=value` and lack these columns. The columns must be text, integers,
+                bools or dates.
+            part_rows: For a folder: the number of rows of the data per part. A part is one file, or
+                several with `partition_by`. None chooses parts of about 256 MiB.
+            rows: The rows of `data` to learn from and to write: a bool for each row, or ascending
+                row numbers; None for all rows. Windows, lookups and joins still see all rows.
+            history: Earlier rows. Windows see them; nothing is learned from them. It may be larger
+                than memory too.
+            tables: Lookup tables by name, in any form that `data` may have. They are read once,
+                into memory.
+            contract: Rules that the rows must satisfy, late columns included. The fitted plan keeps
+                them and checks later rows in `transform` and its variants. For this the rows are
+                read once more, before anything is written.
+            profile: Whether the fitted plan keeps a profile (counts of values) of these rows.
+                `drift`, `report` and `Live.watch` compare later rows with it. True profiles inputs
+                and features; "inputs" profiles inputs only, so no features are computed for it. A
+                profile contains values of single rows, such as the minimum and the maximum. False
+                keeps none and costs nothing. A profile reads the rows twice more, at the end.
+            stable: An earlier fit, of this or another plan. Its categories keep their codes, even
+                those that are rare or absent now; new categories get the next codes. One-hot
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
+                and `target_encode`, learn as usual. The order of codes follows the counts of
+                categories in the earlier rows, so it reveals something about those rows: after a
+                fit on the rows of one label class alone, the codes are ordered by the label.
+            check_ids: Whether to look for rows with the same `row_id` also when the data is read in
+                passes. This reads the rows once more and sorts them by id through temporary files.
+                Data that is read whole is always checked.
 
         Raises:
-            InvalidPlan: as `fit` with `memory`; an option that is none, or for folders.
-            OutOfMemory: `memory` is less than what is learnt takes, or this process has already.
-            OutputError: as `FittedPlan.transform_to`.
-            FastfeatError: as `fit` and `FittedPlan.transform`; rows are numbered in the data.
+            InvalidPlan: An unknown option, or one that only applies to folder output; row numbers
+                in another order than the data; windows without a key that need an unlimited number
+                of earlier rows; a plan with `row_id=` and windows; or `stable` codes that cannot
+                stay.
+            OutOfMemory: `memory` is less than the fit needs, or less than this process already
+                uses.
+            OutputError: A full disk; a folder with other files, or with the features of another
+                plan, other data or other tables; a damaged manifest; a folder that another process
+                is writing; or an output that is a file of the data or in its folder.
+            FastfeatError: Any error of `fit` or `FittedPlan.transform`. Row numbers in messages
+                count from the start of the data.
 
         Example:
             >>> from tempfile import mkdtemp
@@ -561,12 +633,11 @@ class Plan:
         from fastfeat.execute.layout import layout_of
 
         layout = layout_of(out, format, partition_by, part_rows)
-        kept = None
+        kept, given = None, CallRows(data, rows, history, tables, memory=memory)
         if contract is not None:
-            of_rows: Any = {"history": history, "tables": tables, "memory": memory}
-            data, kept = _held(contract, data, in_passes=True, **of_rows)
+            given, kept = _held(contract, given, in_passes=True)
         record, manifest = fit_and_write(
-            *(self.declaration, data, layout, rows, history, tables, memory, kept),
+            *(self.declaration, given, layout, kept),
             stable=stable_record(stable),
             profile=profile,
             check_ids=check_ids,
@@ -590,50 +661,68 @@ class Plan:
     ) -> Iterator[Fold[FittedPlan]]:
         """Yield the folds of a cross-validation, each with the plan fitted on its training rows.
 
-        Windows, lookups and joins see all rows, learning sees the training rows: a fold has what
-        `fit_transform(data, rows=train_rows)` and `transform(data, rows=test_rows)` give, bit for
-        bit. What folds share is computed once, and one fold is held at a time. Rows without a label
-        are in no fold.
+        Windows, lookups and joins see all rows; learning sees the training rows only. A fold has
+        the features of `fit_transform(data, rows=train_rows)` and `transform(data,
+        rows=test_rows)`, bit for bit. Work that folds share is done once, and one fold is in memory
+        at a time. Rows without a label are in no fold.
 
-        A label that is known a while after its row, by `label_delay=`, `ff.ahead` or `purge=`, is
-        made in [t, t + delay]. Training rows whose interval meets that of a test row, of any
-        entity, are purged: on labels of pure noise that look ahead, shuffled folds would have an
-        AUC of .9.
+        A label that becomes known some time after its row, by `label_delay=`, `ff.ahead` or
+        `purge=`, covers the interval [t, t + delay]. Training rows with an interval that overlaps
+        the interval of a test row, of any entity, are purged. Without purging, shuffled folds reach
+        an AUC of .9 on pure-noise labels that look ahead.
 
         Args:
-            data: as in `fit`, with the label.
-            cv: the folds. A number, of blocks of rows in the order of the data (with `groups=` of
-                whole groups, the largest first into the smallest fold); a splitter of scikit-learn,
-                which is given the rows that have a label; pairs (train, test) of row numbers; the
-                name of a column of the data, or an array of shape (n_rows,), of which each value is
-                tested once, in their order, and rows in which it is missing never. A number keeps
-                rows of one `row_id` in one fold; others must.
-            groups: for a number or a splitter, what stays together: the name of a column, or an
+            data: The rows, with the label. A pyarrow Table or any Arrow producer, a pandas or
+                Polars DataFrame, a dict of NumPy arrays, or a list of dicts (one per row, each with
+                every column). Or files: a path, a folder (files in order of their names, hive
+                partitions as columns), a pattern such as "logs/*.parquet", an address such as
+                "s3://bucket/logs", or a list of these. Or a function that opens a reader. For a
+                backend with its own memory also a dict of arrays on the device (CuPy, torch,
+                anything with `__cuda_array_interface__`, DLPack or `__arrow_c_device_array__`), or
+                an Arrow device table: these are read in place, in their own types.
+            cv: The folds, as one of these. A number of folds: blocks of rows in the order of the
+                data; with `groups=`, blocks of whole groups, the largest group first into the
+                smallest fold; rows with the same `row_id` stay in one fold. A splitter of
+                scikit-learn, called with the rows that have a label. Pairs (train, test) of row
+                numbers. A column name, or an array of shape (n_rows,): each distinct value is one
+                test fold, in ascending order, and rows with a missing value are never tested.
+                Unless `cv` is a number, you must keep rows with the same `row_id` together
+                yourself.
+            groups: For a number or a splitter, the groups to keep together: a column name, or an
                 array of shape (n_rows,).
-            purge: a delay of the label beside those of the plan: a duration such as "30d", or steps
-                of whole-number times, by each clock of the plan's windows; or by the column that
-                says when, `{"ts": "30d"}`. 0 turns purging off.
-            embargo: how much longer training rows are kept away after test rows, in the same forms.
-            history: as in `fit_transform`.
-            tables: as in `fit`.
-            to: the form of the features, as in `FittedPlan.transform`.
-            categories: as in `FittedPlan.transform`.
-            backend: as in `fit`.
+            purge: A label delay in addition to those of the plan: a duration such as "30d", or a
+                number of steps for whole-number times, by each clock of the plan's windows. Or a
+                dict of time column to delay, `{"ts": "30d"}`. 0 turns purging off.
+            embargo: The time after test rows during which further training rows are excluded, in
+                the forms of `purge`.
+            history: Earlier rows. Windows see them; nothing is learned from them. Without it
+                windows see only the rows of the data.
+            tables: Lookup tables by name, each in any form that `data` may have. They are not
+                stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
+                is cached as long as that Table lives.
+            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
+                "cupy_columns". `FittedPlan.transform` describes each.
+            categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
+                dictionaries, pandas Categorical or Polars Enum, with the same categories in the
+                same order at each call. A missing value is missing; an unseen or rare one is the
+                first category, "__other". Not for matrices.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
 
         Raises:
-            UnknownColumn: the data lacks a column that the plan, the label or folds read.
-            InvalidPlan: fewer folds than two, a delay of which nothing says by which clock.
-            TypeMismatch: no folds at all, such as masks instead of row numbers.
-            InvalidData: a row number that is out of range, that stands twice, or in both halves of
-                a fold; rows of one `row_id` in both halves; a fold without rows, or none that is
-                left to learn from; a row without a time where its label has a delay; groups, or a
-                column of folds, of another length.
+            UnknownColumn: The data lacks a column that the plan, the label or the folds read.
+            InvalidPlan: Fewer than two folds, or a delay without a clock to measure it by.
+            TypeMismatch: `cv` is not a form of folds, such as masks instead of row numbers.
+            InvalidData: A row number that is out of range, repeated, or in both halves of a fold;
+                rows with the same `row_id` in both halves; a fold without test rows or without
+                training rows; a row without a time although its label has a delay; or groups, or a
+                fold column, of another length than the data.
 
         Warns:
-            RowsWithoutLabel: some rows have no label.
-            PurgeOff: the label has a delay, and purging is turned off.
-            FoldsSplitEntities: training rows come after test rows of their entity, and have seen
-                their late values through windows.
+            RowsWithoutLabel: Some rows have no label.
+            PurgeOff: The label has a delay, and purging is turned off.
+            FoldsSplitEntities: Training rows follow test rows of the same entity, and their windows
+                have seen the late values of these test rows.
 
         Example:
             >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
@@ -647,17 +736,14 @@ class Plan:
 
         return cross_fit(
             self.declaration,
-            data,
+            checked_call_rows(data, None, history, tables, backend),
             cv,
             lambda record: FittedPlan(self, record),
             groups=groups,
             purge=purge,
             embargo=embargo,
-            history=history,
-            tables=tables,
             to=to,
             categories=categories,
-            backend=backend,
         )
 
     def learning(
@@ -669,26 +755,40 @@ class Plan:
         stable: FittedPlan | None = None,
         profile: Profiled = False,
     ) -> Learning[FittedPlan]:
-        """Return the learning of the plan, in rounds over parts of the rows.
+        """Return a `Learning`, which fits the plan in rounds over parts of the rows.
 
-        What engines do that have the rows in parts, on several machines; the fitted plan is that of
-        `fit` on all rows, bit for bit, however they are divided.
+        It is for engines that have the rows on several machines. The fitted plan equals that of
+        `fit` on all rows, bit for bit, however the rows are divided.
 
         Args:
-            schema: that of the rows, as in `schema`.
-            tables: as in `fit`.
-            whole_entities: whether each part has all rows of its entities, in the order of the
-                data, so that windows may be learnt from: as after an exchange of the rows by
-                `learning.shares`. Without it a plan that learns from windows takes one part.
-            stable: as in `fit`.
-            profile: as in `fit`; with one, two more rounds follow those that learn: the first
-                samples the rows, the second counts them. Features of windows are counted with
-                `whole_entities` alone.
+            schema: The types of the columns: an Arrow schema, data in any form that `fit` takes, or
+                a dict of column name to dtype.
+            tables: Lookup tables by name, each in any form that `data` may have. They are not
+                stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
+                is cached as long as that Table lives.
+            whole_entities: Whether each part contains all rows of its entities, in the order of the
+                data, for instance after an exchange of rows by `learning.shares`. The plan can then
+                learn from windows. Without it, a plan that learns from windows takes a single part.
+            stable: An earlier fit, of this or another plan. Its categories keep their codes, even
+                those that are rare or absent now; new categories get the next codes. One-hot
+                columns stay in the order of codes, with `__missing` and `__other` last; neither of
+                these two is added or dropped. Encoders that only group rows, such as `mean(by=)`
+                and `target_encode`, learn as usual. The order of codes follows the counts of
+                categories in the earlier rows, so it reveals something about those rows: after a
+                fit on the rows of one label class alone, the codes are ordered by the label.
+            profile: Whether the fitted plan keeps a profile (counts of values) of these rows.
+                `drift`, `report` and `Live.watch` compare later rows with it. True profiles inputs
+                and features; "inputs" profiles inputs only, so no features are computed for it. A
+                profile contains values of single rows, such as the minimum and the maximum. False
+                keeps none and costs nothing. A profile adds two rounds after the learning rounds:
+                the first samples the rows, the second counts them. Features with windows are only
+                counted with `whole_entities`.
 
         Raises:
-            InvalidPlan: the label looks ahead; or, with `whole_entities`, windows see rows of
-                several entities that have no key in common, which no one exchange brings together.
-            FastfeatError: as `fit`, of what does not depend on the rows.
+            InvalidPlan: The label looks ahead. Or, with `whole_entities`, windows see rows of
+                several entities that have no key in common, so no single exchange brings them
+                together.
+            FastfeatError: Any error of `fit` that does not depend on the rows.
 
         Example:
             >>> plan = ff.Plan({"x": col("x").standard_scale()})
@@ -713,17 +813,19 @@ class Plan:
         )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
-        """Return the Arrow schema of the features, from that of the data.
+        """Return the Arrow schema of the features, given the schema of the data.
 
         Args:
-            input_schema: an Arrow schema, data of any kind, or types by column name.
-            tables: the same of each lookup table, by its name.
+            input_schema: An Arrow schema, data in any form that `fit` takes, or a dict of column
+                name to dtype.
+            tables: Lookup tables by name: for each an Arrow schema, data, or a dict of column name
+                to dtype.
 
         Raises:
-            UnknownColumn: a column, or a table, that the features read is not there.
-            TypeMismatch: an operator cannot take the type of a column.
-            Leakage: a window sees labels too early by the zone or the type of its time.
-            InvalidPlan: columns, or types of codes, are known once the plan is fitted.
+            UnknownColumn: A column or a table that the features read does not exist.
+            TypeMismatch: An operator cannot take the type of a column.
+            Leakage: A window sees labels too early, given the zone or the type of its time column.
+            InvalidPlan: The columns, or the types of codes, are only known after the fit.
         """
         declared = self.declaration
         known, of_tables = schemas.read_schema(input_schema), resolve_schemas(tables)
@@ -740,24 +842,32 @@ class Plan:
         backend: str = "cpu",
         profile: Profiled = False,
     ) -> Compiled:
-        """Return a record of the kernels made ready for data of a schema, which need not be there.
+        """Compile the kernels for a schema before there is data; return a record of them.
 
-        What `fit`, `fit_transform`, `transform` and `transform_row` would compile when they first
-        run is compiled into the cache folder (FASTFEAT_CACHE_DIR): once, where an image is built.
+        It compiles the kernels that `fit`, `fit_transform`, `transform` and `transform_row` would
+        compile at their first run into the cache folder (FASTFEAT_CACHE_DIR). Call it once, for
+        instance when an image is built.
 
         Args:
-            schema: as in `schema`; of a path the head is read.
-            tables: the same of each lookup table, by its name.
-            backend: as in `fit`. Machine code of the "gpu" is made where the card is.
-            profile: as `fit` will be called: with one, the kernels that count it are made ready.
+            schema: An Arrow schema, data in any form that `fit` takes, or a dict of column name to
+                dtype. For a path only the head of the file is read.
+            tables: Lookup tables by name: for each an Arrow schema, data, or a dict of column name
+                to dtype.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits. Machine code for "gpu" can only be
+                compiled on a machine with the card.
+            profile: The value of `profile=` in the later call of `fit`. Unless False, the kernels
+                that count a profile are compiled too.
 
         Returns:
-            How many kernels were compiled, how many were there already, in how many seconds; and
-            as notes what may be compiled later all the same.
+            A record of how many kernels were compiled, how many were cached already, the seconds
+            that this took, and notes about kernels that may still have to be compiled later.
 
         Raises:
-            UnknownColumn, TypeMismatch, Leakage: as `schema`.
-            BackendUnavailable: it does not exist, or cannot run here.
+            UnknownColumn: A column or a table that the features read does not exist.
+            TypeMismatch: An operator cannot take the type of a column.
+            Leakage: A window sees labels too early, given the zone or the type of its time column.
+            BackendUnavailable: The backend does not exist, or cannot run here.
 
         Example:
             >>> plan = ff.Plan({"size": col("size").log1p()})
@@ -774,18 +884,21 @@ class Plan:
         """Return the plan as text.
 
         Args:
-            stage: "plan" (features and scans), "leakage" (what each feature can see), "live" (how
-                rows are computed as they arrive, and what a live state holds); with a schema also
-                "bound" (types), "optimized" (what is hoisted and shared), "schedule" (the tasks
-                that run it, in rounds), "physical" (loops), "cpu" and "cuda" (the generated
-                kernels), "passes" (what fit with `memory=` reads of the data in each pass).
-            schema: as in `schema`, for the stages that need types; for "passes" the data itself, of
-                which no rows are read, as in `fit`.
-            tables: as in `schema`; for "passes" as in `fit`.
+            stage: "plan" (features, and passes over the training rows), "leakage" (the rows that
+                each feature can see) or "live" (how rows are computed as they arrive, and the
+                contents of a live state). With a schema also "bound" (types), "optimized" (shared
+                expressions, and constant ones computed before the rows), "schedule" (the tasks of a
+                run, in rounds), "physical" (loops), "cpu" and "cuda" (generated kernels), "passes"
+                (the data that each pass of a fit with `memory=` reads).
+            schema: For stages that need types: an Arrow schema, data in any form that `fit` takes,
+                or a dict of column name to dtype. For "passes" the data itself; no rows of it are
+                read.
+            tables: Lookup tables by name: for each an Arrow schema, data, or a dict of column name
+                to dtype. For "passes" the tables themselves.
 
         Raises:
-            InvalidPlan: an unknown stage, or one that needs the schema.
-            FastfeatError: of columns and types, as `fit`.
+            InvalidPlan: An unknown stage, or one that needs a schema.
+            FastfeatError: Any error of `fit` about columns and types.
         """
         if schema is not None and stage == explanations.OF_DATA:
             from fastfeat.api.out_of_core import explain_passes  # seldom needed
@@ -799,7 +912,7 @@ class Plan:
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
         def __getattr__(self, name: str) -> Any:
-            """Raise a hint where a plan is used as if it were fitted."""
+            """Raise a hint if a plan is used as if it were fitted."""
             if name in _OF_FITTED:
                 raise NotFitted(
                     f"a plan has no {name} before it is fitted. Fit it first: fitted = "
@@ -808,7 +921,7 @@ class Plan:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
         def __getitem__(self, name: Any) -> Any:
-            """Raise a hint where a plan is used as if it were a mapping or a table."""
+            """Raise a hint if a plan is used like a mapping or a table."""
             one = _asked_features(self, name)[0]
             raise TypeMismatch(
                 f"plan[{name!r}]: a plan has no items. Write plan.features[{one!r}] for the "
@@ -816,23 +929,23 @@ class Plan:
             )
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: how it is made, what it learns and sees."""
+        """Return text with a line for each of the first features: its formula and windows."""
         return summary.plan_summary(self.declaration)
 
     def _repr_html_(self) -> str:
-        """Return a table of the features, for notebooks."""
+        """Return an HTML table of the features, for notebooks."""
         from fastfeat.tell.html import plan_html
 
         return plan_html(self.declaration)
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the other is a plan of the same canonical JSON."""
+        """Return whether the other is a plan with the same canonical JSON."""
         if not isinstance(other, Plan):
             return NotImplemented
         return self is other or self._digest == other._digest
 
     def __hash__(self) -> int:
-        """Return a number that equal plans have in common."""
+        """Return a hash of the canonical JSON."""
         return hash(self._digest)
 
     @cached_property
@@ -840,15 +953,15 @@ class Plan:
         return sha256(self.to_json().encode()).digest()
 
     def __copy__(self) -> Plan:
-        """Return the plan itself: it never changes."""
+        """Return the plan itself: it is immutable."""
         return self
 
     def __deepcopy__(self, memo: Any) -> Plan:
-        """Return the plan itself: it never changes."""
+        """Return the plan itself: it is immutable."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return the call by which pickle makes the plan again: from its JSON."""
+        """Return the call by which pickle rebuilds the plan from its JSON."""
         return pickles.plan_of, (self.to_json(),)
 
     def to_json(self) -> str:
@@ -859,11 +972,15 @@ class Plan:
 
     @staticmethod
     def from_json(text: str | bytes) -> Plan:
-        """Return the plan of a JSON text.
+        """Return the plan that a JSON text describes.
+
+        Args:
+            text: The text that `to_json` returned.
 
         Raises:
-            ArtifactError: it is no plan, or has what this version does not know.
-            Leakage, InvalidPlan, TypeMismatch: as of a plan that is written in Python.
+            ArtifactError: The text is not a plan, or contains things unknown to this version.
+            Leakage, InvalidPlan, TypeMismatch: The plan is invalid, with the errors that `Plan`
+                raises for Python code.
         """
         from fastfeat.keep.document import plan_of_text  # seldom needed
 
@@ -871,24 +988,24 @@ class Plan:
 
 
 def _asked_features(plan: Plan, item: Any) -> list[str]:
-    """Return the features that `plan[item]` asks for; the first one where it names others."""
+    """Return the features that `plan[item]` names, or the first feature if a name is unknown."""
     items = cast("list[Any]", item) if isinstance(item, list) else [item]
     known = [one for one in items if isinstance(one, str) and one in plan.features]
     return known if len(known) == len(items) > 0 else [next(iter(plan.features))]
 
 
 def plan_of(declared: Declaration) -> Plan:
-    """Return the face of a declaration."""
+    """Return the public `Plan` of an internal `Declaration`."""
     plan = object.__new__(Plan)
     object.__setattr__(plan, "declaration", declared)
     return plan
 
 
 def stable_record(stable: Any) -> Fitted | None:
-    """Return the record of an earlier fit whose codes stay; None without one.
+    """Return the internal record of the fitted plan that the user gave as `stable=`, if any.
 
     Raises:
-        TypeMismatch: it is no fitted plan.
+        TypeMismatch: The value is not a fitted plan.
     """
     if stable is None or isinstance(stable, FittedPlan):
         return None if stable is None else stable.record
@@ -899,19 +1016,12 @@ def stable_record(stable: Any) -> Fitted | None:
 
 
 def _held(
-    contract: Contract, data: Any, *, in_passes: bool, **options: Any
-) -> tuple[Any, FittedContract]:
-    """Return data that can be read again, and the contract that its rows hold.
+    contract: Contract, rows: CallRows, *, in_passes: bool
+) -> tuple[CallRows, FittedContract]:
+    """Check rows by a contract; return rows that can be read again, and the checked contract.
 
-    Args:
-        contract: as of `Plan.fit`.
-        data: as of `Plan.fit`.
-        in_passes: whether it is read a little at a time: a reader that is used up is refused then.
-        options: as of `fitted_contract`.
-
-    Raises:
-        InvalidData: the rows can be read once.
-        FastfeatError: as `fitted_contract`.
+    The contract is checked on all rows of the data, not only on chosen ones. With `in_passes` the
+    data is read in chunks; one-shot readers are then rejected.
     """
     from fastfeat.execute.guard import read_again  # seldom needed
     from fastfeat.trust.quality.fitting import fitted_contract
@@ -919,21 +1029,21 @@ def _held(
     if in_passes:
         from fastfeat.io.sources.dataset import dataset_of
 
-        dataset_of(data).check_passes(2)
+        dataset_of(rows.data).check_passes(2)
     else:
-        data = read_again(data)
-    return data, fitted_contract(contract, data, **options)
+        rows = rows._replace(data=read_again(rows.data))
+    return rows, fitted_contract(contract, rows)
 
 
 @offering(*_READ_OF_FITTED)
 @explaining_methods(lambda fitted: "fitted.", _HINTS_OF_FITTED)
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
-    """A plan with what `fit` has learnt; made by `Plan.fit` and `load`, never changed.
+    """A plan with the values that it learned in `Plan.fit`; `ff.load` reads one. It is immutable.
 
     Args:
-        plan: the plan.
-        record: what it has learnt.
+        plan: The plan.
+        record: The internal record of the learned values.
     """
 
     plan: Plan
@@ -941,19 +1051,20 @@ class FittedPlan:
 
     @property
     def inputs(self) -> InputSchema:
-        """The type of each column that the features read, as seen in fit."""
+        """The type that each column had in fit, for the columns that features read."""
         return self.record.inputs
 
     @property
     def n_rows(self) -> int:
-        """The number of training rows that were learnt from."""
+        """The number of training rows that were learned from."""
         return self.record.n_rows
 
     @property
     def n_rows_without_label(self) -> int:
-        """The number of training rows that were not learnt from.
+        """The number of training rows that were not learned from, because their label is missing.
 
-        Their label looks ahead of what is recorded, or of rows that give none.
+        Such a label looks ahead in time, and the later rows that it needs are not recorded or do
+        not exist.
         """
         return self.record.n_rows_without_label
 
@@ -967,23 +1078,23 @@ class FittedPlan:
 
     @property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the rows of an embedding."""
+        """The number of codes of each ordinal encoding: the size that an embedding table needs."""
         return self.record.n_codes
 
     @property
     def categories(self) -> dict[str, Array]:
-        """The categories of each ordinal encoding as text, in the order of its codes from 1 on.
+        """The categories of each ordinal encoding as text, in the order of codes, from code 1.
 
-        First stands "__other", of unseen and rare values ("__other_1" to "__other_k" with
-        `n_unseen_buckets=k`), then the vocabulary: a value is written as in the names of one-hot
-        columns, the parts of a `cross` with a space between them, a part that is missing as
-        "missing". Where two texts are equal the later one gets a "_" more.
+        First comes "__other", for unseen and rare values ("__other_1" to "__other_k" with
+        `n_unseen_buckets=k`), then the vocabulary. A value is written as in the names of one-hot
+        columns. The parts of a `cross` are separated by a space, and a missing part is "missing".
+        If two texts are equal, the later one gets a "_" appended.
         """
         return self.record.categories
 
     @property
     def feature_names(self) -> list[str]:
-        """The names of the features, in output order."""
+        """The names of the output columns, in order."""
         return self.record.feature_names
 
     @naming_files
@@ -1000,83 +1111,87 @@ class FittedPlan:
         backend: str = "cpu",
         on_violation: str | None = None,
     ) -> Any:
-        """Return the features of the rows, in their order.
+        """Return the features of rows, in the order of the rows.
 
         Args:
-            data: as in `fit`; late columns are not needed, further columns are ignored. Without
-                late ones windows see late values of the history alone: features are others than
-                those of the same rows with their labels.
-            rows: the rows of the data that are computed, by a bool for each row or by their
-                numbers, in any order and as often as one likes; None for all. Windows, lookups and
-                joins see all rows of the data.
-            history: earlier rows of the same entities, which windows see; late columns too, where
-                windows read them. "batch" says that the data holds its own past; without either a
-                plan with windows warns. A plan without windows does not look at it. With `row_id=`
-                of the plan, rows of one id in both are one row; without, they count twice.
-            tables: as in `fit`; further tables and columns are ignored.
-            to: the form of the result.
+            data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
+                pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
+                function that opens a reader. Late columns (label and outcomes) are not needed and
+                further columns are ignored. If `data` lacks the late columns, windows use late
+                values from `history` only, so features differ from those computed with labels
+                present. For a backend with its own memory also a dict of arrays on the device
+                (CuPy, torch, anything with `__cuda_array_interface__`, DLPack or
+                `__arrow_c_device_array__`), or an Arrow device table: these are read in place, in
+                their own types.
+            rows: The rows of `data` to compute: a bool for each row, or row numbers in any order,
+                with repeats if wanted; None for all rows. Windows, lookups and joins still see all
+                rows of the data.
+            history: Earlier rows of the same entities, which windows see, with late columns if
+                windows read them. "batch" declares that `data` contains its own past. Without
+                either, a plan with windows warns; a plan without windows ignores it. If the plan
+                has a `row_id`, a row with the same id in both counts once; otherwise it counts
+                twice.
+            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
+                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
+                as long as that Table lives.
+            to: The form of the result:
 
                 - "arrow": a pyarrow Table, with the kept columns.
-                - "pandas": a DataFrame with them, and with the index of the data where that is a
-                  DataFrame. A float that is missing is NaN. An integer or bool that may be missing,
-                  whether or not it is in these rows, has a nullable type, such as Int64 or
-                  boolean; others have NumPy's, and dates are datetime64. Features of one float
-                  type, and nothing else, are one block of memory. All memory is the frame's own.
-                - "polars": a DataFrame with the kept columns, over the memory of Arrow.
-                - "numpy": a float matrix of shape (n_rows, n_features), column after column in
-                  memory, where NaN is missing. For one row after row, give it as `out`.
-                - "torch": that matrix as a tensor on the CPU, row after row in memory.
-                - "cupy": that matrix in the memory of the device, column after column.
-                - "cupy_columns": a dict of arrays there, each of the type of its feature: a float
-                  that is missing is NaN, an integer or bool that is missing is an error.
-            out: for "numpy", "torch" and "cupy", the array or tensor to write to, shape
-                (n_rows, n_features), any strides; it must not overlap the data.
-            categories: whether ordinal encodings come as categories in place of codes: dictionaries
-                of Arrow, Categorical of pandas, Enum of Polars, of the same categories in the same
-                order at each call, see `categories`. A missing value is missing; one that is unseen
-                or rare is the first category, "__other". Not for matrices.
-            backend: "cpu", "gpu", "reference", or "emulated" (CUDA kernels by g++): the same bits.
-            on_violation: what becomes of rows that break a rule of the plan's `contract`, but one
-                that only warns. None, for what each rule says; "reject" is an error; "warn" tells;
-                "ignore" judges no row at all; "quarantine" sets them apart, as if they had never
-                come: the result is the features of the other rows, and a table of these, with the
-                number of each ("row") and the names of the rules that it breaks ("violations").
-                Rules judge a row by itself here: those with aggregates, windows, `at_most=`, the
-                clock or late columns are for `fit` and `check`.
+                - "pandas": a DataFrame with the kept columns, and with the index of `data` if that
+                  is a DataFrame. A missing float is NaN. An integer or bool feature that may be
+                  missing has a nullable type such as Int64 or boolean, also if no value of these
+                  rows is missing; others have NumPy types, and dates are datetime64. If all
+                  features have one float type, they are one block of memory. The frame owns all its
+                  memory.
+                - "polars": a DataFrame with the kept columns, over Arrow memory.
+                - "numpy": a float matrix of shape (n_rows, n_features) in column-major order; NaN
+                  is missing. For row-major order pass such an array as `out`.
+                - "torch": the same matrix as a tensor on the CPU, in row-major order.
+                - "cupy": the same matrix in device memory, in column-major order.
+                - "cupy_columns": a dict of device arrays, each with the type of its feature. A
+                  missing float is NaN; a missing integer or bool is an error.
+            out: For "numpy", "torch" and "cupy", the array or tensor to write to, of shape (n_rows,
+                n_features) and any strides. It must not overlap the data.
+            categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
+                dictionaries, pandas Categorical or Polars Enum, with the same categories in the
+                same order at each call. A missing value is missing; an unseen or rare one is the
+                first category, "__other". Not for matrices. See `categories`.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+            on_violation: The treatment of rows that break a rule of the plan's `contract`; rules
+                that only warn are not affected. None uses the setting of each rule. "reject" raises
+                an error; "warn" warns; "ignore" checks no row at all. "quarantine" removes the
+                rows, as if they had never come, and returns a pair: the features of the other rows,
+                and a table of the removed rows with their numbers ("row") and the names of the
+                rules that they break ("violations"). Only rules that judge a row by itself apply
+                here: rules with aggregates, windows, `at_most=`, the clock or late columns are for
+                `fit` and `check`.
 
         Raises:
-            ContractBroken: rows break a rule; it names the first of them, with their values.
-            UnknownColumn: the data lacks a column, or `tables` a table.
-            TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
-                convertible.
-            Overflow: a result does not fit its type; names the feature and the first row.
-            LibraryUnavailable: the library of the form is not installed.
+            ContractBroken: Rows break a rule. The message shows the first of them and their values.
+            UnknownColumn: The data lacks a column, or `tables` a table.
+            TypeMismatch, InvalidData: A column has neither the type found in fit nor one that
+                converts to it exactly.
+            Overflow: A result does not fit its type. The message names the feature and the first
+                row.
+            LibraryUnavailable: The library of the requested form is not installed.
 
         Warns:
-            HistoryMissing: windows begin before the data, which came without `history`.
-            RowsRepeated: rows of the history are rows of the data too, and count twice.
-            EncodedInFold: they are rows that an encoding of the target was learnt from, told by the
-                plan's `row_id=`, or where they are all of them. `Plan.fit_transform` gives the
-                features to train a model on.
-            RowsBreakRule: rows break a rule that only warns.
+            HistoryMissing: Windows begin before the data, and there is no `history`.
+            RowsRepeated: Rows of the history are also rows of the data, and count twice.
+            EncodedInFold: The rows are training rows of a target encoding: the values of `row_id=`
+                show this, or the data equals all training rows. Use the features of
+                `Plan.fit_transform` to train a model.
+            RowsBreakRule: Rows break a rule that only warns.
         """
+        given = CallRows(data, rows, history, tables, backend)
         if self.record.contract is not None or on_violation is not None:
             from fastfeat.trust.quality.transforming import transform_judged  # seldom needed
 
-            forms: Any = {"to": to, "out": out, "categories": categories, "backend": backend}
-            of_rows: Any = {"rows": rows, "history": history, "tables": tables}
-            return transform_judged(self.record, data, on_violation, **of_rows, **forms)
-        return transform(
-            self.record,
-            data,
-            rows=rows,
-            history=history,
-            tables=tables,
-            to=to,
-            out=out,
-            categories=categories,
-            backend=backend,
-        )
+            return transform_judged(
+                self.record, given, on_violation, to=to, out=out, categories=categories
+            )
+        return transform(self.record, given, to=to, out=out, categories=categories)
 
     def transform_batches(
         self,
@@ -1090,37 +1205,52 @@ class FittedPlan:
         memory: str | int | None = None,
         on_violation: str | None = None,
     ) -> Iterator[Any]:
-        """Yield the features of the rows, some rows at a time, in their order.
+        """Yield the features of rows in batches, in the order of the rows.
 
-        Where windows see other rows of the data, a first pass writes each row to the share of its
-        entity, in files without a name in the folder of the system for such: they hold what is
-        read, and the features of windows. One share after the other is computed in memory.
+        If windows see other rows of the data, a first pass divides the rows into shares, each a
+        group of whole entities, in unnamed files in the system's temporary folder. The files hold
+        the columns that are read, and the features with windows. Shares are then computed in
+        memory, one after the other.
 
         Args:
-            data: as in `transform`; or more than memory holds: a folder, a pattern such as
-                `logs/*.parquet`, an address, a list of files, a pyarrow Dataset, a reader, a
-                function that opens one. Of it about 32 MiB are read at a time.
-            history: as in `transform`, or as `data` here.
-            tables: as in `transform`; they are read once.
-            to: the form of each result, as in `transform`.
-            categories: as in `transform`.
-            backend: as in `transform`.
-            memory: the most memory that this process should have resident, as in `Plan.fit`: fewer
-                rows are read at a time where less is left, and keys for which a table has no room
-                are found in one that takes less and longer. A few rows are read in any case.
-            on_violation: as in `transform`, but for "quarantine".
+            data: The rows, in any form that `transform` takes, or more than fits in memory: a
+                folder, a pattern such as "logs/*.parquet", an address, a list of files, a pyarrow
+                Dataset, a reader, or a function that opens one. About 32 MiB are read at a time.
+                Late columns are not needed and further columns are ignored.
+            history: Earlier rows of the same entities, which windows see, in the same forms as
+                `data`, so they may also exceed memory. "batch" declares that `data` contains its
+                own past. Without either, a plan with windows warns.
+            tables: Lookup tables by name, in any form that `transform` takes. They are read once,
+                into memory.
+            to: The form of the features: "arrow", "pandas", "polars", "numpy", "torch", "cupy" or
+                "cupy_columns". `FittedPlan.transform` describes each.
+            categories: Whether ordinal encodings are returned as categories instead of codes: Arrow
+                dictionaries, pandas Categorical or Polars Enum, with the same categories in the
+                same order at each call. A missing value is missing; an unseen or rare one is the
+                first category, "__other". Not for matrices.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+            memory: The most memory that this process should use, such as "600MiB", or a number of
+                bytes. Fewer rows are read at a time if less is left, and keys of a large table are
+                looked up in a smaller, slower structure. A few rows are read in any case. None sets
+                no limit.
+            on_violation: The treatment of rows that break a rule of the plan's `contract`; rules
+                that only warn are not affected. None uses the setting of each rule; "reject" raises
+                an error; "warn" warns; "ignore" checks no row at all.
 
         Raises:
-            ContractBroken: as `transform`, of the first such rows.
-            InvalidPlan: a feature sees all rows, of no key, and not the latest ones alone;
-                `row_id=` of a plan with windows.
-            OutOfMemory: `memory` is exceeded as features are computed; it says how much would do.
-            FastfeatError: as `transform`; rows are numbered in the data.
+            ContractBroken: Rows break a rule. The message shows the first of them and their values.
+            InvalidPlan: A window without a key needs an unlimited number of earlier rows; or the
+                plan has `row_id=` and windows.
+            OutOfMemory: `memory` is exceeded while features are computed. The message says how much
+                is enough.
+            FastfeatError: Any error of `transform`. Row numbers in messages count from the start of
+                the data.
 
         Warns:
-            EncodedInFold: they stand in files that `fit` has read in passes, and an encoding has
-                learnt from their labels.
-            FastfeatWarning: as `transform`.
+            EncodedInFold: The rows are in files that `fit` read in passes, and an encoding learned
+                from their labels.
+            FastfeatWarning: Any warning of `transform`, such as `HistoryMissing`.
 
         Example:
             >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
@@ -1136,17 +1266,14 @@ class FittedPlan:
         from fastfeat.io.budget import bounded  # seldom needed
         from fastfeat.io.sources.dataset import dataset_of
 
-        dataset = dataset_of(data)
-        budget = budget_of_features(self.record, dataset, tables, memory)
+        given = CallRows(dataset_of(data), None, history, tables, backend, memory)
+        budget = budget_of_features(self.record, given)
         with bounded(budget):
             pieces = pieces_of_later_rows(
                 self.record,
-                dataset,
-                history=history,
-                tables=tables,
+                given,
                 to=to,
                 categories=categories,
-                backend=backend,
                 most_bytes=bytes_within(budget),
                 on_violation=on_violation,
             )
@@ -1168,56 +1295,77 @@ class FittedPlan:
         on_violation: str | None = None,
         quarantined: str | os.PathLike[str] | None = None,
     ) -> Manifest:
-        """Write the features of the rows to a file or a folder, and return the list of its files.
+        """Write the features of rows to a file or a folder, and return the manifest of the files.
 
-        Rows are computed and written some at a time, in their order, with the kept columns. Files
-        have the same bytes however the rows came. The metadata of their schema has the digest of
-        the fitted plan as "fastfeat.plan", and the field of an ordinal encoding its "n_codes".
+        Rows are computed and written in chunks, in their order, with the kept columns. Files have
+        the same bytes whatever form or chunks the rows came in. The metadata of their schema has
+        the digest of the fitted plan as "fastfeat.plan", and the field of an ordinal encoding has
+        its "n_codes".
 
-        A file is there whole or not at all. So is a folder: it is made beside its place, as
-        `.NAME.unfinished`, in parts, and takes its place when all are there. What is interrupted,
-        by a full disk or kill -9, leaves its finished parts: the same call over the same files goes
-        on behind them. The folder has a list of its parts in `_manifest.json`, and the same call
-        once more does nothing.
+        A file appears whole or not at all. So does a folder: it is written in parts next to its
+        place, as `.NAME.unfinished`, and moved there when all parts are complete. If the call is
+        interrupted, by a full disk or kill -9, its finished parts stay: the same call over the same
+        files continues after them. The folder lists its parts in `_manifest.json`, and repeating
+        the same call does nothing.
 
         Args:
-            data: as in `transform_batches`. A call goes on only where it is in files.
-            out: a file, by its suffix Parquet, Arrow IPC or CSV, which is replaced if it is there;
-                or a folder, which must be new or empty.
-            format: the form of a folder: files of "parquet" (the default), "ipc", "csv" or "tsv",
-                a "delta" table, which has signed integers and times in microseconds alone, or a
-                "lance" dataset, which is the default of a name that ends in .lance. A name with
-                another suffix needs it.
-            partition_by: of a folder, the features or kept columns by whose values its files stand
-                in folders `name=value`, which have no such columns: text, integers, bools, dates.
-            part_rows: of a folder, how many rows of the data a part has, which is a file, or with
-                `partition_by` some; None for as many as make about 256 MiB.
-            history: as in `transform`, or as `data` here.
-            tables: as in `transform`; they are read once.
-            backend: as in `transform`.
-            memory: as in `transform_batches`.
-            on_violation: as in `transform_batches`; or "quarantine", with `quarantined=`: rows that
-                break a rule are set apart, and windows of other rows do not see them. The data is
-                read three times, and first of all in the columns of rules.
-            quarantined: the file, or the folder, of the rows that are set apart, with their numbers
-                and reasons as of `transform`.
+            data: The rows, in any form that `transform` takes, or more than fits in memory: a
+                folder, a pattern such as "logs/*.parquet", an address, a list of files, a pyarrow
+                Dataset, a reader, or a function that opens one. About 32 MiB are read at a time.
+                Late columns are not needed and further columns are ignored. An interrupted call can
+                only continue if the data is in files.
+            out: A file or a folder. The suffix of a file selects Parquet, Arrow IPC or CSV, and an
+                existing file is replaced. A folder must be new or empty.
+            format: The format of a folder: "parquet" (the default), "ipc", "csv" or "tsv" files; a
+                "delta" table, which supports only signed integers and times in microseconds; or a
+                "lance" dataset, the default for a name that ends in ".lance". Required if the
+                folder's name has another suffix.
+            partition_by: For a folder: features or kept columns to partition by. Files go to
+                subfolders `name=value` and lack these columns. The columns must be text, integers,
+                bools or dates.
+            part_rows: For a folder: the number of rows of the data per part. A part is one file, or
+                several with `partition_by`. None chooses parts of about 256 MiB.
+            history: Earlier rows of the same entities, which windows see, in the same forms as
+                `data`, so they may also exceed memory. "batch" declares that `data` contains its
+                own past. Without either, a plan with windows warns.
+            tables: Lookup tables by name, in any form that `transform` takes. They are read once,
+                into memory.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+            memory: The most memory that this process should use, such as "600MiB", or a number of
+                bytes. Fewer rows are read at a time if less is left, and keys of a large table are
+                looked up in a smaller, slower structure. A few rows are read in any case. None sets
+                no limit.
+            on_violation: The treatment of rows that break a rule of the plan's `contract`; rules
+                that only warn are not affected. None uses the setting of each rule; "reject" raises
+                an error; "warn" warns; "ignore" checks no row at all. "quarantine", with
+                `quarantined=`, writes these rows to a place of their own, and windows of other rows
+                do not see them. The data is then read three times, the first time only the columns
+                of rules.
+            quarantined: The file or folder for the rows that are set apart, with their numbers
+                ("row") and the names of the rules that they break ("violations").
 
         Returns:
-            The list of the files; its `quarantined` is that of the rows that are set apart.
+            The manifest: the list of the files. Its `quarantined` is the manifest of the rows that
+            were set apart.
 
         Raises:
-            ContractBroken: as `transform_batches`; parts before these rows are written.
-            InvalidPlan: as `transform_batches`; an option that is none, or for folders;
-                "quarantine" without `quarantined=`, or of a plan without a contract.
-            OutputError: a full disk; a folder of other files, or of features of another plan, other
-                data or other tables; a damaged manifest; another process writes it; a file of the
-                data, or a place in its folder.
-            OutOfMemory: as `transform_batches`; with more memory the same call goes on.
+            ContractBroken: Rows break a rule. Parts before these rows are already written.
+            InvalidPlan: A window without a key needs an unlimited number of earlier rows; the plan
+                has `row_id=` and windows; an unknown option, or one that only applies to folder
+                output; "quarantine" without `quarantined=`, or for a plan without a contract.
+            OutputError: A full disk; a folder with other files, or with the features of another
+                plan, other data or other tables; a damaged manifest; a folder that another process
+                is writing; or an output that is a file of the data or in its folder.
+            OutOfMemory: `memory` is exceeded. The same call with more memory continues after the
+                finished parts.
             LibraryUnavailable: deltalake or pylance is not installed.
-            FastfeatError: as `transform`; rows are numbered in the data.
+            FastfeatError: Any error of `transform`. Row numbers in messages count from the start of
+                the data.
 
         Warns:
-            FastfeatWarning: as `transform_batches`.
+            FastfeatWarning: Any warning of `transform_batches`, such as `EncodedInFold` and
+                `HistoryMissing`.
 
         Example:
             >>> fitted = ff.Plan({"y": col("x") + 1}).fit({"x": [1, 2]})
@@ -1232,25 +1380,28 @@ class FittedPlan:
 
         layout = layout_of(out, format, partition_by, part_rows)
         apart = None if quarantined is None else layout_of(quarantined)
-        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
+        given = CallRows(data, None, history, tables, backend, memory)
         digest = self._digest.hex()
-        return write_judged(self.record, data, layout, digest, on_violation, apart, **options)
+        return write_judged(self.record, given, layout, digest, on_violation, apart)
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
 
         Args:
-            row: value of each input column; None or NaN is missing, further entries are ignored.
-            tables: as in `fit`. Pass the same pyarrow Tables at each call: what is made of one is
-                kept as long as it lives, that of any other kind is made at each call.
+            row: The value of each input column by name. None or NaN is missing; further entries are
+                ignored.
+            tables: Lookup tables by name. Pass the same pyarrow Tables at each call: their prepared
+                lookups are cached as long as they live. Tables of any other kind are prepared anew
+                at each call.
 
         Raises:
-            UnknownColumn: a column is not in the row, or a table not in `tables`.
-            TypeMismatch: a value is not of the column's type, nor exactly convertible.
-            ContractBroken: the row breaks a rule of the plan's `contract`.
+            UnknownColumn: The row lacks a column, or `tables` a table.
+            TypeMismatch: A value has neither the type of its column nor one that converts to it
+                exactly.
+            ContractBroken: The row breaks a rule of the plan's `contract`.
 
         Warns:
-            RowsBreakRule: it breaks a rule that only warns.
+            RowsBreakRule: The row breaks a rule that only warns.
         """
         if self.record.contract is not None:
             from fastfeat.live.row.judged_row import judge_one_row  # seldom needed
@@ -1272,43 +1423,49 @@ class FittedPlan:
         archive: str | os.PathLike[str] | None = None,
         keep_audit: str | None = None,
     ) -> Live[FittedPlan]:
-        """Return the plan with a state of rows that arrive, each served with its past.
+        """Return a `Live`: the plan with a state of past rows, which computes rows as they arrive.
 
         Args:
-            history: the rows that a new state begins with, in order of arrival, with late columns
-                where they are known; None for none.
-            path: a file that the state is kept in. One that exists is opened, and takes no history;
-                a new one is made whole or not at all. None keeps the state in memory alone.
-            tables: the lookup tables that a new state begins with, as in `transform`.
-            late: what becomes of a row that is earlier than the latest one of its entity: "error"
-                (the default); "insert" answers it as of its time and puts it into the state, where
-                later answers see it; "drop" answers it and leaves it out.
-            keep: how much longer than windows see rows stay, for late rows: a duration such as
-                "2d", a whole number for clocks of integers, or "everything". None keeps, for late
-                rows that are taken, as long again as windows see.
-            max_ahead: how far a time may be ahead of this machine's clock, such as "1h"; a row
-                beyond is an error. None and "any" set no limit. Times without a zone count as UTC.
-            max_jump: how far a time may be ahead of the latest row that came before, of any entity:
-                a duration such as "1d", or a whole number for clocks of integers. It is for rows of
-                the past that are sent again, where the machine's clock says nothing. Choose it
-                longer than any silence. None sets no limit.
-            durability: when a call is on disk: "commit" (the default) before it returns,
-                "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
-            archive: a folder that keeps what a whole state replaces in the file (after `compact`,
-                automatic ones too, another plan, `forget`), so that `ff.replay` covers it. None
-                keeps nothing, or with `keep_audit` in a folder beside the file, named after it.
-            keep_audit: how long it is kept there, such as "90d", by this machine's clock from the
-                moment when a whole state replaced it. None keeps it for ever, where there is an
-                `archive`. Both are stored in the file, and may change when it is opened.
+            history: The rows that a new state begins with, in order of arrival. Columns that become
+                known later (label and outcomes) are included if they are known by now. In any form
+                that `transform` takes; None for no rows.
+            path: A file that stores the state. An existing file is opened, and takes no history; a
+                new one is created whole or not at all. None keeps the state in memory only.
+            tables: The lookup tables that a new state begins with, by name, in any form that
+                `transform` takes.
+            late: The treatment of a row that is earlier than the latest row of its entity. "error"
+                (the default) raises. "insert" computes its features at its own time and adds it to
+                the state, so later rows see it. "drop" computes its features and does not add it.
+            keep: How long rows stay stored after windows stop needing them, for late rows: a
+                duration such as "2d", a whole number for integer clocks, or "everything". None
+                stores rows twice as long as windows need if late rows are accepted.
+            max_ahead: How far a row's time may be ahead of this machine's clock, such as "1h";
+                beyond it a row is an error. None and "any" set no limit. Times without a zone count
+                as UTC.
+            max_jump: How far a row's time may be ahead of the latest earlier row of any entity: a
+                duration such as "1d", or a whole number for integer clocks. Use it when past rows
+                are replayed, where the machine's clock is no guide. Choose it longer than any gap
+                in the data. None sets no limit.
+            durability: When the changes of a call are on disk: "commit" (the default) before it
+                returns, "interval" within a second, "checkpoint" when `Live.checkpoint` or `close`
+                returns.
+            archive: A folder for the recorded changes that a snapshot of the state replaces in the
+                file, so that `ff.replay` still covers them. Snapshots are made by `compact` (called
+                or automatic), a change of plan, and `forget`. None archives nothing, or with
+                `keep_audit` uses a folder beside the file, named after it.
+            keep_audit: How long archived parts are kept, such as "90d", by this machine's clock
+                from the moment of their replacement. None keeps them for ever if there is an
+                `archive`. Both settings are stored in the file, and may be changed when it is
+                opened.
 
-        `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
-        `max_jump` is not: give it each time.
+        `late`, `keep` and `max_ahead` are stored in the file: when it is opened, None means the
+        stored value. `max_jump` is not stored: pass it each time.
 
         Raises:
-            InvalidPlan: a window sees all of an entity, whose rows could never be dropped, and
-                `keep` is not "everything"; or a setting that the plan cannot have.
-            StateError: a file that is damaged, of another plan, or in use.
-            FastfeatError: of the history and the tables, as in `transform`.
+            InvalidPlan: A window sees all rows of an entity, so that no row could ever be dropped,
+                and `keep` is not "everything"; or a setting that this plan cannot have.
+            StateError: The file is damaged, belongs to another plan, or is in use.
+            FastfeatError: Any error of `transform` about the history and the tables.
 
         Example:
             >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
@@ -1335,13 +1492,13 @@ class FittedPlan:
         )
 
     def learnt(self) -> dict[str, Any]:
-        """Return the learnt values, by the text of the aggregate; missing is None.
+        """Return a dict of the learned values, by aggregate as text; None is missing.
 
-        What is learnt per key is a table of the key (named by its column, or "key") and the value:
-        first of missing, unseen and rare keys, then of the others.
+        Values that are learned per key are a table of the key (named by its column, or "key") and
+        the value: first the rows for missing, unseen and rare keys, then the other keys.
 
-        Times are Python's datetime, date, time and timedelta; those that Python does not have, such
-        as one with nanoseconds, are pyarrow scalars.
+        Times are datetime, date, time or timedelta. Times that Python cannot represent, such as
+        nanoseconds, are pyarrow scalars.
         """
         return fitted_tables.learnt_values(self.record)
 
@@ -1349,35 +1506,40 @@ class FittedPlan:
         """Return the categories of an encoder as a table of code, value and number of rows.
 
         Args:
-            feature: a feature in which an encoder looks its categories up, or a column of it; of
-                several encoders the first counts.
+            feature: A feature that contains an encoder with categories, or one of its output
+                columns. If it contains several encoders, the first counts.
 
         Returns:
-            A table with the columns "code", one a part of the key (named by its column, or "value")
-            and "count", of the training rows: first the code 0 of missing, then those of unseen
-            and rare categories, then the categories. Where several codes share the rare ones,
-            the count of each of them is missing. A category of which no row is keeps its code of an
-            earlier fit (`stable=`).
+            A table with one row per code and these columns:
+
+            - "code".
+            - One column for each part of the key, named by its data column, or "value".
+            - "count", the number of training rows.
+
+            Code 0, missing, comes first, then the codes of unseen and rare categories, then the
+            categories. If several codes share the rare categories, their counts are missing. A
+            category without rows keeps its code from an earlier fit (`stable=`).
 
         Raises:
-            InvalidPlan: there is no such feature, or it has no categories.
+            InvalidPlan: There is no such feature, or it has no categories.
         """
         return fitted_tables.vocabulary(self.record, feature)
 
     def inverse(self, feature: str, codes: Any) -> Any:
-        """Return the categories that codes of an encoder stand for.
+        """Return the category that each code of an encoder stands for.
 
         Args:
-            feature: as of `vocabulary`.
-            codes: integers, in any form that pyarrow takes.
+            feature: A feature that contains an encoder with categories, or one of its output
+                columns. If it contains several encoders, the first counts.
+            codes: Integer codes, in any form that pyarrow takes.
 
         Returns:
-            An array of the type of the column, of a `cross` a struct array; missing for the codes
-            of missing, unseen and rare categories, which do not say what they were.
+            An array of the type of the column; for a `cross` a struct array. The codes of missing,
+            unseen and rare categories give missing values, because the original value is not known.
 
         Raises:
-            InvalidData: a code that the encoder does not give.
-            TypeMismatch: something else than codes.
+            InvalidData: A code that the encoder does not produce.
+            TypeMismatch: The codes are not integers.
         """
         return fitted_tables.inverse(self.record, feature, codes)
 
@@ -1390,41 +1552,42 @@ class FittedPlan:
         tables: Tables = None,
         backend: str = "cpu",
     ) -> ChunkedArray:
-        """Return the label of the rows, computed as in fit: of their late columns, or rows ahead.
+        """Return the label of rows as `fit` computes it, from late columns or later rows.
 
         Args:
-            data: the rows, with the columns that the label is computed from.
-            rows: as in `transform`; a label that looks ahead sees all rows of the data.
-            history: as in `transform`; a label that looks ahead sees these rows too.
-            tables: those that the label looks ahead in, as in `fit`.
-            backend: as in `transform`.
+            data: The rows, with the columns that the label is computed from, in any form that `fit`
+                takes.
+            rows: The rows of `data` to compute: a bool for each row, or row numbers; None for all
+                rows. A label that looks ahead still sees all rows of the data.
+            history: Earlier rows; a label that looks ahead sees these rows too.
+            tables: The lookup tables in which the label looks ahead, by name.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
 
         Returns:
-            One value a row; missing too where a window ahead ends after what is recorded.
+            One value per row. It is missing if a window ahead ends after the recorded rows.
 
         Raises:
-            InvalidPlan: the plan has no label.
-            UnknownColumn: the data, the history or a table lacks a column.
-            InvalidData: it looks ahead, and the data is in the memory of a device.
+            InvalidPlan: The plan has no label.
+            UnknownColumn: The data, the history or a table lacks a column.
+            InvalidData: The label looks ahead, and the data is in device memory.
         """
-        return labels.label_of(
-            self.record, data, rows=rows, history=history, tables=tables, backend=backend
-        )
+        return labels.label_of(self.record, checked_call_rows(data, rows, history, tables, backend))
 
     def refit(self, data: Any, *, stable: bool = True, **options: Any) -> FittedPlan:
-        """Return the plan as it is fitted on other rows, by the same contract; codes stay.
+        """Return the plan fitted on other rows, with the same contract and the same codes.
 
-        It keeps a profile of these rows where it has one of those before. `ff.diff(fitted,
-        refitted)` says what has changed.
+        If this fit has a profile, the new one gets a profile of the new rows. `ff.diff(fitted,
+        refitted)` lists the changes.
 
         Args:
-            data: as in `Plan.fit`.
-            stable: whether categories keep the codes that they have; see `Plan.fit`.
-            options: as of `Plan.fit`: rows, history, tables, backend, memory; and contract and
-                profile, in place of those that it has.
+            data: Training rows, in any form that `Plan.fit` takes.
+            stable: Whether categories keep their codes and new ones get the next codes.
+            options: Further arguments of `Plan.fit`: rows, history, tables, backend, memory,
+                check_ids; contract and profile replace the present ones.
 
         Raises:
-            FastfeatError: as `Plan.fit`.
+            FastfeatError: Any error of `Plan.fit`.
 
         Example:
             >>> plan = ff.Plan({"k": col("k").ordinal_encode()})
@@ -1442,7 +1605,7 @@ class FittedPlan:
 
     @property
     def profile(self) -> Profile | None:
-        """The values of the training rows, inputs and features, as counts.
+        """The profile of the training rows: counts of the values of inputs and features.
 
         None unless `fit` was called with `profile=`. A selection of features keeps their profiles.
         """
@@ -1459,21 +1622,33 @@ class FittedPlan:
         backend: str = "cpu",
         memory: str | int | None = None,
     ) -> Profile:
-        """Return the profile of other rows, on the edges and categories of `profile`.
+        """Return the profile of other rows, with the bin edges and categories of `profile`.
 
-        Profiles of parts of the rows merge to that of all of them, byte for byte.
+        Profiles of parts of the rows merge into the profile of all rows, byte for byte.
 
         Args:
-            data: as in `transform`; late columns need not be there.
-            history: as in `transform`, as the following are.
-            tables: lookup tables.
-            backend: its name.
-            memory: the most memory that this process may take, such as "600MiB": files are read in
-                passes.
+            data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
+                pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
+                function that opens a reader. Late columns (label and outcomes) are not needed and
+                further columns are ignored. If `data` lacks the late columns, windows use late
+                values from `history` only, so features differ from those computed with labels
+                present.
+            history: Earlier rows of the same entities, which windows see, with late columns if
+                windows read them. "batch" declares that `data` contains its own past. Without
+                either, a plan with windows warns; a plan without windows ignores it. If the plan
+                has a `row_id`, a row with the same id in both counts once; otherwise it counts
+                twice.
+            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
+                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
+                as long as that Table lives.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+            memory: The most memory that this process may use, such as "600MiB", or a number of
+                bytes: files are then read in passes. None reads the data whole.
 
         Raises:
-            InvalidPlan: the plan has no profile.
-            FastfeatError: as `transform`, and `transform_to` with `memory=`.
+            InvalidPlan: The plan has no profile.
+            FastfeatError: Any error of `transform`, and with `memory=` of `transform_to`.
 
         Example:
             >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0, 2.0, 2.5]}, profile=True)
@@ -1483,12 +1658,13 @@ class FittedPlan:
         """
         from fastfeat.trust.quality.later_rows import profile_of  # seldom needed
 
-        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-        return profile_of(self.record, data, **options)
+        return profile_of(
+            self.record, checked_call_rows(data, None, history, tables, backend, memory)
+        )
 
     @property
     def contract(self) -> Contract | None:
-        """The rules that rows must hold, as `fit` was given them; None without."""
+        """The contract that was passed to `fit`; None if there was none."""
         from fastfeat.trust.quality.contract import contract_face  # seldom needed
 
         kept = self.record.contract
@@ -1504,21 +1680,29 @@ class FittedPlan:
         backend: str = "cpu",
         memory: str | int | None = None,
     ) -> CheckReport:
-        """Return a report of the rules of the plan's contract that rows hold, and of those broken.
+        """Check rows by the plan's contract, and return a report of the rules.
 
-        Late columns need not be there: a rule that reads one is skipped without it.
+        Late columns are not needed: a rule that reads an absent late column is skipped.
 
         Args:
-            data: as in `Contract.check`, as the following are.
-            history: earlier rows, which windows in rules see.
-            tables: as in `fit`.
-            clock: the time of the check, where rules read one.
-            backend: as in `transform`.
-            memory: as in `fit`.
+            data: The rows, in any form that `fit` takes. The report looks for the rows that break a
+                rule only when you ask for them, so it keeps the columns that rules read.
+            history: Earlier rows, which windows in rules see.
+            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
+                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
+                as long as that Table lives.
+            clock: The time of the check, if rules read the clock: a datetime, or a number.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+            memory: The most memory that this process may use, such as "600MiB", or a number of
+                bytes: the data is then read in passes. None reads it whole.
 
         Raises:
-            InvalidPlan: the plan has no contract; or as `Contract.check`.
-            FastfeatError: as `Contract.check`.
+            InvalidPlan: The plan has no contract; or a rule reads the clock, and `clock` is not
+                given or the data has a column of its name.
+            TypeMismatch: A rule is not a bool expression.
+            UnknownColumn: A table is not given.
+            FastfeatError: The data cannot be read.
 
         Example:
             >>> plan, contract = ff.Plan({"x": col("x") + 1}), ff.Contract({"x": col("x") > 0})
@@ -1526,16 +1710,16 @@ class FittedPlan:
             >>> fitted.check({"x": [3.0, -1.0, None]}).counts
             {'x': 2}
         """
-        from fastfeat.trust.quality.checking import check  # seldom needed
+        from fastfeat.trust.quality.checking import check_rows  # seldom needed
 
         if self.record.contract is None:
             raise InvalidPlan(
                 "the plan has no contract. Fit it with one: plan.fit(data, contract=ff.Contract("
                 "{'name': col('x') > 0})), or check by that: contract.check(data)"
             )
-        options: Any = {"history": history, "tables": tables, "clock": clock}
-        options |= {"backend": backend, "memory": memory, "late": self.plan.late}
-        return check(self.record.contract.declaration, data, **options)
+        given = checked_call_rows(data, None, history, tables, backend, memory)
+        contract, late = self.record.contract.declaration, self.plan.late
+        return check_rows(contract, given, clock=clock, late=late)[1]
 
     def drift(
         self,
@@ -1550,35 +1734,50 @@ class FittedPlan:
         backend: str = "cpu",
         memory: str | int | None = None,
     ) -> Drift:
-        """Return the drift of each feature and input: rows compared with those of training.
+        """Compare rows with the training rows, and return the drift of each feature and input.
 
-        What the plan keeps of its training rows is enough, see `profile`. A column has drifted
-        where a figure is beyond its limit and beyond what chance makes of so few rows; never by a
-        p value. Points in time, and features that read them alone, are reported and not judged.
+        The plan's profile of its training rows is sufficient (see `profile`); the rows themselves
+        are not needed. A column has drifted if a figure exceeds both its limit and the deviation
+        that chance explains for this number of rows; p values are not used. Points in time, and
+        features that read only these, are reported but not judged.
 
         Args:
-            data: the rows, as in `transform`. Late columns need not be there.
-            by: a column, or several: the rows of each of their values are compared too, with those
-                of the value in `reference=`, or with all training rows; see `Drift.segments`.
-            reference: rows to compare with in place of those of training, such as those of the same
-                season of the year before; features of times alone are judged then. Or a profile of
-                them, as `profile_of` gives it, of which there are no segments.
-            reference_history: what windows in rows of the reference see, as `history`; by default
-                "batch", the reference itself.
-            thresholds: limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, of
-                single columns by `{"columns": {"distance": {"psi": 0.3}}}`; or the path of a TOML
-                file, which has them in its section `[drift]`.
-            history: as in `transform`, as the following are.
-            tables: lookup tables.
-            backend: "cpu", "gpu" or "reference".
-            memory: as in `profile_of`.
+            data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
+                pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
+                function that opens a reader. Late columns (label and outcomes) are not needed and
+                further columns are ignored. If `data` lacks the late columns, windows use late
+                values from `history` only, so features differ from those computed with labels
+                present.
+            by: One or more column names. The rows of each value are compared separately, with the
+                rows of the same value in `reference=` or else with all training rows; see
+                `Drift.segments`.
+            reference: Rows to compare with instead of the training rows, such as the same season of
+                the year before; features of times alone are then judged too. Or a profile of such
+                rows from `profile_of`, which has no segments.
+            reference_history: Earlier rows that windows see for rows of the reference. The default
+                "batch" means that the reference contains its own past.
+            thresholds: Limits by name, `{"psi": 0.2, "missing": 0.01, "ignore": ["month"]}`, and
+                for single columns `{"columns": {"distance": {"psi": 0.3}}}`. Or the path of a TOML
+                file with these in a section `[drift]`.
+            history: Earlier rows of the same entities, which windows see, with late columns if
+                windows read them. "batch" declares that `data` contains its own past. Without
+                either, a plan with windows warns; a plan without windows ignores it. If the plan
+                has a `row_id`, a row with the same id in both counts once; otherwise it counts
+                twice.
+            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
+                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
+                as long as that Table lives.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+            memory: The most memory that this process may use, such as "600MiB", or a number of
+                bytes: files are then read in passes. None reads the data whole.
 
         Raises:
-            InvalidPlan: the plan has no profile; or `by=` has too many values.
-            InvalidData: the profile that `reference=` gives is that of another plan.
-            InvalidConfig: a threshold is unknown, none of its kind, or of no column.
-            UnknownColumn: the data lacks a column.
-            FastfeatError: as `transform`.
+            InvalidPlan: The plan has no profile, or `by=` has too many values.
+            InvalidData: The profile in `reference=` belongs to another plan.
+            InvalidConfig: An unknown threshold, a value of the wrong type, or an unknown column.
+            UnknownColumn: The data lacks a column.
+            FastfeatError: Any error of `transform`.
 
         Example:
             >>> fitted = ff.Plan({"x": col("x") + 1}).fit({"x": list(range(1_000))}, profile=True)
@@ -1589,9 +1788,14 @@ class FittedPlan:
         """
         from fastfeat.trust.quality.drifting import drift  # seldom needed
 
-        options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-        options |= {"reference": reference, "reference_history": reference_history}
-        return drift(self.record, data, by=by, given=thresholds, **options)
+        return drift(
+            self.record,
+            checked_call_rows(data, None, history, tables, backend, memory),
+            by=by,
+            reference=reference,
+            reference_history=reference_history,
+            given=thresholds,
+        )
 
     def report(
         self,
@@ -1605,31 +1809,41 @@ class FittedPlan:
         thresholds: Mapping[str, Any] | str | os.PathLike[str] | None = None,
         memory: str | int | None = None,
     ) -> FeatureReport:
-        """Return a report of the plan, and of rows beside those of training, as one HTML file.
+        """Return a report on the plan, and on rows compared with the training rows, as HTML.
 
-        First stands a verdict, then the features, the worst first: distribution then and now,
-        drift, missing values, formula, what each sees and learns; the inputs; the contract with the
-        rows that break each rule; the plan as a picture; what each step took of the run over the
-        rows, measured. The file has no script, and fetches nothing.
+        It begins with a verdict. Then come the features, worst first, with their distributions then
+        and now, drift, missing values, formula, visible rows and learned values; the inputs; the
+        contract with the rows that break each rule; the plan as a picture; and the measured time of
+        each step of the run over the rows. The page is a single file, has no script and fetches
+        nothing.
 
         Args:
-            data: rows to compare with those of training, as in `transform`; None for a report of
-                the plan and its training rows alone.
-            path: where the page goes, such as "report.html"; an existing file is replaced. None
-                writes no file: the result has the page, and a notebook shows it.
-            title: of the page; None for the name of the label.
-            history: as in `transform`, as are the following.
-            tables: lookup tables.
-            clock: the time of the check, where rules of the contract read one.
-            thresholds: as in `drift`.
-            memory: as in `profile_of`: data is read in pieces then.
+            data: Rows to compare with the training rows, in any form that `transform` takes. None
+                reports on the plan and its training rows only.
+            path: The file to write, such as "report.html"; an existing file is replaced. None
+                writes no file: the result contains the page, and a notebook displays it.
+            title: The title of the page; None for the name of the label.
+            history: Earlier rows of the same entities, which windows see, with late columns if
+                windows read them. "batch" declares that `data` contains its own past. Without
+                either, a plan with windows warns; a plan without windows ignores it. If the plan
+                has a `row_id`, a row with the same id in both counts once; otherwise it counts
+                twice.
+            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
+                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
+                as long as that Table lives.
+            clock: The time of the check, if rules of the contract read the clock.
+            thresholds: Limits of drift by name, `{"psi": 0.2, "missing": 0.01, "ignore":
+                ["month"]}`, and for single columns `{"columns": {"distance": {"psi": 0.3}}}`. Or
+                the path of a TOML file with these in a section `[drift]`.
+            memory: The most memory that this process may use, such as "600MiB", or a number of
+                bytes: the data is then read in chunks. None reads it whole.
 
         Raises:
-            InvalidPlan: rows are given, and the plan has neither a profile nor a contract to
-                compare them with.
-            InvalidConfig: thresholds that there are not.
-            FastfeatError: as `transform`, of the rows; as `check`, of the contract.
-            OSError: the file cannot be written.
+            InvalidPlan: Rows are given, but the plan has neither a profile nor a contract.
+            InvalidConfig: An unknown threshold.
+            FastfeatError: Any error of `transform` about the rows, or of `check` about the
+                contract.
+            OSError: The file cannot be written.
 
         Example:
             >>> rows = {"x": [1.0, 2.0, 3.0]}
@@ -1640,27 +1854,31 @@ class FittedPlan:
         """
         from fastfeat.trust.report.report import report  # seldom needed
 
-        options: Any = {"history": history, "tables": tables, "clock": clock}
-        options |= {"title": title, "thresholds": thresholds, "memory": memory}
-        return report(self.record, data, path, **options)
+        given = CallRows(data, None, history, tables, memory=memory)
+        return report(self.record, given, path, title=title, clock=clock, thresholds=thresholds)
 
     def history_needed(self) -> dict[str, str]:
-        """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
+        """Return how much history windows need, by entity: "7d", "28 rows" or "everything".
+
+        "7d" means the rows of the seven days before the first row of the data. "28 rows" means, for
+        each entity in the data, its 28 latest rows before its first row in the data. Both include
+        rows at the exact time of that first row. "7d and 28 rows" means the union of both.
+        """
         return self.plan.history_needed()
 
     def reach(self) -> dict[str, Reach]:
-        """Return the reach of windows as numbers, by the entity; see `Plan.reach`."""
+        """Return how much history windows need, by entity, as `Reach` records of numbers."""
         return self.plan.reach()
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
-        """Return the fitted plan with some of its features, in that order, and no kept columns.
+        """Return the fitted plan with only the named features, in this order; no kept columns.
 
         Args:
-            names: features by their name in the plan, or single columns of those that have several
-                by their name in the output: "hour", or "hour_sin". One name may stand alone.
+            names: Names of features in the plan, or of single output columns of a feature with
+                several: "hour", or "hour_sin". A single name may be given as text.
 
         Raises:
-            InvalidPlan: a name that is neither.
+            InvalidPlan: An unknown name.
         """
         from fastfeat.execute.feature_subset import selected  # seldom needed
 
@@ -1670,9 +1888,9 @@ class FittedPlan:
         """Return the feature and the sources of each output column, to group importances by.
 
         Returns:
-            A table with the columns "column", "feature" and "sources", which lists the columns of
-            the data that the feature is made of; those of tables are named "table.column". What an
-            encoder learns from is not among them.
+            A table with the columns "column", "feature" and "sources". Sources are the data columns
+            that the feature is computed from; columns of tables are named "table.column". The
+            columns that an encoder learns from, such as the label, are not included.
 
         Example:
             >>> plan = ff.Plan({"hour": col("t").cyclical(24), "x": col("x") + col("z").mean()})
@@ -1685,15 +1903,22 @@ class FittedPlan:
         return feature_map(self.record)
 
     def compile(self, *, backend: str = "cpu") -> Compiled:
-        """Return a record of the kernels made ready to transform rows; see `Plan.compile`.
+        """Compile the kernels that transform rows; return a record of them.
 
-        For an image that serves: what `transform` and `transform_row` would compile.
+        It compiles the kernels that `transform` and `transform_row` would compile at their first
+        run into the cache folder (FASTFEAT_CACHE_DIR), for instance for an image that serves the
+        plan.
 
         Args:
-            backend: as in `transform`.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
+
+        Returns:
+            A record of how many kernels were compiled, how many were cached already, the seconds
+            that this took, and notes about kernels that may still have to be compiled later.
 
         Raises:
-            BackendUnavailable: a backend that does not exist, or cannot run here.
+            BackendUnavailable: The backend does not exist, or cannot run here.
         """
 
         from fastfeat.api.compile import compile_fitted  # seldom needed
@@ -1703,24 +1928,25 @@ class FittedPlan:
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
 
-        "pandas" and "polars" give a module of that library with one function,
-        `features(data, history=None, tables=None)`, which returns a frame of the features. What
-        `fit` has learnt stands in it as numbers, names of columns as string literals. It gives the
-        features of `transform`: the same integers, bools and missing values, floats but for the
-        last digits. It does not check what `transform` checks: an integer that overflows wraps
-        around. `fastfeat bench` times it.
+        "pandas" and "polars" give a Python module that uses this library and has one function,
+        `features(data, history=None, tables=None)`, which returns a DataFrame of the features.
+        Learned values appear in it as numbers, column names as string literals. It gives the same
+        integers, bools and missing values as `transform`, and floats that may differ in the last
+        digits. It makes none of the checks of `transform`: an integer that overflows wraps around.
+        `fastfeat bench` times it.
 
         Args:
-            stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
-                shared), "schedule" (the tasks that run it, in rounds), "physical" (loops), "cpu"
-                and "cuda" (the generated kernels), "leakage" (what each feature can see), "live"
-                (how rows are computed as they arrive, and what a live state holds), "pandas" and
+            stage: "plan" (features, and passes over the training rows), "bound" (types),
+                "optimized" (shared expressions, and constant ones computed before the rows),
+                "schedule" (the tasks of a run, in rounds), "physical" (loops), "cpu" and "cuda"
+                (generated kernels), "leakage" (the rows that each feature can see), "live" (how
+                rows are computed as they arrive, and the contents of a live state), "pandas" and
                 "polars" (the features as code of that library).
 
         Raises:
-            InvalidPlan: an unknown stage.
-            NotExportable: features that the library cannot compute as the plan does; the message
-                names each of them and the reason. Leave them out by `select`.
+            InvalidPlan: An unknown stage.
+            NotExportable: The library cannot compute some features as the plan does. The message
+                names each feature and the reason; use `select` to leave them out.
 
         Example:
             >>> fitted = ff.Plan({"late": col("delay") > 15}).fit({"delay": [3.0, 40.0]})
@@ -1749,19 +1975,32 @@ class FittedPlan:
         tables: Tables = None,
         backend: str = "cpu",
     ) -> dict[str, dict[str, Rounding]]:
-        """Return the error that float types bring to each feature of floats: by name and type.
+        """Return the rounding error of float features in smaller float types, by feature and type.
 
-        Each is computed in float64, whatever `dtype` the plan has, and rounded once to each type.
+        Each feature is computed in float64, whatever the `dtype` of the plan, and rounded once to
+        each type.
 
         Args:
-            data: the rows, as of `transform`, as the following are.
-            dtypes: the types.
-            history: earlier rows.
-            tables: lookup tables.
-            backend: what computes them.
+            data: The rows, in any form that `fit` takes: a pyarrow Table or any Arrow producer, a
+                pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, files, or a
+                function that opens a reader. Late columns (label and outcomes) are not needed and
+                further columns are ignored. If `data` lacks the late columns, windows use late
+                values from `history` only, so features differ from those computed with labels
+                present.
+            dtypes: The float types to compare.
+            history: Earlier rows of the same entities, which windows see, with late columns if
+                windows read them. "batch" declares that `data` contains its own past. Without
+                either, a plan with windows warns; a plan without windows ignores it. If the plan
+                has a `row_id`, a row with the same id in both counts once; otherwise it counts
+                twice.
+            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
+                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
+                as long as that Table lives.
+            backend: "cpu", "gpu", "reference" (slow, pure Python) or "emulated" (CUDA kernels
+                compiled by g++). All give the same bits.
 
         Raises:
-            InvalidPlan: a type is none of "float16", "bfloat16", "float32" and "float64".
+            InvalidPlan: A type other than "float16", "bfloat16", "float32" and "float64".
 
         Example:
             >>> fitted = ff.Plan({"x": col("x")}).fit({"x": [0.1, 1e-9, 70_000.0]})
@@ -1773,8 +2012,8 @@ class FittedPlan:
         """
         from fastfeat.trust.quality.rounding import roundings  # seldom needed
 
-        given: dict[str, Any] = {"history": history, "tables": tables, "backend": backend}
-        return roundings(self.record, data, dtypes=dtypes, **given)
+        given = checked_call_rows(data, None, history, tables, backend)
+        return roundings(self.record, given, dtypes=dtypes)
 
     def verify(
         self,
@@ -1786,46 +2025,55 @@ class FittedPlan:
         backends: Sequence[str] = ("cpu", "reference"),
         memory: str | int | None = None,
     ) -> Report:
-        """Return a report of whether all paths give the same bits: backends, threads, rows, live.
+        """Check that all ways to compute the features agree bit for bit, and return a report.
 
-        Where features see other rows by a time, of the data or of tables, the rows after a moment
-        are removed, and features of the rows before it must keep their bits: no feature sees a
-        later row. At about 50 moments this is done, beside a label that looks ahead by its clock,
-        else by each clock for the features of that clock. What `fit` has learnt stays. The report
-        has `.on_word`, what is left out since you vouch for it, such as tables that are looked up
-        by key alone and features by `known_clocks`, and `.cannot_see`.
+        It compares backends, numbers of threads, single rows and live rows. It also checks that no
+        feature sees a later row, if features see other rows of the data or of tables by a time: it
+        removes the rows after a moment, and the features of earlier rows must keep their bits. This
+        is done at about 50 moments: by the label's clock if the label looks ahead, otherwise by
+        each clock for the features that use it. The learned values stay. The report lists in
+        `.on_word` the parts that were left out because you vouch for them, such as tables with
+        lookups by key alone and features by `known_clocks`, and in `.cannot_see` the limits of the
+        check.
 
         Args:
-            data: as in `transform`; with `memory` as in `transform_batches`.
-            history: as in `transform`; None where the data holds its own past.
-            tables: as in `transform`.
-            n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
-                entities where the plan has windows. Of rows with a long past it computes fewer, and
-                after the latest of the history alone; the report says how many.
-            backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
-            memory: the most memory that this process should have resident, as in `fit`. The data is
-                then read a little at a time: the sample is of all of it, and compared are as many
-                rows as have room, the first ones or, with windows, those of some entities, with
-                their history; in pieces, as `transform_to` reads them, too. None reads it whole.
+            data: The rows, in any form that `transform` takes; with `memory` also data larger than
+                memory, as `transform_batches` takes it.
+            history: Earlier rows of the same entities, which windows see; None if the data contains
+                its own past.
+            tables: Lookup tables by name, in any form that `data` may have. Tables and columns that
+                the plan does not read are ignored. The prepared lookup of a pyarrow Table is cached
+                as long as that Table lives.
+            n_rows: How many rows the slow reference computes: evenly spaced ones, or those of whole
+                entities if the plan has windows. If rows have a long past it computes fewer, and
+                only the latest rows of the history; the report gives the numbers.
+            backends: At least two backends, such as ("cpu", "gpu"). Each is compared with the
+                first.
+            memory: The most memory that this process should use, such as "600MiB", or a number of
+                bytes. The data is then read in chunks. The sample is drawn from all of it; the
+                comparison covers as many rows as fit: the first ones or, with windows, the rows of
+                some entities, with their history, also in the batches of `transform_to`. None reads
+                the data whole.
 
         Raises:
-            InvalidPlan: fewer rows than 1, fewer backends than 2.
-            OutOfMemory: `memory` has no room for rows beside what this process has, and the keys
-                that were learnt, which the reference looks up in Python.
-            BackendUnavailable: a backend that does not exist, or cannot run here.
+            InvalidPlan: `n_rows` is less than 1, or there are fewer than 2 backends.
+            OutOfMemory: `memory` leaves no room for rows beside the present memory of the process
+                and the learned keys, which the reference looks up in Python.
+            BackendUnavailable: A backend does not exist, or cannot run here.
         """
         from fastfeat.live.live import begin_alone  # seldom needed
         from fastfeat.trust.verify.paths import verify
 
-        bare = replace(self.record, contract=None)  # of rows that break a rule, too
-        return verify(bare, data, history, tables, n_rows, backends, begin_alone, memory)
+        bare = replace(self.record, contract=None)  # also verifies rows that break a rule
+        given = CallRows(data, None, history, tables, memory=memory)
+        return verify(bare, given, n_rows, backends, begin_alone)
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: its type, and how it is made."""
+        """Return text with a line for each of the first features: its type and formula."""
         return summary.fitted_summary(self.record)
 
     def _repr_html_(self) -> str:
-        """Return a table of the features, and of what was learnt for each, for notebooks."""
+        """Return an HTML table of the features and their learned values, for notebooks."""
         from fastfeat.tell.html import fitted_html  # seldom needed
 
         return fitted_html(self.record)
@@ -1833,12 +2081,12 @@ class FittedPlan:
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
         def __getattr__(self, name: str) -> Any:
-            """Raise a hint where a fitted plan is used as a plan, or as a model."""
+            """Raise a hint if a fitted plan is used like a plan or a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
 
         def __getitem__(self, name: object) -> Any:
-            """Raise a hint where a fitted plan is used as if it were a mapping or a table."""
+            """Raise a hint if a fitted plan is used like a mapping or a table."""
             names = _asked_features(self.plan, name)
             raise TypeMismatch(
                 f"fitted[{name!r}]: a fitted plan has no items. Write "
@@ -1847,13 +2095,13 @@ class FittedPlan:
             )
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the other has the same plan, types of columns and learnt values."""
+        """Return whether the other has the same plan, column types and learned values."""
         if not isinstance(other, FittedPlan):
             return NotImplemented
         return self is other or self._digest == other._digest
 
     def __hash__(self) -> int:
-        """Return a number that equal fitted plans have in common."""
+        """Return a hash of the plan, column types and learned values."""
         return hash(self._digest)
 
     @cached_property
@@ -1863,26 +2111,26 @@ class FittedPlan:
         return fitted_digest(self.record)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return the call by which pickle and copy make the plan again: from its artifact."""
+        """Return the call by which pickle and copy rebuild the plan from its artifact."""
         from fastfeat.keep.artifact import artifact_bytes  # seldom needed
 
         return pickles.fitted_of, (artifact_bytes(self.record),)
 
     def save(self, path: str | os.PathLike[str], *, golden: bool | None = None) -> None:
-        """Write the fitted plan to a file, whole or not at all; it holds no code.
+        """Write the fitted plan to a file, whole or not at all; the file contains no code.
 
         Args:
-            path: of the file.
-            golden: whether golden rows go with it: 64 rows that are made up, at the edges of what
-                the plan tells apart, with the bits of their features by the reference. Where the
-                file is loaded, `ff.load(path, check="golden")` computes them again. None for a plan
-                that has learnt at most 131,072 keys.
+            path: The file to write.
+            golden: Whether to store golden rows: 64 generated rows at the boundaries that the plan
+                distinguishes, with the bits of their features as the reference computes them.
+                `ff.load(path, check="golden")` computes them again on the machine that loads the
+                file. None stores them if the plan has learned at most 131,072 keys.
 
         Raises:
-            ArtifactError: the file cannot be written.
+            ArtifactError: The file cannot be written.
 
         Warns:
-            NoGoldenRows: the features of no row that was made up can be computed.
+            NoGoldenRows: The features of none of the generated rows can be computed.
         """
         from fastfeat.keep.artifact import save  # seldom needed
         from fastfeat.trust.quality.golden.golden_rows import with_golden
@@ -1890,15 +2138,16 @@ class FittedPlan:
         save(with_golden(self.record, golden), path)
 
     def check_golden(self, *, backend: str = "cpu") -> int:
-        """Return the number of golden rows whose features were computed again, bit for bit.
+        """Compute the golden rows again, compare all bits, and return the number of rows.
 
         Args:
             backend: "cpu", "gpu" or "reference".
 
         Raises:
-            ArtifactError: a feature has another bit here, which names it, the row and both values;
-                or there are no golden rows: the plan was not loaded, or saved without.
-            BackendUnavailable: the backend cannot run here.
+            ArtifactError: A feature differs on this machine; the message names the feature, the row
+                and both values. Or there are no golden rows: the plan was not loaded from a file,
+                or was saved without them.
+            BackendUnavailable: The backend cannot run here.
 
         Example:
             >>> import tempfile, os
@@ -1914,30 +2163,30 @@ class FittedPlan:
 
 
 def face_of(record: Fitted) -> FittedPlan:
-    """Return the face of a fitted record, and of its declaration."""
+    """Return the public `FittedPlan` of an internal `Fitted` record."""
     return FittedPlan(plan_of(record.declaration), record)
 
 
 def records_of(plans: Mapping[str, FittedPlan]) -> dict[str, Fitted]:
-    """Return the records of fitted plans, by name."""
+    """Return the internal record of each fitted plan, by name."""
     return {name: fitted.record for name, fitted in plans.items()}
 
 
 @explaining
 def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPlan:
-    """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
+    """Return the fitted plan of a file that `save` wrote. Nothing in the file is run as code.
 
     Args:
-        path: of the file.
-        check: "golden" computes the golden rows of the file again: its features are then known to
-            have, on this machine, the bits that they had where it was saved.
+        path: The file to read.
+        check: "golden" computes the golden rows of the file again, and so proves that its features
+            have the same bits on this machine as where it was saved. None checks no features.
 
     Raises:
-        ArtifactError: the file is missing, truncated, altered, too new, or no artifact; or a golden
-            row has other bits, or there is none.
-        TypeMismatch: what is given is no path.
-        InvalidPlan: another word for `check`.
-        Leakage, InvalidPlan: its plan is one that this version does not build.
+        ArtifactError: The file is missing, truncated, altered, too new, or not an artifact; or a
+            golden row has other bits, or there are no golden rows.
+        TypeMismatch: `path` is not a path.
+        InvalidPlan: Another value of `check`.
+        Leakage, InvalidPlan: This version rejects the plan in the file.
     """
     from fastfeat.keep.artifact import read_artifact  # seldom needed
 
@@ -1950,11 +2199,11 @@ def load(path: str | os.PathLike[str], *, check: str | None = None) -> FittedPla
 
 
 def fitted_of(content: bytes) -> FittedPlan:
-    """Return the fitted plan of the content of an artifact.
+    """Return the fitted plan stored in an artifact, given the bytes of its file.
 
     Raises:
-        ArtifactError: it is truncated, altered, too new, or no artifact.
-        FastfeatError: as `Plan`, of the plan in it.
+        ArtifactError: The content is truncated, altered, too new, or not an artifact.
+        FastfeatError: Any error of `Plan` about the plan in it.
     """
     from fastfeat.keep.artifact import fitted_of_bytes  # seldom needed
 

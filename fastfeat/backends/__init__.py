@@ -1,8 +1,9 @@
-"""The backends: each runs tasks, and gives the same bits.
+"""The backends, which run the tasks of a plan: cpu, gpu, reference and emulated.
 
-A backend is a table from the kind of a task to the function that runs it. The kinds are records:
-programs over rows in `engine.tasks`, a step in `steps.step`, others in the `tasks` of the folders
-of steps. `plan` and what stands above it import the backends.
+A task is a record of work over many rows, such as row functions (`engine.tasks`), a step
+(`steps.step`: a function that takes whole columns, such as a lookup), or learning keys or targets
+(the `tasks` modules in the folders of steps). A backend is a table from the type of a task to the
+function that runs it. All backends give the same bits. `plan` and the layers above it import them.
 """
 
 from __future__ import annotations
@@ -25,36 +26,40 @@ if TYPE_CHECKING:
 
 
 def as_it_is(column: Any, name: str) -> Any:
-    """Return a column of the host's memory, where a backend computes in that."""
+    """Return a host-memory column unchanged."""
     return column
 
 
 def string_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
-    """Return the codes of text among literals, as `io.columns.strings` has them."""
+    """Return the codes of texts among literals; see `io.columns.strings`."""
     return strings.string_codes(column, name, literals)
 
 
 def every_output(program: Program) -> Container[int]:
-    """Return the places of all outputs, where a backend does not say which are its own."""
+    """Return the indices of all outputs: any of their arrays may be shared with other objects.
+
+    For a backend that cannot tell which arrays are shared.
+    """
     return range(len(program.outputs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backend:
-    """A table from the kind of a task to the function that runs it, and where it runs.
+    """A table from the type of a task to the function that runs it, and where it runs.
 
     Args:
-        name: as plans are given it.
-        functions: by the kind, the function: from the task to its result.
-        runtime: the device of the calling thread; None where the memory is the host's. It raises
-            BackendUnavailable where there is none.
-        to_host: brings a DeviceArray to the host's memory, as an Arrow array; messages name it.
-        shared_outputs: the places of outputs of a program that may be arrays which others refer
-            to, too.
-        reads_codes: whether windows read the numbers of entities instead of their keys.
-        is_slow: whether it computes by the definition, row by row.
-        learners: of the kinds of task whose rows may come in parts.
-        literal_codes: the codes of text among literals, as `io.columns.strings.string_codes`.
+        name: Name in the plan's `backend=`.
+        functions: Task type to function, which takes the task and returns its result.
+        runtime: Returns the device of the calling thread, or raises BackendUnavailable; None if the
+            backend computes in host memory.
+        to_host: Copies a DeviceArray to an Arrow array; its second argument is a name for messages.
+        shared_outputs: Returns the indices of a program's outputs (a program computes features
+            from columns) whose arrays may be in use elsewhere.
+        reads_codes: Whether window tasks take entity numbers instead of keys.
+        is_slow: Whether it computes by the definition, row by row.
+        learners: Task type to learner, for tasks that can take their rows in chunks.
+        literal_codes: Returns the position of each text among literals, as
+            `io.columns.strings.string_codes` does.
     """
 
     name: str
@@ -80,19 +85,24 @@ DEVICE_NAMES = ("gpu", "emulated")
 
 
 def backend_named(name: str) -> Backend:
-    """Return a backend.
+    """Return the backend with this name, after checking that it can run here.
 
     Raises:
-        BackendUnavailable: there is none of that name in this version, or it cannot run here.
+        BackendUnavailable: This version has no such backend, or it cannot run here.
     """
+    check_name(name)
+    backend = _loaded(name)
+    if backend.runtime is not None:
+        backend.runtime()  # raises even if nothing will be computed
+    return backend
+
+
+def check_name(name: str) -> None:
+    """Raise BackendUnavailable if this version has no such backend."""
     if name not in NAMES:
         raise BackendUnavailable(
             f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
         )
-    backend = _loaded(name)
-    if backend.runtime is not None:
-        backend.runtime()  # raises also where nothing is to be computed
-    return backend
 
 
 @cache
@@ -101,10 +111,10 @@ def _loaded(name: str) -> Backend:
 
 
 def device_of(backend: Backend) -> Runtime:
-    """Return the device of a backend that has memory of its own.
+    """Return the runtime of a backend that has a device with its own memory.
 
     Raises:
-        BackendUnavailable: there is none that can be used.
+        BackendUnavailable: There is no usable device.
     """
     assert backend.runtime is not None, f"{backend.name} computes in the host's memory"
     return backend.runtime()
@@ -156,18 +166,15 @@ _CALLS = Rows[Any](
 
 
 def step_kernels(side: str) -> Rows[Any]:
-    """Return the kernels of steps by name: those that each folder of steps names.
-
-    Args:
-        side: "cpu" or "gpu", the module in each folder that has them.
-    """
-    return _KERNELS[side]  # windows are asked for by other tasks
+    """Return the kernels of steps by step name, for the CPU (`side` "cpu") or a device ("gpu")."""
+    return _KERNELS[side]  # windows have their own tasks
 
 
 def step_calls() -> Rows[Any]:
-    """Return, by name, the functions that give steps as calls of kernels of the CPU.
+    """Return, by step name, the functions that express a step as calls within a CPU row kernel.
 
-    Each takes the arguments of the step, of which those of the row have no values; the Arrow type
-    of each of these; and the parameters. It gives `engine.cpu.step_calls.StepCalls`, or None.
+    Each takes the arguments of the step (arguments that the row kernel computes have no values),
+    the Arrow type of each, and the parameters. It returns `engine.cpu.step_calls.StepCalls`, or
+    None if the step cannot be expressed as calls.
     """
     return _CALLS

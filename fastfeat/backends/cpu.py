@@ -1,6 +1,8 @@
-"""The CPU backend: programs and steps, by kernels, and by the definition where there is none.
+"""The CPU backend: row programs and steps run in compiled kernels.
 
-An output of a program that is a column of a step, unchanged, is given out as the step made it.
+A program computes features row by row from columns; a step computes a whole column, for example
+from text or by a lookup. A step without a CPU kernel runs its reference function. If an output of a
+program is just a step's column, that column itself is returned, not a copy.
 """
 
 from __future__ import annotations
@@ -32,10 +34,13 @@ if TYPE_CHECKING:
 
 
 def compute(task: RowTask) -> list[Any]:
-    """Return an Arrow array for each output: that the kernel wrote, or that a step made."""
+    """Return an Arrow array for each output of a row program.
+
+    Each array is written by the kernel, or is the column of a step.
+    """
     program, columns = task.program, task.columns
     made, rest = parts_of(program)
-    if is_observed():  # where columns of steps come in pieces, or in no form that holds them
+    if is_observed():  # needed if step columns come in chunks or in another type
         programs.compiled(program).loops_address()
     found = {k: as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
@@ -46,16 +51,17 @@ def compute(task: RowTask) -> list[Any]:
 
 
 def outputs_of_steps(program: Program) -> Collection[int]:
-    """Return the places of outputs that may be arrays of a step, which others may refer to, too."""
+    """Return the indices of outputs whose arrays may be step columns, which others may share."""
     return parts_of(program)[0].keys()
 
 
 @lru_cache(maxsize=128)
 def parts_of(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
-    """Return the outputs that are columns of steps, unchanged, and the program of all others.
+    """Return the outputs that are unchanged step columns, and a program of all other outputs.
 
-    Floats are not given out as they are made, for a NaN in them is missing; but those of windows
-    and of lookup tables are null there.
+    The former are a mapping from output index to the step's input slot. Float columns usually need
+    the program, because it turns NaN into missing. Windows and lookup tables already use null for
+    missing, so their floats are returned unchanged.
     """
     made: dict[int, InputSlot] = {}
     for k, output in enumerate(program.outputs):
@@ -72,13 +78,16 @@ def _is_without_nan(step: Node) -> bool:
 
 
 def as_made(column: Any, output: Output) -> Any:
-    """Return the column of a step as the array that the output is; None where it is in pieces."""
+    """Return the single chunk of a step's column, to serve as the output itself.
+
+    None if the column has another type than the output, or several chunks.
+    """
     same_type = column.type == arrow_type(output.dtype)
     return column.chunk(0) if same_type and column.num_chunks == 1 else None
 
 
 def run_step(task: StepTask) -> Any:
-    """Return the column that a step makes."""
+    """Return the column that a step computes, by its CPU kernel or its reference function."""
     call = task.call
     kernel = step_kernels("cpu").get(call.function)
     if kernel is None or step_function(call).host is not None:
@@ -87,22 +96,22 @@ def run_step(task: StepTask) -> Any:
 
 
 def run_windows(task: WindowTask) -> Any:
-    """Return the values of functions of rows in windows."""
+    """Return the results of window functions over the data's rows."""
     return windows.over(task.past, task.asked, task.first_row)
 
 
 def count_ties(task: TiesTask) -> Any:
-    """Return how many rows have the moment of another."""
+    """Return the number of rows that have the same entity and time as another row."""
     return windows.n_tied(task.past, task.first_row)
 
 
 def run_table_windows(task: TableWindowTask) -> Any:
-    """Return the values of functions of the rows of a table in windows."""
+    """Return the results of window functions over the rows of a table."""
     return table_windows.over_table(task.past, task.asked, task.query)
 
 
 def literal_codes(column: Any, name: str, literals: tuple[str, ...]) -> Any:
-    """Return the codes of text among literals."""
+    """Return the position of each text of a column among literals; -1 if it is not one of them."""
     return cpu_vocabulary.literal_codes(column, name, literals)
 
 

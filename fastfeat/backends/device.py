@@ -1,8 +1,8 @@
-"""The backends of a device: one table, over the runtime of a card or of g++ in its place.
+"""The backends of devices: one table of functions for a GPU, and for the emulation by g++.
 
-A step runs by the kernel that its folder has for a device, and on the host where it has none. A
-column that a step makes stays on the device as a DeviceArray where a kernel has made it; where the
-next step runs on the host it is brought there.
+A runtime gives access to the device: memory, kernels and copies. A step runs by its device kernel,
+or on the host (CPU and main memory) if it has none. A column made by a device kernel stays on the
+device as a DeviceArray; it is copied to the host if the next step runs there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from fastfeat.steps.windows.tasks import TableWindowTask, TiesTask, WindowTask
 
 
 def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
-    """Return the kernel of the device that makes a step; None of one that runs on the host."""
+    """Return the device kernel of a step; None if the step runs on the host."""
     kernel: DeviceKernel | None = step_kernels("gpu").get(call.function)
     if kernel is None or step_function(call).host is not None or not kernel.takes(types):
         return None
@@ -50,11 +50,9 @@ def _kernel(call: Call, types: Sequence[DType]) -> DeviceKernel | None:
 
 
 def place_of(call: Call, types: Sequence[DType]) -> str:
-    """Return the place where a step runs, as `explain` tells it.
+    """Return "on the host" or "on the device" for a step, as `explain` shows it.
 
-    Args:
-        call: the step.
-        types: of its arguments.
+    `types` are the types of the step's arguments. Windows can have a longer text.
     """
     if not is_over_window(call):
         return "on the host" if _kernel(call, types) is None else "on the device"
@@ -67,10 +65,10 @@ def place_of(call: Call, types: Sequence[DType]) -> str:
 
 
 def run_step(runtime: Runtime, task: StepTask) -> Any:
-    """Return the column that a step makes.
+    """Return the column that a step computes, on the device or on the host.
 
     Raises:
-        OutOfDeviceMemory: it does not fit.
+        OutOfDeviceMemory: The column does not fit into the device's memory.
     """
     call, args, n_rows = task.call, task.args, task.n_rows
     kernel = _kernel(call, [arg.dtype for arg in args])
@@ -82,7 +80,7 @@ def run_step(runtime: Runtime, task: StepTask) -> Any:
 
 
 def learn_times(runtime: Runtime, task: TimesTask) -> TimeFolds:
-    """Return the folds of the times of all rows, which the host finds."""
+    """Return the times at which folds by time begin and end, computed on the host."""
     return learn_times_in_host(replace(task, times=argument_in_host(runtime, task.times)))
 
 
@@ -99,15 +97,13 @@ FUNCTIONS: Mapping[type[Task[Any]], Callable[[Runtime, Any], Any]] = {
     TiesTask: lambda runtime, task: n_tied(runtime, task.past, task.first_row),
     TableWindowTask: lambda runtime, task: over_table(runtime, task.past, task.asked, task.query),
 }
-"""By the kind of a task, the function that runs it on a device."""
+"""Task type to the function that runs it on a device."""
 
 
 def device_backend(name: str, runtime: Callable[[], Runtime]) -> Backend:
-    """Return the backend of a device.
+    """Return a backend whose tasks run on a device.
 
-    Args:
-        name: of the backend.
-        runtime: the device that the calling thread works on; raises BackendUnavailable.
+    `runtime` returns the device of the calling thread, or raises BackendUnavailable.
     """
 
     def on_device(function: Callable[[Runtime, Any], Any], task: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The GPU backend without a card: the same CUDA text through g++, for tests and kernel authors."""
+"""The GPU backend without a GPU: its CUDA code compiled by g++, for tests and kernel authors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ _chosen: ContextVar[Runtime | None] = ContextVar("emulated_runtime", default=Non
 
 
 def runtime() -> Runtime:
-    """Return the runtime of the kernels: threads one after the other, unless `running_on` says how.
+    """Return the runtime that runs the kernels, with CUDA threads in sequence.
+
+    In a block of `running_on` it is the runtime that was given there.
 
     Raises:
-        BackendUnavailable: there is no g++.
+        BackendUnavailable: g++ is missing.
     """
     return _chosen.get() or _in_order()
 
@@ -30,7 +32,10 @@ def _in_order() -> EmulatedRuntime:
 
 @contextmanager
 def running_on(chosen: Runtime) -> Generator[None]:
-    """Run kernels in the order, with the memory and with the checks of a runtime."""
+    """Run kernels inside the `with` block with another runtime.
+
+    Runtimes differ in the order of threads, in memory and in checks.
+    """
     token = _chosen.set(chosen)
     try:
         yield

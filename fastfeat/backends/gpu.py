@@ -1,6 +1,6 @@
-"""`backend="gpu"`: the card that the calling thread works on.
+"""`backend="gpu"`: the backend of the calling thread's NVIDIA GPU.
 
-CuPy is imported, and CUDA started, only when something is to be computed.
+CuPy is imported, and CUDA started, only when something is computed.
 """
 
 from __future__ import annotations

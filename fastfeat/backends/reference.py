@@ -1,4 +1,4 @@
-"""The reference backend: the slowest clear code, which the others must equal bit for bit."""
+"""The reference backend: slow, clear Python code that all other backends must equal bit for bit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from fastfeat.steps.windows.tasks import (
 
 
 def run_step(task: StepTask) -> Any:
-    """Return the column that a step makes."""
+    """Return the column that a step computes, by its reference function on Python lists."""
     step, params = step_function(task.call), dict(task.call.params)
     if step.host is not None:
         return step.host(task.args, params, task.n_rows)
@@ -47,7 +47,7 @@ def run_step(task: StepTask) -> Any:
 
 
 def _values(argument: Argument) -> Any:
-    """Return a column as a list, and what is no column as it is."""
+    """Return the values of a column argument as a list, and any other argument unchanged."""
     is_column = hasattr(argument.values, "to_pylist")
     return contents_of(argument.values) if is_column else argument.values
 

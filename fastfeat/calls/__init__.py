@@ -1,1 +1,1 @@
-"""Calls of users: arguments checked, names completed, what was written recorded."""
+"""Help with user calls: argument checks, tab completion, and recorded calls for `with_params`."""

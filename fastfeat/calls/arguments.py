@@ -1,6 +1,7 @@
-"""Arguments that a function does not take: what is wrong with them, and how it is written.
+"""Errors for calls with wrong arguments: which argument is wrong, and how to write the call.
 
-Every public callable is made by `explaining`, or its class by `explaining_methods`.
+Every public function is wrapped by `explaining`, every public class by `explaining_methods`. The
+wrapper turns Python's TypeError into a TypeMismatch with such a message.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 Prefix = str | Callable[[Any], str]
 Hints = Mapping[str, str]
-"""What to write instead of a parameter, by its name; TOO_MANY stands for one that has no name."""
+"""Parameter name to the advice for it; TOO_MANY stands for surplus positional arguments."""
 
 TOO_MANY = "*"
 _WRITTEN = {
@@ -35,18 +36,19 @@ _WRITTEN = {
     "target": "'y'",
     "time": "'t'",
 }
-"""How a parameter that has no default may be written, for examples in messages."""
+"""Example values in messages, for parameters without a default."""
 _MOST_SHOWN = 80
 _OF_ANY_NUMBER = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def explaining(function: F, *, prefix: Prefix = "ff.", hints: Hints | None = None) -> F:
-    """Return a function that says which arguments it lacks, or does not take, and what to write.
+    """Return the function, wrapped so that errors for wrong arguments say how to write the call.
 
     Args:
-        function: an operator, or what makes a window or a lookup, or a method.
-        prefix: what stands before its name in code; of a method, that of its first argument.
-        hints: what to write instead of parameters that it does not have.
+        function: An operator, a method, or a function that makes a window or a lookup.
+        prefix: Code before the function's name in the message, such as "ff."; for a method, a
+            function that returns this code for its first argument.
+        hints: Advice for parameters that the function does not have.
 
     Example:
         >>> explaining(lambda *, over: over)()
@@ -62,7 +64,7 @@ ff.<lambda>(over=ff.window(time='t', by='card'))
             return function(*args, **options)
         except TypeError:
             told = _wrong_with(function, prefix, args, options, hints or {})
-            if told is None:  # raised by what the function does
+            if told is None:  # raised inside the function
                 raise
         raise TypeMismatch(told)
 
@@ -70,30 +72,39 @@ ff.<lambda>(over=ff.window(time='t', by='card'))
 
 
 def explaining_as(prefix: Prefix, hints: Hints) -> Callable[[F], F]:
-    """Return `explaining` with these arguments, as a decorator of a function."""
+    """Return a decorator that applies `explaining` with these arguments."""
     return lambda function: explaining(function, prefix=prefix, hints=hints)
 
 
 def explaining_methods(
-    prefix: Prefix, hints: Mapping[str, Hints] | None = None
+    prefix: Prefix, hints: Mapping[str, Hints] | None = None, *, made_by: str = "ff."
 ) -> Callable[[C], C]:
-    """Return a decorator of a class: `explaining` for its public methods and its making.
+    """Return a class decorator that applies `explaining` to the public methods.
 
     Args:
-        prefix: as of `explaining`.
-        hints: those of each method, by its name; what begins with _ is explained if it has some.
+        prefix: Code before a method's name in messages, or a function that returns this code for
+            the instance.
+        hints: Method name to its hints. A method with hints is wrapped even if its name begins with
+            "_", such as `__init__`.
+        made_by: Code before the class name in messages about `__init__` and static methods.
     """
 
     told_of = hints or {}
+
+    def of_making(_: object) -> str:
+        return made_by
 
     def explained(cls: C) -> C:
         for name, found in list(vars(cls).items()):
             told = told_of.get(name)
             if isinstance(found, staticmethod):
-                of_class = explaining(found.__func__, prefix=f"ff.{cls.__name__}.", hints=told)
+                of_class = explaining(
+                    found.__func__, prefix=f"{made_by}{cls.__name__}.", hints=told
+                )
                 setattr(cls, name, staticmethod(of_class))
             elif isfunction(found) and (not name.startswith("_") or name in told_of):
-                setattr(cls, name, explaining(found, prefix=prefix, hints=told))
+                before = of_making if name == "__init__" else prefix
+                setattr(cls, name, explaining(found, prefix=before, hints=told))
         return cls
 
     return explained
@@ -106,9 +117,9 @@ def _wrong_with(
     options: Mapping[str, Any],
     hints: Hints,
 ) -> str | None:
-    """Return the mistake in the arguments of a call as text, and what to write.
+    """Return a message about the mistake in a call's arguments; None if there is no mistake.
 
-    None where nothing is wrong, and for a method that is called without its first argument.
+    Also None for a method that is called without its first argument (`self`).
     """
     is_method = callable(prefix)
     if is_method and not args:
@@ -148,19 +159,18 @@ def _call(
     options: Mapping[str, Any],
     more: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a call as it is written, with further arguments."""
+    """Return the text of a call; `more` has further arguments, name to value, both as text."""
     before, others = (prefix(args[0]), args[1:]) if callable(prefix) else (prefix, args)
     name = function.__name__
     if name == "__init__":
-        made = cast("type[object]", type(args[0]))
-        before, name = "" if ".integrations." in made.__module__ else "ff.", made.__name__
+        name = type(args[0]).__name__
     named = {key: _shown(value) for key, value in options.items()} | dict(more or {})
     written = [*map(_shown, others), *(f"{key}={value}" for key, value in named.items())]
     return f"{before}{name}({', '.join(written)})"
 
 
 def _shown(value: object) -> str:
-    """Return a value for a message: what is ours, or short, as it is written; else its type."""
+    """Return a value for a message: its repr if short and on one line, otherwise "<type name>"."""
     is_collection = type(value).__module__ == "builtins" and not isinstance(value, str)
     shown = reprlib.repr(value) if is_collection else repr(value)
     return shown if len(shown) <= _MOST_SHOWN and "\n" not in shown else f"<{type(value).__name__}>"

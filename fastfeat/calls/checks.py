@@ -1,6 +1,7 @@
-"""Parameters that users give: numbers, words and switches, refused by name and value.
+"""Checks of values that users pass for parameters: numbers, texts from a choice, True or False.
 
-What is welcome in an expression is welcome here: the scalars of NumPy, pandas and `decimal`.
+Each check returns the value in its Python form, or raises an error that names the parameter and
+shows the value. Scalars of NumPy, pandas and `decimal` are accepted, like in expressions.
 """
 
 from __future__ import annotations
@@ -16,17 +17,12 @@ Word = TypeVar("Word", bound=str)
 
 
 def whole_number(operator: str, name: str, value: object, low: int, high: int | None = None) -> int:
-    """Return a parameter that is a whole number.
+    """Return a parameter that must be a whole number from `low` to `high` (None: no upper limit).
 
-    Args:
-        operator: what has the parameter, for the message.
-        name: of the parameter.
-        value: what the user gave.
-        low: the smallest number that is allowed.
-        high: the largest; None for any.
+    `operator` is the function that the user called; it begins the error message, here and below.
 
     Raises:
-        InvalidPlan: it is something else, a bool or a float included.
+        InvalidPlan: Another value; a bool or a float, too.
 
     Example:
         >>> whole_number("round", "decimals", 2, 0, 300)
@@ -42,17 +38,10 @@ def whole_number(operator: str, name: str, value: object, low: int, high: int | 
 def number(
     operator: str, name: str, value: object, low: float = -math.inf, high: float = math.inf
 ) -> float:
-    """Return a parameter that is a number, as a float.
-
-    Args:
-        operator: what has the parameter, for the message.
-        name: of the parameter.
-        value: what the user gave.
-        low: the smallest number that is allowed.
-        high: the largest.
+    """Return a parameter that must be a number from `low` to `high`, as a float.
 
     Raises:
-        InvalidPlan: it is something else, NaN or a bool included.
+        InvalidPlan: Another value; NaN or a bool, too.
 
     Example:
         >>> number("quantile", "q", 0.5, 0, 1)
@@ -66,16 +55,12 @@ def number(
 
 
 def numbers(operator: str, name: str, value: Any, *, exact: bool = False) -> tuple[float, ...]:
-    """Return a parameter that is a collection of one or more numbers in some order, as floats.
+    """Return a parameter that must be a non-empty ordered collection of numbers, as floats.
 
-    Args:
-        operator: what has the parameter, for the message.
-        name: of the parameter.
-        value: what the user gave.
-        exact: whether integers of 64 bits that no float equals stay what they are.
+    With `exact`, 64-bit integers that are not exact as floats stay integers.
 
     Raises:
-        InvalidPlan: it is something else: a text, a set, a mapping, empty.
+        InvalidPlan: Another value, such as text, a set, a mapping, or an empty list.
 
     Example:
         >>> numbers("cut", "edges", [18, 65])
@@ -91,10 +76,10 @@ def numbers(operator: str, name: str, value: Any, *, exact: bool = False) -> tup
 
 
 def number_pair(operator: str, name: str, value: object) -> tuple[float, float]:
-    """Return a parameter that is two finite numbers, the first below the second.
+    """Return a parameter that must be two finite numbers, the first below the second.
 
     Raises:
-        InvalidPlan: it is something else.
+        InvalidPlan: Another value.
 
     Example:
         >>> number_pair("min_max_scale", "feature_range", (0, 1))
@@ -109,10 +94,12 @@ def number_pair(operator: str, name: str, value: object) -> tuple[float, float]:
 
 
 def rising(operator: str, name: str, value: object, *, exact: bool = False) -> tuple[float, ...]:
-    """Return a parameter that is one or more numbers in rising order, as `numbers` gives them.
+    """Return a parameter that must be one or more numbers in rising order, as floats.
+
+    With `exact`, 64-bit integers that are not exact as floats stay integers.
 
     Raises:
-        InvalidPlan: it is something else, or holds NaN or a number twice.
+        InvalidPlan: Another value, NaN, or a repeated number.
 
     Example:
         >>> rising("qcut", "q", [0.25, 0.5])
@@ -128,10 +115,10 @@ def rising(operator: str, name: str, value: object, *, exact: bool = False) -> t
 
 
 def switch(operator: str, name: str, value: object) -> bool:
-    """Return a parameter that is True or False.
+    """Return a parameter that must be True or False.
 
     Raises:
-        InvalidPlan: it is something else: a text such as "no" would count as True.
+        InvalidPlan: Another value. Text such as "no" is refused because it would count as True.
 
     Example:
         >>> switch("max_abs_scale", "clip", True)
@@ -144,10 +131,10 @@ def switch(operator: str, name: str, value: object) -> bool:
 
 
 def choice(operator: str, name: str, value: object, allowed: Sequence[Word]) -> Word:
-    """Return a parameter that is one of some texts.
+    """Return a parameter that must be one of the allowed texts.
 
     Raises:
-        InvalidPlan: it is another text, or none.
+        InvalidPlan: Another value.
 
     Example:
         >>> choice("power_transform", "method", "box-cox", ("yeo-johnson", "box-cox"))
@@ -160,10 +147,10 @@ def choice(operator: str, name: str, value: object, allowed: Sequence[Word]) -> 
 
 
 def text(operator: str, name: str, value: object) -> str:
-    """Return a parameter that is a text.
+    """Return a parameter that must be text.
 
     Raises:
-        TypeMismatch: it is something else.
+        TypeMismatch: Another value.
 
     Example:
         >>> text("starts_with", "prefix", "N")
@@ -180,12 +167,12 @@ def _either(allowed: Sequence[str]) -> str:
 
 
 def _is_list(value: object) -> TypeGuard[Iterable[Any]]:
-    """Return whether a value is a collection in some order."""
+    """Return whether a value is an ordered collection."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Set | Mapping)
 
 
 def _element(value: Any) -> Any:
-    """Return an element of a collection of NumPy, pandas or Arrow as Python's."""
+    """Return an element of a NumPy, pandas or Arrow collection as a Python value."""
     as_py = getattr(value, "as_py", None)
     return python_value(value) if as_py is None else as_py()
 
@@ -198,7 +185,7 @@ def _as_float(operator: str, name: str, value: float) -> float:
 
 
 def _needs_integer(value: float) -> bool:
-    """Return whether a number is an integer of 64 bits, with a sign or without, and no float."""
+    """Return whether a number is a signed or unsigned 64-bit integer, but not exact as a float."""
     return -(1 << 63) <= value < 1 << 64 and float(value) != value
 
 

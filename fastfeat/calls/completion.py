@@ -1,4 +1,4 @@
-"""Names that tab completion offers of an object: what users call and read, and no internals."""
+"""Tab completion that offers only the methods and attributes that are for users."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ C = TypeVar("C", bound=type)
 
 
 def offering(*attributes: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
-    """Return a decorator that makes `dir` of the instances of a class list what users need.
+    """Return a class decorator that limits `dir` of instances, and so tab completion.
 
-    That is every method, and the attributes that are named; what begins with "_" stays.
+    `dir` then lists the public methods, the named attributes, and names that begin with "_".
 
     Args:
-        attributes: those that users read.
-        without: methods that they do not call.
+        attributes: Names of the attributes to list.
+        without: Names of public methods to leave out.
 
     Example:
         >>> @offering("shown")

@@ -1,6 +1,7 @@
-"""Parameters of plans, `ff.param("smooth", 20)`: values with a name, which a search changes.
+"""Parameters of plans, `ff.param("smooth", 20)`: named values that a search can change.
 
-Where one stands, its value is what operators see (`fastfeat.calls.recording`).
+Operators never see a `Param`, only its value: `fastfeat.calls.recording` unwraps it, and records
+the call so that `Plan.with_params` can repeat it with another value.
 """
 
 from __future__ import annotations
@@ -19,66 +20,71 @@ from fastfeat.ir.node import identity_key
 Value = TypeVar("Value")
 
 PLAIN = bool | int | float | str | datetime.date | datetime.time | datetime.timedelta | DType
-"""What a value may be, besides None, lists and mappings."""
+"""Allowed types of a value, besides None, lists and mappings."""
 _LISTS = ("to_pylist", "to_list", "tolist")
-"""Methods of arrays of libraries that give their values as a list."""
+"""Methods by which array libraries return their values as a list."""
 MAX_DEPTH = 100
-"""Lists and mappings within one another in a value: `json` of Python 3.11 writes about 500."""
+"""Maximum nesting of lists and mappings in a value; Python 3.11's `json` writes about 500."""
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A value with a name, by which another plan has another one; made by `param`.
+    """A named value, made by `param`, which `Plan.with_params` can replace.
 
     Args:
-        name: as `Plan.with_params` takes it.
-        value: what stands in the plan; a list is a tuple.
+        name: Name in `Plan.with_params`.
+        value: Current value, with lists as tuples.
     """
 
     name: str
     value: Any
 
     def __repr__(self) -> str:
-        """Return the parameter as it is written."""
+        """Return the code that makes the parameter."""
         return f"ff.param({self.name!r}, {self.value!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A mapping among the arguments of a call, in its order."""
+    """A mapping, stored as a tuple of (key, value) pairs in its own order."""
 
     items: tuple[tuple[Any, Any], ...]
 
     def __repr__(self) -> str:
-        """Return the mapping as it is written."""
+        """Return the repr of the mapping as a dict."""
         return repr(dict(self.items))
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """A set among the arguments of a call."""
+    """A set, stored as a tuple of its elements."""
 
     items: tuple[Any, ...]
 
 
 @explaining
 def param(name: str, value: Value) -> Value:
-    """Return a value with a name, for a plan of which `with_params` makes others.
+    """Return a named value for a plan; `Plan.with_params` makes plans with other values.
 
-    It stands wherever an operator, a window, a lookup or `Plan` takes a value: a number, a text, a
-    duration, a switch, a list of those, a constant in arithmetic. Where it stands the value is
-    checked, and computes, as if it were written there. A name that stands in several places has
-    one value.
+    Use it wherever an operator, a window, a lookup or `Plan` takes a value: a number, text, a
+    duration, a switch, a list of those, or a constant in arithmetic. The value is checked and used
+    as if it were written there. A name that is used in several places has the same value
+    everywhere.
 
     Args:
-        name: a name of Python without "__", as `plan.with_params(smooth=50)` and a grid search,
-            `features__smooth`, write it.
-        value: a number, a text, a bool, None, a date, a time or a timedelta; a list or a mapping of
-            those, up to 100 within one another. A list is kept as a tuple.
+        name: A Python identifier without "__", because `plan.with_params(smooth=50)` and a grid
+            search (`features__smooth`) use it as a keyword.
+        value: A number, text, bool, None, date, time or timedelta; or a list or mapping of these,
+            nested up to 100 deep. A list is stored as a tuple.
+
+    Returns:
+        An object that stands for the value in a plan. Only expressions can compute with it; other
+        Python code cannot.
 
     Raises:
-        InvalidPlan: another name; in `Plan`: two values of one name.
-        TypeMismatch: another value, such as an expression; or the parameter is computed with.
+        InvalidPlan: The name is invalid; or, from `Plan`, one name has two values.
+        TypeMismatch: The value has another type, such as an expression; or Python code computes
+            with the parameter.
 
     Example:
         >>> top = col("x").clip(0, ff.param("top", 10))
@@ -97,15 +103,12 @@ def param(name: str, value: Value) -> Value:
 
 
 def param_value(name: str, value: object, depth: int = 0) -> Any:
-    """Return the value of a parameter as it is kept: a list as a tuple, a scalar as Python's.
+    """Return a parameter's value in stored form: lists as tuples, scalars as Python values.
 
-    Args:
-        name: the parameter, for messages.
-        value: what a user gave.
-        depth: lists and mappings around the value.
+    `depth` is the number of lists and mappings around the value.
 
     Raises:
-        TypeMismatch: it is none, or nests too deep.
+        TypeMismatch: The type is not allowed, or the value is nested too deep.
     """
     if depth > MAX_DEPTH:
         raise TypeMismatch(
@@ -139,7 +142,7 @@ def param_value(name: str, value: object, depth: int = 0) -> Any:
 
 
 def plain_value(value: Any) -> Any:
-    """Return the value of a parameter as it may be given again: a mapping as a dict."""
+    """Return a parameter's value in the form that users write: mappings as dicts."""
     match value:
         case Pairs(items):
             return {plain_value(key): plain_value(element) for key, element in items}
@@ -150,26 +153,26 @@ def plain_value(value: Any) -> Any:
 
 
 def value_key(value: Any) -> Any:
-    """Return a key that tells values of parameters apart: 1 from 1.0, too."""
+    """Return a hashable key, equal only for the same value of the same type: 1 and 1.0 differ."""
     if isinstance(value, Pairs):
         return Pairs, identity_key(tuple((value_key(k), value_key(v)) for k, v in value.items))
     return identity_key(value)
 
 
 def is_expression(given: object) -> bool:
-    """Return whether something remembers how it was written: an expression, a window, a lookup."""
+    """Return whether an object has a field `recipe`: an expression, a window or a lookup."""
     return hasattr(type(given), "recipe")
 
 
 def is_listed(given: Any) -> bool:
-    """Return whether a value holds values in some order: a list, or an array of a library."""
+    """Return whether a value is a list, a tuple, or an array of NumPy, pandas, Polars or Arrow."""
     kind = cast("type[Any]", type(given))
     is_array = any(hasattr(kind, name) for name in _LISTS)
     return isinstance(given, list | tuple) or (is_array and getattr(given, "ndim", 1) != 0)
 
 
 def elements_of(given: Any) -> Iterable[Any]:
-    """Return the values of a list or an array, as Python's."""
+    """Return the values of a list or an array as Python values."""
     kind = cast("type[Any]", type(given))
     for name in _LISTS:
         if hasattr(kind, name):
@@ -178,7 +181,7 @@ def elements_of(given: Any) -> Iterable[Any]:
 
 
 def _refuse(self: Param, *others: Any) -> Any:
-    """Leave a computation to the expression that it is with; raise where there is none."""
+    """Return NotImplemented for an expression, so that Python asks the expression; else raise."""
     if others and is_expression(others[0]):
         return NotImplemented
     return _refuse_value(self)

@@ -1,8 +1,9 @@
-"""Recipes: how an expression was written, with the parameters (`named_values`) that stand in it.
+"""Recipes: recordings of the calls that made an expression, with the parameters in their arguments.
 
-An operator is given the value of a parameter alone: it checks and computes as it does for a value
-that is written there. What it returns remembers the call, a `Recipe`, and so does what is made of
-that. `Plan.with_params` makes the calls again, with other values: no operator knows of it.
+An operator receives only the value of a parameter (`ff.param`), and treats it like any other value.
+Its result remembers the call as a `Recipe`, and so do all results computed from it.
+`Plan.with_params` repeats the recorded calls with other values. No operator needs to know about
+parameters.
 """
 
 from __future__ import annotations
@@ -29,19 +30,20 @@ from fastfeat.ir.node import postorder
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 _AT_ONCE = frozenset({bool, int, float, str, type(None)})
-"""Types of most arguments, in which no parameter can stand."""
+"""Types of most arguments, which cannot contain a parameter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """A call that made an expression, a window, a plan.
+    """The recording of a call that made an expression, a window or a plan.
 
     Args:
-        function: its name in `RECORDED`.
-        given: the positional arguments: what has a recipe of its own stands as that.
-        options: those by name.
-        args: the recipes among both.
-        has_params: whether a parameter is among both, or in one of `args`.
+        function: Name of the function in `RECORDED`.
+        given: Positional arguments. An argument that was itself made by a recorded call is
+            replaced by its `Recipe`.
+        options: Keyword arguments by name, likewise.
+        args: The recipes among all arguments.
+        has_params: Whether a parameter is among the arguments, or in one of `args`.
     """
 
     function: str
@@ -52,21 +54,24 @@ class Recipe:
 
 
 RECORDED: dict[str, Callable[..., Any]] = {}
-"""The functions of which calls are remembered, by the name in a recipe: those imported so far."""
+"""Recorded functions by the name in their recipes; only those imported so far."""
 WHOLE: list[Callable[[], None]] = []
-"""Functions that import what has other functions of which calls are remembered."""
+"""Functions that import the modules with further recorded functions."""
 _CARRIERS: set[type] = set()
 """The classes that have a field `recipe`."""
 
 
 def recorded(function: F, name: str, *, always: bool = False) -> F:
-    """Return a function that gives the values of parameters, and remembers the call.
+    """Return the function, wrapped so that it accepts parameters (`ff.param`) as arguments.
+
+    The function receives their values, and the call is recorded in the `recipe` of its result.
 
     Args:
-        function: what a user calls; it returns an instance of a class that has a `recipe`.
-        name: of the function, in recipes and in the JSON of plans.
-        always: whether calls without a parameter are remembered too: of what is no expression, such
-            as a window, and may become an argument of a call with one.
+        function: Public function. It returns an instance of a class that has a `recipe`.
+        name: Name of the function in recipes and in the JSON of plans.
+        always: Whether calls without a parameter are recorded, too. This is for objects that are
+            not expressions, such as a window, and may become an argument of a call with a
+            parameter.
     """
 
     @wraps(function)
@@ -84,10 +89,10 @@ def recorded(function: F, name: str, *, always: bool = False) -> F:
 
 
 def recorded_function(name: str) -> Callable[..., Any]:
-    """Return a function of which calls are remembered, by its name in a recipe.
+    """Return a recorded function by its name in recipes.
 
     Raises:
-        KeyError: there is none of that name.
+        KeyError: No function has that name.
     """
     if name not in RECORDED:
         for record in WHOLE:
@@ -96,25 +101,25 @@ def recorded_function(name: str) -> Callable[..., Any]:
 
 
 def recorded_property(of: property, name: str) -> property:
-    """Return a property that remembers what it was taken of, as `recorded` does."""
+    """Return the property, wrapped so that its result records the object that it was read from."""
     assert of.fget is not None
     return property(recorded(of.fget, name, always=True))
 
 
 def recording(name: str, *, always: bool = False) -> Callable[[F], F]:
-    """Return a decorator that makes a function remember its calls, as `recorded` does."""
+    """Return a decorator that applies `recorded` to a function."""
     return lambda function: recorded(function, name, always=always)
 
 
 def recording_methods(
     name: str, signs: Sequence[str] = (), *, always: Sequence[str] = ()
 ) -> Callable[[C], C]:
-    """Return a decorator that makes the public methods of a class remember their calls.
+    """Return a class decorator that applies `recorded` to the public methods.
 
     Args:
-        name: of the class in recipes; it has a field `recipe`.
-        signs: methods with a name that begins with "_" that do, too.
-        always: the methods that return no expression, as of `recorded`.
+        name: Name of the class in recipes. The class must have a field `recipe`.
+        signs: Methods that are recorded although their names begin with "_".
+        always: Methods that do not return an expression; see `always` in `recorded`.
     """
 
     def recorded_class(cls: C) -> C:
@@ -128,7 +133,10 @@ def recording_methods(
 
 
 def made_by_recipes(name: str) -> Callable[[F], F]:
-    """Return a decorator of what stands last in recipes, by this name."""
+    """Return a decorator that registers a function under a name, for `made_again` to call.
+
+    The function itself is not wrapped, and records nothing.
+    """
 
     def known(function: F) -> F:
         RECORDED[name] = function
@@ -138,13 +146,13 @@ def made_by_recipes(name: str) -> Callable[[F], F]:
 
 
 def carrier(cls: C) -> C:
-    """Return a class of which instances have a field `recipe`, and no methods."""
+    """Register a class with a field `recipe` but no methods to record; return it unchanged."""
     _CARRIERS.add(cls)
     return cls
 
 
 def hold_params(given: Iterable[Any]) -> bool:
-    """Return whether a parameter is among arguments, or in what they were made of."""
+    """Return whether any argument is a parameter, contains one, or was made by a call with one."""
     return any(map(_holds_param, given))
 
 
@@ -165,7 +173,7 @@ def _holds_param(value: Any) -> bool:
 
 
 def recipe_of(function: str, given: tuple[Any, ...], options: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a call, with what was made by a call as the recipe of that."""
+    """Return the recipe of a call from its positional and keyword arguments."""
     given = tuple(map(_remembered, given))
     options = {name: _remembered(value) for name, value in options.items()}
     parts = list(parts_of((*given, *options.values())))
@@ -175,7 +183,7 @@ def recipe_of(function: str, given: tuple[Any, ...], options: Mapping[str, Any])
 
 
 def value_of(given: Any) -> Any:
-    """Return an argument with the values of parameters in their place."""
+    """Return an argument with parameters replaced by their values."""
     match given:
         case Param(_, value):
             return plain_value(value)
@@ -194,10 +202,10 @@ def _values_in(given: Any) -> Any:
 
 
 def params_of(recipe: Recipe | None) -> dict[str, Any]:
-    """Return the values of all parameters, by their name, in the order in which they stand.
+    """Return the value of each parameter in a recipe by its name, in order of appearance.
 
     Raises:
-        InvalidPlan: one name has two values.
+        InvalidPlan: One name has two values.
     """
     values: dict[str, Any] = {}
     for step in postorder([recipe] if recipe else []):
@@ -213,11 +221,10 @@ def params_of(recipe: Recipe | None) -> dict[str, Any]:
 
 
 def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
-    """Return the result of the calls of a recipe, with these values of parameters.
+    """Return the result of repeating the calls of a recipe with new parameter values.
 
-    Args:
-        recipe: of calls, arguments before users.
-        values: of all parameters, by name.
+    `values` has the value of every parameter by name. Arguments are made before the calls that use
+    them.
     """
     made: dict[Recipe, Any] = {}
 
@@ -243,11 +250,11 @@ def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
 
 
 def named_arguments(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a call in the one way that equal calls have.
+    """Return the arguments of a recorded call in one form, however the user wrote them.
 
     Returns:
-        What a method is called on, and arguments that have no names; all others by their name,
-        those left out that are as the function has them anyway.
+        The positional arguments: the object of a method, and arguments of `*args`. Then all other
+        arguments by name, without those equal to their default.
     """
     expected = signature(recorded_function(recipe.function))
     given = expected.bind(*recipe.given, **recipe.options).arguments
@@ -274,14 +281,20 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _kept(given: Any) -> Any:
-    """Return an argument that can be read twice: what is left of an iterator as a list."""
+    """Return an argument unchanged, except an iterator: a list of its remaining elements.
+
+    An iterator could be read only once, but is read by the function and by the recording.
+    """
     if type(given) in _AT_ONCE or type(given) in _CARRIERS or not isinstance(given, Iterator):
         return given
     return list(cast("Iterator[Any]", given))
 
 
 def _remembered(given: Any) -> Any:
-    """Return an argument as a recipe holds it: what is made by a call as the recipe of that."""
+    """Return an argument in the form that a recipe stores.
+
+    A result of a recorded call becomes its recipe; collections become tuples, `Pairs` or `Members`.
+    """
     kind = cast("type[Any]", type(given))
     if kind in _AT_ONCE or kind in (Members, Pairs, Param, Recipe):
         return given
@@ -301,7 +314,7 @@ def _remembered(given: Any) -> Any:
 
 
 def parts_of(given: Iterable[Any]) -> Iterator[Any]:
-    """Yield the parts of arguments, those in lists and mappings too."""
+    """Yield each argument; of collections, each element, key and value instead."""
     pending = [*given][::-1]
     while pending:
         part = pending.pop()

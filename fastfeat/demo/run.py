@@ -1,4 +1,4 @@
-"""The demo itself: fit, transform, save, verify, and time the same features in pandas."""
+"""The demo itself: fit, transform, save, verify, and time against pandas."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 N_VERIFIED = 1000
 N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3
 TOLERANCE = 1e-6
-"""How far a float32 feature may be from that of pandas, relative to it or to 1."""
+"""Maximum difference of a float32 feature from pandas, absolute or relative."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Median seconds of the same work.
+    """Median seconds of fastfeat or pandas.
 
     Args:
-        fit: learning from the flights of ten months.
-        transform: the features of all flights of the year.
+        fit: Fitting on the flights of ten months.
+        transform: Computing the features of all flights of the year.
     """
 
     fit: float
@@ -48,15 +48,16 @@ class Outcome:
     """The results of the demo.
 
     Args:
-        n_flights: of the year.
-        n_training: flights that were learnt from.
-        n_features: columns of the result.
-        n_missing: missing values among the delays of the year.
-        first_seconds: the first fit and transform of this process.
-        has_compiled: whether that includes compiling, because no kernel was kept.
-        report: of the verification.
-        ours, pandas: timings side by side.
-        folder: where the files are.
+        n_flights: Flights of the year.
+        n_training: Flights used for training.
+        n_features: Columns of the result.
+        n_missing: Missing departure delays of the year.
+        first_seconds: Seconds of the first fit and transform in this process.
+        has_compiled: Whether `first_seconds` includes compiling, because no kernel was stored.
+        report: Report of the verification.
+        ours: Times of fastfeat.
+        pandas: Times of pandas.
+        folder: Folder of the files.
     """
 
     n_flights: int
@@ -75,12 +76,12 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     """Run the demo and leave its files in a folder.
 
     Args:
-        folder: made if it is not there; files of an earlier run are replaced.
-        step: is told what is being done.
+        folder: Output folder. It is created if missing; files of an earlier run are replaced.
+        step: Called with a description of each step.
 
     Raises:
-        FastfeatError: the flights are not installed, the folder cannot be written, or the features
-            differ from those of pandas.
+        FastfeatError: The flights are not installed, the folder cannot be written, or the features
+            differ from those in pandas.
     """
     plan = plan_module.plan
     step("Reading the flights of a year")
@@ -93,7 +94,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     fitted = plan.fit(train, tables=tables)
     features = fitted.transform(test, history=train, tables=tables)
     first_seconds = time.perf_counter() - started
-    has_compiled = "fastfeat_kernels.llvm" in sys.modules  # imported only to compile
+    has_compiled = "fastfeat_kernels.llvm" in sys.modules  # only imported to compile
 
     step("Writing files")
     _write(folder, fitted, train=train, test=test, weather=weather, features=features)
@@ -131,7 +132,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
 
 
 def _write(folder: Path, fitted: FittedPlan, **tables: Table) -> None:
-    """Write the plan as source, the fitted plan, and tables, each by its name."""
+    """Write the plan's Python source, the fitted plan, and each table in a file with its name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         assert plan_module.__file__ is not None
@@ -144,7 +145,7 @@ def _write(folder: Path, fitted: FittedPlan, **tables: Table) -> None:
 
 
 def _check_equal(features: Table, frame: Any) -> None:
-    """Raise unless each feature is that of pandas: equal, or within the tolerance for floats."""
+    """Raise unless each feature equals the one from pandas; floats may differ by the tolerance."""
     for name in features.column_names:
         ours, theirs = _floats(features[name].to_pandas()), _floats(frame[name])
         close = np.isclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
@@ -167,7 +168,7 @@ def _time(
     data: Any,
     repeats: int,
 ) -> Timing:
-    """Return the median seconds of fitting and of transforming."""
+    """Return the median seconds of fitting and of transforming, over `repeats` runs."""
     learnt = fit(train)
     fits = [_seconds(lambda: fit(train)) for _ in range(repeats)]
     transforms = [_seconds(lambda: transform(data, learnt)) for _ in range(repeats)]

@@ -1,4 +1,6 @@
-"""The engine: programs of primitives, run over rows and learnt from, on each kind of machine.
+"""The engine: runs programs over rows, and learns from their results, on each kind of machine.
 
-It knows no step; `steps`, `backends` and what stands above them import it.
+A program is a list of row-wise operations that compute feature columns; see `program`. The engine
+does not know steps (functions of whole columns); `steps`, `backends` and the layers above them
+import it.
 """

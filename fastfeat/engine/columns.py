@@ -1,4 +1,7 @@
-"""The columns that a program reads: a mapping by slot, and where many of them lie at once."""
+"""The columns that a program reads, by input slot, and the memory addresses of many columns.
+
+An input slot is the name and type of a column that a program reads.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from fastfeat.scalars.value import InputSlot
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WideColumns(Mapping[InputSlot, Any]):
-    """Columns of a table that are read in place, as they are; each is made when it is asked for.
+    """The columns of an Arrow table by slot; each column object is created only on access.
 
     Args:
-        program: what reads them: its inputs, all of them, are the slots.
-        table: the rows.
-        places: the column of the table that each input is.
-        in_place: where they lie, in the order of the inputs.
+        program: The program; its inputs are the slots.
+        table: The rows.
+        places: Index of each input's column in the table.
+        in_place: Addresses of the columns, in the order of the inputs.
     """
 
     program: Program
@@ -30,20 +33,20 @@ class WideColumns(Mapping[InputSlot, Any]):
     in_place: Columns
 
     def __getitem__(self, slot: InputSlot) -> Any:
-        """Return the column of a slot."""
         return self.table.column(self.places[slot])
 
     def __iter__(self) -> Iterator[InputSlot]:
-        """Return the slots."""
         return iter(self.program.inputs)
 
     def __len__(self) -> int:
-        """Return the number of slots."""
         return len(self.program.inputs)
 
 
 def in_place(columns: Mapping[InputSlot, Any], program: Program) -> Columns | None:
-    """Return the addresses of the inputs of a program; None where they are not known at once."""
+    """Return the memory addresses of a program's input columns; None if they are not known.
+
+    They are known only if `columns` is a `WideColumns` that was made for this program.
+    """
     if not isinstance(columns, WideColumns) or columns.program is not program:
         return None
     return columns.in_place

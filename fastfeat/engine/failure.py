@@ -1,6 +1,7 @@
-"""Errors of rows that failed: which is the first, the feature, the values, and what to do.
+"""Errors of failed rows: they name the first row, the feature, the values, and the remedy.
 
-The first row that fails is found by running ever fewer rows of a failed piece.
+A status is an integer of bits; each bit stands for a kind of error in a row. A kernel only tells
+that some row of its range failed. The first such row is found by running ever smaller ranges again.
 """
 
 from __future__ import annotations
@@ -35,17 +36,15 @@ from fastfeat.scalars.value import (
 )
 
 WORD_ROWS = 64
-"""Rows whose bits of validity are one word; pieces of rows begin at multiples of it."""
+"""Rows per word of validity bits; pieces of rows begin at multiples of it."""
 
 
 def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
-    """Return the first row that fails, of rows some of which do.
+    """Return the first failing row of `n_rows` rows, of which at least one failed.
 
-    Where none does any more, because the data has changed meanwhile, it is a row near by.
-
-    Args:
-        fails: whether any of n rows from a first one fails; the first one is a multiple of 64.
-        n_rows: how many rows there are.
+    If none fails any more, because the data has changed meanwhile, a nearby row is returned.
+    `fails(first, n)` tells whether any of `n` rows from `first` on fails; `first` is a multiple of
+    64.
     """
     low, high = 0, -(-n_rows // WORD_ROWS)  # the failing word is in [low, high)
     while high - low > 1:
@@ -55,13 +54,22 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
         else:
             low = middle
     start = low * WORD_ROWS
-    return start + next((n for n in range(1, n_rows - start + 1) if fails(start, n)), 1) - 1
+    n_left = min(WORD_ROWS, n_rows - start)
+    first, last = 0, n_left - 1
+    while first < last:  # the first n rows fail if and only if the failing one is among them
+        middle = (first + last) // 2
+        if fails(start, middle + 1):
+            last = middle
+        else:
+            first = middle + 1
+    is_there = first < n_left - 1 or fails(start, n_left)
+    return start + first if is_there else start
 
 
 _REPORT = "this is a fault of fastfeat: please report it, with the plan and the row"
 _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
-        NEGATIVE_POWER,  # before what may come of it
+        NEGATIVE_POWER,  # before errors that follow from it
         Overflow,
         "an integer to a negative power is no integer. Make the exponent a float: "
         "** exponent.cast('float64')",
@@ -144,20 +152,20 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
 def failure_of(
     program: Program, row: int, leaf: Callable[[Op], Any], shown: Callable[[InputSlot], object]
 ) -> FastfeatError:
-    """Return the error of a failed row: the first feature with a status bit there.
+    """Return the error of a failed row, for the first feature with a status bit.
 
     Args:
-        program: what was run.
-        row: number of the row.
-        leaf: value of each leaf operation in that row.
-        shown: the input value of a slot in that row, for the message.
+        program: The program that ran.
+        row: Number of the row.
+        leaf: Returns the value in that row of an operation that reads an input, parameter or table.
+        shown: Returns the input value of a slot in that row, for the message.
     """
     outputs = outputs_that_may_fail(program)
     faults: dict[str, Exception] = {}
     for output in outputs:
         try:
             error = _failure_in(output, row, leaf, shown)
-        except Exception as fault:  # the feature that failed shall be named even then
+        except Exception as fault:  # still name the failed feature
             faults[output.name] = fault
             continue
         if error is not None:
@@ -172,18 +180,15 @@ def failure_of(
 
 
 def outputs_that_may_fail(program: Program) -> list[Output]:
-    """Return the outputs that have a status."""
+    """Return the outputs whose status may be other than 0."""
     outputs = map(with_own_operations, program.outputs)
     return [output for output in outputs if output.status.name != "literal"]
 
 
 def search_failed(names: Iterable[str], row: int, fault: Exception) -> FastfeatError:
-    """Return the error of a row that failed, where what looked for the reason failed too.
+    """Return the error of a failed row if the search for the reason failed too, with `fault`.
 
-    Args:
-        names: the features that may have failed.
-        row: number of the row.
-        fault: what was raised.
+    `names` are the features that may have failed.
     """
     return InvalidData(
         f"{_named(names)}, row {row}: the value cannot be computed, and the search for the reason "
@@ -200,7 +205,7 @@ def _named(names: Iterable[str]) -> str:
 def _failure_in(
     output: Output, row: int, leaf: Callable[[Op], Any], shown: Callable[[InputSlot], object]
 ) -> FastfeatError | None:
-    """Return the error of an output, where a failed row has a status bit of it."""
+    """Return the error of an output in a failed row; None if this output did not fail."""
     status = evaluate([output.status], leaf)[0] & ~LARGE_ARGUMENT
     if not status:
         return None
@@ -217,7 +222,7 @@ def _failure_in(
 
 
 def _matrix_rule(number: float, name: str) -> str:
-    """Return the reason why a matrix of a float type cannot hold a number, and what to do."""
+    """Return a text for messages: the reason why a matrix cannot hold a number, and the remedy."""
     kind = FLOAT_FORMATS[name]
     n_bits, instead = kind.n_bits, "" if name == "float64" else "use Plan(dtype='float64'), or "
     if abs(number) > kind.largest:
@@ -230,11 +235,6 @@ def _matrix_rule(number: float, name: str) -> str:
 
 
 def error_of_status(status: int, subject: str) -> FastfeatError:
-    """Return the error that a status stands for.
-
-    Args:
-        status: the bits that a value raised, at least one of those of an error.
-        subject: what raised them, the beginning of the message.
-    """
+    """Return the error that the status bits of a value stand for; `subject` begins its message."""
     kind, text = next((kind, text) for bit, kind, text in _KINDS if status & bit)
     return kind(f"{subject}: {text}")

@@ -1,6 +1,7 @@
-"""Compiled code of this machine: its folder, its files, and who asks for it.
+"""Compiled code of this machine: its folder and files, and a record of the kernels in use.
 
-Kernels are noted while somebody looks: that is what `compile` counts.
+A kernel is a compiled function over rows. While an observer is active, each kernel that is
+requested is recorded; `compile` counts them this way.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def cache_folder() -> Path:
     """Return the folder of compiled code: FASTFEAT_CACHE_DIR, or the user's cache folder.
 
     Raises:
-        FastfeatError: neither that variable nor the home folder of the user is known.
+        FastfeatError: Neither that variable nor the user's home folder is known.
     """
     chosen = os.environ.get("FASTFEAT_CACHE_DIR")
     if chosen:
@@ -48,7 +49,7 @@ def _user_folder() -> Path:
 
 
 def written_files() -> list[Path]:
-    """Return the files in the folder that were written here, never what others keep there."""
+    """Return the files that fastfeat wrote in the cache folder; files of others are left out."""
     patterns = (_CODE, _BESIDE_CODE, TEMPORARY)
     return [
         path
@@ -58,17 +59,17 @@ def written_files() -> list[Path]:
 
 
 def is_code(path: Path) -> bool:
-    """Return whether a file is a compiled kernel, not what belongs to one."""
+    """Return whether a file is a compiled kernel, rather than a file beside one."""
     return _CODE.fullmatch(path.name) is not None
 
 
 class UsedKernel(NamedTuple):
-    """A kernel that was asked for.
+    """A kernel that was requested.
 
     Args:
-        name: its folder and entry, such as "windows.compute"; of generated code "features".
-        is_compiled: whether it had to be compiled; else it was there already.
-        is_kept: whether it is on disk now, for other processes.
+        name: Its folder and entry, such as "windows.compute"; "features" for generated code.
+        is_compiled: Whether it had to be compiled.
+        is_kept: Whether it is on disk now, for other processes.
     """
 
     name: str
@@ -81,10 +82,10 @@ _observers: list[dict[str, UsedKernel]] = []
 
 @contextmanager
 def observing() -> Generator[dict[str, UsedKernel]]:
-    """Give the kernels that a block asks for, by their keys.
+    """Yield a dict that collects the kernels requested in a block, by their keys.
 
-    Each is on disk then, if it can be: what this process has loaded, and the file of which is gone,
-    is compiled again.
+    It also brings each of them to disk if possible: if the file of a loaded kernel is gone, the
+    kernel is compiled again.
     """
     used: dict[str, UsedKernel] = {}
     _observers.append(used)
@@ -96,11 +97,11 @@ def observing() -> Generator[dict[str, UsedKernel]]:
 
 @dataclass(slots=True)
 class Spent:
-    """Seconds that this process has spent to compile and load kernels: once each, not once a row.
+    """Time that this process spent on compiling and loading kernels.
 
     Args:
-        wall_s: seconds that passed.
-        cpu_s: seconds of processors, of all threads meanwhile.
+        wall_s: Elapsed seconds.
+        cpu_s: CPU seconds, including all threads that ran meanwhile.
     """
 
     wall_s: float = 0.0
@@ -108,18 +109,18 @@ class Spent:
 
 
 _spent = Spent()
-_open = local()  # no lock: a process that is forked meanwhile would have it for ever
+_open = local()  # no lock: a process forked meanwhile would hold it for ever
 
 
 def spent() -> tuple[float, float]:
-    """Return the seconds, and those of processors, that kernels have taken up to now."""
+    """Return the elapsed and the CPU seconds that kernels have taken so far."""
     return _spent.wall_s, _spent.cpu_s
 
 
 @contextmanager
 def spending() -> Generator[None]:
-    """Add what a block takes to `spent`: it compiles or loads a kernel."""
-    if getattr(_open, "is_open", False):  # it is a part of a block of this thread
+    """Add the time that the `with` block takes to the record that `spent` returns."""
+    if getattr(_open, "is_open", False):  # inside another such block of this thread
         yield
         return
     _open.is_open = True
@@ -133,11 +134,11 @@ def spending() -> Generator[None]:
 
 
 def is_observed() -> bool:
-    """Return whether somebody looks."""
+    """Return whether any observer is active."""
     return bool(_observers)
 
 
 def note(key: str, used: UsedKernel) -> None:
-    """Tell whoever looks of a kernel; the first time counts."""
+    """Report the use of a kernel to all observers; only its first report counts."""
     for seen in _observers:
         seen.setdefault(key, used)

@@ -1,8 +1,9 @@
-"""Layout: which outputs share a loop, and which loops share their machine code.
+"""Layout: which outputs of a program are computed in one loop, and which loops share machine code.
 
-A `Shape` is a loop without names: steps over numbered inputs, parameters and tables. Groups of
-outputs with one shape are instances of one compiled loop that read other addresses, so 10,000
-scaled columns compile as fast as one.
+A loop computes some outputs row by row. A `Shape` is a loop without names: steps over numbered
+inputs, parameters and tables. Groups of outputs with the same shape are instances of one compiled
+loop that read other addresses, so 10,000 scaled columns compile as fast as one. A leaf is anything
+that steps read from outside: an input column, a parameter or a table.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ KINDS = ("input", "parameter", "table")
 
 
 class Step(NamedTuple):
-    """One operation of a loop.
+    """One operation of a shape.
 
     Args:
-        name: as of an `Op`.
-        args: positions of earlier steps.
-        detail: of a leaf its number among the inputs, parameters or tables of the loop, of a float
-            literal its bits, of a call the elementary function.
-        physical: type of the result.
+        name: Name of the `Op`.
+        args: Positions of earlier steps.
+        detail: For a leaf, its number among the inputs, parameters or tables of the loop; for a
+            float literal, its bits; for a call, the elementary function.
+        physical: Type of the result.
     """
 
     name: str
@@ -42,7 +43,10 @@ class Step(NamedTuple):
 
 
 class Store(NamedTuple):
-    """The store of an output: its type, and the steps of its value, presence and status."""
+    """The store of an output: its type, and the positions of the steps that compute it.
+
+    There is one step for its value, one for its presence, and one for its status.
+    """
 
     dtype: DType
     value: int
@@ -51,14 +55,14 @@ class Store(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A loop without names: equal shapes are equal machine code.
+    """A loop without names: equal shapes have equal machine code.
 
     Args:
-        steps: what it computes, each after its arguments.
-        stores: what it writes.
-        inputs: the type of each column that it reads.
-        parameters: the physical type of each parameter.
-        tables: the layout of each table; see `scalars.LAYOUTS`.
+        steps: The operations, each after its arguments.
+        stores: The outputs.
+        inputs: Type of each column that it reads.
+        parameters: Physical type of each parameter.
+        tables: Layout of each table; see `scalars.LAYOUTS`.
     """
 
     steps: tuple[Step, ...]
@@ -72,12 +76,12 @@ _TRUE = Step("literal", (), True, "b1")
 
 
 def has_flags(store: Store, shape: Shape) -> bool:
-    """Return whether a loop writes flags that say whether an integer or bool is present."""
+    """Return whether a loop writes an output's presence flags; floats need none, NaN is missing."""
     return store.dtype.physical != "f64" and shape.steps[store.ok] != _TRUE
 
 
 class Instance(NamedTuple):
-    """One run of a loop: the outputs that it writes, and all that it reads."""
+    """One run of a loop: the outputs that it writes, and the leaves that it reads, by kind."""
 
     outputs: tuple[int, ...]
     inputs: tuple[InputSlot, ...]
@@ -86,7 +90,7 @@ class Instance(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """A shape and everything that it is run for."""
+    """A shape, and the instances that share its machine code."""
 
     shape: Shape
     instances: tuple[Instance, ...]
@@ -94,17 +98,16 @@ class Loop(NamedTuple):
 
 Shapes = dict[tuple[Any, ...], Shape]
 Group = list[int]
-"""Outputs that are computed together, as positions."""
+"""Indices of outputs that are computed together."""
 ShapeOf = Callable[[Group], Shape]
 Grouping = Callable[[Sequence[Output], ShapeOf], list[Group]]
 
 
 def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
-    """Return the groups of outputs in which those of equal code come together first.
+    """Return groups of outputs, as indices; each group becomes one loop.
 
-    Args:
-        outputs: of a program.
-        shape_of: gives the loop of a group.
+    Outputs with equal code are grouped first, the rest by the inputs that they share. `shape_of`
+    returns the shape of a group.
     """
     alike: dict[Shape, Group] = {}
     for k in range(len(outputs)):
@@ -122,12 +125,7 @@ def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
 
 
 def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
-    """Return the loops of a program.
-
-    Args:
-        program: what is computed.
-        grouping: says which outputs share a loop.
-    """
+    """Return the loops of a program; `grouping` decides which outputs are computed together."""
     shapes: Shapes = {}
     loops: dict[Shape, list[Instance]] = {}
 
@@ -141,12 +139,12 @@ def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
 
 
 def inputs_of(output: Output) -> tuple[InputSlot, ...]:
-    """Return the slots that an output reads, in order of first use."""
+    """Return the input slots that an output reads, in order of first use."""
     return _of_kind("input", leaves_of(output))
 
 
 def _by_shared_inputs(members: Group, reads: Mapping[int, frozenset[InputSlot]]) -> list[Group]:
-    """Put each output into the open group that already reads most of its inputs."""
+    """Return groups of outputs: each joins the open group that reads most of its inputs already."""
     groups: list[tuple[Group, set[InputSlot]]] = []
     for k in members:
         open_groups = [
@@ -164,12 +162,10 @@ def _by_shared_inputs(members: Group, reads: Mapping[int, frozenset[InputSlot]])
 
 
 def _shape_of(outputs: Sequence[Output], shapes: Shapes) -> tuple[Shape, tuple[Leaf, ...]]:
-    """Return the loop of some outputs, and what it reads.
+    """Return the shape of a loop that computes some outputs, and the leaves that it reads.
 
-    Args:
-        outputs: computed together.
-        shapes: what is known already: outputs that share their operations have one loop, if they
-            have the same leaves in common.
+    `shapes` caches shapes. Outputs have the same shape if they have the same operations and repeat
+    leaves at the same places.
     """
     numbers: dict[Leaf, int] = {}
     read = tuple(numbers.setdefault(leaf, len(numbers)) for o in outputs for leaf in leaves_of(o))
@@ -214,7 +210,7 @@ def _of_kind(kind: str, leaves: Sequence[Leaf]) -> tuple[Any, ...]:
 
 
 def _detail(node: Op, number: Mapping[Leaf, int]) -> Any:
-    """Return the detail of a step: a leaf by its number."""
+    """Return the `detail` of a step: for a leaf, its number."""
     leaf = leaf_of(node)
     if leaf is not None:
         return number[leaf]

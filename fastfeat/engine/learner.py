@@ -1,9 +1,11 @@
-"""Learners: what a learning task makes of rows that come in parts, and how parts join.
+"""Learners: how fit learns from rows that come in parts, and how the results of parts are merged.
 
-A state is what one task has seen in one round. Adding all rows at once, or in any parts that are
-merged in any order, through bytes or not, gives the same values, bit for bit; states themselves may
-differ. Kinds of tasks have one learner each, in the folder of their subject; to fit in memory is to
-add once.
+A learning task, such as "the mean of each group", makes one or more rounds: passes over all rows. A
+state is the summary of the rows that one task has seen in one round; a hint is what one round
+passes on to the next. A spec is a task without its rows. Adding all rows at once, or in any parts
+merged in any order, with or without serialization, gives the same values bit for bit; the states
+themselves may differ. Each kind of task has one learner, in the folder of its subject. Fitting in
+memory means adding once.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import Table, ipc_stream, pa
 
 Rows = range | NDArray[np.int64]
-"""The numbers of rows in the whole data: consecutive, or any, ascending; none stands twice."""
+"""Row numbers in the whole data: a consecutive or ascending sequence without duplicates."""
 
 Spec = TypeVar("Spec")
 State = TypeVar("State")
@@ -31,22 +33,18 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """The end of a task: what it has learnt.
-
-    Args:
-        values: one for each that the task learns.
-    """
+    """The end of a task: a tuple of learnt values, one for each that the task asked for."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The end of a round after which all rows are read once more.
+    """The result of a round that is not the last: all rows must be read once more.
 
     Args:
-        hint: what the next round begins with: plain numbers, texts, None, NumPy arrays, and tuples
-            and dicts of these; `hint_to_bytes` sends it to others that read the rows.
+        hint: Input of the next round: plain numbers, texts, None, NumPy arrays, and tuples and
+            dicts of these. `hint_to_bytes` sends it to other readers of the rows.
     """
 
     hint: Any
@@ -54,10 +52,10 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A state as data.
+    """A state in serializable form.
 
     Args:
-        numbers: integers of any size, texts, booleans, None, and lists and dicts of these, by name.
+        numbers: By name, integers of any size, texts, booleans, None, and lists and dicts of these.
         tables: Arrow tables by name.
     """
 
@@ -67,31 +65,32 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Learner(Generic[Spec, State]):
-    """A row of the table of learners: what one kind of learning task does.
+    """The functions with which one kind of learning task is done.
 
     Args:
-        kind: the name of the kind, as states carry it.
-        start: the state of no rows, from what the task is told and the hint of the round before
+        kind: Name of the kind, stored in states.
+        start: Returns the state of no rows, from the task's spec and the hint of the previous round
             (None in the first).
-        add: takes rows into a state: from the state, the columns that the task reads, and the
-            numbers of the rows. Raises where a row cannot be taken, and names it by its number:
-            the first of them. The state is then of no use; of several the least number is told.
-        merge: the state of the rows of two states of one task and round, which are used up.
-        next: the values, or what the next round begins with.
-        pack: a state as data.
-        unpack: the state, from what the task is told, the hint that its round began with, which
-            states do not carry, and the data.
-        size: the bytes that a state takes.
-        bound: the most bytes that a state may take, from what the task is told and the number of
+        add: Adds rows to a state, from the columns that the task reads and the numbers of the rows.
+            Raises at the first row that cannot be added, with its number. The state is then
+            unusable; if several calls fail, the lowest row number is reported.
+        merge: Returns the state of the rows of two states of one task and round, which are
+            consumed.
+        next: Returns the learnt values, or the hint for the next round.
+        pack: Returns a state in serializable form.
+        unpack: Returns the state from the task's spec, the hint of its round (which states do not
+            contain), and the data.
+        size: Returns the bytes that a state takes.
+        bound: Returns the most bytes that a state may take, from the task's spec and the number of
             rows.
-        spill: writes what can leave memory into files of a folder, and goes on; None where the
-            state is small or cannot.
-        of_sample: gives, of the state of a sample of the rows and the number of all of them, what
-            the first round begins with where it may do more than to sample; None where it may not.
-            None of kinds that have no use for a sample.
-        takes: the bytes of a state, in words: in memory, and on disk where it has no room there.
-        row_bytes: how many bytes a state may grow by a row, from what the task is told; None of
-            kinds that do not grow with rows, or by no more than the columns of these.
+        spill: Writes the parts that can leave memory to files in a folder and continues; None if
+            the state is small or cannot be spilled.
+        of_sample: From the state of a sample and the number of all rows, returns the hint with
+            which the first round can already do more than sample, or None if it cannot. None for
+            kinds that do not use samples.
+        takes: Text about the size of a state: in memory, and on disk if it does not fit there.
+        row_bytes: Returns the bytes that a state may grow per row, from the task's spec; None for
+            kinds that do not grow with rows, or by no more than the columns of the rows.
     """
 
     kind: str
@@ -110,13 +109,14 @@ class Learner(Generic[Spec, State]):
 
 
 class TaskLearner(NamedTuple):
-    """The learner of a kind of task that a backend runs.
+    """The learner of a kind of task that a backend runs, and how it reads such a task.
 
     Args:
-        learner: of the kind.
-        told: gives, of a task of the kind, what the learner is told, and the columns that it reads.
-        failed: gives of a state whose values cannot be told the first that fails, as places in
-            what the task wants, and its error; None of kinds that name none.
+        learner: The learner of the kind.
+        told: Returns the learner's spec and the columns to read, from a task of the kind.
+        failed: For a state with a value that cannot be computed, returns the first such value as
+            two indices into the task's `wanted`, with its error. None for kinds that do not report
+            one.
     """
 
     learner: Learner[Any, Any]
@@ -125,7 +125,8 @@ class TaskLearner(NamedTuple):
 
 
 def number_of(rows: Rows, place: int) -> int:
-    """Return the number of the row at a place among some rows.
+    """Return the row number at position `place` of a range or list of row numbers.
+
 
     >>> number_of(range(100, 200), 3)
     103
@@ -139,7 +140,7 @@ _HINT = "hint"
 
 
 def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
-    """Return a state as bytes, without code: a digest, a head in JSON, tables as Arrow streams."""
+    """Return a state as bytes without code: a digest, a JSON head, tables as Arrow streams."""
     packed = learner.pack(state)
     parts: list[bytes] = [ipc_stream(table).to_pybytes() for table in packed.tables.values()]
     sizes = {name: len(part) for name, part in zip(packed.tables, parts, strict=True)}
@@ -147,16 +148,12 @@ def to_bytes(learner: Learner[Any, State], state: State) -> bytes:
 
 
 def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: bytes) -> State:
-    """Return the state of some bytes.
+    """Return the state that `to_bytes` serialized.
 
-    Args:
-        learner: of the kind of task.
-        spec: what the task is told.
-        hint: what the round of the state began with, as of `Learner.start`.
-        content: as of `to_bytes`.
+    `spec` is the task's spec, and `hint` the hint that the state's round began with.
 
     Raises:
-        InvalidData: they are cut, changed, or of another kind of task.
+        InvalidData: The bytes are truncated, changed, or of another kind of task.
     """
     head, rest = opened(content)
     if head["kind"] != learner.kind:
@@ -172,7 +169,7 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: byte
 
 
 def hint_to_bytes(hint: Any) -> bytes:
-    """Return the hint of a round as bytes, without code, for all that add in it."""
+    """Return a hint as bytes without code, for all workers that take part in the next round."""
     arrays: list[bytes] = []
 
     def as_json(value: Any) -> Any:
@@ -198,10 +195,10 @@ def hint_to_bytes(hint: Any) -> bytes:
 
 
 def hint_of_bytes(content: bytes) -> Any:
-    """Return the hint of a round from its bytes.
+    """Return the hint that `hint_to_bytes` serialized.
 
     Raises:
-        InvalidData: they are cut, changed, or no hint.
+        InvalidData: The bytes are truncated, changed, or not a hint.
     """
     head, rest = opened(content)
     if head["kind"] != _HINT:
@@ -228,16 +225,19 @@ def hint_of_bytes(content: bytes) -> Any:
 
 
 def sealed(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
-    """Return bytes of a head and parts, behind their digest; the head has finite numbers."""
+    """Return a JSON head and byte strings as one byte string that begins with their digest.
+
+    The head may not contain NaN or infinity.
+    """
     body = b"".join([json.dumps(head, allow_nan=False).encode() + b"\n", *parts])
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
 def opened(content: bytes) -> tuple[Any, bytes]:
-    """Return the head of sealed bytes, and what follows it.
+    """Check bytes that `sealed` made; return the head, and the bytes after it.
 
     Raises:
-        InvalidData: they are cut or changed.
+        InvalidData: The bytes are truncated or changed.
     """
     start = len(_MAGIC) + _DIGEST_BYTES
     digest, body = content[len(_MAGIC) : start], content[start:]

@@ -1,7 +1,10 @@
-"""A program: what a backend computes, as primitive operations, one output a feature column.
+"""A program: the row-wise operations that a backend computes, one output per feature column.
 
-The plan layer lowers expressions to a program; the reference interprets it, the CPU backend
-renders it.
+The plan layer translates expressions into a program; the reference interprets it, the CPU and GPU
+backends compile it. Operations form a graph. A leaf is anything that they read from outside the
+graph: an input slot (a column), a parameter (one learnt or constant number) or a table (a learnt
+array that is searched). Outputs with the same operations may share one graph and differ only in
+their leaves.
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ Functions = Sequence[tuple[str, Params]]
 
 
 class RowFailed(Exception):
-    """Rows raised a status bit: `args` are their numbers, the first one first, or it alone."""
+    """Rows failed with an error; `args` has their numbers in ascending order, or only the first."""
 
 
 Leaf = tuple[str, Any]
-"""A read value: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
+"""A value that is read: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,13 @@ class Output:
     """One column that a program computes.
 
     Args:
-        name: the feature, for messages.
-        dtype: how it is stored; floats are rounded to it once, here.
-        op: the value; NaN where a float is missing.
-        ok: whether an integer or bool is present.
-        status: what goes wrong in a row.
-        leaves: where the operations are those of another output, what this one reads instead, in
-            the order of `leaves_below`; empty where they are its own.
+        name: The feature, for messages.
+        dtype: Storage type; floats are rounded to it once, here.
+        op: Operation with the value; NaN for a missing float.
+        ok: Operation that tells whether an integer or bool is present.
+        status: Operation with the status bits: one bit per kind of error.
+        leaves: If the operations are shared with another output, the leaves that this one reads
+            instead, in the order of `leaves_below`; empty if it has its own operations.
     """
 
     name: str
@@ -52,11 +55,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Constants:
-    """The constants that a program reads besides its inputs.
+    """The parameters and tables that a program reads besides its inputs.
 
     Args:
-        parameters: value of each parameter by its key: float, int or bool.
-        tables: elements of each table by its key.
+        parameters: Value of each parameter by its key: float, int or bool.
+        tables: Elements of each table by its key.
     """
 
     parameters: Mapping[Any, float | int | bool]
@@ -65,13 +68,13 @@ class Constants:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The outputs of one run over the rows, and what they read.
+    """The outputs to compute in one run over the rows, and everything that they read.
 
     Args:
-        outputs: the columns, in order.
-        inputs: the slots read, in order of first use.
-        parameters: the keys of the parameters read, with their physical type.
-        tables: the keys of the tables searched.
+        outputs: The columns, in order.
+        inputs: The input slots read, in order of first use.
+        parameters: Keys of the parameters read, with their physical types.
+        tables: Keys of the tables searched.
     """
 
     outputs: tuple[Output, ...]
@@ -80,13 +83,13 @@ class Program:
     tables: tuple[TableKey, ...]
 
     def __hash__(self) -> int:
-        """Return a hash of few fields: caches are asked at every run, with 10,000 outputs too."""
+        """Return a hash of few fields, since caches hash programs of 10,000 outputs each run."""
         first = self.outputs[0].op if self.outputs else None
         return hash((len(self.outputs), first))
 
 
 def program_of(outputs: Sequence[Output]) -> Program:
-    """Return the program of some outputs."""
+    """Return the program that computes the given outputs."""
     own = [part for o in outputs if not o.leaves for part in (o.op, o.ok, o.status)]
     leaves = dict.fromkeys(leaf for node in postorder(own) if (leaf := leaf_of(node)))
     leaves.update(dict.fromkeys(leaf for output in outputs for leaf in output.leaves))
@@ -98,15 +101,15 @@ def program_of(outputs: Sequence[Output]) -> Program:
 
 @lru_cache(maxsize=64)
 def interned(program: Program) -> Program:
-    """Return the program that was the first to be equal: caches then find it by what it is.
+    """Return the first program that was equal to this one, so that caches compare by identity.
 
-    To compare two of 10,000 outputs takes milliseconds.
+    Comparing two programs of 10,000 outputs takes milliseconds.
     """
     return program
 
 
 def leaf_of(node: Op) -> Leaf | None:
-    """Return the leaf that an operation reads from outside of the graph, None of others."""
+    """Return the leaf that an operation reads; None if it reads only other operations."""
     match node.name:
         case "input" | "input_ok":
             return "input", node.value
@@ -120,18 +123,21 @@ def leaf_of(node: Op) -> Leaf | None:
 
 @lru_cache(maxsize=256)
 def leaves_below(op: Op, ok: Op, status: Op) -> tuple[Leaf, ...]:
-    """Return the leaves that the operations of an output read, in order of first use."""
+    """Return the leaves that an output's operations read, in order of first use."""
     nodes = postorder((op, ok, status))
     return tuple(dict.fromkeys(leaf for node in nodes if (leaf := leaf_of(node))))
 
 
 def leaves_of(output: Output) -> tuple[Leaf, ...]:
-    """Return the leaves that an output reads, in order of first use."""
+    """Return the leaves that an output reads, in order of first use.
+
+    They are its own even if its operations are shared.
+    """
     return output.leaves or leaves_below(output.op, output.ok, output.status)
 
 
 def own_leaf(output: Output) -> Callable[[Op], Op]:
-    """Return the function that gives the leaf that an output reads, for one of its operations."""
+    """Return a function that maps a leaf operation of the shared graph to the output's own."""
     below = leaves_below(output.op, output.ok, output.status)
     own = dict(zip(below, leaves_of(output), strict=True))
 
@@ -146,7 +152,7 @@ def own_leaf(output: Output) -> Callable[[Op], Op]:
 
 
 def with_own_operations(output: Output) -> Output:
-    """Return an output whose operations name what it reads, whether or not it shares them."""
+    """Return the output with a graph of its own, if it shared that of another output."""
     if not output.leaves:
         return output
     read = own_leaf(output)

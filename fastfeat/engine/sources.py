@@ -1,7 +1,8 @@
-"""The sources that machine code is made from: the modules that a text imports, and theirs.
+"""The source files behind machine code: the modules that a recipe imports, and those they import.
 
-They are found in the import statements of the files themselves, wherever these stand. A list of
-folders would be empty once a folder moves, and code that was compiled from other sources would run.
+A recipe is a few lines of Python that make a kernel. The modules are found from import statements.
+A fixed list of folders would silently be empty after a folder moved, and code compiled from other
+sources would run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from importlib.util import find_spec
 
 from fastfeat.errors import FastfeatError
 
-_IMPORT = re.compile(  # begins with what few lines but imports hold, which is found fast
+_IMPORT = re.compile(  # begins with text that is rare outside imports, to be found fast
     rb"fastfeat(?:_kernels)?(?:\.\w+)*\b(?![./])"
     rb"(?:[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*))?"
 )
@@ -27,11 +28,11 @@ Places = Mapping[str, str]  # the folders of `fastfeat` and `fastfeat_kernels`
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A statement that imports modules of ours.
+    """One import statement of a module of this project.
 
     Args:
-        module: its name, with dots.
-        names: what is taken from it, which may be modules too; () for the module itself.
+        module: Name of the module, with dots.
+        names: Names imported from it, which may be modules too; () for the module itself.
     """
 
     module: str
@@ -43,8 +44,8 @@ class Source:
     """The file of a module.
 
     Args:
-        content: of the file.
-        imports: the statements in it that import modules of ours.
+        content: Content of the file.
+        imports: Its statements that import modules of this project.
     """
 
     content: bytes
@@ -52,7 +53,7 @@ class Source:
 
 
 def imports_of(source: bytes) -> Iterator[Import]:
-    """Yield the imports of our modules in a source, those inside functions as well.
+    """Yield the imports of this project's modules in a source, including those inside functions.
 
     A parser takes ten times as long; a test compares the two on every file.
     """
@@ -67,16 +68,17 @@ def imports_of(source: bytes) -> Iterator[Import]:
 
 
 def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
-    """Return the content of every module that is imported, directly or by another, by its name.
+    """Return the source of every module that some imports read, also indirectly, by module name.
 
-    Of a package it is the file that is imported by name, and no package above it.
+    The source of a package is its `__init__` file. Parent packages are left out unless they are
+    imported by name.
 
     Args:
-        imports: where to begin.
-        places: the folders of our packages.
+        imports: The first imports.
+        places: Folders of the project's packages.
 
     Raises:
-        FastfeatError: nothing is imported, or the source of a module is not there.
+        FastfeatError: Nothing is imported, or the source of a module is missing.
     """
     found: dict[str, bytes] = {}
     waiting = list(imports)
@@ -93,14 +95,12 @@ def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
 
 @cache
 def source_of(module: str, folder: str) -> Source:
-    """Return the source of a module, which a process reads once.
+    """Return the content and the imports of a module's file, read once per process.
 
-    Args:
-        module: its name.
-        folder: of its package, such as `fastfeat`.
+    `folder` is the folder of the top-level package, such as `fastfeat`.
 
     Raises:
-        FastfeatError: it is not there.
+        FastfeatError: The source is missing.
     """
     path = _path(module, folder)
     path = f"{path}/__init__.py" if _is_folder(path) else f"{path}.py"
@@ -116,7 +116,7 @@ def source_of(module: str, folder: str) -> Source:
 
 
 def digest_of(sources: Mapping[str, bytes]) -> str:
-    """Return a digest of modules: of their names and contents."""
+    """Return a digest of the names and contents of modules."""
     digest = hashlib.sha256()
     for module, content in sorted(sources.items()):
         digest.update(f"{module} {len(content)}\n".encode())
@@ -126,7 +126,7 @@ def digest_of(sources: Mapping[str, bytes]) -> str:
 
 @cache
 def installed() -> Places:
-    """Return the folders of our packages, by name."""
+    """Return the folders of the project's packages, by name."""
     places: dict[str, str] = {}
     for name in ("fastfeat", "fastfeat_kernels"):
         spec = find_spec(name)
@@ -138,14 +138,18 @@ def installed() -> Places:
 
 
 def _names(listed: bytes) -> tuple[str, ...]:
-    """Return the names in a list of an import statement, less what they are called here."""
+    """Return the names in an import statement's list, without their `as` aliases."""
     parts = _COMMENT.sub(b"", listed).split(b",")
     return tuple([part.split()[0].decode() for part in parts if part.strip()])
 
 
 @cache
 def _modules_of(module: str, names: tuple[str, ...], folder: str) -> tuple[str, ...]:
-    """Return the modules of an import: those among its names, and its own if a name is of that."""
+    """Return the modules that one import statement reads.
+
+    These are the imported names that are modules themselves, and `module` if it defines any other
+    of the names, or if there are no names.
+    """
     path = _path(module, folder)
     inner: list[str] = []
     if _is_folder(path):
@@ -169,5 +173,5 @@ def _is_folder(path: str) -> bool:
 
 
 def _path(module: str, folder: str) -> str:
-    """Return the path of a module, less the ending of a file."""
+    """Return the path of a module without its file ending."""
     return "/".join([folder, *module.split(".")[1:]])

@@ -1,6 +1,6 @@
-"""Tasks: records of what a backend is asked for; here the kinds that are programs over rows.
+"""Tasks: requests to a backend; this module has the kinds that run programs over rows.
 
-The other kinds stand in the folders of steps. A backend is a table from the kind to a function.
+The other kinds are in the folders of steps. A backend is a table from kinds of task to functions.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ Result = TypeVar("Result", covariant=True)
 
 
 class Task(Generic[Result]):
-    """A request to a backend, with the columns that it reads; each kind says what its result is."""
+    """A request to a backend with all its input; the type parameter is the type of the result."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RowTask(Task[list[Any]]):
-    """A program over rows: an Arrow array for each output.
+    """A request to run a program over rows: the result is an Arrow array for each output.
 
     Args:
-        program: what to compute.
-        columns: a column of `n_rows` rows for each input slot: an Arrow chunked array, or a
+        program: The program.
+        columns: A column of `n_rows` rows for each input slot: an Arrow chunked array, or a
             DeviceArray.
-        n_rows: number of rows.
-        constants: what fit has learnt.
+        n_rows: Number of rows.
+        constants: Learned constants.
     """
 
     program: Program
@@ -43,14 +43,14 @@ class RowTask(Task[list[Any]]):
 
 @dataclass(frozen=True, slots=True)
 class MatrixTask(Task[None]):
-    """A program over rows whose outputs, all of one float type, are written into a matrix.
+    """A request to run a program over rows and write its outputs to a matrix of one float type.
 
     Args:
-        program: what to compute.
-        columns: as of `RowTask`, as the following are.
-        n_rows: number of rows.
-        constants: what fit has learnt.
-        out: shape (n_rows, n_outputs), any strides; missing values become NaN.
+        program: The program.
+        columns: A column of `n_rows` rows for each input slot, see `RowTask`.
+        n_rows: Number of rows.
+        constants: Learned constants.
+        out: The matrix, shape (n_rows, n_outputs), any strides; missing values become NaN.
     """
 
     program: Program
@@ -62,14 +62,14 @@ class MatrixTask(Task[None]):
 
 @dataclass(frozen=True, slots=True)
 class LearnTask(Task[list[list[Any]]]):
-    """Aggregates of what a program computes: the values of each output's; None is missing.
+    """A request for aggregates of a program's outputs: one list of values per output.
 
     Args:
-        program: computes what is learnt from.
-        wanted: the aggregates of each output, by name and parameters.
-        columns: as of `RowTask`, as the following are.
-        n_rows: number of rows.
-        constants: what fit has learnt.
+        program: Computes the values to learn from.
+        wanted: The aggregates of each output, by name and parameters.
+        columns: A column of `n_rows` rows for each input slot, see `RowTask`.
+        n_rows: Number of rows.
+        constants: Learned constants.
     """
 
     program: Program

@@ -1,4 +1,8 @@
-"""Rows on their way through a plan: the data, what fit has learnt, and what is made of them."""
+"""The rows of one call: their data, the learned values, and the columns computed so far.
+
+A place is the position of a row among the rows that windows see: the history rows, then the rows of
+the call. A run is a range of consecutive row numbers.
+"""
 
 from __future__ import annotations
 
@@ -36,20 +40,17 @@ if TYPE_CHECKING:
     from fastfeat.engine.learner import Rows
 
 Runs = tuple[tuple[int, int], ...]
-"""The first row of each run, and how many rows it has."""
+"""`(first_row, n_rows)` of each run of consecutive rows."""
 
 
 _FEW = 8
 
 _LONG = 1 << 14
-"""Rows of a run that is long enough for the pieces of a column to be read one by one."""
+"""Minimum average run length, in rows, at which more than `_FEW` runs are still cut one by one."""
 
 
 def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
-    """Return the runs of consecutive rows that rows are made of; None where they are many.
-
-    Args:
-        numbers: of the rows, in their order, shape (n_rows,).
+    """Return row numbers as ranges `(first, n_rows)` of consecutive rows; None if ranges are many.
 
     Example:
         >>> runs_of(np.array([0, 1, 2, 7, 8])), runs_of(np.arange(0, 100, 2))
@@ -65,7 +66,7 @@ def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
 
 
 def cut(column: ChunkedArray, runs: Runs) -> ChunkedArray:
-    """Return the rows of some runs, in place.
+    """Return the rows of a column in the given ranges, as slices that share the column's memory.
 
     Example:
         >>> cut(pa.chunked_array([[5, 6, 7, 8]]), ((0, 1), (2, 2))).to_pylist()
@@ -76,31 +77,31 @@ def cut(column: ChunkedArray, runs: Runs) -> ChunkedArray:
 
 
 Made = dict[Node, Any]
-"""The column that each step has made, each expression that a step needed, columns of tables."""
+"""Computed columns by expression: results of steps, of expressions over rows, table columns."""
 
 
 MakeOutput = Callable[[str, Value], Output]
-"""Makes the output of a program from a name and a value."""
+"""Function `(name, value) -> Output` that makes one output of a compiled program."""
 
 
 Programs = dict[tuple[tuple[Node, ...], MakeOutput], tuple[Program, Constants]]
-"""What computes expressions, and what it reads besides the rows."""
+"""Compiled programs and their constants, by the expressions they compute and the output kind."""
 
 
 Orders = dict[Call, dict[Any, Any]]
-"""By an order of rows, what backends keep of the rows in it."""
+"""For each order (time column and entity keys), the data that backends cache, such as a sort."""
 
 
 Result = TypeVar("Result")
 
 
 class NumberedKeys(NamedTuple):
-    """The distinct keys of all rows.
+    """The distinct keys of all rows, and for each row the number of its key.
 
     Args:
-        parts: an Arrow array a part of the key, shape (n_keys,), in the order of values.
-        of_rows: the number of the key of each row, n_keys where it has none, shape (n_rows,).
-            As wide as an address: NumPy counts and gathers by these at once, others it converts.
+        parts: One Arrow array per part of the key, shape (n_keys,), sorted by value.
+        of_rows: Key number of each row, shape (n_rows,); n_keys if the row has no key.
+            Pointer-sized integers, because NumPy counts and gathers by them without a conversion.
     """
 
     parts: tuple[Array, ...]
@@ -108,36 +109,35 @@ class NumberedKeys(NamedTuple):
 
     @property
     def n_keys(self) -> int:
-        """The number of keys."""
         return len(self.parts[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows that features are computed of, or that fit learns from.
+    """Rows to compute features for, or to learn from.
 
     Args:
-        table: the rows.
-        types: type of every node of the plan.
-        backend: computes and learns.
-        learnt: what fit has learnt so far; learning adds to it.
-        made: what is made of the rows already; running steps adds to it.
-        training: whether the rows are those that are learnt from.
-        past: the rows that windows see, these among them; None where they see these rows alone.
-        places: where these rows stand in `past`, shape (n_rows,); None where they are its last
-            ones, and those before are history, which may not be later than rows of its entity here.
-        n_earlier: how many of `past` are history, where places are given; there they are the first.
-        source: what these rows were chosen of; None where they were not.
-        keys: of rows that others are chosen of, the keys that are numbered.
-        shared: what is the same for all rows that are chosen of them: programs, folds by number,
-            what tells rows again.
-        first_number: the number that a user knows the first row by.
-        numbers: the number of each row, where they are a part of larger data; else None.
-        stands: of rows that windows see, which of them are those of a history; None where none is.
-        programs: of expressions over such rows, kept from one batch to the next: of the same types
-            and with the same learnt; None where they are run once.
-        orders: of rows that windows see, what backends keep of them in an order: the next run that
-            has windows of the order takes it.
+        table: The input columns.
+        types: Type of every node of the plan.
+        backend: Computes and learns.
+        learnt: Values learned so far; learning adds to it.
+        made: Columns computed so far; running steps adds to it.
+        training: Whether these are the training rows.
+        past: All rows that windows see: history rows and these; None if they see only these.
+        places: Position of each row in `past`, shape (n_rows,). If None, these rows are the last
+            ones of `past`, and the rows before them are history, which must not be later than a row
+            of the same entity here.
+        n_earlier: Number of history rows in `past` if `places` is set; they come first.
+        source: The rows from which these were selected, or None.
+        keys: Numbered keys, kept on rows from which others are selected.
+        shared: Data shared by all selections from the same rows: programs, fold numbers, hashes.
+        first_number: Number of the first row in messages to the user.
+        numbers: Number of each row in the whole data, if these rows are a part of it; else None.
+        stands: Set on the `past` batch: which of its rows are history. None without history.
+        programs: Programs of expressions, reused by later batches with the same types and learned
+            values; None if the batch runs only once.
+        orders: Data that backends cache for each order (time column and entity keys) of the rows
+            that windows see, for the next run of windows with the same order.
     """
 
     table: Any
@@ -160,23 +160,22 @@ class Batch:
 
     @property
     def n_rows(self) -> int:
-        """The number of rows."""
         return self.table.num_rows
 
     @property
     def seen(self) -> Batch:
-        """The rows that windows see: the past, or where there is none these rows."""
+        """The rows that windows see: `past`, or the rows of this batch if `past` is None."""
         return self.past or self
 
     @property
     def first_place(self) -> int:
-        """The first place that one of these rows has among those that windows see."""
+        """The lowest position of a row of this batch among the rows that windows see."""
         if self.places is None:
             return self.seen.n_rows - self.n_rows
         return int(self.places.min(initial=self.seen.n_rows))
 
     def number_of(self, row: int) -> int:
-        """Return the number that a user knows a row by: that in the data, or in the history."""
+        """Return the number of a row for messages: in the user's data, or a `HistoryRow`."""
         if self.stands is not None:
             place = row if self.stands.places is None else int(self.stands.places[row])
             if place < self.stands.n_history:
@@ -187,31 +186,31 @@ class Batch:
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
 
     def numbers_in_data(self, rows: Iterable[int]) -> tuple[int, ...]:
-        """Return the numbers that a user knows rows by, without those of the history."""
+        """Return the row numbers in the user's data for `rows`, leaving out rows of the history."""
         numbers = map(self.number_of, rows)
         return tuple(number for number in numbers if not isinstance(number, HistoryRow))
 
 
 class HistoryRow(int):
-    """The number of a row in the history, as messages tell it."""
+    """A row number in the history, printed with "of history=" in messages."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        """Return the number, and where it is one."""
+        """Return the number followed by "of history="."""
         return f"{int(self)} of history="
 
     def __format__(self, form: str) -> str:
-        """Return the number, and where it is one."""
+        """Return the number followed by "of history="."""
         return str(self)
 
 
 class Stands(NamedTuple):
-    """The places of rows that windows see, in the history and the data behind it.
+    """Original positions of the rows that windows see, counted over the history and then the data.
 
     Args:
-        n_history: rows of the history.
-        places: of each row, shape (n_rows,); None where they are all rows in order.
+        n_history: Number of history rows.
+        places: Position of each row, shape (n_rows,); None if they are all rows in order.
     """
 
     n_history: int
@@ -219,12 +218,12 @@ class Stands(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The rows that some were chosen of: columns made there are taken, not made again.
+    """The rows from which a batch was selected. Columns computed there are reused, not recomputed.
 
     Args:
-        rows: all rows.
-        numbers: of the chosen ones among them, shape (n_chosen,).
-        runs: that these are made of; None where they are many.
+        rows: All rows.
+        numbers: Positions of the selected rows in `rows`, shape (n_chosen,).
+        runs: The same positions as ranges of consecutive rows; None if there are too many.
     """
 
     rows: Batch
@@ -233,16 +232,16 @@ class Source(NamedTuple):
 
 
 class TrainingRows(NamedTuple):
-    """The rows that were given to fit.
+    """The training rows of one fit, with the columns computed for them.
 
     Args:
-        rows: all rows of the data, among which they stand.
-        learnt_from: those of them that were learnt from, as fit has left them.
-        wanted: the numbers of the rows given to fit among all, in their order, shape (n_rows,);
-            None where they are all.
-        is_learnt: whether each was learnt from, shape (n_rows,); None where all were.
-        n_rows: how many were given to fit.
-        index: of all rows, where the data is a pandas frame; else None.
+        rows: All rows of the data, also those that were not passed to `fit`.
+        learnt_from: The rows that were learned from, in their state after fit.
+        wanted: Numbers of the rows passed to `fit` within all rows, in order, shape (n_rows,); None
+            if they are all rows.
+        is_learnt: Whether each row was learned from, shape (n_rows,); None if all were.
+        n_rows: Number of rows passed to `fit`.
+        index: Index of all rows if the data is a pandas frame; else None.
     """
 
     rows: Batch
@@ -256,14 +255,7 @@ class TrainingRows(NamedTuple):
 def rows_at(
     column: Any, places: NDArray[np.int64], backend: Backend, runs: Runs | None = None
 ) -> Any:
-    """Return some rows of a column; one of a device is brought to the host.
-
-    Args:
-        column: an Arrow array or column, or one of a device.
-        places: of the rows, in the order wanted, shape (n_rows,).
-        backend: of the device.
-        runs: that the rows are made of, where they are few.
-    """
+    """Return the rows of `column` at the positions `places`, in that order, in host memory."""
     here = column_in_host(column, backend)
     if runs is not None and isinstance(here, pa.ChunkedArray):
         return cut(here, runs)
@@ -271,9 +263,12 @@ def rows_at(
 
 
 def takeable(column: ChunkedArray) -> ChunkedArray:
-    """Return a column with one dictionary for all pieces; of other encodings the plain values."""
+    """Return a column from which rows can be taken: with one dictionary, or with plain values.
+
+    Chunks with different dictionaries get a common one, or plain values if Arrow cannot merge them.
+    """
     if pa.types.is_dictionary(column.type):
-        # Arrow unifies none with null or nested entries, or more than their codes can number
+        # Arrow cannot unify dictionaries with null or nested entries, or too many for their codes
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return column.unify_dictionaries()
     return plain(decoded(column))
@@ -282,7 +277,7 @@ def takeable(column: ChunkedArray) -> ChunkedArray:
 def take_rows(
     column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
 ) -> ChunkedArray:
-    """Return some rows of a column, in the encoding of `takeable`."""
+    """Return the given rows of a column, as plain values or with one dictionary for all chunks."""
     column = takeable(column)
     if runs is not None:
         return cut(column, runs)
@@ -290,7 +285,7 @@ def take_rows(
 
 
 def take_rows_of_type(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
-    """Return some rows of a column, of the very type of the column."""
+    """Return the given rows of a column, with exactly the column's type."""
     found = take_rows(column, rows)
     if found.type == column.type:
         return found
@@ -302,7 +297,7 @@ def take_rows_of_type(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedA
 
 
 def _take_rows_by_piece(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
-    """Return some rows of a column whose pieces have dictionaries that do not go together."""
+    """Return the given rows of a column, by chunk because its dictionaries cannot be merged."""
     n_before = np.cumsum([0, *map(len, column.chunks)])
     of_row = np.searchsorted(n_before, rows, side="right") - 1
     ends = np.flatnonzero(np.diff(of_row)) + 1
@@ -317,12 +312,10 @@ def _take_rows_by_piece(column: ChunkedArray, rows: NDArray[np.int64]) -> Chunke
 def chosen_rows(
     batch: Batch, rows: NDArray[np.int64], columns: Sequence[str] | None = None
 ) -> Batch:
-    """Return some rows of a batch; their windows see what those of all its rows see.
+    """Return selected rows of a batch. Their windows see the same rows as before the selection.
 
-    Args:
-        batch: rows in the host's memory. What is made of them already is taken where it is needed.
-        rows: their numbers in it, in the order wanted, shape (n_chosen,).
-        columns: the columns that are read of the rows themselves; None for all.
+    `batch` is in host memory, and its computed columns are reused where needed. `rows` holds row
+    numbers in the wanted order, shape (n_chosen,). Only `columns` are read, or all if None.
     """
     names, runs = batch.table.column_names if columns is None else columns, runs_of(rows)
     table = pa.table({name: take_rows(batch.table.column(name), rows, runs) for name in names})
@@ -338,14 +331,13 @@ def chosen_rows(
 
 
 def as_unlearnt(batch: Batch) -> Batch:
-    """Return rows as another fit begins with them: with all that is made of them, nothing learnt.
+    """Return a copy of the batch for another fit, with its computed columns but no learned values.
 
-    Args:
-        batch: rows of which nothing is learnt; what is made of those returned is not added to it.
+    `batch` must have nothing learned from it. Columns added to the copy are not added to `batch`.
     """
     learnt: Learnt = {}
     orders = dict(batch.seen.orders)
-    batch.seen.orders.clear()  # orders by what a fit learns are its own: the next learns others
+    batch.seen.orders.clear()  # orders may depend on learned values, which the next fit replaces
     past = batch.past and replace(
         batch.past, made=dict(batch.past.made), learnt=learnt, orders=orders
     )
@@ -353,12 +345,7 @@ def as_unlearnt(batch: Batch) -> Batch:
 
 
 def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:
-    """Take what is made of the rows that some rows were chosen of, as far as they lack it.
-
-    Args:
-        batch: the chosen rows; takes the columns.
-        nodes: expressions and steps.
-    """
+    """Copy columns computed on the source rows into the selected rows that lack them."""
     if batch.source is None:
         return
     source, numbers, runs = batch.source
@@ -368,9 +355,9 @@ def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:
 
 
 def is_made_of_source(batch: Batch, node: Node) -> bool:
-    """Return whether a column is made of the rows that some rows were chosen of, for all of them.
+    """Return whether `node` was computed for all source rows, to be reused for selected rows.
 
-    Counts in buckets are no column.
+    Bucket counts are not a column, so they never qualify.
     """
     source = batch.source
     return source is not None and node in source.rows.made and batch.types[node] != COUNTS
@@ -379,16 +366,10 @@ def is_made_of_source(batch: Batch, node: Node) -> bool:
 def run_program(
     batch: Batch, program: Program, constants: Constants, run: Callable[[Columns], Result]
 ) -> Result:
-    """Return the result of a program over the rows.
-
-    Args:
-        batch: the rows.
-        program: what is run.
-        constants: what it reads besides them.
-        run: runs it, given the column of each of its input slots.
+    """Return the result of running a program over the batch; `run` gets a column per input slot.
 
     Raises:
-        Overflow, InvalidData: a row that the program cannot compute, with its values.
+        Overflow, InvalidData: A row that the program cannot compute, with its values.
     """
     given = batch.table, batch.made, batch.first_number
     columns = slot_columns(program, *given, batch.backend.literal_codes)
@@ -405,7 +386,7 @@ def run_program(
 
 
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
-    """Return an Arrow array for each output of a program; see `run_program`."""
+    """Return one Arrow array per output of a program; see `run_program`."""
 
     def run(columns: Columns) -> list[Any]:
         return run_task(batch.backend, RowTask(program, columns, batch.n_rows, constants))
@@ -416,13 +397,10 @@ def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
 def compute_nodes(
     batch: Batch, nodes: Sequence[Node], output: MakeOutput, name: str | None = None
 ) -> tuple[Sequence[Output], list[Any]]:
-    """Return the outputs of expressions over the rows, and an Arrow array for each.
+    """Return the program outputs for the expressions `nodes`, and an Arrow array for each.
 
-    Args:
-        batch: the rows; the steps that the expressions read are made.
-        nodes: the expressions.
-        output: makes the output of an expression.
-        name: of all of them in messages; None for their texts.
+    The steps that the expressions read must have been run. `name` stands for all expressions in
+    messages; if None, each is shown by its text.
     """
     key = (tuple(nodes), output)
     ready = None if batch.programs is None else batch.programs.get(key)
@@ -437,7 +415,7 @@ def compute_nodes(
 def _program_of_nodes(
     batch: Batch, named: Sequence[tuple[str, Node]], output: MakeOutput
 ) -> tuple[Program, Constants]:
-    """Return the program that computes expressions over the rows, and its constants."""
+    """Return the program for the given expressions, and its constants."""
     program = program_of(
         outputs_of(named, batch.types, output, hoist=True, training=batch.training)
     )
@@ -445,7 +423,7 @@ def _program_of_nodes(
 
 
 def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
-    """Return the constants learnt so far, and those that expressions make of them."""
+    """Return the learned values, and the values of constant expressions that `roots` read."""
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
 
@@ -455,11 +433,12 @@ _CODES = "codes of numbered keys"
 
 
 class ChosenKeys(NamedTuple):
-    """The keys of some of the rows.
+    """The distinct keys of selected rows, with their counts.
 
     Args:
-        counts: of these rows, as a backend counts them.
-        order: the number among all keys of each of theirs, in the order of codes, shape (n_keys,).
+        counts: Key counts of these rows, as a backend returns them.
+        order: Number of each key among the keys of all rows, most frequent key first, shape
+            (n_keys,).
     """
 
     counts: KeyCounts
@@ -467,11 +446,13 @@ class ChosenKeys(NamedTuple):
 
 
 def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
-    """Return the keys of all rows, numbered; None where a backend does not number them in the host.
+    """Return the distinct keys of all rows, and the number of each row's key.
+
+    None if a backend has the keys of the rows in device memory only.
 
     Args:
-        found: the keys of all rows, counted with rows.
-        by_value: the same of those keys themselves, each of which is there once: in their order.
+        found: Key counts of all rows, with the key of each row.
+        by_value: Key counts of the distinct keys themselves, sorted by value.
     """
     if found.of_rows is None or by_value.of_rows is None:
         return None
@@ -486,7 +467,7 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
 
 
 def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
-    """Return the keys of some rows, in the order of codes: by count, then by value."""
+    """Return the keys of the selected rows in the order of their codes: by count, then by value."""
     n_keys, of_rows = keys.n_keys, _at(keys.of_rows, source)
     counts = np.bincount(of_rows, minlength=n_keys + 1)
     there = np.flatnonzero(counts[:n_keys])
@@ -505,14 +486,17 @@ def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
 
 
 def _at(of_rows: NDArray[np.intp], source: Source) -> NDArray[np.intp]:
-    """Return the numbers of chosen rows."""
+    """Return the key numbers of the selected rows."""
     if source.runs is None:
         return of_rows[source.numbers]
     return np.concatenate([of_rows[a : a + n] for a, n in source.runs] or [of_rows[:0]])
 
 
 def keep_codes(vocabulary: Vocabulary, keys: NumberedKeys, chosen: ChosenKeys) -> None:
-    """Keep beside a vocabulary which code each key of all rows has by it, were it unseen code 1."""
+    """Store in the vocabulary's cache a code for each key of the source rows.
+
+    Codes are 0 for a missing key, 1 for a key outside the vocabulary, and from 2 on for its keys.
+    """
     codes = np.ones(keys.n_keys + 1, np.int32)
     codes[chosen.order[: len(vocabulary)]] = np.arange(2, 2 + len(vocabulary), dtype=np.int32)
     codes[keys.n_keys] = 0
@@ -520,9 +504,10 @@ def keep_codes(vocabulary: Vocabulary, keys: NumberedKeys, chosen: ChosenKeys) -
 
 
 def encoded(batch: Batch, step: Call) -> Any:
-    """Return the codes of chosen rows by a vocabulary of other rows of the same source.
+    """Return the codes of selected rows for an "encode" step, without looking up each row's key.
 
-    None where they are to be looked up: keys are not numbered, or rare ones share several codes.
+    Works if the vocabulary was learned from other rows of the same source. None if keys must be
+    looked up: they are not numbered, or rare keys share several codes.
     """
     if batch.source is None or step.function != "encode":
         return None

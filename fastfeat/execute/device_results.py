@@ -1,6 +1,7 @@
-"""Results that stay in the memory of a device: a matrix, arrays, or columns.
+"""Results that stay in the memory of a device: a matrix, or arrays.
 
-Memory that a user gives for a matrix is whole, its own, and on that device.
+Memory that a user passes for a matrix must be on that device and must not overlap itself or the
+data.
 """
 
 from __future__ import annotations
@@ -33,18 +34,13 @@ from fastfeat.ir.dtypes import DType
 def matrix(
     batch: Batch, program: Program, constants: Constants, dtype: np.dtype[Any], out: Any
 ) -> Any:
-    """Return the features as a matrix on the device, column after column in its memory.
+    """Return the features as a device matrix of shape (n_rows, n_features), stored by columns.
 
-    Args:
-        batch: the rows, with what steps make of them; the backend is that of the device.
-        program: computes the columns.
-        constants: what it reads besides the rows.
-        dtype: of the matrix.
-        out: the array on the device to write to, or None.
+    `batch` has its steps computed, on the device's backend.
 
     Raises:
         TypeMismatch, InvalidData: `out` cannot take the matrix.
-        OutOfDeviceMemory: there is no room for it; names the need and what is free.
+        OutOfDeviceMemory: There is no room; the message says how much is needed and free.
     """
     runtime = _runtime(batch)
     work = partial(_matrix, batch, program, constants, dtype, out, runtime)
@@ -80,17 +76,11 @@ def _matrix(
 
 
 def arrays(fitted: Fitted, batch: Batch, program: Program, constants: Constants) -> dict[str, Any]:
-    """Return the features as arrays on the device by name, each of its own type.
-
-    Args:
-        fitted: whose features they are.
-        batch: as of `matrix`.
-        program: computes them.
-        constants: what it reads besides the rows.
+    """Return the features by name as arrays on the device, each of its own type.
 
     Raises:
-        InvalidData: an integer or bool is missing.
-        OutOfDeviceMemory: there is no room; names the need and what is free.
+        InvalidData: An integer or bool is missing.
+        OutOfDeviceMemory: There is no room; the message says how much is needed and free.
     """
     runtime = _runtime(batch)
     return runtime.computations.run(partial(_arrays, fitted, batch, program, constants, runtime))
@@ -113,14 +103,10 @@ def _arrays(
 
 
 def on_device(array: NDArray[Any], batch: Batch) -> Any:
-    """Return an array of the host's memory as one on the device, with the same strides.
-
-    Args:
-        array: column after column in memory.
-        batch: the rows that it is of; the backend is that of the device.
+    """Copy a column-major array from host memory to the device; the result has the same strides.
 
     Raises:
-        OutOfDeviceMemory: there is no room; names the need and what is free.
+        OutOfDeviceMemory: There is no room; the message says how much is needed and free.
     """
     runtime = _runtime(batch)
     return runtime.computations.run(partial(_moved, array, runtime))
@@ -130,12 +116,12 @@ def _moved(array: NDArray[Any], runtime: Runtime) -> Any:
     buffer = room_for(runtime, array.nbytes, f"features of shape {array.shape}")
     with settling(runtime):
         runtime.upload(array.ravel(order="F"), buffer)
-        runtime.synchronize()  # a user reads the array by another way than we do
+        runtime.synchronize()  # the user may read the array on another stream
     return runtime.array(buffer, array.shape, array.dtype, array.strides)
 
 
 def _shown_type(dtype: DType, stored: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type of an array of a feature: a bool is stored as a byte that is 0 or 1."""
+    """Return the array type of a feature: a bool is stored as a byte that is 0 or 1."""
     return np.dtype(np.bool_) if dtype.name == "bool" else stored
 
 
@@ -156,17 +142,12 @@ Strides = tuple[int, int]
 def check_device_memory(
     out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any, runtime: Runtime
 ) -> tuple[int, Strides]:
-    """Return the address of the first element of an array on the device, and its strides in bytes.
+    """Return the address of the first element of a device array, and its strides in bytes.
 
-    Args:
-        out: what the user gave.
-        shape: of the matrix, (n_rows, n_features).
-        dtype: of the matrix.
-        table: the data, whose memory `out` must not share.
-        runtime: of the device.
+    `shape` is (n_rows, n_features). `table` is the data; `out` must not share memory with it.
 
     Raises:
-        TypeMismatch, InvalidData: it cannot take the matrix.
+        TypeMismatch, InvalidData: The array cannot take the matrix.
     """
     interface = cuda_interface(out)
     if interface is None:
@@ -194,7 +175,7 @@ def check_device_memory(
 
 
 def _check_place(out: Any, span: tuple[int, int], table: Any, runtime: Runtime) -> None:
-    """Raise where an array is on another device, or shares memory with the data."""
+    """Raise if an array is on another device or shares memory with the data."""
     low, high = span
     try:
         runtime.adopt(low, high - low, out)
@@ -210,14 +191,14 @@ def _check_place(out: Any, span: tuple[int, int], table: Any, runtime: Runtime) 
 
 
 def _span(address: int, shape: tuple[int, int], strides: Strides, n_bytes: int) -> tuple[int, int]:
-    """Return the first address of an array, and the one after its last."""
+    """Return the half-open address range `(first, end)` of the bytes that an array covers."""
     reach = [stride * (size - 1) for stride, size in zip(strides, shape, strict=True)]
     low = address + sum(min(0, r) for r in reach)
     return low, address + sum(max(0, r) for r in reach) + n_bytes
 
 
 def _ranges(array: DeviceArray) -> list[tuple[int, int]]:
-    """Return the addresses that a column takes: of its values, and of its bitmap."""
+    """Return the address ranges of a column's memory: its values and, if any, its null bitmap."""
     n = len(array)
     if array.has_bits:
         ranges = [_bits(array.values, array.value_bit, n)]

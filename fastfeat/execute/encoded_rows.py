@@ -1,7 +1,7 @@
-"""Rows whose labels fit has put into an encoding: known again where `transform` is given them.
+"""Recognizing training rows in `transform`: target encodings have already seen their labels.
 
-Such rows are told by their ids, or where the plan has none by a digest of all of them together:
-of a part of them nothing is known. Nothing of this is saved with a plan.
+Rows are recognized by their ids, or in a plan without ids by one hash of all of them together: then
+a subset is not recognized. Nothing of this is saved with a plan.
 """
 
 from __future__ import annotations
@@ -46,28 +46,33 @@ from fastfeat.plan.lower.lower import Types
 Hashes = NDArray[np.uint64]
 Columns = tuple[tuple[str, DType], ...]
 Digests = tuple[int, int, int]
-"""How many rows, and a number of them by leading columns, and by all, whatever their order."""
+"""Hash of a set of rows: their number, a hash of the leading columns, a hash of all columns.
+
+The hashes do not depend on the order of the rows.
+"""
 
 _FEW = 1 << 16
-"""Rows that are hashed whole, at 2 to 10 ms a column of 1M; of more, one in 256 is."""
+"""Up to this many rows are hashed whole, at 2 to 10 ms per column of 1M; beyond, one row in 256."""
 _MOST_LEADING = 3
 _ODD, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedRows:
-    """The rows whose labels fit has put into encodings.
+    """The labeled training rows that target encodings learned from, stored as hashes, ids or files.
 
     Args:
-        encoder: one of the encodings, as it is written.
-        columns: what digests are of: columns that features read of their own row, and their types.
-        n_leading: how many of them the first digest is of.
-        digests: of the rows learnt from, of all that were given to fit, and of all of their data,
-            and how many were learnt from. None where rows have ids.
-        row_id: the column of the ids, where rows have them, and its type.
-        ids: those of the rows learnt from, as integers.
-        files: name, bytes and time of writing of the files that they stand in, where these were
-            read in passes: no digest is made of such rows.
+        encoder: Text of one of the encodings, for messages.
+        columns: Columns that are hashed, with their types: those that features read from their own
+            row.
+        n_leading: Number of these columns that the hash of leading columns covers.
+        digests: Maps the hash of a set of rows to the number of rows learned from. The sets are the
+            rows learned from, the rows passed to `fit`, and all rows of the data. Empty if rows
+            have ids.
+        row_id: The id column and its type, if rows have ids.
+        ids: Ids of the rows learned from, as integers.
+        files: Name, size in bytes and modification time of the files that contain the rows, if they
+            were read in passes: such rows have no digest.
     """
 
     encoder: str
@@ -80,22 +85,25 @@ class EncodedRows:
 
     @cached_property
     def sorted_ids(self) -> Hashes:
-        """The ids in order: 70 ms for 1M, once, which fit does not take."""
+        """The ids in ascending order.
+
+        Sorted on first use, so that fit does not pay 70 ms for 1M rows.
+        """
         return np.sort(self.ids)
 
 
 def encoded_rows(
     training: TrainingRows, plan: Declaration, encoders: Sequence[Aggregate], table: Any
 ) -> EncodedRows | None:
-    """Return the rows whose labels fit has put into encodings; None where there are none.
+    """Return a record of the labeled rows that target encodings used; None if there are none.
 
-    Those in the memory of a device are not known again.
+    Rows in the memory of a device are not recognized.
 
     Args:
-        training: the rows, as fit has left them.
-        plan: what was fitted.
-        encoders: the encodings of it that read labels.
-        table: all rows of the data, in the host's memory.
+        training: The rows, in their state after fit.
+        plan: The fitted plan.
+        encoders: The plan's encodings that read labels.
+        table: All rows of the data, in host memory.
     """
     if not encoders or isinstance(table, DeviceTable):
         return None
@@ -124,11 +132,9 @@ def encoded_rows(
 def encoded_in_files(
     plan: Declaration, files: Iterable[tuple[str, int, int | None]] | None
 ) -> EncodedRows | None:
-    """Return the rows of files that were read in passes, whose labels fit has put into encodings.
+    """Return a record of the training files read in passes; None if no encoding reads labels.
 
-    Args:
-        plan: what was fitted.
-        files: name, bytes and time of writing of each; None where the rows are not in files.
+    `files` holds the name, size in bytes and modification time of each; None for other data.
     """
     encoders = [node for node in postorder(list(plan.nodes.values())) if is_target(node)]
     return EncodedRows(show(encoders[0]), files=frozenset(files)) if encoders and files else None
@@ -139,12 +145,9 @@ def warn_encoded_files(
     files: Iterable[tuple[str, int, int | None]] | None,
     told: GivenWarnings,
 ) -> None:
-    """Warn of files whose labels fit has put into encodings.
+    """Warn if features are computed for training files whose labels a target encoding knows.
 
-    Args:
-        rows: those that fit has read; None where there are none.
-        files: that features are wanted of; None where rows are not in files.
-        told: the warnings that came.
+    `files` holds the name, size in bytes and modification time of each; None for other data.
     """
     known = [] if rows is None or files is None else [file for file in files if file in rows.files]
     if known and rows is not None:
@@ -158,13 +161,7 @@ def warn_encoded_files(
 
 
 def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings) -> None:
-    """Warn where data that is read whole is of files whose labels fit has put into encodings.
-
-    Args:
-        rows: those that fit has read; None where there are none.
-        data: as `transform` was given it.
-        told: the warnings that came.
-    """
+    """Warn if data that is read whole comes from training files whose labels an encoding knows."""
     if rows is None or not rows.files or callable(data) or not is_in_parts(data):
         return
     from fastfeat.io.sources.dataset import dataset_of  # seldom needed
@@ -175,13 +172,11 @@ def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings)
 def _digests_of_sets(
     training: TrainingRows, table: Any, columns: Columns, learnt: Numbers | None
 ) -> tuple[int, list[Digests]]:
-    """Return the number of leading columns, and digests of all rows, of given and of learnt ones.
+    """Return the number of leading columns, and a hash of each set of rows to recognize later.
 
-    Args:
-        training: the rows; fits of the same data look at it once.
-        table: all rows of the data.
-        columns: what digests are of.
-        learnt: the numbers of those learnt from; None for all.
+    The sets are all rows of the data, the rows learned from, and the rows passed to `fit`. Work on
+    all rows is done once and shared by fits of the same data. `learnt` holds the numbers of the
+    rows learned from, or None for all.
     """
     shared, key = training.rows.shared, ("encoded_rows", columns)
     if key not in shared:
@@ -194,14 +189,14 @@ def _digests_of_sets(
 
 
 def _is_present(batch: Batch, target: Node) -> Flags:
-    """Return flags of the rows that have a target."""
+    """Return flags of the rows in which the target has a value."""
     return has_value(column_in_host(row_values.values_of(batch, target)[1], batch.backend))
 
 
 def _known_column(
     name: str | None, schema: Mapping[str, DType | UnsupportedType]
 ) -> tuple[str, DType] | None:
-    """Return a column that can be hashed, with its type; None where it is not there, or cannot."""
+    """Return a hashable column's name and type; None if it is absent or cannot be hashed."""
     dtype = None if name is None else schema.get(name)
     if name is None or not isinstance(dtype, DType) or dtype.is_list or dtype == NULL:
         return None
@@ -209,7 +204,7 @@ def _known_column(
 
 
 def _columns(plan: Declaration, types: Types) -> Columns:
-    """Return the columns that features read of their own row, numbers first: their hash is fast."""
+    """Return the columns to hash: those that features read from their own row, numbers first."""
     read = [name for name in own_columns(plan.nodes.values()) if name not in plan.late]
     schema = {name: types[Column(name)] for name in read}
     known = [column for name in read if (column := _known_column(name, schema)) is not None]
@@ -219,19 +214,15 @@ def _columns(plan: Declaration, types: Types) -> Columns:
 def warn_encoded(
     rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: GivenWarnings
 ) -> None:
-    """Warn of rows whose labels fit has put into encodings.
+    """Warn if fit used the label of any wanted row in a target encoding.
 
-    Args:
-        rows: those; None where there are none.
-        table: the data that features are wanted of.
-        wanted: the numbers of the rows wanted, shape (n_wanted,); None for all.
-        told: the warnings that came.
+    `wanted` holds row numbers, shape (n_wanted,), or None for all.
     """
     if rows is None or EncodedInFold in told.kinds or isinstance(table, DeviceTable):
         return
     try:
         n = _n_known(rows, table, wanted)
-    except FastfeatError:  # of a column that features do not read: of others they tell
+    except FastfeatError:  # a column that no feature reads; others are reported later
         return
     if n:
         given = counted(_n_rows(table, wanted), "row")
@@ -245,7 +236,10 @@ def warn_encoded(
 
 
 def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
-    """Return the number of rows that are known by their ids, or together by a digest."""
+    """Return the number of wanted rows that fit learned from.
+
+    Rows are found by their ids; without ids, by one hash of all wanted rows together.
+    """
     if rows.row_id is None:
         return _n_alike(rows, table, wanted)
     if rows.row_id[0] not in table.column_names or not len(rows.ids):
@@ -259,14 +253,11 @@ def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
 
 
 def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
-    """Return the number of rows whose ids fit has learnt from, and of all rows.
+    """Return the number of rows that fit learned from, found by id, and the number of all rows.
 
-    The first number is 0 where the rows show no split: fit knows all of them, or they hold all rows
-    that fit knows.
-
-    Args:
-        rows: those whose labels fit has put into encodings, which have ids.
-        table: rows with the column of the ids, in the host's memory.
+    The first number is also 0 if the data is no split into learned and new rows: if fit learned
+    from all its rows, or if it has every row that fit learned from. `table` is in host memory;
+    `rows` must have ids.
     """
     n_rows, n_known = int(table.num_rows), _n_known(rows, table, None)
     if n_known in (0, n_rows):
@@ -278,7 +269,7 @@ def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
 
 
 def _chosen(rows: Numbers, present: Flags | None) -> Numbers:
-    """Return the rows that are present."""
+    """Return the row numbers in `rows` for which a value is present."""
     return rows if present is None else rows[present[rows]]
 
 
@@ -287,7 +278,10 @@ def _n_rows(table: Any, wanted: Numbers | None) -> int:
 
 
 def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
-    """Return the number of rows known by digests of them all, looking no further than needed."""
+    """Return the number of wanted rows that fit learned from, found by the hash of all wanted rows.
+
+    Hashes only the leading columns if their hash already differs.
+    """
     n_rows = _n_rows(table, wanted)
     known = [digests for digests in rows.digests if digests[0] == n_rows]
     if not known:
@@ -300,9 +294,10 @@ def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
 
 
 def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
-    """Return the number of columns that tell rows apart enough to pick some, and their `_values`.
+    """Return how many leading columns to hash for the sample of rows, and their hash per row.
 
-    A column of few values picks none of the rows, or very many.
+    Rows are sampled by this hash. A column with few distinct values would sample no rows or far too
+    many.
     """
     n_rows, n_leading = table.num_rows, 1
     values = _values(table, columns[:1])
@@ -315,7 +310,7 @@ def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
 
 
 def _values(table: Any, columns: Columns) -> Hashes:
-    """Return a number of each row, equal ones for rows that are alike in some columns."""
+    """Return a hash per row over the given columns, shape (n_rows,)."""
     first, *others = columns
     values = column_hashes(table, *first, seed=0)
     for seed, (name, dtype) in enumerate(others, start=1):
@@ -324,18 +319,14 @@ def _values(table: Any, columns: Columns) -> Hashes:
 
 
 def _is_picked(values: Hashes) -> Flags:
-    """Return flags of the rows that are hashed whole: one in 256."""
+    """Return flags of the sampled rows, one in 256, by the hash of their leading columns."""
     return values.astype(np.uint8) == 0
 
 
 def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) -> Digests:
-    """Return the number of rows, and digests of them, by leading columns and by all.
+    """Return the hash of a set of rows; see `Digests`.
 
-    Args:
-        table: all rows, in the host's memory.
-        others: the other columns.
-        values: the number of each row by the leading columns.
-        rows: the numbers of those that are meant; None for all.
+    `values` are the `_values` of the leading columns; `rows` holds row numbers, or None for all.
     """
     n_rows = _n_rows(table, rows)
     if n_rows > _FEW:
@@ -351,13 +342,16 @@ def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) 
 
 
 def _sum(values: Hashes, rows: Numbers | None) -> int:
-    """Return a number of some rows that their order does not change."""
+    """Return the sum of the rows' hashes, which does not depend on the order of the rows."""
     return int((values if rows is None else values[rows]).sum())
 
 
 def mixed(values: Hashes) -> Hashes:
-    """Hash sums of hashes in place, so that a row's columns are told from those of others."""
-    for first in range(0, len(values), _FEW):  # in place, and in pieces: memory is slow to get
+    """Mix the bits of each row's sum of column hashes, in place.
+
+    Without this, values could be exchanged between rows without a change of the total.
+    """
+    for first in range(0, len(values), _FEW):  # in place and piecewise: allocating memory is slow
         piece = values[first : first + _FEW]
         piece ^= piece >> _HALF
         piece *= _ODD
@@ -365,18 +359,18 @@ def mixed(values: Hashes) -> Hashes:
 
 
 def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
-    """Return the hash of each value of a column, 0 where it is missing."""
-    from fastfeat.steps.keys.cpu_hashing import key_hashes  # the kernel that numbers folds, too
+    """Return the hash of each value of a column, 0 if missing."""
+    from fastfeat.steps.keys.cpu_hashing import key_hashes  # this kernel also numbers folds
 
     keys = column_keys.key_column(table.column(name), name, dtype, narrow=True)
     return key_hashes([keys], [dtype], is_cross=False, seed=seed)
 
 
 def id_hashes(table: Any, name: str) -> Hashes:
-    """Return the hash of each id, by which rows are exchanged.
+    """Return the hash of each id, shape (n_rows,), by which rows are assigned to workers.
 
     Raises:
-        TypeMismatch: a column that is no id.
+        TypeMismatch: A column type that cannot be an id.
     """
     known = _known_column(name, schema_of(table))
     if known is None:
@@ -385,11 +379,14 @@ def id_hashes(table: Any, name: str) -> Hashes:
 
 
 def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
-    """Return a number for each id, integers their own, and which rows have one; None where all."""
+    """Return an integer per id, and flags of the rows that have one.
+
+    The integer is a hash for text, bytes and floats. The flags are None if every row has an id.
+    """
     column = table.column(name)
     if dtype == INT64 and column.type == pa.int64() and column.num_chunks == 1:
         (chunk,) = column.chunks
-        if not chunk.null_count:  # one row in 2 us, not in 15
+        if not chunk.null_count:  # 2 us for one row instead of 15
             return chunk.to_numpy().view(np.uint64), None
     if dtype.is_integer or dtype.is_temporal:
         ids, present = times.ticks_of(column_keys.key_column(column, name, dtype))

@@ -1,6 +1,8 @@
-"""Functions of other rows by the entities whose rows they see, and the share that a row is in.
+"""Planning windows over data larger than memory: which functions are computed in one pass.
 
-Rows of an entity are all in one share, so that what is computed of a share is that of all rows.
+Rows are split into shares (partitions) by the hash of their entity keys. All rows of an entity are
+in one share, so each share can be computed alone. A stage is one such split with its functions.
+"Functions of other rows" are window functions and functions over later rows.
 """
 
 from __future__ import annotations
@@ -30,19 +32,20 @@ from fastfeat.plan.lower.lower import Constant
 from fastfeat.scalars.zones import ZoneTable
 
 SHARE = "share"
-"""The name of the only feature of a plan of shares."""
+"""Name of the only feature of the plan that computes the partition of each row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Functions of other rows that are computed together, of one share of the rows after another.
+    """Functions of other rows that are computed together, on one hash partition (share) at a time.
 
     Args:
-        keys: rows that have them in common are in one share; none for all rows in order of time, of
-            functions in one order.
-        nodes: the functions.
-        given: functions that these read, of earlier stages.
-        of_seen: whether later stages read them: they are then computed of a history, too.
+        keys: Entity keys; rows with equal values are in one share. If empty, the functions see
+            rows of all entities, sorted by one time column.
+        nodes: The functions.
+        given: Functions of earlier stages that these functions read.
+        of_seen: Whether later stages read these functions; if so, they are computed for the
+            history as well.
     """
 
     keys: frozenset[Node]
@@ -52,14 +55,11 @@ class Stage:
 
 
 def stages_of(nodes: Iterable[Call]) -> list[Stage]:
-    """Return the stages of functions of other rows, each after those that it reads.
+    """Return the stages, in the order to run them, that compute the given functions of other rows.
 
-    A function that is read by another one of rows that are alike in some key is computed with it.
-
-    Args:
-        nodes: functions over the rows in windows, or over rows ahead.
+    If one function reads another and both have an entity key in common, one stage computes both.
     """
-    wanted: dict[tuple[Call, bool], int] = {}  # and in which round of stages
+    wanted: dict[tuple[Call, bool], int] = {}  # value: the round of stages
 
     def ask(node: Call, *, of_seen: bool) -> int:
         known = wanted.get((node, of_seen))
@@ -88,7 +88,10 @@ def stages_of(nodes: Iterable[Call]) -> list[Stage]:
 
 @lru_cache(maxsize=4096)
 def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
-    """Return the keys of all rows that a function sees, and what it reads of other rows apart."""
+    """Return the entity keys that all rows a function sees have in common, and functions it needs.
+
+    These functions are nested in it and have no common key: an earlier stage has to compute them.
+    """
     keys = frozenset(key for key in query_of(order_of(node))[1:] if not window_nodes([key]))
     given: list[Call] = []
     for inner in functions_read([node.args[0], *order_of(node).args]):
@@ -102,18 +105,17 @@ def _shared_by(node: Call) -> tuple[frozenset[Node], tuple[Call, ...]]:
 
 
 def functions_read(roots: Iterable[Node]) -> list[Call]:
-    """Return the functions of other rows that a row reads for expressions, none below those."""
+    """Return the outermost functions of other rows inside the given expressions."""
     return [node for node in row_order(roots) if is_of_other_rows(node)]
 
 
 def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
-    """Return the keys that rows have in common wherever one sees another; none without windows.
+    """Return the entity keys that all windows have in common; an empty set without windows.
 
-    Args:
-        windows: functions over the rows in windows, those below others among them.
+    `windows` must include nested window functions.
 
     Raises:
-        InvalidPlan: rows are seen of several entities that have no key in common, or of all.
+        InvalidPlan: The windows have no entity key in common, or the common key is learned.
     """
     orders = list(dict.fromkeys(map(order_of, windows)))
     keys = [frozenset(query_of(order)[1:]) for order in orders]
@@ -141,17 +143,17 @@ def share_plan(
     zones: dict[str, ZoneTable],
     learnt: Mapping[Node, Constant],
 ) -> Fitted:
-    """Return the plan of the share that each row is in, by the hash of its keys.
+    """Return a fitted plan that computes the partition number of each row, by the hash of its keys.
 
-    A row without a key is in the first share, or missing: it sees no row.
+    A row with a missing key sees no other rows: its number is 0, or missing.
 
     Args:
-        keys: expressions of the rows of a plan.
-        n_shares: how many there are.
-        inputs: type of each column that the plan reads.
-        tables: the same of tables.
-        zones: the tables of the time zones that it reads.
-        learnt: what keys are made of.
+        keys: Expressions over the rows of a plan.
+        n_shares: Number of shares.
+        inputs: Type of each column that the plan reads.
+        tables: Column types of each lookup table.
+        zones: Tables of the time zones that the plan reads.
+        learnt: Learned values that the keys read.
     """
     parts = [Expr((key,)) for key in sorted(keys, key=show)]
     share = hash_of(parts[0] if len(parts) == 1 else cross(*parts), n_shares)

@@ -1,4 +1,4 @@
-"""Rows of files that fail: an error that names a row of all files tells the file that it is in."""
+"""Failing rows in files: an error with a row number over all files also names the row's file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def naming_files(method: F) -> F:
-    """Return a method whose errors tell the file of a row, where its data is several files.
+    """Decorate a method: its errors about a row name the file that holds the row.
 
-    Args:
-        method: of `self`, `data` and perhaps `history=`.
+    Applies if the data is several files. The method has the arguments `self`, `data` and perhaps
+    `history=`.
     """
 
     @wraps(method)
@@ -36,7 +36,7 @@ def naming_files(method: F) -> F:
 
 
 def _placed(error: FastfeatError, data: Any, history: Any) -> FastfeatError:
-    """Return an error with the file of the first row that it names, if there is one."""
+    """Return the error with the file that holds its row added; unchanged if no file is found."""
     given, rows = (
         history if scanning.is_of_history(error) else data,
         scanning.numbers_of_rows(error),
@@ -48,7 +48,7 @@ def _placed(error: FastfeatError, data: Any, history: Any) -> FastfeatError:
         pieces = (
             list(scanning.scan(dataset, [], stop=rows[0] + 1)) if len(dataset.parts) > 1 else []
         )
-    except FastfeatError:  # the files are at fault, and that is told
+    except FastfeatError:  # the files cannot be read: keep the original error
         return error
     if not pieces or pieces[-1].first_row + pieces[-1].table.num_rows <= rows[0]:
         return error

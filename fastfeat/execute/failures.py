@@ -1,4 +1,7 @@
-"""Failures on the data, told to a user: feature, row, value, and what to do."""
+"""Errors about single rows, written for users: the feature, the row, its value, the remedy.
+
+A slot is an input of a compiled program: one column in a given type.
+"""
 
 from __future__ import annotations
 
@@ -34,21 +37,21 @@ def failed_row(
     backend: Backend | None = None,
     number: int | None = None,
 ) -> FastfeatError:
-    """Return the error of a row that raised a status bit.
+    """Return the error for a row in which a compiled program has reported a failure.
 
     Args:
-        program: what was run; its outputs have the names of features.
-        row: number of the row.
-        columns: the column of each slot.
-        constants: what the program read besides.
-        table: the data as it was given, for the values in the message.
-        backend: where the table is, if it is on a device.
-        number: what the row is called in the message; None where that is its number.
+        program: The program that ran; its outputs have the names of features.
+        row: Number of the row.
+        columns: The column of each slot.
+        constants: Constants that the program read.
+        table: The data as it was passed, for the values in the message.
+        backend: The backend of the device that holds the table, if any.
+        number: Number of the row in the message; None for `row`.
     """
     number = row if number is None else number
     try:
         return _failure_in_row(program, row, columns, constants, table, backend, number)
-    except FastfeatError:  # what the border says of the row
+    except FastfeatError:  # an error of the row itself, from the conversion
         raise
     except Exception as fault:
         return failure.search_failed(
@@ -72,11 +75,11 @@ def _failure_in_row(
         given, at = rows_on_host(table, row, 1, backend), 0
         parts = {slot.sources[0]: part for slot, part in one.items()}
         made: dict[Node, Any] = {s: part for s, part in parts.items() if not isinstance(s, Column)}
-        one = slot_columns(program, given, made, row)  # raises what the border of the host does
+        one = slot_columns(program, given, made, row)  # raises the errors of conversion in the host
     inputs = {slot: one[slot].to_pylist()[0] for slot in program.inputs}
 
     def shown(slot: InputSlot) -> object:
-        """Return the value of a slot: as the data has it, or as a step has made it."""
+        """Return the value of a slot, from the data or from a step."""
         of_data = isinstance(slot.sources[0], Column)
         return shown_value(slot, given, at) if of_data else inputs[slot]
 
@@ -86,13 +89,13 @@ def _failure_in_row(
 
 
 def _of_row(slot: InputSlot, column: Any, row: int, backend: Backend | None) -> Any:
-    """Return one row of the column of a slot; of one that a step has made, in the host's memory."""
+    """Return one row of an input column; a column computed by a step is copied to host memory."""
     one = column.slice(row, 1)
     return one if isinstance(slot.sources[0], Column) else column_in_host(one, backend)
 
 
 def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:
-    """Return for each node the first feature that is computed from it."""
+    """Return for each expression the name of the first feature that is computed from it."""
     order = iter(postorder(list(features.values())))
     readers: dict[Node, str] = {}
     for name, root in features.items():
@@ -102,19 +105,17 @@ def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:
 
 
 def is_infinite(value: Constant) -> bool:
-    """Return whether a learnt value, or an element of a learnt table, is infinite or undefined."""
+    """Return whether a learned value, or an element of a learned table, is infinite or NaN."""
     if isinstance(value, tuple):
         return any(isinstance(v, float) and not math.isfinite(v) for v in value)
     return isinstance(value, float) and not math.isfinite(value)
 
 
 def infinite_value(aggregate: Aggregate, value: float | None, row: int | None) -> FastfeatError:
-    """Return the error of an aggregate that is not finite.
+    """Return the error for an aggregate with a value that is infinite or NaN.
 
-    Args:
-        aggregate: what was learnt.
-        value: the first infinite one that it was learnt from; None where nobody has looked for it.
-        row: what the row of that is called in the message; None where there is none.
+    `value` is the first infinite input value, or None if it was not searched for. `row` is the
+    number of its row in the message, or None if there is none.
     """
     found = "its values are too large" if value is not None else "a value is infinite or too large"
     if row is not None:

@@ -25,18 +25,18 @@ def selected(
     keeps_ids: bool = True,
     dtype: str | None = None,
 ) -> Fitted:
-    """Return a fitted plan of some features; see `FittedPlan.select`.
+    """Return a fitted plan with some of the features; see `FittedPlan.select`.
 
     Args:
-        fitted: what is selected from.
-        names: features, or single columns of those that have several.
-        keeps_ids: whether the plan has its `row_id` still.
-        dtype: the float type of the features; None for that of the plan.
+        fitted: The plan to select from.
+        names: Features, or single columns of features that have several.
+        keeps_ids: Whether the plan keeps its `row_id`.
+        dtype: Float type of the features; None to keep the plan's.
 
     Raises:
-        InvalidPlan: a name that is neither.
+        InvalidPlan: A name is neither a feature nor a column.
     """
-    # what a user wrote: in `nodes` targets and folds are completed, which a plan does by itself
+    # as the user wrote them: `nodes` has targets and folds filled in, which a new plan does itself
     columns = fitted.nodes | {
         name: node for name, node in fitted.declaration.written.items() if name in fitted.nodes
     }
@@ -77,14 +77,15 @@ def selected(
         bound=fitted.types,
         tables={c.table: fitted.tables[c.table] for c in plan.table_columns},
         encoded=_encoded(fitted, plan),
-        golden=None,  # it is of all features
+        golden=None,  # golden rows have all features
     )
 
 
 def _encoded(fitted: Fitted, plan: Declaration) -> EncodedRows | None:
-    """Return the rows that encodings know, where a selection has some, by their ids or files.
+    """Return the record of encoded training rows for the selected features, or None.
 
-    Without, they are known by columns that the selection may not read.
+    The record is kept if the selection has an encoding and rows are recognized by ids or files.
+    Other rows are recognized by the values of columns that the selection may not read.
     """
     encoded = fitted.encoded
     by_id = encoded is not None and (encoded.row_id is not None or len(encoded.files) > 0)

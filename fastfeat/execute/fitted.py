@@ -1,4 +1,4 @@
-"""`Fitted`: a declaration with what it has learnt, frozen, and the programs that it runs by."""
+"""`Fitted`: a plan's declaration with its learned values, immutable, and its compiled programs."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ InputSchema = Mapping[str, DType | UnsupportedType]
 
 
 class Packed(Protocol):
-    """A record of the floors above, which is kept as bytes."""
+    """A record that can be stored as bytes, such as a profile; a package above this defines it."""
 
     def to_bytes(self) -> bytes:
-        """Return the bytes: equal ones of what is equal."""
+        """Return the record as bytes; equal records give equal bytes."""
         ...
 
 
@@ -65,11 +65,11 @@ class FittedContract:
     """A contract with the types of the columns that it was fitted on.
 
     Args:
-        declaration: the rules.
-        inputs: type of each column that rules read, as seen in fit.
-        tables: the same of lookup tables.
-        zones: the tables of the time zones that rules read.
-        made: what judges rows, made once.
+        declaration: The rules.
+        inputs: Type of each column that rules read, as seen in fit.
+        tables: Column types of each lookup table, as seen in fit.
+        zones: Tables of the time zones that rules read.
+        made: Cache of the guard that checks rows against the rules.
     """
 
     declaration: ContractDeclaration
@@ -81,26 +81,27 @@ class FittedContract:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fitted:
-    """A declaration with what `fit` has learnt; `FittedPlan` is its face.
+    """A declaration with its learned values; `FittedPlan` is its public class.
 
     Args:
-        declaration: what was fitted.
-        inputs: type of each column that the features read, as seen in fit.
-        constants: value of each aggregate, and of what is computed from aggregates alone.
-        n_rows: number of training rows that were learnt from.
-        zones: the tables of the time zones that the features read.
-        bound: the type of every node of the plan, bound to the columns seen in fit.
-        label_inputs: type of each column that the label is computed from; None where it is a column
-            itself, or fit has not seen its columns.
-        tables: type of each column of the lookup tables that the features read.
-        label_tables: the same of those that the label is computed from.
-        n_rows_without_label: number of training rows that were not learnt from, because their
-            label looks ahead of what is recorded, or of rows that give none.
-        told: the warnings that it has given; a selection of its features does not repeat them.
-        encoded: the rows whose labels an encoding knows, where it was fitted in this process.
-        contract: what rows must be; None where nothing is said.
-        profile: what the values of training rows were, or the bytes of it; None where nobody asked.
-        golden: rows that are made up, with their features, as `trust.quality.golden` writes them.
+        declaration: The declaration that was fitted.
+        inputs: Type of each column that the features read, as seen in fit.
+        constants: Value of each aggregate, and of each expression of aggregates only.
+        n_rows: Number of training rows that were learned from.
+        zones: Tables of the time zones that the features read.
+        bound: Type of every node of the plan, bound to the columns seen in fit.
+        label_inputs: Type of each column that the label is computed from; None if the label is
+            itself a column, or fit has not seen its columns.
+        tables: Column types of each lookup table that the features read.
+        label_tables: Column types of each lookup table that the label is computed from.
+        n_rows_without_label: Number of training rows that were not learned from, because their
+            label looks ahead beyond the recorded rows, or at rows without a value.
+        told: Warnings already given; a plan of selected features shares the record.
+        encoded: Record of the training rows whose labels an encoding knows; None if the plan was
+            not fitted in this process.
+        contract: The contract for rows; None without one.
+        profile: The profile of the training rows, or its bytes; None if it was not requested.
+        golden: Generated rows with their features, as `trust.quality.golden` writes them.
     """
 
     declaration: Declaration
@@ -119,31 +120,31 @@ class Fitted:
     profile: Packed | bytes | None = field(default=None, repr=False)
     golden: bytes | None = field(default=None, repr=False)
     row_kernels: threading.local = field(default_factory=threading.local, init=False, repr=False)
-    """The kernel of one row of each thread; `replace` gives another record its own."""
+    """The kernel for one row, per thread; `replace` gives a new record its own."""
     programs: Programs = field(default_factory=dict[Any, Any], init=False, repr=False)
-    """What computes expressions that tasks read, kept from one call to the next."""
+    """Compiled programs for expressions that steps read as arguments, reused by later calls."""
     prepared: dict[str, tuple[Any, ...]] = field(
         default_factory=dict[str, tuple[Any, ...]], init=False, repr=False
     )
-    """What was made for small batches, by the form of the result; see `execute.prepared`."""
+    """Preparations for small batches, by the form of the result; see `execute.prepared`."""
 
     @cached_property
     def learnt(self) -> Mapping[Node, Constant]:
-        """The constants with every vocabulary in the order of its codes.
+        """The learned values, with the keys of every vocabulary in the order of their codes.
 
-        Of keys that only tell groups apart, `constants` has another one: they are put in order
-        when somebody looks at them, or writes them to a file.
+        In `constants`, keys that only group rows are unordered. They are sorted here, when first
+        looked at or written to a file.
         """
         return in_order_of_codes(self.constants)
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
-        """The columns of lookup tables that rows read, and their types."""
+        """The columns of lookup tables that features read, and their types."""
         return {column: self.bound[column] for column in self.declaration.row_table_columns}
 
     @cached_property
     def declared(self) -> TypedPlan:
-        """The features as they are declared, with their types."""
+        """The features as declared, before one-hot encodings become columns, with their types."""
         plan, typed = self.declaration, typed_of(self.declaration, self.bound)
         if typed is not None:
             return typed
@@ -152,17 +153,17 @@ class Fitted:
 
     @cached_property
     def schedule(self) -> Schedule:
-        """The schedule of the features of later rows."""
+        """The schedule that computes the features of new rows."""
         return laid_out(self.declared.schedule("apply"), self.nodes.values(), self.types)
 
     @cached_property
     def training_schedule(self) -> Schedule:
-        """The schedule of the features of the rows that were learnt from."""
+        """The schedule that computes the features of the training rows."""
         return laid_out(self.declared.schedule("training"), self.nodes.values(), self.types)
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order."""
+        """The expression of each output column, in order; one-hot encodings have several."""
         return expanded(self.declaration.nodes, self.constants, self.bound)
 
     @cached_property
@@ -174,13 +175,13 @@ class Fitted:
 
     @cached_property
     def never_seen(self) -> tuple[str, ...]:
-        """The columns that had no value in fit, and no type: they may not have one later."""
+        """Columns without any value in fit (type null): a value in them later is an error."""
         read = set(self.declaration.row_columns)
         return tuple(name for name, t in self.inputs.items() if t == NULL and name in read)
 
     @cached_property
     def typed(self) -> TypedPlan:
-        """The output columns with their types: of the plan, where fit has added none to them."""
+        """The output columns with their types, and a cache of programs and schedules for them."""
         typed, codes = typed_of(self.declaration, self.bound), self._code_types
         if typed is not None and self.nodes == typed.nodes and codes is None:
             return typed
@@ -190,19 +191,19 @@ class Fitted:
 
     @property
     def _code_types(self) -> Mapping[str, DType] | None:
-        """The types of the features that are codes, where the plan wants the smallest."""
+        """The types of the features that are codes, if the plan asks for the smallest."""
         if self.declaration.codes is None:
             return None
         return types_of_codes.code_types(self.nodes, self.constants)
 
     def _once(self, make: Callable[[TypedPlan], R]) -> R:
-        """Return the result of a function of the output columns and their types."""
+        """Return `make(self.typed)`, cached for all plans with equal columns and types."""
         with using(self.zones):
             return self.typed.once(make)
 
     @cached_property
     def matrix_dtype(self) -> DType:
-        """The type of the matrix."""
+        """The type of all elements of a feature matrix."""
         return matrix_dtype(self.typed)
 
     @cached_property
@@ -246,7 +247,7 @@ class Fitted:
 
     @cached_property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes of each ordinal encoding: the rows of an embedding."""
+        """The number of codes of each ordinal encoding: the rows of an embedding table."""
         return {
             name: n_codes(node, self.constants)
             for name, node in self.nodes.items()
@@ -257,10 +258,10 @@ class Fitted:
     def categories(self) -> dict[str, Array]:
         """The categories of each ordinal encoding as text, in the order of its codes from 1 on.
 
-        First stands "__other", of unseen and rare values ("__other_1" to "__other_k" with
-        `n_unseen_buckets=k`), then the vocabulary: a value is written as in the names of one-hot
-        columns, the parts of a `cross` with a space between them, a part that is missing as
-        "missing". Where two texts are equal the later one gets a "_" more.
+        The first is "__other", for unseen and rare values ("__other_1" to "__other_k" with
+        `n_unseen_buckets=k`). The vocabulary follows, with values written like the names of one-hot
+        columns: the parts of a `cross` are separated by a space, and a missing part is "missing". A
+        text that repeats an earlier one gets another "_" at its end.
         """
         return categories_of(self.nodes, self.constants, self.types)
 
@@ -287,12 +288,13 @@ def _output_schema(typed: TypedPlan) -> Schema:
 
 
 def check_bound(contract: FittedContract) -> None:
-    """Raise where rules do not go with the types of a contract; note the zones that they read.
+    """Raise if a contract's rules do not accept the column types that fit saw.
 
-    A rule that reads the clock, or a column that was not there, is bound once it is judged.
+    Records the time zones that rules read. A rule that reads the clock or an absent column is
+    checked only when rows are judged.
 
     Raises:
-        UnknownColumn, TypeMismatch: the first rule that does not.
+        UnknownColumn, TypeMismatch: From the first rule that does not fit.
     """
     declared = contract.declaration
     with using(contract.zones):
@@ -308,15 +310,7 @@ def fitted_label(
     n_rows: int,
     zones: dict[str, ZoneTable],
 ) -> Fitted:
-    """Return a fitted plan that computes the label, which is an expression.
-
-    Args:
-        plan: the plan.
-        inputs: type of each column that the label is computed from.
-        tables: the same of tables.
-        n_rows: as of `Fitted`, as the following are.
-        zones: the tables of time zones.
-    """
+    """Return a fitted plan with the label as its only feature; the label must be an expression."""
     return fitted_of_values(plan.label_plan, inputs, lambda _: {}, n_rows, zones, tables=tables)
 
 
@@ -331,18 +325,10 @@ def fitted_of_values(
     label_tables: Schemas | None = None,
     n_rows_without_label: int = 0,
 ) -> Fitted:
-    """Return a plan fitted by what is known already.
+    """Return a fitted plan with given learned values, without reading data.
 
-    Args:
-        plan: the plan.
-        inputs: as of `Fitted`.
-        learnt: gives the value of each aggregate, from the types of the nodes.
-        n_rows: as of `Fitted`.
-        zones: as of `Fitted`.
-        label_inputs: as of `Fitted`.
-        tables: as of `Fitted`.
-        label_tables: as of `Fitted`.
-        n_rows_without_label: as of `Fitted`.
+    `learnt` returns the values by expression, from the types of the expressions. The other
+    arguments are described in `Fitted`.
     """
     roots = list(plan.nodes.values())
     with using(zones):

@@ -1,7 +1,8 @@
-"""The guard: rows judged by the rules of a fitted contract before features are computed of them.
+"""The guard: checks rows against the rules of a fitted contract before computing features.
 
-It judges each row by itself, so that one row, a batch and a stream reject the same: what rules say
-of the past of a row, of shares of rows or of late columns is for `check` and `fit`.
+It judges each row by itself, so that one row, a batch and a stream reject the same rows. Rules
+about a row's past, about fractions of rows, or about late columns (known only after the moment of
+their row) are left to `check` and `fit`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, fitted_of_values
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, columns_of_tables
@@ -36,11 +38,11 @@ from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.scalars.zones import ZoneTable
 
 N_SHOWN = 5
-"""Rows that a message shows of those that break a rule."""
+"""Number of rule-breaking rows that a message shows."""
 SETS_APART = ". transform(rows, on_violation='quarantine') sets such rows apart"
-"""The end of an error of rows of a rule that quarantines; not of one row, which is refused."""
+"""End of the error message for a quarantine rule; omitted for a single row, which is rejected."""
 IGNORE = "ignore"
-"""What a call says so that no row is judged."""
+"""Value of `on_violation` that turns off judging."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +50,11 @@ class Guard:
     """The rules that rows are judged by, ready to run.
 
     Args:
-        rules: by name.
-        any_broken: a feature "broken", whether a row breaks any rule.
-        each_broken: a feature a rule, whether a row breaks it, under the number of the rule.
-        columns: what the rules read.
+        rules: The rules by name.
+        any_broken: Plan with one feature "broken": whether a row breaks any rule.
+        each_broken: Plan with one feature per rule, named by its number: whether a row breaks the
+            rule.
+        columns: Input columns that the rules read.
     """
 
     rules: Mapping[str, Rule]
@@ -63,16 +66,14 @@ class Guard:
 def fitted_rules(
     plan: Declaration, inputs: Schema, tables: Schemas, zones: dict[str, ZoneTable] | None = None
 ) -> Fitted:
-    """Return features that have nothing to learn, fitted.
+    """Return a fitted plan for rules or features that need no learning.
 
-    Args:
-        plan: the features.
-        inputs: types of the columns, of further ones too.
-        tables: the same of lookup tables.
-        zones: the tables of time zones; those that are not there are those of the machine.
+    `inputs` may contain more columns than the features read. Time zone tables are taken from
+    `zones`, or from this machine if `zones` lacks them.
 
     Raises:
-        UnknownColumn, TypeMismatch: as `Plan.fit`.
+        UnknownColumn: A feature reads a column that the inputs lack.
+        TypeMismatch: A feature does not accept the type of its input.
     """
     read = {name: inputs[name] for name in plan.columns if name in inputs}
     of_tables = columns_of_tables(plan.table_columns, tables)
@@ -81,11 +82,9 @@ def fitted_rules(
 
 
 def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dict[str, Rule]:
-    """Return the rules that judge a row by itself, by what is known when it comes.
+    """Return the rules that the guard checks: about one row, without `late` columns or the clock.
 
-    Args:
-        contract: the rules.
-        late: columns that are not known then.
+    The clock is the column that stands for the time of the check.
     """
     unknown = set(late)
     return {
@@ -98,7 +97,7 @@ def judged_rules(contract: ContractDeclaration, late: Iterable[str] = ()) -> dic
 
 
 def guard_of(fitted: Fitted) -> Guard | None:
-    """Return the guard of a fitted plan; None where no rule judges its rows one by one."""
+    """Return the guard of a fitted plan; None if no rule judges single rows."""
     contract = fitted.contract
     if contract is None:
         return None
@@ -113,7 +112,7 @@ def guard_of(fitted: Fitted) -> Guard | None:
 
 
 def guard_of_rules(rules: Mapping[str, Rule], contract: FittedContract) -> Guard:
-    """Return some rules of a contract, at least one, ready to judge rows."""
+    """Return a guard for the given rules of a contract; there must be at least one."""
     holds = None
     for rule in rules.values():
         of_rule = rule.expression.fill_null(False)
@@ -129,7 +128,7 @@ def guard_of_rules(rules: Mapping[str, Rule], contract: FittedContract) -> Guard
 
 
 def row_inputs(fitted: Fitted) -> InputSchema:
-    """Return the type of each column that is read of later rows: by features, and by rules."""
+    """Return the type of each data column that features or guarded rules read from new rows."""
     guard = guard_of(fitted)
     if guard is None or fitted.contract is None:
         return fitted.inputs
@@ -137,39 +136,28 @@ def row_inputs(fitted: Fitted) -> InputSchema:
 
 
 def columns_judged(fitted: Fitted) -> list[str]:
-    """Return the columns that rules read of later rows, in order."""
+    """Return the columns that rules read from new rows, in order."""
     guard = guard_of(fitted)
     return [] if guard is None else list(guard.columns)
 
 
 def table_columns_judged(fitted: Fitted) -> list[TableColumn]:
-    """Return the columns of lookup tables that features and rules read of later rows."""
+    """Return the lookup table columns that features or guarded rules read."""
     guard, own = guard_of(fitted), list(fitted.table_columns)
     return own if guard is None else [*own, *guard.each_broken.table_columns]
 
 
 def warm_guard(fitted: Fitted, rows: Any, tables: Tables) -> None:
-    """Judge rows by the contract of a plan, whatever comes of it, so that its kernels are there.
-
-    Args:
-        fitted: the plan.
-        rows: some rows.
-        tables: lookup tables.
-    """
+    """Check some rows against the rules and ignore the result, so that kernels are compiled."""
     guard = guard_of(fitted)
     for rules in () if guard is None else (guard.any_broken, guard.each_broken):
-        transform(rules, rows, tables=tables)
+        transform(rules, CallRows(rows, tables=tables))
 
 
 def check_option(on_violation: object, refused: Mapping[str, str] | None = None) -> None:
-    """Raise where the option of a call is none.
+    """Raise InvalidPlan for an `on_violation` option that is unknown or not accepted by the call.
 
-    Args:
-        on_violation: the option.
-        refused: words that the call does not take, and what to do instead.
-
-    Raises:
-        InvalidPlan: it is none, or one that the call does not take.
+    `refused` maps the words that the call does not accept to the advice in the message.
     """
     known = (*ON_VIOLATION, IGNORE)
     if on_violation is not None and on_violation not in known:
@@ -180,68 +168,54 @@ def check_option(on_violation: object, refused: Mapping[str, str] | None = None)
 
 
 def read_again(data: Any) -> Any:
-    """Return data that can be read twice: of a reader that is used up, its rows."""
+    """Return data that can be read twice; a reader that can be read only once becomes a table."""
     return read_table(data) if isinstance(data, pa.RecordBatchReader) else data
 
 
 def judge(
-    guard: Guard,
-    data: Any,
-    *,
-    rows: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    on_violation: str | None = None,
-    first_row: int = 0,
+    guard: Guard, rows: CallRows, *, on_violation: str | None = None, first_row: int = 0
 ) -> dict[str, int]:
-    """Return how many rows break each rule that one breaks: rules that only warn.
+    """Check rows, and return the number of rows that break each warning rule, if any do.
 
     Args:
-        guard: the rules.
-        data: as of `FittedPlan.transform`, as the following are.
-        rows: which of them.
-        tables: lookup tables.
-        backend: its name.
-        on_violation: what becomes of rows that break a rule, but one that only warns; None for what
-            each rule says.
-        first_row: the number that a user knows the first row of the data by.
+        guard: The rules.
+        rows: The rows, which must be readable twice; their history is not read.
+        on_violation: Action for broken rules other than warning rules; None for each rule's own.
+        first_row: Number of the first row in messages.
 
     Raises:
-        ContractBroken: rows break a rule that does not only warn.
-        FastfeatError: as `transform`, of the columns that rules read.
+        ContractBroken: Rows break a rule that does more than warn.
+        FastfeatError: The columns that rules read cannot be read or computed, as for `transform`.
 
     Warns:
-        RowsBreakRule: rows break one that does.
+        RowsBreakRule: Rows break a warning rule.
     """
-    options: Any = {"rows": rows, "tables": tables, "backend": backend, "first_row": first_row}
-    found = transform(guard.any_broken, data, **options)
+    rows = rows._replace(history=None)  # rules judge a row by itself
+    found = transform(guard.any_broken, rows, first_row=first_row)
     if not call("any", found.column(0)).as_py():
         return {}
-    each = transform(guard.each_broken, data, **options)
-    table = read_columns(data, guard.columns)
+    each = transform(guard.each_broken, rows, first_row=first_row)
+    table = read_columns(rows.data, guard.columns)
     places = [np.flatnonzero(column.to_numpy()) for column in each.columns]
     broken = {name: len(of) for name, of in zip(guard.rules, places, strict=True) if len(of)}
     for (name, rule), of in zip(guard.rules.items(), places, strict=True):
         if len(of):
-            numbers = of if rows is None else _numbers(rows, table)[of]
+            numbers = of if rows.rows is None else _numbers(rows.rows, table)[of]
             text = _told(name, rule, table, numbers, each.num_rows, first_row)
             _tell(text, rule, on_violation, broken)
     return broken
 
 
 def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, int]:
-    """Return 1 for each rule that one row breaks: rules that only warn.
+    """Return a dict that counts 1 for the name of each warning rule that a single row breaks.
 
-    Args:
-        guard: the rules.
-        row: the row.
-        breaks: of each rule whether it breaks it, shape (n_rules,).
+    `breaks` holds whether the row breaks each rule, shape (n_rules,).
 
     Raises:
-        ContractBroken: it breaks a rule that does not only warn.
+        ContractBroken: The row breaks a rule that does more than warn.
 
     Warns:
-        RowsBreakRule: it breaks one that does.
+        RowsBreakRule: The row breaks a warning rule.
     """
     broken = {name: 1 for name, is_so in zip(guard.rules, breaks, strict=True) if is_so}
     for name in broken:
@@ -255,20 +229,15 @@ def judge_row(guard: Guard, row: Mapping[str, Any], breaks: Any) -> dict[str, in
 def tell_of_rows(
     name: str, rule: Rule, table: Any, rows: NDArray[np.int64], *, first_row: int = 0
 ) -> None:
-    """Raise, or warn, of the rows of a table that break a rule, as the rule says.
+    """Raise or warn about the rows at positions `rows` of `table`, which break the rule.
 
-    Args:
-        name: of the rule.
-        rule: the rule.
-        table: the rows.
-        rows: the places of those that break it.
-        first_row: the number that a user knows the first row of the table by.
+    `first_row` is the number of the table's first row in messages.
 
     Raises:
-        ContractBroken: the rule does not only warn.
+        ContractBroken: The rule does more than warn.
 
     Warns:
-        RowsBreakRule: it does.
+        RowsBreakRule: The rule only warns.
     """
     _tell(_told(name, rule, table, rows, table.num_rows, first_row), rule, None, {})
 
@@ -282,7 +251,7 @@ def _numbers(rows: Any, table: Any) -> NDArray[np.int64]:
 def _told(
     name: str, rule: Rule, table: Any, numbers: NDArray[np.int64], n_rows: int, first_row: int
 ) -> str:
-    """Return how many rows break a rule, and the first of them with the values that it reads."""
+    """Return the message for a broken rule: the number of rows, and the first with their values."""
     columns = [c for c in _columns(rule) if c in table.column_names]
     shown = numbers[:N_SHOWN]
     values = table.select(columns).take(pa.array(shown)).to_pylist()
@@ -314,7 +283,7 @@ def _columns(rule: Rule) -> list[str]:
 
 
 def broken_text(n_broken: int, n_rows: int) -> str:
-    """Return how many rows break something, for a message.
+    """Return the number of rows that break a rule, as text for a message.
 
     Example:
         >>> broken_text(2, 1000)
@@ -324,7 +293,7 @@ def broken_text(n_broken: int, n_rows: int) -> str:
 
 
 def values_text(row: Mapping[str, Any]) -> str:
-    """Return the values of a row for a message, shortened.
+    """Return the values of a row as text for a message, shortened.
 
     Example:
         >>> values_text({"x": 1.5, "y": None})
@@ -340,7 +309,7 @@ def _shortened(value: Any) -> str:
 
 
 def unlike(name: str, others: Iterable[str]) -> str:
-    """Return a name that is not among others: with as many "_" more as it takes.
+    """Return `name` with as many "_" appended as needed to differ from `others`.
 
     Example:
         >>> unlike("row", ["row", "x"])

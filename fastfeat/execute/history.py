@@ -1,4 +1,7 @@
-"""History: earlier rows of the same entities, which windows see before the rows of a batch."""
+"""History: earlier rows of the same entities, which windows see before the rows of a batch.
+
+A late column is known only after the moment of its row, such as a label.
+"""
 
 from __future__ import annotations
 
@@ -43,17 +46,17 @@ from fastfeat.scalars import op
 from fastfeat.scalars.value import NO_STATUS, column_slot
 
 BATCH = "batch"
-"""Says that a batch holds its own past."""
+"""Value of `history=` for a batch that contains its own past."""
 
 
 class Ages(NamedTuple):
-    """Times of the rows of a batch, and the earliest of all rows that it sees.
+    """Times of the rows of a batch, and the earliest time among all rows that its windows see.
 
     Args:
-        n_rows: rows that have a time.
-        earliest: the least of all, in ticks; None without any.
-        tick: nanoseconds of one, or 1.
-        n_before: gives the number of rows whose time is less than a number of ticks.
+        n_rows: Number of rows with a time.
+        earliest: The earliest time, in ticks; None if no row has a time.
+        tick: Nanoseconds per tick of the time type; 1 for integer times.
+        n_before: Returns the number of rows with a time less than the given ticks.
     """
 
     n_rows: int
@@ -63,27 +66,22 @@ class Ages(NamedTuple):
 
 
 def is_batch(history: Any) -> bool:
-    """Return whether a history, as a user gives it, says that the data holds its own past."""
+    """Return whether `history` is "batch": the data contains its own past."""
     return isinstance(history, str) and history == BATCH
 
 
 def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list[str]:
-    """Return the column that tells rows of the data and of a history apart, where one is read.
+    """Return `[row_id]` if windows read a separate history and rows have ids; else an empty list.
 
-    Args:
-        row_id: its name; None where there is none.
-        history: as a user gives it.
-        columns: what windows read.
+    `columns` are the columns that windows read.
     """
     return [row_id] if row_id is not None and _is_read(history, columns) else []
 
 
 def given_ids(row_id: str | None, columns: Sequence[str]) -> list[str]:
-    """Return the column that tells rows apart, where windows see rows: data may lack it.
+    """Return `[row_id]` if windows read any columns and rows have ids; else an empty list.
 
-    Args:
-        row_id: its name; None where there is none.
-        columns: what windows read.
+    The data itself may lack the id column. `columns` are the columns that windows read.
     """
     return [row_id] if row_id is not None and columns else []
 
@@ -95,17 +93,11 @@ def _is_read(history: Any, columns: Sequence[str]) -> bool:
 def history_table(
     history: Any, columns: Sequence[str], backend: str, row_id: str | None = None
 ) -> Any:
-    """Return earlier rows as a table of the columns that windows read; None where there are none.
-
-    Args:
-        history: as a user gives it.
-        columns: what windows read.
-        backend: its name.
-        row_id: the column that tells rows apart, which is read too; None where there is none.
+    """Return the history as a table of the id and the columns that windows read; None without one.
 
     Raises:
-        UnknownColumn: a column that windows read is not there.
-        FastfeatError: it is no data; the message says that it is of the history.
+        UnknownColumn: The history lacks a column that windows read.
+        FastfeatError: The history cannot be read; the message says that it is the history.
     """
     if not _is_read(history, columns):
         return None
@@ -123,18 +115,19 @@ def history_table(
 def with_past(
     batch: Batch, earlier: Any, columns: Sequence[str], row_id: str | None = None
 ) -> Batch:
-    """Return rows with those that windows see: the earlier ones, and after them the rows.
+    """Return the batch with its past set: the history rows, followed by the rows of the batch.
 
     Args:
-        batch: the rows.
-        earlier: a table of earlier rows; None where there are none.
-        columns: what windows read. Late columns may lack in the rows: there they are missing.
-        row_id: the column that tells rows apart. An earlier row of the id of one of the rows is
-            that row: it keeps its place, and has what the rows lack; what they have is theirs.
+        batch: The rows.
+        earlier: A table of earlier rows, or None.
+        columns: The columns that windows read. Late columns may be absent from the rows and are
+            then missing.
+        row_id: The id column. A history row and a row of the batch with the same id are one row. It
+            stands at its position in the history; the batch's values take precedence.
 
     Raises:
-        InvalidData: rows of an id that cannot be one; a row without an id, or two of one, in the
-            data alone too, where it has the column.
+        InvalidData: Rows with the same id that differ; a row without an id, or an id repeated in
+            the data, which is checked even without a history.
     """
     there = set(batch.table.column_names)
     on_device = isinstance(batch.table, DeviceTable)
@@ -162,7 +155,7 @@ def with_past(
 
 
 def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
-    """Return a column of the earlier rows and, after them, of the rows."""
+    """Return one column of the history rows followed by the rows of the batch."""
     dtype = batch.types[Column(name)]
     if name in batch.table.column_names:
         now = batch.table.column(name)
@@ -179,7 +172,7 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
 
 
 def hint_of(history: Any) -> str:
-    """Return a hint for a text that is no file; empty for anything else."""
+    """Return a hint for the error if `history` is text that is not a file; "" otherwise."""
     if not isinstance(history, str) or os.path.exists(history):
         return ""
     hint = did_you_mean(history, [BATCH])
@@ -188,7 +181,7 @@ def hint_of(history: Any) -> str:
 
 @contextmanager
 def naming_history(hint: str = "") -> Generator[None]:
-    """Put `history=` in front of errors about earlier rows, and a hint behind."""
+    """Prefix errors about earlier rows with `history=`, and append a hint."""
     try:
         yield
     except FastfeatError as error:
@@ -201,13 +194,9 @@ def _concatenated(*columns: ChunkedArray) -> ChunkedArray:
 
 
 def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
-    """Return a column in the one Arrow type that values of its type are given out in.
+    """Return a column converted to the one Arrow type that stands for its dtype.
 
-    Args:
-        column: as a user gives it.
-        name: of it.
-        dtype: its type.
-        first_row: the number that a user knows its first row by.
+    `first_row` is the number of the first row in messages.
     """
     if dtype.holds_bytes:
         return decoded(column_keys.key_column(column, name, dtype))
@@ -224,13 +213,7 @@ def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
 
 
 def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarnings) -> None:
-    """Warn of rows whose windows begin before the rows of a batch that came without history.
-
-    Args:
-        batch: the rows.
-        roots: the features.
-        told: the warnings that came.
-    """
+    """Warn about windows that begin before the first row of a batch without history."""
     if HistoryMissing in told.kinds:
         return
     ages: dict[Node, Ages] = {}
@@ -253,7 +236,7 @@ def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarning
 
 
 def _ages(batch: Batch, time: Node) -> Ages:
-    """Return the times of a batch, beside the earliest that it sees."""
+    """Return the times of a batch's rows, and the earliest time that its windows see."""
     past = batch.seen
     make(past, [time])
     dtype, times = values.values_of(past, time)
@@ -275,7 +258,7 @@ def _ages(batch: Batch, time: Node) -> Ages:
 
 
 def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
-    """Return the times of a column in the memory of a device, of which no row leaves it."""
+    """Return the `Ages` of rows in device memory, computed there from their column of times."""
     slot = column_slot(times.name, dtype)
     value, has_value = op.input_value(slot, "i64"), op.input_ok(slot)
     is_before = value < op.parameter(_END, "i64")
@@ -299,11 +282,11 @@ def _ages_on_device(past: Batch, times: DeviceArray, dtype: DType) -> Ages:
 
 
 _END = "end"
-"""The parameter of a program that counts the times before it."""
+"""Name of the parameter of the counting program: times before its value are counted."""
 
 
 def _n_begun_before(ages: Ages, window: Mapping[str, Any]) -> int:
-    """Return of how many rows a window begins before the first row of the batch."""
+    """Return the number of rows with a window that begins before the first row of the batch."""
     if window["last"] is None or ages.earliest is None:
         return ages.n_rows
     end = ages.earliest - (-(window["last"] + window["offset"]) // ages.tick)

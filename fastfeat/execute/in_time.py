@@ -1,8 +1,10 @@
-"""Functions of rows in the order of time: of a table after another, with what it sees before it.
+"""Window functions over rows sorted by time, in one pass that keeps only the latest rows.
 
-Where rows have no key in common, no share has all that a row sees, and one entity may have more
-rows than memory holds. Of rows in order of time a window of bounded length sees the latest ones,
-which are kept.
+Used if rows have no common key and so cannot be split into partitions, or if one entity has more
+rows than memory holds. In rows sorted by time, a window of bounded length sees only the latest
+rows, and only these are kept. Positions ("places") count the history rows and then the rows of the
+data. A stage is a set of functions that are computed together; "given" columns are functions of
+earlier stages.
 """
 
 from __future__ import annotations
@@ -49,12 +51,15 @@ from fastfeat.scalars.zones import using
 
 Numbers = NDArray[np.int64]
 Telling = Callable[[Numbers, int], AbstractContextManager[object]]
-"""Tells rows by their numbers in errors: places of the rows seen and of these, how many are seen"""
+"""Function `(places, n_past) -> context` in which errors name rows by their number in the data.
+
+`places` are positions of the `n_past` earlier rows that windows see, then of the rows computed.
+"""
 _NONE: Numbers = np.zeros(0, np.int64)
 
 
 def is_bounded(node: Call) -> bool:
-    """Return whether a function of all rows sees the latest of them alone, in the order of time."""
+    """Return whether a window function sees all entities, but only the latest rows by time."""
     is_of_all = is_over_window(node) and len(query_of(order_of(node))) == 1
     return is_of_all and not live_reach(node).is_everything
 
@@ -62,16 +67,13 @@ def is_bounded(node: Call) -> bool:
 def made_in_time(
     work: StageWork, given: Sequence[PlaceOnDisk], stack: ExitStack
 ) -> tuple[RowsOnDisk, int]:
-    """Return functions of all rows on disk, and how many of these rows are of the history.
+    """Compute a stage without keys; return its function values on disk, and the history's length.
 
-    Args:
-        work: the stage, of bounded functions in one order.
-        given: columns of earlier stages.
-        stack: closes the file.
+    The length is in rows. `stack` closes the file of the values.
 
     Raises:
-        InvalidData: a row is earlier than one before it.
-        FastfeatError: of a row, by its number in the data.
+        InvalidData: A row is earlier than one before it.
+        FastfeatError: A row cannot be computed, with its number in the data.
     """
     none = functions_of(work, no_rows(work, given), None, given)
     nodes = work.stage.nodes
@@ -100,18 +102,19 @@ def in_time_of_share(
     given: Sequence[PlaceOnDisk],
     telling: Telling,
 ) -> Iterator[tuple[Table, Numbers]] | None:
-    """Return functions of the rows of a share and their places, a table after another.
+    """Return an iterator over tables of window functions, each with the positions of its rows.
 
-    None where windows see more than the latest rows of an entity.
+    A share is a hash partition of the rows. The result is None if a window sees more than the
+    latest rows of an entity.
 
     Args:
-        work: the stage.
-        tables: rows of the share, those of the history first, and their places.
-        given: columns of earlier stages.
-        telling: tells rows by their numbers in errors.
+        work: The stage.
+        tables: Rows of the share and their positions, history first.
+        given: Columns of earlier stages.
+        telling: Context in which errors name rows by their number in the data.
 
     Raises:
-        NotInOrder: while they are taken: a row is earlier than one before it.
+        NotInOrder: During iteration, if a row is earlier than one before it.
     """
     nodes = work.stage.nodes
     inner = window_nodes(nodes)
@@ -128,26 +131,21 @@ def in_time_of_share(
 
 
 class NotInOrder(Exception):
-    """A row that is earlier than one before it.
-
-    Args:
-        place: of the row.
-    """
+    """Raised for a row with an earlier time than a row before it; `place` is its position."""
 
     def __init__(self, place: int) -> None:
-        """Keep the place."""
         super().__init__(place)
         self.place = place
 
 
 @dataclass(slots=True)
 class _Past:
-    """The rows that the next ones may see.
+    """Earlier rows that the windows of the next rows may see.
 
     Args:
-        table: the rows.
-        ticks: their times.
-        places: among those of the history and of the data after them.
+        table: The rows.
+        ticks: Their times.
+        places: Their positions in the history followed by the data.
     """
 
     table: Table
@@ -156,22 +154,17 @@ class _Past:
 
 
 class _AllRows:
-    """The rows of a history and of the data after them, and how they are named in messages.
-
-    Args:
-        work: the stage.
-        given: columns of earlier stages.
-    """
+    """Reads the history and then the data, table by table, and names their rows in messages."""
 
     def __init__(self, work: StageWork, given: Sequence[PlaceOnDisk]) -> None:
-        """Have read nothing yet."""
+        """Start without reading any row."""
         self.work, self.given = work, given
         has_history = isinstance(work.source.history, Dataset)
         self.n_earlier = sys.maxsize if has_history else 0  # until it is read
         self.origins: list[Origin] = []
 
     def tables(self) -> Iterator[tuple[Table, Numbers] | None]:
-        """Yield the rows and their places, and None at the end."""
+        """Yield tables of rows with the rows' positions, and None at the end."""
         source, work = self.work.source, self.work
         n_before = 0
         if isinstance(source.history, Dataset):
@@ -189,7 +182,7 @@ class _AllRows:
         yield None
 
     def _placed(self, piece: Scanned, n_before: int) -> tuple[Table, Numbers]:
-        """Return rows with columns of earlier stages, and their places."""
+        """Return a chunk of rows with the columns of earlier stages, and the rows' positions."""
         first = n_before + piece.first_row
         table = with_given(with_types(piece.table, self.work, 0), self.given, first)
         return table, np.arange(first, first + int(piece.table.num_rows))
@@ -201,11 +194,10 @@ class _AllRows:
 
     @contextmanager
     def telling(self, places: Numbers, n_past: int = 0) -> Generator[None]:
-        """Tell rows by their numbers in the data, and in files, in errors of them.
+        """Rewrite errors raised inside: rows are named by their number in the data and by file.
 
-        Args:
-            places: of the rows that they see, and of theirs.
-            n_past: how many of these are the former.
+        `places` are the positions of the `n_past` earlier rows that windows see, then of the rows
+        computed.
         """
         n = self.n_earlier
         numbers = np.where(places < n, places, places - n)
@@ -214,7 +206,7 @@ class _AllRows:
             yield
 
     def not_in_order(self, place: int, time: Node) -> InvalidData:
-        """Return the error of a row that is earlier than one before it."""
+        """Return the error for a row that is earlier than one before it."""
         which = f"row {place - self.n_earlier}"
         if place < self.n_earlier:
             which = f"history=, row {place}"
@@ -227,12 +219,9 @@ class _AllRows:
 
 
 def with_types(table: Table, work: StageWork, n_given: int) -> Table:
-    """Return rows whose columns have one Arrow type for a type: of all tables they are alike.
+    """Return the stage's columns with one Arrow type per dtype, so that all tables are alike.
 
-    Args:
-        table: the rows.
-        work: the stage, whose columns are returned.
-        n_given: how many columns of earlier stages stand last; they stay as they are.
+    The last `n_given` columns are those of earlier stages, and stay unchanged.
     """
     own, of_given = without_given(table, n_given)
     columns: dict[str, object] = {}
@@ -249,33 +238,33 @@ def with_types(table: Table, work: StageWork, n_given: int) -> Table:
 
 
 class _Stream:
-    """A stage over rows in the order of time.
+    """Computes the functions of a stage over rows that arrive sorted by time.
 
     Args:
-        work: the stage.
-        given: columns of earlier stages.
-        time: by which rows are in order.
-        reach: how far back functions see of an entity.
+        work: The stage.
+        given: Columns of earlier stages.
+        time: The time that rows are sorted by.
+        reach: How far back the functions see: a time span, a number of rows, or both.
     """
 
     def __init__(
         self, work: StageWork, given: Sequence[PlaceOnDisk], time: Node, reach: Reach
     ) -> None:
-        """Have seen no row yet."""
+        """Start without any row."""
         self.work, self.given, self.time, self.reach = work, given, time, reach
-        self.orders: list[Call] = []  # whose entities have latest rows each; none for all rows
+        self.orders: list[Call] = []  # keep the latest rows per entity of these; empty: of all rows
         self.telling: Telling | None = None
 
     def functions(
         self, tables: Iterable[tuple[Table, Numbers] | None]
     ) -> Generator[tuple[Table, Numbers]]:
-        """Yield the functions of the rows and their places, in order.
+        """Yield function values of each table's rows, and the rows' positions, in order.
 
-        Args:
-            tables: the rows, and None at the end.
+        Rows of the latest time wait for the next table, which may hold more of them. `tables` ends
+        with None.
         """
         past: _Past | None = None
-        held, places = no_rows(self.work, self.given), _NONE  # rows of the latest moment
+        held, places = no_rows(self.work, self.given), _NONE  # rows of the latest time
         held = with_types(held, self.work, len(self.given))
         latest: int | None = None
         for more in tables:
@@ -299,13 +288,13 @@ class _Stream:
             held, places = rows.slice(cut), places[cut:]
 
     def _ticks(self, rows: Table) -> tuple[Numbers, NDArray[np.bool_]]:
-        """Return the times of rows, and where there is one."""
+        """Return the times of rows, and flags of rows with a time."""
         batch = self._batch(rows, [self.time])
         ticks, present, _ = times_in_ticks(batch, *values_of(batch, self.time))
         return ticks, np.broadcast_to(present, ticks.shape)
 
     def _functions(self, part: Table, places: Numbers, past: _Past | None) -> Table:
-        """Return the functions of rows."""
+        """Return the function values of the rows in `part`; windows also see the rows in `past`."""
         earlier, of_past = (None, _NONE) if past is None else (past.table, past.places)
         every = np.concatenate([of_past, places])
         told = nullcontext() if self.telling is None else self.telling(every, len(of_past))
@@ -315,7 +304,7 @@ class _Stream:
             )
 
     def _left(self, past: _Past | None, own: _Past, latest: int | None) -> _Past:
-        """Return the rows that those from the latest moment on may see."""
+        """Return the rows of `past` and `own` that a row at time `latest` or later can see."""
         if past is not None:
             own = _Past(
                 pa.concat_tables([past.table, own.table]),
@@ -336,7 +325,11 @@ class _Stream:
         return _Past(table, own.ticks[left], own.places[left])
 
     def _latest_of_each(self, rows: Table) -> Numbers:
-        """Return the latest rows of each entity, of all orders."""
+        """Return the positions in `rows` of each entity's latest rows, as many as windows can see.
+
+        Each order has its own entity keys. The result has the latest rows of the entities of all
+        orders.
+        """
         found: list[Numbers] = [_NONE]
         for order in self.orders:
             keys = query_of(order)[1:]
@@ -353,7 +346,7 @@ class _Stream:
         return np.unique(np.concatenate(found))
 
     def _batch(self, rows: Table, nodes: Sequence[Node]) -> Batch:
-        """Return rows of which some expressions are made."""
+        """Return the rows as a batch with the given expressions computed."""
         bound = self.work.bound
         read = [node for node in postorder(list(nodes)) if isinstance(node, TableColumn)]
         made = {**table_values({node: bound.types[node] for node in read}, bound.tables)}
@@ -370,7 +363,10 @@ class _Stream:
 def _check_order(
     ticks: Numbers, present: NDArray[np.bool_], places: Numbers, latest: int | None
 ) -> None:
-    """Raise where a row is earlier than one before it."""
+    """Raise NotInOrder if a row has an earlier time than a row before it.
+
+    `latest` is the latest time of rows before these; None if there are none.
+    """
     rows = np.flatnonzero(present)
     known: Numbers = ticks[rows]
     least = known[:1] if latest is None else np.array([latest], np.int64)

@@ -1,6 +1,8 @@
-"""Inputs of a run: the columns that the slots of a program read, and hints at absent ones.
+"""Inputs of a run: the column for each input slot of a program, and hints about absent columns.
 
-Rows in the memory of a device come to the host for a message, a table, or a step there.
+An input slot is one column that a compiled program reads, in a given type.
+
+Rows in the memory of a device are copied to the host for a message, a table, or a host step.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
+from fastfeat.execute import text_slots
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.columns import conversions, strings
+from fastfeat.io.columns import conversions
 from fastfeat.io.columns import wide as wide_columns
 from fastfeat.io.columns.conform import (
     all_missing,
@@ -41,20 +44,20 @@ from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.sources import locations
 from fastfeat.io.sources.frames import columns_table
 from fastfeat.io.sources.read import column_names, read_table
-from fastfeat.ir.dtypes import BINARY, UTF8, DType
+from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import names_of
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
-"""The column that each input slot reads: an Arrow chunked array, or a DeviceArray."""
+"""The column for each input slot: an Arrow chunked array, or a DeviceArray."""
 
 LiteralCodes = Callable[[Any, str, tuple[str, ...]], Any]
-"""Gives the codes of a column of text among literals; the name is for messages."""
+"""Function `(column, name, literals) -> codes`: the index of each text among the literals."""
 
 MANY = 64
-"""Columns from which on their addresses are asked for together."""
+"""From this number of columns on, the addresses of all columns are read in one call."""
 
 ONLY_MISSING = "only missing values (type null)"
 
@@ -69,17 +72,17 @@ def read_columns(
     features: Mapping[str, Node] | None = None,
     label: Mapping[str, Node] | None = None,
 ) -> Any:
-    """Return a table with the named columns of the data; a DeviceTable where any is on a device.
+    """Return a table with the named columns of the data; a DeviceTable if any is on a device.
 
     Args:
-        data: as in `fit`.
-        names: columns that must be there.
-        if_there: further columns, which may be absent.
-        features: the plan's features, for messages.
-        label: its label, where that is an expression.
+        data: Any data that `fit` accepts.
+        names: Columns that must be present.
+        if_there: Further columns, which may be absent.
+        features: The plan's features, for messages.
+        label: The plan's label, if it is an expression.
 
     Raises:
-        UnknownColumn: the data lacks one of them.
+        UnknownColumn: The data lacks one of `names`.
     """
     wanted = list(dict.fromkeys(names))
     asked = list(dict.fromkeys([*wanted, *if_there]))
@@ -91,7 +94,7 @@ def read_columns(
         from fastfeat.engine.cpu.threads import run_tasks  # imports the CPU backend
 
         table = read_table(data, asked, run_tasks)
-        if not asked:  # of a plan that reads no column
+        if not asked:  # the plan reads no column
             table = columns_table({}, table.num_rows)
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
@@ -107,23 +110,15 @@ def read_columns(
 def used_schema(
     table: Any, columns: Sequence[str], earlier: Any = None
 ) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each column that a plan reads.
-
-    Args:
-        table: the data.
-        columns: which are read.
-        earlier: a table of earlier rows, which has those that the data lacks.
-    """
+    """Return the type of each given column; if the table lacks it, its type in the history."""
     types = schema_of(table) if earlier is None else {**schema_of(earlier), **schema_of(table)}
     return {name: types[name] for name in columns}
 
 
 def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
-    """Warn of the declared columns that the training data lacks: they may be misspelt.
+    """Warn about declared columns that the training data lacks, since they may be misspelled.
 
-    Args:
-        data: as `fit` was given it.
-        declared: column names by the option that names them.
+    `declared` holds column names by the option that names them.
     """
     if not any(declared.values()):
         return
@@ -149,16 +144,10 @@ def slot_columns(
     first_row: int = 0,
     literal_codes: LiteralCodes = string_codes,
 ) -> Columns:
-    """Return the column of each input slot, in the storage that kernels read.
+    """Return the column for each input slot of a program, in the Arrow type that kernels read.
 
-    A DeviceArray stays as it is: the backend converts it.
-
-    Args:
-        program: what reads them.
-        table: the data.
-        made: what steps have made of it, by their call.
-        first_row: number of its first row, for messages.
-        literal_codes: as of a backend.
+    A DeviceArray is returned unchanged: the backend converts it. `made` holds the results of steps
+    by their call; `first_row` is the number of the first row in messages.
     """
     wide = None if made and any(isinstance(n, Column) for n in made) else _wide(program, table)
     if wide is not None:
@@ -171,7 +160,10 @@ def slot_columns(
 
 
 def _wide(program: Program, table: Any) -> WideColumns | None:
-    """Return many columns of a table that are read as they are; None where some is not."""
+    """Return the input columns of a program with many inputs; locating them takes one call.
+
+    None if a column needs a conversion, if the inputs are few, or if the table has several chunks.
+    """
     if len(program.inputs) < MANY or not isinstance(table, pa.Table):
         return None
     kept, schema = _kept_places(program), table.schema
@@ -192,7 +184,7 @@ _Places = tuple[NDArray[np.int64], NDArray[np.int64], Mapping[InputSlot, int]]
 
 @dataclass(slots=True)
 class _Kept:
-    """A schema, and the places of inputs in its tables, with the bits of their values."""
+    """A cache: the last table schema, and the column position and bit width of each input in it."""
 
     places: tuple[Schema, _Places | None] | None = None
 
@@ -203,7 +195,7 @@ def _kept_places(program: Program) -> _Kept:
 
 
 def _places(program: Program, schema: Schema) -> _Places | None:
-    """Return the place of each input in a table, and its bits; None where one is not as stored."""
+    """Return the column position and bit width of each input; None if one needs a conversion."""
     place_of, types = {name: k for k, name in enumerate(schema.names)}, schema.types
     places: list[int] = []
     for slot in program.inputs:
@@ -226,45 +218,31 @@ def slot_column(
     first_row: int = 0,
     literal_codes: LiteralCodes = string_codes,
 ) -> Any:
-    """Return the column of one input slot.
+    """Return the column for one input slot of a program, in the Arrow type that kernels read.
 
-    Args:
-        slot: what is read.
-        given: the columns of the data, and those that steps have made.
-        first_row: number of their first row, for messages.
-        literal_codes: as of a backend.
+    `given` holds the columns of the data and the results of steps; `first_row` is the number of the
+    first row in messages.
 
     Raises:
-        TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
-            convertible.
+        TypeMismatch, InvalidData: The column does not have the type seen in fit and cannot be
+            converted exactly.
     """
     columns = [given[source] for source in slot.sources]
     if any(isinstance(column, DeviceArray) for column in columns):
         return _device_column(slot, columns)
-    match slot.kind:
-        case "column":
-            stored = in_storage(columns[0], slot.dtype)
-            if stored is not None:  # no name is needed, and that of a step is slow to write
-                return stored
-            return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
-        case "codes":
-            return literal_codes(columns[0], names_of(slot.sources)[0], slot.literals)
-        case "valid" | "valid_bytes":
-            return strings.string_validity(
-                columns[0], names_of(slot.sources)[0], _content_type(slot)
-            )
-        case _:
-            left, right = names_of(slot.sources)
-            return strings.string_equal(columns[0], columns[1], left, right, _content_type(slot))
-
-
-def _content_type(slot: InputSlot) -> DType:
-    """Return the type of the content of a slot's columns: text or bytes."""
-    return BINARY if slot.kind.endswith("_bytes") else UTF8
+    if slot.kind != "column":
+        return text_slots.TEXT_SLOTS[slot.kind].columns(slot, columns, literal_codes)
+    stored = in_storage(columns[0], slot.dtype)
+    if stored is not None:  # no name is needed, and that of a step is slow to write
+        return stored
+    return conform(columns[0], names_of(slot.sources)[0], slot.dtype, first_row)
 
 
 def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
-    """Return a column on a device, of a type whose values may be values of the one that fit saw."""
+    """Return a device column for an input slot; raise if its type differs from the one fit saw.
+
+    A type that can be converted on the device is accepted.
+    """
     column = columns[0]
     if slot.kind == "column" and (
         column.dtype == slot.dtype or conversions.conversion(column.dtype, slot.dtype) is not None
@@ -280,7 +258,7 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
 
 
 def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
-    """Return the error of a column on a device that is not of the type that fit saw."""
+    """Return the error for a device column with another type than in fit."""
     return TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
         "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
@@ -288,12 +266,7 @@ def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch
 
 
 def column_in_host(column: Any, backend: Backend | None) -> Any:
-    """Return a column that is on a device as an Arrow chunked array, and any other as it is.
-
-    Args:
-        column: of the data, or made of it.
-        backend: of the device.
-    """
+    """Return a device column as an Arrow chunked array, and any other column unchanged."""
     if not isinstance(column, DeviceArray):
         return column
     assert backend is not None
@@ -301,11 +274,7 @@ def column_in_host(column: Any, backend: Backend | None) -> Any:
 
 
 def check_place(table: Any, backend: str) -> None:
-    """Raise where data is in memory that a backend does not read.
-
-    Raises:
-        InvalidData: it is on a device, and the backend is of the host.
-    """
+    """Raise InvalidData if data is on a device but the backend reads host memory."""
     if not isinstance(table, DeviceTable) or backend in DEVICE_NAMES:
         return
     for name in table.on_device():
@@ -317,14 +286,9 @@ def check_place(table: Any, backend: str) -> None:
 
 
 def check_still_missing(table: Any, names: Iterable[str]) -> None:
-    """Raise where a column has values that had none in fit: the plan would not read them.
+    """Raise TypeMismatch if a column that had no value in fit has one now: the plan ignores it.
 
-    Args:
-        table: the data, an Arrow table.
-        names: the columns whose type fit saw as null.
-
-    Raises:
-        TypeMismatch: the first such column.
+    `names` are the columns that had type null in fit.
     """
     for name in names:
         column = table.column(name)
@@ -338,7 +302,7 @@ def check_still_missing(table: Any, names: Iterable[str]) -> None:
 
 
 def shown_value(slot: InputSlot, table: Any, row: int) -> object:
-    """Return the value of the data in a row, for a message."""
+    """Return the value that a slot reads in one row, for a message."""
     scalar = table.column(names_of(slot.sources)[0])[row]
     try:
         return scalar.as_py()
@@ -355,14 +319,7 @@ def absence_hint(
     features: Mapping[str, Node] | None = None,
     label: Mapping[str, Node] | None = None,
 ) -> str:
-    """Return the end of a message about a column that the data lacks.
-
-    Args:
-        name: that of the column.
-        data: as `fit` was given it.
-        features: the plan's features, by name.
-        label: the plan's label, by name, where that is an expression.
-    """
+    """Return the end of a message about an absent column: a likely cause, or all columns."""
     names = column_names(data) or []
     of_folders = locations.hint_of_folders(name, locations.paths_of(data))
     return (of_folders and f"{of_folders}.") + (
@@ -381,7 +338,7 @@ def _listed(names: Collection[object]) -> str:
 
 
 def _pandas_hint(name: str, data: Any) -> str:
-    """Return a hint about the index and the labels of a pandas frame."""
+    """Return a hint about the index or the column labels of a pandas frame."""
     labels: Any = getattr(data, "columns", None)
     index: Any = getattr(data, "index", None)
     if not hasattr(labels, "nlevels") or not hasattr(index, "names"):
@@ -406,7 +363,7 @@ def _pandas_hint(name: str, data: Any) -> str:
 
 
 def _separator_hint(names: list[str]) -> str:
-    """Return a hint about a file whose header was read as one name."""
+    """Return a hint if a file has one column with separators in its name, such as "a;b"."""
     found = [word for mark, word in _SEPARATORS.items() if len(names) == 1 and mark in names[0]]
     if not found:
         return ""
@@ -417,7 +374,7 @@ def _separator_hint(names: list[str]) -> str:
 
 
 def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
-    """Return a hint for a name that the plan makes; none if it reads a column of that name."""
+    """Return a hint that the missing column is a feature or label; "" if that reads this column."""
     if name not in made or name in columns_of([made[name]]):
         return ""
     return (
@@ -427,20 +384,13 @@ def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
 
 
 def rows_on_host(table: DeviceTable, start: int, n: int, backend: Backend) -> Any:
-    """Return rows of a table as an Arrow table in the host's memory.
-
-    Args:
-        table: partly on a device.
-        start: first row.
-        n: number of rows.
-        backend: of the device.
-    """
+    """Return `n` rows of a table that is partly on a device, as an Arrow table in host memory."""
     sliced = {name: column.slice(start, n) for name, column in table.given.items()}
     return on_host(DeviceTable(sliced, n), backend)
 
 
 def on_host(table: DeviceTable, backend: Backend) -> Any:
-    """Return a table as an Arrow table in the host's memory; NaN becomes null."""
+    """Return a device table as an Arrow table in host memory; NaN becomes null."""
     columns = [
         backend.to_host(column, name) if isinstance(column, DeviceArray) else column
         for name, column in table.given.items()

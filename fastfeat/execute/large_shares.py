@@ -1,6 +1,6 @@
-"""A share that is too large to be in memory at once: of an entity that has many of all rows.
+"""Shares (hash partitions) that are too large for memory because one entity has many of the rows.
 
-Where its rows stand in the order of time, as those of logs do, it is read a table after another.
+Rows that are sorted by time, like those in logs, are read one table after another.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import check_within, current_budget
 
 LARGE = 2
-"""Times the bytes that a share has."""
+"""A share is large from this multiple of the usual share size."""
 _TABLE_BYTES = 8 << 20
 _WORK_BYTES = 4
-"""Bytes that work on a table takes for one of it, beside sums."""
+"""Working memory per byte of a table, without sums."""
 _SUM_BYTES = 320
-"""Of a function of a row, in exact sums of an entity: 120,000 rows of 4 means took 159 MiB."""
+"""Bytes of exact sums per row and function: 120,000 rows of 4 means took 159 MiB."""
 _FEWEST_ROWS = 1 << 12
 
 
@@ -40,17 +40,17 @@ def of_large_share(
     given: Sequence[PlaceOnDisk],
     n_earlier: int,
 ) -> Iterator[Table] | None:
-    """Return the functions of a large share, with the numbers of its rows, which rise.
+    """Return an iterator over tables of a large share's functions, in row order.
 
-    None where it is not large, windows see more than the latest rows, or rows are not in order of
-    time: the files are as they were then.
+    None if the share is not large, windows see more than the latest rows, or rows are not sorted by
+    time; the files are then unchanged.
 
     Args:
-        work: the stage.
-        file: the rows.
-        past: those of the history; None without one.
-        given: columns of earlier stages.
-        n_earlier: how many rows the whole history has.
+        work: The stage.
+        file: Rows of the share.
+        past: History rows of the share; None without history.
+        given: Columns of earlier stages.
+        n_earlier: Number of rows of the whole history.
     """
     files = [one for one in (past, file) if one is not None]
     most_bytes = share_bytes(work.source)
@@ -96,12 +96,7 @@ def of_large_share(
 
 
 def _rows_at_once(work: StageWork, row_bytes: float) -> int:
-    """Return how many rows are worked on at a time, so that a budget has room for the work.
-
-    Args:
-        work: The stage.
-        row_bytes: Bytes of a row.
-    """
+    """Return the number of rows per table that the memory budget allows, for rows of some bytes."""
     n_rows = int(min(_TABLE_BYTES, share_bytes(work.source)) / row_bytes)
     budget = current_budget()
     if budget is not None:
@@ -113,11 +108,9 @@ def _rows_at_once(work: StageWork, row_bytes: float) -> int:
 def _tables_in(
     file: IO[bytes], rows_at_once: Callable[[float], int]
 ) -> Iterator[tuple[Table, Numbers]]:
-    """Yield the rows in the file of a share, some at a time, and their numbers.
+    """Yield the rows in a share's file as tables, each with the numbers of its rows.
 
-    Args:
-        file: Of the share.
-        rows_at_once: Gives the number of rows of the next table, from the bytes of a row.
+    `rows_at_once` returns the number of rows of the next table, from the bytes of a row.
     """
     file.seek(0)
     waiting: list[Any] = []

@@ -1,6 +1,6 @@
-"""The layout of features in files, of the arguments of a user; and where files may not be.
+"""The layout of output files, from the user's arguments, and places that output may not replace.
 
-It is checked before any row is read.
+All checks of this module run before any row is read.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from fastfeat.io.sources.places import would_have
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The way in which features are laid out in files.
+    """The layout of features in files.
 
     Args:
-        target: the file or the folder.
-        form: that of a folder, a word of `FOLDER_FORMATS`; or the format of a file.
-        is_folder: whether it is a folder.
-        partition_by: columns whose values name folders.
-        part_rows: rows of a part; None for as many as make about 256 MiB.
+        target: The file or the folder.
+        form: Key of `FOLDER_FORMATS` for a folder, or the format of a file.
+        is_folder: Whether the target is a folder.
+        partition_by: Columns with values that name subfolders.
+        part_rows: Rows of a part; None for parts of about 256 MiB.
     """
 
     target: Path
@@ -46,18 +46,18 @@ def layout_of(
     partition_by: str | Sequence[str] = (),
     part_rows: int | None = None,
 ) -> Layout:
-    """Return the layout of an output, of arguments as a user gives them.
+    """Return the layout of an output, from the user's arguments.
 
     Args:
-        out: a file with the suffix of a format, or a folder.
-        file_format: of the files of a folder: a word of `FOLDER_FORMATS`; None for Parquet.
-        partition_by: columns whose values name folders.
-        part_rows: rows of a part of a folder.
+        out: A file with the suffix of a format, or a folder.
+        file_format: Key of `FOLDER_FORMATS` for a folder's files; None for Parquet.
+        partition_by: Columns with values that name subfolders.
+        part_rows: Rows of a part of a folder.
 
     Raises:
-        InvalidPlan: a word that is none, an address, or options of folders for a file.
-        TypeMismatch: a path or a column that is none.
-        LibraryUnavailable: the library of a form is not installed.
+        InvalidPlan: An unknown format, an address, or options of folders for a file.
+        TypeMismatch: A value that cannot be a path or a column.
+        LibraryUnavailable: The library of a format is not installed.
     """
     given = _path_of(out)
     target = given if given.name not in ("", "..") else given.resolve()
@@ -91,8 +91,8 @@ def _path_of(out: Any) -> Path:
     """Return the path of an output.
 
     Raises:
-        TypeMismatch: it is none.
-        InvalidPlan: it is empty, or an address.
+        TypeMismatch: `out` is not a path.
+        InvalidPlan: The path is empty, or an address.
     """
     given: object = os.fspath(cast("str", out)) if isinstance(out, str | os.PathLike) else out
     if not isinstance(given, str):
@@ -110,15 +110,11 @@ def _path_of(out: Any) -> Path:
 
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""Of a `Path` of an address, which has one slash, too."""
+"""Start of an address such as "s3://". Also matches a `Path` made from one: it has one slash."""
 
 
 def _names_of(partition_by: Any) -> tuple[str, ...]:
-    """Return the columns that folders are named by.
-
-    Raises:
-        TypeMismatch: they are no names.
-    """
+    """Return the columns that name subfolders; raise TypeMismatch for other values."""
     names: Any = [partition_by] if isinstance(partition_by, str) else partition_by
     columns = tuple(cast("Sequence[object]", names)) if isinstance(names, Sequence) else (None,)
     found = tuple(column for column in columns if isinstance(column, str))
@@ -136,20 +132,22 @@ def names_file(out: Path) -> bool:
 
 
 def check_beside(layout: Layout, *given: Any, read: Sequence[Dataset | str | None]) -> None:
-    """Raise where an output would replace a file that is read, or be read as data the next time.
+    """Raise if the output would replace an input file, or be read as input data the next time.
 
     Args:
-        layout: the file or the folder.
-        given: data, histories and lookup tables as a user gives them: folders and patterns too.
-        read: data sets, of which some are in files.
+        layout: Where the features are written.
+        given: Data, histories and lookup tables as the user passed them, including folders and
+            patterns.
+        read: The data sets, some of which may be in files.
 
     Raises:
-        OutputError: it is one of their files, or in the folder of the data, or nowhere.
+        OutputError: The output is an input file, is in the folder of the data, or cannot be
+            resolved.
     """
     target = layout.target
     try:
         own = target.resolve()
-    except OSError as error:  # the folder that a process is in may be gone
+    except OSError as error:  # the current folder may have been deleted
         raise OutputError(f"cannot write {target}: {reason_of(error)}") from error
     parts = [part for of in read if isinstance(of, Dataset) for part in of.parts]
     files = [part.at.name for part in parts if isinstance(part, FilePart)]

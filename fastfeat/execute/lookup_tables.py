@@ -1,7 +1,7 @@
-"""Lookup tables: what `tables=` holds, read at each call, as the columns that steps take.
+"""Lookup tables from `tables=`, read at each call and converted to the columns that steps read.
 
-What is made of a pyarrow Table is kept as long as the table is, since it never changes; any other
-table is read and indexed at each call.
+Converted columns and indexes of a pyarrow Table are cached as long as the table exists, since it
+never changes. Any other table is read and indexed at each call.
 """
 
 from __future__ import annotations
@@ -29,25 +29,21 @@ if TYPE_CHECKING:
     from fastfeat.steps.tables.rows import TableValues
 
 Tables = Mapping[str, Any] | None
-"""What a user passes: tables of any kind, by name."""
+"""The user's tables, of any kind, by name."""
 
 TableReader: TypeAlias = "Callable[[Tables], dict[Node, TableValues]]"
-"""Gives the columns of lookup tables, of the tables that a user passes."""
+"""Function from the user's tables to the table columns that steps read."""
 
 KeptTables: TypeAlias = "dict[tuple[str, DType], TableValues]"
 _KEPT: dict[int, tuple[weakref.ref[Any], KeptTables]] = {}
 
 
 def read_tables(tables: Tables, columns: Sequence[TableColumn]) -> dict[str, Any]:
-    """Return the tables that are looked up in as Arrow tables of the columns that are read.
-
-    Args:
-        tables: as a user passes them.
-        columns: what expressions read.
+    """Return the tables as Arrow tables with only the given columns.
 
     Raises:
-        UnknownColumn: a table that is not there, or a column that it lacks.
-        TypeMismatch: something that is no table.
+        UnknownColumn: A table or a column does not exist.
+        TypeMismatch: An object is not a table.
     """
     names = dict.fromkeys(column.table for column in columns)
     return {
@@ -57,17 +53,17 @@ def read_tables(tables: Tables, columns: Sequence[TableColumn]) -> dict[str, Any
 
 
 def table_schemas(tables: Mapping[str, Any]) -> Schemas:
-    """Return the types of the columns of each table."""
+    """Return the column types of each table."""
     return {name: schema_of(table) for name, table in tables.items()}
 
 
 def resolve_schemas(tables: Tables) -> Schemas:
-    """Return the types of the columns of tables, of which a user gives types or data."""
+    """Return the column types of each table; the user passes types, or tables with data."""
     return {name: schema.read_schema(given) for name, given in resolve_tables(tables).items()}
 
 
 def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schemas:
-    """Return the types of some columns of tables, by table, from those of more."""
+    """Return the types of the given columns, by table name and column name."""
     found: dict[str, dict[str, Any]] = {}
     for column in columns:
         found.setdefault(column.table, {})[column.name] = schemas[column.table][column.name]
@@ -75,16 +71,14 @@ def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schem
 
 
 def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[Node, TableValues]:
-    """Return the columns of lookup tables as steps take them.
+    """Return the columns of lookup tables, converted to the form that steps read.
 
-    Args:
-        columns: what is read, and the type that fit saw.
-        tables: as a user passes them.
+    `columns` maps each column to the type seen in fit.
 
     Raises:
-        UnknownColumn: a table that is not there, or a column that it lacks.
-        TypeMismatch, InvalidData: a column is not of the type that fit saw, nor exactly
-            convertible.
+        UnknownColumn: A table or a column does not exist.
+        TypeMismatch, InvalidData: A column does not have the type seen in fit and cannot be
+            converted exactly.
     """
     made: dict[Node, TableValues] = {}
     for name in dict.fromkeys(column.table for column in columns):
@@ -101,12 +95,9 @@ def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[N
 
 
 def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
-    """Return a function that does what `table_values` does, faster where tables are as before.
+    """Return a function equal to `table_values`, but faster if called with the same tables again.
 
-    It keeps no table.
-
-    Args:
-        columns: as of `table_values`.
+    The function holds only weak references to tables.
     """
     names = list(dict.fromkeys(column.table for column in columns))
     last = list[tuple[list[weakref.ref[Any]], dict[Node, weakref.ref[table_rows.TableValues]]]]()
@@ -118,7 +109,7 @@ def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
             given: list[Any] = [tables.get(name, seen) for name in names]  # `seen`: no table
             if all(map(is_, given, [known() for known in seen])):
                 found = {column: known() for column, known in values.items()}
-                return cast("dict[Node, TableValues]", found)  # kept as long as their tables are
+                return cast("dict[Node, TableValues]", found)  # alive as long as their tables
         made = table_values(columns, tables)
         last.clear()
         given = [_table_named(name, tables) for name in names]
@@ -133,14 +124,10 @@ def table_reader(columns: Mapping[TableColumn, DType]) -> TableReader:
 
 
 def resolve_tables(tables: Any, example: str = "planes") -> Mapping[str, Any]:
-    """Return tables by name, as a user passes them.
-
-    Args:
-        tables: a dict, or None for none.
-        example: the name of one, for the message.
+    """Return the user's tables by name; `example` is a table name for the message.
 
     Raises:
-        TypeMismatch: it is no dict, such as a table itself.
+        TypeMismatch: `tables` is not a dict, for example a table itself.
     """
     if tables is not None and not isinstance(tables, Mapping):
         raise TypeMismatch(
@@ -158,7 +145,7 @@ def _table_named(name: str, tables: Any) -> Any:
 
 
 def _kept(given: Any) -> KeptTables:
-    """Return the cache of a table; an empty one for a table that may change."""
+    """Return the cache of a table; a new, empty cache for a kind of table that may change."""
     if not isinstance(given, pa.Table):
         return {}
     key = id(given)
@@ -186,12 +173,12 @@ def _read(name: str, given: Any, columns: Sequence[str]) -> Any:
 
 
 def _is_read_again(given: Any) -> bool:
-    """Return whether a table can be read a second time, for a message."""
+    """Return whether a table can be read again, to list its columns in a message."""
     return not isinstance(given, pa.RecordBatchReader)
 
 
 def _values(node: TableColumn, column: ChunkedArray, dtype: DType) -> TableValues:
-    """Return a column as it is stored, in one piece."""
+    """Return a table column in its storage type, as one array."""
     try:
         if dtype == UTF8:
             stored = decoded(column_keys.key_column(column, node.name, dtype))

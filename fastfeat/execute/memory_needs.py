@@ -1,6 +1,6 @@
-"""Memory that a call needs and that cannot go to disk, counted before any row is read.
+"""Memory that a call needs in any case, such as for lookup tables, counted before rows are read.
 
-Types and numbers of rows say it: files tell both before they are read.
+This memory follows from column types and numbers of rows; for files, both are in their metadata.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from fastfeat.io.sources.read import is_in_parts
 from fastfeat.ir.node import TableColumn
 
 _COPIES = 2
-"""Of a table in files: its columns as they are read, and in one piece."""
+"""Copies of a table from files: its columns as they are read, and as one piece."""
 _INDEX_BYTES = 16
-"""Of a row of a table, in the order of its rows by key and time: 6M rows of 24 bytes took 55."""
+"""Bytes per table row for sorting rows by key and time. 6M rows of 24 bytes took 55 bytes each."""
 _TEXT_BYTES = 32
 
 
@@ -31,21 +31,21 @@ def needs_of_call(
     tables: Tables,
     table_columns: Sequence[TableColumn],
 ) -> list[Need]:
-    """Return the memory that `tables=` and reading the rows need, as `budget_of` takes it.
+    """Return the memory needed for lookup tables and for reading the rows, as input of `budget_of`.
 
-    Nothing is read but what files say of themselves.
+    Only the metadata of files is read.
 
     Args:
         dataset: The rows.
-        columns: Columns of them that are read together.
-        tables: Lookup tables, as a user passes them.
+        columns: Columns of the rows that are read together.
+        tables: The user's lookup tables.
         table_columns: Columns of the tables that are read.
     """
     return [*_of_tables(tables, table_columns), *needs_of_reading(dataset, columns)]
 
 
 def needs_of_reading(dataset: Dataset, columns: Sequence[str]) -> Iterator[Need]:
-    """Yield the memory that a reader of files takes for some of their columns."""
+    """Yield the memory that a reader of files needs for some of their columns."""
     n_bytes = dataset.bytes_of_reader(columns)
     if n_bytes:
         yield Need(f"reading {counted(len(columns), 'column')} of the data", n_bytes)
@@ -62,7 +62,7 @@ def _of_tables(tables: Tables, columns: Sequence[TableColumn]) -> Iterator[Need]
 
 
 def _bytes_of_table(given: Any, columns: Sequence[str]) -> int:
-    """Return the bytes that a lookup table adds; 0 where only reading it would tell."""
+    """Return the bytes of memory that a lookup table adds; 0 if unknown before it is read."""
     if isinstance(given, pa.Table):
         own = schema_within(given.schema, columns)
         is_whole = all(given.column(name).num_chunks == 1 for name in own.names)

@@ -1,7 +1,8 @@
-"""Warnings of rows that windows see in another way than one may expect: repeated ones, and ties.
+"""Warnings about repeated rows, and about ties: rows of one entity with the same time.
 
-Repeated rows are looked for among fewer and fewer rows, a column at a time, so that data without
-them costs little. Ties are counted in the order that windows compute in where they do next.
+Repeated rows are searched column by column among fewer and fewer rows, so that data without them
+costs little. An order is a time column with entity keys. Counting its ties reuses the sort of the
+windows that run next, if they have the same order.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ Rows = NDArray[np.int64]
 def warn_repeated(
     batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: GivenWarnings
 ) -> None:
-    """Warn of rows of the history that equal rows of the data in all columns that both have.
+    """Warn about history rows that equal rows of the data in all columns that both have.
 
-    Rows without a time, which are in no window, do not count where there is one time.
+    Rows without a time are in no window, so they do not count if there is a single time.
 
     Args:
-        batch: the rows of the data, after those of a history where there is one.
-        data: what they were read from; the columns that no window reads are looked at in the end.
-        history: the same of the history.
-        roots: the features.
-        told: the warnings that came.
+        batch: Rows of the data, after the rows of the history.
+        data: The source of the rows; columns that no window reads are compared last.
+        history: The source of the history.
+        roots: The features.
+        told: Warnings given so far.
     """
     if RowsRepeated in told.kinds or batch.places is not None or not batch.first_place:
         return
@@ -58,7 +59,7 @@ def warn_repeated(
     n_history, seen = batch.first_place, batch.seen.table
     names = [name for name in seen.column_names if name in there]
     time = _time(roots)
-    names.sort(key=lambda name: name != time)  # the time first, by which few are alike
+    names.sort(key=lambda name: name != time)  # time first, since few rows share one
     before = [seen.column(name).slice(0, n_history) for name in names]
     now = [seen.column(name).slice(n_history) for name in names]
     rows = np.arange(n_history) if time is None else _of_its_times(before[0], now[0])
@@ -79,7 +80,7 @@ def warn_repeated(
 
 
 def _time(roots: Sequence[Node]) -> str | None:
-    """Return the column by which all windows order rows; None where there are several."""
+    """Return the time column by which all windows sort rows; None if windows use several."""
     windows = [over for over in postorder(list(roots)) if is_over_window(over)]
     times = {order_of(over).args[0] for over in windows}
     time = times.pop() if len(times) == 1 else None
@@ -87,12 +88,12 @@ def _time(roots: Sequence[Node]) -> str | None:
 
 
 def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
-    """Return the rows of a column of times that have one of some others."""
+    """Return the rows of the time column `column` with a time that also occurs in `times`."""
     ends = call("min_max", times)
     low = call("greater_equal", column, ends["min"])
     inside = call("and", low, call("less_equal", column, ends["max"]))
     rows = np.flatnonzero(call("coalesce", inside, pa.scalar(False)).to_numpy())
-    if len(rows) < len(times):  # as many as there are to compare with: no need of fewer
+    if len(rows) < len(times):  # no more rows than there are to compare with
         return rows
     few = column if len(rows) == len(column) else take_rows(column, rows)
     is_in = call("is_valid", index_in(few, call("unique", times)))
@@ -100,12 +101,12 @@ def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
 
 
 class _Alike(NamedTuple):
-    """Rows of a history, and rows of data, that are alike in the columns looked at so far.
+    """Pairs of groups: history rows and data rows that are equal in the columns compared so far.
 
     Args:
-        rows: those of the history.
-        others: those of the data.
-        groups: the number of what it is like, of the ones and then of the others.
+        rows: Rows of the history.
+        others: Rows of the data.
+        groups: Number of each row's group of equal rows, for `rows` followed by `others`.
     """
 
     rows: Rows
@@ -114,12 +115,7 @@ class _Alike(NamedTuple):
 
 
 def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]]) -> _Alike:
-    """Return the rows that are alike in further columns too.
-
-    Args:
-        alike: the rows.
-        columns: of the history, and of the data.
-    """
+    """Return the rows that are also equal in further columns, given as (history, data) pairs."""
     for before, now in columns:
         rows, others, groups = alike
         if not len(rows):
@@ -136,7 +132,10 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
 
 
 def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
-    """Return a number for each value of some columns, 0 for missing; None where none tells."""
+    """Return an integer per value, equal for equal values and 0 if missing, for all columns joined.
+
+    The values of the first column come first. None if the columns cannot be compared.
+    """
     values = [plain(decoded(column)) for column in columns]
     kind = values[0].type
     if any(one.type != kind for one in values) or pa.types.is_nested(kind):
@@ -156,22 +155,23 @@ def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
 
 
 def _numbered(values: Rows) -> Rows:
-    """Return numbers from 0 on for integers, equal ones for equal ones."""
+    """Return numbers from 0 on, equal for equal integers."""
     return call("dictionary_encode", pa.array(values)).indices.to_numpy().astype(np.int64)
 
 
 def _others(
     data: Any, history: Any, known: Sequence[str]
 ) -> Iterator[tuple[ChunkedArray, ChunkedArray]]:
-    """Return the further columns that data and a history both have, where they can be read again.
+    """Yield the columns that history and data share and that are not compared yet, as pairs.
 
-    Rows that are alike in what windows read may be told apart by them: by a number of theirs.
+    Yields nothing if the data cannot be read again. Rows that are equal for the windows may differ
+    in these columns, for example in a row number.
     """
     there = column_names(data) or []
     names = [n for n in column_names(history) or [] if n in there and n not in known]
     try:
         before, now = read_table(history, names), read_table(data, names)
-    except FastfeatError:  # a reader that was read, a column that none can read
+    except FastfeatError:  # an exhausted reader, or an unreadable column
         return
     yield from zip(before.columns, now.columns, strict=True)
 
@@ -179,13 +179,15 @@ def _others(
 def ordered_windows(
     roots: Iterable[Node], *, by_learnt: bool = False, known: Iterable[Node] = ()
 ) -> dict[Call, Node]:
-    """Return the orders whose windows take rows of one moment as they stand, and a window of each.
+    """Return the orders in which ties matter, each with one window that uses it.
+
+    An order is a time column with entity keys. Ties matter if a window's result depends on the
+    order of rows with equal times.
 
     Args:
-        roots: the features.
-        by_learnt: whether they are those of rows that are ordered by what fit has learnt; all
-            others else.
-        known: expressions below them, whose windows do not count.
+        roots: The features.
+        by_learnt: True for the orders that depend on learned values, False for the others.
+        known: Windows inside these expressions are ignored.
     """
     windows: dict[Call, Node] = {}  # the first of each order
     seen = set(postorder(list(known)))
@@ -201,16 +203,17 @@ def warn_ties(
     told: GivenWarnings,
     coming: Container[Node] = (),
 ) -> None:
-    """Warn of rows of one entity and one moment, where windows take those before in their order.
+    """Warn about ties (rows of one entity with the same time) if windows depend on their order.
 
     Args:
-        batch: the training rows, of which that is learnt which orders them; takes what orders them.
-        windows: a window of each order, as `ordered_windows` gives them.
-        told: the warnings that came.
-        coming: the orders of windows that are going to be computed of these rows.
+        batch: The training rows, with the learned values that their order reads; computed time and
+            key columns are added.
+        windows: One window per order, from `ordered_windows`.
+        told: Warnings given so far.
+        coming: Orders for which windows are computed next, so that counting can share their sort.
     """
     seen = batch.seen
-    if not seen.n_rows:  # parts come later, which take over what is made of these
+    if not seen.n_rows:  # parts come later, and reuse the columns computed here
         return
     found = {
         window: n_tied(seen, order, is_coming=order in coming) for order, window in windows.items()
@@ -219,12 +222,7 @@ def warn_ties(
 
 
 def warn_tied(found: Mapping[Node, int], told: GivenWarnings) -> None:
-    """Warn of rows of one entity and one moment, where there are some.
-
-    Args:
-        found: how many there are of each window.
-        told: the warnings that came.
-    """
+    """Warn about ties; `found` holds the number of tied rows by window."""
     texts = [f"{counted(n, 'row')} of {show(window)}" for window, n in found.items() if n]
     if texts:
         warn(
@@ -241,19 +239,19 @@ def _is_learnt(order: Node) -> bool:
 
 
 def _takes_ties(over: Call) -> bool:
-    """Return whether what a row sees in a window depends on the order in which rows came."""
+    """Return whether a window's result depends on the order of rows with equal times."""
     return late_windows.takes_rows_in_order(over) and not dict(order_of(over).params)["has_tie"]
 
 
 def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False) -> int:
-    """Return the number of rows that share their time with another one of their entity.
+    """Return the number of rows with the same entity and time as another row.
 
     Args:
-        seen: the rows; takes what orders them.
-        order: of windows.
-        first: the place of the first row that counts: those before it have been counted.
-        is_coming: whether windows of the order are computed of these rows next: they take the
-            order that the rows are counted in, and counting costs a pass over it.
+        seen: The rows that windows see; computed time and key columns are added.
+        order: The time column and entity keys of the windows.
+        first: Position of the first row to count; rows before it have been counted.
+        is_coming: Whether windows of this order are computed next. They then reuse the sort, and
+            counting costs only one more pass over the sorted rows.
     """
     computed = [node for node in order.args if not isinstance(node, Column)]
     if computed:
@@ -273,7 +271,7 @@ def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False)
 
 
 def _of_shared_times(past: RowOrder) -> Rows:
-    """Return the rows, ascending, that have the time of another row, of any entity."""
+    """Return the rows, ascending, that share their time with another row, of any entity."""
     ticks, present = column_times.ticks_of(column_times.ticks_column(past.times, past.dtype))
     rows = None if present.all() else np.flatnonzero(present)
     own = ticks if rows is None else ticks[rows]
@@ -291,7 +289,7 @@ def _of_shared_times(past: RowOrder) -> Rows:
 
 
 def _order_of(past: RowOrder, rows: Rows) -> RowOrder:
-    """Return the order of some rows alone."""
+    """Return the times and keys of the given rows only."""
     times = take_rows(column_times.ticks_column(past.times, past.dtype), rows)
     keys = [take_rows(_chunked(key), rows) for key in past.keys]
     return replace(past, times=times, dtype=INT64, keys=keys)

@@ -1,14 +1,16 @@
-"""Features of data a piece at a time: each row gives what it gives in one table of all rows."""
+"""Features of data read in chunks of rows ("pieces"), equal to those of one table of all rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.encoded_rows import warn_encoded_files
 from fastfeat.execute.entities import stages_of
 from fastfeat.execute.fitted import Fitted
@@ -34,19 +36,20 @@ from fastfeat.plan.lower.outputs import check_result
 from fastfeat.plan.lower.task_graph import functions_of_rows
 
 MOST_BYTES = 32 << 20
-"""Of a piece: a transform to files of 4M rows took as long with 64 MiB, and 150 MiB more memory."""
+"""Bytes of a piece. With 64 MiB, 4M rows took no less time and 150 MiB more memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A data set, of which features are computed a piece at a time.
+    """A data set with features that are computed chunk by chunk.
 
     Args:
-        dataset: the data.
-        schema: of the columns that are read.
-        features: gives those of a piece.
-        most_bytes: of the rows that are read at a time, asked anew for each table.
-        row_of: the number of the row that has the k-th features; None where each row has some.
+        dataset: The data.
+        schema: Schema of the columns that are read.
+        features: Returns the features of a piece.
+        most_bytes: Returns the most bytes of rows to read at a time; called anew for each table.
+        row_of: Returns the number of the data row with the k-th row of features, for data in which
+            only selected rows have features; None if all rows have.
     """
 
     dataset: Dataset
@@ -56,14 +59,13 @@ class Pieces:
     row_of: Callable[[int], int] | None = None
 
     def of_all(self, start: int = 0) -> Generator[Any]:
-        """Yield the features of all pieces, in order.
+        """Yield the features of all chunks of rows, in order.
 
-        Args:
-            start: how many rows of features are passed over.
+        The first `start` rows of features are skipped.
 
         Raises:
-            FastfeatError: as `features`; the message says in which file a row stands.
-            OutOfMemory: a budget that bounds the work is exceeded.
+            FastfeatError: From `features`; the message names the file of a row.
+            OutOfMemory: The work exceeds its memory budget.
         """
         start = start if self.row_of is None else self.row_of(start)
         with closing(scan(self.dataset, self.schema.names, self.most_bytes, start=start)) as pieces:
@@ -74,7 +76,7 @@ class Pieces:
                 yield features
 
     def of_none(self) -> Any:
-        """Return the features of no rows."""
+        """Return the features of a table without rows, for their columns and types."""
         return self.features(Scanned(pa.Table.from_batches([], self.schema), 0, ()))
 
 
@@ -86,20 +88,20 @@ def pieces_of(
     given: Schema,
     most_bytes: int | Callable[[], int] = MOST_BYTES,
 ) -> Pieces:
-    """Return a data set of which features are computed.
+    """Return a data set with features that the function `features` computes, chunk by chunk.
 
     Args:
-        dataset: the data.
-        columns: which are read.
-        if_there: further columns, which may be absent.
-        features: gives those of a piece.
-        given: their schema.
-        most_bytes: of a piece, or of its features, where these are more; perhaps asked anew for
-            each piece.
+        dataset: The data.
+        columns: Columns to read.
+        if_there: Further columns, which may be absent.
+        features: Returns the features of a piece.
+        given: Schema of the features.
+        most_bytes: Most bytes of a piece or of its features, whichever is larger; a function is
+            called anew for each piece.
 
     Raises:
-        UnknownColumn: it lacks a column.
-        TypeMismatch: files differ in a column that is read.
+        UnknownColumn: The data lacks a column.
+        TypeMismatch: Files differ in a column that is read.
     """
     dataset.check([*columns, *if_there])
     dataset.check_folders(columns)
@@ -118,55 +120,51 @@ def pieces_of(
 
 def pieces_of_later_rows(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     *,
-    history: Any = None,
-    tables: Tables = None,
     to: str = "arrow",
     categories: bool = False,
-    backend: str = "cpu",
     most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
     folder: Path | None = None,
     on_violation: str | None = None,
 ) -> Pieces:
-    """Return data of which a fitted plan computes features, as `transform` does.
+    """Return a data set with features that a fitted plan computes chunk by chunk.
 
     Args:
-        fitted: the plan.
-        data: of any kind that `dataset_of` takes.
-        history: earlier rows, of such a kind too; "batch" or None as in `FittedPlan.transform`.
-        tables: lookup tables; they are read here, once.
-        to: the form of the features, as in `FittedPlan.transform`, as the following are.
-        categories: whether codes become categories.
-        backend: its name.
-        most_bytes: as of `pieces_of`.
-        n_shares: in how many shares rows are computed where windows see others, as of `RowSource`.
-        folder: where files without names go then; None for that of the system.
-        on_violation: what becomes of rows that break a rule of the plan's contract, as of `judge`.
+        fitted: The plan.
+        rows: All rows of the data and of a history, as `dataset_of` accepts them; tables are read
+            here, once.
+        to: The form of the features, as for `FittedPlan.transform`.
+        categories: Whether codes become categories.
+        most_bytes: Most bytes of a piece or of its features; a function is called for each piece.
+        n_shares: Number of shares for windows that see other rows; None to choose it by size.
+        folder: Folder of the temporary files for shares; None for the system's.
+        on_violation: Action for rows that break a rule of the contract; None for each rule's own.
 
     Raises:
-        ContractBroken: rows break a rule.
-        InvalidPlan: as of `check_shared`; `row_id=` of a plan with windows.
-        FastfeatError: as `pieces_of` and `dataset_of`.
+        ContractBroken: Rows break a rule.
+        InvalidPlan: The plan's functions cannot be computed in shares, or it has windows and
+            `row_id=`.
+        FastfeatError: The data cannot be read, or its columns do not fit the plan.
     """
-    check_result(to, None, backend, categories=categories)
+    check_result(to, None, rows.backend, categories=categories)
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
     guard = None if on_violation == IGNORE else guard_of(fitted)
-    dataset = dataset_of(data)
-    known = known_tables(fitted, tables)
+    dataset = dataset_of(rows.data)
+    known = known_tables(fitted, rows.tables)
     warn_encoded_files(fitted.encoded, dataset.identity, fitted.told)
-    options: Any = {"tables": known, "backend": backend}
 
-    def check(piece: Scanned) -> None:
+    def judged(piece: Scanned, history: str | None = None) -> CallRows:
+        given = CallRows(piece.table, history=history, tables=known, backend=rows.backend)
         if guard is not None:
-            told: Any = {"on_violation": on_violation, "first_row": piece.first_row}
-            judge(guard, piece.table, **told, **options)
+            judge(guard, given, on_violation=on_violation, first_row=piece.first_row)
+        return given
+
+    compute = partial(transform, fitted, to=to, categories=categories)
 
     def features(piece: Scanned) -> Any:
-        check(piece)
-        forms: Any = {"to": to, "categories": categories}
-        return transform(fitted, piece.table, first_row=piece.first_row, **forms, **options)
+        return compute(judged(piece), first_row=piece.first_row)
 
     columns = [*fitted.declaration.row_columns, *fitted.declaration.keep]
     columns += [] if guard is None else guard.columns
@@ -179,67 +177,57 @@ def pieces_of_later_rows(
             "row_id= of a plan with windows is not looked at where data is read in pieces, in this "
             "version. Read the data whole: fitted.transform(data, history=...)"
         )
-    source = RowSource(dataset, history_of(history), most_bytes, n_shares, folder)
-    windows, bound = WindowColumns(source), bound_of(fitted, known, backend)
+    source = RowSource(dataset, history_of(rows.history), most_bytes, n_shares, folder)
+    windows, bound = WindowColumns(source), bound_of(fitted, known, rows.backend)
     functions = functions_of_rows(fitted.schedule)
     check_shared(fitted.nodes)
     dataset.check_passes(1 + len(stages_of(functions)))
-    of_batch: Any = {"history": BATCH, "to": to, "categories": categories, **options}
 
     def windowed(piece: Scanned) -> Any:
-        check(piece)
+        given = judged(piece, BATCH)
         first_row, made = piece.first_row, {}
         if piece.table.num_rows:
             windows.make(bound, functions)
             made = windows.of_rows(functions, first_row, piece.table.num_rows)
-        return transform(fitted, piece.table, known=made, first_row=first_row, **of_batch)
+        return compute(given, known=made, first_row=first_row)
 
     return pieces_of(dataset, columns, (), windowed, fitted.schema, most_bytes)
 
 
-def budget_of_features(
-    fitted: Fitted, dataset: Dataset, tables: Tables, memory: str | int | None
-) -> Budget | None:
-    """Return the budget within which a plan computes features; None without a bound.
+def budget_of_features(fitted: Fitted, rows: CallRows) -> Budget | None:
+    """Return the memory budget for computing features of a `Dataset`; None without a limit.
 
-    Args:
-        fitted: The plan.
-        dataset: The rows that it computes features of; none is read.
-        tables: Lookup tables, as a user passes them.
-        memory: The most memory that this process may have; None for any.
+    No row is read.
 
     Raises:
-        InvalidConfig: `memory` is no number of bytes.
-        OutOfMemory: It has no room for the tables and for reading.
+        InvalidConfig: `memory` is not a number of bytes.
+        OutOfMemory: The budget has no room for the tables and for reading.
     """
-    if memory is None:
+    if rows.memory is None:
         return None
     declared = fitted.declaration
     columns = [*dict.fromkeys((*declared.row_columns, *declared.past_columns, *declared.keep))]
-    return budget_of(memory, needs_of_call(dataset, columns, tables, table_columns_judged(fitted)))
+    needs = needs_of_call(rows.data, columns, rows.tables, table_columns_judged(fitted))
+    return budget_of(rows.memory, needs)
 
 
 def known_tables(fitted: Fitted, tables: Tables) -> Tables:
-    """Return lookup tables as Arrow tables, of which what is made is kept from piece to piece."""
+    """Return the lookup tables as Arrow tables, so that work on them is reused between chunks."""
     columns = table_columns_judged(fitted)
     return read_tables(tables, columns) if columns else tables
 
 
 def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
-    """Return pieces whose features are computed within a budget: what has no room takes longer.
+    """Return the data set with features that are computed within a memory budget.
 
-    Features of a piece raise OutOfMemory where they exceed it.
-
-    Args:
-        pieces: The pieces.
-        budget: Of memory; None without a bound.
+    Work is slower if memory is short. A chunk that exceeds the budget raises OutOfMemory.
     """
     if budget is None:
         return pieces
     compute = pieces.features
 
     def features(piece: Scanned) -> Any:
-        with within(budget):  # no longer: between pieces this thread does the caller's work
+        with within(budget):  # only here: between pieces this thread does the caller's work
             found = compute(piece)
             check_within(_WORK)
             return found
@@ -248,7 +236,7 @@ def pieces_within(pieces: Pieces, budget: Budget | None) -> Pieces:
 
 
 def bytes_within(budget: Budget | None) -> int | Callable[[], int]:
-    """Return how many bytes of rows are read at a time, within a budget if there is one."""
+    """Return the bytes of rows to read at a time, or a function that reads them from the budget."""
     if budget is None:
         return MOST_BYTES
     return lambda: min(MOST_BYTES, budget.table_bytes())

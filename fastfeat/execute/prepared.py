@@ -1,7 +1,8 @@
-"""Prepared transforms: what a second small batch of a schema need not find out again.
+"""Prepared transforms: cached work for small batches, so that a second batch is faster.
 
-A fitted plan holds some for each form of the result, and each of them memory for as many calls as
-were made at once. What they do not handle, and every error, is left to the way of all other rows.
+A preparation belongs to one schema of the data and one form of the result. A fitted plan keeps a
+few preparations per form. Each keeps memory for as many calls as ran at the same time. Cases that a
+preparation does not support, and all errors, are left to the general path in `execute.transform`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.kernel_cache import is_observed
+from fastfeat.errors import EncodedInFold
 from fastfeat.execute import encoded_rows as rows_encoded
 from fastfeat.execute.batch import Batch, Made
 from fastfeat.execute.fitted import Fitted
@@ -33,26 +35,25 @@ from fastfeat.plan.lower.schedule import Schedule
 from fastfeat.progress import is_telling
 
 Make = Callable[[Any, Tables], Mapping[Node, Any]]
-"""Gives what tasks make of a table, with lookup tables."""
+"""Function `(table, lookup_tables) -> columns` that runs the tasks before the features."""
 Finish = Callable[[Any, Mapping[Node, Any], Any], Any]
-"""Gives the features of a table with what is made of it, in memory given for them; None where it
-does not."""
+"""Function `(table, computed_columns, out) -> features`; None if it does not support the batch."""
 
 SMALL = 1 << 16
-"""Rows, from which on several threads may share them."""
+"""Number of rows from which several threads may share a batch."""
 FEW = 1 << 12
-"""Rows, up to which steps are run by the call itself, in memory that it keeps."""
+"""Number of rows up to which the call itself runs the steps, in memory that it keeps."""
 _N_SCHEMAS = 8
 _NONE: Mapping[Node, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The functions by which features come about.
+    """Functions that compute the features of a prepared batch.
 
     Args:
-        finish: gives the features of a table; None where they are always left to the other way.
-        make: gives what tasks make of them before; None where there are none.
+        finish: Computes the features of a table; None if only the general path can.
+        make: Computes the columns of tasks that run before `finish`; None without such tasks.
     """
 
     finish: Finish | None
@@ -61,55 +62,40 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The preparation for the tables of a schema.
+    """The preparation for tables of one schema.
 
     Args:
-        schema: of the tables.
-        few: how the features of few rows come about.
-        more: the same of more.
-        is_whole: whether nothing else is done before; else rows see others, of a history.
+        schema: The schema of the tables.
+        few: Functions for batches of at most `FEW` rows.
+        more: Functions for larger batches, of less than `SMALL` rows.
+        is_whole: Whether these functions do all the work; False if windows must run before.
+        warn: Warns about training rows whose labels an encoding knows; None without encodings.
     """
 
     schema: Schema
     few: Way
     more: Way
     is_whole: bool
-
-    def way(self, n_rows: int) -> Way:
-        """Return how the features of so many rows come about."""
-        return self.few if n_rows <= FEW else self.more
+    warn: Callable[[Any], None] | None = None
 
 
 def prepared_features(fitted: Fitted, data: Any, tables: Tables, to: str, out: Any) -> Any:
-    """Return the features of a small batch, by what was prepared; None where nothing was.
-
-    Args:
-        fitted: the plan.
-        data: of any kind; for tables and batches of Arrow it is prepared.
-        tables: lookup tables.
-        to: the form.
-        out: the array to write to.
-    """
+    """Return the features of a small batch, or None if its schema was not prepared."""
     if (one := _prepared(fitted, data, to)) is None or not one.is_whole:
         return None
-    way = one.way(data.num_rows)
+    way = one.few if data.num_rows <= FEW else one.more
     if way.finish is None:
         return None
-    return way.finish(data, _NONE if way.make is None else way.make(data, tables), out)
+    features = way.finish(data, _NONE if way.make is None else way.make(data, tables), out)
+    if one.warn is not None and features is not None:
+        one.warn(data)
+    return features
 
 
 def finished_features(
     fitted: Fitted, table: Any, made: Mapping[Node, Any], to: str, out: Any
 ) -> Any:
-    """Return the features of a small batch of which the tasks are done; see `prepared_features`.
-
-    Args:
-        fitted: the plan.
-        table: the rows.
-        made: what tasks have made of them.
-        to: the form.
-        out: the array to write to.
-    """
+    """Return the features of a small batch with its tasks run; None if it was not prepared."""
     if (one := _prepared(fitted, table, to)) is None or one.is_whole:
         return None
     finish = one.more.finish
@@ -117,7 +103,7 @@ def finished_features(
 
 
 def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
-    """Return the preparation for a small batch; None where there is none."""
+    """Return the preparation for a small batch's schema; None if there is none to use."""
     prepared: tuple[Prepared, ...] | None = fitted.prepared.get(to)
     if prepared is None or not isinstance(data, (pa.Table, pa.RecordBatch)):
         return None
@@ -131,16 +117,10 @@ def _prepared(fitted: Fitted, data: Any, to: str) -> Prepared | None:
 
 
 def prepare(fitted: Fitted, data: Any, to: str) -> None:
-    """Prepare for more rows of a schema, of which features were computed.
+    """Store a preparation in the fitted plan for more batches of a schema, after the first batch.
 
-    What would have to be compiled for it is left to the second time: who transforms once does not
-    wait for it.
-
-    Args:
-        fitted: the plan; takes it.
-        data: a table or batch, of a schema for which nothing is prepared, or whose kernels somebody
-            looks at.
-        to: the form.
+    If this needs a compilation, it waits for the second batch, so that a single transform does not
+    wait. It does nothing if the schema is prepared already, unless kernels are being observed.
     """
     is_arrow = isinstance(data, (pa.Table, pa.RecordBatch))
     if not is_arrow or data.num_rows >= SMALL or to not in _FORMS:
@@ -163,28 +143,29 @@ def _is_compiled(to: str) -> bool:
 
 
 def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
-    """Return the preparation for the tables of a schema."""
+    """Return the preparation for tables of one schema."""
     is_whole, nowhere = not fitted.declaration.past_columns, Way(None, None)
     if any(schema.field(name).type != pa.null() for name in fitted.never_seen):
         return Prepared(schema, nowhere, nowhere, is_whole)
     none = StepsOfSchema({}, fitted.schedule, is_any=False)
     steps = steps_of_schema(fitted, schema) if is_whole else none
-    finish, whole = _FORMS[to].finish, fitted.encoded is not None
+    finish = _FORMS[to].finish
     few = Way(
-        finish(fitted, schema, steps),
-        _maker(fitted, steps.schedule) if steps.has_others or whole else None,
+        finish(fitted, schema, steps), _maker(fitted, steps.schedule) if steps.has_others else None
     )
     if not is_whole:
         return Prepared(schema, few, few, is_whole)
-    make = _maker(fitted, none.schedule) if none.has_others or whole else None
-    return Prepared(schema, few, Way(finish(fitted, schema, none), make), is_whole)
+    more = Way(
+        finish(fitted, schema, none), _maker(fitted, none.schedule) if none.has_others else None
+    )
+    return Prepared(schema, few, more, is_whole, _warning(fitted))
 
 
 def _maker(fitted: Fitted, schedule: Schedule) -> Make:
-    """Return a function that runs the tasks of a schedule; it does not hold the plan."""
+    """Return a function that runs the tasks of a schedule. It keeps no reference to the plan."""
     learnt, names = dict(fitted.constants), fitted.declaration.row_columns
     types, programs = fitted.types, fitted.programs
-    table_columns, encoded, told = fitted.table_columns, fitted.encoded, fitted.told
+    table_columns = fitted.table_columns
 
     def make(table: Any, tables: Tables) -> Mapping[Node, Any]:
         if isinstance(table, pa.RecordBatch):
@@ -193,15 +174,27 @@ def _maker(fitted: Fitted, schedule: Schedule) -> Make:
         engine, rows = backend_named("cpu"), table.select(names)
         batch = Batch(rows, types, engine, learnt, made, programs=programs)
         run(batch, schedule, frees=True)
-        if encoded is not None:
-            rows_encoded.warn_encoded(encoded, table, None, told)
         return made
 
     return make
 
 
+def _warning(fitted: Fitted) -> Callable[[Any], None] | None:
+    """Return a function that warns about training rows with labels that an encoding knows."""
+    encoded, told = fitted.encoded, fitted.told
+    if encoded is None:
+        return None
+
+    def warn(rows: Any) -> None:
+        if EncodedInFold not in told.kinds:  # else no table is made of a batch
+            table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+            rows_encoded.warn_encoded(encoded, table, None, told)
+
+    return warn
+
+
 def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return a function that computes a matrix of features."""
+    """Return a function that computes features as a matrix; None if the schema is not supported."""
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
 
     program, constants = fitted.matrix_program, fitted.matrix_constants
@@ -226,13 +219,13 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
         shape = table.num_rows, n_columns
         if out is None:
             n_bytes = shape[0] * n_columns * dtype.itemsize
-            small = n_bytes < LARGE  # .5 us less
+            small = n_bytes < LARGE  # saves .5 us
             out = np.empty(shape, dtype, "F") if small else empty_matrix(shape, dtype)
         elif (
             type(out) is not np.ndarray
             or out.shape != shape
             or out.dtype != dtype
-            # of columns that are read in place the kernel tells
+            # the kernel itself checks columns that it reads in place
             or (before and overlaps(out, columns_named(table, before)))
         ):
             return None
@@ -253,9 +246,10 @@ def _matrix(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | No
 
 
 def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return a function that computes a table of features, with the kept columns.
+    """Return a function that computes a table of features with the kept columns.
 
-    Those that are columns of steps, unchanged, are given as they are made.
+    None if tables of this schema are not supported. A feature that a step has made, and that is not
+    changed afterwards, is not copied.
     """
     from fastfeat.backends.cpu import as_made, parts_of
     from fastfeat.engine.cpu import prepared as engine  # imports the CPU backend
@@ -279,7 +273,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
     )
     computed = pa.schema([of_features.field(k) for k in places])
     sources = dict.fromkeys(source for slot in made.values() for source in slot.sources)
-    compared = [source for source in sources if isinstance(source, Column)]  # with a learnt text
+    compared = [source for source in sources if isinstance(source, Column)]  # with a learned text
     free: list[Any] = []
 
     def finish(table: Any, given: Mapping[Node, Any], out: Any) -> Any:
@@ -299,7 +293,7 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
             if compared:
                 named = columns_named(table, [column.name for column in compared])
                 given = {**given, **{column: named[column.name] for column in compared}}
-            for k, slot in made.items():  # in order: the others are there already
+            for k, slot in made.items():  # in order: the others are already in place
                 columns.insert(k, as_made(slot_column(slot, given), whole.outputs[k]))
             if any(column is None for column in columns):
                 return None
@@ -315,7 +309,10 @@ def _arrow(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | Non
 
 
 def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish | None:
-    """Return `_arrow` where no feature is a column of a task that others may refer to."""
+    """Return a function that computes a table of features, each in memory of its own.
+
+    None if a feature could share memory with a column that a task has made.
+    """
     from fastfeat.backends.cpu import parts_of  # imports the CPU backend
 
     slots = parts_of(fitted.arrow_program)[0].values()
@@ -325,7 +322,7 @@ def _own_columns(fitted: Fitted, schema: Schema, steps: StepsOfSchema) -> Finish
 
 
 def _address(matrix: Any, alignment: int) -> int | None:
-    """Return the address of a matrix in C order; None where nobody may write there."""
+    """Return the address of a matrix in C order; None if kernels cannot write to it."""
     try:
         address = ctypes.addressof(ctypes.c_char.from_buffer(matrix))
     except (TypeError, ValueError):  # not contiguous, not writeable, or empty
@@ -334,11 +331,12 @@ def _address(matrix: Any, alignment: int) -> int | None:
 
 
 class _Form(NamedTuple):
-    """A form of the result that is prepared.
+    """A form of the result that can be prepared.
 
     Args:
-        finish: returns what computes features of tables of a schema; None where it cannot be.
-        entry: of its kernel.
+        finish: Returns the function that computes features for tables of a schema; None if
+            unsupported.
+        entry: Entry point of its kernel.
     """
 
     finish: Callable[[Fitted, Schema, StepsOfSchema], Finish | None]

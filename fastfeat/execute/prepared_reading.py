@@ -1,6 +1,7 @@
-"""The batch that a prepared call reads: which columns of a table, and which the call makes itself.
+"""Input of a prepared call: one record batch with all columns that its kernels read.
 
-What is converted, and what tasks have made before, come after the columns of the table.
+Columns of the user's table come first. Converted columns, and columns that earlier tasks made,
+follow.
 """
 
 from __future__ import annotations
@@ -21,19 +22,18 @@ from fastfeat.scalars.value import InputSlot
 if TYPE_CHECKING:
     from fastfeat.engine.cpu.step_calls import Sources
 
-_UNREAD = 6  # columns: to export so many more costs as much as to select those that are read
+_UNREAD = 6  # columns: exporting this many more costs as much as selecting
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The columns of a batch that a program reads, for the tables of a schema.
+    """The columns that a program reads, as positions in the record batch, for tables of one schema.
 
     Args:
-        sources: where the columns of its slots are; steps that a call runs make some.
-        columns: the columns of the table that come first among those of a batch, by place; None for
-            all.
-        others: the slots that come after them: what is converted, and what tasks make.
-        made_of: the columns of the table that these are made of.
+        sources: Position of each input slot's column; some are made by steps that the call runs.
+        columns: Indices of the table columns that come first in the batch; None for all.
+        others: Slots that follow them: converted columns, and columns that tasks make.
+        made_of: Table columns that `others` read.
     """
 
     sources: Sources
@@ -45,13 +45,10 @@ class Reading:
 def reading_of(
     program: Program, schema: Schema, steps: StepsOfSchema, outputs: Iterable[InputSlot] = ()
 ) -> Reading:
-    """Return the columns of a batch that a program reads.
+    """Return the positions at which a program finds its input columns, for tables of one schema.
 
-    Args:
-        program: what reads them.
-        schema: of the tables.
-        steps: those that a prepared call runs.
-        outputs: columns of steps that are results as they are.
+    `steps` are the steps that a prepared call runs; `outputs` are inputs made by steps that become
+    features unchanged.
     """
     places: dict[InputSlot, int] = {}
     for slot in program.inputs:
@@ -86,7 +83,7 @@ def reading_of(
 
 
 def batch_read(reading: Reading, table: Any, made: Mapping[Node, Any]) -> Any:
-    """Return the rows of a table as one batch that a program reads; None where it has none."""
+    """Return a table as the single batch that a program reads; None if that is impossible."""
     if not reading.others:
         return _one_batch(table, reading.columns)
     if not table.num_rows:
@@ -103,7 +100,7 @@ def batch_read(reading: Reading, table: Any, made: Mapping[Node, Any]) -> Any:
 
 
 def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
-    """Return some columns of a table as one batch; None where it has no rows, or is many pieces."""
+    """Return columns of a table as one record batch; None if that is impossible or has no rows."""
     if columns is not None:
         table = table.select(columns)
     if isinstance(table, pa.RecordBatch):
@@ -115,7 +112,7 @@ def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
 
 
 def columns_named(table: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return some columns of a table or a batch, in chunks."""
+    """Return the named columns of a table or a record batch, as chunked arrays."""
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     return {name: table.column(name) for name in names}

@@ -1,7 +1,7 @@
-"""The steps of a plan that a prepared call runs itself, as calls of kernels, for a schema.
+"""The steps of a plan that a prepared call runs itself as kernel calls, for one schema.
 
-Those are steps of columns of the data as they stand there. Other tasks, and what these read, are
-run before, as for any rows.
+A prepared call runs the steps that read unchanged columns of the data. All other tasks, and the
+steps that these tasks read, run before the call, as for any rows.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends import step_calls
+from fastfeat.execute import text_slots
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Schema
-from fastfeat.ir.dtypes import BINARY, COUNTS, TABLE, UTF8, VOCABULARY
+from fastfeat.ir.dtypes import COUNTS, TABLE, VOCABULARY
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.plan.lower.schedule import ROWS, Schedule, Task
 from fastfeat.plan.lower.task_graph import without_made
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps import step as step_records
-from fastfeat.steps.keys import cpu_vocabulary
 from fastfeat.steps.registry import step_function
 
 if TYPE_CHECKING:
     from fastfeat.engine.cpu.step_calls import StepCalls
 
 Made = Node | InputSlot
-"""What is made of a batch: the column of a step, or what a program reads of text."""
+"""A result computed for a batch: the column of a step, or a program's input from text."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfColumns:
-    """A step as calls of kernels, and the names of the columns of the data that it reads."""
+    """A step as kernel calls, with the names of the data columns that it reads."""
 
     calls: StepCalls
     columns: tuple[str, ...]
@@ -39,12 +39,12 @@ class OfColumns:
 
 @dataclass(frozen=True, slots=True)
 class StepsOfSchema:
-    """The steps of a plan, for tables of a schema.
+    """The steps of a plan, divided into those that a prepared call runs and all others.
 
     Args:
-        of_columns: those that a prepared call runs.
-        schedule: the others.
-        is_any: whether it runs any, what programs read of text included.
+        of_columns: Steps that a prepared call runs.
+        schedule: All other tasks.
+        is_any: Whether the call runs any steps, including those for a program's text inputs.
     """
 
     of_columns: Mapping[Node, OfColumns]
@@ -53,12 +53,12 @@ class StepsOfSchema:
 
     @property
     def has_others(self) -> bool:
-        """Whether anything is run before a prepared call."""
+        """Whether any task runs before a prepared call."""
         return any(task.kind != "features" for task in self.schedule.tasks)
 
 
 def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
-    """Return the steps of a plan, by how they are run for tables of a schema."""
+    """Return the steps that a prepared call runs for tables of a schema, and the other tasks."""
     schedule, found = fitted.schedule, dict[Node, OfColumns]()
     for task in schedule.tasks:
         if task.kind == "step" and schedule.columns[task.gives[0]].space == ROWS:
@@ -75,13 +75,9 @@ def steps_of_schema(fitted: Fitted, schema: Schema) -> StepsOfSchema:
 def _of_columns(
     fitted: Fitted, step: Node, schema: Schema, found: Mapping[Node, OfColumns]
 ) -> OfColumns | None:
-    """Return a step of columns of the data as calls of kernels; None where it is not.
+    """Return a step as kernel calls; None if one of its inputs prevents that.
 
-    Args:
-        fitted: the plan.
-        step: of columns, or of counts that one of those makes that were found.
-        schema: of the data.
-        found: the steps before it.
+    Its inputs must be columns of the data, learned vocabularies, or counts of steps in `found`.
     """
     if not isinstance(step, Call) or step.function not in step_calls():
         return None
@@ -107,7 +103,7 @@ def _of_columns(
 
 
 def _read_by_others(schedule: Schedule, found: Mapping[Node, Any]) -> Iterable[int]:
-    """Return the columns that tasks read which are not run by a prepared call."""
+    """Return the positions of the columns that tasks outside the prepared call read."""
 
     def is_other(task: Task) -> bool:
         return task.kind != "features" and not all(node in found for node in task.nodes)
@@ -116,22 +112,13 @@ def _read_by_others(schedule: Schedule, found: Mapping[Node, Any]) -> Iterable[i
 
 
 def of_slot(slot: InputSlot, steps: StepsOfSchema, schema: Schema) -> OfColumns | None:
-    """Return the step that makes what a program reads; None where the prepared call has none."""
+    """Return the step that makes a program's input, as kernel calls; None if that is impossible."""
     source = slot.sources[0]
     if slot.kind == "column":
         return steps.of_columns.get(source)
-    from fastfeat.steps.text.cpu import equality_calls, presence_calls  # where text is read
-
     names = tuple(source.name for source in slot.sources if isinstance(source, Column))
     if not steps.is_any or len(names) < len(slot.sources):
         return None
     types = [schema.field(name).type for name in names]
-    content = BINARY if slot.kind.endswith("_bytes") else UTF8
-    match slot.kind:
-        case "codes":
-            calls = cpu_vocabulary.literal_calls(slot.literals, types[0])
-        case "valid" | "valid_bytes":
-            calls = presence_calls(types[0], content)
-        case _:
-            calls = equality_calls(types, content)
+    calls = text_slots.TEXT_SLOTS[slot.kind].calls(slot, types)
     return None if calls is None else OfColumns(calls, names)

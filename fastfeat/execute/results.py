@@ -1,7 +1,7 @@
-"""Results of a run: the form that features are computed for, and how they are given to a user.
+"""Results of a run: the form in which features are computed, and their conversion for the user.
 
-Memory that a user gives for a matrix must be whole and its own: kernels write to it. Codes of
-ordinal encodings may be given as categories, which have the text of what the codes stand for.
+Memory passed for a matrix must not overlap itself or the data, since kernels write to it. Codes of
+ordinal encodings can be returned as categories, with the text behind each code.
 """
 
 from __future__ import annotations
@@ -33,11 +33,9 @@ from fastfeat.scalars import op
 
 
 def with_categories(features: Table, categories: Mapping[str, Array]) -> Table:
-    """Return features of which the codes are dictionaries; the code 0 is missing.
+    """Return the table of features with ordinal codes as dictionary columns; code 0 is missing.
 
-    Args:
-        features: with the codes, none missing.
-        categories: of each ordinal encoding, by its name.
+    `categories` holds the texts of each ordinal encoding by name. No code in `features` is missing.
     """
     for name, texts in categories.items():
         at = features.schema.get_field_index(name)
@@ -49,18 +47,18 @@ def with_categories(features: Table, categories: Mapping[str, Array]) -> Table:
 
 
 def _dictionary(codes: Any, texts: Array) -> Array:
-    """Return codes as places in the list of categories, missing where they are 0."""
+    """Return codes as indices into the categories; 0 becomes missing."""
     numbers = codes.to_numpy(zero_copy_only=False).astype(np.int32)
-    places = np.maximum(numbers - 1, 0)  # nobody reads a place outside of the list
+    places = np.maximum(numbers - 1, 0)  # keeps every index inside the list
     indices = array_of_values(places, numbers > 0, pa.int32())
     return pa.DictionaryArray.from_arrays(indices, texts)
 
 
 def computed_form(fitted: Fitted, to: str) -> str:
-    """Return the form in which features are computed, to be given out in another; see `Form`.
+    """Return the form in which features are computed before conversion; see `Form`.
 
-    A pandas frame of floats of one type, and of nothing else, is computed as a matrix: it is one
-    block, which models take whole.
+    A pandas frame with only floats of one type is computed as a matrix: it becomes a single block,
+    which models take without a copy.
     """
     return "numpy" if _is_matrix(fitted, to) else FORMS[to].computed
 
@@ -74,14 +72,14 @@ def _is_matrix(fitted: Fitted, to: str) -> bool:
 def given_out(
     fitted: Fitted, features: Any, to: str, *, categories: bool = False, index: Any = None
 ) -> Any:
-    """Return computed features in the form of the result.
+    """Return computed features, converted to the form that the user asked for.
 
     Args:
-        fitted: the plan.
-        features: as `computed_form` says.
-        to: the form.
-        categories: whether codes become categories.
-        index: of the rows in a pandas frame; None for their numbers.
+        fitted: The plan.
+        features: Features in the form that `computed_form` returns.
+        to: Form of the result.
+        categories: Whether codes become categories.
+        index: Index of a pandas frame; None for row numbers.
     """
     known: Mapping[str, Array] = fitted.categories if categories else {}
     is_bfloat16 = fitted.matrix_dtype == BFLOAT16
@@ -103,16 +101,16 @@ def given_out(
 
 
 def _may_miss(fitted: Fitted) -> dict[str, bool]:
-    """Return whether a value of a feature may be missing, by its name, whatever the rows are."""
+    """Return whether each feature can be missing in any row at all, by feature name."""
     outputs = fitted.arrow_program.outputs
     return {output.name: output.ok is not op.TRUE for output in outputs}
 
 
 def memory_given(fitted: Fitted, to: str, out: Any) -> Any:
-    """Return the array that kernels write to, of what a user gives as `out=`; None stays None.
+    """Return the array that kernels write to, made from the user's `out=`; None without one.
 
     Raises:
-        TypeMismatch, InvalidData: it is no such memory.
+        TypeMismatch, InvalidData: The memory has the wrong type.
         LibraryUnavailable: NumPy has no bfloat16 without ml_dtypes.
     """
     memory = memory_of_tensor(out) if to == "torch" and out is not None else out
@@ -137,16 +135,10 @@ def row_type(fitted: Fitted) -> np.dtype[Any]:
 
 
 def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any) -> None:
-    """Raise unless an array can take the matrix.
+    """Raise TypeMismatch or InvalidData unless an array can take the matrix.
 
-    Args:
-        out: what the user gave.
-        shape: of the matrix, (n_rows, n_features).
-        dtype: of the matrix.
-        table: the input columns, whose memory `out` must not share.
-
-    Raises:
-        TypeMismatch, InvalidData: it cannot.
+    `shape` is (n_rows, n_features). `table` holds the input columns; `out` must not share memory
+    with them.
     """
     if not isinstance(out, np.ndarray):
         raise TypeMismatch(f"out= must be a NumPy array, got {type(out).__name__}")
@@ -169,12 +161,9 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
 
 
 def overlaps_itself(shape: tuple[int, ...], strides: tuple[int, ...], n_bytes: int) -> bool:
-    """Return whether two elements may share memory: those of broadcast and of odd strided views.
+    """Return whether two elements may share memory, as in broadcast or oddly strided views.
 
-    Args:
-        shape: of the array.
-        strides: bytes from one element to the next along each axis.
-        n_bytes: of an element.
+    `strides` are the bytes between elements along each axis, `n_bytes` the bytes of an element.
     """
     if 0 in shape:
         return False

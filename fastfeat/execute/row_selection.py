@@ -1,4 +1,4 @@
-"""`rows=`: which rows of the data are meant, by a mask or by their numbers, as users hold them."""
+"""`rows=`: the selected rows of the data, as a mask or as row numbers in any container."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _WRITTEN = "Write a bool for each row, rows=mask, or the numbers of rows, rows=[
 
 
 def row_numbers(rows: Any, table: Any) -> Numbers | None:
-    """Return the numbers of the rows that are meant, in their order; None for all as they stand.
+    """Return the numbers of the selected rows, in order; None for all rows in data order.
 
     Args:
-        rows: a bool for each row, or numbers of rows from 0 on, which may repeat: a NumPy or Arrow
-            array, a pandas or Polars series, a list. The index of a series is ignored, as that of
-            data is. None for all rows.
-        table: the data that they are of.
+        rows: A bool per row, or row numbers from 0 on, which may repeat: a NumPy or Arrow array, a
+            pandas or Polars series, or a list. The index of a series is ignored, like the index of
+            data. None for all rows.
+        table: The data.
 
     Raises:
-        TypeMismatch: it is neither.
-        InvalidData: a mask of another length, a number of no row, one that is missing, rows of data
-            in the memory of a device.
+        TypeMismatch: `rows` is neither a mask nor numbers.
+        InvalidData: A mask of another length, a number out of range, a missing value, or data in
+            the memory of a device.
 
     Example:
         >>> import pyarrow as pa
@@ -51,11 +51,11 @@ def row_numbers(rows: Any, table: Any) -> Numbers | None:
 
 
 def rows_to_learn_from(rows: Any, table: Any) -> Numbers | None:
-    """Return `row_numbers` of rows that are given to fit, of which there must be one.
+    """Return `row_numbers` for `fit`, which needs at least one row.
 
     Raises:
-        InvalidData: there is none.
-        FastfeatError: as `row_numbers`.
+        InvalidData: No row is selected.
+        FastfeatError: The selection is invalid, as for `row_numbers`.
     """
     numbers = row_numbers(rows, table)
     if numbers is not None and not len(numbers):
@@ -64,15 +64,11 @@ def rows_to_learn_from(rows: Any, table: Any) -> Numbers | None:
 
 
 def flags_of_rows(rows: Any, n_rows: int) -> NDArray[np.bool_] | None:
-    """Return a flag for each row of data that is read in its order, shape (n_rows,); None for all.
-
-    Args:
-        rows: as of `row_numbers`; numbers ascend.
-        n_rows: how many rows the data has.
+    """Return flags of the selected rows, for data read in order, shape (n_rows,); None for all.
 
     Raises:
-        InvalidPlan: numbers in another order, or one that stands twice.
-        FastfeatError: as `rows_to_learn_from`.
+        InvalidPlan: Row numbers that are not ascending, or that repeat.
+        FastfeatError: The selection is invalid or empty.
     """
     if rows is None:
         return None
@@ -91,11 +87,11 @@ def flags_of_rows(rows: Any, n_rows: int) -> NDArray[np.bool_] | None:
 
 
 def _flags_or_numbers(rows: Any) -> NDArray[Any]:
-    """Return the rows that a user gives as an array of bools or integers, shape (n_given,).
+    """Return the user's selection as an array of bools or integers, shape (n_given,).
 
     Raises:
-        InvalidData: a value is missing.
-        TypeMismatch: it is no such array.
+        InvalidData: A value is missing.
+        TypeMismatch: The selection cannot be such an array.
     """
     try:
         array = column_array(rows, "rows=")
@@ -112,13 +108,13 @@ def _flags_or_numbers(rows: Any) -> NDArray[Any]:
 
 
 def _kind(rows: object) -> str:
-    """Return the kind of an object that is no array of one dimension, for messages."""
+    """Return the type, and the shape if any, of an invalid `rows=` argument, for messages."""
     shape = getattr(rows, "shape", None)
     return type(rows).__name__ if shape is None else f"{type(rows).__name__} of shape {shape}"
 
 
 def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> Numbers:
-    """Return the numbers of the rows that a mask says are meant."""
+    """Return the numbers of the rows that a mask selects."""
     if len(flags) == n_rows:
         return np.flatnonzero(flags)
     raise InvalidData(
@@ -128,7 +124,7 @@ def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> Numbers:
 
 
 def _checked(numbers: NDArray[Any], n_rows: int) -> Numbers:
-    """Return numbers of rows that are there."""
+    """Return row numbers after checking that the rows exist."""
     beyond = np.flatnonzero((numbers < 0) | (numbers >= n_rows))
     if not len(beyond):
         return numbers.astype(np.int64)

@@ -1,6 +1,7 @@
-"""Shares of rows on disk: rows of larger data taken apart by a number, and put in order again.
+"""Shares on disk: hash partitions of rows, one temporary file each, and their merge in row order.
 
-The files have no name: they are gone when they are closed, whatever ends the process.
+Each row is stored with its number in the data as the last column. The files have no name, so they
+disappear when they are closed, however the process ends.
 """
 
 from __future__ import annotations
@@ -25,27 +26,24 @@ ROWS_AT_ONCE = 1 << 15
 
 
 class ShareWriter:
-    """A writer of rows to the file of their share.
+    """Writes each row to the file of its share (partition).
 
     Args:
-        n_shares: how many there are.
-        folder: where the files go; None for that of the system.
-        stack: closes the files.
+        n_shares: Number of shares.
+        folder: Folder of the files; None for the system's.
+        stack: Closes the files.
     """
 
     def __init__(self, n_shares: int, folder: Path | None, stack: ExitStack) -> None:
-        """Make the files."""
+        """Create the files."""
         self.files = [stack.enter_context(nameless(folder)) for _ in range(n_shares)]
         self.n_rows = 0
         self._writers: list[Any] = []
 
     def add(self, table: Table, of_row: NDArray[np.int64], numbers: NDArray[np.int64]) -> None:
-        """Write rows behind those that are there.
+        """Append rows. `of_row` is the share of each row, shape (n_rows,).
 
-        Args:
-            table: the rows.
-            of_row: the share of each, shape (n_rows,).
-            numbers: the number of each, which rises, shape (n_rows,).
+        `numbers` is the number of each row, increasing, shape (n_rows,).
         """
         rows = numbered(plainly(table).combine_chunks(), pa.array(numbers))
         if not self._writers:
@@ -61,14 +59,14 @@ class ShareWriter:
         self.n_rows += table.num_rows
 
     def ended(self) -> list[IO[bytes]]:
-        """Return the files, with the ends of what is in them."""
+        """Finish the files and return them, one per share."""
         for writer in self._writers:
             writer.close()
         return self.files
 
 
 def share_in(file: IO[bytes]) -> tuple[Table, NDArray[np.int64]]:
-    """Return the rows in the file of a share, which is closed then, and their numbers."""
+    """Return the rows in the file of a share and the numbers of the rows, and close the file."""
     file.seek(0)
     with pa.ipc.open_stream(pa.PythonFile(file, "r")) as reader:
         table = reader.read_all()
@@ -78,11 +76,10 @@ def share_in(file: IO[bytes]) -> tuple[Table, NDArray[np.int64]]:
 
 
 def put_away(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
-    """Return the batches of tables, which are all taken first, from a file that is gone then.
+    """Write all tables to a temporary file, and return an iterator that reads their batches back.
 
-    Args:
-        tables: of one schema, or none. They do not stay in memory.
-        folder: where the file goes; None for that of the system.
+    The tables have one schema and do not stay in memory. `folder` is the file's folder; None for
+    the system's.
     """
 
     def read() -> Iterator[Table]:
@@ -95,7 +92,7 @@ def put_away(tables: Iterator[Table], folder: Path | None) -> Iterator[Table]:
                     yield pa.Table.from_batches([batch])
 
     found = read()
-    next(found)  # it is written, and begun: a generator that is given up closes its file
+    next(found)  # writes the file; the started generator closes it even if abandoned
     return found
 
 
@@ -113,7 +110,7 @@ def _write(file: IO[bytes], tables: Iterator[Table]) -> bool:
 
 
 def numbered(table: Table, numbers: Any) -> Table:
-    """Return rows with their numbers in the last column, of a name that no other has."""
+    """Return rows with their numbers as the last column, under an unused name."""
     name = "row"
     while name in table.column_names:
         name += "'"
@@ -121,17 +118,16 @@ def numbered(table: Table, numbers: Any) -> Table:
 
 
 def unnumbered(table: Table) -> tuple[Table, Any]:
-    """Return rows without their numbers, and these."""
+    """Return rows without their numbers, and the numbers."""
     last = table.num_columns - 1
     return table.select(range(last)), table.column(last)
 
 
 def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
-    """Return a function of the number of a row and of how many, which gives these rows.
+    """Return a function `(first, n_rows) -> table` that merges the shares in row order.
 
-    Args:
-        shares: tables of each share, with rising numbers of rows in the last column. Rows are
-            taken in order; those before them are passed over.
+    Each share yields tables with increasing row numbers in the last column. Rows must be requested
+    in increasing order, and those before the requested ones are skipped.
     """
     waiting: list[Table | None] = [next(share, None) for share in shares]
 
@@ -158,23 +154,18 @@ def in_order(shares: Sequence[Iterator[Table]]) -> Callable[[int, int], Table]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsOnDisk:
-    """Columns of all rows in their order, in a file: any rows of them, as often as one likes.
+    """Columns of all rows in a file, in row order. Any range of rows can be read, repeatedly.
 
     Args:
-        reader: of the record batches in the file, each of `ROWS_AT_ONCE` rows, but the last.
-        file: which is gone once nothing refers to it.
+        reader: Reads the record batches of the file, each of `ROWS_AT_ONCE` rows except the last.
+        file: The file, which disappears when nothing refers to it.
     """
 
     reader: Any
     file: IO[bytes]
 
     def rows(self, first: int, n_rows: int) -> Table:
-        """Return some rows.
-
-        Args:
-            first: the number of the first one.
-            n_rows: how many.
-        """
+        """Return `n_rows` rows, starting with row `first`."""
         batches = range(first // ROWS_AT_ONCE, -(-(first + n_rows) // ROWS_AT_ONCE))
         found = [self.reader.get_batch(k) for k in batches]
         table = pa.Table.from_batches(found, self.reader.schema)
@@ -182,11 +173,9 @@ class RowsOnDisk:
 
 
 def groups_of(take: Callable[[int, int], Table], n_rows: int) -> Iterator[Table]:
-    """Yield all rows in tables of `ROWS_AT_ONCE` rows, but the last.
+    """Yield all rows in order, as tables of `ROWS_AT_ONCE` rows; the last one may be shorter.
 
-    Args:
-        take: gives them, as of `in_order`.
-        n_rows: how many there are.
+    `take` is a function from `in_order`.
     """
     for first in range(0, n_rows, ROWS_AT_ONCE):
         yield take(first, min(ROWS_AT_ONCE, n_rows - first)).combine_chunks()
@@ -195,13 +184,10 @@ def groups_of(take: Callable[[int, int], Table], n_rows: int) -> Iterator[Table]
 def on_disk(
     groups: Iterable[Table], schema: Schema, folder: Path | None, stack: ExitStack
 ) -> RowsOnDisk:
-    """Return rows on disk.
+    """Write tables to a temporary file, and return them as `RowsOnDisk`; `stack` closes the file.
 
-    Args:
-        groups: tables of `ROWS_AT_ONCE` rows, but the last, of one chunk.
-        schema: of the columns.
-        folder: where the file goes; None for that of the system.
-        stack: closes it.
+    `groups` are tables of one chunk with `ROWS_AT_ONCE` rows, except the last. `folder` is the
+    file's folder; None for the system's.
     """
     file = stack.enter_context(nameless(folder))
     with pa.ipc.new_file(pa.PythonFile(file, "w"), schema) as writer:
@@ -213,11 +199,9 @@ def on_disk(
 
 @contextmanager
 def renumbering(earlier: NDArray[np.int64], numbers: NDArray[np.int64]) -> Generator[None]:
-    """Tell rows of a share by their numbers in the history and in the data, in errors of them.
+    """In errors about rows of a share, name the rows by their numbers in history or data.
 
-    Args:
-        earlier: the numbers of the rows of the history, which errors say that they are of.
-        numbers: those of the rows of the data.
+    `earlier` holds the numbers of history rows, `numbers` those of data rows.
     """
     try:
         yield

@@ -1,4 +1,9 @@
-"""A stage of functions of other rows on its way: rows by entity, and what is made of shares."""
+"""Computing the window functions of one stage: rows are split by entity into shares on disk.
+
+A stage holds functions with common entity keys. A share is one hash partition of the rows. "Given"
+columns are functions of earlier stages that this stage reads. Positions of rows count the history
+first, if it is stored too.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,7 @@ from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import GivenWarnings, OutOfMemory
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import SHARE, Stage, share_plan
 from fastfeat.execute.fitted import Fitted, InputSchema
 from fastfeat.execute.history import warn_without_history, with_past
@@ -56,27 +62,28 @@ from fastfeat.scalars.zones import ZoneTable, using
 
 _LEAST_SHARE, _MOST_SHARE = 1 << 20, 32 << 20
 _TABLES_A_SHARE = 2
-"""Work on a share takes about four times as many bytes, and so much room is eight tables."""
+"""Size of a share, in tables read at a time. Work on it needs about four times its bytes."""
 WORK = "computing windows"
-"""What is done last, where a budget is exceeded."""
+"""Name of the current work in the error for an exceeded budget."""
 _WORK_BYTES = 3
-"""Bytes that work on a share takes, at least, for one of it."""
+"""Working memory per byte of a share, at least."""
 _MOST_SHARES = 128
 _BYTES_OF_FILES = 4
-"""Bytes in memory for one in a file, where nobody knows the number of rows."""
+"""Bytes in memory per byte in a file, if the number of rows is unknown."""
 _NONE: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowSource:
-    """Rows whose functions of other rows are computed.
+    """The rows for which window functions are computed.
 
     Args:
-        dataset: the rows.
-        history: earlier rows; "batch" or None as of `FittedPlan.transform`.
-        most_bytes: of rows that are read at a time, perhaps asked anew for each table.
-        n_shares: how many shares there are; None for as many as have `share_bytes` each.
-        folder: where files without names go; None for that of the system.
+        dataset: The rows.
+        history: Earlier rows; "batch" or None have the meaning that they have in
+            `FittedPlan.transform`.
+        most_bytes: Most bytes of rows read at a time; a function is called anew for each table.
+        n_shares: Number of shares; None for shares of about `share_bytes` each.
+        folder: Folder of temporary files; None for the system's.
     """
 
     dataset: Dataset
@@ -88,19 +95,19 @@ class RowSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """Functions of other rows bound to types, and what is learnt that they read.
+    """Everything that window functions need beside the rows: types, learned values, lookup tables.
 
     Args:
-        types: type of every node.
-        inputs: type of each column of the data.
-        schemas: the same of tables.
-        zones: the tables of time zones.
-        learnt: what is learnt.
-        tables: lookup tables.
-        late: columns that the data may lack.
-        told: the warnings that came.
-        training: whether the rows are those that are learnt from.
-        backend: computes.
+        types: Type of every node.
+        inputs: Type of each column of the data.
+        schemas: Column types of each lookup table.
+        zones: Time zone tables.
+        learnt: Learned values.
+        tables: Lookup tables.
+        late: Columns that the data may lack.
+        told: Warnings given so far.
+        training: Whether these are the training rows.
+        backend: Computes the functions.
     """
 
     types: Types
@@ -116,12 +123,12 @@ class Bound:
 
 
 class PlaceOnDisk(NamedTuple):
-    """The place of a column on disk.
+    """The location of one function's column of an earlier stage on disk.
 
     Args:
-        rows: the columns.
-        name: that of the column.
-        n_earlier: how many rows of the history stand before those of the data.
+        rows: The stored columns.
+        name: Name of the column.
+        n_earlier: Number of history rows stored before the rows of the data.
     """
 
     rows: RowsOnDisk
@@ -131,19 +138,21 @@ class PlaceOnDisk(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageWork:
-    """A stage on its way.
+    """The state of a stage while it is computed.
 
     Args:
-        bound: as of `WindowColumns.make`.
-        stage: the functions.
-        source: the rows.
-        schedule: makes them.
-        columns: of the data that they read.
-        shares: gives the share of each row; None where rows have no key.
-        n_shares: how many there are.
-        windows: a window of each order that takes rows of one moment as they stand, of training.
-        programs: of expressions, kept from one share to the next.
-        n_tied: how many rows of one entity have one moment, of each of these windows.
+        bound: The functions with types and learned values.
+        stage: The functions.
+        source: The rows.
+        schedule: The tasks that compute the functions.
+        columns: Columns of the data that the functions read.
+        shares: Plan that computes the share of each row; None if the stage has no key.
+        n_shares: Number of shares.
+        windows: For training rows, one window per order (time column and entity keys) with a
+            result that depends on the order of rows with equal times.
+        programs: Programs of expressions, reused from one share to the next.
+        n_tied: For each of these windows, the number of rows that have the entity and time of
+            another row.
     """
 
     bound: Bound
@@ -159,7 +168,7 @@ class StageWork:
 
 
 def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
-    """Return a stage before its first row."""
+    """Return the state of a stage before its first row is read."""
     with using(bound.zones):
         whole = schedule_of_columns(stage.nodes, bound.types, training=bound.training)
         given = set(stage.given)
@@ -176,7 +185,7 @@ def begun(bound: Bound, stage: Stage, source: RowSource) -> StageWork:
 
 
 def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
-    """Return how many shares are made of rows and history."""
+    """Return the number of shares for the rows and their history."""
     n_bytes = 0
     for of in (source.dataset, source.history):
         if not isinstance(of, Dataset):
@@ -192,7 +201,7 @@ def _n_shares(source: RowSource, columns: Sequence[str]) -> int:
 
 
 def share_bytes(source: RowSource) -> int:
-    """Return about how many bytes a share has, so that work on it has room in a budget."""
+    """Return the approximate size of a share in bytes, so that work on it fits the budget."""
     of = source.most_bytes
     table = of if isinstance(of, int) else of()
     return min(_MOST_SHARE, max(_LEAST_SHARE, _TABLES_A_SHARE * table))
@@ -201,14 +210,14 @@ def share_bytes(source: RowSource) -> int:
 def split(
     work: StageWork, dataset: Dataset, given: Sequence[PlaceOnDisk], first: int, stack: ExitStack
 ) -> tuple[ShareWriter, tuple[Origin, ...]]:
-    """Return the writer of the rows of each share, in order, and the places that rows come from.
+    """Write each row to the file of its share; return the writer, and the data files of the rows.
 
     Args:
-        work: the stage.
-        dataset: the rows, or the history.
-        given: columns of earlier stages.
-        first: the place of the first row in these.
-        stack: closes files.
+        work: The stage.
+        dataset: The rows, or the history.
+        given: Columns of earlier stages.
+        first: Position of the first row in these columns.
+        stack: Closes the files.
     """
     shares, source = work.shares, work.source
     assert shares is not None
@@ -223,7 +232,8 @@ def split(
     with doing(f"taking rows apart by {_shown(work.stage)}", n_rows) as step:
         for piece in tables:
             table, row = piece.table, piece.first_row
-            found = transform(shares, table, tables=work.bound.tables, first_row=row)
+            rows = CallRows(table, tables=work.bound.tables)
+            found = transform(shares, rows, first_row=row)
             of_row: NDArray[np.int64] = found.column(SHARE).fill_null(0).to_numpy()
             numbers = np.array(range(row, row + table.num_rows), np.int64)
             writer.add(with_given(table, given, first + row), of_row, numbers)
@@ -243,7 +253,7 @@ def _empty(dataset: Dataset) -> Table:
 
 
 def no_rows(work: StageWork, given: Sequence[PlaceOnDisk]) -> Table:
-    """Return the rows of an empty share."""
+    """Return a table without rows that has the columns of a share."""
     dataset = work.source.dataset
     there = [name for name in work.columns if name in dataset.schema.names]
     table = _empty(dataset).select(there) if there else rows_only(0)
@@ -251,12 +261,9 @@ def no_rows(work: StageWork, given: Sequence[PlaceOnDisk]) -> Table:
 
 
 def with_given(table: Table, given: Sequence[PlaceOnDisk], first: int) -> Table:
-    """Return rows with columns of earlier stages behind theirs, which may have any names.
+    """Return the table with the columns of earlier stages appended; names may repeat.
 
-    Args:
-        table: the rows.
-        given: the columns.
-        first: the place of the first row in these.
+    `first` is the position of the table's first row in these columns.
     """
     for place in given:
         column = place.rows.rows(first, table.num_rows).column(place.name)
@@ -265,7 +272,7 @@ def with_given(table: Table, given: Sequence[PlaceOnDisk], first: int) -> Table:
 
 
 def without_given(table: Table, n_given: int) -> tuple[Table, list[ChunkedArray]]:
-    """Return rows without the columns of earlier stages, which are their last ones, and these."""
+    """Return the table without its last `n_given` columns, and those columns."""
     n_own = table.num_columns - n_given
     return table.select(range(n_own)), table.columns[n_own:]
 
@@ -278,18 +285,18 @@ def of_share(
     n_earlier: int,
     sizes: Sequence[int],
 ) -> Iterator[Table]:
-    """Return the functions of a share, with the numbers of its rows, which rise.
+    """Return an iterator over tables of one share's functions, with row numbers as the last column.
 
     Args:
-        work: the stage.
-        file: the rows.
-        past: those of the history; None without one.
-        given: columns of earlier stages.
-        n_earlier: how many rows the whole history has.
-        sizes: bytes of each share of the stage.
+        work: The stage.
+        file: Rows of the share.
+        past: History rows of the share; None without history.
+        given: Columns of earlier stages.
+        n_earlier: Number of rows of the whole history.
+        sizes: Bytes of each share of the stage.
 
     Raises:
-        OutOfMemory: a budget has no room for it.
+        OutOfMemory: The budget has no room for the share.
     """
     _check_room(work, sum(map(bytes_in, (past, file))), sizes)
     rows, numbers = share_in(file)
@@ -306,18 +313,15 @@ def of_share(
 
 
 def bytes_in(file: IO[bytes] | None) -> int:
-    """Return the bytes of the file of a share; 0 without one."""
+    """Return the size in bytes of a share's file; 0 without one."""
     return 0 if file is None else file.seek(0, os.SEEK_END)
 
 
 def _check_room(work: StageWork, n_bytes: int, sizes: Sequence[int]) -> None:
-    """Raise where a budget has no room for a share of so many bytes.
+    """Raise OutOfMemory if the budget has no room for a share of `n_bytes`.
 
-    The budget that is named has room for the largest share. With more memory there are fewer
-    shares, and an entity has more others in its share: it has room for these, too.
-
-    Raises:
-        OutOfMemory: it has none.
+    The budget named in the message has room for the largest share. With more memory there are fewer
+    shares, and each holds more entities: the budget has room for these as well.
     """
     largest, of_all = max(sizes), sum(sizes)
     others = (of_all - largest) // max(1, of_all // _MOST_SHARE)
@@ -344,17 +348,19 @@ def functions_of(
     *,
     is_continued: bool = False,
 ) -> Table:
-    """Return the functions of rows, or of what windows see of them where later stages read that.
+    """Return a table with one column per function of the stage, and one row per row of `rows`.
+
+    If later stages read the functions, the table also has the history rows, which come first.
 
     Args:
-        work: the stage.
-        rows: with columns of earlier stages.
-        earlier: the same of a history; None without one.
-        given: these columns.
-        of_earlier: the numbers of the rows of the history.
-        numbers: those of the rows.
-        n_earlier: how many rows the whole history has.
-        is_continued: whether earlier rows are of the data too, of which all is made.
+        work: The stage.
+        rows: Rows with the columns of earlier stages.
+        earlier: History rows with the same columns; None without history.
+        given: The columns of earlier stages.
+        of_earlier: Row numbers of the history rows.
+        numbers: Row numbers of `rows`.
+        n_earlier: Number of rows of the whole history.
+        is_continued: Whether `earlier` holds rows of the data whose functions were computed before.
     """
     bound, stage, source = work.bound, work.stage, work.source
     nodes = postorder(list(stage.nodes))

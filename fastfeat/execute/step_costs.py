@@ -1,8 +1,8 @@
-"""Costs of the steps of a plan, measured while rows run through them, where somebody asks.
+"""Costs of the steps of a plan, measured on request while rows run through them.
 
-The time of a step is that of its task, run as it always is, and nothing is estimated. Kernels that
-are compiled or loaded meanwhile are left out: they take that time once, not for each row. Functions
-of a row are fused, and are one step for all features.
+The time of a step is the time of its task, run as usual; nothing is estimated. Compiling and
+loading kernels is left out, since it happens once and not per row. Functions of a row are fused,
+and count as one step for all features.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from fastfeat.engine.kernel_cache import spent
 from fastfeat.ir.node import Node
 
 FEATURES = "features"
-"""The kind of the step that computes all that is a function of a row alone."""
+"""The kind of the step that computes every function of a single row."""
 _NOTHING = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """A step and what it took, over all pieces of the rows.
+    """A step and its cost, added up over all chunks of rows that ran through it.
 
     Args:
-        kind: as of `Task`.
-        nodes: what it computes.
-        order: what orders the rows, of windows.
-        n_rows: how many rows it saw.
-        n_runs: in how many pieces.
-        wall_s: seconds that passed, without those in which kernels were compiled or loaded.
-        cpu_s: the same of processors, of all threads of this process.
+        kind: Kind of the task.
+        nodes: The expressions computed.
+        order: The order of the rows, for windows.
+        n_rows: Number of rows seen.
+        n_runs: Number of pieces.
+        wall_s: Elapsed seconds, without compiling and loading kernels.
+        cpu_s: CPU seconds of all threads of this process, without compiling and loading kernels.
     """
 
     kind: str
@@ -46,11 +46,7 @@ class StepCost:
 
 @dataclass(frozen=True, slots=True)
 class StepCosts:
-    """The steps that were measured, in the order in which they first ran.
-
-    Args:
-        found: by kind and what they compute.
-    """
+    """The measured steps by kind and expressions, in the order in which they first ran."""
 
     found: dict[tuple[str, tuple[Node, ...]], StepCost] = field(
         default_factory=dict[tuple[str, tuple[Node, ...]], StepCost]
@@ -58,7 +54,7 @@ class StepCosts:
 
     @property
     def steps(self) -> list[StepCost]:
-        """The steps."""
+        """The costs of all steps, in the order in which they first ran."""
         return list(self.found.values())
 
 
@@ -66,21 +62,21 @@ _asked: ContextVar[StepCosts | None] = ContextVar("fastfeat_step_costs", default
 
 
 def is_measured() -> bool:
-    """Return whether steps that run here are measured."""
+    """Return whether steps are being measured in this context."""
     return _asked.get() is not None
 
 
 def times_without_kernels() -> tuple[float, float]:
-    """Return the seconds, and those of processors, less those that kernels took to be ready."""
+    """Return the elapsed and CPU seconds, without the time that kernels took to be ready."""
     wall, cpu = spent()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 @contextmanager
 def measuring() -> Generator[StepCosts]:
-    """Measure the steps of plans that run in this block, of this thread.
+    """Measure the steps of plans that this thread runs in this block.
 
-    Rows then run step by step, few ones too, which else run through in one call.
+    Rows then run step by step; small batches otherwise run in one call.
     """
     costs = StepCosts()
     token = _asked.set(costs)
@@ -93,14 +89,7 @@ def measuring() -> Generator[StepCosts]:
 def step_measured(
     kind: str, nodes: Sequence[Node], n_rows: int, order: Node | None = None
 ) -> AbstractContextManager[object]:
-    """Return a context in which a step runs, which adds what it takes where it is asked for.
-
-    Args:
-        kind: as of `StepCost`, as the following are.
-        nodes: what it computes.
-        n_rows: how many rows it sees.
-        order: what orders them.
-    """
+    """Return a context to run a step in; it records the step's cost if steps are measured."""
     costs = _asked.get()
     if costs is None:
         return _NOTHING
@@ -109,7 +98,7 @@ def step_measured(
 
 @contextmanager
 def _adding(costs: StepCosts, step: StepCost) -> Generator[None]:
-    token = _asked.set(None)  # a step within it is a part of it
+    token = _asked.set(None)  # do not measure nested steps apart
     begin = times_without_kernels()
     try:
         yield

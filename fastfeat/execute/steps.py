@@ -1,7 +1,9 @@
-"""Schedules over the data: tasks that make columns, in order, of whole columns in memory.
+"""Running the tasks of a schedule in order; each makes whole columns in memory.
 
-The arguments of a step are columns, what fit has learnt, or expressions over rows, which a program
-computes first. A column is freed once no later task reads it.
+The arguments of a step are columns, learned values, or expressions over rows, which a compiled
+program computes first. A column is freed once no later task reads it. A space is a set of rows that
+columns belong to: the rows of the call, the rows that windows see, the rows of a lookup table, or
+list elements.
 """
 
 from __future__ import annotations
@@ -55,14 +57,15 @@ _NOTHING = nullcontext()
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A schedule on its way over some rows.
+    """The state of a schedule while it runs over some rows.
 
     Args:
-        schedule: the tasks of it whose columns are not there yet.
-        batch: the rows.
-        spaces: the rows of each space; those of tables come as they are read.
-        frees: whether columns are freed.
-        orders: what backends keep of the rows that windows see in an order, for later tasks.
+        schedule: The tasks whose columns are not computed yet.
+        batch: The rows.
+        spaces: The rows of each space (set of rows); those of tables are added when first read.
+        frees: Whether to free columns that no later task reads.
+        orders: Data that backends cache for each order (time column and entity keys), for later
+            tasks.
     """
 
     schedule: Schedule
@@ -73,22 +76,14 @@ class Running:
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
-    """Run the steps that the rows of some expressions read, as far as they are not made yet.
-
-    Args:
-        batch: the rows; takes what is made of them.
-        roots: expressions.
-    """
+    """Run the steps that `roots` read and that are still missing; `batch` gets their columns."""
     run(batch, schedule_of_columns(roots, batch.types, training=batch.training))
 
 
 def run(batch: Batch, schedule: Schedule, *, frees: bool = False) -> None:
-    """Run the tasks of a schedule that make columns, as far as these are not there yet.
+    """Run the tasks of a schedule that make missing columns, and add the columns to `batch`.
 
-    Args:
-        batch: the rows; takes the columns.
-        schedule: of the same types.
-        frees: whether columns that no later task reads are freed.
+    `frees` tells whether to free columns that no later task reads.
     """
     running = begun(batch, schedule, frees=frees)
     for task in running.schedule.tasks:
@@ -96,7 +91,7 @@ def run(batch: Batch, schedule: Schedule, *, frees: bool = False) -> None:
 
 
 def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
-    """Return a schedule before its first task; arguments as of `run`."""
+    """Return the state of a schedule before its first task; see `run` for the arguments."""
     lacking = lacking_of(batch, schedule)
     if batch.source is not None:
         read = [place for task in lacking.tasks for place in task.reads]
@@ -111,7 +106,7 @@ def begun(batch: Batch, schedule: Schedule, *, frees: bool = False) -> Running:
 
 
 def run_columns(running: Running, task: Task) -> None:
-    """Run a task that makes columns, and free those that it is the last to read."""
+    """Run one task that makes columns, and free the columns that no later task reads."""
     kind = _KINDS.get(task.kind)
     if kind is not None:
         space = running.schedule.columns[task.gives[0]].space
@@ -124,7 +119,7 @@ def run_columns(running: Running, task: Task) -> None:
 
 
 def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
-    """Return the tasks of a schedule that some rows need, without those whose columns are there."""
+    """Return the schedule without the tasks whose columns are all computed for the batch."""
     own, seen = batch.made, batch.seen.made
     if batch.source is None and _is_nothing(own) and _is_nothing(seen):
         return schedule
@@ -145,16 +140,14 @@ def lacking_of(batch: Batch, schedule: Schedule) -> Schedule:
 
 
 def _is_nothing(made: Mapping[Node, Any]) -> bool:
-    """Return whether nothing is made of rows: columns of tables are given."""
+    """Return whether no column has been computed yet; columns of lookup tables do not count."""
     return all(isinstance(node, TableColumn) for node in made)
 
 
 def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:
-    """Return the columns that rows chosen of a batch read of themselves.
+    """Return the data columns that rows selected from `batch` must have to run `schedules`.
 
-    Args:
-        batch: the rows that they are chosen of, with what is made of them.
-        schedules: those that they run.
+    Columns already computed on `batch` are selected instead of being computed again.
     """
     chosen = replace(batch, made={}, source=Source(batch, np.zeros(0, np.int64)))
     names: dict[str, None] = {}
@@ -167,9 +160,10 @@ def columns_of_chosen(batch: Batch, schedules: Sequence[Schedule]) -> list[str]:
 
 
 def _rows_of(running: Running, space: SpaceOf) -> Batch:
-    """Return the rows of a space; those of a table with the columns that its tasks read.
+    """Return the batch of rows to which the columns of a space belong.
 
-    Columns of elements stand among those of the rows that have the lists.
+    Rows of a lookup table get the columns that its tasks read. Columns of list elements are stored
+    with the rows that have the lists.
     """
     rows = running.spaces.get(space)
     if rows is None:
@@ -186,13 +180,16 @@ def _rows_of(running: Running, space: SpaceOf) -> Batch:
 
 
 def _naming(running: Running, space: SpaceOf) -> AbstractContextManager[object]:
-    """Return a context that puts the name of a table in front of errors about its rows."""
+    """Return a context that prefixes errors about the rows of a table with its name."""
     name = running.schedule.spaces[space].of
     return windows.naming_table(name) if isinstance(name, str) else _NOTHING
 
 
 def _free(running: Running, task: Task) -> None:
-    """Free columns; others may read those of rows that some were chosen of."""
+    """Free the columns that `task` is the last to read.
+
+    Columns of the rows that windows see are kept if another selection of rows may read them.
+    """
     for place in task.frees:
         column = running.schedule.columns[place]
         rows = running.spaces.get(column.space)
@@ -213,9 +210,9 @@ def _step(running: Running, rows: Batch, task: Task) -> None:
 
 
 def _windows(running: Running, rows: Batch, task: Task) -> None:
-    """Compute functions of the rows in windows over one order of the rows.
+    """Compute window functions that share an order (time column and entity keys) of the rows.
 
-    What is made of the rows that windows see, these among them, is taken from there.
+    Functions already computed for the rows that windows see, which include these rows, are reused.
     """
     past, order = rows.seen, task.order
     assert isinstance(order, Call)
@@ -224,7 +221,7 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
     kept = running.orders.pop(order, {}) if past is running.batch.seen else {}
     if rows.n_earlier:
         windows.check_history(rows, order, kept)
-    if lacking or has_history:  # without functions it is checked that it comes before the data
+    if lacking or has_history:  # without functions, checks the order of the history
         if is_telling():
             tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
         arrays = windows.run_over(rows, order, lacking, kept)
@@ -235,7 +232,7 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
 
 
 def _take_from_seen(rows: Batch, nodes: Sequence[Node]) -> None:
-    """Take what is made of the rows that windows see, the rows' own among them, for these."""
+    """Copy computed columns from the rows that windows see, which include these rows."""
     made = rows.seen.made
     for node in nodes:
         if node in made and node not in rows.made:
@@ -246,12 +243,12 @@ def _take_from_seen(rows: Batch, nodes: Sequence[Node]) -> None:
 
 
 def _as_column(made: Any) -> Any:
-    """Return an array of the host as a column, and one of a device as it is."""
+    """Return a host array as a column, and a device array unchanged."""
     return pa.chunked_array([made]) if isinstance(made, pa.Array) else made
 
 
 def _over_table(running: Running, rows: Batch, task: Task) -> None:
-    """Compute functions of the rows of a table in windows over one order of them."""
+    """Compute window functions over the rows of a lookup table that share an order of its rows."""
     _take_from_seen(rows, task.nodes)
     order, schedule = task.order, running.schedule
     assert isinstance(order, Call)
@@ -268,13 +265,13 @@ def _over_table(running: Running, rows: Batch, task: Task) -> None:
 
 
 def _space_of_table(schedule: Schedule, order: Call) -> SpaceOf:
-    """Return the place of the space of the rows of a table."""
+    """Return the index, in `schedule.spaces`, of the rows of the table that an order sorts."""
     name = table_of(order)
     return next(k for k, space in enumerate(schedule.spaces) if space.of == name)
 
 
 def _ahead(running: Running, rows: Batch, task: Task) -> None:
-    """Compute functions of the data's rows ahead over one order of them."""
+    """Compute functions over later rows of the data that share an order of the rows."""
     assert isinstance(task.order, Call)
     lacking = [node for node in task.nodes if node not in rows.made]
     if lacking:
@@ -289,16 +286,13 @@ _KINDS: dict[str, Callable[[Running, Batch, Task], None]] = {
     "windows over a table": _over_table,
     "ahead": _ahead,
 }
-"""What makes the columns of a task, by its kind."""
+"""Functions that run a task and add its columns to the batch, by kind of task."""
 
 
 def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
-    """Return the rows of a table with all that functions read of them, and what each is of.
+    """Return a table's rows with all inputs of `calls` computed, and the input of each call.
 
-    Args:
-        batch: rows, with the columns of the table.
-        order: what orders the rows of the table.
-        calls: the functions.
+    `batch` holds the columns of the table; `calls` are window functions over it.
     """
     renamed = of_table(order, [call.args[0] for call in calls])
     types = {new: type_in_table(old, batch.types[old]) for old, new in renamed.items()}
@@ -313,7 +307,7 @@ def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch,
 
 
 def _run(batch: Batch, step: Node) -> Any:
-    """Return the column that a step makes."""
+    """Return the column that one step computes."""
     types = batch.types
     if isinstance(step, Aggregate):
         return pa.chunked_array(
@@ -345,7 +339,10 @@ def _run(batch: Batch, step: Node) -> Any:
 
 
 def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
-    """Return the fold of each row by its number among some rows: those of the first of all rows."""
+    """Return the folds of selected rows, when folds depend on row numbers alone.
+
+    The selected rows are numbered from 0, so they get the folds of the first rows of the source.
+    """
     folds = source.shared.get(step)
     if folds is None or len(folds) < batch.n_rows:
         n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
@@ -356,7 +353,7 @@ def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
 
 
 def _check_counts(step: Call, n_rows: int) -> None:
-    """Raise where counts in buckets take more memory than there is, before it is asked for."""
+    """Raise InvalidData if a step's bucket counts would take more memory than this machine has."""
     n_buckets, room = dict(step.params)["n_buckets"], memory_of_host.host_memory()
     n_bytes = 2 * n_buckets * n_rows * _COUNT_BYTES  # the counts, and the columns of them
     if room is not None and n_bytes > room:

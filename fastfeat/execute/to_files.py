@@ -1,7 +1,7 @@
-"""Features of data written to files as they are computed: a file, or a folder of parts.
+"""Writing features to a file, or to a folder of part files, while they are computed.
 
-Both appear whole or not at all. A run that was interrupted goes on behind the parts that a folder
-has, where the data is in files that are as they were.
+The file or the folder appears whole or not at all. An interrupted run continues after the parts
+that a folder already has, if the data is in files that have not changed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fastfeat.errors import (
     counted,
     reason_of,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.layout import Layout, check_beside
 from fastfeat.execute.lookup_tables import Tables, read_tables
@@ -45,14 +46,14 @@ from fastfeat.ir.node import TableColumn
 from fastfeat.progress import Step, doing, rate_told
 
 PLAN_KEY = "fastfeat.plan"
-"""The key of the digest of the fitted plan in the metadata of files."""
+"""Key in the metadata of output files for the hash of the fitted plan."""
 
 
 def write_features(
     pieces: Pieces,
     layout: Layout,
     digest: str,
-    tables: str,
+    of_tables: str,
     history: Dataset | str | None = None,
     *,
     training: bool = False,
@@ -61,17 +62,17 @@ def write_features(
     """Write the features of a data set, and return the manifest of the files.
 
     Args:
-        pieces: the data, and what computes its features as Arrow tables.
-        layout: where they go.
-        digest: of the fitted plan.
-        tables: a digest of the lookup tables.
-        history: earlier rows that windows see.
-        training: whether the rows are those that were learnt from, out of fold.
-        given: a digest of which rows of the data have features; "" for all.
+        pieces: The data, with the function that computes its features as Arrow tables.
+        layout: Where and how to write the files.
+        digest: Digest of the fitted plan.
+        of_tables: Digest of the lookup tables.
+        history: Earlier rows that windows see.
+        training: Whether the rows are the training rows, with features computed out of fold.
+        given: Digest of the selected rows of the data; "" for all rows.
 
     Raises:
-        FastfeatError: of a row, as `FittedPlan.transform`.
-        OutputError: features cannot be written there, or something else is there.
+        FastfeatError: The features of a row cannot be computed.
+        OutputError: The output cannot be written, or something else exists there.
     """
     form, dataset = FOLDER_FORMATS.get(layout.form) if layout.is_folder else None, pieces.dataset
 
@@ -87,7 +88,7 @@ def write_features(
     check_columns(layout.partition_by, empty.schema)
     contents = Contents(
         digest,
-        tables,
+        of_tables,
         _source_of(dataset, history, given),
         layout.form,
         layout.part_rows or part_rows_of(empty.schema),
@@ -101,64 +102,55 @@ def write_features(
 
 def write_later_rows(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     layout: Layout,
     digest: str,
     *,
     read: Dataset | None = None,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
     most_bytes: int | Callable[[], int] = MOST_BYTES,
     n_shares: int | None = None,
     on_violation: str | None = None,
 ) -> Manifest:
-    """Write the features of later rows; arguments and errors as of `FittedPlan.transform_to`.
+    """Write the features of new rows, with the errors of `FittedPlan.transform_to`.
 
     Args:
-        fitted: the plan.
-        data: the rows.
-        layout: where features go.
-        digest: of the fitted plan.
-        read: the rows as a data set; None makes one of them.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
-        most_bytes: of the rows that are read at a time.
-        n_shares: as of `pieces_of_later_rows`.
-        on_violation: as of `pieces_of_later_rows`.
+        fitted: The plan.
+        rows: The rows.
+        layout: Where and how to write the features.
+        digest: Digest of the fitted plan.
+        read: The rows as a data set; None to make one from `rows`.
+        most_bytes: Most bytes of rows read at a time.
+        n_shares: Number of shares for windows that see other rows; None to choose it by size.
+        on_violation: Action for rows that break a rule of the contract; None for each rule's own.
     """
-    dataset, earlier = read or dataset_of(data), None
-    known = known_tables(fitted, tables)
+    dataset, earlier = read or dataset_of(rows.data), None
+    known = known_tables(fitted, rows.tables)
     if fitted.declaration.past_columns:
-        earlier = history_of(history)
+        earlier = history_of(rows.history)
     parent = layout.target.parent
     pieces = pieces_of_later_rows(
         fitted,
-        dataset,
-        history=earlier,
-        tables=known,
-        backend=backend,
+        rows._replace(data=dataset, history=earlier, tables=known),
         most_bytes=most_bytes,
         n_shares=n_shares,
         folder=parent if parent.is_dir() else None,
         on_violation=on_violation,
     )
-    of_lookup = tables.values() if isinstance(tables, Mapping) else ()
-    given = () if isinstance(earlier, str) else (history,)
-    check_beside(layout, data, *given, *of_lookup, read=(pieces.dataset, earlier))
+    of_lookup = rows.tables.values() if isinstance(rows.tables, Mapping) else ()
+    given = () if isinstance(earlier, str) else (rows.history,)
+    check_beside(layout, rows.data, *given, *of_lookup, read=(pieces.dataset, earlier))
     of_tables = digest_of_tables(known, list(fitted.table_columns))
     return write_features(pieces, layout, digest, of_tables, earlier)
 
 
 Features = Callable[[int], Generator[Table]]
-"""Gives the features of the data from a row on, piece by piece."""
+"""Function `(first_row) -> tables` that yields the features chunk by chunk from that row on."""
 
 
 def _write_file(
     layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
 ) -> Manifest:
-    """Write one file, which is whole or not there at all."""
+    """Write one file, which appears whole or not at all."""
     n_rows = group_rows_of(empty.schema)
     try:
         with replacing(layout.target) as partial:
@@ -169,7 +161,7 @@ def _write_file(
                 groups = regrouped(tables, n_rows, n_rows)
                 for group in _one_at_least(groups, empty):
                     writer.write_table(told.add(group))
-                    del group  # the next one is made without it
+                    del group  # free it before the next one is computed
             sync(partial)
             n_bytes = partial.stat().st_size
     except (OSError, pa.ArrowException) as error:
@@ -181,7 +173,7 @@ def _write_file(
 def _write_folder(
     layout: Layout, contents: Contents, empty: Table, features: Features, told: _Told
 ) -> Manifest:
-    """Write the parts of a folder that it does not have yet."""
+    """Write the parts that a folder does not have yet."""
     target, part_rows = layout.target, contents.part_rows
     form = FOLDER_FORMATS[layout.form]
     found = finished(target, contents)
@@ -214,14 +206,17 @@ def _write_folder(
 
 
 def _one_at_least(groups: Iterator[Table], empty: Table) -> Generator[Table]:
-    """Yield the groups, or one without rows where there are none; none is kept here."""
+    """Yield the groups of rows; if there are none, yield the table `empty`.
+
+    No reference to a table is kept while the caller works on it, so that the caller can free it.
+    """
     waiting = [next(groups, empty)]
     yield waiting.pop()
     yield from groups
 
 
 def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None) -> OutputError:
-    """Return the error of an output that could not be written."""
+    """Return the error for an output that could not be written."""
     told = f"cannot write {target}: {reason_of(error)}"
     if manifest is None or not manifest.parts or manifest.contents.source is None:
         return OutputError(told)
@@ -235,7 +230,10 @@ def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None)
 def _source_of(
     dataset: Dataset, history: Dataset | str | None, given: str
 ) -> tuple[tuple[str, int, int | None], ...] | None:
-    """Return the files that features are made of; None where data is not in files."""
+    """Return name, size and time of the files that features are computed from.
+
+    None if the data is not in files. Entries such as ("history=", 0, None) mark options.
+    """
     own, earlier = dataset.identity, history.identity if isinstance(history, Dataset) else []
     if own is None or earlier is None:
         return None
@@ -247,12 +245,12 @@ def _source_of(
 
 
 def with_digest(table: Table, digest: str) -> Table:
-    """Return a table that says by which fitted plan it was computed."""
+    """Return the table with the digest of the fitted plan in its metadata."""
     return table.replace_schema_metadata({PLAN_KEY: digest})
 
 
 def digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
-    """Return a digest of the columns of lookup tables that are read; "" where there are none."""
+    """Return a digest of the lookup table columns that are read; "" if there are none."""
     if not columns:
         return ""
     found = hashlib.sha256()
@@ -264,14 +262,13 @@ def digest_of_tables(tables: Tables, columns: Sequence[TableColumn]) -> str:
 
 
 class _Hashed(io.RawIOBase):
-    """A file whose bytes go into a digest: a large table is not in memory once more as bytes."""
+    """A file that adds its bytes to a digest, so that a large table is not copied as bytes."""
 
     def __init__(self, digest: Any) -> None:
-        """Keep the digest."""
         self.digest = digest
 
     def writable(self) -> bool:
-        """Return True: it takes bytes."""
+        """Return True, as a writable file must."""
         return True
 
     def write(self, content: Any, /) -> int:
@@ -282,16 +279,16 @@ class _Hashed(io.RawIOBase):
 
 @dataclass(slots=True)
 class _Told:
-    """The count of what is written, which is told meanwhile.
+    """Counts written rows and reports progress.
 
     Args:
-        step: tells it.
-        target: the output.
-        total: rows of the data; None where nobody knows.
-        n_rows: that are computed, with those of parts that were there.
-        n_before: of these.
-        n_bytes: of the features, as they are in memory.
-        began: when it began, `time.monotonic()`.
+        step: Reports the progress.
+        target: The output.
+        total: Rows of the data; None if unknown.
+        n_rows: Rows written so far, including earlier parts.
+        n_before: Rows in parts that already existed.
+        n_bytes: Size of the features in memory.
+        began: Start of the run, `time.monotonic()`.
     """
 
     step: Step
@@ -303,11 +300,11 @@ class _Told:
     began: float = field(default_factory=time.monotonic)
 
     def skip(self, n_rows: int) -> None:
-        """Count rows that were there."""
+        """Set the count to the rows of parts that already existed."""
         self.n_rows = self.n_before = n_rows
 
     def add(self, group: Table) -> Table:
-        """Count rows, tell them, and return them."""
+        """Count the rows, report them, and return them."""
         self.n_rows += group.num_rows
         self.n_bytes += group.nbytes
         seconds = time.monotonic() - self.began

@@ -1,4 +1,7 @@
-"""The features of rows by a fitted plan: as a table, a matrix, or arrays on a device."""
+"""Computing the features of rows with a fitted plan: a table, a matrix, or device arrays.
+
+An order is a time column with entity keys, by which windows sort rows.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from fastfeat.execute.batch import (
     run_program,
     take_rows_of_type,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import (
     given_ids,
@@ -60,48 +64,42 @@ from fastfeat.plan.lower.outputs import MATRIX_ORDERS, TABLES, check_result
 from fastfeat.progress import doing
 
 SHORT = 1 << 14
-"""Rows, below which a transform tells nothing of itself."""
+"""Number of rows below which a transform reports no progress."""
 _NOTHING = nullcontext()
 
 
 @in_ieee
 def transform(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     *,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
     to: str = "arrow",
     out: NDArray[Any] | None = None,
     categories: bool = False,
-    backend: str = "cpu",
     known: Mapping[Node, Any] | None = None,
     orders: Orders | None = None,
     index: Any = None,
     first_row: int = 0,
 ) -> Any:
-    """Return the features of rows.
+    """Return the features of rows, computed by a fitted plan in the form `to`.
 
     Args:
-        fitted: what is computed.
-        data: as of `FittedPlan.transform`, as the following are.
-        rows: which of its rows.
-        history: earlier rows.
-        tables: lookup tables.
-        to: the form of the result.
-        out: the array to write to.
-        categories: whether codes become categories.
-        backend: its name.
-        known: what steps have made of these rows already.
-        orders: the same of orders of the rows that windows see, which are taken from there.
-        index: of all rows of the data, for a pandas frame; None for that of the data, if it has
-            one.
-        first_row: the number that a user knows the first row of the data by.
+        fitted: The fitted plan.
+        rows: The rows.
+        to: Form of the result.
+        out: Array to write to.
+        categories: Whether codes become categories.
+        known: Columns that steps have already computed for these rows.
+        orders: Data that backends cache for each order of the rows that windows see, to reuse.
+        index: Index of all rows for a pandas frame; None for the index of the data, if any.
+        first_row: Number of the first row in messages.
     """
-    is_whole = rows is None and not known and backend == "cpu" and type(to) is str
+    data, tables, backend = rows.data, rows.tables, rows.backend
+    is_whole = rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
-    is_plain = is_plain and (to == "arrow" or fitted.matrix_dtype != BFLOAT16)  # computed as bits
+    # by name: to compare types is a call more, of 30 that a small batch takes
+    is_bits = fitted.matrix_dtype.name == "bfloat16"  # such a matrix is computed as bits
+    is_plain = is_plain and (to == "arrow" or not is_bits)
     if is_plain and (features := prepared_features(fitted, data, tables, to, out)) is not None:
         return features
     check_result(to, out, backend, categories=categories)
@@ -114,7 +112,7 @@ def transform(
             return given_out(fitted, features, index=index, **given)
     kept = fitted.declaration.keep if form in TABLES else ()
     plan = fitted.declaration
-    ids = id_columns(plan.row_id, history, plan.past_columns)
+    ids = id_columns(plan.row_id, rows.history, plan.past_columns)
     if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
     if fitted.encoded is not None and fitted.encoded.row_id is not None:
         if_there.append(fitted.encoded.row_id[0])
@@ -133,7 +131,7 @@ def transform(
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = bound(fitted, form)
-    wanted = row_numbers(rows, table)
+    wanted = row_numbers(rows.rows, table)
     if wanted is not None and out is None and not known and backend == "cpu":
         features = _prepared_of_rows(fitted, table, wanted, tables, form)
         if features is not None:
@@ -143,16 +141,14 @@ def transform(
     if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
-    with _telling(fitted, table, history, backend):
+    with _telling(fitted, table, rows):
         batch = made_rows(
-            *(fitted, table, history, tables, backend, known or {}, wanted),
-            orders=orders,
-            first_row=first_row,
+            *(fitted, table, rows, known or {}, wanted), orders=orders, first_row=first_row
         )
         every = batch if batch.source is None else batch.source.rows
-        if every.first_place:  # of a history
+        if every.first_place:  # there is a history
             order_warnings.warn_repeated(
-                every, data, history, list(fitted.nodes.values()), fitted.told
+                every, data, rows.history, list(fitted.nodes.values()), fitted.told
             )
         if fitted.encoded is not None:
             rows_encoded.warn_encoded(fitted.encoded, table, wanted, fitted.told)
@@ -172,11 +168,9 @@ def transform(
 
 
 def _without_views(table: Any, kept: Sequence[str]) -> Any:
-    """Return a small batch with text as prepared kernels read it: Polars gives views of it.
+    """Return a small batch with string views converted to the text type that prepared kernels read.
 
-    Args:
-        table: the rows, or columns on a device.
-        kept: columns that are given back, as they are.
+    Polars passes string views. Columns in `kept` stay unchanged.
     """
     if not isinstance(table, pa.Table) or table.num_rows >= SHORT:
         return table
@@ -187,13 +181,9 @@ def _without_views(table: Any, kept: Sequence[str]) -> Any:
 
 
 def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
-    """Return the features of a small batch as they are computed for another form; None for others.
+    """Return features in the form `form` from a prepared transform; None if there is none.
 
-    Args:
-        fitted: what is computed.
-        data: of any kind.
-        tables: lookup tables.
-        form: as what they are computed; see `computed_form`.
+    The caller converts them to the form that the user asked for.
     """
     if form != "rows":
         return prepared_features(fitted, data, tables, form, None)
@@ -206,34 +196,25 @@ def _prepared(fitted: Fitted, data: Any, tables: Tables, form: str) -> Any:
 def _prepared_of_rows(
     fitted: Fitted, table: Any, wanted: NDArray[np.int64], tables: Tables, form: str
 ) -> Any:
-    """Return features of some rows of a table, as `_prepared` does; None where rows see others."""
+    """Return the features of selected rows from a prepared transform; None if there is none."""
     if fitted.declaration.past_columns or fitted.encoded is not None or len(wanted) >= SHORT:
         return None
     if not isinstance(table, pa.Table) or None in map(step_calls.form_of, table.schema.types):
-        return None  # of rows in other forms not all are taken in one call
+        return None  # other forms cannot take all rows in one call
     return _prepared(fitted, table.take(pa.array(wanted)), tables, form)
 
 
-def _telling(
-    fitted: Fitted, table: Any, history: Any, backend: str
-) -> AbstractContextManager[object]:
-    """Return a context that tells of a transform that may take long; of few rows it tells nothing.
-
-    Args:
-        fitted: what is computed.
-        table: the rows.
-        history: as of `transform`; it may have any length.
-        backend: its name.
-    """
-    is_short = table.num_rows < SHORT and backend == "cpu"
-    if is_short and (history is None or is_batch(history)):
+def _telling(fitted: Fitted, table: Any, rows: CallRows) -> AbstractContextManager[object]:
+    """Return a context that reports progress; it does nothing for few rows."""
+    is_short = table.num_rows < SHORT and rows.backend == "cpu"
+    if is_short and (rows.history is None or is_batch(rows.history)):
         return _NOTHING
     features = counted(len(fitted.nodes), "feature")
     return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
 
 
 def bound(fitted: Fitted, form: str) -> tuple[Program, Constants]:
-    """Return the program of what is computed, and what it reads besides the rows."""
+    """Return the program for a form of the features, and its constants."""
     match form:
         case "arrow" | "columns":
             return fitted.arrow_program, fitted.arrow_constants
@@ -246,9 +227,7 @@ def bound(fitted: Fitted, form: str) -> tuple[Program, Constants]:
 def made_rows(
     fitted: Fitted,
     table: Any,
-    history: Any,
-    tables: Tables,
-    backend: str,
+    rows: CallRows,
     known: Mapping[Node, Any],
     wanted: NDArray[np.int64] | None = None,
     *,
@@ -256,22 +235,20 @@ def made_rows(
     orders: Orders | None = None,
     first_row: int = 0,
 ) -> Batch:
-    """Return rows with what the steps of the features make of them.
+    """Return the rows as a batch in which the steps that features read have been run.
 
     Args:
-        fitted: the plan.
-        table: the data.
-        history: as of `FittedPlan.transform`, as the following are.
-        tables: lookup tables.
-        backend: its name.
-        known: what steps have made of the data already.
-        wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
-        frees: whether columns that no later task reads are freed.
-        orders: of the rows that windows see, which are taken from there.
-        first_row: the number that a user knows the first row of the data by.
+        fitted: The plan.
+        table: The data, after reading.
+        rows: The same rows, as the user passed them.
+        known: Columns that steps have already computed.
+        wanted: Numbers of the rows to compute, shape (n_wanted,); None for all.
+        frees: Whether to free columns that no later task reads.
+        orders: Data that backends cache for each order of the rows that windows see, to reuse.
+        first_row: Number of the first row in messages.
     """
-    made: Made = {**table_values(fitted.table_columns, tables), **known}
-    engine = backend_named(backend)
+    made: Made = {**table_values(fitted.table_columns, rows.tables), **known}
+    engine = backend_named(rows.backend)
     learnt = dict(fitted.constants)
     batch = Batch(
         *(table, fitted.types, engine, learnt, made),
@@ -280,12 +257,12 @@ def made_rows(
         orders={} if orders is None else orders,
     )
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
-    earlier = history_table(history, columns, backend, row_id)
+    earlier = history_table(rows.history, columns, rows.backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)
     nodes = list(fitted.nodes.values())
     if wanted is not None:
         batch = chosen_rows(batch, wanted, columns_of_chosen(batch, [fitted.schedule]))
-    if history is None and columns:
+    if rows.history is None and columns:
         warn_without_history(batch, nodes, fitted.told)
     run(batch, fitted.schedule, frees=frees)
     return batch
@@ -299,15 +276,9 @@ def computed(
     form: str,
     out: Any = None,
 ) -> Any:
-    """Return the features of rows of which the steps are made.
+    """Return the features of rows after their steps were run.
 
-    Args:
-        fitted: the plan.
-        batch: the rows.
-        program: computes the features in that form.
-        constants: what it reads besides the rows.
-        form: as what they are computed; see `outputs.Form`.
-        out: the array to write to, which fits.
+    `form` is described in `outputs.Form`, and `out` must fit if it is given.
     """
     with step_measured(FEATURES, list(fitted.nodes.values()), batch.n_rows):
         return _computed(fitted, batch, program, constants, form, out)
@@ -341,17 +312,17 @@ def _computed(
 
 
 def _table(fitted: Fitted, batch: Batch, features: Sequence[Any]) -> Table:
-    """Return features, as arrays, with the kept columns of the rows."""
+    """Return a table of the feature columns, followed by the columns that the plan keeps."""
     keep, table = fitted.declaration.keep, batch.table
     if keep and isinstance(table, DeviceTable):
         table = on_host(table.select(keep), batch.backend)
-    if batch.source is not None:  # that the rows were chosen of
+    if batch.source is not None:  # the rows are a selection
         given = batch.source.rows.table.select(keep)
         columns = [take_rows_of_type(column, batch.source.numbers) for column in given.columns]
         table = pa.Table.from_arrays(columns, schema=given.schema)
     kept = [table.schema.field(name) for name in keep]
     columns = [*features, *(table.column(name) for name in keep)]
-    if not columns:  # of indicators without a category; the rows are still there
+    if not columns:  # indicators without a category: keep the number of rows
         return pa.table({"": pa.nulls(batch.n_rows)}).select([])
     schema = pa.schema([*fitted.schema, *kept]) if kept else fitted.schema
     return pa.Table.from_arrays(columns, schema=schema)
@@ -367,7 +338,7 @@ def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequen
 def _matrix_form(
     fitted: Fitted, program: Program, n_rows: int
 ) -> tuple[tuple[int, int], np.dtype[Any]]:
-    """Return the shape and the type of the matrix of some rows."""
+    """Return the shape and the type of the feature matrix for `n_rows` rows."""
     shape = (n_rows, len(program.outputs))
     return shape, memory_type(fitted.matrix_dtype)
 

@@ -1,4 +1,4 @@
-"""The values of an expression over rows: as keys, as what aggregates and windows read."""
+"""The values of an expression over rows, in the form that steps, aggregates and windows read."""
 
 from __future__ import annotations
 
@@ -35,11 +35,9 @@ _COMPUTED = partial(output_of, dtype=FLOAT64)
 
 
 def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
-    """Compute expressions over rows as columns, those that are more than a column of the data.
+    """Compute expressions over rows, and add them to `batch` as columns. Data columns are skipped.
 
-    Args:
-        batch: the rows, of which the steps that the expressions read are made; takes the columns.
-        nodes: expressions.
+    The steps that the expressions read must have been run.
     """
     nodes = [*dict.fromkeys(nodes)]
     take_columns_of_source(batch, nodes)
@@ -52,12 +50,10 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
 
 
 def place_folds(batch: Batch, rows: Rows, nodes: Iterable[Node]) -> None:
-    """Make the folds that rows have by their number in larger data.
+    """Compute the folds that depend on row numbers alone, and add them to `batch` as columns.
 
-    Args:
-        batch: the rows; takes the columns.
-        rows: the numbers.
-        nodes: expressions, such folds among them.
+    `rows` are the numbers of the batch's rows in the whole data. Other expressions in `nodes` are
+    ignored.
     """
     from fastfeat.steps.targets.cpu import fold_of_rows  # imports the CPU backend
 
@@ -68,7 +64,7 @@ def place_folds(batch: Batch, rows: Rows, nodes: Iterable[Node]) -> None:
 
 
 def _is_computed(node: Node, batch: Batch) -> bool:
-    """Return whether an expression is to be computed: it is no column, nor made."""
+    """Return whether an expression must be computed: it is not a column and not yet computed."""
     return (
         not isinstance(node, Column | Literal | TableColumn)
         and node not in batch.made
@@ -78,17 +74,13 @@ def _is_computed(node: Node, batch: Batch) -> bool:
 
 
 def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
-    """Return the values of an expression as keys are stored; see `io.columns.keys`.
+    """Return the values of an expression in the storage type of keys; see `io.columns.keys`.
 
-    Numbers and times in the memory of a device stay there, as they are.
-
-    Args:
-        batch: the rows.
-        node: a column of them, what is made, or a literal.
-        narrow: as of `io.columns.keys.key_column`.
+    Numbers and times in the memory of a device stay there, unchanged.
 
     Raises:
-        TypeMismatch, InvalidData: it is not of the type that fit saw, nor exactly convertible.
+        TypeMismatch, InvalidData: The values do not have the type seen in fit and cannot be
+            converted exactly.
     """
     dtype = batch.types[node]
     if isinstance(node, Literal):
@@ -105,7 +97,10 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
 
 
 def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> Any:
-    """Return a column of the memory of a device as keys: there, if it is of the type fit saw."""
+    """Return a device column in the storage type of keys.
+
+    The column stays on the device if it has the type seen in fit.
+    """
     dtype = batch.types[node]
     if column.dtype == dtype:
         return replace(column, name=name)
@@ -116,9 +111,9 @@ def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> An
 
 
 def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
-    """Return the values of an expression that aggregates and windows read, and their type.
+    """Return the type and the values of an expression, as input for aggregates and windows.
 
-    A column of numbers, dates or times is read in place: NaN stands for missing in it.
+    A column of numbers, dates or times is read in place, and NaN in it means missing.
     """
     dtype = batch.types[node]
     if isinstance(node, Column) and (dtype.is_number or dtype.is_temporal):
@@ -132,22 +127,23 @@ def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
 
 
 def computed_values(batch: Batch, node: Node) -> tuple[DType, Any]:
-    """Return the values of an expression over the rows, and their type."""
+    """Return the type and the values of an expression, computed by a program over the rows."""
     (output,), (array,) = compute_nodes(batch, [node], argument_output)
     return output.dtype, array
 
 
 def argument_output(name: str, value: Value) -> Output:
-    """Return the output of an argument: a column as it is, a computed float as float64.
+    """Return the program output for an argument of an aggregate or a window.
 
-    Floats are rounded to a narrower type on the way out of a plan, not on the way to an aggregate.
+    A column keeps its type; a computed float is float64. Floats are rounded to a narrower type when
+    they leave a plan, not before an aggregate.
     """
     counted = _counted(value)
     return output_of(name, counted, None if counted.op.name == "input" else FLOAT64)
 
 
 def _counted(value: Value) -> Value:
-    """Return the value that an aggregate of text counts: a bool, missing where the text is."""
+    """Return the value that an aggregate counts; text becomes a bool, missing where the text is."""
     if not value.dtype.holds_bytes:
         return value
     present = choice.presence_of_text(value)
@@ -157,11 +153,8 @@ def _counted(value: Value) -> Value:
 def times_in_ticks(
     batch: Batch, dtype: DType, moments: Any
 ) -> tuple[NDArray[np.int64], Flags, DType]:
-    """Return times in ticks, 0 where they are missing, where there is one, and their type.
+    """Return times in integer ticks (0 if missing), flags of present times, and the time's type.
 
-    Args:
-        batch: the rows; times in the memory of its device are brought to the host.
-        dtype: of the times.
-        moments: a column, as `values_of` gives it.
+    `moments` is a column from `values_of`; a device column is copied to the host.
     """
     return *times.ticks_of(times.ticks_column(column_in_host(moments, batch.backend), dtype)), dtype

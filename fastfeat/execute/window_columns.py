@@ -1,9 +1,9 @@
-"""Windows over data that is more than memory holds: functions of other rows, as columns on disk.
+"""Windows over data larger than memory: functions of other rows, as columns on disk.
 
-A pass over the data writes each row to the share of its entity. Then the functions are computed of
-one share after the other in memory, and put into the order of the rows, in a file. Whoever reads
-the rows again reads these columns beside them. Functions of another entity take a pass of their
-own, and read those of an earlier one as they read any column.
+One pass over the data writes each row to its share, a hash partition by entity. Then the functions
+are computed share by share in memory, and written to a file in the order of the rows. Later passes
+over the data read these columns beside it. Functions with other entity keys need a pass of their
+own (a stage), and read the functions of an earlier stage like any column.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from fastfeat.ir.show import show
 
 
 def bound_of(fitted: Fitted, tables: Tables, backend: str) -> Bound:
-    """Return the types and tables that functions of a fitted plan are bound to."""
+    """Return the types, learned values and tables that a fitted plan's window functions need."""
     return Bound(
         fitted.types,
         fitted.inputs,
@@ -63,10 +63,10 @@ def bound_of(fitted: Fitted, tables: Tables, backend: str) -> Bound:
 
 
 def history_of(history: Any) -> Dataset | str | None:
-    """Return earlier rows as a data set; "batch" and None are themselves.
+    """Return earlier rows as a data set; "batch" and None are returned unchanged.
 
     Raises:
-        FastfeatError: it is no data; the message says that it is of the history.
+        FastfeatError: The history cannot be read; the message says that it is the history.
     """
     if history is None or is_batch(history):
         return history
@@ -75,14 +75,7 @@ def history_of(history: Any) -> Dataset | str | None:
 
 
 def check_shared(features: Mapping[str, Node]) -> None:
-    """Raise where rows that a feature sees are in no share together.
-
-    Args:
-        features: their expressions, by name.
-
-    Raises:
-        InvalidPlan: it names the first.
-    """
+    """Raise InvalidPlan for the first feature that sees rows of other shares."""
     for name, node in features.items():
         unshared = _unshared([node])
         if unshared is not None:
@@ -95,26 +88,25 @@ def check_shared(features: Mapping[str, Node]) -> None:
 
 
 def is_shared(roots: Sequence[Node]) -> bool:
-    """Return whether all rows that expressions see are in one share, of some key."""
+    """Return whether a common entity key splits the rows that expressions see into partitions."""
     return _unshared(roots) is None
 
 
 def _unshared(roots: Sequence[Node]) -> Call | None:
-    """Return the first function of all rows, of no key, that is not bounded; None without one."""
+    """Return the first function that needs all rows at once; None if all rows can be split by keys.
+
+    Such a function has no entity key, and its window is not bounded.
+    """
     functions = [one for one in postorder(list(roots)) if is_of_other_rows(one)]
     of_all = (node for stage in stages_of(functions) if not stage.keys for node in stage.nodes)
     return next((node for node in of_all if not is_bounded(node)), None)
 
 
 class WindowColumns:
-    """Functions of other rows as columns on disk: those that were made so far.
-
-    Args:
-        source: the rows.
-    """
+    """Functions of other rows that have been computed so far, as columns on disk."""
 
     def __init__(self, source: RowSource) -> None:
-        """Hold nothing yet."""
+        """Start without any columns."""
         self.source = source
         self._places: dict[Call, PlaceOnDisk] = {}
         self._seen: dict[Call, PlaceOnDisk] = {}
@@ -122,15 +114,13 @@ class WindowColumns:
         self._finalizer = weakref.finalize(self, self._stack.close)
 
     def make(self, bound: Bound, nodes: Iterable[Call]) -> None:
-        """Compute functions of all rows, as far as they are not there.
+        """Compute the given functions for all rows, unless they were computed before.
 
-        Args:
-            bound: what they are bound to; all that they read is learnt.
-            nodes: the functions.
+        Everything that they read must be learned.
 
         Raises:
-            InvalidData: one sees all rows, of no key, and they are not in the order of time.
-            FastfeatError: of a row, by its number in the data.
+            InvalidData: A function without a key sees all rows, and they are not sorted by time.
+            FastfeatError: A row cannot be computed, with its number in the data.
         """
         lacking = [node for node in nodes if node not in self._places]
         with told_full(self.source.folder):
@@ -141,13 +131,7 @@ class WindowColumns:
                     self._make(bound, replace(stage, nodes=own))
 
     def of_rows(self, nodes: Iterable[Call], first: int, n_rows: int) -> dict[Node, ChunkedArray]:
-        """Return functions of some rows, which are made.
-
-        Args:
-            nodes: the functions.
-            first: the number of the first row.
-            n_rows: how many.
-        """
+        """Return the columns of the given functions for `n_rows` rows from row `first` on."""
         read: dict[int, Table] = {}
         found: dict[Node, ChunkedArray] = {}
         for node in nodes:
@@ -158,11 +142,11 @@ class WindowColumns:
         return found
 
     def close(self) -> None:
-        """Give the files up."""
+        """Delete the temporary files."""
         self._finalizer()
 
     def _make(self, bound: Bound, stage: Stage) -> None:
-        """Compute the functions of a stage, and put them into the order of rows on disk."""
+        """Compute the functions of a stage, and write them to disk in row order."""
         source, work = self.source, begun(bound, stage, self.source)
         given = [self._seen[node] for node in stage.given]
         if not stage.keys:
@@ -192,7 +176,7 @@ class WindowColumns:
         self._place(work, made, n_earlier)
 
     def _place(self, work: StageWork, made: RowsOnDisk, n_earlier: int) -> None:
-        """Know where the functions of a stage are."""
+        """Record the file and the column in which each function of a stage is stored."""
         stage = work.stage
         warn_tied(work.n_tied, work.bound.told)
         for k, node in enumerate(stage.nodes):

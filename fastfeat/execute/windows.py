@@ -1,4 +1,9 @@
-"""Functions of the rows in windows: requests to a backend, over the data's rows or a table's."""
+"""Window functions over the rows of the data or of a lookup table, as requests to a backend.
+
+An order is an expression that names a time column, entity keys and perhaps a tie-breaking column:
+rows are grouped by the keys and sorted by the time. A function in `calls` reads its values in that
+order, and a "kept" dict is the backends' cache for it.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +50,10 @@ if TYPE_CHECKING:
 def past_of(
     batch: Batch, order: Node, *, is_mixed: bool = False, kept: dict[Any, Any] | None = None
 ) -> RowOrder:
-    """Return the columns that order the rows of each entity; see `RowOrder`.
+    """Return the time, key and tie-breaking columns of the rows that windows see; see `RowOrder`.
 
-    Args:
-        batch: the rows.
-        order: what orders them.
-        is_mixed: as of `RowOrder`.
-        kept: what backends have made of these rows in this order, and add to.
+    `is_mixed` is the field of `RowOrder`. Backends read and extend `kept`, their cache for this
+    order.
     """
     assert isinstance(order, Call)
     params = dict(order.params)
@@ -71,7 +73,7 @@ def past_of(
 
 
 def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
-    """Return the error of a row of the history that is later than one of the data."""
+    """Return the error for a history row with a later time than a data row of its entity."""
     assert isinstance(order, Call)
     values = [(show(node), _shown_value(past, node, row)) for node in query_of(order)]
     time, *keys = (
@@ -94,18 +96,18 @@ def _shown_value(batch: Batch, node: Node, row: int) -> object:
 def run_over(
     batch: Batch, order: Node, calls: Sequence[Node], kept: dict[Any, Any] | None = None
 ) -> list[Any]:
-    """Return the column of each of some functions over windows of one order of the rows.
+    """Return one column per window function; all functions share one order of the rows.
 
-    Columns of numbers may be in the memory of the device of the backend.
+    Columns of numbers may be in the memory of the backend's device.
 
     Args:
-        batch: the rows that they are wanted for; what they read of those that windows see is made.
-        order: what orders the rows that windows see.
-        calls: the functions.
-        kept: as of `past_of`.
+        batch: Rows to compute for; the inputs of the functions are already computed.
+        order: The order of the rows that windows see.
+        calls: The functions.
+        kept: Cache of the backends for this order.
 
     Raises:
-        InvalidData: a row of the history is later than one of the batch.
+        InvalidData: A history row is later than a row of the batch.
     """
     past = batch.seen
     ordering = past_of(past, order, is_mixed=batch.places is not None, kept=kept)
@@ -125,15 +127,10 @@ def run_over(
 
 
 def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
-    """Raise where the history of some chosen rows is later than the rows that they were chosen of.
+    """Raise InvalidData at the first history row that is later than a data row of its entity.
 
-    Args:
-        batch: the rows.
-        order: what orders those that windows see.
-        kept: as of `past_of`.
-
-    Raises:
-        InvalidData: the first such row of the history.
+    The history is compared with all rows from which the batch was selected. `kept` is the backends'
+    cache for this order.
     """
     try:
         past = past_of(batch.seen, order, kept=kept)
@@ -143,7 +140,7 @@ def check_history(batch: Batch, order: Node, kept: dict[Any, Any]) -> None:
 
 
 def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
-    """Return the column of each function of the rows in a window, of the rows of a batch."""
+    """Return one column per window function, for the rows of the batch."""
     places, first_row = batch.places, batch.first_place
     if places is None:
         with numbered_by(batch):
@@ -160,8 +157,8 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
             if len(asking):
                 asking_row = batch.number_of(int(asking[0]))
                 raise OverFailed(names[which], asking_row, text, kind) from None
-            # Backends compute from the first row that asks on, and one that does not ask fails: the
-            # definition looks at nothing but the rows that ask.
+            # Backends compute every row from the first asking row on, and a row between failed. The
+            # definition computes only the asking rows.
             failing = names[which]
             found[failing] = _by_definition(batch, ordering, left.pop(failing), failing)
         else:
@@ -171,7 +168,7 @@ def _of_rows_asked(batch: Batch, ordering: RowOrder, asked: Sequence[WindowReque
 
 
 def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which: int) -> Any:
-    """Return the column of a function of the rows in a window, of the rows of a batch."""
+    """Return one window function for the batch's rows, by the slow reference implementation."""
     from fastfeat.steps.windows.tasks import over_at  # seldom needed
 
     assert batch.places is not None
@@ -189,12 +186,7 @@ def _by_definition(batch: Batch, ordering: RowOrder, asked: WindowRequest, which
 
 
 def codes_in_host(codes: Any, backend: Backend) -> Any:
-    """Return the codes of texts, one a row, as an Arrow array.
-
-    Args:
-        codes: an array, perhaps of a device.
-        backend: of the device.
-    """
+    """Return text codes, one per row, as an Arrow array in host memory."""
     here = column_in_host(codes, backend)
     return here.combine_chunks() if isinstance(here, pa.ChunkedArray) else here
 
@@ -206,14 +198,9 @@ def arrays_of(
     types: Types,
     compute: Callable[[Sequence[WindowRequest]], list[Any]],
 ) -> list[Any]:
-    """Return the column of each of some functions over windows.
+    """Return one column per window function, with text codes as a dictionary of their texts.
 
-    Args:
-        calls: the functions.
-        asked: what a backend is asked for, of each.
-        texts: as of `window_requests`.
-        types: the type of each function.
-        compute: asks a backend.
+    `compute` returns a column per request; `asked` and `texts` come from `window_requests`.
     """
     with named_by(calls):
         arrays = compute(asked)
@@ -225,11 +212,7 @@ def arrays_of(
 
 @contextmanager
 def named_by(calls: Sequence[Node]) -> Generator[None]:
-    """Raise, for a row that one of some functions cannot be computed for, an error that names it.
-
-    Args:
-        calls: the functions, as a backend was asked for them.
-    """
+    """Re-raise the error of a failing row with the name of the window function."""
     try:
         yield
     except OverFailed as failure:
@@ -241,7 +224,7 @@ def named_by(calls: Sequence[Node]) -> Generator[None]:
 
 @contextmanager
 def numbered_by(batch: Batch) -> Generator[None]:
-    """Name a row for which a function over a window fails as the caller of the batch knows it."""
+    """Re-raise the error of a failing row with the row number that the caller knows."""
     try:
         yield
     except OverFailed as failure:
@@ -252,12 +235,14 @@ def numbered_by(batch: Batch) -> Generator[None]:
 def window_requests(
     rows: Batch, calls: Sequence[Node], values: Sequence[Node]
 ) -> tuple[list[WindowRequest], list[Any]]:
-    """Return the requests to a backend, and for each the texts that its codes stand for, or None.
+    """Return one request per function for a backend, and the texts behind its codes.
+
+    Backends see text as integer codes. The texts are None for a function that reads no text.
 
     Args:
-        rows: the rows that windows see; what the functions read of them is made.
-        calls: the functions.
-        values: what each of them is of, as an expression over the rows.
+        rows: Rows that windows see; the inputs of the functions are already computed.
+        calls: The functions.
+        values: Input expression of each function, over these rows.
     """
     of_text = [reads_text(rows.types, *pair) for pair in zip(calls, values, strict=True)]
     pairs = [*zip(values, of_text, strict=True)]
@@ -273,19 +258,13 @@ def window_requests(
 
 
 def reads_text(types: Types, call: Node, value: Node) -> bool:
-    """Return whether a function reads text itself, not only where there is one.
-
-    Args:
-        types: of the nodes.
-        call: the function.
-        value: what it is of.
-    """
+    """Return whether a function reads the text itself, rather than only whether it is missing."""
     assert isinstance(call, Call)
     return types[value].holds_bytes and not function_over(call).counts
 
 
 def text_codes(batch: Batch, node: Node) -> Any:
-    """Return text as a dictionary of int64, whose entries stand in the order of their bytes."""
+    """Return text as a dictionary with int64 codes and entries sorted by their bytes."""
     coded = decoded(key_values(batch, node, narrow=False)).dictionary_encode().combine_chunks()
     order = arrow_call("sort_indices", coded.dictionary)
     places = np.empty(len(order), np.int64)
@@ -296,12 +275,7 @@ def text_codes(batch: Batch, node: Node) -> Any:
 
 @lru_cache(maxsize=128)
 def _known_requests(calls: tuple[Node, ...], dtypes: tuple[DType, ...]) -> list[WindowRequest]:
-    """Return the requests to a backend for functions over windows, less their columns.
-
-    Args:
-        calls: the functions.
-        dtypes: by function, the type of its column.
-    """
+    """Return requests for window functions, with input types but without input columns; cached."""
     return [_window_request(call, dtype) for call, dtype in zip(calls, dtypes, strict=True)]
 
 
@@ -312,19 +286,16 @@ def _window_request(call: Node, dtype: DType) -> WindowRequest:
 
 
 def table_rows(batch: Batch, columns: Iterable[TableColumn], types: Types) -> Batch:
-    """Return the rows of a table on their way.
+    """Return the rows of a table as a batch of the given columns.
 
-    Args:
-        batch: the rows of the data, with the columns of the table.
-        columns: those of the table that are read.
-        types: of what is computed of its rows.
+    `batch` holds the rows of the data and the columns of the table.
     """
     read = {c.name: _column(batch.made[c], types[Column(c.name)]) for c in columns}
     return Batch(pa.table(read), types, batch.backend, {}, {})
 
 
 def _column(values: TableValues, dtype: DType) -> Any:
-    """Return a column of a table as data has it."""
+    """Return a lookup table column in the Arrow type that data columns have."""
     array, wanted = values.array, arrow_type(dtype)
     return array.view(wanted) if dtype.is_temporal else array
 
@@ -332,14 +303,14 @@ def _column(values: TableValues, dtype: DType) -> Any:
 def run_over_table(
     batch: Batch, order: Call, calls: Sequence[Node], table: Batch, values: Sequence[Node]
 ) -> list[Any]:
-    """Return the column of each of some functions over windows of one order of a table's rows.
+    """Return one column per window function over a lookup table; all functions share one order.
 
     Args:
-        batch: the rows that ask, of which their times and keys are made.
-        order: what orders the rows of the table, and by what rows ask for them.
-        calls: the functions.
-        table: the rows of the table, of which all that the functions read is made.
-        values: what each function is of, as an expression over the table.
+        batch: Rows to compute for, with their times and keys computed.
+        order: The order of the table's rows, and the time and keys to look up.
+        calls: The functions.
+        table: Rows of the table, with the inputs of the functions computed.
+        values: Input expression of each function, over the table.
     """
     past, query = past_of_table(batch, order), query_columns(batch, order)
 
@@ -353,12 +324,12 @@ def run_over_table(
 
 
 def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
-    """Return the column of each of some functions of the data's rows ahead, of one order of them.
+    """Return one column per function over later rows of the data; all functions share one order.
 
     Args:
-        batch: the rows that ask, of which their times and keys are made.
-        order: what orders the rows that are seen; all that the functions read of these is made.
-        calls: the functions.
+        batch: Rows to compute for, with their times and keys computed.
+        order: The order of the visible rows; the inputs of the functions are computed there.
+        calls: The functions.
     """
     seen, query = batch.seen, query_columns(batch, order)
     past = past_of(seen, order)
@@ -376,7 +347,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
 
 
 def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
-    """Return a part of the key of the data's rows as a table has it: in one piece, no codes."""
+    """Return one key column of the data as one chunk, without codes, like the keys of a table."""
     here = column_in_host(values, seen.backend)
     if dtype.holds_bytes or isinstance(values, DeviceArray):
         here = key_column(here, "key", dtype)
@@ -384,7 +355,7 @@ def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
 
 
 def query_columns(batch: Batch, order: Call) -> RowOrder:
-    """Return the time and the keys by which rows of the data ask."""
+    """Return the time and key columns by which each data row looks up other rows."""
     time, *keys = query_of(order)
     dtype, times = values_of(batch, time)
     parts = [key_values(batch, key, narrow=True) for key in keys]
@@ -392,7 +363,7 @@ def query_columns(batch: Batch, order: Call) -> RowOrder:
 
 
 def past_of_table(batch: Batch, order: Call) -> RowOrder:
-    """Return the columns that order the rows of a table."""
+    """Return the time, key and tie-breaking columns that sort the rows of a lookup table."""
     params, (time, *others) = dict(order.params), table_columns_of(order)
     tie = others.pop() if params["has_tie"] else None
     names = tuple((column.name, batch.types[column]) for column in table_columns_of(order)[1:])
@@ -411,13 +382,13 @@ def past_of_table(batch: Batch, order: Call) -> RowOrder:
 
 
 def _tie(values: TableValues, dtype: Any) -> Any:
-    """Return the tie of rows of one instant, as keys are stored."""
+    """Return the column that orders table rows of equal time, in the storage type of keys."""
     return pa.chunked_array([keys_as(values.array, dtype, dtype)])
 
 
 @contextmanager
 def naming_table(name: str) -> Generator[None]:
-    """Put the name of a table in front of errors about its rows."""
+    """Prefix errors about the rows of a table with the table's name."""
     try:
         yield
     except (InvalidData, Overflow, TypeMismatch) as error:

@@ -1,5 +1,5 @@
-"""Plans inside other libraries: one module each, which alone imports its library.
+"""Plans inside other libraries: one module per library, which alone imports it.
 
-`sklearn`, `torch`, `xgboost`, `lightgbm`, `catboost`, `mlflow`, `ray` and `spark` stand on the
-public interface of plans; nothing else in fastfeat imports them.
+`sklearn`, `torch`, `xgboost`, `lightgbm`, `catboost`, `mlflow`, `ray` and `spark` use the public
+interface of plans. Nothing else in fastfeat imports them.
 """

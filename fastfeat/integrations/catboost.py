@@ -1,8 +1,8 @@
-"""CatBoost: the features of a fitted plan as its Pool, by pandas.
+"""CatBoost: the features of a fitted plan as its Pool, by way of pandas.
 
-Names arrive, codes of categories as categorical features (missing is category 0, unseen and rare
-ones category 1), and floats that are missing as NaN. CatBoost knows a category by the text of its
-code, so that the same model takes integers in `predict`.
+Feature names are passed on, and codes of categories become categorical features (missing is
+category 0, unseen and rare values are category 1). Missing floats become NaN. CatBoost identifies a
+category by the text of its code, so the same model accepts integers in `predict`.
 
     from fastfeat.integrations import catboost as ff_catboost
 
@@ -19,6 +19,7 @@ from typing import Any
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import explaining_as
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.integrations.handover import Label, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table, pa
@@ -45,45 +46,41 @@ def pool(
     """Return the features of rows as a Pool of CatBoost, with names and categories.
 
     Args:
-        fitted: the plan.
-        data: the rows, as in `FittedPlan.transform`. Those that `fit` has put into an encoding of
-            the label are not for training: pass what `fit_transform` has given as `features`.
-        features: instead of data, features that are computed already, such as those of
-            `fit_transform` or of a fold: a table, or a matrix of shape (n_rows, n_features).
-        label: one number or text a row; None for the label of the plan, False for none.
-        categories: the features that are codes of categories to CatBoost; None for all that have
-            codes, [] for none: codes are numbers then.
-        history: as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`.
-        rows: as in `FittedPlan.transform`.
-        **options: what a Pool takes beside: weight, group_id, baseline, timestamp, thread_count.
+        fitted: The fitted plan.
+        data: The rows, in any form that `FittedPlan.transform` takes, such as a DataFrame, an Arrow
+            table, a dict of arrays or a path. To train on rows whose label `fit` used in an
+            encoding, pass the output of `fit_transform` as `features` instead.
+        features: Computed features to use instead of `data`, such as those of `fit_transform` or of
+            a fold: a table, or a matrix of shape (n_rows, n_features).
+        label: One number or text per row, shape (n_rows,). None computes the label of the plan, if
+            it has one; False means no label.
+        categories: The features that CatBoost should treat as categories. None for all features
+            with codes, [] for none: codes are then numbers.
+        history: Earlier rows of the same entities, which windows see, with late columns if windows
+            read them. "batch" declares that `data` contains its own past. Without either, a plan
+            with windows warns.
+        tables: Lookup tables by name, in any form that `data` may have. Tables and columns that the
+            plan does not read are ignored.
+        rows: The rows of `data` to compute: a bool for each row, or row numbers; None for all rows.
+            Windows and lookups still see all rows of the data.
+        **options: Further arguments of the Pool: weight, group_id, baseline, timestamp,
+            thread_count.
 
     Raises:
-        InvalidData: labels are missing, or not as many as rows.
-        TypeMismatch: a feature is no number, or the label neither number nor text.
-        FastfeatError: as `FittedPlan.transform`.
+        InvalidData: Labels are missing, or their number differs from the number of rows.
+        TypeMismatch: A feature is not a number, or the label is neither number nor text.
+        FastfeatError: Any error of `FittedPlan.transform`.
     """
-    given = hand_over(
-        fitted,
-        data,
-        features,
-        label,
-        categories,
-        history=history,
-        tables=tables,
-        rows=rows,
-        text_label=True,
-    )
-    frame = _frame(given.features, {name: fitted.n_codes[name] for name in given.categorical})
-    return _catboost.Pool(frame, given.label, cat_features=list(given.categorical), **options)
+    given = CallRows(data, rows, history, tables)
+    hand = hand_over(fitted, given, features, label, categories, text_label=True)
+    frame = _frame(hand.features, {name: fitted.n_codes[name] for name in hand.categorical})
+    return _catboost.Pool(frame, hand.label, cat_features=list(hand.categorical), **options)
 
 
 def _frame(features: Table, n_codes: dict[str, int]) -> Any:
-    """Return features as a pandas frame: NaN for what is missing, codes as categories.
+    """Return features as a pandas DataFrame; a missing value is NaN.
 
-    Args:
-        features: numbers and booleans.
-        n_codes: how many codes each feature has that is a category.
+    Features in `n_codes` (their numbers of codes, by name) become categories.
     """
     columns: dict[str, Any] = {}
     for name, column in zip(features.column_names, features.columns, strict=True):
@@ -91,7 +88,7 @@ def _frame(features: Table, n_codes: dict[str, int]) -> Any:
             codes = column.cast(pa.int32()).to_numpy()
             columns[name] = _pandas.Categorical.from_codes(codes, categories=range(n_codes[name]))
             continue
-        if pa.types.is_boolean(column.type):  # with missing ones an array of objects
+        if pa.types.is_boolean(column.type):  # with missing values NumPy would get objects
             column = column.cast(pa.uint8())
         columns[name] = column.to_numpy()
     return _pandas.DataFrame(columns, copy=False)

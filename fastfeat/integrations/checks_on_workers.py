@@ -1,4 +1,7 @@
-"""Contracts on the workers of an engine: their rules are plans, which these learn as any others."""
+"""Contracts checked on the workers of an engine (Ray, Spark), where the rows are.
+
+A contract's rules become features of a plan, which the engine fits and computes as usual.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from fastfeat.trust.quality.fitting import declared, raise_broken, with_types
 from fastfeat.trust.quality.rows import CheckedRows, RowsElsewhere
 
 RowsOf = Callable[[ContractDeclaration], CheckedRows]
-"""Gives the rows of an engine, with what rules read of them."""
+"""`(contract) -> rows`: the rows of an engine, with the columns that the rules read."""
 
 
 def rows_of_workers(
@@ -31,18 +34,13 @@ def rows_of_workers(
     fit: Callable[[Plan], FittedPlan],
     find: Callable[[FittedPlan, str, int | None], Table],
 ) -> CheckedRows:
-    """Return the rows of an engine, to be judged there.
+    """Return a handle of an engine's rows, through which a contract can be checked on workers.
 
-    Args:
-        contract: the rules.
-        schema: of the rows.
-        n_rows: how many there are.
-        tables: lookup tables, as of `Contract.check`.
-        fit: gives a plan fitted on the rows.
-        find: gives the features of the rows in which one of them is true, at most so many.
+    `fit` fits a plan on the rows. `find` returns the features of those rows in which a bool feature
+    is true, at most a given number of rows.
 
     Raises:
-        FastfeatError: as `Contract.check`, of tables.
+        FastfeatError: Any error of `Contract.check` about tables.
     """
 
     def learn(plan: Declaration) -> Fitted:
@@ -58,14 +56,11 @@ def rows_of_workers(
 
 
 def rules_of(given: object) -> tuple[ContractDeclaration, Collection[str]]:
-    """Return rules that rows of an engine are checked by, and columns that need not be there.
-
-    Args:
-        given: a contract, or a fitted plan that has one.
+    """Return the contract that the user gave, alone or in a plan, and columns that rows may lack.
 
     Raises:
-        TypeMismatch: it is neither.
-        InvalidPlan: a fitted plan without a contract.
+        TypeMismatch: The argument is neither a contract nor a fitted plan.
+        InvalidPlan: The fitted plan has no contract.
     """
     match given:
         case Contract():
@@ -81,19 +76,17 @@ def rules_of(given: object) -> tuple[ContractDeclaration, Collection[str]]:
 
 
 def held(given: object, rows_of: RowsOf) -> FittedContract | None:
-    """Return a contract that the rows of an engine hold, before they are learnt from.
+    """Check an engine's rows by a contract before fit; return the contract that the plan will keep.
 
-    Args:
-        given: as a user gives it; None for none.
-        rows_of: gives the rows.
+    Returns None if the user gave no contract.
 
     Raises:
-        TypeMismatch: it is no contract.
-        ContractBroken: the rows break a rule that does not only warn.
-        FastfeatError: as `Contract.check`.
+        TypeMismatch: The argument is not a contract.
+        ContractBroken: Rows break a rule that does more than warn.
+        FastfeatError: Any error of `Contract.check`.
 
     Warns:
-        RowsBreakRule: they break one that does.
+        RowsBreakRule: Rows break a rule that only warns.
     """
     if given is None:
         return None
@@ -104,12 +97,12 @@ def held(given: object, rows_of: RowsOf) -> FittedContract | None:
 
 
 def with_contract(fitted: FittedPlan, contract: FittedContract | None) -> FittedPlan:
-    """Return a fitted plan with a contract that its rows hold, if any."""
+    """Return the fitted plan with a contract, or unchanged if there is none."""
     if contract is None:
         return fitted
     return FittedPlan(fitted.plan, replace(fitted.record, contract=contract))
 
 
 def only_true(table: Table, flag: Any) -> Table:
-    """Return the rows of a table in which a bool column is true, on a worker."""
+    """Return the rows of a table in which a bool column is true; runs on a worker."""
     return table.filter(table.column(flag)) if table.num_columns else table

@@ -1,4 +1,8 @@
-"""Data of a plan from the arguments of scikit-learn's estimators: X by names, y as a label."""
+"""The arguments X and y of scikit-learn's estimators, as data with column names for a plan.
+
+Late columns are known only after the time of their row. A label looks ahead if it is computed from
+later rows.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ _SEEN = ("n_features_in_", "feature_names_in_")
 
 @contextmanager
 def whole_or_not(estimator: Any) -> Generator[None]:
-    """Take back what an estimator has noted of an input that it then fails to learn from."""
+    """If the block raises, restore the input names that the estimator had recorded before."""
     attributes = cast("dict[str, Any]", vars(estimator))
     before = {name: attributes[name] for name in _SEEN if name in attributes}
     try:
@@ -49,18 +53,15 @@ def whole_or_not(estimator: Any) -> Generator[None]:
 
 
 def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
-    """Return the input of an estimator as data with names, and these.
+    """Return X as data with column names (a table, or a dict of arrays), and the names.
 
-    Columns of a matrix, or of a frame whose labels are no text, are `x0`, `x1` and so on; they have
-    the names that fit has seen where it was given names.
-
-    Args:
-        estimator: takes note of the names, and of how many columns there are.
-        X: a frame, an Arrow table, or what becomes a matrix.
-        reset: whether it is the input of `fit`.
+    The columns of a matrix, or of a DataFrame with labels that are not text, get the names that fit
+    has seen, or else `x0`, `x1` and so on. The estimator records the names and the number of
+    columns. `reset`: whether X is the input of `fit`.
 
     Raises:
-        ValueError, TypeError: scikit-learn's own, of what is no dense matrix of two dimensions.
+        ValueError, TypeError: The errors of scikit-learn unless X is a dense matrix of two
+            dimensions or a table.
     """
     if not _is_table(X):
         is_numeric = estimator.plan is None
@@ -72,7 +73,7 @@ def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
             ensure_all_finite=False,  # infinite values are values, as in a table
             ensure_min_samples=int(reset),
         )
-        if isinstance(X, np.ma.MaskedArray):  # scikit-learn takes what is below the mask
+        if isinstance(X, np.ma.MaskedArray):  # scikit-learn would read the values under the mask
             matrix = np.ma.masked_array(matrix, np.ma.getmaskarray(cast("Any", X)))
         names = _names_by_place(estimator, matrix.shape[1])
         return _columns_of_matrix(matrix, names), names
@@ -91,7 +92,7 @@ def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
 
 
 def numbers_of(data: Any) -> list[str]:
-    """Return the columns of data that are numbers or bools by their type."""
+    """Return the names of the columns with numbers or bools."""
     if not hasattr(data, "iloc"):
         return [name for name, dtype in read_schema(data).items() if _is_number(dtype)]
     no_rows = data.iloc[:0]  # text is slow to read
@@ -101,7 +102,7 @@ def numbers_of(data: Any) -> list[str]:
 def _is_column_of_numbers(frame: Any, name: str) -> bool:
     try:
         return _is_number(read_schema(frame)[name])
-    except TypeMismatch:  # of a type that Arrow does not have
+    except TypeMismatch:  # Arrow has no such type
         return False
 
 
@@ -110,21 +111,17 @@ def _is_number(dtype: Any) -> bool:
 
 
 def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -> tuple[Plan, Any]:
-    """Return the plan and the data that it learns from: encoders learn from y where it is given.
+    """Return the plan and the data for a fit, with `y` as the column that encoders learn from.
 
-    Args:
-        plan: whose label y is.
-        data: the training rows.
-        names: of their columns.
-        y: the label of each row; None where the data has its columns.
-        past: the history that windows see, which may have late columns that the data lacks.
+    `y` is None if the data has the columns of the label. `names` are the columns of the data.
+    `past` is the history that windows see; it may have late columns that the data lacks.
 
     Raises:
-        UnknownColumn: encoders learn from the label, and it is nowhere given; or windows see late
-            columns, and neither the data nor a history has them.
-        InvalidPlan: y is given, and the label looks ahead.
-        InvalidData: y has numbers, and the label is a condition.
-        ValueError: it has another length, or several columns.
+        UnknownColumn: Encoders learn from the label, and it is not given; or windows see late
+            columns that neither the data nor a history has.
+        InvalidPlan: `y` is given, and the label looks ahead.
+        InvalidData: `y` has numbers, and the label is a condition.
+        ValueError: `y` has another length than the data, or several columns.
     """
     if y is None:
         _check_has_label(plan, names)
@@ -149,10 +146,10 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
 
 
 def _check_classes(plan: Plan, table: Table, label: Any) -> None:
-    """Raise where the label of a plan is a condition, and y holds what that is computed of.
+    """Raise if the label is a condition, such as delay > 15, and `y` has the delays themselves.
 
     Raises:
-        InvalidData: y has a number that is neither 0 nor 1.
+        InvalidData: `y` has a number other than 0 and 1.
     """
     if not plan.declaration.label_columns or not set(plan.declaration.label_columns) <= set(
         table.column_names
@@ -173,7 +170,7 @@ def _check_classes(plan: Plan, table: Table, label: Any) -> None:
 
 
 def _is_table(X: Any) -> bool:
-    """Return whether columns of data have names, so that it is no matrix."""
+    """Return whether X is a table with column names, not a matrix."""
     match X:
         case [Mapping(), *_]:  # rows
             return True
@@ -187,14 +184,14 @@ def _names_by_place(estimator: Any, n_columns: int) -> list[str]:
 
 
 def _columns_of_matrix(matrix: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return a matrix as columns; objects as the types that hold them."""
+    """Return the columns of a matrix by name; Python objects become arrays of their own type."""
     columns: dict[str, Any] = {name: matrix[:, k] for k, name in enumerate(names)}
     if matrix.dtype != object:
         return columns
     try:
         return {name: column_array(column, name) for name, column in columns.items()}
     except TypeMismatch:
-        np.asarray(matrix, np.float64)  # what is no number has scikit-learn's message
+        np.asarray(matrix, np.float64)  # raises scikit-learn's own error for non-numbers
         raise
 
 
@@ -205,7 +202,7 @@ def _check_length(data: Any, y: Any) -> None:
 
 
 def _check_has_label(plan: Plan, names: Sequence[str]) -> None:
-    """Raise where encoders learn from a label that the data lacks."""
+    """Raise if encoders learn from a label that the data lacks."""
     if not reads_label(plan.declaration):
         return
     of_label = set(columns_of(plan.declaration.label_nodes.values())).intersection(plan.columns)
@@ -219,7 +216,7 @@ def _check_has_label(plan: Plan, names: Sequence[str]) -> None:
 
 
 def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
-    """Raise where windows see a late column that the data lacks."""
+    """Raise if the data lacks one of these late columns, which windows see."""
     for name in of_past:
         if name not in names:
             raise UnknownColumn(

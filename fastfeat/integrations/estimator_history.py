@@ -1,4 +1,7 @@
-"""The history of a transformer of scikit-learn: all rows, whatever a split leaves out of X."""
+"""The history of a scikit-learn transformer: a table of all rows, so that no split hides rows.
+
+Cross-validation passes only a part of the rows as X, but windows should see the others too.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +33,14 @@ from fastfeat.learn.purge import left_after_purging, moments_of, resolve_purging
 
 
 def resolve_history(plan: Plan, given: Any) -> Any:
-    """Return the history that the windows of a plan see; None where it has none.
+    """Return the history that the plan's windows see; None for a plan without windows.
 
-    A split, such as a fold, leaves out rows that windows see: a history of all rows has them.
-
-    Args:
-        plan: what is fitted.
-        given: a handle, a path or "batch"; None where nothing is said.
+    `given` is a `Held`, a path, "batch", or None if the user passed nothing.
 
     Raises:
-        InvalidData: the plan has windows, and nothing is said of a history.
-        InvalidPlan: rows of a history and of a split cannot be told apart.
-        TypeMismatch: the history is in no handle.
+        InvalidData: The plan has windows, and there is no history.
+        InvalidPlan: The plan has no `row_id` to match the rows of a history and of a split.
+        TypeMismatch: The history is data that is not wrapped in `Held`.
     """
     if (
         given is not None
@@ -71,15 +70,15 @@ def resolve_history(plan: Plan, given: Any) -> Any:
 
 
 def check_whole(plan: Plan, data: Any, past: Any) -> None:
-    """Raise where training rows are not in the history: it does not have all rows then.
+    """Check that the history has all training rows; warn if labels overlap across a split.
 
-    Args:
-        plan: has a row_id where the history is of rows.
-        data: the training rows.
-        past: as `resolve_history` returns it.
+    Raises:
+        InvalidData: The history lacks training rows.
+        UnknownColumn: The history lacks the column of ids.
 
     Warns:
-        PurgeOff: labels of training rows share time with those of rows that a split leaves out.
+        PurgeOff: Labels of training rows overlap in time with those of rows that a split leaves
+            out.
     """
     if (
         past is None
@@ -105,12 +104,12 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
 
 
 def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
-    """Warn of training rows that `cross_fit` would purge, which scikit-learn's splitters keep."""
+    """Warn about training rows that `cross_fit` would remove, but scikit-learn's splitters keep."""
     purging = resolve_purging(plan.declaration, None, None)
     if not purging or not len(split.test):
         return
     table = read_columns(past, purging.columns, plan.declaration.label_sources)
-    has_label = np.ones(table.num_rows, np.bool_)  # and a moment: rows without are in no fold
+    has_label = np.ones(table.num_rows, np.bool_)  # label and time: rows without are in no fold
     for column in table.columns:
         has_label &= has_value(column)
     split = Split(*(numbers[has_label[numbers]] for numbers in split))

@@ -1,8 +1,9 @@
-"""Rows exchanged between the workers of an engine, so that each has whole entities of windows.
+"""Exchange of rows between the workers of an engine (Ray, Spark), so that each has whole entities.
 
-Windows see the earlier rows of an entity. A worker numbers the rows that it has, and tells the
-share of each, by a hash of its keys; another one brings those of a share together, in the order of
-their numbers, behind the rows of a history that are in it. One exchange serves all passes of fit.
+Windows see the earlier rows of an entity. So all rows of an entity must be on one worker. A share
+is a group of entities, chosen by a hash of their keys. Each worker numbers its rows, and computes
+the share of each. Another worker then collects all rows of a share, in the order of their numbers,
+after the history rows of these entities. One exchange serves all passes of fit.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ from fastfeat.ir.scope import is_over_window, window_nodes
 from fastfeat.keep.artifact import artifact_bytes
 
 _ROW_BITS = 40
-"""Of a number: below them stands the row in its part, above them the part."""
+"""The low bits of a row's number are its place in its part; the high bits are the part."""
 _EARLIER = -(1 << 62)
-"""What the numbers of rows of a history begin at, so that they come first."""
+"""The first number of history rows, so that they sort before the others."""
 
 
 class Rows(NamedTuple):
-    """Rows as a worker has them.
+    """Some rows on a worker, and the history rows of their entities.
 
     Args:
-        table: the rows; where they were exchanged, with whole entities.
-        history: the rows of a history of these entities; None where there is none.
+        table: The rows; after an exchange, whole entities.
+        history: The history rows of these entities; None without a history.
     """
 
     table: Table
@@ -53,14 +54,14 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """An exchange of rows on its way to workers: data alone, without code.
+    """A description of an exchange of rows, to be sent to workers: data only, without code.
 
     Args:
-        artifact: of the plan that tells the share of each row, as bytes.
-        tables: lookup tables that it reads.
-        n_shares: how many there are.
-        rows: the schema of what is read of the rows.
-        history: the same of a history; None without one.
+        artifact: The artifact, as bytes, of the plan that computes the share of each row.
+        tables: The lookup tables that this plan reads.
+        n_shares: The number of shares.
+        rows: The names and types of the columns of rows that are sent.
+        history: The names and types of the columns of history rows that are sent, or None.
     """
 
     artifact: bytes
@@ -71,16 +72,16 @@ class Exchange:
 
     @property
     def sent(self) -> Schema:
-        """The schema of rows that are sent: what is read of either, their numbers and shares.
+        """The schema in which rows are sent: their columns, then "number" and "share".
 
-        Of other names than those of the data, which may have any.
+        The columns have generated names, because the data may use any name.
         """
         fields = dict(zip(self._names, self._fields, strict=True))
         return pa.schema([*fields.items(), ("number", pa.int64()), ("share", pa.int32())])
 
     @property
     def _fields(self) -> list[Any]:
-        """The types of the columns of either."""
+        """The type of each column of rows and history."""
         return [field.type for field in _joined(self.rows, self.history)]
 
     @property
@@ -89,27 +90,20 @@ class Exchange:
 
 
 def _joined(rows: Schema, history: Schema | None) -> Schema:
-    """Return the columns of rows, and those that a history alone has."""
+    """Return the columns of rows, followed by those that only the history has, as one schema."""
     more = [field for field in history or () if field.name not in rows.names]
     return pa.schema([*rows, *more])
 
 
 def has_windows(plan: Plan) -> bool:
-    """Return whether features see other rows than their own."""
+    """Return whether features of the plan see other rows than their own."""
     return len(window_nodes(plan.declaration.nodes.values())) > 0
 
 
 def exchange_of_learning(
     learning: Learning[Any], rows: Schema, history: Schema | None, n_shares: int
 ) -> Exchange:
-    """Return the exchange of rows that are learnt from.
-
-    Args:
-        learning: of whole entities.
-        rows: the schema of what is read of them.
-        history: the same of a history; None without one.
-        n_shares: how many shares there are.
-    """
+    """Return the exchange of training rows; `learning` must have been made for whole entities."""
     record = learning.record
     prepared = record.prepared
     types = prepared.schema, prepared.schemas, prepared.zones
@@ -119,37 +113,25 @@ def exchange_of_learning(
 
 
 def exchange_of_fitted(
-    fitted: FittedPlan, tables: Tables, rows: Schema, history: Schema | None, n_shares: int
+    fitted: FittedPlan, tables: Tables, rows: Schema, past: Schema | None, n_shares: int
 ) -> Exchange:
-    """Return the exchange of rows whose features are computed.
-
-    Args:
-        fitted: the plan.
-        tables: lookup tables, as of `FittedPlan.transform`.
-        rows: as of `exchange_of_learning`, as the following are.
-        history: of a history.
-        n_shares: how many there are.
+    """Return the exchange of rows before a fitted plan computes their features.
 
     Raises:
-        InvalidPlan: windows see rows of entities that have no key in common.
+        InvalidPlan: Windows see rows of entities that have no key in common.
     """
     record = fitted.record
     nodes = postorder(list(record.declaration.nodes.values()))
     keys = keys_in_common([node for node in nodes if is_over_window(node)])
     shares = share_plan(keys, n_shares, record.inputs, record.tables, record.zones, {})
-    return _exchange(shares, tables, rows, history, n_shares)
+    return _exchange(shares, tables, rows, past, n_shares)
 
 
 def exchange_of_ids(row_id: str, rows: Schema, n_shares: int) -> Exchange:
-    """Return the exchange of rows by their id, so that those of one id meet.
-
-    Args:
-        row_id: the column of the ids.
-        rows: the schema of what is read of them, with that column.
-        n_shares: how many shares there are.
+    """Return the exchange that brings rows with the same id to the same worker.
 
     Raises:
-        TypeMismatch: values of the column are no ids.
+        TypeMismatch: The column's type cannot be an id.
     """
     types = {row_id: type_of_id(row_id, schema_of(rows))}
     shares = share_plan([Column(row_id)], n_shares, types, {}, {}, {})
@@ -157,24 +139,21 @@ def exchange_of_ids(row_id: str, rows: Schema, n_shares: int) -> Exchange:
 
 
 def _exchange(
-    shares: Fitted, tables: Tables, rows: Schema, history: Schema | None, n_shares: int
+    shares: Fitted, tables: Tables, rows: Schema, past: Schema | None, n_shares: int
 ) -> Exchange:
     columns = list(shares.table_columns)
     known: Any = read_tables(tables, columns) if columns else {}
-    return Exchange(artifact_bytes(shares), dict(known), n_shares, rows, history)
+    return Exchange(artifact_bytes(shares), dict(known), n_shares, rows, past)
 
 
 def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
-    """Return the schema of what windows read of a history.
+    """Return the names and types of the history columns that windows read.
 
-    Args:
-        plan: the plan.
-        given: the schema of the history.
-        training: whether the rows behind it are learnt from.
+    `training` says whether the history is for `fit`; otherwise it is for `transform`.
 
     Raises:
-        UnknownColumn: it lacks a column; the message says that it is of the history.
-        InvalidPlan: fit finds rows of the history among its own, by `row_id`.
+        UnknownColumn: The history lacks a column; the message names the history.
+        InvalidPlan: The plan has a `row_id`, and fit would have to find its rows in the history.
     """
     declared = plan.declaration
     names = declared.training_past_columns if training else declared.past_columns
@@ -191,10 +170,10 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
 
 
 def past_of_data(history: Any) -> str | None:
-    """Return a history that is no rows: "batch", or None, of which it is told what windows see.
+    """Return "batch" if `history=` is "batch"; otherwise warn, and return None.
 
     Warns:
-        HistoryMissing: there is none.
+        HistoryMissing: There is no history.
     """
     if is_batch(history):
         return history
@@ -206,24 +185,20 @@ def past_of_data(history: Any) -> str | None:
     return None
 
 
-# What workers run.
+# The functions that workers run.
 
 
 def sent_rows(
     exchange: Exchange, table: Table, part: int, first: int, *, is_history: bool = False
 ) -> Table:
-    """Return rows with their numbers and shares, on a worker that has them.
+    """Return rows of a worker in the schema `exchange.sent`, with their numbers and shares.
 
-    Args:
-        exchange: what is read of them.
-        table: the rows, with at least these columns.
-        part: the number of the part that they are of.
-        first: the number of the first of them in it.
-        is_history: whether they are of a history.
+    `part` is the number of the part that the rows belong to, `first` the number of the first row in
+    it.
 
     Raises:
-        TypeMismatch: a value of a history is none of the type that the rows have.
-        FastfeatError: a key cannot be computed.
+        TypeMismatch: A history value does not have the type of the rows' column.
+        FastfeatError: A key cannot be computed.
     """
     read = exchange.history if is_history else exchange.rows
     assert read is not None
@@ -243,7 +218,7 @@ def sent_rows(
 
 
 def by_share(exchange: Exchange, sent: Table) -> list[Table]:
-    """Return the rows of each share, on a worker that has them."""
+    """Return one table per share, with the rows of `sent` in it; runs on a worker."""
     of_row: NDArray[np.int32] = sent.column("share").to_numpy()
     order = np.argsort(of_row, kind="stable")
     ends = np.cumsum(np.bincount(of_row, minlength=exchange.n_shares)).tolist()
@@ -252,11 +227,9 @@ def by_share(exchange: Exchange, sent: Table) -> list[Table]:
 
 
 def in_order(exchange: Exchange, sent: Iterable[Table]) -> Rows:
-    """Return rows that have come to a worker, whole shares of them, in the order of their numbers.
+    """Return the rows and the history of whole shares, in the order of their row numbers.
 
-    Args:
-        exchange: what is read of them.
-        sent: as `sent_rows` gave them, in any order.
+    `sent` are the tables that `sent_rows` returned on other workers, in any order.
     """
     table = pa.concat_tables([exchange.sent.empty_table(), *sent]).combine_chunks()
     numbers: NDArray[np.int64] = table.column("number").to_numpy()

@@ -1,7 +1,7 @@
-"""Data for a library of boosted trees: the features of rows as Arrow, their types, the label.
+"""Features as Arrow columns, and the label, for XGBoost, LightGBM and CatBoost.
 
-Codes of categories arrive as the plan gives them, in every form: 0 is missing, 1 unseen or rare,
-the vocabulary follows. So a model has the same input from Arrow, from a matrix and from one row.
+Codes of categories are the codes of the plan, in every form: 0 is missing, 1 unseen or rare, then
+the vocabulary. A model therefore gets the same input from Arrow, from a matrix and from one row.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
@@ -31,17 +32,17 @@ from fastfeat.io.sources.read import read_table
 from fastfeat.plan.declare.arguments import resolve_names
 
 Label = Any | Literal[False] | None
-"""One value a row; None for the label of the plan, where it has one; False for none."""
+"""One value per row; None for the label of the plan, if it has one; False for no label."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandedData:
-    """The features and the label of some rows, as a library is given them.
+    """The features and the label of some rows, ready for a library.
 
     Args:
-        features: their features, in the order of the plan: numbers and booleans.
-        label: one float a row, shape (n_rows,), or text; None without a label.
-        categorical: the names of features that are codes of categories.
+        features: The features, in the order of the plan: numbers and bools.
+        label: One float or text per row, shape (n_rows,); None without a label.
+        categorical: The names of features that are codes of categories.
     """
 
     features: Table
@@ -51,54 +52,39 @@ class HandedData:
 
 def hand_over(
     fitted: FittedPlan,
-    data: Any,
+    rows: CallRows,
     features: Any,
     label: Label,
     categories: Sequence[str] | None,
     *,
-    history: Any = None,
-    tables: Any = None,
-    rows: Any = None,
     text_label: bool = False,
 ) -> HandedData:
-    """Return the features of some rows, their label and categories, for a library.
+    """Return the features, the label and the categories of some rows, ready for a tree library.
 
-    Args:
-        fitted: the plan.
-        data: the rows; None where `features` are given.
-        features: their features, as `fit_transform` has given them out of fold.
-        label: as of `Label`.
-        categories: the features that are codes of categories; None for all that are.
-        history: as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`.
-        rows: as in `FittedPlan.transform`.
-        text_label: whether the library takes a label of text.
+    Pass either rows with data, or `features` that are computed already. `categories` are the
+    features that are codes of categories; None for all of them. `text_label`: whether the library
+    accepts text as a label.
     """
     check_fitted(fitted)
-    if (data is None) == (features is None):
+    if (rows.data is None) == (features is None):
         raise TypeMismatch(
             "pass either rows, as data, or features= of rows that are computed already, such as "
             "those of plan.fit_transform(data), which are out of fold"
         )
-    if data is None and not (rows is None and history is None and tables is None):
+    if rows.data is None and any(of is not None for of in (rows.rows, *rows.beside.values())):
         raise TypeMismatch("rows=, history= and tables= are for data, and features= is given")
     if features is None:
-        bare = without_kept(fitted)
-        table = bare.transform(data, rows=rows, history=history, tables=tables)
+        table = without_kept(fitted).transform(rows.data, rows=rows.rows, **rows.beside)
     else:
         table = _given_features(fitted, features)
     check_types(table)
-    values = _label(fitted, data, label, history, tables, rows)
+    values = _label(fitted, rows, label)
     numbers = None if values is None else label_values(values, table.num_rows, text=text_label)
     return HandedData(table, numbers, categorical(fitted, categories))
 
 
 def check_fitted(fitted: object) -> None:
-    """Raise where something is no fitted plan.
-
-    Raises:
-        TypeMismatch: it is a plan, or anything else.
-    """
+    """Raise `TypeMismatch` unless the argument is a fitted plan."""
     if not isinstance(fitted, FittedPlan):
         raise TypeMismatch(
             f"got {type(fitted).__name__}, which is no fitted plan: fitted = plan.fit(data) first"
@@ -106,16 +92,16 @@ def check_fitted(fitted: object) -> None:
 
 
 def without_kept(fitted: FittedPlan) -> FittedPlan:
-    """Return a fitted plan whose Arrow output has features alone, which are what models learn."""
+    """Return the fitted plan without kept columns, because models learn from features only."""
     if not fitted.plan.keep:
         return fitted
-    # a selection forgets rows whose labels its features know, for it may not read their columns
+    # a selection forgets its encoded rows, because it may not read the columns that identify them
     bare = selected(fitted.record, fitted.feature_names)
     return face_of(replace(bare, encoded=fitted.record.encoded))
 
 
 def _given_features(fitted: FittedPlan, features: Any) -> Table:
-    """Return features that are computed already as a table: a matrix in place, by its columns."""
+    """Return computed features as a table; the columns of a matrix are not copied."""
     names = fitted.feature_names
     if isinstance(features, np.ndarray):
         return _of_matrix(cast("NDArray[Any]", features), names)
@@ -130,7 +116,7 @@ def _given_features(fitted: FittedPlan, features: Any) -> Table:
 
 
 def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
-    """Return the columns of a matrix of shape (n_rows, n_features) as a table."""
+    """Return a matrix of shape (n_rows, n_features) as a table with these column names."""
     if features.ndim != 2 or features.shape[1] != len(names):
         raise InvalidData(
             f"features= have shape {features.shape}, and the plan gives "
@@ -140,10 +126,12 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
 
 
 def check_types(features: Table) -> None:
-    """Raise where a feature is no number: some libraries end the process, of a dictionary.
+    """Raise if a feature is not a number.
+
+    Some libraries end the process if they get a dictionary-encoded Arrow column.
 
     Raises:
-        TypeMismatch: the first such feature.
+        TypeMismatch: The first such feature.
     """
     for field in features.schema:
         kind = field.type
@@ -160,19 +148,17 @@ def check_types(features: Table) -> None:
 
 
 def is_float(kind: Any) -> bool:
-    """Return whether an Arrow type is a float that libraries read."""
+    """Return whether an Arrow type is float32 or float64."""
     return pa.types.is_float32(kind) or pa.types.is_float64(kind)
 
 
 def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the features that are codes of categories.
+    """Return the names of the features that the library should treat as categories.
 
-    Args:
-        fitted: the plan.
-        categories: some of them; None for all. Others are numbers to the library.
+    `categories` selects some of them, None all; the other codes are numbers to the library.
 
     Raises:
-        InvalidPlan: one of them is no feature, or has no codes.
+        InvalidPlan: One of `categories` is not a feature, or has no codes.
     """
     if categories is None:
         return tuple(fitted.n_codes)
@@ -188,15 +174,10 @@ def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[s
 
 
 def check_names(names: Iterable[str], refused: str, library: str) -> None:
-    """Raise where a library does not take the name of a feature.
-
-    Args:
-        names: of the features.
-        refused: the signs that may not occur.
-        library: its name, for the message.
+    """Raise if a feature name contains a character that a library refuses.
 
     Raises:
-        InvalidPlan: the names that have one.
+        InvalidPlan: The names with such a character.
     """
     found = [name for name in names if any(sign in name for sign in refused)]
     if found:
@@ -211,41 +192,34 @@ def _sign(sign: str) -> str:
     return sign if sign.isprintable() else repr(sign)
 
 
-def _label(
-    fitted: FittedPlan, data: Any, label: Label, history: Any, tables: Any, rows: Any
-) -> Any:
-    """Return the label of rows, as it is given or as the plan computes it; None without one."""
+def _label(fitted: FittedPlan, rows: CallRows, label: Label) -> Any:
+    """Return the label of rows, given or computed by the plan; None without one."""
     if label is False or (label is None and fitted.plan.label is None):
         return None
     if label is not None:
         return label
-    if data is None:
+    if rows.data is None:
         raise TypeMismatch(
             "features= come without the rows that the label is computed from: pass label= too, "
             "such as fitted.label(data), or label=False for rows to predict"
         )
     try:
-        return fitted.label(data, rows=rows, history=history, tables=tables)
+        return fitted.label(rows.data, rows=rows.rows, **rows.beside)
     except UnknownColumn as error:
         raise UnknownColumn(f"{error} Pass label=False for rows to predict") from None
 
 
 def count_missing(column: Any) -> int:
-    """Return the number of missing values of a column, NaN among them."""
+    """Return the number of missing values of a column, including NaN."""
     return len(column) - int(np.count_nonzero(has_value(column)))
 
 
 def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
-    """Return a label as a library takes it: floats, or text.
-
-    Args:
-        label: one value a row.
-        n_rows: how many rows there are.
-        text: whether text is taken.
+    """Return a label as a NumPy array for the library: floats, or text if `text` is true.
 
     Raises:
-        InvalidData: some are missing, or no float, or there are not as many as rows.
-        TypeMismatch: it is no number, and no text that is taken.
+        InvalidData: Values are missing, do not fit a float, or are not `n_rows` in number.
+        TypeMismatch: The label is neither numbers nor accepted text.
     """
     column = label_column(label)
     if len(column) != n_rows:

@@ -1,7 +1,7 @@
-"""`Held`: data beside the rows, such as a history, that copies and processes share.
+"""`Held`: data passed beside the rows, such as a history, shared by copies and processes.
 
 Scikit-learn copies the parameters of a transformer for each fold, pickles them for each task of a
-worker, and slices what is passed beside rows if it is as long. What is held is none of that.
+worker, and slices an argument that is as long as X. `Held` prevents the copies and the slices.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ from fastfeat.io.sources.read import read_table
 
 
 class PackedTable(NamedTuple):
-    """A table as pickle keeps it.
+    """A table in the form in which it is pickled.
 
     Args:
-        content: an Arrow IPC stream, shape (n_bytes,). As an array, joblib writes it to a file once
-            for all workers, which map it, and removes the file itself.
+        content: An Arrow IPC stream, shape (n_bytes,). Because it is an array, joblib writes it
+            once to a file that all workers map, and removes the file afterwards.
     """
 
     content: NDArray[np.uint8]
 
 
-@explaining_methods(lambda _: "held.", {"__init__": {}})
+@explaining_methods(lambda _: "held.", {"__init__": {}}, made_by="")
 class Held:
-    """Data that copies of what holds it share, never sliced.
+    """A wrapper of data that is shared by copies of its owner, and never sliced.
 
-    A copy of it is itself. Pickle keeps a path as a path, and tables as Arrow IPC streams: the
-    workers of joblib map one file, which joblib removes. `joblib.hash` of equal data is equal.
+    A copy of the wrapper is the same object. Pickle stores a path as a path, and tables as Arrow
+    IPC streams: the workers of joblib map one file, which joblib removes afterwards. `joblib.hash`
+    of equal data is equal.
 
     Args:
-        data: of any kind that plans take, or a mapping from names to such data. A frame, or a
-            reader, becomes a pyarrow Table at once: what plans make of that is kept with it.
+        data: Data in any form that plans take, or a dict of name to such data. A DataFrame or a
+            reader is converted to a pyarrow Table at once, so that plans can cache their lookups of
+            it.
 
     Example:
         >>> import copy
@@ -50,47 +52,47 @@ class Held:
     __slots__ = ("__weakref__", "_packed", "data")
 
     def __init__(self, data: Any) -> None:
-        """Hold data; see the class."""
+        """Wrap data; the class describes the argument."""
         self.data = data.data if isinstance(data, Held) else _as_tables(data)
         self._packed: Any = None
 
     def __copy__(self) -> Held:
-        """Return this very object: nothing changes what it holds."""
+        """Return this object itself: nothing changes its data."""
         return self
 
     def __deepcopy__(self, memo: object) -> Held:
-        """Return this very object."""
+        """Return this object itself: nothing changes its data."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return a function and its arguments, which make it again: arrays that joblib shares."""
+        """Return the function and arguments by which pickle rebuilds it; joblib shares them."""
         if self._packed is None:
             self._packed = _packed(self.data)
         return _unpacked_held, (self._packed,)
 
     def __repr__(self) -> str:
-        """Return the numbers of rows and columns that are held."""
+        """Return text with the numbers of rows and columns."""
         return f"Held({_summary(self.data)})"
 
 
 def held(given: Any) -> Any:
-    """Return data in a handle; None, text, a path, a handle and what is no data as it is."""
+    """Return data wrapped in `Held`; None, text, paths and wrappers unchanged."""
     is_data = isinstance(given, (Mapping, list)) or is_arrow(given)
     return Held(given) if is_data else cast("Any", given)
 
 
 def content_of(given: Any) -> Any:
-    """Return the data of a handle, and anything else as it is."""
+    """Return the data in a `Held`; any other object unchanged."""
     return given.data if isinstance(given, Held) else given
 
 
 def is_arrow(given: Any) -> bool:
-    """Return whether something gives a table by Arrow's C interface, as frames do."""
+    """Return whether an object provides a table by Arrow's C interface, as DataFrames do."""
     return hasattr(given, "__arrow_c_stream__") or hasattr(given, "__arrow_c_array__")
 
 
 def _as_tables(data: Any) -> Any:
-    """Return data, or each of a mapping, as a pyarrow Table where it is a frame or a reader."""
+    """Return data with each DataFrame or reader in it converted to a pyarrow Table."""
     if isinstance(data, Mapping):
         given = cast("Mapping[Any, Any]", data)
         return {name: _as_tables(part) if is_arrow(part) else part for name, part in given.items()}
@@ -98,12 +100,12 @@ def _as_tables(data: Any) -> Any:
         return data
     try:
         return read_table(data)
-    except FastfeatError:  # a column that no plan reads, perhaps
+    except FastfeatError:  # perhaps because of a column that no plan reads
         return data
 
 
 def _packed(data: Any) -> Any:
-    """Return data with its tables as streams."""
+    """Return data with each table in it as an Arrow IPC stream, for pickle."""
     if isinstance(data, dict):
         parts = cast("dict[Any, Any]", data)
         return {name: _packed(part) for name, part in parts.items()}
@@ -115,14 +117,14 @@ def _stream(table: Table) -> NDArray[np.uint8]:
 
 
 def _unpacked_held(packed: Any) -> Held:
-    """Return a handle that was pickled; it stays packed, should it go on to another process."""
+    """Return a `Held` from its pickled form, which it keeps in case it is pickled again."""
     made = Held(_unpacked(packed))
     made._packed = packed  # pyright: ignore[reportPrivateUsage]  # of this module
     return made
 
 
 def _unpacked(packed: Any) -> Any:
-    """Return data with its streams as tables, in place."""
+    """Return data with each Arrow IPC stream in it as a table, without copies."""
     match packed:
         case PackedTable(content):
             with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
@@ -135,7 +137,7 @@ def _unpacked(packed: Any) -> Any:
 
 
 def _summary(data: Any) -> str:
-    """Return the numbers of rows and columns as text, by the name of each table."""
+    """Return text with the number of rows and columns of each table."""
     if isinstance(data, pa.Table):
         return f"{data.num_rows:,} rows x {data.num_columns} columns"
     if isinstance(data, dict):

@@ -1,6 +1,8 @@
-"""Rows of one id on the workers of an engine: exchanged by the id, and compared where they meet.
+"""A search for rows with the same id, on the workers of an engine (Ray, Spark).
 
-A worker numbers no rows but those of its share, so that counts come to the driver, and no numbers.
+The rows are exchanged by a hash of their id, so that rows with the same id are in the same share,
+and compared there. A worker numbers only the rows of its share, so the driver gets counts, not row
+numbers.
 """
 
 from __future__ import annotations
@@ -20,17 +22,17 @@ from fastfeat.learn.repeated_ids import warn_of_repeats
 COUNTS: Schema = pa.schema(
     [("n_rows", pa.int64()), ("n_repeats", pa.int64()), ("error", pa.string())]
 )
-"""Of a share of the rows: how many there are, how many have the id of another, or what is wrong."""
+"""The schema of a share's counts: rows, rows that repeat an id, or an error."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdCheck:
-    """A look for rows of one id, on its way to workers: data alone, without code.
+    """A search for repeated ids, to be sent to workers: data only, without code.
 
     Args:
-        exchange: brings the rows of an id together.
-        row_id: the column of the id.
-        are_seen: whether windows see the rows, so that an id may stand once only.
+        exchange: The exchange that brings rows with the same id together.
+        row_id: The column of the id.
+        are_seen: Whether windows see the rows, so that each id may occur once only.
     """
 
     exchange: Exchange
@@ -39,11 +41,9 @@ class IdCheck:
 
 
 def ids_read(plan: Plan, schema: Schema) -> Schema | None:
-    """Return the schema of what rows of one id are compared in; None where there are no ids.
+    """Return the schema of the columns that are compared between rows with the same id.
 
-    Args:
-        plan: what is fitted.
-        schema: of the rows.
+    Returns None if the plan has no row ids.
     """
     declared, row_id = plan.declaration, plan.declaration.row_id
     if row_id is None or row_id not in schema.names:
@@ -53,15 +53,12 @@ def ids_read(plan: Plan, schema: Schema) -> Schema | None:
 
 
 def id_check(plan: Plan, rows: Schema, n_shares: int) -> IdCheck:
-    """Return the look for rows of one id.
+    """Return the search for repeated ids; the plan must have a `row_id`.
 
-    Args:
-        plan: what is fitted, which has a `row_id`.
-        rows: as `ids_read` gave it.
-        n_shares: how many shares of the rows there are.
+    `rows` is the schema that `ids_read` returned.
 
     Raises:
-        TypeMismatch: a column that is no id.
+        TypeMismatch: The column's type cannot be an id.
     """
     row_id, are_seen = plan.declaration.row_id, bool(plan.declaration.history_columns)
     assert row_id is not None
@@ -69,15 +66,7 @@ def id_check(plan: Plan, rows: Schema, n_shares: int) -> IdCheck:
 
 
 def counts_of_share(check: IdCheck, share: Rows) -> Table:
-    """Return how many rows of a share have the id of another, on a worker.
-
-    Args:
-        check: what is looked for.
-        share: the rows.
-
-    Returns:
-        A table of one row of `COUNTS`.
-    """
+    """Count the rows of a share, and those that repeat an id; return one row of schema `COUNTS`."""
     table = share.table
     try:
         with using_threads(1):
@@ -93,17 +82,13 @@ def counts_of_share(check: IdCheck, share: Rows) -> Table:
 
 
 def tell_repeats(check: IdCheck, found: Iterable[Table]) -> None:
-    """Warn of rows of one id, on the driver, from the counts of all shares.
-
-    Args:
-        check: what was looked for.
-        found: tables of `COUNTS`.
+    """Warn, on the driver, if rows of any share repeat an id, given the `COUNTS` of all shares.
 
     Raises:
-        FastfeatError: a worker has told it.
+        FastfeatError: The error that a worker reported.
 
     Warns:
-        RowsRepeated: rows have the id of another one.
+        RowsRepeated: Some rows repeat the id of another row.
     """
     counts = [row for table in found for row in table.to_pylist()]
     for row in counts:

@@ -1,4 +1,4 @@
-"""A label that a user gives beside rows, of any kind, as one Arrow column."""
+"""A label that a user passes beside rows, in any form, as one Arrow column."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from fastfeat.io.sources.read import read_table
 
 
 def label_column(label: Any, name: str = "label") -> Any:
-    """Return a label as one Arrow column: categories as their values, NaN as it is given.
+    """Return a label as one Arrow column: categories as their values, NaN unchanged.
 
-    Args:
-        label: one value a row: a column of any kind, or a frame or matrix of one column.
-        name: of the label, for messages.
+    `label` has one value per row: a column in any form, or a DataFrame or matrix of one column.
+    Messages call it `name`.
 
     Raises:
-        InvalidData: it has several columns, or none.
-        TypeMismatch: it is no column.
+        InvalidData: It does not have exactly one column.
+        TypeMismatch: It is not a column.
     """
     column = column_array(_one_column(label, name), name)
     is_coded = pa.types.is_dictionary(column.type)
@@ -29,7 +28,7 @@ def label_column(label: Any, name: str = "label") -> Any:
 
 
 def _one_column(label: Any, name: str) -> Any:
-    """Return the only column of a frame or matrix, and a column as it is."""
+    """Return the only column of a DataFrame or matrix; a single column is returned unchanged."""
     shape: tuple[int, ...] = getattr(label, "shape", ()) or ()
     if len(shape) < 2:
         return label

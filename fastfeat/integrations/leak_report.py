@@ -1,4 +1,4 @@
-"""Report of `leak_test`: how much each output column, and a model, tells of permuted labels."""
+"""The report of `leak_test`: how well output columns, and a model, predict permuted labels."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from fastfeat.trust.verify.comparison import left_out
 from fastfeat.trust.verify.later_rows import LaterRows
 
 LEAST = 0.03
-"""Of an AUC, what counts as a leak: k folds of an encoding alone show about that much."""
+"""The AUC deviation that counts as a leak: the folds of an encoding alone cause about this much."""
 N_ERRORS = 4
-"""By how many errors a score must be away from none."""
+"""The number of standard errors by which a score must deviate."""
 ALMOST = 0.98
-"""What a column that sees nothing late tells of the real label, for a user to be asked about it."""
+"""The score for the real label at which the report lists a column that sees nothing late."""
 MOST_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of an output column, or a model, for a label of which nothing can be told.
+    """The score of an output column, or of a model, at predicting labels that are random.
 
     Args:
-        name: of the column, or of the model.
-        sees_late: whether it is computed from permuted columns, of whichever rows.
-        score: the mean over the permutations, of a model less that of the same model without the
+        name: The name of the column, or "model".
+        sees_late: Whether it is computed from permuted columns, of its own row or others.
+        score: The mean over the permutations. For a model: its gain over the same model without the
             features that see late columns.
-        error: one standard error of it.
-        is_leak: whether it is further from none than `LEAST` and `N_ERRORS` errors.
+        error: One standard error of the score.
+        is_leak: Whether the score deviates by more than `LEAST` and by more than `N_ERRORS` errors.
     """
 
     name: str
@@ -45,22 +45,22 @@ class LeakReport:
     """The scores of features and of a model for permuted labels.
 
     Args:
-        measure: "AUC", of which .5 says nothing, or "rank correlation", of which 0 does.
-        features: the score of each output column with the labels of the training rows.
-        model: by how much its score out of fold gains from features that see late columns.
-        with_late: the score of the model with all features.
-        without_late: its score without those that see late columns, for the same permutations.
-        permuted: the columns that were permuted, together.
-        within: among which rows.
-        n_rows: how many rows have a label.
-        n_permutations: how often.
-        almost_label: columns that read nothing late, and tell the real label, not permuted, almost
-            alone: with AUC or correlation of `ALMOST`. They may be known later than they are said
-            to be.
-        cannot_find: which leaks the permutations do not find.
-        later_rows: the features of training rows with and without the rows that come after them:
-            its `checks`, `changes`, `on_word` (left out, since you say that it is known), and
-            `cannot_see`.
+        measure: "AUC", with .5 for no signal, or "rank correlation", with 0 for no signal.
+        features: The score of each output column with the labels of the training rows.
+        model: The model's out-of-fold score, minus its score without the features that see late
+            columns.
+        with_late: The score of the model with all features.
+        without_late: The score of the model without the features that see late columns, for the
+            same permutations.
+        permuted: The columns that were permuted, together.
+        within: The description of the groups of rows within which values were permuted.
+        n_rows: The number of rows with a label.
+        n_permutations: The number of permutations.
+        almost_label: Output columns that read nothing late, but have a score of `ALMOST` or more
+            for the real, unpermuted label. They may be known later than declared.
+        cannot_find: The leaks that the permutations cannot find, as texts.
+        later_rows: The comparison of features with and without later rows: its `checks`, `changes`,
+            `on_word` (left out because you vouch for it) and `cannot_see`.
     """
 
     measure: str
@@ -79,23 +79,23 @@ class LeakReport:
 
     @property
     def leaks(self) -> list[str]:
-        """The output columns that tell of the label or see later rows, and "model" if it does."""
+        """The names of leaking output columns, and "model" if features let it predict the label."""
         later = {change.column for change in self.later_rows.changes}
         scores = [*self.features, self.model]
         return [score.name for score in scores if score.is_leak or score.name in later]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing tells of the label, or sees later rows."""
+        """Whether there are no leaks."""
         return not self.leaks
 
     def __repr__(self) -> str:
-        """Return the model's scores, a line for each feature that tells most, what was left out."""
+        """Return text: scores of the model and of the worst features, and limits of the test."""
         return "\n".join(_lines(self))
 
 
 def _lines(report: LeakReport) -> Iterator[str]:
-    """Yield the lines of a report: the model, then the columns that tell most."""
+    """Yield the lines of a report: the model, then the columns with the highest scores."""
     none = 0.5 if report.measure == "AUC" else 0.0
     verdict = "no leak found" if report.ok else f"leaks: {shortened(report.leaks)}"
     yield (

@@ -1,4 +1,8 @@
-"""Scores of columns for labels: the AUC, or the correlation of ranks, within strata of rows."""
+"""Scores of single columns as predictors of a label: AUC, or rank correlation.
+
+Rows are only compared within strata: rows of the same block of time and, where possible, of the
+same entity.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from fastfeat.io.columns.decode import decoded
 
 
 class Kind(NamedTuple):
-    """The kind of a label, by which it is made numbers in all worlds.
+    """The rule by which a label becomes numbers, the same for all permutations.
 
     Args:
-        are_classes: whether there are two values, or text.
-        one: the value that is class 1.
+        are_classes: Whether the label has two values, or is text.
+        one: The value that becomes class 1.
     """
 
     are_classes: bool
@@ -28,8 +32,8 @@ class Labels(NamedTuple):
     """The labels of some rows as numbers.
 
     Args:
-        values: one a row; of two classes 0 and 1, shape (n_rows,), NaN is missing.
-        are_classes: whether there are two.
+        values: One value per row, shape (n_rows,), NaN if missing; 0 and 1 for classes.
+        are_classes: Whether there are two classes.
     """
 
     values: NDArray[np.float64]
@@ -37,10 +41,10 @@ class Labels(NamedTuple):
 
 
 def kind_of(label: ChunkedArray) -> Kind:
-    """Return the kind of a label; of text, 1 is the most frequent one.
+    """Return the rule that turns this label into numbers; the most frequent text is class 1.
 
     Raises:
-        InvalidData: all are the same, or missing.
+        InvalidData: All labels are the same, or missing.
     """
     column = decoded(label)
     counts = call("value_counts", call("drop_null", column)).to_pylist()
@@ -55,7 +59,7 @@ def kind_of(label: ChunkedArray) -> Kind:
 
 
 def labels_of(label: ChunkedArray, kind: Kind) -> Labels:
-    """Return labels as numbers."""
+    """Return a label as numbers."""
     column = decoded(label)
     if kind.are_classes:
         column = call("equal", column, pa.scalar(kind.one, column.type))
@@ -66,17 +70,13 @@ def labels_of(label: ChunkedArray, kind: Kind) -> Labels:
 def scores(
     values: NDArray[Any], labels: Labels, rows: NDArray[np.int64], strata: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return a score of each column: how much it tells of the labels of rows, none missing.
+    """Return the score of each column for the labels of `rows`, shape (n_columns,).
 
-    Of two classes it is the AUC within strata: the share of pairs of a row of each class, in one
-    stratum, of which the row of class 1 has the larger value, a tie for a half. Of other labels it
-    is the correlation of ranks within strata. A missing value is below all others.
-
-    Args:
-        values: of these rows, a column each, shape (n_rows, n_columns).
-        labels: of all rows.
-        rows: their numbers, shape (n_rows,).
-        strata: of all rows.
+    `values` has one row for each of `rows`, shape (n_rows, n_columns); their labels must not be
+    missing. For two classes the score is the AUC within strata: the share of pairs, one row of each
+    class in the same stratum, in which the row of class 1 has the larger value; ties count half.
+    For other labels it is the rank correlation within strata. A missing value ranks below all
+    others.
     """
     truth, strata = labels.values[rows], strata[rows]
     ranks = np.array([_ranks(np.nan_to_num(column, nan=-np.inf), strata) for column in values.T])
@@ -94,16 +94,14 @@ def scores_apart(
     labels: tuple[Labels, Labels, Labels],
     strata: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return a score of each column of a world, of its own labels, as `scores` does.
+    """Return the score of each column, shape (n_columns,), compared across permutations.
 
-    It is ranked among the values of a second world, and the labels are compared with those of a
-    third: in one world the mean of earlier labels tells of a row's own without any leak, for where
-    a row of class 1 comes before one of class 0, the later one has seen the 1.
+    A world is a permuted copy of the data. `features` come from two worlds, shape (n_rows,
+    n_columns), `labels` from the same two and a third. Values of the first world are ranked among
+    those of the second; labels of the first are compared with those of the third.
 
-    Args:
-        features: of the world and of the second, shape (n_rows, n_columns).
-        labels: of the three, of the same rows.
-        strata: of all rows.
+    A single world would not do: there the mean of earlier labels predicts a row's own label without
+    a leak, because the later rows that it is compared with have seen that label.
     """
     known, of_second, of_third = (np.flatnonzero(~np.isnan(of.values)) for of in labels)
     truth, own, third = labels[0].values[known], strata[known], strata[of_third]
@@ -131,13 +129,9 @@ def _ranks_among(
     others: NDArray[Any],
     of_others: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the rank of each value among other values of its stratum, less the mean rank there.
+    """Return each value's rank among `others` of its stratum, minus the mean rank there.
 
-    Args:
-        values: shape (n_rows,); a missing one is below all others.
-        strata: of each.
-        others: shape (n_others,).
-        of_others: their strata.
+    A missing value ranks below all others. The result has shape (n_rows,).
     """
     both = np.nan_to_num(np.concatenate([values, others]), nan=-np.inf)
     codes = np.unique(both, return_inverse=True)[1]
@@ -150,11 +144,11 @@ def _ranks_among(
 
 
 def _ranks(values: NDArray[Any], strata: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the rank of each value within its stratum, less the mean rank there."""
+    """Return the rank of each value within its stratum, minus the mean rank there."""
     codes = np.unique(values, return_inverse=True)[1]
     n_rows = np.bincount(strata)
     before = np.cumsum(n_rows) - n_rows
     keys = strata * (int(codes.max(initial=0)) + 1) + codes
     _, places, n_equal = np.unique(keys, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(n_equal) - (n_equal - 1) / 2)[places]  # equal ones share the middle
+    ranks = (np.cumsum(n_equal) - (n_equal - 1) / 2)[places]  # equal values share the middle rank
     return ranks - before[strata] - (n_rows[strata] + 1) / 2

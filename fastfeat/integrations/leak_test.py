@@ -1,13 +1,15 @@
-"""`leak_test`: does a plan show a model the label of a row, by whatever way?
+"""`leak_test`: a test whether features of a plan reveal the label of a row, in any way.
 
-Each row is given the late values of another, so that nothing known in time tells of a label, and
-the features are made and a model is trained as ever. Whatever it then finds, it was shown.
+Each row gets the late values (those known only later, such as labels) of another row, so that
+nothing known in time says anything about a label. Such a permuted copy of the data is called a
+world. Features are computed and a model is trained as usual. Any signal that it then finds is a
+leak.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -21,6 +23,7 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
 from fastfeat.api.plan import FittedPlan, plan_of
 from fastfeat.calls.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
+from fastfeat.execute.call_rows import Beside, CallRows
 from fastfeat.execute.inputs import read_columns
 from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
 from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
@@ -42,19 +45,19 @@ ensemble: Any = sklearn.ensemble
 
 N_TREES = 50
 ROWS_OF_PAST = 1000
-"""Rows whose features are computed without later rows."""
+"""The number of rows to compute features of without later rows."""
 
 
 class _Run(NamedTuple):
-    """The scores of one permutation.
+    """The scores of the features and of a model for one permutation.
 
     Args:
-        names: the output columns.
-        features: the score of each, shape (n_columns,).
-        with_late: that of the model.
-        without_late: that of the model without the features that see late columns.
-        n_rows: how many rows have a label.
-        are_classes: whether the label has two values.
+        names: The output columns.
+        features: The score of each output column, shape (n_columns,).
+        with_late: The score of the model.
+        without_late: The score of the model without the features that see late columns.
+        n_rows: The number of rows with a label.
+        are_classes: Whether the label has two values.
     """
 
     names: tuple[str, ...]
@@ -78,41 +81,45 @@ def leak_test(
     n_rows: int = 20_000,
     seed: int = 0,
 ) -> LeakReport:
-    """Return a report: how much features tell of a label of which nothing can be told.
+    """Test whether features reveal labels that cannot be predicted, and return a report.
 
-    All late columns are exchanged together: the label, the outcomes, and what a label looks ahead
-    for. Each row takes those of a row that is drawn, within blocks of time and of entities where
-    the plan has windows, so that how often labels come stays as it is; scores compare rows of one
-    block only. Then features are made as `fit_transform` does, and a model is trained on those of
-    some rows and asked for the others, with the folds of `plan.cross_fit`, near rows left out.
+    All late columns are permuted together: the label, the outcomes, and the columns that a label
+    reads from later rows. Each row gets the late values of a random row. Rows are drawn within
+    blocks of time, and within entities if the plan has windows, so that the frequency of labels
+    there stays the same; scores compare rows of one block only. Then features are computed as by
+    `fit_transform`, and a model is trained on some rows and predicts the others, with the folds and
+    the purging of `plan.cross_fit`.
 
-    What the rules of a plan let through is found, such as folds that leave one row out. A label
-    that is computed from times, keys or tables alone, such as whether an entity has later rows, is
-    computed first, and then the labels themselves are permuted.
+    This finds leaks that the rules of a plan permit, such as folds that leave one row out. A label
+    computed from times, keys or tables only, such as whether an entity has later rows, is computed
+    first, and the labels themselves are permuted.
 
-    Beside that, the features of a sample of the rows are computed without the rows that come after
-    them, by the clock of the label or else of each window, and without the later rows of tables. A
-    feature that changes then sees later rows, and is a leak.
+    In addition, the features of sampled rows are computed without the rows that come after them, by
+    the clock of the label or else of each window, and without later rows of tables. A feature that
+    changes sees later rows, and is a leak.
 
     Args:
-        plan: with a label.
-        data: the training rows, as in `Plan.fit`.
-        model: any estimator of scikit-learn's kind; None takes HistGradientBoosting.
-        history: as in `Plan.fit`; its rows are not permuted.
-        tables: as in `Plan.fit`; nor are these.
-        cv: the folds, as in `Plan.cross_fit`.
-        n_permutations: how often, at least 2: the error comes of it. Two more are made, which the
-            others are compared with.
-        n_rows: most rows that a model is trained on, drawn from the others.
-        seed: draws the permutations.
+        plan: A plan with a label; it is fitted several times.
+        data: The training rows, in any form that `Plan.fit` takes.
+        model: An estimator with the interface of scikit-learn; None uses HistGradientBoosting.
+        history: Earlier rows, which windows see. They are not permuted.
+        tables: Lookup tables by name, in any form that `data` may have. They are not permuted.
+        cv: The folds: a number of blocks of rows in the order of the data; a splitter of
+            scikit-learn; pairs (train, test) of row numbers; or a column name, or an array of shape
+            (n_rows,), in which each distinct value is one test fold.
+        n_permutations: The number of permutations, at least 2; the standard error is estimated from
+            them. Two more are made for comparison.
+        n_rows: The maximum number of training rows of a model, drawn at random.
+        seed: The seed of the permutations.
 
     Returns:
-        A report with `.ok`, `.leaks` (names), `.features`, `.model`, `.later_rows`; printed, it is
+        A report with `.ok`, `.leaks` (names), `.features`, `.model` and `.later_rows`. It prints as
         a table.
 
     Raises:
-        InvalidPlan: the plan has no label.
-        InvalidData: no rows, or labels that are all the same.
+        InvalidPlan: The plan has no label, or `n_permutations` is less than 2.
+        TypeMismatch: `plan` is a fitted plan.
+        InvalidData: There are no rows, or all labels are the same.
 
     Example:
         >>> from fastfeat import Plan, col
@@ -130,23 +137,23 @@ def leak_test(
     of_folds = [*columns_named(cv, None), *resolve_purging(plan.declaration, None, None).columns]
     read = [*plan.columns, *plan.declaration.label_sources, *plan.keep, *of_folds]
     table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.declaration.row_ids]))
-    given = {"history": history, "tables": tables}
+    given: Beside = {"history": history, "tables": tables}
     if plan.declaration.looks_ahead and not permuted_of_label(plan.declaration, table):
         plan, table = _with_computed_label(plan, table, given)
     world = null_world(plan.declaration, table)
-    # each permutation reads the folds
+    # a list, because each permutation reads the folds
     folds = list(cast("Iterator[Any]", cv)) if isinstance(cv, Iterator) else cv
     test = _Test(plan, table, world, model, given, folds, n_rows)
     draws = np.random.default_rng(seed).spawn(n_permutations + 2)
     telling = doing("looking for leaks", n_permutations, "permutations")
-    with warnings.catch_warnings(), telling as step:  # warnings of a world that is none
+    with warnings.catch_warnings(), telling as step:  # warnings about permuted rows do not matter
         warnings.simplefilter("ignore", FastfeatWarning)
         kind, almost, later = _as_given(test)
         return _report(test, _runs(test, kind, draws, step), almost, later)
 
 
-def _with_computed_label(plan: Plan, table: Table, given: Mapping[str, Any]) -> tuple[Plan, Table]:
-    """Return a plan that learns its label from a column, and the rows with that column."""
+def _with_computed_label(plan: Plan, table: Table, given: Beside) -> tuple[Plan, Table]:
+    """Compute the label; return a plan that reads it from a column, and rows with this column."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         label = plan.fit(table, **given).label(table, **given)
@@ -160,7 +167,7 @@ def _with_computed_label(plan: Plan, table: Table, given: Mapping[str, Any]) -> 
 
 
 class _World(NamedTuple):
-    """A world without signal, and the features, shape (n_rows, n_columns), and labels in it."""
+    """A permuted table, the plan fitted on it, its features (n_rows, n_columns), and its labels."""
 
     table: Table
     fitted: FittedPlan
@@ -169,22 +176,26 @@ class _World(NamedTuple):
 
 
 class _Test(NamedTuple):
-    """The parts of a test that all permutations share; see `leak_test`."""
+    """The arguments that all permutations share; see `leak_test`."""
 
     plan: Plan
     table: Table
     world: NullWorld
     model: Any
-    given: Mapping[str, Any]
+    given: Beside
     cv: Any
     n_rows: int
 
 
 def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
-    """Return the kind of the label, the columns that are almost it, and what sees later rows."""
+    """Examine the data as given, without a permutation.
+
+    Returns the way the label becomes numbers, the columns that almost equal it, and the comparison
+    of features with and without later rows.
+    """
     fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
     tell("computing features without later rows")
-    later = later_rows_of(fitted.record, test.table, n_rows=ROWS_OF_PAST, **test.given)
+    later = later_rows_of(fitted.record, CallRows(test.table, **test.given), ROWS_OF_PAST)
     given = _label_of(fitted, test.table, test.given)
     kind = kind_of(given)
     labels, late = labels_of(given, kind), seeing(test.plan.declaration, test.world.permuted)
@@ -196,14 +207,14 @@ def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...], LaterRows]:
     return kind, tuple(name for name, score in named if score >= ALMOST and name not in late), later
 
 
-def _label_of(fitted: FittedPlan, table: Table, given: Mapping[str, Any]) -> ChunkedArray:
-    """Return the label of rows: as it is given in a column, or computed."""
+def _label_of(fitted: FittedPlan, table: Table, given: Beside) -> ChunkedArray:
+    """Return the label of rows: a column, or computed by the plan."""
     column = fitted.record.declaration.label_column
     return fitted.label(table, **given) if column is None else table.column(column)
 
 
 def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: Step) -> list[_Run]:
-    """Return the scores of each world but the first two, which others are compared with."""
+    """Return the scores of each permutation; the first two only serve for comparison."""
     worlds = [_world(test, kind, generator) for generator in draws[:2]]
     runs: list[_Run] = []
     for generator in draws[2:]:
@@ -215,14 +226,14 @@ def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: S
 
 
 def _world(test: _Test, kind: Kind, generator: np.random.Generator) -> _World:
-    """Return a world without signal."""
+    """Permute the table, and return it with its features and labels."""
     table = test.world.table(test.table, generator)
     fitted, features = test.plan.fit_transform(table, to="numpy", **test.given)
     return _World(table, fitted, features, labels_of(_label_of(fitted, table, test.given), kind))
 
 
 def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) -> _Run:
-    """Return the scores of the last of three worlds."""
+    """Return the scores of the last of three permuted worlds; the others serve for comparison."""
     plan, strata = test.plan, test.world.strata
     table, fitted, features, labels = worlds[2]
     known = np.flatnonzero(~np.isnan(labels.values))
@@ -245,7 +256,7 @@ def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) 
 
 
 def _drawn(rows: NDArray[np.int64], most: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return some of the rows, in their order."""
+    """Return at most `most` of the row numbers, drawn at random, in ascending order."""
     if len(rows) <= most:
         return rows
     return np.sort(generator.choice(rows, most, replace=False))
@@ -258,19 +269,14 @@ def _predicted(
     train: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the scores of some rows by a model that is trained on others.
+    """Train a model on the rows `train`, and return its predictions for the rows `test`.
 
-    Args:
-        model: not trained.
-        features: of all rows, shape (n_rows, n_columns).
-        labels: of all rows.
-        train: the numbers of the rows that it is trained on.
-        test: the same of the others.
+    `features` has all rows, shape (n_rows, n_columns).
     """
     is_known = bool(features.shape[1]) and len(np.unique(labels.values[train])) > 1
     if not is_known:
         return np.zeros(len(test))
-    with threadpool_limits(1):  # of few rows threads take longer: they wait for each other
+    with threadpool_limits(1):  # with few rows threads are slower: they wait for each other
         model.fit(features[train], labels.values[train])
         if labels.are_classes and hasattr(model, "predict_proba"):
             return model.predict_proba(features[test])[:, -1]
@@ -278,7 +284,7 @@ def _predicted(
 
 
 def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
-    """Return an estimator that is not trained, the user's or one of scikit-learn's."""
+    """Return an untrained copy of the user's estimator, or one of scikit-learn's."""
     if model is not None:
         return base.clone(model)
     kinds = ensemble.HistGradientBoostingRegressor, ensemble.HistGradientBoostingClassifier
@@ -291,7 +297,7 @@ def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
 def _report(
     test: _Test, runs: Sequence[_Run], almost: tuple[str, ...], later: LaterRows
 ) -> LeakReport:
-    """Return the report of all permutations."""
+    """Return the report of the scores of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
     late = seeing(plan.declaration, world.permuted)
@@ -319,7 +325,7 @@ def _report(
 def _score(
     name: str, sees_late: bool, scores: NDArray[np.float64], none: float, least: float
 ) -> Score:
-    """Return the score of a column, or the gain of the model, over the permutations."""
+    """Return the mean and error of a column's score, or the model's gain, over the permutations."""
     mean = float(scores.mean())
     error = float(scores.std(ddof=1) / np.sqrt(len(scores)))
     is_leak = abs(mean - none) > max(least, N_ERRORS * error)
@@ -327,7 +333,7 @@ def _score(
 
 
 def _not_found(plan: Plan, world: NullWorld) -> Iterator[str]:
-    """Yield the leaks that the permutation cannot show, as text."""
+    """Yield texts about leaks that this test cannot find, for the report."""
     declared = {*world.permuted, *plan.known}
     read = [name for name in plan.declaration.row_columns if name not in declared]
     if read:

@@ -1,4 +1,4 @@
-"""The library that a module of this package is for, imported by the first use of that module."""
+"""Import of the library that a module of this package integrates, at the module's first use."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from typing import Any
 
 
 def library(name: str, extra: str | None = None) -> Any:
-    """Return a module of another library.
+    """Import a module of another library, and return it as `Any`, without its types.
 
-    It is `Any` to a type checker, with and without the library.
-
-    Args:
-        name: of the module, such as "lightgbm".
-        extra: of fastfeat, which installs it; None where it has that name.
+    `extra` is the name in `pip install fastfeat[extra]` that installs it; None means `name`.
 
     Raises:
-        ModuleNotFoundError: it is not installed.
+        ModuleNotFoundError: It is not installed. The message says how to install it.
     """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:  # something that the library needs itself
+        if error.name != name:  # a dependency of the library is missing
             raise
         install = f"pip install 'fastfeat[{extra or name}]'"
         raise ModuleNotFoundError(f"{name} is not installed: {install}", name=name) from None

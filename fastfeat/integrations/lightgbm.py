@@ -1,9 +1,9 @@
-"""LightGBM: the features of a fitted plan as its Dataset, by Arrow.
+"""LightGBM: the features of a fitted plan as its Dataset, by way of Arrow.
 
-Names arrive, codes of categories as categorical features (missing is category 0, unseen and rare
-ones category 1), and what is missing otherwise is missing to LightGBM. A category that it has not
-trained on goes with those that a split does not name. It ends the process where an Arrow column is
-a dictionary, so that none is handed over.
+Feature names are passed on, and codes of categories become categorical features (missing is
+category 0, unseen and rare values are category 1). Other missing values are missing in LightGBM. A
+category that LightGBM was not trained on takes the branch of categories that a split does not list.
+LightGBM ends the process if an Arrow column is a dictionary, so none is passed.
 
     from fastfeat.integrations import lightgbm as ff_lightgbm
 
@@ -22,6 +22,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import InvalidData
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.integrations.handover import Label, check_names, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
@@ -45,32 +46,37 @@ def dataset(
     rows: Any = None,
     **options: Any,
 ) -> Any:
-    """Return the features of rows as a Dataset of LightGBM, by Arrow, with names and categories.
+    """Return the features of rows as a Dataset of LightGBM, with names and categories.
 
     Args:
-        fitted: the plan.
-        data: the rows, as in `FittedPlan.transform`. Those that `fit` has put into an encoding of
-            the label are not for training: pass what `fit_transform` has given as `features`.
-        features: instead of data, features that are computed already, such as those of
-            `fit_transform` or of a fold: a table, or a matrix of shape (n_rows, n_features).
-        label: one number a row; None for the label of the plan.
-        categories: the features that are codes of categories to LightGBM; None for all that have
-            codes, [] for none: codes are numbers then.
-        history: as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`.
-        rows: as in `FittedPlan.transform`.
-        **options: what a Dataset takes beside: weight, group, init_score, params, free_raw_data,
-            and reference, the training Dataset, for rows to validate with.
+        fitted: The fitted plan.
+        data: The rows, in any form that `FittedPlan.transform` takes, such as a DataFrame, an Arrow
+            table, a dict of arrays or a path. To train on rows whose label `fit` used in an
+            encoding, pass the output of `fit_transform` as `features` instead.
+        features: Computed features to use instead of `data`, such as those of `fit_transform` or of
+            a fold: a table, or a matrix of shape (n_rows, n_features).
+        label: One number per row, shape (n_rows,). None computes the label of the plan.
+        categories: The features that LightGBM should treat as categories. None for all features
+            with codes, [] for none: codes are then numbers.
+        history: Earlier rows of the same entities, which windows see, with late columns if windows
+            read them. "batch" declares that `data` contains its own past. Without either, a plan
+            with windows warns.
+        tables: Lookup tables by name, in any form that `data` may have. Tables and columns that the
+            plan does not read are ignored.
+        rows: The rows of `data` to compute: a bool for each row, or row numbers; None for all rows.
+            Windows and lookups still see all rows of the data.
+        **options: Further arguments of the Dataset: weight, group, init_score, params,
+            free_raw_data, and for validation rows reference, the training Dataset.
 
     Raises:
-        InvalidData: there is no label, labels are missing, or not as many as rows.
-        InvalidPlan: LightGBM does not take the name of a feature.
-        TypeMismatch: a feature or the label is no number.
-        FastfeatError: as `FittedPlan.transform`.
+        InvalidData: There is no label, labels are missing, or their number differs from the number
+            of rows.
+        InvalidPlan: LightGBM does not accept the name of a feature.
+        TypeMismatch: A feature or the label is not a number.
+        FastfeatError: Any error of `FittedPlan.transform`.
     """
-    given = hand_over(
-        fitted, data, features, label, categories, history=history, tables=tables, rows=rows
-    )
+    rows_of_call = CallRows(data, rows, history, tables)
+    given = hand_over(fitted, rows_of_call, features, label, categories)
     if given.label is None:
         raise InvalidData(
             "a Dataset needs a label: pass label=, or give the plan one, Plan(..., label='y'). To "
@@ -90,24 +96,28 @@ def dataset(
 def features(
     fitted: FittedPlan, data: Any, *, history: Any = None, tables: Any = None, rows: Any = None
 ) -> Table:
-    """Return the features of rows as a table that `booster.predict` takes.
+    """Return the features of rows as an Arrow table that `booster.predict` accepts.
 
     Args:
-        fitted: the plan.
-        data: the rows, as in `FittedPlan.transform`.
-        history: as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`.
-        rows: as in `FittedPlan.transform`.
+        fitted: The fitted plan.
+        data: The rows, in any form that `FittedPlan.transform` takes, such as a DataFrame, an Arrow
+            table, a dict of arrays or a path.
+        history: Earlier rows of the same entities, which windows see, with late columns if windows
+            read them. "batch" declares that `data` contains its own past. Without either, a plan
+            with windows warns.
+        tables: Lookup tables by name, in any form that `data` may have. Tables and columns that the
+            plan does not read are ignored.
+        rows: The rows of `data` to compute: a bool for each row, or row numbers; None for all rows.
+            Windows and lookups still see all rows of the data.
 
     Raises:
-        TypeMismatch: a feature is no number.
-        FastfeatError: as `FittedPlan.transform`.
+        TypeMismatch: A feature is not a number.
+        FastfeatError: Any error of `FittedPlan.transform`.
 
     Example:
         >>> fitted = ff.Plan({"city": col("city").ordinal_encode()}).fit({"city": ["Bern", "Bonn"]})
         >>> features(fitted, {"city": ["Bern", "Rome", None]}).to_pydict()
         {'city': [2, 1, 0]}
     """
-    return hand_over(
-        fitted, data, None, False, None, history=history, tables=tables, rows=rows
-    ).features
+    given = CallRows(data, rows, history, tables)
+    return hand_over(fitted, given, None, False, None).features

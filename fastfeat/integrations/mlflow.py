@@ -1,8 +1,8 @@
-"""MLflow: a fitted plan and the model of its features, logged and loaded as one pyfunc.
+"""MLflow: a fitted plan and a model of its features, logged and loaded together as one pyfunc.
 
-The plan is kept as its `.fastfeat` file, and the model by MLflow's own flavor of it; nothing of
-fastfeat is pickled. Rows to predict are a pandas frame: MLflow checks it by the signature, which
-comes from the plan, and the plan checks what MLflow cannot.
+The plan is stored as its `.fastfeat` file, and the model by its own MLflow flavor; nothing of
+fastfeat is pickled. Rows to predict are a pandas DataFrame. MLflow checks it by a signature that
+comes from the plan, and the plan checks the types that MLflow cannot.
 
     from fastfeat.integrations import mlflow as ff_mlflow
 
@@ -28,6 +28,7 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan, load
 from fastfeat.calls.arguments import explaining_as, explaining_methods
 from fastfeat.errors import ArtifactError, InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import resolve_tables
 from fastfeat.integrations.handover import check_fitted, without_kept
@@ -46,7 +47,7 @@ from fastfeat.version import __version__
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]
 
-with warnings.catch_warnings():  # it warns of annotations of its own, where it is first used
+with warnings.catch_warnings():  # its first import warns about its own annotations
     warnings.simplefilter("ignore")
     _mlflow = library("mlflow")
     library("mlflow.pyfunc", "mlflow")
@@ -68,31 +69,35 @@ def log_model(
     model_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
-    """Log a fitted plan and the model of its features as one model of MLflow; return its ModelInfo.
+    """Log a fitted plan and the model of its features as one MLflow model; return its ModelInfo.
 
     Args:
-        fitted: the plan.
-        model: what was trained on its features, all and in order: of XGBoost, LightGBM, CatBoost,
-            scikit-learn, or a torch Module, which takes a float32 tensor of them.
-        name: of the logged model.
-        method: of the model, which `predict` of the pyfunc calls, such as "predict_proba".
-        history: earlier rows, which windows see: they are kept with the model. "batch" where rows
-            to predict hold their own past. `predict(frame, params={"history": path})` takes others.
-        tables: the tables that the plan reads, by name: they are kept with the model.
-        not_missing: columns of integers or bools that are never missing. MLflow checks their type;
-            that of others only the plan does, for MLflow has none that may be missing.
-        input_example: a few rows, which MLflow shows; the types of the output are told by them.
-        model_options: what the flavor of the model takes beside when it saves,
+        fitted: The fitted plan.
+        model: The model, trained on all features of the plan in their order: of XGBoost, LightGBM,
+            CatBoost or scikit-learn, or a torch Module that takes a float32 tensor of shape
+            (n_rows, n_features).
+        name: The name of the logged model.
+        method: The method of the model that the pyfunc's `predict` calls, such as "predict_proba".
+        history: Earlier rows, which windows see; they are stored with the model. "batch" declares
+            that rows to predict contain their own past. `predict(frame, params={"history": path})`
+            uses another history.
+        tables: The lookup tables that the plan reads, by name; they are stored with the model.
+        not_missing: Columns of integers or bools that are never missing. MLflow checks their type.
+            The types of other integers and bools are only checked by the plan, because MLflow has
+            no type for them that allows missing values.
+        input_example: A few rows that MLflow shows as an example. The output types of the signature
+            come from their predictions.
+        model_options: Further arguments of the `save_model` function of the model's flavor, such as
             `{"serialization_format": "skops"}`.
-        **options: what `mlflow.pyfunc.log_model` takes beside: registered_model_name, metadata,
+        **options: Further arguments of `mlflow.pyfunc.log_model`: registered_model_name, metadata,
             params, tags, extra_pip_requirements.
 
     Raises:
-        InvalidPlan: the model was trained on other features, or the plan reads tables, or earlier
-            rows, that are not given.
-        TypeMismatch: the model is of another library, or has no such method.
+        InvalidPlan: The model was trained on other features, or tables or earlier rows that the
+            plan reads are not given.
+        TypeMismatch: The model belongs to another library, or has no such method.
     """
-    whole = _whole(fitted, model, method, history, tables)
+    whole = _whole(fitted, model, method, CallRows(None, None, history, tables))
     with TemporaryDirectory() as folder:
         data, given = _written(Path(folder), whole, not_missing, input_example, model_options)
         with _signed():
@@ -115,24 +120,34 @@ def save_model(
     model_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> None:
-    """Write a fitted plan and the model of its features to a folder, as one model of MLflow.
+    """Write a fitted plan and the model of its features to a folder, as one MLflow model.
 
     Args:
-        fitted: as in `log_model`, as the following are.
-        model: what was trained on its features.
-        path: of a folder that is not there yet.
-        method: of the model, which `predict` calls.
-        history: earlier rows, which windows see.
-        tables: the tables that the plan reads, by name.
-        not_missing: columns of integers or bools that are never missing.
-        input_example: a few rows, which MLflow shows.
-        model_options: what the flavor of the model takes beside.
-        **options: what `mlflow.pyfunc.save_model` takes beside.
+        fitted: The fitted plan.
+        model: The model, trained on all features of the plan in their order: of XGBoost, LightGBM,
+            CatBoost or scikit-learn, or a torch Module that takes a float32 tensor of shape
+            (n_rows, n_features).
+        path: A folder that does not exist yet.
+        method: The method of the model that the pyfunc's `predict` calls, such as "predict_proba".
+        history: Earlier rows, which windows see; they are stored with the model. "batch" declares
+            that rows to predict contain their own past. `predict(frame, params={"history": path})`
+            uses another history.
+        tables: The lookup tables that the plan reads, by name; they are stored with the model.
+        not_missing: Columns of integers or bools that are never missing. MLflow checks their type.
+            The types of other integers and bools are only checked by the plan, because MLflow has
+            no type for them that allows missing values.
+        input_example: A few rows that MLflow shows as an example. The output types of the signature
+            come from their predictions.
+        model_options: Further arguments of the `save_model` function of the model's flavor, such as
+            `{"serialization_format": "skops"}`.
+        **options: Further arguments of `mlflow.pyfunc.save_model`.
 
     Raises:
-        FastfeatError: as `log_model`.
+        InvalidPlan: The model was trained on other features, or tables or earlier rows that the
+            plan reads are not given.
+        TypeMismatch: The model belongs to another library, or has no such method.
     """
-    whole = _whole(fitted, model, method, history, tables)
+    whole = _whole(fitted, model, method, CallRows(None, None, history, tables))
     with TemporaryDirectory() as folder:
         data, given = _written(Path(folder), whole, not_missing, input_example, model_options)
         with _signed():
@@ -143,13 +158,15 @@ def save_model(
 
 @explaining_as("mlflow.", {})
 def load_model(model_uri: str | os.PathLike[str]) -> tuple[FittedPlan, Any]:
-    """Return the fitted plan and the model that `log_model` or `save_model` has written.
+    """Return the fitted plan and the model that `log_model` or `save_model` stored.
 
     Args:
-        model_uri: an address as MLflow has it, such as `info.model_uri`, or the path of a folder.
+        model_uri: An address in the form of MLflow, such as `info.model_uri`, or the path of a
+            folder.
 
     Raises:
-        ArtifactError: it is another model of MLflow.
+        ArtifactError: It is another MLflow model, a later version of fastfeat wrote it, or a file
+            was altered or is absent.
     """
     uri = os.fspath(model_uri)
     folder = Path(_mlflow.artifacts.download_artifacts(uri))
@@ -167,16 +184,16 @@ def load_model(model_uri: str | os.PathLike[str]) -> tuple[FittedPlan, Any]:
 @explaining_methods(lambda model: "model.")
 @dataclass(frozen=True, slots=True)
 class PlanModel:
-    """A fitted plan and a model, as MLflow loads them: from rows to predictions.
+    """A fitted plan and a model, as MLflow loads them: they turn rows into predictions.
 
     Args:
-        fitted: the plan.
-        bare: the same without kept columns.
-        model: of its features.
-        flavor: the name of the model's.
-        method: of the model, which is called.
-        history: earlier rows, "batch", or None.
-        tables: of lookups, by name.
+        fitted: The fitted plan.
+        bare: The same plan without columns that are passed through.
+        model: The model of its features.
+        flavor: The name of the model's flavor.
+        method: The method of the model to call.
+        history: Earlier rows, "batch", or None.
+        tables: Lookup tables by name.
     """
 
     fitted: FittedPlan
@@ -188,15 +205,16 @@ class PlanModel:
     tables: Mapping[str, Table]
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return the predictions of the model for rows, as it gives them.
+        """Return the predictions of the model for rows, in the form that the model returns.
 
         Args:
-            model_input: the rows, as in `FittedPlan.transform`.
-            params: `{"history": path}` for a file of earlier rows instead of those that are kept;
-                `{"history": "batch"}` where the rows hold their own past.
+            model_input: The rows, in any form that `FittedPlan.transform` takes, such as a
+                DataFrame.
+            params: `{"history": path}` for a file of earlier rows instead of the stored ones, or
+                `{"history": "batch"}` if the rows contain their own past.
 
         Raises:
-            FastfeatError: as `FittedPlan.transform`.
+            FastfeatError: Any error of `FittedPlan.transform`.
         """
         path = (params or {}).get("history")
         history = self.history if path is None else path if is_batch(path) else read_table(path)
@@ -205,10 +223,10 @@ class PlanModel:
 
 
 def _load_pyfunc(path: str | os.PathLike[str]) -> PlanModel:
-    """Return the plan and the model of a folder; MLflow calls this by its name.
+    """Return the plan and the model of a folder; MLflow calls this function by its name.
 
     Raises:
-        ArtifactError: a later version of fastfeat wrote it, or a file was altered or is missing.
+        ArtifactError: A later version of fastfeat wrote it, or a file was altered or is absent.
     """
     folder = Path(path)
     kept = _kept(folder)
@@ -222,10 +240,10 @@ def _load_pyfunc(path: str | os.PathLike[str]) -> PlanModel:
 
 
 def _kept(folder: Path) -> dict[str, Any]:
-    """Return the document that is written of a model beside its files.
+    """Return the JSON document that lists the stored files, read from a model's folder.
 
     Raises:
-        ArtifactError: a later version of fastfeat wrote it, or something else did.
+        ArtifactError: A later version of fastfeat, or another program, wrote it.
     """
     try:
         kept: Any = json.loads((folder / _KEPT).read_text("utf-8"))
@@ -243,10 +261,10 @@ def _kept(folder: Path) -> dict[str, Any]:
 
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Raise where a file is another than was written: a plan and a model belong together.
+    """Raise if a stored file is absent, or was altered since it was written.
 
     Raises:
-        ArtifactError: it names the file.
+        ArtifactError: The message names the file.
     """
     for name, digest in files.items():
         try:
@@ -265,20 +283,18 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _whole(
-    fitted: FittedPlan, model: Any, method: str, history: Any, tables: Mapping[str, Any] | None
-) -> PlanModel:
-    """Return a plan and a model that belong together, with what the plan needs beside the rows.
+def _whole(fitted: FittedPlan, model: Any, method: str, beside: CallRows) -> PlanModel:
+    """Check a plan, its model, the history and the tables, and return them as a `PlanModel`.
 
     Raises:
-        InvalidPlan: it looks up in tables, or its windows see earlier rows, that are not given; or
-            the model was trained on other features.
+        InvalidPlan: The plan's tables, or the history for its windows, are not given; or the model
+            was trained on other features.
     """
     check_fitted(fitted)
     flavor = flavor_of(model)
     check_model(fitted, model, method)
     looked_up = {column.table for column in fitted.record.table_columns}
-    given = resolve_tables(tables)
+    history, given = beside.history, resolve_tables(beside.tables)
     known = {name: read_table(table) for name, table in given.items() if name in looked_up}
     lacking = looked_up - set(known)
     if lacking:
@@ -293,7 +309,7 @@ def _whole(
             "history='batch' where the rows to predict hold their own past"
         )
     if not plan.declaration.past_columns:
-        history = None  # no window sees one
+        history = None  # no window needs it
     elif not is_batch(history):
         history = read_table(history, [*plan.declaration.past_columns, *plan.declaration.row_ids])
     return PlanModel(fitted, without_kept(fitted), model, flavor, method, history, known)
@@ -306,10 +322,10 @@ def _written(
     input_example: Any,
     model_options: Mapping[str, Any] | None,
 ) -> tuple[str, dict[str, Any]]:
-    """Write a plan, a model and what they need to a folder.
+    """Write plan, model, history and lookup tables to a folder, for MLflow to copy.
 
     Returns:
-        Its path, and what MLflow is told of it: requirements, signature, example.
+        The path of the files, and the arguments for MLflow: requirements, signature and example.
     """
     data = folder / "plan_and_model"
     data.mkdir()
@@ -346,14 +362,14 @@ def _written(
 
 @contextmanager
 def _signed() -> Generator[None]:
-    """Silence MLflow where it asks for an example of the input: the plan has told its types."""
+    """Within the block, silence MLflow's advice to pass an example: types come from the plan."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         yield
 
 
 def _table(k: int) -> str:
-    """Return the name of the file of a table: that of a lookup may be any text."""
+    """Return the file name of the k-th lookup table; the table's own name could be any text."""
     return f"table_{k}.arrow"
 
 

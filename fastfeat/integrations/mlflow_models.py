@@ -1,4 +1,7 @@
-"""Models that MLflow keeps beside a fitted plan: by which flavor, and how each predicts."""
+"""The models that MLflow stores beside a fitted plan: how each is saved, and how it predicts.
+
+A flavor is MLflow's word for the format of a library's models.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ from fastfeat.io.sources.frames import class_names
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The features of rows to predict, in the form that a model asks for.
+    """The features of rows to predict, in the form that a model requests.
 
     Args:
-        fitted: the plan, without kept columns.
-        data: the rows, with history and tables as in `FittedPlan.transform`.
-        history: earlier rows.
-        tables: of lookups.
+        fitted: The fitted plan, without kept columns.
+        data: The rows, in any form that `FittedPlan.transform` takes.
+        history: Earlier rows, "batch", or None.
+        tables: Lookup tables by name.
     """
 
     fitted: FittedPlan
@@ -39,17 +42,17 @@ class Features:
     tables: Any
 
     def table(self) -> Table:
-        """Return them as a table of numbers."""
+        """Return the features as a table of numbers."""
         table = self._transformed("arrow")
         check_types(table)
         return table
 
     def matrix(self) -> NDArray[Any]:
-        """Return them as a matrix of shape (n_rows, n_features)."""
+        """Return the features as a matrix of shape (n_rows, n_features)."""
         return self._transformed("numpy")
 
     def frame(self) -> Any:
-        """Return them as a pandas frame, as `to="pandas"` gives it to train on."""
+        """Return the features as a pandas DataFrame, as `to="pandas"` gives them for training."""
         return self._transformed("pandas")
 
     def _transformed(self, to: str) -> Any:
@@ -61,14 +64,14 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """A flavor of MLflow: the way that models of some classes are kept, and predict.
+    """The format of a library's models in MLflow: how they are stored, and how they predict.
 
     Args:
-        classes: by package and name; the flavor is that of the first row that has one of a model's.
-        module: of MLflow, which saves and loads them.
-        predict: what a model gives of features, by a method of it.
-        saving: what `save_model` is told of a model, and its number of features, unless a user
-            says how it is written.
+        classes: Classes by package and name. The first flavor that lists a class of the model
+            applies.
+        module: The module of MLflow that saves and loads the models.
+        predict: `(model, features, method) -> predictions`.
+        saving: `(model, n_features) -> options` of `save_model`, unless the user chooses a format.
     """
 
     classes: tuple[str, ...]
@@ -77,21 +80,21 @@ class Flavor:
     saving: Callable[[Any, int], Options] = lambda model, n_features: {}
 
     def save(self, model: Any, n_features: int, path: Path, options: Options) -> None:
-        """Write a model by its flavor."""
+        """Write a model to a folder, by MLflow's module for its library."""
         save = library(self.module, "mlflow").save_model
         told = {} if "serialization_format" in options else self.saving(model, n_features)
         known = {name: told[name] for name in told if name in signature(save).parameters}
         save(model, str(path), **{"pip_requirements": requirements(model), **known, **options})
 
     def load(self, path: Path) -> Any:
-        """Return a model that was written so."""
+        """Return a model that `save` wrote to a folder."""
         return library(self.module, "mlflow").load_model(str(path))
 
 
 def requirements(model: Any) -> list[str]:
-    """Return the requirements of a model for pip: its packages, and those of estimators in it.
+    """Return the pip requirements of a model: its packages and those of the estimators in it.
 
-    MLflow would load the model in a process of its own to find out, and name a build of torch.
+    MLflow would load the model in a separate process to find them, and would name a build of torch.
     """
     params: dict[str, Any] = model.get_params(deep=True) if _is_estimator(model) else {}
     parts = [model, *params.values()]
@@ -111,14 +114,15 @@ def _is_estimator(model: object) -> bool:
 
 
 def _packages(part: object) -> set[str]:
-    """Return the packages that have the classes of an object."""
+    """Return the names of the packages that an object's classes come from."""
     return {name.partition(".")[0] for name in class_names(part)}
 
 
 def _trusted(model: Any, n_features: int) -> Options:
-    """Return the types of numerical libraries that skops, which writes estimators, does not know.
+    """Return options that name the types which skops should trust when it writes an estimator.
 
-    Of others MLflow says that they are not trusted, and how a user trusts them.
+    Only types of numerical libraries are named. For other types MLflow's error tells the user how
+    to trust them.
     """
     if not _is_estimator(model):
         return {}
@@ -128,7 +132,7 @@ def _trusted(model: Any, n_features: int) -> Options:
 
 
 def _traced(model: Any, n_features: int) -> Options:
-    """Return an input of two rows, by which torch traces a module, and its type for any number."""
+    """Return options for a torch module: an example input of two rows, and its signature."""
     example = np.zeros((2, n_features), np.float32)
     types = library("mlflow.types.schema", "mlflow")
     inputs = types.Schema([types.TensorSpec(example.dtype, (-1, n_features))])
@@ -140,19 +144,19 @@ _NUMERICAL = {"catboost", "lightgbm", "numpy", "scipy", "sklearn", "xgboost"}
 
 
 def _sklearn(model: Any, features: Features, method: str) -> Any:
-    """Predict from a matrix; from a frame, where the model has names of features."""
+    """Return predictions from a matrix, or from a DataFrame if the model has feature names."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         return getattr(model, method)(features.matrix())
     if list(names) == features.fitted.feature_names:
         return getattr(model, method)(features.frame())
-    # of a matrix: LightGBM makes names, and is warned of a matrix without
+    # LightGBM names the columns of a matrix, and then warns about a matrix without names
     frame = library("pandas").DataFrame(features.matrix(), columns=names)
     return getattr(model, method)(frame)
 
 
 def _xgboost(model: Any, features: Features, method: str) -> Any:
-    """Predict from a matrix that has the names and types that a Booster was trained with."""
+    """Return predictions from a matrix with the names and types that a Booster was trained with."""
     if _is_estimator(model):
         return _sklearn(model, features, method)
     matrix = library("xgboost").DMatrix(
@@ -165,14 +169,14 @@ def _xgboost(model: Any, features: Features, method: str) -> Any:
 
 
 def _lightgbm(model: Any, features: Features, method: str) -> Any:
-    """Predict from Arrow, of a Booster."""
+    """Return predictions: from an Arrow table for a Booster, otherwise as for scikit-learn."""
     if _is_estimator(model):
         return _sklearn(model, features, method)
     return getattr(model, method)(features.table())
 
 
 def _catboost(model: Any, features: Features, method: str) -> Any:
-    """Predict from a Pool that has the categories that the model was trained with."""
+    """Return predictions from a Pool with the categories that the model was trained with."""
     pool = library("fastfeat.integrations.catboost").pool
     names = features.fitted.feature_names
     coded: list[str] = [names[place] for place in model.get_cat_feature_indices()]
@@ -183,7 +187,7 @@ def _catboost(model: Any, features: Features, method: str) -> Any:
 
 
 def _torch(model: Any, features: Features, method: str) -> Any:
-    """Predict from a float32 tensor of shape (n_rows, n_features)."""
+    """Return predictions from a float32 tensor of shape (n_rows, n_features)."""
     torch = library("torch")
     matrix = np.ascontiguousarray(features.matrix(), dtype=np.float32)
     with torch.no_grad():
@@ -200,14 +204,17 @@ FLAVORS: dict[str, Flavor] = {
     "torch": Flavor(("torch.Module",), "mlflow.pytorch", _torch, _traced),
     "sklearn": Flavor(("sklearn.BaseEstimator",), "mlflow.sklearn", _sklearn, _trusted),
 }
-"""By the name that is kept with a model; the first row counts, for others derive from the last."""
+"""Flavors by the name that is stored with a model.
+
+The first match counts: some models of other flavors are also scikit-learn estimators.
+"""
 
 
 def flavor_of(model: object) -> str:
-    """Return the name of the flavor of a model.
+    """Return the name of the flavor for a model, such as "xgboost".
 
     Raises:
-        TypeMismatch: there is none.
+        TypeMismatch: No flavor matches.
     """
     classes = class_names(model)
     for name, flavor in FLAVORS.items():
@@ -221,13 +228,13 @@ def flavor_of(model: object) -> str:
 
 
 def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
-    """Raise where a model is not one of a plan's features, or lacks the method.
+    """Raise if a model was not trained on a plan's features, or lacks the method.
 
     Raises:
-        InvalidPlan: it was trained on another number of features, or on other names; or a torch
-            Module is not set to predict.
-        TypeMismatch: it has no such method.
-        NotFittedError: scikit-learn's own, of an estimator that was not trained.
+        InvalidPlan: The model was trained on another number of features, or on other names; or a
+            torch Module is in training mode.
+        TypeMismatch: The model has no such method.
+        NotFittedError: scikit-learn's own error, for an estimator that was not trained.
     """
     is_module = "torch.Module" in class_names(model)
     if not hasattr(model, method) and not (is_module and method == "predict"):
@@ -240,7 +247,7 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
     expected = fitted.feature_names
     if names is None:
         return
-    made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # of a matrix
+    made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # from a matrix
     if len(names) != len(expected) or (names != expected and not made):
         raise InvalidPlan(
             f"{_difference(names, expected, made)}. Log the fitted plan whose features it was "
@@ -249,7 +256,7 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
 
 
 def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> str:
-    """Return the difference between the features of a model and those of a plan, as text."""
+    """Return text about the difference between a model's training features and a plan's."""
     told = f"the model was trained on {counted(len(names), 'feature')}"
     lacking = [name for name in names if name not in expected]
     if not made and set(names) == set(expected):
@@ -261,7 +268,10 @@ def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> st
 
 
 def _trained_on(model: Any) -> list[str] | None:
-    """Return the names of the features that a model was trained on; None where it has none."""
+    """Return the names of a model's training features; None if they are unknown.
+
+    If only their number is known, the names are "Column_0", "Column_1" and so on.
+    """
     for attribute in ("feature_names_in_", "feature_names_", "feature_names", "feature_name"):
         found: Any = getattr(model, attribute, None)
         names: Any = found() if callable(found) else found

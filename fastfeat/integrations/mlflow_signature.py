@@ -1,8 +1,8 @@
-"""The signature of a plan for MLflow: the columns that rows to predict have, and their types.
+"""The MLflow signature of a plan: the columns of rows to predict, and their types.
 
-MLflow refuses what it cannot convert before the plan sees it: an integer or bool of pandas that is
-missing, a time in a zone, text as a categorical. Such columns are of any type to it, and the plan
-itself checks them.
+MLflow rejects some values before the plan sees them: integers or bools of pandas that are missing,
+times with a zone, and text as a categorical. Such columns have "any type" in the signature, and the
+plan checks them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,17 @@ _FIXED = {
     "float32": "double",
     "float64": "double",
 }
-"""Floats are double: MLflow refuses those of pandas, which are, where a float is declared."""
+"""Floats are "double": MLflow rejects doubles, pandas' usual type, for a declared float."""
 
 
 def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = None) -> Any:
     """Return the signature of a plan and a model.
 
-    Args:
-        fitted: the plan.
-        not_missing: columns of integers or bools that are never missing.
-        outputs: some predictions; None where they are not told.
+    `not_missing` names columns of integers or bools that are never missing. `outputs` are some
+    predictions; None leaves the output types open.
 
     Raises:
-        InvalidPlan: one of `not_missing` is no column that the plan reads of its rows.
+        InvalidPlan: The plan does not read one of the columns in `not_missing`.
     """
     models, schema = library("mlflow.models", "mlflow"), library("mlflow.types.schema", "mlflow")
     plan = fitted.plan
@@ -64,18 +62,17 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
 
 
 def _params(fitted: FittedPlan, schema: Any) -> Any:
-    """Return the parameters of `predict`: the path of a history, where windows see one."""
+    """Return MLflow's schema for `params`: a history path. None if the plan has no windows."""
     if not fitted.plan.declaration.past_columns:
         return None
     return schema.ParamSchema([schema.ParamSpec("history", "string", None)])
 
 
 def column_type(dtype: DType | UnsupportedType | None, *, never_missing: bool) -> str | None:
-    """Return the name of MLflow for the type of a column; None for any type.
+    """Return MLflow's name for a column's type; None if MLflow should accept any type.
 
-    Args:
-        dtype: as fit saw it; None where it did not.
-        never_missing: whether no value of a column of integers or bools is missing.
+    `dtype` is None for a column that fit has not seen. `never_missing` matters for integers and
+    bools, which MLflow rejects if they are missing.
     """
     if not isinstance(dtype, DType):
         return None

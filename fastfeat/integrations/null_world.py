@@ -1,9 +1,10 @@
-"""A world without signal: each row of a table has the late values of a row that is drawn for it.
+"""A null world: a copy of the training rows in which nothing known in time predicts a late value.
 
-In it nothing that is known in time tells of a row's late values, but how often they come at a time
-and of an entity, for it is drawn among rows like it. Whatever features tell more of a label is a
-leak. Rows are drawn with replacement: in a permutation, the late values of earlier rows tell which
-are left for the later ones.
+A late value, such as a label, is known only after the time of its row. Each row gets the late
+values of another row, drawn at random from its stratum: the rows of a block of time and, where
+possible, of one entity. So only the frequency of values at a time and in an entity stays the same.
+If features reveal more of a label, it is a leak. Rows are drawn with replacement: in a permutation,
+the late values of earlier rows would tell which values are left for later ones.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from fastfeat.plan.declare.late_columns import over_ahead
 
 N_BLOCKS = 10
 FEWEST_ROWS = 30
-"""Of an entity in a block of time; one that has fewer is put together with others like it."""
+"""The minimum number of rows of an entity in a block of time; smaller ones are combined."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NullWorld:
-    """The columns of a table that are permuted, and the rows within which they are.
+    """The columns that are permuted, and the groups of rows (strata) within which they are.
 
     Args:
-        permuted: the columns that are permuted, together.
-        strata: the rows among which they are, by a number each, shape (n_rows,).
-        within: what a stratum is, for reports.
+        permuted: The columns that are permuted, together.
+        strata: The number of each row's group, shape (n_rows,).
+        within: A description of the groups, for reports.
     """
 
     permuted: tuple[str, ...]
@@ -43,12 +44,7 @@ class NullWorld:
     within: str
 
     def table(self, table: Table, generator: np.random.Generator) -> Table:
-        """Return the table, each row with the late columns of one that is drawn of its stratum.
-
-        Args:
-            table: that of which this is the null world.
-            generator: draws the rows.
-        """
+        """Return the table with late values of each row from a random row of its stratum."""
         in_turn = np.argsort(self.strata, kind="stable")
         n_rows = np.bincount(self.strata)
         first = (np.cumsum(n_rows) - n_rows)[self.strata]
@@ -60,17 +56,14 @@ class NullWorld:
 
 
 def null_world(plan: Declaration, table: Table) -> NullWorld:
-    """Return the null world of training rows.
+    """Return the columns to permute in training rows, and the groups of rows to permute within.
 
-    Rows are permuted within blocks of time, and of entities where these have rows enough, by the
-    clock and the keys of the window ahead of the label, or of the first window over late columns.
-
-    Args:
-        plan: declares what is late.
-        table: the rows, with what the plan and its label read.
+    The groups are blocks of time, and entities that have enough rows. Time and entity come from the
+    label's window over later rows, or else from the first window over late columns. `table` has the
+    columns that the plan and its label read.
 
     Raises:
-        InvalidPlan: the plan has no label.
+        InvalidPlan: The plan has no label.
     """
     permuted = [name for name in [*plan.late, *_sources(plan)] if name in table.column_names]
     if not permuted:
@@ -85,7 +78,7 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
     if clocks:
         blocks = _blocks(table.column(clocks[0]))
     strata = _strata(blocks, [table.column(name) for name in entity])
-    if plan.label_column is not None:  # rows that have no label yet keep none
+    if plan.label_column is not None:  # rows without a label keep none
         has_label = np.asarray(table.column(plan.label_column).is_valid())
         strata = np.unique(2 * strata + has_label, return_inverse=True)[1]
     named = [f"{N_BLOCKS} blocks of {clocks[0]!r}"] if clocks else []
@@ -93,18 +86,13 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
 
 
 def permuted_of_label(plan: Declaration, table: Table) -> list[str]:
-    """Return the columns of the label that are permuted: late ones, and what it looks ahead for.
-
-    Args:
-        plan: declares a label.
-        table: the rows.
-    """
+    """Return the columns of the label that are permuted: late ones, and those of later rows."""
     late = [name for name in plan.label_sources if name in plan.late]
     return [name for name in [*late, *_sources(plan)] if name in table.column_names]
 
 
 def seeing(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:
-    """Return the output columns that are computed from permuted columns, of whichever rows."""
+    """Return the features that read one of the permuted columns, in any row."""
     names = set(permuted)
     return frozenset(
         feature for feature, node in plan.nodes.items() if names & set(columns_of([node]))
@@ -112,7 +100,7 @@ def seeing(plan: Declaration, permuted: Sequence[str]) -> frozenset[str]:
 
 
 def _sources(plan: Declaration) -> Iterator[str]:
-    """Yield the columns of the data that a label looks ahead for, but for times and keys."""
+    """Yield the data columns that a label reads from later rows, except their times and keys."""
     for over in over_ahead(plan.label_nodes.values()):
         order = order_of(over)
         if not is_of_table(order):
@@ -121,7 +109,7 @@ def _sources(plan: Declaration) -> Iterator[str]:
 
 
 def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
-    """Yield the orders of windows: of those ahead, then of those over late columns."""
+    """Yield time and keys of windows: those of the label over later rows, then over `permuted`."""
     yield from map(order_of, over_ahead(plan.label_nodes.values()))
     names = set(permuted)
     for over in window_nodes(plan.nodes.values()):
@@ -130,7 +118,7 @@ def _orders(plan: Declaration, permuted: Sequence[str]) -> Iterator[Call]:
 
 
 def _blocks(times: ChunkedArray) -> NDArray[np.int64]:
-    """Return the number of the block of time of each row; blocks have equally many rows."""
+    """Return the number of each row's block of time, shape (n_rows,); blocks have equal sizes."""
     order = call("sort_indices", times).to_numpy()
     blocks = np.empty(len(order), np.int64)
     blocks[order] = np.arange(len(order)) * N_BLOCKS // max(len(order), 1)
@@ -138,11 +126,9 @@ def _blocks(times: ChunkedArray) -> NDArray[np.int64]:
 
 
 def _strata(blocks: NDArray[np.int64], keys: Sequence[ChunkedArray]) -> NDArray[np.int64]:
-    """Return the strata of rows: an entity in a block, or the rest of a block.
+    """Return the number of each row's stratum, shape (n_rows,).
 
-    Args:
-        blocks: of time, shape (n_rows,).
-        keys: the columns that name the entity.
+    A stratum is an entity with enough rows in a block of time, or all other rows of the block.
     """
     strata: NDArray[np.int64] = blocks
     for key in keys:

@@ -1,8 +1,11 @@
-"""Parts of the rows on the workers of an engine: tables in, states and features out.
+"""Fitting and transforming on the workers of an engine: the functions that all engines share.
 
-What engines have in common. A module of one says how parts are mapped, and how states travel: as
-Arrow tables of `STATES`, one row a state, and what a part has that cannot be learnt from as an
-error in place of its state. A worker computes with one thread, for an engine has one worker a core.
+An engine is Ray or Spark; its module decides how parts of the rows reach workers, and how results
+travel. A `Learning` is a fit between two rounds (passes over the rows). In each round of fit a
+worker returns the state of its part of the rows: the sums, counts and the like from which the plan
+learns. States are Arrow tables of the schema `STATES`, one row per state; if a part cannot be
+learned from, the row holds an error instead. A worker computes with one thread, because an engine
+has one worker per core.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastfeat import errors, pickles
@@ -29,7 +33,7 @@ from fastfeat.learn.learning import window_learnt_from
 from fastfeat.trust.quality.profiling import Profiled
 
 STATES: Schema = pa.schema([("state", pa.large_binary()), ("error", pa.string())])
-"""Of a table of states: the bytes of each, or what was wrong, as JSON."""
+"""The schema of a table of states: the bytes of each state, or its error as JSON."""
 
 _NO_QUARANTINE = (
     "workers reject rows, tell of them, or take them as they are. check(fitted, rows).rows(rule) "
@@ -50,41 +54,33 @@ def begun(
     stable: FittedPlan | None = None,
     profile: Profiled = False,
 ) -> tuple[Learning[FittedPlan], bool]:
-    """Return the learning of a plan before its first round, and whether rows are exchanged.
+    """Return a plan's `Learning` before its first round, and whether rows must be exchanged.
 
-    Args:
-        plan: what is fitted.
-        schema: of the rows.
-        tables: lookup tables, as of `Plan.fit`.
-        features: whether those of the rows are wanted too, out of fold.
-        stable: as of `Plan.fit`.
-        profile: as of `Plan.learning`.
+    `features`: whether the out-of-fold features of the rows are needed too.
 
     Raises:
-        InvalidPlan: folds are made of the number of a row, windows see rows of entities that have
-            no key in common, or the label looks ahead.
-        FastfeatError: as `Plan.fit`, of what does not depend on the rows.
+        InvalidPlan: Folds are assigned by row number, windows see rows of entities that have no key
+            in common, or the label looks ahead (`ff.ahead`).
+        FastfeatError: Any error of `Plan.fit` that does not depend on the rows.
     """
     _check_no_numbers(plan)
-    options: Any = {"tables": tables, "stable": stable, "profile": profile}
-    learning = plan.learning(schema, **options)
+    begin = partial(plan.learning, schema, tables=tables, stable=stable, profile=profile)
+    learning = begin()
     if window_learnt_from(learning.record) is None and not (features and has_windows(plan)):
         return learning, False
-    return plan.learning(schema, whole_entities=True, **options), True
+    return begin(whole_entities=True), True
 
 
 def learn(
     learning: Learning[FittedPlan], state_of_all: Callable[[Learning[FittedPlan]], Table]
 ) -> Learning[FittedPlan]:
-    """Return a learning after its last round.
+    """Run all rounds of fit, and return the `Learning` after the last.
 
-    Args:
-        learning: before the first.
-        state_of_all: gives the state of all rows in a round, which workers have merged; a table
-            without rows where there are none.
+    `state_of_all` returns the state of all rows in a round, merged on workers; a table without rows
+    if there are no rows.
 
     Raises:
-        FastfeatError: as `Plan.fit`.
+        FastfeatError: Any error of `Plan.fit`.
     """
     while learning.round is not None:
         learning = learning.next(_state_in(learning, state_of_all(learning)))
@@ -92,10 +88,10 @@ def learn(
 
 
 def _check_no_numbers(plan: Plan) -> None:
-    """Raise for folds that are made of the number of a row.
+    """Raise if folds are assigned by row number.
 
     Raises:
-        InvalidPlan: a feature has such.
+        InvalidPlan: A feature has such folds.
     """
     for name, node in plan.declaration.nodes.items():
         for part in postorder([node]):
@@ -109,14 +105,9 @@ def _check_no_numbers(plan: Plan) -> None:
 
 
 def state_of_part(learning: Learning[Any], parts: Iterable[Rows]) -> Table:
-    """Return the state of some rows, on a worker.
+    """Learn from some rows in this round; runs on a worker.
 
-    Args:
-        learning: the round.
-        parts: the rows.
-
-    Returns:
-        A table of one state, or an error; of none where there are no rows.
+    Returns a table of one row: the state, or an error. It is empty if there are no rows.
     """
     state: State | None = None
     try:
@@ -130,20 +121,15 @@ def state_of_part(learning: Learning[Any], parts: Iterable[Rows]) -> Table:
 
 
 def merged_states(learning: Learning[Any], given: Iterable[Table]) -> Table:
-    """Return the state of all rows of some states, on a worker.
+    """Merge some states into one; runs on a worker.
 
-    Args:
-        learning: the round.
-        given: states.
-
-    Returns:
-        A table of one state, or the first error; of none where there are no states.
+    Returns a table of one row: the merged state, or the first error. It is empty without states.
     """
     merged: State | None = None
     try:
         with using_threads(1):
             for table in given:
-                if not table.num_rows:  # it may have no columns then
+                if not table.num_rows:  # such a table may have no columns
                     continue
                 failed = _first_error(table)
                 if failed is not None:
@@ -157,10 +143,10 @@ def merged_states(learning: Learning[Any], given: Iterable[Table]) -> Table:
 
 
 def _state_in(learning: Learning[FittedPlan], found: Table) -> State:
-    """Return the state of all rows, on the driver.
+    """Return the `State` of all rows from the table that workers merged; runs on the driver.
 
     Raises:
-        FastfeatError: a worker has told it.
+        FastfeatError: The error that a worker reported.
     """
     if not found.num_rows:
         return learning.partial(learning.record.empty, range(0))
@@ -175,12 +161,12 @@ def _states(contents: list[bytes]) -> Table:
 
 
 def _error(error: FastfeatError) -> Table:
-    """Return a table of an error in place of a state."""
+    """Return a table of `STATES` with an error in its only row."""
     return pa.table({"state": [None], "error": [text_of_error(error)]}, STATES)
 
 
 def _first_error(table: Table) -> Table | None:
-    """Return the first row of a table of states that is an error; None without one."""
+    """Return the first row that holds an error, as a table; None if there is none."""
     for row, error in enumerate(table.column("error")):
         if error.is_valid:
             return table.slice(row, 1)
@@ -188,12 +174,12 @@ def _first_error(table: Table) -> Table | None:
 
 
 def text_of_error(error: FastfeatError) -> str:
-    """Return an error as a worker tells it, for `error_of_text`."""
+    """Return an error as text, to be sent from a worker and read by `error_of_text`."""
     return json.dumps({"kind": type(error).__name__, "text": str(error)})
 
 
 def error_of_text(text: str) -> FastfeatError:
-    """Return the error that a worker has told."""
+    """Return the error in a text that `text_of_error` made on a worker."""
     told = json.loads(text)
     kind = getattr(errors, told["kind"], InvalidData)
     error = kind(told["text"])
@@ -204,15 +190,15 @@ def error_of_text(text: str) -> FastfeatError:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
-    """A fitted plan on its way to workers: data alone, without code.
+    """A fitted plan and its options, to be sent to workers: data only, without code.
 
     Args:
-        artifact: of the fitted plan, as bytes.
-        tables: lookup tables, as Arrow tables.
-        label: the name of the label, where it follows the features; None where it does not.
-        history: "batch" where the rows of a worker hold their past; None where they do not, or
-            come with it.
-        on_violation: what becomes of rows that break a rule of the plan's contract.
+        artifact: The artifact of the fitted plan, as bytes.
+        tables: Lookup tables, as Arrow tables.
+        label: The name of the label column to append after the features; None for no label.
+        history: "batch" if the rows of a worker contain their past; None if they do not, or come
+            with a history.
+        on_violation: The treatment of rows that break a rule of the plan's contract.
     """
 
     artifact: bytes
@@ -224,11 +210,11 @@ class Transform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """A learning on its way to workers, once all is learnt: data alone, without code.
+    """A finished fit, sent to workers for out-of-fold features: data only, without code.
 
     Args:
-        learning: as bytes.
-        label: as of `Transform`.
+        learning: The `Learning` after the last round, as bytes.
+        label: The name of the label column to append after the features; None for no label.
     """
 
     learning: bytes
@@ -236,19 +222,20 @@ class Training:
 
 
 Features = Callable[[Rows], Table]
-"""Gives the features of rows."""
+"""`(rows) -> features`."""
 
 
 def features_of(given: Transform | Training) -> Features:
-    """Return the function that computes features on a worker."""
+    """Return a worker's function from rows to their features."""
     match given:
         case Transform(artifact, tables, label, past, on_violation):
             fitted = pickles.fitted_of(artifact)
 
             def own(part: Rows) -> Table:
                 history = past if part.history is None else part.history
-                options: Any = {"history": history, "tables": tables}
-                return fitted.transform(part.table, on_violation=on_violation, **options)
+                return fitted.transform(
+                    part.table, history=history, tables=tables, on_violation=on_violation
+                )
 
         case Training(content, label):
             learning = Learning.from_bytes(content)
@@ -272,47 +259,38 @@ def transform_of(
     tables: Tables,
     *,
     label: bool,
-    history: str | None = None,
+    past: str | None = None,
     on_violation: str | None = None,
 ) -> Transform:
-    """Return a fitted plan as it goes to workers.
+    """Return a fitted plan in the form that workers get; lookup tables are read here, once.
 
-    Args:
-        fitted: the plan.
-        tables: lookup tables, as of `FittedPlan.transform`; they are read here, once.
-        label: whether the label follows the features.
-        history: "batch" where the rows hold their past.
-        on_violation: as of `FittedPlan.transform`; rows are not set apart.
+    `past` is "batch" if the rows contain their past. Rows that break a rule cannot be quarantined.
 
     Raises:
-        InvalidPlan: there is no label; `on_violation` is none.
-        FastfeatError: as `FittedPlan.transform`, of tables.
+        InvalidPlan: The plan has no label, or `on_violation` is unknown or "quarantine".
+        FastfeatError: Any error of `FittedPlan.transform` about tables.
     """
     check_option(on_violation, {"quarantine": _NO_QUARANTINE})
     known = read_tables(tables, table_columns_judged(fitted.record))
     name = _label_name(fitted.plan, label)
-    return Transform(artifact_bytes(fitted.record), known, name, history, on_violation)
+    return Transform(artifact_bytes(fitted.record), known, name, past, on_violation)
 
 
 def training_of(learning: Learning[FittedPlan], plan: Plan, *, label: bool) -> Training:
-    """Return a learning, of which all is learnt, as it goes to workers for out-of-fold features.
-
-    Args:
-        learning: its tables go with it.
-        plan: what it has learnt.
-        label: as of `transform_of`.
+    """Return the `Learning` after the last round in the form that workers get.
 
     Raises:
-        InvalidPlan: there is no label.
+        InvalidPlan: The label is wanted, and the plan has none.
     """
     return Training(learning.to_bytes(), _label_name(plan, label))
 
 
 def _label_name(plan: Plan, label: bool) -> str | None:
-    """Return the name of the label that follows the features; None where none does.
+    """Return the name of the label to append after the features; None for no label.
 
     Raises:
-        InvalidPlan: it is wanted, and there is none, or a feature has its name.
+        InvalidPlan: The label is wanted, but there is none, it reads later rows, or a kept column
+            has its name.
     """
     if not label:
         return None
@@ -333,16 +311,12 @@ def _label_name(plan: Plan, label: bool) -> str | None:
 def columns_read(
     plan: Plan, schema: Schema, *, label: bool, judged: Sequence[str] = ()
 ) -> list[str]:
-    """Return the columns that features are computed from, in order.
+    """Return the columns of rows that features are computed from, in order.
 
-    Args:
-        plan: the plan.
-        schema: of the rows.
-        label: whether the label is computed too.
-        judged: columns that rules of a contract read.
+    `judged` are the columns that rules of a contract read; `label` adds the columns of the label.
 
     Raises:
-        UnknownColumn: one is not there.
+        UnknownColumn: The schema lacks one.
     """
     declared = plan.declaration
     of_label = declared.label_sources if label else []
@@ -350,19 +324,15 @@ def columns_read(
     read_columns(schema.empty_table(), names)
     if not has_windows(plan):
         return names
-    there = [*declared.past_columns, *declared.row_ids]  # late ones, and ids, may lack
+    there = [*declared.past_columns, *declared.row_ids]  # late columns and ids may be absent
     return list(dict.fromkeys([*names, *(name for name in there if name in schema.names)]))
 
 
 def columns_learnt_from(plan: Plan, schema: Schema) -> list[str]:
-    """Return the columns that all rounds of learning read, and out-of-fold features.
-
-    Args:
-        plan: the plan.
-        schema: of the rows.
+    """Return the columns of rows that the rounds of fit, and out-of-fold features, read.
 
     Raises:
-        UnknownColumn: one is not there.
+        UnknownColumn: The schema lacks one.
     """
     declared = plan.declaration
     names = [*declared.columns, *declared.training_past_columns, *declared.keep]

@@ -1,8 +1,8 @@
-"""OpenLineage: events that tell catalogues which columns each feature comes from.
+"""OpenLineage: events that tell data catalogues which columns each feature comes from.
 
-Events are of the official client's classes, and any of its transports sends them. A column that is
-computed with in the row of a feature is a direct source; what comes from earlier rows, from what a
-row finds by its key, or from what fit has learnt, is an indirect one.
+Events use the classes of the official client, and any of its transports sends them. A column that a
+feature is computed from in the same row is a direct source. Values from earlier rows, from a lookup
+by key, or from fit are indirect sources.
 
     from openlineage.client import OpenLineageClient
     from fastfeat.integrations import openlineage
@@ -42,7 +42,7 @@ _utils = library("openlineage.client.uuid", "openlineage")
 
 State = Literal["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"]
 Dataset = str | os.PathLike[str] | tuple[str, str]
-"""A path, an address, or the namespace and the name that a catalogue knows it by."""
+"""A path, an address, or the namespace and the name that a catalogue uses."""
 
 TRANSFORMATIONS: Mapping[Way, tuple[str, str, str]] = {
     "itself": ("DIRECT", "IDENTITY", ""),
@@ -52,9 +52,10 @@ TRANSFORMATIONS: Mapping[Way, tuple[str, str, str]] = {
     "join": ("INDIRECT", "JOIN", "the row of a table that the row finds"),
     "learnt": ("INDIRECT", "AGGREGATION", "learnt in fit"),
 }
-"""Type, subtype and description of the transformation of each way.
+"""Type, subtype and description of the transformation for each way from a column to a feature.
 
-Source: https://openlineage.io/docs/spec/facets/dataset-facets/column_lineage_facet."""
+Source: https://openlineage.io/docs/spec/facets/dataset-facets/column_lineage_facet.
+"""
 
 _PRODUCER = f"urn:fastfeat:{__version__}"
 _LONGEST = 2000
@@ -62,13 +63,13 @@ _LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Data that features are computed of, each by namespace and name.
+    """The namespace and name of each data set that features are computed from.
 
     Args:
-        data: the rows.
-        trained_on: the rows that were learnt from.
-        history: the earlier rows; None where there are none.
-        tables: lookup tables, by their name in the plan.
+        data: The rows.
+        trained_on: The training rows.
+        history: The earlier rows; None if there are none.
+        tables: The lookup tables, by their name in the plan.
     """
 
     data: tuple[str, str]
@@ -94,29 +95,31 @@ def run_event(
     check: CheckReport | None = None,
     error: BaseException | None = None,
 ) -> Any:
-    """Return an event of a run that computes features: inputs, outputs, and lineage by column.
+    """Return an event for a run that computes features, with inputs, outputs and column lineage.
 
     Args:
-        fitted: the fitted plan.
-        data: the rows, where they are: a path, an address, or (namespace, name).
-        output: where the features go.
-        trained_on: the rows that the plan has learnt from.
-        history: earlier rows, which windows see beside those of `data`.
-        tables: the lookup tables by name; those that lack have the plan as their namespace.
-        job: the name of the job.
-        namespace: of the job.
-        state: of the run.
-        run_id: a UUID, the same in all events of a run; a new one without it.
-        time: of the event, with a time zone; now without it.
-        check: a report of `fitted.check(data)`: its rules are told as assertions of the data.
-        error: why a run failed.
+        fitted: The fitted plan.
+        data: The location of the rows: a path, an address, or (namespace, name).
+        output: The location of the features.
+        trained_on: The location of the training rows.
+        history: The location of earlier rows that windows see in addition to `data`; None if there
+            are none.
+        tables: The locations of lookup tables by name. Tables that are not listed get the plan as
+            their namespace.
+        job: The name of the job.
+        namespace: The namespace of the job.
+        state: The state of the run.
+        run_id: A UUID, the same in all events of a run. None creates a new one.
+        time: The time of the event, with a time zone. None means now.
+        check: A report of `fitted.check(data)`: its rules become assertions about the data.
+        error: The reason why a run failed.
 
     Returns:
         An `openlineage.client.event_v2.RunEvent`, for `OpenLineageClient.emit`.
 
     Raises:
-        InvalidPlan: a state that there is none of, a time without a zone, or an id that is no UUID.
-        TypeMismatch: no fitted plan, or no such data set.
+        InvalidPlan: An unknown state, a time without a zone, or an id that is not a UUID.
+        TypeMismatch: `fitted` is not a fitted plan, or a location has another form.
     """
     check_fitted(fitted)
     if state not in get_args(State):
@@ -154,14 +157,19 @@ def run(
     client: Any,
     **of_event: Any,
 ) -> Generator[str]:
-    """Yield the id of a run whose beginning and end a client sends: that it failed, if it does.
+    """Send the start and the end of a run, or its failure, and yield the run's id in between.
 
     Args:
-        fitted: as of `run_event`, as the following are.
-        data: the rows.
-        output: where the features go.
-        client: an `openlineage.client.OpenLineageClient`, or what has its `emit`.
-        of_event: further arguments of `run_event`, but for `state` and `error`.
+        fitted: The fitted plan.
+        data: The location of the rows: a path, an address, or (namespace, name).
+        output: The location of the features.
+        client: An `openlineage.client.OpenLineageClient`, or another object with its `emit` method.
+        of_event: Further arguments of `run_event`, such as `trained_on` and `job`; not `state` or
+            `error`.
+
+    Raises:
+        InvalidPlan: A time without a zone, or an id that is not a UUID.
+        TypeMismatch: `fitted` is not a fitted plan, or a location has another form.
     """
     run_id = str(of_event.pop("run_id", None) or _utils.generate_new_uuid())
     told: dict[str, Any] = {**of_event, "run_id": run_id}
@@ -175,12 +183,12 @@ def run(
 
 
 def _named(option: str, given: object) -> tuple[str, str]:
-    """Return the namespace and the name of data.
+    """Return the namespace and the name of the data set at a location.
 
     Source: https://openlineage.io/docs/spec/naming.
 
     Raises:
-        TypeMismatch: it is none.
+        TypeMismatch: The location has another form.
     """
     match given:
         case (str(namespace), str(name)):
@@ -198,10 +206,10 @@ def _named(option: str, given: object) -> tuple[str, str]:
 
 
 def _run(run_id: str | None, error: BaseException | None) -> Any:
-    """Return the run, with the engine that it is of.
+    """Return OpenLineage's record of a run, with its id, fastfeat as its engine, and an error.
 
     Raises:
-        InvalidPlan: the id is no UUID.
+        InvalidPlan: The id is not a UUID.
     """
     of_engine = _facets.processing_engine_run.ProcessingEngineRunFacet
     facets = {"processing_engine": _of(of_engine, version=__version__, name="fastfeat")}
@@ -216,7 +224,7 @@ def _run(run_id: str | None, error: BaseException | None) -> Any:
 
 
 def _inputs(fitted: FittedPlan, read: _Read, check: CheckReport | None) -> list[Any]:
-    """Return the data sets that are read, the rows first, each once."""
+    """Return the input data sets of the event, each once, beginning with the rows."""
     columns = {name: str(dtype) for name, dtype in row_inputs(fitted.record).items()}
     given: dict[tuple[str, str], Mapping[str, str]] = {read.data: columns}
     if read.history is not None:
@@ -237,7 +245,7 @@ def _inputs(fitted: FittedPlan, read: _Read, check: CheckReport | None) -> list[
 
 
 def _output(fitted: FittedPlan, named: tuple[str, str], read: _Read) -> Any:
-    """Return the features, with their types, formulas and lineage."""
+    """Return the output data set of the event: features with types, formulas and source columns."""
     record = fitted.record
     told: list[tuple[str, str | None, str | None]] = []
     types = {field.name: str(field.type) for field in fitted.schema}
@@ -260,7 +268,7 @@ def _output(fitted: FittedPlan, named: tuple[str, str], read: _Read) -> Any:
 
 
 def _fields(source: ColumnSource, read: _Read) -> list[Any]:
-    """Return a column that a feature comes from, once for each data set that it is read of."""
+    """Return the lineage entries of a source column, one for each data set that it is read from."""
     found: dict[tuple[str, str], list[Any]] = {}
     for way in source.ways:
         for dataset in _datasets(source, way, read):
@@ -297,14 +305,14 @@ def _schema(columns: Sequence[tuple[str, str | None, str | None]]) -> Any:
 
 
 def _assertions(check: CheckReport) -> Any:
-    """Return the rules of a contract that were judged, as assertions of the data."""
+    """Return the checked rules of a contract as OpenLineage's assertions about the data."""
     of_rules = _facets.data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet
     made = [_assertion(of) for of in check.results if of.outcome != "skipped"]
     return _of(of_rules, assertions=made)
 
 
 def _of(facet: Any, **fields: Any) -> Any:
-    """Return a facet that names us as its producer."""
+    """Return an OpenLineage facet (a part of an event) with fastfeat as its producer."""
     return facet(**fields, producer=_PRODUCER)
 
 

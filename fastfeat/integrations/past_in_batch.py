@@ -1,4 +1,7 @@
-"""Warning for an X that is said to hold its own past, and begins after the rows of `fit`."""
+"""Warning for `history="batch"` in scikit-learn: X may lack the past that the user said it has.
+
+If the rows of an entity in X begin after its rows in `fit`, X probably lacks earlier rows.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ _FIRST = "first of fit"
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """The first time of each entity, by the clock of a window.
+    """The first time of each entity in the rows of `fit`.
 
     Args:
-        clock: the column of times.
-        keys: the columns that name an entity; none where all rows are one.
-        table: of the keys and of the first time of their rows, a row an entity.
+        clock: The time column.
+        keys: The columns that identify an entity; empty if all rows are one entity.
+        table: The keys and the first time, one row per entity.
     """
 
     clock: str
@@ -34,12 +37,9 @@ class Beginning:
 
 
 def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
-    """Return the first times in training rows, for windows over X alone; none with a history.
+    """Return each entity's first time in training rows, by clock and keys of the windows.
 
-    Args:
-        plan: that is fitted.
-        data: the training rows.
-        past: what was said of a history.
+    The result is empty unless `past` is "batch".
     """
     if not is_batch(past):
         return ()
@@ -48,7 +48,7 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
     for order in orders:
         time, *by = query_of(order)
         clocks, keys = columns_of([time]), tuple(columns_of(by))
-        if len(clocks) == 1:  # of several none says alone what is earlier
+        if len(clocks) == 1:  # no single one of several clocks defines an order
             asked = clocks[0], keys
             with suppress(pa.ArrowException):
                 found[asked] = Beginning(*asked, _first_times(data, *asked))
@@ -56,21 +56,17 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
 
 
 def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings) -> None:
-    """Warn of entities whose rows begin later than those that `fit` has seen of them.
+    """Warn if entities begin later in X than in the rows of `fit`: X lacks their earlier rows.
 
-    Their windows lack the rows of `fit`: X does not hold its own past. Keys and times of types that
-    Arrow does not group or compare with those of `fit` are not looked at.
-
-    Args:
-        begun: as `beginnings` returns it.
-        data: the rows to transform.
-        told: what was warned of.
+    Windows over X do not see the rows of `fit`. Keys and times of types that Arrow cannot group, or
+    cannot compare with those of `fit`, are skipped. `told` holds the warnings that were given
+    before.
     """
     if not begun or HistoryMissing in told.kinds:
         return
     for beginning in begun:
         n_later = 0
-        with suppress(pa.ArrowException):  # of other types than in fit: `transform` says so
+        with suppress(pa.ArrowException):  # types differ from those in fit: `transform` reports it
             own = _first_times(data, beginning.clock, beginning.keys)
             n_later = _count_later(own, beginning)
         if n_later:
@@ -87,14 +83,14 @@ def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings)
 
 
 def _first_times(data: Any, clock: str, keys: tuple[str, ...]) -> Table:
-    """Return the first time of each entity, beside its keys; rows without either are no one's."""
+    """Return a table of entities with keys and first time; rows that lack one are skipped."""
     table = plain_table(read_columns(data, list(dict.fromkeys([*keys, clock])))).drop_null()
     grouped: Any = table.group_by(list(keys)).aggregate([(clock, "min")])
     return grouped.rename_columns([*keys, _FIRST])
 
 
 def _count_later(own: Table, beginning: Beginning) -> int:
-    """Return the number of entities that begin later than in fit."""
+    """Return the number of entities with a later first time in `own` than in the rows of fit."""
     first, keys = beginning.table, list(beginning.keys)
     own = own.cast(first.schema)
     if not keys:

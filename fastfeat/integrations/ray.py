@@ -1,9 +1,10 @@
-"""Ray: plans fitted on a Ray Data dataset, and its features as a dataset, on the workers of Ray.
+"""Ray: fit a plan on a Ray Data dataset, and compute its features as a dataset, on Ray's workers.
 
-Each pass of fit maps the blocks to states, which tasks merge in a tree while others still read; the
-driver receives one state a pass. What travels is data alone: the plan as JSON, what is learnt, and
-tables, as bytes. Ray runs a task of a worker that died again, and the bits are the same. Where
-windows see other rows, these are exchanged once, and kept in Ray's object store for all passes.
+Each pass of fit maps the blocks to states (sums and counts), and tasks merge these in a tree while
+other blocks are still read; the driver receives one state per pass. Only data travels: the plan as
+JSON, and learned values and tables as bytes. Ray repeats the tasks of a worker that died, and the
+bits stay the same. If windows see other rows, the rows are exchanged once, and stay in Ray's object
+store for all passes.
 
     from fastfeat.integrations import ray as ff_ray
 
@@ -23,6 +24,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import Tables
@@ -82,7 +84,10 @@ __all__ = ["check", "fit", "fit_transform", "transform"]
 _ray = library("ray")
 _data = library("ray.data", "ray")
 _MERGED_AT_ONCE = 4
-"""States of one task: with more, merging waits for the last of them and then takes long."""
+"""The number of states that one task merges.
+
+With more, merging waits for the last state and then takes long.
+"""
 
 
 @explaining_as("ray.", {})
@@ -97,44 +102,50 @@ def fit(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> FittedPlan:
-    """Return the plan fitted on all rows of a dataset: bit for bit that of `Plan.fit`.
+    """Return the plan fitted on all rows of a dataset, bit for bit the same as by `Plan.fit`.
 
     Args:
-        plan: what is fitted.
-        dataset: a Ray Data dataset, which is executed once a pass, for the columns of the pass:
-            one that shuffles or samples at random, or takes long, is materialized first. Where
-            windows are learnt from it is executed once, and exchanged; rows of an entity and one
-            moment stand in the order of the dataset, where `tie=` does not say another.
-        history: earlier rows, which windows that are learnt from see: a dataset, or as in
-            `Plan.fit`.
-        tables: as in `Plan.fit`; they are read on the driver, and go to each worker.
-        contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
-            numbers.
-        stable: as in `Plan.fit`.
-        profile: as in `Plan.fit`; with one, two more passes. Edges and categories come from the
-            rows with the least hashes of their content, since rows have no numbers. Of features of
-            windows it has counts where windows are learnt from, and by `fit_transform`.
-        check_ids: whether rows of one `row_id` are looked for, for which the columns that the plan
-            reads are exchanged once more, by the id.
+        plan: The plan to fit.
+        dataset: A Ray Data dataset. It is executed once per pass, for the columns of that pass:
+            materialize it first if it shuffles or samples at random, or is slow. If the plan learns
+            from windows, the dataset is executed once and its rows are exchanged; rows of an entity
+            with equal times keep the order of the dataset, unless `tie=` gives another order.
+        history: Earlier rows, if the plan learns from windows, which see them: a dataset, or any
+            form that `Plan.fit` takes.
+        tables: Lookup tables by name, in any form that `Plan.fit` takes. They are read on the
+            driver and sent to each worker.
+        contract: Rules that the rows must satisfy. The workers check them first, and the fitted
+            plan keeps them. Messages about rows have no row numbers.
+        stable: An earlier fit, of this or another plan. Its categories keep their codes, and new
+            categories get the next codes.
+        profile: Whether the fitted plan keeps a profile (counts of values) of these rows, with
+            which `drift` and `report` compare later rows: True for inputs and features, "inputs"
+            for inputs only. It takes two more passes. Because rows have no numbers, bin edges and
+            categories come from the rows with the smallest hashes of their content. Features with
+            windows are only counted if the plan learns from windows, or by `fit_transform`.
+        check_ids: Whether to look for rows with the same `row_id`. The columns that the plan reads
+            are then exchanged once more, by id.
 
     Raises:
-        ContractBroken: rows break a rule of `contract` that does not only warn.
-        InvalidData: with `check_ids`, a row without an id, or rows of one id that differ, or that
-            windows see.
-        InvalidPlan: folds are made of the number of a row, which a dataset has not; windows that
-            are learnt from see entities that have no key in common, or the label looks ahead.
-        TypeMismatch: it is no dataset, or a column has no Arrow type.
-        FastfeatError: as `Plan.fit`. Of rows that fail one is told, not always the first.
+        ContractBroken: Rows break a rule of `contract` that does more than warn.
+        InvalidData: With `check_ids`: a row without an id, or rows with the same id that differ or
+            that windows see.
+        InvalidPlan: Folds are assigned by row number, which a dataset does not have; the plan
+            learns from windows of entities that have no key in common; or the label is computed
+            from later rows.
+        TypeMismatch: `dataset` is not a dataset, or a column has no Arrow type.
+        FastfeatError: Any error of `Plan.fit`. If several rows fail, the message is about one of
+            them, not always the first.
 
     Warns:
-        FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`; `RowsRepeated` with `check_ids`.
+        FastfeatWarning: Any warning of `Plan.fit` except `TiesInOrder`; `RowsRepeated` with
+            `check_ids`.
     """
-    kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
+    given_rows = CallRows(dataset, None, history, tables)
+    kept = held(contract, lambda rules: _checked(rules, given_rows))
     learnt = _learnt(
         plan,
-        dataset,
-        history,
-        tables,
+        given_rows,
         features=False,
         stable=stable,
         profile=profile,
@@ -156,25 +167,30 @@ def transform(
     """Return the features of the rows as a dataset, computed when it is read.
 
     Args:
-        fitted: the plan.
-        dataset: a Ray Data dataset. The rows that were learnt from have their own labels in an
-            encoding of these: train on those of `fit_transform`. Where windows see other rows, it
-            is executed here, and exchanged, as in `fit`.
-        history: earlier rows, which windows see: a dataset, or as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`; they are read here.
-        label: whether the label of the plan follows the features, under its name.
-        on_violation: of rows that break a rule of the plan's contract, as in
-            `FittedPlan.transform`, but they are not set apart.
+        fitted: The fitted plan.
+        dataset: A Ray Data dataset. Target encodings of training rows would contain their own
+            labels: train a model on the features of `fit_transform`. If windows see other rows, the
+            dataset is executed at once and its rows are exchanged.
+        history: Earlier rows of the same entities, which windows see: a dataset, or any form that
+            `FittedPlan.transform` takes. "batch" declares that `dataset` contains its own past.
+        tables: Lookup tables by name, in any form that `FittedPlan.transform` takes. They are read
+            at once, on the driver.
+        label: Whether to append the label of the plan after the features, under its own name.
+        on_violation: The treatment of rows that break a rule of the plan's contract; rules that
+            only warn are not affected. None uses the setting of each rule; "reject" raises an
+            error; "warn" warns; "ignore" checks no row at all.
 
     Returns:
-        A dataset of as many rows, in Ray's order of blocks: `keep=` columns tell them apart.
+        A dataset with as many rows, in Ray's order of blocks. Columns of `keep=` identify the rows.
 
     Raises:
-        InvalidPlan: windows see rows of entities that have no key in common; there is no label.
-        FastfeatError: as `FittedPlan.transform`, of columns and tables; of values where it is read.
+        InvalidPlan: Windows see rows of entities that have no key in common, or `label=True` for a
+            plan without a label.
+        FastfeatError: Any error of `FittedPlan.transform`. Errors about columns and tables are
+            raised at once, errors about values when the dataset is read.
 
     Warns:
-        HistoryMissing: windows see other rows, and history is None.
+        HistoryMissing: Windows see other rows, and `history` is None.
     """
     schema, plan = _schema_of(dataset), fitted.plan
     columns = columns_read(plan, schema, label=label, judged=columns_judged(fitted.record))
@@ -188,7 +204,7 @@ def transform(
     past = past_of_data(history) if earlier is None else None
     blocks = _blocks_of(dataset, rows, earlier)
     exchange = exchange_of_fitted(fitted, tables, rows, blocks.history, blocks.n_shares)
-    given = transform_of(fitted, tables, label=label, history=past, on_violation=on_violation)
+    given = transform_of(fitted, tables, label=label, past=past, on_violation=on_violation)
     return _features(_data.from_arrow_refs(_exchanged(blocks, exchange)), given, exchange)
 
 
@@ -201,22 +217,32 @@ def check(
     tables: Tables = None,
     clock: Any = None,
 ) -> CheckReport:
-    """Return a report of the rules that the rows hold, counted on the workers, as `Contract.check`.
+    """Check the rows of a dataset by a contract, on the workers, and return a report.
+
+    A rule that cannot be judged, because a column is absent or has another type or a value that an
+    expression cannot take, is a finding.
 
     Args:
-        rules: a contract, or a fitted plan that has one, whose late columns need not be there.
-        dataset: as in `fit`.
-        history: as in `fit`; windows in rules see it.
-        tables: as in `fit`.
-        clock: as in `Contract.check`.
+        rules: A contract, or a fitted plan with a contract. The late columns of the plan may be
+            absent: rules that read them are then skipped.
+        dataset: A Ray Data dataset. It is executed several times: materialize it first if it
+            shuffles or samples at random, or is slow.
+        history: Earlier rows, which windows in rules see: a dataset, or any form that `Plan.fit`
+            takes.
+        tables: Lookup tables by name, in any form that `Plan.fit` takes. They are read on the
+            driver and sent to each worker.
+        clock: The time of the check, if rules read the clock: a datetime, or a number.
 
     Raises:
-        InvalidPlan: the plan has no contract; or as `fit`.
-        TypeMismatch: neither a contract nor a fitted plan; or as `fit`.
-        FastfeatError: as `Contract.check`.
+        InvalidPlan: The plan has no contract; a rule reads the clock, and `clock` is not given or
+            the data has a column of its name; or windows in rules see entities that have no key in
+            common.
+        TypeMismatch: `rules` is neither a contract nor a fitted plan, a rule is not a bool
+            expression, `dataset` is not a dataset, or a column has no Arrow type.
+        FastfeatError: Any error of `Contract.check`.
     """
     contract, late = rules_of(rules)
-    rows = _checked(contract, dataset, history, tables)
+    rows = _checked(contract, CallRows(dataset, None, history, tables))
     return check_read(contract, rows, clock=clock, late=late)
 
 
@@ -233,36 +259,46 @@ def fit_transform(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[FittedPlan, Any]:
-    """Return the fitted plan, and the features of the rows as a dataset: out of fold.
+    """Return the fitted plan, and the features of the rows as a dataset, encoded out of fold.
 
     Args:
-        plan: what is fitted.
-        dataset: as in `fit`; where windows see other rows, it is executed once, and exchanged.
-        history: as in `fit`.
-        tables: as in `fit`.
-        label: as in `transform`.
-        contract: as in `fit`.
-        stable: as in `Plan.fit`.
-        profile: as in `fit`.
-        check_ids: as in `fit`.
+        plan: The plan to fit.
+        dataset: A Ray Data dataset. It is executed once per pass, for the columns of that pass:
+            materialize it first if it shuffles or samples at random, or is slow. If windows see
+            other rows, the dataset is executed once and its rows are exchanged; rows of an entity
+            with equal times keep the order of the dataset, unless `tie=` gives another order.
+        history: Earlier rows, which windows see: a dataset, or any form that `Plan.fit` takes.
+        tables: Lookup tables by name, in any form that `Plan.fit` takes. They are read on the
+            driver and sent to each worker.
+        label: Whether to append the label of the plan after the features, under its own name.
+        contract: Rules that the rows must satisfy. The workers check them first, and the fitted
+            plan keeps them. Messages about rows have no row numbers.
+        stable: An earlier fit, of this or another plan. Its categories keep their codes, and new
+            categories get the next codes.
+        profile: Whether the fitted plan keeps a profile (counts of values) of these rows, with
+            which `drift` and `report` compare later rows: True for inputs and features, "inputs"
+            for inputs only. It takes two more passes. Because rows have no numbers, bin edges and
+            categories come from the rows with the smallest hashes of their content. Features with
+            windows are only counted if the plan learns from windows, or by `fit_transform`.
+        check_ids: Whether to look for rows with the same `row_id`. The columns that the plan reads
+            are then exchanged once more, by id.
 
     Returns:
-        The plan, and a dataset as of `transform`, in which the encodings of a row have learnt from
-        other folds than its own, as in `Plan.fit_transform`.
+        The fitted plan, and a dataset of features with as many rows, in Ray's order of blocks. The
+        target encoding of a row is learned from other folds than its own.
 
     Raises:
-        FastfeatError: as `fit` and `transform`.
+        FastfeatError: Any error of `fit` and `transform`.
 
     Warns:
-        FastfeatWarning: as `Plan.fit_transform`, but for `TiesInOrder`.
+        FastfeatWarning: Any warning of `Plan.fit_transform` except `TiesInOrder`.
     """
     columns = columns_read(plan, _schema_of(dataset), label=label)
-    kept = held(contract, lambda rules: _checked(rules, dataset, history, tables))
+    given_rows = CallRows(dataset, None, history, tables)
+    kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
-        dataset,
-        history,
-        tables,
+        given_rows,
         features=True,
         stable=stable,
         profile=profile,
@@ -277,32 +313,30 @@ def fit_transform(
     return fitted, _features(dataset.select_columns(columns), given, None)
 
 
-def _checked(
-    contract: ContractDeclaration, dataset: Any, history: Any, tables: Tables
-) -> CheckedRows:
-    """Return the rows of a dataset, to be judged on the workers."""
-    schema = _schema_of(dataset)
+def _checked(contract: ContractDeclaration, rows: CallRows) -> CheckedRows:
+    """Return a handle of a dataset's rows, through which a contract is checked on the workers."""
+    dataset, schema = rows.data, _schema_of(rows.data)
 
     def learnt(plan: Plan) -> FittedPlan:
-        return _learnt(plan, dataset, history, tables, features=False)[0].finish()
+        return _learnt(plan, rows, features=False)[0].finish()
 
     def found(fitted: FittedPlan, flag: str, n: int | None) -> Table:
-        past = "batch" if history is None else history
-        rows = transform(fitted, dataset, history=past, tables=tables).map_batches(
+        past = "batch" if rows.history is None else rows.history
+        features = transform(fitted, dataset, history=past, tables=rows.tables).map_batches(
             only_true, fn_args=[flag], batch_format="pyarrow", batch_size=None
         )
-        blocks = _ray.get(list(_refs(rows if n is None else rows.limit(n))))
+        blocks = _ray.get(list(_refs(features if n is None else features.limit(n))))
         return pa.concat_tables([block for block in blocks if block.num_columns])
 
-    return rows_of_workers(contract, schema, dataset.count(), tables, learnt, found)
+    return rows_of_workers(contract, schema, dataset.count(), rows.tables, learnt, found)
 
 
 class _Shares(NamedTuple):
-    """Rows that were exchanged.
+    """Rows after their exchange between workers; a share has all rows of its entities.
 
     Args:
-        tables: references to the rows of each share.
-        exchange: what is in them.
+        tables: A Ray reference to the table of each share.
+        exchange: The columns and types of these rows.
     """
 
     tables: list[Any]
@@ -311,19 +345,18 @@ class _Shares(NamedTuple):
 
 def _learnt(
     plan: Plan,
-    dataset: Any,
-    history: Any,
-    tables: Tables,
+    rows: CallRows,
     *,
     features: bool,
     stable: FittedPlan | None = None,
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
-    """Return the learning after passes over a dataset, and its rows where they were exchanged."""
-    schema = _schema_of(dataset)
-    options: Any = {"stable": stable, "profile": profile}
-    learning, is_exchanged = begun(plan, schema, tables, features=features, **options)
+    """Run all passes; return the last `Learning`, and the rows if they were exchanged, or None."""
+    dataset, schema = rows.data, _schema_of(rows.data)
+    learning, is_exchanged = begun(
+        plan, schema, rows.tables, features=features, stable=stable, profile=profile
+    )
     if check_ids:
         _look_for_repeats(plan, dataset, schema)
     if not is_exchanged:
@@ -336,9 +369,9 @@ def _learnt(
             return _merged_on_workers(content, _refs(states))
 
         return learn(learning, state_of_all), None
-    rows = schema_with(schema, columns_learnt_from(plan, schema))
-    blocks = _blocks_of(dataset, rows, _earlier(plan, history, training=True))
-    exchange = exchange_of_learning(learning, rows, blocks.history, blocks.n_shares)
+    read = schema_with(schema, columns_learnt_from(plan, schema))
+    blocks = _blocks_of(dataset, read, _earlier(plan, rows.history, training=True))
+    exchange = exchange_of_learning(learning, read, blocks.history, blocks.n_shares)
     shares = _Shares(_exchanged(blocks, exchange), exchange)
     given = _ray.put(exchange)
 
@@ -351,7 +384,7 @@ def _learnt(
 
 
 def _look_for_repeats(plan: Plan, dataset: Any, schema: Schema) -> None:
-    """Warn of rows of one id, or raise, where the rows have ids."""
+    """Warn about rows with the same id, or raise, if the plan has a `row_id`."""
     rows = ids_read(plan, schema)
     if rows is None:
         return
@@ -363,12 +396,12 @@ def _look_for_repeats(plan: Plan, dataset: Any, schema: Schema) -> None:
 
 
 class _Blocks(NamedTuple):
-    """Rows before they are exchanged.
+    """Rows before their exchange between workers.
 
     Args:
-        rows: references to Arrow blocks, in the order of the dataset.
-        earlier: the same of a history; None without one.
-        history: the schema of these.
+        rows: Ray references to Arrow blocks, in the order of the dataset.
+        earlier: Ray references to the Arrow blocks of the history; None without one.
+        history: The schema of the history; None without a history.
     """
 
     rows: list[Any]
@@ -377,13 +410,13 @@ class _Blocks(NamedTuple):
 
     @property
     def n_shares(self) -> int:
-        """The number of shares: as many as blocks, so that they are about as large."""
+        """The number of shares to make: one per block, but at least one per CPU."""
         n_cpus = int(_ray.cluster_resources().get("CPU", 1))
         return max(len(self.rows) + len(self.earlier or ()), n_cpus)
 
 
 def _earlier(plan: Plan, history: Any, *, training: bool) -> tuple[Any, Schema] | None:
-    """Return a history as a dataset, and the schema of what is read of it; None without one."""
+    """Return the history as a dataset, and the schema of its columns that are read; or None."""
     if history is None or is_batch(history):
         return None
     if not isinstance(history, _data.Dataset):
@@ -392,7 +425,7 @@ def _earlier(plan: Plan, history: Any, *, training: bool) -> tuple[Any, Schema] 
 
 
 def _blocks_of(dataset: Any, rows: Schema, earlier: tuple[Any, Schema] | None) -> _Blocks:
-    """Return the rows of a dataset, and of a history, which are executed."""
+    """Execute a dataset and a history, and return references to their blocks."""
     of_rows = _arrow_blocks(dataset, rows)
     if earlier is None:
         return _Blocks(of_rows, None, None)
@@ -400,7 +433,7 @@ def _blocks_of(dataset: Any, rows: Schema, earlier: tuple[Any, Schema] | None) -
 
 
 def _arrow_blocks(dataset: Any, schema: Schema) -> list[Any]:
-    """Return references to Arrow blocks of some columns, in the order of a dataset."""
+    """Return references to Arrow blocks of the schema's columns, in the order of a dataset."""
     chosen = dataset.select_columns(schema.names).map_batches(
         _as_it_is, batch_format="pyarrow", batch_size=None
     )
@@ -409,13 +442,13 @@ def _arrow_blocks(dataset: Any, schema: Schema) -> list[Any]:
 
 
 def _refs(dataset: Any) -> Iterator[Any]:
-    """Yield references to the blocks of a dataset, as they come."""
+    """Yield Ray references to the blocks of a dataset, as soon as they are computed."""
     for bundle in dataset.iter_internal_ref_bundles():
         yield from bundle.block_refs
 
 
 def _exchanged(blocks: _Blocks, exchange: Exchange) -> list[Any]:
-    """Return references to the rows of each share, which tasks bring together."""
+    """Start tasks that exchange rows; return a Ray reference to the table of each share."""
     given, n = _ray.put(exchange), exchange.n_shares
     split, join = _ray.remote(_split).options(num_returns=n), _ray.remote(_joined)
     sent: list[Any] = []
@@ -426,11 +459,9 @@ def _exchanged(blocks: _Blocks, exchange: Exchange) -> list[Any]:
 
 
 def _merged_on_workers(content: Any, states: Iterable[Any]) -> Table:
-    """Return the state of all rows, which tasks merge in a tree as states come.
+    """Merge the states of all parts in tasks, in a tree, as they arrive; return the merged state.
 
-    Args:
-        content: reference to the learning.
-        states: references to tables of states.
+    `content` is a Ray reference to the `Learning`, `states` are references to tables of states.
     """
     merge = _ray.remote(_merged)
     levels: list[list[Any]] = [[]]
@@ -450,13 +481,7 @@ def _merged_on_workers(content: Any, states: Iterable[Any]) -> Table:
 
 
 def _features(rows: Any, given: Transform | Training, exchange: Exchange | None) -> Any:
-    """Return a dataset of features.
-
-    Args:
-        rows: a dataset with the columns that are read, or of shares.
-        given: what is computed.
-        exchange: what is in shares; None without.
-    """
+    """Return a dataset of features. With an exchange, each block of `rows` is a share."""
     refs = [_ray.put(given), None if exchange is None else _ray.put(exchange)]
     return rows.map_batches(
         _features_of_block, fn_args=refs, batch_format="pyarrow", batch_size=None
@@ -467,8 +492,8 @@ def _schema_of(dataset: Any) -> Schema:
     """Return the Arrow schema of a dataset.
 
     Raises:
-        TypeMismatch: it is none, or a column has no Arrow type.
-        InvalidData: it has no columns.
+        TypeMismatch: The argument is not a dataset, or a column has no Arrow type.
+        InvalidData: The dataset has no columns.
     """
     if not isinstance(dataset, _data.Dataset):
         raise TypeMismatch(
@@ -482,7 +507,7 @@ def _schema_of(dataset: Any) -> Schema:
     return pa.schema([(n, t if isinstance(t, pa.DataType) else pa.string()) for n, t in pairs])
 
 
-# What workers run. A process keeps what it has read last, for the blocks to come.
+# The functions that workers run. Each process caches the last objects it read, for later blocks.
 
 
 def _state_of_block(block: Table, content: Any) -> Table:
@@ -508,7 +533,7 @@ def _as_it_is(block: Table) -> Table:
 
 
 def _split(refs: list[Any], block: Table, part: int, is_history: bool) -> Any:
-    """Return the rows of each share of a block."""
+    """Return a table for each share, with the rows of a block that belong to it."""
     exchange = _exchange_in(refs[0])
     if block.num_rows:
         sent = sent_rows(exchange, block, part, 0, is_history=is_history)
@@ -519,12 +544,12 @@ def _split(refs: list[Any], block: Table, part: int, is_history: bool) -> Any:
 
 
 def _joined(refs: list[Any], *sent: Table) -> Table:
-    """Return the rows of a share."""
+    """Return one table of the rows of a share, which came from all blocks."""
     return pa.concat_tables([_exchange_in(refs[0]).sent.empty_table(), *sent]).combine_chunks()
 
 
 def _features_of_block(block: Table, given: Any, exchange: Any) -> Table:
-    if not block.num_columns:  # one without rows may have none
+    if not block.num_columns:  # a block without rows may have no columns
         return block
     features = _features_in(given)
     return features(Rows(block) if exchange is None else in_order(_exchange_in(exchange), [block]))

@@ -1,4 +1,4 @@
-"""`Features`: a plan as a scikit-learn transformer, out of fold on its training rows."""
+"""`Features`: a plan as a scikit-learn transformer, with out-of-fold encodings of training rows."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fastfeat.errors import (
     counted,
     did_you_mean,
 )
+from fastfeat.execute.call_rows import Beside, CallRows
 from fastfeat.execute.encoded_rows import EncodedRows, n_split
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.inputs import read_columns
@@ -49,36 +50,42 @@ _FIT_HINTS = {"sample_weight": _WEIGHTS}
 
 
 @explaining_methods(
-    lambda _: "features.", {"__init__": {}, "fit": _FIT_HINTS, "fit_transform": _FIT_HINTS}
+    lambda _: "features.",
+    {"__init__": {}, "fit": _FIT_HINTS, "fit_transform": _FIT_HINTS},
+    made_by="",
 )
 class Features(base.TransformerMixin, base.BaseEstimator):
     """The features of a plan, as a step of a scikit-learn pipeline.
 
-    `fit_transform` gives encodings of the target out of fold, so that a model of the pipeline
-    learns from no row's own label; `fit` and then `transform` gives other values there.
+    `fit_transform` encodes the target out of fold, so that the next step of a pipeline never learns
+    from a row's own label. `fit` followed by `transform` gives other values for the same rows.
 
     Args:
-        plan: a Plan; a function of the names of the columns that returns one; or None, for every
-            column of numbers or bools as it is. The columns of a matrix are `x0`, `x1`, ...
-        history: all rows, for plans with windows, which see the rows that a split leaves out; the
-            plan's `row_id` says which rows are the same. Rows that are not in it, as new ones in
-            `transform`, come after it. Or "batch", without cross-validation: X always holds all
-            earlier rows of its entities, in `transform` too.
-        tables: those that the plan reads, by name.
-        output: the form of the features: "numpy", "pandas", "polars" or "arrow". `set_output`
-            goes before it. Columns of `keep=` are left out.
-        categories: whether ordinal encodings come as categories in place of codes, for a model that
-            tells categories by their type; as in `FittedPlan.transform`. Not for a matrix.
-        profile: whether `fitted_` keeps the profile of its training rows, by which `fitted_.drift`
-            judges later ones; as in `Plan.fit`.
+        plan: A `Plan`; or a function that takes the column names and returns one; or None to pass
+            through all columns of numbers and bools. The columns of a matrix are named `x0`, `x1`
+            and so on.
+        history: For plans with windows: a table of all rows, so that windows also see the rows that
+            a split leaves out. The plan's `row_id` identifies rows in both. Rows of X that are not
+            in the table, such as new rows in `transform`, count as later rows. Or "batch", without
+            cross-validation: X then always contains all earlier rows of its entities, in
+            `transform` too.
+        tables: The lookup tables that the plan reads, by name.
+        output: The form of the features: "numpy", "pandas", "polars" or "arrow". `set_output` takes
+            precedence. Columns of `keep=` are left out.
+        categories: Whether ordinal encodings are returned as categories instead of codes, for
+            models that recognize categories by their type: Arrow dictionaries, pandas Categorical
+            or Polars Enum. Not for "numpy".
+        profile: Whether `fitted_` keeps a profile of its training rows, with which `fitted_.drift`
+            compares later rows: True for inputs and features, "inputs" for inputs only.
 
-    `history` and `tables` are held: copies of the transformer share them, and `get_params` gives
-    the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
+    `history` and `tables` are wrapped in `Held`: copies of the transformer share them, and
+    `get_params` returns the wrapper. The plan's own parameters, `ff.param`, are parameters of the
+    transformer too.
 
     Attributes:
-        fitted_: the FittedPlan; `fitted_.plan` is its plan.
-        n_features_in_: how many columns the input of `fit` had.
-        feature_names_in_: their names, where it had any.
+        fitted_: The `FittedPlan`; its `plan` attribute is the plan that was fitted.
+        n_features_in_: The number of columns in the input of `fit`.
+        feature_names_in_: The column names of that input, if it had names.
 
     Example:
         >>> plan = ff.Plan({"size": col("size").standard_scale()}, dtype="float32")
@@ -96,7 +103,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         categories: bool = False,
         profile: Any = False,
     ) -> None:
-        """Take note of the parameters; `fit` checks them."""
+        """Store the parameters; `fit` checks them."""
         self.plan = plan
         self.history = history
         self.tables = tables
@@ -105,30 +112,31 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         self.profile = profile
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; data beside the rows in a handle, which copies share."""
+        """Set an attribute; wrap `history` and `tables` in `Held`, so that copies share them."""
         object.__setattr__(self, name, held(value) if name in ("history", "tables") else value)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.
 
         Args:
-            deep: whether those of the plan, `ff.param`, are among them.
+            deep: Whether to include the plan's own parameters, `ff.param`.
 
         Raises:
-            InvalidPlan: one of the plan has the name of one of the transformer.
+            InvalidPlan: A parameter of the plan has the same name as one of the transformer.
         """
         own = {name: getattr(self, name) for name in _PARAMETERS}
         return own | _params_of(self.plan) if deep else own
 
     def set_params(self, **params: Any) -> Self:
-        """Return the transformer, with other values of some parameters; those of the plan too.
+        """Set parameters of the transformer or of its plan, and return the transformer.
 
         Args:
-            params: by name. A parameter of the plan, `ff.param`, puts another plan in its place.
+            params: New values by name. A parameter of the plan, `ff.param`, replaces the plan by a
+                new one.
 
         Raises:
-            InvalidPlan: neither the transformer nor its plan has a parameter of a name.
-            FastfeatError: as `Plan.with_params`.
+            InvalidPlan: Neither the transformer nor its plan has a parameter of this name.
+            FastfeatError: Any error of `Plan.with_params`, such as a value of the wrong type.
         """
         own = {name: value for name, value in params.items() if name in _PARAMETERS}
         others = {name: value for name, value in params.items() if name not in own}
@@ -146,30 +154,37 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return self
 
     def fit(self, X: Any, y: Any = None, *, history: Any = None, tables: Any = None) -> Self:
-        """Return the transformer, which has learnt from training rows.
+        """Learn from training rows, and return the transformer.
 
         Args:
-            X: pandas, Polars, pyarrow, a dict of columns, or a matrix of shape (n_rows, n_columns).
-            y: the label of the plan, shape (n_rows,), which encoders learn from; windows see the
-                label's columns in X. None where X has them. Rows in which it is missing are not
-                learnt from. A plan without a label does not look at it.
-            history: instead of that of the transformer, in a handle: `Held(frame)`.
-            tables: instead of those of the transformer; in a handle if metadata is routed.
+            X: A pandas or Polars DataFrame, a pyarrow Table, a dict of columns, or a matrix of
+                shape (n_rows, n_columns).
+            y: The label of the plan, shape (n_rows,), which encoders learn from; windows see the
+                label's columns in X instead. Rows with a missing label are not learned from. None
+                if X has the label's columns. Ignored by a plan without a label.
+            history: A history for this call instead of the transformer's, wrapped: `Held(frame)`.
+            tables: Lookup tables for this call instead of the transformer's; wrapped in `Held` if
+                scikit-learn routes metadata.
+
+        Returns:
+            The transformer itself.
 
         Raises:
-            UnknownColumn, a ValueError: X lacks a column, or nothing gives the label.
-            InvalidData: windows would lack rows: see `history`.
-            InvalidPlan: y is given, and the label of the plan looks ahead.
-            FastfeatError: as `Plan.fit`.
-            ValueError, TypeError: scikit-learn's own, of what is no input for an estimator.
+            UnknownColumn: X lacks a column, or the label is not given. It is also a ValueError.
+            InvalidData: A split of the rows would hide rows from windows; see `history` of the
+                class.
+            InvalidPlan: `y` is given, and the label of the plan is computed from later rows.
+            FastfeatError: Any error of `Plan.fit`.
+            ValueError, TypeError: The errors of scikit-learn for an invalid input.
 
         Warns:
-            PurgeOff: the label has a delay, and shares time with that of rows of `history` that X
-                lacks. `Plan.cross_fit` purges such training rows; scikit-learn keeps them.
-            FastfeatWarning: as `Plan.fit`.
+            PurgeOff: The label has a delay, and overlaps in time with the labels of rows of
+                `history` that X lacks. `Plan.cross_fit` purges such training rows; scikit-learn
+                keeps them.
+            FastfeatWarning: Any warning of `Plan.fit`.
         """
         with whole_or_not(self):
-            plan, data, beside = self._training(X, y, history, tables)
+            plan, data, beside = self._training(CallRows(X, None, history, tables), y)
             self.fitted_ = plan.fit(data, profile=self.profile, **beside)
             self._begun = beginnings(plan, data, beside["history"])
         return self
@@ -177,22 +192,30 @@ class Features(base.TransformerMixin, base.BaseEstimator):
     def fit_transform(
         self, X: Any, y: Any = None, *, history: Any = None, tables: Any = None
     ) -> Any:
-        """Return the features of training rows; encodings are out of fold.
+        """Learn from training rows and return their features, with out-of-fold encodings.
 
         Args:
-            X: as of `fit`, as the following are.
-            y: the label.
-            history: earlier rows.
-            tables: lookup tables.
+            X: A pandas or Polars DataFrame, a pyarrow Table, a dict of columns, or a matrix of
+                shape (n_rows, n_columns).
+            y: The label of the plan, shape (n_rows,), which encoders learn from; windows see the
+                label's columns in X instead. Rows with a missing label are not learned from. None
+                if X has the label's columns. Ignored by a plan without a label.
+            history: A history for this call instead of the transformer's, wrapped: `Held(frame)`.
+            tables: Lookup tables for this call instead of the transformer's; wrapped in `Held` if
+                scikit-learn routes metadata.
+
+        Returns:
+            The features, shape (n_rows, n_features), in the form of `output` or `set_output`.
 
         Raises:
-            FastfeatError, ValueError, TypeError: as `fit`.
+            FastfeatError, ValueError, TypeError: Any error of `fit`.
         """
         with whole_or_not(self):
-            plan, data, beside = self._training(X, y, history, tables)
+            plan, data, beside = self._training(CallRows(X, None, history, tables), y)
             form = self._form()
-            options: Any = {"categories": self.categories, "profile": self.profile}
-            self.fitted_, made = plan.fit_transform(data, to=form, **options, **beside)
+            self.fitted_, made = plan.fit_transform(
+                data, to=form, categories=self.categories, profile=self.profile, **beside
+            )
             self._begun = beginnings(plan, data, beside["history"])
         self.fitted_.record.told.note(
             EncodedInFold
@@ -203,26 +226,28 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """Return the features of rows, shape (n_rows, n_features).
 
         Args:
-            X: as of `fit`; late columns are not needed, and columns of a frame may stand in any
-                order.
-            history: as of `fit`.
-            tables: as of `fit`.
+            X: The rows, in any form that `fit` takes. Late columns, known only later, are not
+                needed. The columns of a table may be in any order.
+            history: A history for this call instead of the transformer's, wrapped: `Held(frame)`.
+            tables: Lookup tables for this call instead of the transformer's; wrapped in `Held` if
+                scikit-learn routes metadata.
 
         Raises:
-            NotFittedError: before `fit`.
-            InvalidData: X has rows whose labels encodings know by `row_id`, beside others, and
-                lacks further ones: a splitter has put rows of one id on both sides. Of a history
-                of "batch" this is not looked at.
-            FastfeatError: as `FittedPlan.transform`.
-            ValueError, TypeError: as `fit`.
+            NotFittedError: `fit` was not called.
+            InvalidData: Some rows of X, but not all training rows, are known by `row_id` to the
+                target encodings, and X has other rows too: a splitter has put rows with the same id
+                on both sides. Not checked if the history is "batch".
+            FastfeatError: Any error of `FittedPlan.transform`.
+            ValueError, TypeError: The errors of scikit-learn for an invalid input.
 
         Warns:
-            HistoryMissing: history is "batch", and X begins after the rows of `fit`, without them.
+            HistoryMissing: The history is "batch", but X begins after the rows of `fit` and does
+                not contain them.
         """
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
-        beside = self._beside(self.fitted_.plan, history, tables)
+        beside = self._beside(self.fitted_.plan, CallRows(X, None, history, tables))
         if is_batch(beside["history"]):
             warn_after_fit(self._begun, data, self.fitted_.record.told)
         else:
@@ -234,42 +259,46 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """Return the names of the features, shape (n_features,).
 
         Args:
-            input_features: the names of the input; None, or those that `fit` has seen.
+            input_features: The names of the input columns: None, or the names that `fit` has seen.
 
         Raises:
-            NotFittedError: before `fit`.
-            ValueError: other names than those of `fit`.
+            NotFittedError: `fit` was not called.
+            ValueError: The names differ from those in `fit`.
         """
         validation.check_is_fitted(self)
         validation._check_feature_names_in(self, input_features)
         return np.asarray(self.fitted_.feature_names, dtype=object)
 
     def feature_map(self) -> Table:
-        """Return the feature and the sources of each output column; see `FittedPlan.feature_map`.
+        """Return a table that names the feature and the source columns of each output column.
+
+        Its columns are "column", "feature" and "sources". Sources are the columns of X that the
+        feature is computed from; columns of tables are named "table.column". The columns that an
+        encoder learns from, such as the label, are not included.
 
         Raises:
-            NotFittedError: before `fit`.
+            NotFittedError: `fit` was not called.
         """
         validation.check_is_fitted(self)
         return self.fitted_.feature_map()
 
-    def _training(self, X: Any, y: Any, history: Any, tables: Any) -> tuple[Plan, Any, Any]:
-        """Return the plan, the training rows, and what stands beside them."""
+    def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, Beside]:
+        """Return the plan, the training rows with their label, and the history and tables."""
         self._form()
         _params_of(self.plan)
-        data, names = rows_of(self, X, reset=True)
+        data, names = rows_of(self, rows.data, reset=True)
         plan = self._plan_for(data, names)
-        beside = self._beside(plan, history, tables)
+        beside = self._beside(plan, rows)
         past = beside["history"]
         check_whole(plan, data, past)
         return *with_label(plan, data, names, y, past), beside
 
     def _plan_for(self, data: Any, names: list[str]) -> Plan:
-        """Return the plan for an input.
+        """Return the plan to fit on X: the given one, one from a function, or one of all numbers.
 
         Raises:
-            InvalidPlan: there is none, and no column of numbers.
-            TypeMismatch: it is no plan, nor makes one.
+            InvalidPlan: There is no plan, and the input has no column of numbers.
+            TypeMismatch: `plan` is neither a plan nor a function that returns one.
         """
         plan = self.plan(names) if callable(self.plan) else self.plan
         if plan is None and self.plan is None:
@@ -289,16 +318,17 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             "that returns one: Features(lambda names: ff.Plan({...}))"
         )
 
-    def _beside(self, plan: Plan, history: Any, tables: Any) -> dict[str, Any]:
-        """Return the history and the tables of a call; of the transformer where it gives none."""
-        past = resolve_history(plan, self.history if history is None else history)
-        return {"history": past, "tables": content_of(self.tables if tables is None else tables)}
+    def _beside(self, plan: Plan, rows: CallRows) -> Beside:
+        """Return the history and tables of a call, or else the transformer's own."""
+        past = resolve_history(plan, self.history if rows.history is None else rows.history)
+        tables = content_of(self.tables if rows.tables is None else rows.tables)
+        return {"history": past, "tables": tables}
 
     def _form(self) -> str:
-        """Return the form of the features.
+        """Return the form of the output, such as "pandas": from `set_output`, or else `output`.
 
         Raises:
-            InvalidPlan: `output` is none, or holds no categories.
+            InvalidPlan: `output` is unknown, or cannot represent categories.
         """
         if self.output not in _FORMS:
             forms = ", ".join(map(repr, _FORMS))
@@ -315,7 +345,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return form
 
     def _given_out(self, made: Any, form: str, X: Any) -> Any:
-        """Return features without the columns of `keep=`; a pandas frame has the index of X."""
+        """Return features without kept columns; a pandas DataFrame gets the index of X."""
         names = self.fitted_.feature_names
         if form == "arrow":
             made = made.select(names)
@@ -326,7 +356,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return made
 
     def __sklearn_tags__(self) -> Any:
-        """Return the tags of the transformer: it takes missing values, and text for a plan."""
+        """Return the tags of the transformer: it accepts missing values, and text with a plan."""
         tags = cast("Any", super().__sklearn_tags__())  # pyright: ignore[reportUnknownMemberType]
         tags.input_tags.allow_nan = True
         tags.input_tags.string = isinstance(self.plan, Plan)
@@ -335,17 +365,13 @@ class Features(base.TransformerMixin, base.BaseEstimator):
 
 
 def check_sides(encoded: EncodedRows | None, data: Any) -> None:
-    """Raise where rows of one `row_id` stand on both sides of a split.
+    """Raise if X mixes some of the training rows, known by `row_id`, with other rows.
 
-    Rows that were all learnt from are those of a training score, and all that were learnt from with
-    new ones beside them no side of a split.
-
-    Args:
-        encoded: the rows whose labels fit has put into encodings; None where there are none.
-        data: the rows whose features are wanted.
+    X is accepted if it consists of training rows only (to score them), or if it contains all
+    training rows, with or without new ones: neither is one side of a split.
 
     Raises:
-        InvalidData: they do.
+        InvalidData: X contains some of the encoded training rows, and other rows.
     """
     if encoded is None or encoded.row_id is None:
         return
@@ -364,10 +390,10 @@ def check_sides(encoded: EncodedRows | None, data: Any) -> None:
 
 
 def _params_of(plan: Any) -> dict[str, Any]:
-    """Return the parameters of a plan.
+    """Return the plan's parameters and their values, by name.
 
     Raises:
-        InvalidPlan: one has the name of one of the transformer.
+        InvalidPlan: One has the same name as a parameter of the transformer.
     """
     params = plan.params() if isinstance(plan, Plan) else {}
     for name in _PARAMETERS:

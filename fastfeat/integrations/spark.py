@@ -1,13 +1,13 @@
-"""Spark: plans fitted on a DataFrame, and its features as a DataFrame, on the executors of Spark.
+"""Spark: fit a plan on a DataFrame, and compute its features as a DataFrame, on the executors.
 
-Each pass of fit maps the partitions to states by `mapInArrow`, which shuffles bring together in a
-tree; the driver receives one state a pass. What travels is data alone: the plan as JSON, what is
-learnt, and tables, as bytes. Spark runs a task that failed again, and the bits are the same. Where
-windows see other rows, one shuffle brings entities together, and what it gives is cached.
+Each pass of fit maps the partitions to states by `mapInArrow`, and shuffles merge these in a tree;
+the driver receives one state per pass. Only data travels: the plan as JSON, and learned values and
+tables as bytes. Spark repeats a failed task, and the bits stay the same. If windows see other rows,
+one shuffle brings the rows of each entity together, and its result is cached.
 
-The executors need fastfeat, in the Python of the driver: name it in the variable PYSPARK_PYTHON, or
-in the configuration `spark.pyspark.python`, before the session starts; Spark takes the `python3` of
-its path otherwise.
+The executors need fastfeat, in the same Python as the driver. Name that Python before the
+session starts, in the variable PYSPARK_PYTHON or in the configuration `spark.pyspark.python`;
+otherwise Spark takes the `python3` of its path.
 
     from fastfeat.integrations import spark as ff_spark
 
@@ -28,6 +28,7 @@ from fastfeat.api.learning import Learning
 from fastfeat.api.plan import FittedPlan, Plan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.errors import BackendUnavailable, TypeMismatch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import Tables
@@ -84,14 +85,14 @@ __all__ = ["check", "fit", "fit_transform", "transform"]
 _types = library("pyspark.sql.pandas.types")
 _PIECE_BYTES = 32 << 20
 _MERGED_AT_ONCE = 4
-"""States that one task merges, above the first level."""
+"""The number of states that one task merges, above the first level."""
 _N_SLOTS = 8
-"""Tasks of the first level of merging where the session does not say how many run at once."""
+"""The number of tasks in the first level of merging if the session has no known parallelism."""
 _ANOTHER_PYTHON = re.compile(
     "No module named '(fastfeat|numba|numpy|pandas|pyarrow)|"
     "PYTHON_VERSION_MISMATCH|PACKAGE_NOT_INSTALLED"
 )
-"""What Spark says where the Python of the executors is not that of the driver."""
+"""The text of Spark's error if the executors run another Python than the driver."""
 
 
 @explaining_as("spark.", {})
@@ -106,47 +107,53 @@ def fit(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> FittedPlan:
-    """Return the plan fitted on all rows of a DataFrame: bit for bit that of `Plan.fit`.
+    """Return the plan fitted on all rows of a DataFrame, bit for bit the same as by `Plan.fit`.
 
     Args:
-        plan: what is fitted.
-        frame: a Spark DataFrame, which is computed once a pass, for the columns of the pass: one
-            that samples at random, or takes long, is cached first. Times with a zone are of UTC.
-            Where windows are learnt from it is computed once, and shuffled into as many partitions
-            as `spark.sql.shuffle.partitions` says, each of which a worker has in memory; rows of an
-            entity and one moment stand in the order of its partitions, where `tie=` does not say
-            another.
-        history: earlier rows, which windows that are learnt from see: a DataFrame, or as in
-            `Plan.fit`.
-        tables: as in `Plan.fit`; they are read on the driver, and go to each executor.
-        contract: as in `Plan.fit`: the workers judge the rows first. Rows in messages have no
-            numbers.
-        stable: as in `Plan.fit`.
-        profile: as in `Plan.fit`; with one, two more passes. Edges and categories come from the
-            rows with the least hashes of their content, since rows have no numbers. Of features of
-            windows it has counts where windows are learnt from, and by `fit_transform`.
-        check_ids: whether rows of one `row_id` are looked for, for which the columns that the plan
-            reads are exchanged once more, by the id.
+        plan: The plan to fit.
+        frame: A Spark DataFrame. It is computed once per pass, for the columns of that pass: cache
+            it first if it samples at random or is slow. Times with a zone become UTC. If the plan
+            learns from windows, the frame is computed once and shuffled into
+            `spark.sql.shuffle.partitions` partitions, and a worker holds a whole partition in
+            memory; rows of an entity with equal times keep the order of the frame's partitions,
+            unless `tie=` gives another order.
+        history: Earlier rows, if the plan learns from windows, which see them: a DataFrame of
+            Spark, or any form that `Plan.fit` takes.
+        tables: Lookup tables by name, in any form that `Plan.fit` takes. They are read on the
+            driver and sent to each executor.
+        contract: Rules that the rows must satisfy. The workers check them first, and the fitted
+            plan keeps them. Messages about rows have no row numbers.
+        stable: An earlier fit, of this or another plan. Its categories keep their codes, and new
+            categories get the next codes.
+        profile: Whether the fitted plan keeps a profile (counts of values) of these rows, with
+            which `drift` and `report` compare later rows: True for inputs and features, "inputs"
+            for inputs only. It takes two more passes. Because rows have no numbers, bin edges and
+            categories come from the rows with the smallest hashes of their content. Features with
+            windows are only counted if the plan learns from windows, or by `fit_transform`.
+        check_ids: Whether to look for rows with the same `row_id`. The columns that the plan reads
+            are then exchanged once more, by id.
 
     Raises:
-        ContractBroken: rows break a rule of `contract` that does not only warn.
-        InvalidData: with `check_ids`, a row without an id, or rows of one id that differ, or that
-            windows see.
-        InvalidPlan: folds are made of the number of a row, which a DataFrame has not; windows that
-            are learnt from see entities that have no key in common, or the label looks ahead.
-        TypeMismatch: it is no DataFrame.
-        BackendUnavailable: the Python of the executors lacks fastfeat, or is of another version.
-        FastfeatError: as `Plan.fit`. Of rows that fail one is told, not always the first.
+        ContractBroken: Rows break a rule of `contract` that does more than warn.
+        InvalidData: With `check_ids`: a row without an id, or rows with the same id that differ or
+            that windows see.
+        InvalidPlan: Folds are assigned by row number, which a DataFrame does not have; the plan
+            learns from windows of entities that have no key in common; or the label is computed
+            from later rows.
+        TypeMismatch: `frame` is not a DataFrame of Spark.
+        BackendUnavailable: The Python of the executors lacks fastfeat, or has another version.
+        FastfeatError: Any error of `Plan.fit`. If several rows fail, the message is about one of
+            them, not always the first.
 
     Warns:
-        FastfeatWarning: as `Plan.fit`, but for `TiesInOrder`; `RowsRepeated` with `check_ids`.
+        FastfeatWarning: Any warning of `Plan.fit` except `TiesInOrder`; `RowsRepeated` with
+            `check_ids`.
     """
-    kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
+    given_rows = CallRows(frame, None, history, tables)
+    kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
-        frame,
-        history,
-        tables,
+        given_rows,
         features=False,
         stable=stable,
         profile=profile,
@@ -170,27 +177,32 @@ def transform(
     """Return the features of the rows as a DataFrame, computed when it is read.
 
     Args:
-        fitted: the plan.
-        frame: a Spark DataFrame. The rows that were learnt from have their own labels in an
-            encoding of these: train on those of `fit_transform`.
-        history: earlier rows, which windows see: a DataFrame, or as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`; they are read here.
-        label: whether the label of the plan follows the features, under its name.
-        on_violation: of rows that break a rule of the plan's contract, as in
-            `FittedPlan.transform`, but they are not set apart.
+        fitted: The fitted plan.
+        frame: A Spark DataFrame. Target encodings of training rows would contain their own labels:
+            train a model on the features of `fit_transform`.
+        history: Earlier rows of the same entities, which windows see: a DataFrame of Spark, or any
+            form that `FittedPlan.transform` takes. "batch" declares that `frame` contains its own
+            past.
+        tables: Lookup tables by name, in any form that `FittedPlan.transform` takes. They are read
+            at once, on the driver.
+        label: Whether to append the label of the plan after the features, under its own name.
+        on_violation: The treatment of rows that break a rule of the plan's contract; rules that
+            only warn are not affected. None uses the setting of each rule; "reject" raises an
+            error; "warn" warns; "ignore" checks no row at all.
 
     Returns:
-        A DataFrame of as many rows; `keep=` columns tell them apart. Spark has no unsigned
-        integers: uint8 is a short, uint16 an int, others a bigint. Times are of microseconds.
+        A DataFrame with as many rows. Columns of `keep=` identify the rows. Spark has no unsigned
+        integers: uint8 becomes short, uint16 int, and others bigint. Times have microseconds.
 
     Raises:
-        InvalidPlan: windows see rows of entities that have no key in common; there is no label.
-        TypeMismatch: it is no DataFrame.
-        FastfeatError: as `FittedPlan.transform`, of columns and tables. Of values, Spark's own
-            error when it is read, with the text.
+        InvalidPlan: Windows see rows of entities that have no key in common, or `label=True` for a
+            plan without a label.
+        TypeMismatch: `frame` is not a DataFrame of Spark.
+        FastfeatError: Any error of `FittedPlan.transform` about columns and tables. Errors about
+            values appear as Spark's own error, with the same text, when the DataFrame is read.
 
     Warns:
-        HistoryMissing: windows see other rows, and history is None.
+        HistoryMissing: Windows see other rows, and `history` is None.
     """
     schema, plan = _schema_of(frame), fitted.plan
     judged = columns_judged(fitted.record)
@@ -204,7 +216,7 @@ def transform(
     of_history = None if earlier is None else earlier[1]
     n_shares = _n_shares(frame.sparkSession)
     exchange = exchange_of_fitted(fitted, tables, rows, of_history, n_shares)
-    given = transform_of(fitted, tables, label=label, history=past, on_violation=on_violation)
+    given = transform_of(fitted, tables, label=label, past=past, on_violation=on_violation)
     return _features(_exchanged(frame, earlier, exchange), rows, given, exchange)
 
 
@@ -217,22 +229,32 @@ def check(
     tables: Tables = None,
     clock: Any = None,
 ) -> CheckReport:
-    """Return a report of the rules that the rows hold, counted on the workers, as `Contract.check`.
+    """Check the rows of a DataFrame by a contract, on the executors, and return a report.
+
+    A rule that cannot be judged, because a column is absent or has another type or a value that an
+    expression cannot take, is a finding.
 
     Args:
-        rules: a contract, or a fitted plan that has one, whose late columns need not be there.
-        frame: as in `fit`.
-        history: as in `fit`; windows in rules see it.
-        tables: as in `fit`.
-        clock: as in `Contract.check`.
+        rules: A contract, or a fitted plan with a contract. The late columns of the plan may be
+            absent: rules that read them are then skipped.
+        frame: A Spark DataFrame. It is computed several times: cache it first if it samples at
+            random or is slow.
+        history: Earlier rows, which windows in rules see: a DataFrame of Spark, or any form that
+            `Plan.fit` takes.
+        tables: Lookup tables by name, in any form that `Plan.fit` takes. They are read on the
+            driver and sent to each executor.
+        clock: The time of the check, if rules read the clock: a datetime, or a number.
 
     Raises:
-        InvalidPlan: the plan has no contract; or as `fit`.
-        TypeMismatch: neither a contract nor a fitted plan; or as `fit`.
-        FastfeatError: as `Contract.check`.
+        InvalidPlan: The plan has no contract; a rule reads the clock, and `clock` is not given or
+            the data has a column of its name; or windows in rules see entities that have no key in
+            common.
+        TypeMismatch: `rules` is neither a contract nor a fitted plan, a rule is not a bool
+            expression, or `frame` is not a DataFrame of Spark.
+        FastfeatError: Any error of `Contract.check`.
     """
     contract, late = rules_of(rules)
-    rows = _checked(contract, frame, history, tables)
+    rows = _checked(contract, CallRows(frame, None, history, tables))
     return check_read(contract, rows, clock=clock, late=late)
 
 
@@ -249,38 +271,51 @@ def fit_transform(
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[FittedPlan, Any]:
-    """Return the fitted plan, and the features of the rows as a DataFrame: out of fold.
+    """Return the fitted plan, and the features of the rows as a DataFrame, encoded out of fold.
 
     Args:
-        plan: what is fitted.
-        frame: as in `fit`; where windows see other rows it is computed once, and shuffled, and what
-            came of that stays cached as long as the features are there.
-        history: as in `fit`.
-        tables: as in `fit`.
-        label: as in `transform`.
-        contract: as in `fit`.
-        stable: as in `Plan.fit`.
-        profile: as in `fit`.
-        check_ids: as in `fit`.
+        plan: The plan to fit.
+        frame: A Spark DataFrame. It is computed once per pass, for the columns of that pass: cache
+            it first if it samples at random or is slow. Times with a zone become UTC. If windows
+            see other rows, the frame is computed once and shuffled into
+            `spark.sql.shuffle.partitions` partitions, and a worker holds a whole partition in
+            memory; the result of the shuffle stays cached as long as the returned features exist.
+            Rows of an entity with equal times keep the order of the frame's partitions, unless
+            `tie=` gives another order.
+        history: Earlier rows, which windows see: a DataFrame of Spark, or any form that `Plan.fit`
+            takes.
+        tables: Lookup tables by name, in any form that `Plan.fit` takes. They are read on the
+            driver and sent to each executor.
+        label: Whether to append the label of the plan after the features, under its own name.
+        contract: Rules that the rows must satisfy. The workers check them first, and the fitted
+            plan keeps them. Messages about rows have no row numbers.
+        stable: An earlier fit, of this or another plan. Its categories keep their codes, and new
+            categories get the next codes.
+        profile: Whether the fitted plan keeps a profile (counts of values) of these rows, with
+            which `drift` and `report` compare later rows: True for inputs and features, "inputs"
+            for inputs only. It takes two more passes. Because rows have no numbers, bin edges and
+            categories come from the rows with the smallest hashes of their content. Features with
+            windows are only counted if the plan learns from windows, or by `fit_transform`.
+        check_ids: Whether to look for rows with the same `row_id`. The columns that the plan reads
+            are then exchanged once more, by id.
 
     Returns:
-        The plan, and a DataFrame as of `transform`, in which the encodings of a row have learnt
-        from other folds than its own, as in `Plan.fit_transform`.
+        The fitted plan, and a DataFrame of features with as many rows. The target encoding of a row
+        is learned from other folds than its own.
 
     Raises:
-        FastfeatError: as `fit` and `transform`.
+        FastfeatError: Any error of `fit` and `transform`.
 
     Warns:
-        FastfeatWarning: as `Plan.fit_transform`, but for `TiesInOrder`.
+        FastfeatWarning: Any warning of `Plan.fit_transform` except `TiesInOrder`.
     """
     schema = _schema_of(frame)
     columns = columns_read(plan, schema, label=label)
-    kept = held(contract, lambda rules: _checked(rules, frame, history, tables))
+    given_rows = CallRows(frame, None, history, tables)
+    kept = held(contract, lambda rules: _checked(rules, given_rows))
     learning, shares = _learnt(
         plan,
-        frame,
-        history,
-        tables,
+        given_rows,
         features=True,
         stable=stable,
         profile=profile,
@@ -296,39 +331,37 @@ def fit_transform(
     return fitted, features
 
 
-def _checked(
-    contract: ContractDeclaration, frame: Any, history: Any, tables: Tables
-) -> CheckedRows:
-    """Return the rows of a frame, to be judged on the executors."""
-    schema = _schema_of(frame)
+def _checked(contract: ContractDeclaration, rows: CallRows) -> CheckedRows:
+    """Return a handle of a frame's rows, through which a contract is checked on the executors."""
+    frame, schema = rows.data, _schema_of(rows.data)
 
     def learnt(plan: Plan) -> FittedPlan:
-        learning, shares = _learnt(plan, frame, history, tables, features=False)
+        learning, shares = _learnt(plan, rows, features=False)
         if shares is not None:
             _given_up(shares.frame)
         return learning.finish()
 
     def found(fitted: FittedPlan, flag: str, n: int | None) -> Table:
-        past = "batch" if history is None else history
-        rows = transform(fitted, frame, history=past, tables=tables)
-        rows = rows.where(rows["`" + flag + "`"])
-        return (rows if n is None else rows.limit(n)).toArrow()
+        past = "batch" if rows.history is None else rows.history
+        features = transform(fitted, frame, history=past, tables=rows.tables)
+        features = features.where(features["`" + flag + "`"])
+        return (features if n is None else features.limit(n)).toArrow()
 
-    return rows_of_workers(contract, schema, frame.count(), tables, learnt, found)
+    return rows_of_workers(contract, schema, frame.count(), rows.tables, learnt, found)
 
 
 def _given_up(frame: Any) -> None:
-    """Give up what is cached of a frame, if its session is still there."""
-    with suppress(Exception):  # the kinds of Spark differ by how it is connected
+    """Remove a frame from Spark's cache, if its session still exists."""
+    with suppress(Exception):  # Spark's error types depend on how it is connected
         frame.unpersist()
 
 
 class _Shares(NamedTuple):
-    """Rows that were exchanged.
+    """Rows after their exchange between executors; a share has all rows of its entities.
 
     Args:
-        frame: each of its partitions has the rows of some shares; it is cached.
-        exchange: what is in them.
+        frame: A cached frame. Each of its partitions contains whole shares.
+        exchange: The columns and types of these rows.
     """
 
     frame: Any
@@ -337,39 +370,38 @@ class _Shares(NamedTuple):
 
 def _learnt(
     plan: Plan,
-    frame: Any,
-    history: Any,
-    tables: Tables,
+    rows: CallRows,
     *,
     features: bool,
     stable: FittedPlan | None = None,
     profile: Profiled = False,
     check_ids: bool = False,
 ) -> tuple[Learning[FittedPlan], _Shares | None]:
-    """Return the learning after passes over a frame, and its rows where they were exchanged."""
-    schema, n_slots = _schema_of(frame), _n_slots(frame.sparkSession)
-    in_spark = _in_spark(PIECES)
-    options: Any = {"stable": stable, "profile": profile}
-    learning, is_exchanged = begun(plan, schema, tables, features=features, **options)
+    """Run all passes; return the last `Learning`, and the rows if they were exchanged, or None."""
+    frame, schema = rows.data, _schema_of(rows.data)
+    n_slots, in_spark = _n_slots(frame.sparkSession), _in_spark(PIECES)
+    learning, is_exchanged = begun(
+        plan, schema, rows.tables, features=features, stable=stable, profile=profile
+    )
     if check_ids:
         _look_for_repeats(plan, frame, schema)
     shares: _Shares | None = None
     if is_exchanged:
-        rows = schema_with(schema, columns_learnt_from(plan, schema))
-        earlier = _earlier(plan, frame, history, training=True)
+        read = schema_with(schema, columns_learnt_from(plan, schema))
+        earlier = _earlier(plan, frame, rows.history, training=True)
         of_history = None if earlier is None else earlier[1]
         n_shares = _n_shares(frame.sparkSession)
-        exchange = exchange_of_learning(learning, rows, of_history, n_shares)
+        exchange = exchange_of_learning(learning, read, of_history, n_shares)
         shares = _Shares(_exchanged(frame, earlier, exchange).persist(), exchange)
 
     def state_of_all(learning: Learning[FittedPlan]) -> Table:
         content, columns = learning.to_bytes(), learning.columns
         if shares is None:
-            rows, given = _selected(frame, columns), schema_with(schema, columns)
+            parts, given = _selected(frame, columns), schema_with(schema, columns)
         else:
-            rows, given = shares.frame, shares.exchange
+            parts, given = shares.frame, shares.exchange
         part = StateOfPart(content, given, _PIECE_BYTES)
-        states, width = rows.mapInArrow(part, in_spark), n_slots
+        states, width = parts.mapInArrow(part, in_spark), n_slots
         while True:
             together = states.repartitionById(width, "number")
             states = together.mapInArrow(Merge(content, _PIECE_BYTES), in_spark)
@@ -386,7 +418,7 @@ def _learnt(
 
 
 def _look_for_repeats(plan: Plan, frame: Any, schema: Schema) -> None:
-    """Warn of rows of one id, or raise, where the rows have ids."""
+    """Warn about rows with the same id, or raise, if the plan has a `row_id`."""
     rows = ids_read(plan, schema)
     if rows is None:
         return
@@ -397,7 +429,7 @@ def _look_for_repeats(plan: Plan, frame: Any, schema: Schema) -> None:
 
 
 def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[Any, Schema] | None:
-    """Return a history as a frame, and the schema of what is read of it; None without one."""
+    """Return the history as a frame, and the schema of its columns that are read; or None."""
     if history is None or is_batch(history):
         return None
     if not hasattr(history, "mapInArrow"):
@@ -406,7 +438,7 @@ def _earlier(plan: Plan, frame: Any, history: Any, *, training: bool) -> tuple[A
 
 
 def _exchanged(frame: Any, earlier: tuple[Any, Schema] | None, exchange: Exchange) -> Any:
-    """Return a frame of rows and of those of a history, whose partitions have whole shares."""
+    """Return a frame of rows and history rows, shuffled so that a partition has whole entities."""
     in_spark = _in_spark(pa.schema([(f.name, type_in_spark(f.type)) for f in exchange.sent]))
     sent = _selected(frame, exchange.rows.names).mapInArrow(Sent(exchange, False), in_spark)
     if earlier is not None:
@@ -416,25 +448,25 @@ def _exchanged(frame: Any, earlier: tuple[Any, Schema] | None, exchange: Exchang
 
 
 def _n_shares(session: Any) -> int:
-    """Return how many partitions a shuffle makes."""
+    """Return the number of partitions that Spark makes in a shuffle; each is one share."""
     return int(session.conf.get("spark.sql.shuffle.partitions"))
 
 
 def _collected(states: Any) -> Table:
-    """Return the state that executors have merged; see `_rows_of`."""
+    """Return the table with the state that executors merged from all parts."""
     found = list(whole(_rows_of(states)))
     return found[0] if found else STATES.empty_table()
 
 
 def _rows_of(frame: Any) -> list[Any]:
-    """Return the few rows of a frame that executors compute.
+    """Compute a frame of few rows, and return its rows.
 
     Raises:
-        BackendUnavailable: they cannot import fastfeat.
+        BackendUnavailable: The executors cannot import fastfeat.
     """
     try:
         return frame.collect()
-    except Exception as error:  # the kinds of Spark differ by how it is connected
+    except Exception as error:  # Spark's error types depend on how it is connected
         if _ANOTHER_PYTHON.search(str(error)):
             raise BackendUnavailable(
                 "the executors of Spark run a Python without fastfeat, or of another version than "
@@ -447,14 +479,7 @@ def _rows_of(frame: Any) -> list[Any]:
 def _features(
     frame: Any, rows: Schema, given: Transform | Training, exchange: Exchange | None = None
 ) -> Any:
-    """Return a frame of features.
-
-    Args:
-        frame: the data, or one of shares.
-        rows: the columns that are read.
-        given: what is computed.
-        exchange: what is in shares; None without.
-    """
+    """Return a frame of features. With an exchange, `frame` has whole shares in its partitions."""
     none = features_of(given)(Rows(rows.empty_table()))
     wanted = pa.schema([pa.field(f.name, type_in_spark(f.type)) for f in none.schema])
     read = _selected(frame, rows.names) if exchange is None else frame
@@ -463,29 +488,29 @@ def _features(
 
 
 def _in_spark(schema: Schema) -> Any:
-    """Return a schema as Spark has it."""
+    """Return the Spark schema of an Arrow schema."""
     return _types.from_arrow_schema(schema, prefer_timestamp_ntz=True)
 
 
 def _n_slots(session: Any) -> int:
-    """Return how many tasks run at once."""
+    """Return the number of tasks that Spark runs at once."""
     try:
         return session.sparkContext.defaultParallelism
-    except Exception:  # a session of Spark Connect has no context, and says so by its own errors
+    except Exception:  # Spark Connect has no context, and raises errors of its own
         return _N_SLOTS
 
 
 def _selected(frame: Any, columns: list[str]) -> Any:
-    """Return columns of a frame, numbered: to Spark a dot in a name means a field."""
+    """Return columns of a frame, renamed "_0", "_1" ...: Spark reads a dot in a name as a field."""
     quoted = ["`" + name.replace("`", "``") + "`" for name in columns]
     return frame.select(*(frame[name].alias(f"_{at}") for at, name in enumerate(quoted)))
 
 
 def _schema_of(frame: Any) -> Schema:
-    """Return the Arrow schema of a frame; times with a zone are of UTC.
+    """Return the Arrow schema of a frame; times with a zone become UTC.
 
     Raises:
-        TypeMismatch: it is no DataFrame.
+        TypeMismatch: The argument is not a DataFrame of Spark.
     """
     if not hasattr(frame, "mapInArrow"):
         raise TypeMismatch(
@@ -496,7 +521,7 @@ def _schema_of(frame: Any) -> Schema:
 
 
 def _of_utc(field: Any) -> Any:
-    """Return a field of the driver; the zone of the session has no part in what is learnt."""
+    """Return an Arrow field with its time zone set to UTC: the session's zone must not matter."""
     if pa.types.is_timestamp(field.type) and field.type.tz is not None:
         return pa.field(field.name, pa.timestamp(field.type.unit, "UTC"))
     return pa.field(field.name, field.type)

@@ -1,7 +1,8 @@
-"""Tasks of Spark: what its executors run, records of bytes whose classes they import.
+"""Tasks for Spark's executors: picklable objects of bytes and schemas, called on partitions.
 
-A state travels in pieces, for values in Spark have 2 GiB at most. A process keeps what it has read
-last, for the partitions to come.
+A state (the statistics of some rows in one round of fit) travels in pieces, because a value in
+Spark has at most 2 GiB. Each process caches the last `Learning` that it decoded, for its next
+partitions.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ PIECES: Schema = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""Of states in Spark, whose values have 2 GiB at most: the number of one, and a piece of it."""
+"""The schema of pieces of states in Spark, where a value has at most 2 GiB."""
 _MOST_BYTES = 32 << 20
-"""Of the rows that are learnt from, or transformed, at once: Spark's batches have 10,000 rows."""
+"""The bytes of rows to learn from or transform at once: Spark's own batches have 10,000 rows."""
 
 
 def type_in_spark(given: DataType) -> DataType:
-    """Return the Arrow type in which Spark holds a column."""
+    """Return the Arrow type that a column has after a round trip through Spark."""
     types = pa.types
     if types.is_duration(given):
         return pa.duration("us")
@@ -56,18 +57,13 @@ def type_in_spark(given: DataType) -> DataType:
 
 @dataclass(frozen=True)
 class Sent:
-    """The rows of a partition with their numbers and shares.
-
-    Args:
-        exchange: what is read of them.
-        is_history: whether they are of a history.
-    """
+    """The task that adds row numbers and share numbers to the rows of a partition."""
 
     exchange: Exchange
     is_history: bool
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield rows, some at a time."""
+        """Yield the rows of a partition in the schema of the exchange."""
         read = self.exchange.history if self.is_history else self.exchange.rows
         assert read is not None
         part, first, sent = _context.TaskContext.get().partitionId(), 0, self.exchange.sent
@@ -80,12 +76,12 @@ class Sent:
 
 @dataclass(frozen=True)
 class StateOfPart:
-    """The state of a partition.
+    """The task that computes the state of a partition in one round of fit.
 
     Args:
-        learning: as bytes.
-        given: the schema of the columns that the round reads, or what is in shares.
-        most_bytes: of a piece of a state.
+        learning: The `Learning` of the round, as bytes.
+        given: The schema of the columns that the round reads, or the exchange that made the shares.
+        most_bytes: The maximum size of a piece of a state.
     """
 
     learning: bytes
@@ -93,41 +89,37 @@ class StateOfPart:
     most_bytes: int
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the pieces of one state, or an error; none where there are no rows."""
+        """Yield the pieces of the partition's state, or an error; nothing if there are no rows."""
         found = state_of_part(_learning_in(self.learning), _parts(batches, self.given))
         yield from _in_pieces(found, self.most_bytes)
 
 
 @dataclass(frozen=True)
 class CountsOfPart:
-    """How many rows of a partition have the id of another, and how many there are.
-
-    Args:
-        check: what is looked for.
-    """
+    """The task that counts the rows of a partition, and those that repeat an id."""
 
     check: IdCheck
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the counts of the rows, or an error."""
+        """Yield a row of counts for the partition, or an error."""
         for share in _parts(batches, self.check.exchange):
             yield from counts_of_share(self.check, share).to_batches()
 
 
 @dataclass(frozen=True)
 class Merge:
-    """The state of all states of a partition.
+    """The task that merges all states in a partition into one.
 
     Args:
-        learning: as bytes.
-        most_bytes: of a piece of a state.
+        learning: The `Learning` of the round, as bytes.
+        most_bytes: The maximum size of a piece of a state.
     """
 
     learning: bytes
     most_bytes: int
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield the pieces of one state, or an error; none where there are no states."""
+        """Yield the pieces of the merged state, or an error; nothing if there are no states."""
         rows = (row for batch in batches for row in batch.to_pylist())
         found = merged_states(_learning_in(self.learning), whole(rows))
         yield from _in_pieces(found, self.most_bytes)
@@ -135,12 +127,12 @@ class Merge:
 
 @dataclass(frozen=True)
 class FeaturesOfPart:
-    """The features of a partition.
+    """The task that computes the features of the rows in a partition.
 
     Args:
-        given: computes them.
-        read: the schema of the columns that are read, or what is in shares.
-        wanted: of the features.
+        given: The fitted plan, or the finished fit, that computes them.
+        read: The schema of the columns that are read, or the exchange that made the shares.
+        wanted: The schema of the features.
     """
 
     given: Transform | Training
@@ -148,14 +140,17 @@ class FeaturesOfPart:
     wanted: Schema
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield features, some rows at a time."""
+        """Yield batches of features, in the order of the rows."""
         features = features_of(self.given)
         for part in _parts(batches, self.read):
             yield from in_types(features(part), self.wanted, "Spark").to_batches()
 
 
 def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
-    """Yield the pieces of a state, or an error, each in a batch: all of them may be too much."""
+    """Yield a state in pieces, each as a batch of one row, or an error as one piece.
+
+    One batch of the whole state might be too large for Spark.
+    """
     number = _context.TaskContext.get().partitionId()
     for state, error in zip(found.column("state"), found.column("error"), strict=True):
         content = memoryview(state.as_buffer() or b"")
@@ -168,7 +163,7 @@ def _in_pieces(found: Table, most_bytes: int) -> Iterator[Any]:
 
 
 def whole(rows: Iterable[Any]) -> Iterator[Table]:
-    """Yield states, or errors, each as soon as its pieces are there."""
+    """Yield a table with a state, or an error, as soon as all of its pieces have arrived."""
     waiting: dict[int, dict[int, bytes]] = {}
     for row in rows:
         pieces = waiting.setdefault(row["number"], {})
@@ -180,7 +175,7 @@ def whole(rows: Iterable[Any]) -> Iterator[Table]:
 
 
 def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
-    """Yield rows: some batches each, or those of whole entities together."""
+    """Yield the rows of a partition: a few batches at a time, or with an exchange all at once."""
     if isinstance(given, Exchange):
         tables = [pa.Table.from_batches([batch]) for batch in batches]
         yield in_order(given, [in_types(table, given.sent, "Spark") for table in tables])
@@ -190,7 +185,7 @@ def _parts(batches: Iterable[Any], given: Schema | Exchange) -> Iterator[Rows]:
 
 
 def _tables(batches: Iterable[Any], schema: Schema) -> Generator[Table]:
-    """Yield tables of some batches each, with the names and types that the driver knows."""
+    """Yield a few batches at a time as a table, with the names and types that the driver uses."""
     waiting: list[Any] = []
     n_bytes = 0
     for batch in batches:

@@ -1,9 +1,9 @@
 """XGBoost: the features of a fitted plan as its matrices, whole or piece by piece.
 
-Names and types arrive, and codes of categories as categories: missing is category 0, unseen and
-rare ones category 1. Floats that are missing are missing to XGBoost, which computes in float32. A
-category that it has not trained on, such as unseen where none was rare, goes with those that a
-split does not name.
+Feature names and types are passed on, and codes of categories become categories: missing is
+category 0, unseen and rare values are category 1. Missing floats are missing in XGBoost, which
+computes in float32. A category that XGBoost was not trained on, such as unseen values if no value
+was rare, takes the branch of the categories that a split does not list.
 
     from fastfeat.integrations import xgboost as ff_xgboost
 
@@ -23,6 +23,7 @@ from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import explaining_as
 from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
@@ -47,15 +48,15 @@ _REFUSED = "[]<"
 def feature_types(fitted: FittedPlan, *, categories: Sequence[str] | None = None) -> list[str]:
     """Return the type of each feature as XGBoost names it: "float", "int", "i" (bool), "c" (codes).
 
-    It is what `XGBClassifier(feature_types=..., enable_categorical=True)` takes beside a matrix.
+    Pass it to `XGBClassifier(feature_types=..., enable_categorical=True)` together with a matrix.
 
     Args:
-        fitted: the plan.
-        categories: the features that are codes of categories to XGBoost; None for all that have
-            codes, [] for none: codes are numbers then.
+        fitted: The fitted plan.
+        categories: The features that XGBoost should treat as categories. None for all features with
+            codes, [] for none: codes are then numbers.
 
     Raises:
-        InvalidPlan: one of `categories` has no codes.
+        InvalidPlan: A feature in `categories` has no codes.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").log1p(), "city": col("city").ordinal_encode()})
@@ -67,7 +68,7 @@ def feature_types(fitted: FittedPlan, *, categories: Sequence[str] | None = None
 
 
 def _type(kind: DataType) -> str:
-    """Return the type of a feature, as XGBoost names it, that is no code."""
+    """Return XGBoost's name for the type of a feature that is not a code, such as "float"."""
     if is_float(kind):
         return "float"
     return "i" if pa.types.is_boolean(kind) else "int"
@@ -87,34 +88,41 @@ def dmatrix(
     quantile: bool = False,
     **options: Any,
 ) -> Any:
-    """Return the features of rows as a matrix of XGBoost, by Arrow, with names and types.
+    """Return the features of rows as a matrix of XGBoost, with names and types.
 
     Args:
-        fitted: the plan.
-        data: the rows, as in `FittedPlan.transform`. Those that `fit` has put into an encoding of
-            the label are not for training: pass what `fit_transform` has given as `features`.
-        features: instead of data, features that are computed already, such as those of
-            `fit_transform` or of a fold: a table, or a matrix of shape (n_rows, n_features).
-        label: one number a row; None for the label of the plan, False for none.
-        categories: as in `feature_types`.
-        history: as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`.
-        rows: as in `FittedPlan.transform`.
-        quantile: whether it is a QuantileDMatrix, for training alone: it holds no values, but bins,
-            and takes a fraction of the memory. Rows to validate with take its bins by `ref=`, and
-            rows to predict are a DMatrix: of bins of their own XGBoost predicts something else.
-        **options: what XGBoost takes beside: weight, base_margin, group, qid, max_bin,
-            ref, nthread.
+        fitted: The fitted plan.
+        data: The rows, in any form that `FittedPlan.transform` takes, such as a DataFrame, an Arrow
+            table, a dict of arrays or a path. To train on rows whose label `fit` used in an
+            encoding, pass the output of `fit_transform` as `features` instead.
+        features: Computed features to use instead of `data`, such as those of `fit_transform` or of
+            a fold: a table, or a matrix of shape (n_rows, n_features).
+        label: One number per row, shape (n_rows,). None computes the label of the plan, if it has
+            one; False means no label.
+        categories: The features that XGBoost should treat as categories. None for all features with
+            codes, [] for none: codes are then numbers.
+        history: Earlier rows of the same entities, which windows see, with late columns if windows
+            read them. "batch" declares that `data` contains its own past. Without either, a plan
+            with windows warns.
+        tables: Lookup tables by name, in any form that `data` may have. Tables and columns that the
+            plan does not read are ignored.
+        rows: The rows of `data` to compute: a bool for each row, or row numbers; None for all rows.
+            Windows and lookups still see all rows of the data.
+        quantile: Whether to return a QuantileDMatrix, for training only: it stores bins instead of
+            values, in a fraction of the memory. Validation rows take the bins of the training
+            matrix by `ref=`. For prediction use a DMatrix: with bins of their own, XGBoost predicts
+            something else.
+        **options: Further arguments of XGBoost: weight, base_margin, group, qid, max_bin, ref,
+            nthread.
 
     Raises:
-        InvalidData: labels are missing, or not as many as rows.
-        InvalidPlan: XGBoost does not take the name of a feature.
-        TypeMismatch: a feature or the label is no number.
-        FastfeatError: as `FittedPlan.transform`.
+        InvalidData: Labels are missing, or their number differs from the number of rows.
+        InvalidPlan: XGBoost does not accept the name of a feature.
+        TypeMismatch: A feature or the label is not a number.
+        FastfeatError: Any error of `FittedPlan.transform`.
     """
-    given = hand_over(
-        fitted, data, features, label, categories, history=history, tables=tables, rows=rows
-    )
+    rows_of_call = CallRows(data, rows, history, tables)
+    given = hand_over(fitted, rows_of_call, features, label, categories)
     check_names(given.features.column_names, _REFUSED, "XGBoost")
     made = _xgboost.QuantileDMatrix if quantile else _xgboost.DMatrix
     return made(
@@ -144,33 +152,38 @@ def dmatrix_by_pieces(
 ) -> Any:
     """Return the features of rows as a QuantileDMatrix of XGBoost, transformed piece by piece.
 
-    It is for training. No more than a piece is in memory at a time, beside the bins of XGBoost,
-    which reads the pieces several times; they are transformed each time.
+    Use it for training. Only one piece is in memory at a time, in addition to the bins of XGBoost.
+    XGBoost reads the pieces several times, and they are transformed each time.
 
     Args:
-        fitted: the plan. A plan with windows needs `history=`, for no piece sees another; the rows
-            that an encoding of the label was learnt from are not for training.
-        data: Parquet files, a path, several, or a folder, of which a row group is a piece; a table
-            of any kind, which is cut; or a function without arguments, called for each pass, that
-            opens a reader of record batches, or gives tables one after another.
-        label: the name of a column; None for the label of the plan, False for none.
-        categories: as in `feature_types`.
-        history: as in `FittedPlan.transform`.
-        tables: as in `FittedPlan.transform`.
-        piece_rows: how many rows of a table are a piece.
-        cache_prefix: of the files in which XGBoost keeps the bins (an ExtMemQuantileDMatrix); None
-            for a QuantileDMatrix, whose bins are in memory.
-        weight: the name of a column of the data.
-        base_margin: the name of a column of the data.
-        qid: the name of a column of the data, in whose order the rows are; a group is in one piece.
-        **options: what XGBoost takes beside: max_bin, ref, nthread.
+        fitted: The fitted plan. A plan with windows needs `history=`, because a piece does not see
+            the rows of other pieces. Do not train on rows from whose labels an encoding was
+            learned.
+        data: Parquet files (a path, several, or a folder), with one piece per row group; a table in
+            any form, which is cut into pieces; or a function without arguments that opens a reader
+            of record batches, or returns tables one after another, and is called for each pass.
+        label: The name of a column of the data. None computes the label of the plan, if it has one;
+            False means no label.
+        categories: The features that XGBoost should treat as categories. None for all features with
+            codes, [] for none: codes are then numbers.
+        history: Earlier rows of the same entities, which the windows of every piece see.
+        tables: Lookup tables by name, in any form that `data` may have. Tables and columns that the
+            plan does not read are ignored.
+        piece_rows: The number of rows per piece of a table.
+        cache_prefix: The prefix of files in which XGBoost stores the bins (an
+            ExtMemQuantileDMatrix). None returns a QuantileDMatrix, with bins in memory.
+        weight: The name of a column of the data with weights.
+        base_margin: The name of a column of the data with base margins.
+        qid: The name of a column of the data with query ids. The rows must be sorted by it, and a
+            group must be in one piece.
+        **options: Further arguments of XGBoost: max_bin, ref, nthread.
 
     Raises:
-        InvalidData: there are no rows, labels are missing, or pieces are others in a later pass.
-        InvalidPlan: windows, or a label that looks ahead, would see rows of other pieces; or
-            XGBoost does not take the name of a feature.
-        TypeMismatch: the data can be read once only.
-        FastfeatError: as `FittedPlan.transform`.
+        InvalidData: There are no rows, labels are missing, or a later pass gives other pieces.
+        InvalidPlan: Windows, or the label, would see rows of other pieces; or
+            XGBoost does not accept the name of a feature.
+        TypeMismatch: The data can only be read once.
+        FastfeatError: Any error of `FittedPlan.transform`.
     """
     check_names(fitted.feature_names, _REFUSED, "XGBoost")
     named = {"label": label, "weight": weight, "base_margin": base_margin, "qid": qid}
@@ -191,7 +204,8 @@ def dmatrix_by_pieces(
     def given(piece: Table) -> dict[str, Any]:
         of_piece = {name: _column(piece, column) for name, column in columns.items()}
         values = of_piece.pop("label", None if of_plan else False)
-        hand = hand_over(bare, piece, None, values, categories, history=history, tables=tables)
+        rows = CallRows(piece, None, history, tables)
+        hand = hand_over(bare, rows, None, values, categories)
         labelled = {} if hand.label is None else {"label": hand.label}
         return {"data": hand.features, "feature_types": types, **labelled, **of_piece}
 
@@ -201,15 +215,11 @@ def dmatrix_by_pieces(
 
 
 def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
-    """Raise where what is computed of a piece needs rows of other pieces.
-
-    Args:
-        fitted: the plan.
-        history: earlier rows, which each piece is given.
-        label: whether the label of the plan is computed.
+    """Raise if features or the label of a piece need rows of other pieces.
 
     Raises:
-        InvalidPlan: windows see earlier rows, and there is no history; or the label looks ahead.
+        InvalidPlan: Windows see earlier rows, and there is no history; or the label is computed
+            from later rows.
     """
     if history is None and fitted.plan.declaration.past_columns:
         raise InvalidPlan(
@@ -224,12 +234,7 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
 
 
 def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], list[str]]:
-    """Return the columns that a fitted plan reads of rows, and those that it reads if there.
-
-    Args:
-        fitted: the plan.
-        label: whether its label is computed too.
-    """
+    """Return the columns that a piece must have, and further columns that are read if present."""
     plan = fitted.plan
     needed = [*dict.fromkeys([*plan.declaration.row_columns, *columns_judged(fitted.record)])]
     needed += [name for name in plan.declaration.label_sources if label and name not in needed]
@@ -241,7 +246,7 @@ def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], lis
 
 
 def _column(piece: Table, name: str) -> Any:
-    """Return a column of the data that XGBoost is given beside the features."""
+    """Return a column of a piece, such as weights, as a NumPy array."""
     if name not in piece.column_names:
         raise UnknownColumn(
             f"the data lacks the column {name!r}, which label=, weight=, base_margin= or qid= names"
@@ -256,13 +261,13 @@ def _column(piece: Table, name: str) -> Any:
 
 
 class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  # see `library`
-    """An iterator of pieces for XGBoost, in each pass; it raises what a piece raises.
+    """An iterator over the pieces of the data, which XGBoost runs once per pass.
 
     Args:
-        pieces: the data.
-        columns: which are read of it.
-        given: what XGBoost takes of a piece.
-        cache_prefix: of files; None for none.
+        pieces: The data.
+        columns: The columns to read.
+        given: The function that turns a piece into the arguments of XGBoost's `input_data`.
+        cache_prefix: The prefix of XGBoost's files; None for none.
     """
 
     def __init__(
@@ -277,13 +282,13 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
         super().__init__(cache_prefix=cache_prefix)  # pyright: ignore[reportUnknownMemberType]  # as above
 
     def reset(self) -> None:
-        """Begin a pass."""
+        """Start again at the first piece."""
         self._numbers = iter([k for k, size in enumerate(self._pieces.sizes) if size > 0])
         self._read = self._pieces.reader(self._columns)
         self._group: Any = None
 
     def next(self, input_data: Callable[..., None]) -> bool:
-        """Hand a piece over; False after the last."""
+        """Pass the next piece to XGBoost; return False if there is none."""
         piece = next(self._numbers, None)
         if piece is None:
             return False
@@ -293,7 +298,7 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
         return True
 
     def _check_group(self, groups: Any) -> None:
-        """Raise where a group goes on in the next piece: XGBoost would make two of it."""
+        """Raise if a group continues in the next piece: XGBoost would make two groups of it."""
         if groups is None:
             return
         if self._group == groups[0]:

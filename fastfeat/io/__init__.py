@@ -1,4 +1,4 @@
-"""Arrow in and out: what a user calls a table as columns in place, features as tables and files.
+"""Input and output through Arrow: a user's tables as columns, features as tables and files.
 
-`scalars` and what stands above import it.
+`scalars` and everything above it import from this folder.
 """

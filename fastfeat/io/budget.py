@@ -1,4 +1,4 @@
-"""A budget of memory: how much of it tables may take that are read while states grow."""
+"""The memory budget of a call: how large tables may be while learning states grow."""
 
 from __future__ import annotations
 
@@ -15,50 +15,45 @@ from fastfeat.io.unnamed import drop_pages
 
 LESS = "or let the plan read fewer columns, or smaller tables"
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
-"""Bytes: smaller tables take long, and larger ones are no faster."""
+"""Bytes of a table that is read at a time: smaller ones are slow, larger ones no faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most memory that this process may have resident, interpreter and libraries included.
-
-    Args:
-        n_bytes: all of it.
-    """
+    """The most memory that this process may have resident, including interpreter and libraries."""
 
     n_bytes: int
 
     def room(self) -> int:
-        """Return the bytes that are left now, below zero where it is exceeded."""
+        """Return the bytes that are left now; negative if the budget is exceeded."""
         taken = resident_memory()
         return self.n_bytes // 2 if taken is None else self.n_bytes - taken
 
     def table_bytes(self, n_growing: int = 0) -> int:
-        """Return the bytes of the next table that is read, so that all that it brings has room.
+        """Return the size in bytes of the next table to read, so that work on it fits the budget.
 
-        A table is read while another one is worked on, and work takes a multiple of it.
-
-        Args:
-            n_growing: bytes of tables of keys, which are there twice and once more as they grow.
+        The next table is read while another is processed, and processing takes a multiple of its
+        size. `n_growing` is the bytes of key tables, which take twice their size in addition while
+        they grow.
         """
         room = self.spare() - 2 * n_growing
         return min(MOST_TABLE, max(LEAST_TABLE, room // _SHARE))
 
     def spare(self) -> int:
-        """Return the bytes that are left to plan with: some are of what nobody foresees."""
+        """Return the bytes that may be taken now, after a reserve for unforeseen memory."""
         if self.room() < self.n_bytes >> 2:
             _give_back()
         return max(self.room() - (self.n_bytes >> _UNFORESEEN_BITS), 0)
 
     def lacks(self, n_bytes: int) -> bool:
-        """Whether so many bytes more have no room, also when all that can be is given back."""
+        """Return whether `n_bytes` more do not fit, even after giving back unused memory."""
         if n_bytes <= self.spare():
             return False
         _give_back()
         return n_bytes > self.spare()
 
     def is_exceeded(self) -> bool:
-        """Whether more is taken, also when all that can be given back to the system is."""
+        """Return whether the budget is exceeded, even after giving back unused memory."""
         if self.room() >= 0:
             return False
         _give_back()
@@ -66,10 +61,10 @@ class Budget:
 
 
 class Need(NamedTuple):
-    """Memory that work needs and that cannot go to disk.
+    """Memory that some work needs and that cannot go to disk instead.
 
     Args:
-        what: The work, or what is held, as a message names it.
+        what: The work or the data in memory, as named in messages.
         n_bytes: About how many bytes it takes.
     """
 
@@ -80,16 +75,13 @@ class Need(NamedTuple):
 def check_needs(
     needs: Sequence[Need], less: str, budget: Budget | None = None, n_freed: int = 0
 ) -> None:
-    """Raise where a budget has no room for all needs together.
+    """Raise OutOfMemory, with a sufficient budget, if a budget has no room for all needs together.
 
     Args:
-        needs: What is needed at the same time.
+        needs: Memory that is needed at the same time.
         less: How a user can need less, as the end of a sentence.
-        budget: None for the budget of this thread; without one there is room.
-        n_freed: Bytes that are in memory now and are free by then.
-
-    Raises:
-        OutOfMemory: It has no room. The message gives a budget that has.
+        budget: None for the budget of this thread; if there is none, nothing is checked.
+        n_freed: Bytes in memory now that will be free by then.
     """
     budget = budget or _current.get()
     n_bytes = sum(need.n_bytes for need in needs) - n_freed
@@ -98,7 +90,7 @@ def check_needs(
 
 
 def _too_little(budget: Budget, n_bytes: int, needs: Sequence[Need], less: str) -> OutOfMemory:
-    """Return the error of a budget that lacks room for so many bytes; it names one that has it."""
+    """Return the error for a budget without room for `n_bytes`; it names a sufficient budget."""
     taken = budget.n_bytes - budget.room()
     first, *others = sorted(needs, key=lambda need: -need.n_bytes)
     told = f"{first.what} takes about {as_bytes(first.n_bytes)}"
@@ -113,32 +105,32 @@ def _too_little(budget: Budget, n_bytes: int, needs: Sequence[Need], less: str) 
 
 
 def enough_for(n_bytes: int) -> str:
-    """Return a budget that has room for so many bytes, and for rows and kernels besides."""
+    """Return a budget that has room for `n_bytes` in addition to rows and kernels."""
     return f"{-(-((n_bytes + _BESIDES) * 9 // 8) >> 20)}MiB"
 
 
 def _give_back() -> None:
-    """Give memory that nobody uses, and pages of files, back to the system."""
+    """Return unused memory, and pages of mapped files, to the operating system."""
     pa.default_memory_pool().release_unused()
     release_unused()
     drop_pages()
 
 
 def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -> Budget:
-    """Return the budget that a user gives for a call.
+    """Return the budget of a call from the user's `memory` argument.
 
-    A call makes its budget once, before it reads a row, with all that it knows it needs: so it is
-    refused at most once, and what the process has taken later does not count against the call.
+    A call creates its budget once, before it reads a row, with all known needs. So it is refused at
+    most once, and memory that the process takes later does not count against the call.
 
     Args:
-        memory: Such as "600MiB", or a number of bytes.
+        memory: A text such as "600MiB", or a number of bytes.
         needs: Memory that the call needs at the same time and that cannot go to disk.
-        less: How a user can need less of that, as the end of a sentence.
+        less: How a user can need less, as the end of a sentence.
 
     Raises:
-        InvalidConfig: It is no number of bytes.
-        OutOfMemory: It has no room for the needs, for rows and for kernels beside what this process
-            has already. The message gives a budget that has.
+        InvalidConfig: `memory` is not a number of bytes.
+        OutOfMemory: There is no room for the needs, rows and kernels beside the memory that this
+            process already has. The message gives a sufficient budget.
     """
     budget, n_bytes = Budget(bytes_of(memory)), sum(need.n_bytes for need in needs)
     if budget.room() < n_bytes + _LEAST_ROOM:
@@ -151,14 +143,12 @@ def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -
 
 
 def budget_of_free(free: int | None, needs: Sequence[Need] = ()) -> Budget:
-    """Return the budget where a user gives none: what the process has, and most of what is free.
+    """Return the default budget: the memory this process has, plus three quarters of free memory.
 
-    Args:
-        free: The bytes that are free, as `free_memory` returns them; None if unknown.
-        needs: As `budget_of` takes them.
+    `free` is the result of `free_memory`, None if unknown.
 
     Raises:
-        OutOfMemory: As good as nothing is free.
+        OutOfMemory: Almost nothing is free.
     """
     more = _UNKNOWN_FREE if free is None else free
     return budget_of((resident_memory() or 0) + more // 4 * 3, needs)
@@ -166,7 +156,7 @@ def budget_of_free(free: int | None, needs: Sequence[Need] = ()) -> Budget:
 
 @contextmanager
 def within(budget: Budget) -> Generator[None]:
-    """Let work of this thread ask a budget for room: see `has_room`."""
+    """Make a budget current for work in this thread; see `has_room`."""
     token = _current.set(budget)
     try:
         yield
@@ -176,7 +166,7 @@ def within(budget: Budget) -> Generator[None]:
 
 @contextmanager
 def bounded(budget: Budget | None) -> Generator[None]:
-    """Let work of this thread ask a budget for room, if there is one."""
+    """Make a budget current for work in this thread; None changes nothing."""
     if budget is None:
         yield
         return
@@ -185,29 +175,25 @@ def bounded(budget: Budget | None) -> Generator[None]:
 
 
 def current_budget() -> Budget | None:
-    """Return the budget that bounds the work of this thread; None where none does."""
+    """Return the budget of this thread's work, or None."""
     return _current.get()
 
 
 def is_bounded() -> bool:
-    """Whether a budget bounds the work of this thread."""
+    """Return whether a budget bounds this thread's work."""
     return _current.get() is not None
 
 
 def free_unused() -> None:
-    """Give memory that nobody uses back to the system, where a budget bounds the work."""
+    """Give unused memory back to the system if a budget bounds this thread's work."""
     if is_bounded():
         _give_back()
 
 
 def check_within(work: str) -> None:
-    """Raise where a budget that bounds the work of this thread is exceeded.
+    """Raise OutOfMemory if this thread's budget is exceeded, even after giving back unused memory.
 
-    Args:
-        work: what was done last, as in a sentence: "computing features".
-
-    Raises:
-        OutOfMemory: it is, also when all that can be given back to the system is.
+    `work` is the last work done, as in a sentence: "computing features".
     """
     budget = _current.get()
     if budget is None or not budget.is_exceeded():
@@ -221,20 +207,19 @@ def check_within(work: str) -> None:
 
 
 def has_room(n_bytes: int) -> bool:
-    """Whether so many bytes more leave others most of the room of a budget; True without one.
+    """Return whether `n_bytes` are at most a quarter of what this thread's budget has left.
 
-    What would take more goes to disk, or takes longer.
+    True without a budget. Work that would take more goes to disk, or takes longer.
     """
     budget = _current.get()
     return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
 def lacking(n_bytes: int, n_more: int) -> str | None:
-    """Return a budget that has room, where that of this thread has none; None where it has.
+    """Return a sufficient budget as text if this thread's budget lacks room, else None.
 
-    Args:
-        n_bytes: that cannot go to disk.
-        n_more: that the same work takes besides with the larger budget.
+    `n_bytes` cannot go to disk. `n_more` is the memory that the same work takes in addition with
+    the larger budget.
     """
     budget = _current.get()
     if budget is None or not budget.lacks(n_bytes):
@@ -248,6 +233,6 @@ _UNFORESEEN_BITS = 5
 _LEAST_ROOM = 64 << 20
 _ROWS = Need("work on rows, however few at a time,", _LEAST_ROOM)
 _BESIDES = 160 << 20
-"""Bytes: kernels that are compiled took about 110 MiB, and rows on their way take the rest."""
+"""Bytes: compiled kernels took about 110 MiB, and rows in transit take the rest."""
 _SHARE = 16
 _UNKNOWN_FREE = 4 << 30

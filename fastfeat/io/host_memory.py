@@ -1,4 +1,4 @@
-"""The memory of this machine and of this process, in bytes: what there is, and what is taken."""
+"""Memory of this machine, its container and this process, in bytes: limits and use."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from fastfeat.errors import InvalidConfig
 
 @cache
 def host_memory() -> int | None:
-    """Return how many bytes this process may have: of the machine, or of its container.
+    """Return the bytes that this process may have, limited by the machine or its container.
 
-    None where the system does not say.
+    None if the system does not report it.
     """
     known = [n_bytes for n_bytes in (_of_machine(), _of_container()) if n_bytes is not None]
     return min(known, default=None)
 
 
 def free_memory() -> int | None:
-    """Return how many bytes this process can still take before anything is swapped, or None.
+    """Return the bytes that this process can still take before swapping, or None if unknown.
 
-    What the machine holds of files counts as free: it gives that up when asked for memory.
+    Cached file pages count as free, because the machine gives them up on demand.
     """
     free = [max(0, limit - taken) for limit, taken in _groups()]
     available = _available()
@@ -36,31 +36,28 @@ def free_memory() -> int | None:
 
 
 def resident_memory() -> int | None:
-    """Return the bytes of this process that are in memory now, shared ones too, or None."""
-    with suppress(OSError, ValueError):  # none but on Linux
-        # a third of the time of the status, and asked several times a table
+    """Return the bytes of this process in memory now, including shared ones, or None."""
+    with suppress(OSError, ValueError):  # only available on Linux
+        # takes a third of the time of /proc/self/status, and is read several times per table
         return int(_COUNTS.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return None
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes of this process that were in memory at a time, or None.
-
-    It is what the system counts since the process began.
-    """
+    """Return the peak bytes of this process in memory since it began, or None."""
     peak = _of_status("VmHWM")
     if peak is not None:
         return peak
     try:
         import resource
-    except ImportError:  # none on Windows
+    except ImportError:  # not available on Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak << 10
 
 
 def release_unused() -> None:
-    """Give memory back to the system that NumPy has freed, and the C library keeps for later."""
+    """Return memory that is freed but still held by the C library to the operating system."""
     trim = _trim()
     if trim is not None:
         trim(0)
@@ -68,21 +65,19 @@ def release_unused() -> None:
 
 @cache
 def _trim() -> Callable[[int], int] | None:
-    """Return the function of the C library that gives memory back; None where there is none."""
+    """Return the C library's function that gives freed memory to the system; None without one."""
     if not sys.platform.startswith("linux"):
         return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)  # none of musl
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl does not have it
 
 
 def bytes_of(given: str | int, name: str = "memory") -> int:
-    """Return a number of bytes that is written with a unit.
+    """Return a number of bytes from a text such as "600MiB" or "2 GB", or from a number.
 
-    Args:
-        given: such as "600MiB" or "2 GB", or a number of bytes.
-        name: of the argument, for messages.
+    `name` is the name of the argument, for messages.
 
     Raises:
-        InvalidConfig: it is none, or not above zero.
+        InvalidConfig: It is not a number of bytes, or not above zero.
 
     Example:
         >>> bytes_of("600MiB"), bytes_of("1.5 kB")
@@ -118,7 +113,7 @@ def as_bytes(n_bytes: float) -> str:
 def _of_machine() -> int | None:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # none on Windows
+    except (AttributeError, OSError, ValueError):  # not available on Windows
         return None
 
 
@@ -127,10 +122,10 @@ def _of_container() -> int | None:
 
 
 def _groups() -> Iterator[tuple[int, int]]:
-    """Yield the limit of each control group that this process is in, and what is taken of it."""
+    """Yield for each control group of this process its memory limit and its bytes in use."""
     for version in _VERSIONS:
         for folder in _group_folders(version):
-            with suppress(OSError, ValueError):  # "max" is no number
+            with suppress(OSError, ValueError):  # "max" is not a number
                 limit = int((folder / version.limit).read_text())
                 taken = int((folder / version.taken).read_text())
                 told = (folder / "memory.stat").read_text()
@@ -141,7 +136,8 @@ def _groups() -> Iterator[tuple[int, int]]:
 def _group_folders(version: _Version) -> Iterator[Path]:
     """Yield the folders of the control groups of this process, from the root on.
 
-    In a container the root may be its own group, and the path one that only its host has.
+    In a container the root may be the container's own group, and the path may exist only on its
+    host.
     """
     root = _GROUPS / version.root
     yield root
@@ -153,14 +149,14 @@ def _group_folders(version: _Version) -> Iterator[Path]:
 
 
 class _Version(NamedTuple):
-    """Names of files and folders of a version of control groups.
+    """File and folder names for one version of control groups.
 
     Args:
-        root: its folder below that of all groups.
-        own: finds the path of a group among those of a process.
-        limit: the file of the limit.
-        taken: that of what is taken, of groups below it too.
-        files: in `memory.stat`, what it holds of files and gives up first.
+        root: Folder below the folder of all groups.
+        own: Pattern that finds the path of a process's group.
+        limit: File with the limit.
+        taken: File with the bytes in use, including groups below.
+        files: Entry of `memory.stat` for cached file pages that are given up first.
     """
 
     root: str

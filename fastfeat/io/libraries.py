@@ -1,4 +1,4 @@
-"""Libraries that are not installed with fastfeat: imported when they are asked for."""
+"""Import on demand of optional libraries, which are not installed with fastfeat."""
 
 from __future__ import annotations
 
@@ -9,30 +9,26 @@ from fastfeat.errors import LibraryUnavailable
 
 
 def library(name: str, lacking: str) -> Any:
-    """Return a library, which is `Any` to a type checker whether it is installed or not.
+    """Return a library's module, imported now.
 
-    Args:
-        name: of its module.
-        lacking: what is said where it is not installed, and what to install.
+    Its type is `Any`, so that type checking does not depend on its installation. `lacking` is the
+    error message if it is not installed, with the package to install.
 
     Raises:
-        LibraryUnavailable: it is not installed.
+        LibraryUnavailable: It is not installed.
     """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:  # something that the library needs itself
+        if error.name != name:  # a dependency of the library is missing
             raise
         raise LibraryUnavailable(lacking) from None
 
 
 def orjson_module(extra: str) -> Any:
-    """Return the module `orjson`.
-
-    Args:
-        extra: that brings it to who asks.
+    """Return the module `orjson`; `extra` is the extra that installs it for the caller.
 
     Raises:
-        LibraryUnavailable: it is not installed.
+        LibraryUnavailable: It is not installed.
     """
     return library("orjson", f"orjson is not installed: pip install 'fastfeat[{extra}]'")

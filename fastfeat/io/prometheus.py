@@ -1,4 +1,4 @@
-"""Counts and durations as the text that Prometheus reads."""
+"""Counters and histograms of durations, written in the text format that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -12,55 +12,49 @@ BOUNDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-"""Seconds up to which durations are counted."""
+"""Upper bounds, in seconds, of the buckets of durations."""
 Labels = tuple[tuple[str, str], ...]
 """Names and values of the labels of one sample."""
 
 
 @dataclass(slots=True)
 class Durations:
-    """How long something took, counted by `BOUNDS`.
+    """A histogram of durations with the buckets in `BOUNDS`.
 
     Args:
-        counts: how often it took up to each bound, and longer than all.
-        total_s: the sum, in seconds.
+        counts: Number of durations per bucket; the last bucket has durations above all bounds.
+        total_s: Sum in seconds.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     total_s: float = 0.0
 
     def note(self, seconds: float) -> None:
-        """Count one."""
+        """Count one duration."""
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total_s += seconds
 
     def add(self, other: Durations) -> None:
-        """Count all that another has counted."""
+        """Add all durations of another histogram."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.total_s += other.total_s
 
 
 def family(name: str, kind: str, told: str, samples: Iterable[tuple[Labels, float]]) -> str:
-    """Return the lines of one metric.
+    """Return the lines of one metric (counter or gauge) in Prometheus text format.
 
     Args:
-        name: of it.
+        name: Name of the metric.
         kind: "counter" or "gauge".
-        told: what it is.
-        samples: values by labels.
+        told: Description.
+        samples: Labels and value of each sample.
     """
     lines = [f"{name}{_labels(labels)} {_number(value)}" for labels, value in samples]
     return "\n".join([*_head(name, kind, told), *lines]) + "\n"
 
 
 def histogram(name: str, told: str, samples: Iterable[tuple[Labels, Durations]]) -> str:
-    """Return the lines of one metric of durations.
-
-    Args:
-        name: of it.
-        told: what it is.
-        samples: durations by labels.
-    """
+    """Return the lines of one metric of durations in Prometheus text format."""
     lines = _head(name, "histogram", told)
     for labels, durations in samples:
         total = 0

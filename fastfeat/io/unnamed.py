@@ -1,4 +1,4 @@
-"""Files without a name: the system removes them, whatever ends the process that has them."""
+"""Temporary files without a name: the system removes them, however the process ends."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from fastfeat.errors import FastfeatError, OutputError, reason_of
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class UnnamedFile:
-    """A file that only this process reads and writes; it is gone once nothing refers to it.
+    """A file that only this process can access; it is removed when nothing refers to it.
 
     Args:
-        file: it, without a buffer.
-        n_bytes: how many are written.
+        file: The unbuffered file.
+        n_bytes: Number of bytes written.
     """
 
     file: Any
     n_bytes: int = 0
 
     def append(self, content: Any) -> int:
-        """Return the place of bytes that are written behind all others.
+        """Append bytes and return their offset.
 
         Raises:
-            OSError: the disk is full, or gives an error; what was written before stays.
+            OSError: The disk is full, or fails; earlier bytes remain.
         """
         first = self.n_bytes
         self.put(first, content)
         return first
 
     def put(self, first: int, content: Any) -> None:
-        """Write bytes from a place on, which may be behind all others: between them are zeros.
+        """Write bytes at an offset; a gap after the previous end is filled with zeros.
 
         Raises:
-            OSError: as of `append`.
+            OSError: The disk is full, or fails; earlier bytes remain.
         """
         view, n_done = memoryview(content).cast("B"), 0
         self.file.seek(first)
@@ -53,10 +53,10 @@ class UnnamedFile:
         self.n_bytes = max(self.n_bytes, first + len(view))
 
     def read(self, first: int, n_bytes: int) -> bytearray:
-        """Return bytes from a place on.
+        """Return `n_bytes` bytes from an offset.
 
         Raises:
-            OSError: the disk gives an error.
+            OSError: The disk fails.
         """
         content, n_done = bytearray(n_bytes), 0
         self.file.seek(first)
@@ -69,10 +69,10 @@ class UnnamedFile:
 
 
 def unnamed_file(folder: Path) -> UnnamedFile:
-    """Return a new file on the disk of a folder.
+    """Return a new unnamed file on the disk that holds `folder`.
 
     Raises:
-        OSError: the folder is missing or cannot be written.
+        OSError: The folder is missing or cannot be written.
     """
     file: Any = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - open as long as it is there
     found = UnnamedFile(file)
@@ -82,32 +82,26 @@ def unnamed_file(folder: Path) -> UnnamedFile:
 
 @contextmanager
 def nameless(folder: str | os.PathLike[str] | None) -> Generator[IO[bytes]]:
-    """Give a new file with a buffer, which is gone when it is closed.
+    """Yield a new buffered file, which is removed when it is closed.
 
-    Args:
-        folder: on whose disk it is; None for that of temporary files.
+    None for `folder` uses the folder of temporary files.
 
     Raises:
-        OSError: the folder is missing or cannot be written.
+        OSError: The folder is missing or cannot be written.
     """
     file = TemporaryFile(dir=folder)  # noqa: SIM115 - a full disk may make an error of its end
     try:
         yield file
     finally:
-        with suppress(OSError):  # what a full disk did not take is of no use to anybody
+        with suppress(OSError):  # data that a full disk did not take is useless to everyone
             file.close()
 
 
 @contextmanager
 def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generator[None]:
-    """Raise what the system says of a file without a name with the folder that it is in.
+    """Raise errors about a temporary file as OutputError with its folder and what it was to hold.
 
-    Args:
-        folder: None for that of temporary files.
-        rows: what is written.
-
-    Raises:
-        OutputError: the disk is full, or the folder cannot be written.
+    `rows` names the contents. None for `folder` is the folder of temporary files.
     """
     try:
         yield
@@ -122,11 +116,9 @@ def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generato
 
 
 def mapped(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the content of a file as an array, whose memory the system can take: see `drop_pages`.
+    """Return a file's content as a memory-mapped array of a type, shape (n_values,).
 
-    Args:
-        file: it may be forgotten.
-        dtype: of the array.
+    Its memory can be reclaimed, see `drop_pages`. The file itself need not be kept.
     """
     if not file.n_bytes:
         return np.zeros(0, dtype)
@@ -136,12 +128,12 @@ def mapped(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def drop_pages() -> None:
-    """Let pages of mapped files leave the memory of this process: they are read again if needed."""
+    """Let pages of mapped files leave this process's memory; they are read again if needed."""
     for pages in list(_maps):
-        if hasattr(mmap, "MADV_DONTNEED"):  # none on Windows
+        if hasattr(mmap, "MADV_DONTNEED"):  # not available on Windows
             pages.madvise(mmap.MADV_DONTNEED)
 
 
 _maps = weakref.WeakSet[mmap.mmap]()
 _MOST = 1 << 30
-"""Bytes of one call: systems take 2 GiB less a page at most."""
+"""Bytes per call: systems accept at most 2 GiB less one page."""

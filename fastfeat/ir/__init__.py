@@ -1,4 +1,5 @@
-"""Nodes of expressions: interned, walked, rewritten and shown; parameters of their functions.
+"""The nodes that plans consist of: how they are made, traversed, rewritten and printed.
 
-It imports types and errors alone; `scalars` and what stands above import it.
+The folder also has types, and the records that describe the parameters of functions. This folder
+imports only types and errors; `scalars` and everything above it import from here.
 """

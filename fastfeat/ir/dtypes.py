@@ -1,7 +1,7 @@
-"""The types of columns and features, and how each is held in a kernel.
+"""The types of columns and features, and the machine types of their values in a kernel.
 
-A `DType` is what a user sees (`timestamp[us, Europe/Berlin]`); its `physical` type is one of the
-three that the scalar operations know: `f64`, `i64` and `b1`.
+A `DType` is visible to users (`timestamp[us, Europe/Berlin]`). Its `physical` type is one of the
+three types that operations inside a kernel support: `f64`, `i64` and `b1` (a bool).
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 @dataclass(frozen=True, slots=True)
 class DType:
-    """A logical type. `unit` and `tz` belong to times only; equality is by value.
+    """A logical type. `unit` and `tz` apply to times only; equality is by value.
 
     Args:
-        name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64",
-            "bfloat16" (of matrices alone), "decimal", "date32", "date64", "time", "timestamp",
-            "duration", "utf8", "binary", "null"; "table" is what a function searches, "vocabulary"
-            what keys are looked up in, "cross" a key of several parts, "one_hot" a column a
-            category, "counts" a column a bucket, "order_of_times" and "order_of_integers" the order
-            of an entity's rows and "window" some of them, never columns; "list" has values of
-            another type in each row.
-        unit: resolution of time, timestamp and duration.
-        tz: zone name of a timestamp; None is naive: read as it stands.
-        of: the type of the elements of a list.
+        name: Types of columns: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32",
+            "float64", "decimal", "date32", "date64", "time", "timestamp", "duration", "utf8",
+            "binary", "null", and "list", with several values of another type in each row.
+            "bfloat16" is for matrices only. Other names are types of nodes that are not a column:
+            "table", a set of values to search; "vocabulary", known keys to look up; "cross", a key
+            of several parts; "one_hot", one column per category; "counts", one column per bucket;
+            "order_of_times" and "order_of_integers", the rows of each entity ordered by time; and
+            "window", some of these rows.
+        unit: Resolution of time, timestamp and duration.
+        tz: Zone name of a timestamp; None for naive times, which are read unchanged.
+        of: Type of the elements of a list.
     """
 
     name: str
@@ -39,13 +40,13 @@ class DType:
     of: DType | None = None
 
     def __str__(self) -> str:
-        """Return the type as it is shown in messages and schemas."""
+        """Return the type as text for messages and schemas."""
         inside = ", ".join(str(part) for part in (self.unit, self.tz, self.of) if part is not None)
         return f"{self.name}[{inside}]" if inside else self.name
 
     @property
     def is_float(self) -> bool:
-        """Whether values are binary floating point once read (decimals are read as float64)."""
+        """Whether values are binary floating point once read; so are decimals, read as float64."""
         return self.name in _FLOATS
 
     @property
@@ -65,12 +66,12 @@ class DType:
 
     @property
     def is_list(self) -> bool:
-        """Whether a row has several values, which steps read and no program over rows does."""
+        """Whether a row has several values. Row kernels cannot read them; whole-column steps do."""
         return self.of is not None
 
     @property
     def holds_bytes(self) -> bool:
-        """Whether values are text or bytes, which steps read and no program over rows does."""
+        """Whether values are text or bytes. Row kernels cannot read them; whole-column steps do."""
         return self.name in ("utf8", "binary")
 
     @property
@@ -96,7 +97,7 @@ PLAIN_TYPES = (
     *sorted(_FLOATS - {"bfloat16"}),
     *INTEGER_RANGE,
 )
-"""The names of the types of columns, lists aside, that have neither unit nor zone."""
+"""The names of column types without unit and zone, except lists."""
 
 BOOL = DType("bool")
 INT8, INT16, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 16, 32, 64))
@@ -119,11 +120,11 @@ NEVER_COLUMNS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FloatFormat:
-    """A format of binary floating-point numbers, of IEEE 754 or like those.
+    """A format of binary floating-point numbers, from or similar to IEEE 754.
 
     Args:
-        n_bits: of the significand, the first one included, which is not stored.
-        largest_exponent: of the largest number, as a power of two.
+        n_bits: Bits of the significand, including the first one, which is not stored.
+        largest_exponent: Exponent of the largest number, as a power of two.
     """
 
     n_bits: int
@@ -136,12 +137,12 @@ class FloatFormat:
 
     @property
     def rounds_to_infinity(self) -> float:
-        """The least size that is rounded to an infinity; of formats below float64."""
+        """The least magnitude that rounds to infinity, for formats smaller than float64."""
         return (2.0 - 2.0**-self.n_bits) * 2.0**self.largest_exponent
 
     @property
     def least_normal(self) -> float:
-        """The least number with all bits of the significand; smaller ones have fewer."""
+        """The least positive number with all bits of the significand; smaller ones have fewer."""
         return 2.0 ** (1 - self.largest_exponent)
 
     @property
@@ -160,7 +161,7 @@ FLOAT_FORMATS: dict[str, FloatFormat] = {
 
 
 def list_of(dtype: DType) -> DType:
-    """Return the type of lists of values of a type."""
+    """Return the list type with elements of a type."""
     return DType("list", of=dtype)
 
 

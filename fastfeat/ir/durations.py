@@ -1,6 +1,6 @@
-"""Durations as they are written: days, hours and shorter units, each of one length anywhere.
+"""Durations and moments as text, for printed plans and messages.
 
-And moments, in UTC.
+Durations are written in days, hours and shorter units of fixed length; moments in UTC.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _UNITS = (("d", 86_400 * 10**9), ("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 1
 
 
 def duration_text(nanoseconds: int) -> str:
-    """Return a duration as it is written: in as few units as it takes.
+    """Return a duration as text, in as few units as possible.
 
     >>> duration_text(7 * 86_400 * 10**9), duration_text(5_400 * 10**9)
     ('7d', '1h30m')
@@ -27,7 +27,9 @@ def duration_text(nanoseconds: int) -> str:
 
 
 def length_text(length: int, unit: str | None) -> str:
-    """Return a length as code has it, of nanoseconds where the unit is "time", else of steps.
+    """Return the length of a window or delay as Python source.
+
+    With the unit "time" the length is in nanoseconds, otherwise a number of steps.
 
     >>> length_text(7 * 86_400 * 10**9, "time"), length_text(28, "steps")
     ("'7d'", '28')
@@ -36,7 +38,9 @@ def length_text(length: int, unit: str | None) -> str:
 
 
 def moment_text(nanoseconds: int) -> str:
-    """Return a moment as it is written, of nanoseconds since 1970 in UTC; a far one as they are.
+    """Return nanoseconds since 1970 as an ISO date or time in UTC.
+
+    A moment that Python's datetime cannot represent is written as the number.
 
     >>> moment_text(0), moment_text(86_400 * 10**9 + 1)
     ('1970-01-01', '1970-01-02T00:00:00.000000001')
@@ -44,7 +48,7 @@ def moment_text(nanoseconds: int) -> str:
     seconds, rest = divmod(nanoseconds, 10**9)
     try:
         moment = _EPOCH + datetime.timedelta(seconds=seconds)
-    except OverflowError:  # of a plan that someone has altered
+    except OverflowError:  # the plan was altered by hand
         return str(nanoseconds)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
     text = moment.isoformat() + fraction

@@ -1,4 +1,4 @@
-"""Scalars that a user writes: those of NumPy, pandas and `decimal` become Python's own."""
+"""Constants given by users: NumPy, pandas and `decimal` scalars become Python values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Scalar = bool | int | float | str | datetime.date | datetime.time | datetime.tim
 
 
 def literal_value(value: object) -> Any:
-    """Return a Python value as a literal holds it; NumPy scalars and decimals become Python's."""
+    """Return a user's constant as the Python value that a literal node holds."""
     value = python_value(value)
     if isinstance(value, Scalar):
         return value
@@ -23,7 +23,7 @@ def literal_value(value: object) -> Any:
             "a Polars expression cannot stand in an expression. Write it with fastfeat.col in "
             "place of polars.col"
         )
-    is_array = hasattr(value, "__array__")  # its values may be many
+    is_array = hasattr(value, "__array__")  # an array may hold many values
     shown = f"a {kind}" if is_array else f"{value!r} of type {kind}"
     raise TypeMismatch(
         f"{shown} cannot stand in an expression. "
@@ -32,9 +32,9 @@ def literal_value(value: object) -> Any:
 
 
 def in_order(given: Iterable[Any]) -> Iterable[Any]:
-    """Return listed values as they stand, and the elements of a set by their value.
+    """Return a collection in its own order, or the elements of a set sorted by value.
 
-    A set of texts has another order in each process, and a plan must not.
+    Python orders a set of texts differently in each process, but a plan must be the same in all.
 
     Example:
         >>> in_order({"b", "a", "c"}), in_order((2, 1))
@@ -45,14 +45,14 @@ def in_order(given: Iterable[Any]) -> Iterable[Any]:
     members = cast("set[Any]", given)
     try:
         return sorted(members)
-    except TypeError:  # of several types, or expressions
+    except TypeError:  # elements of several types, or expressions
         return sorted(members, key=repr)
 
 
 def python_value(value: Any) -> Any:
-    """Return a scalar of NumPy, pandas or `decimal` as Python's; anything else as it is.
+    """Return a NumPy, pandas or `decimal` scalar as a Python value, and any other value unchanged.
 
-    Types are known by their names: their modules would be imported for nothing.
+    Types are recognised by name, which avoids importing their modules.
     """
     match type(value).__module__.partition(".")[0], type(value).__name__:
         case "numpy", "datetime64" | "timedelta64":
@@ -72,13 +72,15 @@ def python_value(value: Any) -> Any:
 
 
 def _python_time(value: Any) -> Any:
-    """Return a datetime64 or timedelta64 as Python's date, datetime or timedelta.
+    """Return a datetime64 or timedelta64 as a Python date, datetime or timedelta.
 
     Raises:
-        TypeMismatch: Python has no such time: it has nanoseconds, months, no unit, a far year.
+        TypeMismatch: Python cannot represent it: it has a fraction of a microsecond, months, no
+            unit, or a year outside 1 to 9999.
     """
     item = value.item()
-    if isinstance(item, int) and value.dtype.str[-4:] == "[ns]":  # NumPy gives their number
+    # NumPy returns the number of nanoseconds
+    if isinstance(item, int) and value.dtype.str[-4:] == "[ns]":
         microseconds = value.astype(value.dtype.str.replace("[ns]", "[us]"))
         item = microseconds.item() if microseconds == value else item
     if isinstance(item, int):
@@ -90,6 +92,6 @@ def _python_time(value: Any) -> Any:
 
 
 def _zoned(value: Any) -> datetime.datetime:
-    """Return a pandas Timestamp that has a zone as Python's datetime."""
-    _python_time(value.to_datetime64())  # raises where it has nanoseconds
+    """Return a pandas Timestamp with a zone as a Python datetime."""
+    _python_time(value.to_datetime64())  # raises if it has nanoseconds
     return value.to_pydatetime()

@@ -1,9 +1,11 @@
-"""The kinds of node in a plan: columns, literals, calls of functions, aggregates; and walks.
+"""The node types of a plan: columns, literals, calls of functions, and aggregates.
 
-Nodes are frozen and interned: equal expressions are one object, so common subexpressions are free.
-Types are not part of a node; binding gives them for one schema.
+An expression is a graph of nodes without cycles; the arguments of a node are its children. Nodes
+are frozen and interned: equal expressions are one object, so common subexpressions are computed
+once. Types are not part of a node; binding a plan to a schema assigns them.
 
-Walks over graphs are iterative: long chains must not meet Python's recursion limit.
+The functions that traverse graphs are iterative, so that long chains do not reach Python's
+recursion limit.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _TOLD_APART = frozenset({tuple, float, int, bool})
 
 
 def identity_key(value: object) -> object:
-    """Return a hashable key that tells 1 from 1.0 and True, and 0.0 from -0.0."""
+    """Return a hashable key that distinguishes 1 from 1.0 and True, and 0.0 from -0.0."""
     kind = type(value)
     if kind not in _TOLD_APART:
         return value
@@ -33,7 +35,7 @@ def identity_key(value: object) -> object:
 
 
 def _keys(fields: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the key of each field; most are names and nodes, and are their own."""
+    """Return the identity key of each field; `fields` itself if all are their own keys."""
     if _TOLD_APART.isdisjoint(map(type, fields)):
         return fields
     return tuple([f if type(f) not in _TOLD_APART else identity_key(f) for f in fields])
@@ -43,12 +45,12 @@ class Interned(type):
     """Metaclass of frozen dataclasses: calling the class returns the one node with these fields."""
 
     def __init__(cls, *args: Any, **kwargs: Any) -> None:
-        """Have pickle and copy make nodes by calling the class."""
+        """Make pickle and copy recreate nodes by calling the class, so that nodes stay unique."""
         super().__init__(*args, **kwargs)
         copyreg.pickle(cls, _again)
 
     def __call__(cls, *fields: Any) -> Any:
-        """Return the interned node; fields are positional and complete."""
+        """Return the unique node with these fields; pass all fields by position."""
         key = cls, *_keys(fields)
         with _lock:
             node = _POOL.get(key)
@@ -59,13 +61,13 @@ class Interned(type):
 
 
 def _again(node: Any) -> tuple[Any, ...]:
-    """Return the call by which pickle and copy make a node: its class returns the existing one."""
+    """Return (class, fields), the call with which pickle and copy recreate a node."""
     values = tuple(getattr(node, field.name) for field in fields(node) if field.init)
     return type(node), values  # pyright: ignore[reportUnknownVariableType]
 
 
 def _unlock() -> None:
-    """Give a forked child its own lock: the old one may be held by a thread that is gone."""
+    """Replace the lock in a forked child: a thread that is gone may still hold the old one."""
     global _lock
     _lock = threading.Lock()
 
@@ -79,17 +81,17 @@ Params = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class TrainingFrame:
-    """The frame of an aggregate over all training rows: learnt in `fit`, a constant afterwards."""
+    """Marks an aggregate over all training rows: learnt in `fit`, a constant afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupFrame:
-    """The frame of an aggregate per group of training rows, in which a row finds its own group.
+    """Marks an aggregate per group of training rows; each row reads the value of its group.
 
-    The second argument numbers the group of a row; it is computed for training rows and later ones.
+    The aggregate's second argument gives the group number of a row, in training and later.
 
     Args:
-        with_missing: whether the rows without a key are a group too.
+        with_missing: Whether the rows with a missing key form a group too.
     """
 
     with_missing: bool = False
@@ -111,12 +113,7 @@ class Column(metaclass=Interned):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TableColumn(metaclass=Interned):
-    """A column of a lookup table, which is passed beside the data; only steps of lookups read it.
-
-    Args:
-        table: the name of the table.
-        name: that of the column.
-    """
+    """A column of a table that the user passes in `tables=`; only lookups and windows read it."""
 
     table: str
     name: str
@@ -125,7 +122,7 @@ class TableColumn(metaclass=Interned):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Literal(metaclass=Interned):
-    """A Python value: bool, int, float, str, None, a date or time; a tuple of those for a table."""
+    """A constant: bool, int, float, str, None, a date or time; or a tuple of these, a table."""
 
     value: Any
     args: tuple[Node, ...] = field(default=(), init=False)
@@ -133,7 +130,7 @@ class Literal(metaclass=Interned):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Call(metaclass=Interned):
-    """A scalar function of the row: `function` names a row of `scalars.SCALARS`."""
+    """The call of a function of the row; `function` is a name in `scalars.SCALARS`."""
 
     function: str
     args: tuple[Node, ...]
@@ -142,7 +139,7 @@ class Call(metaclass=Interned):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Aggregate(metaclass=Interned):
-    """An aggregate of one argument over a frame: `function` names a row of AGGREGATES."""
+    """An aggregate of training rows, all or per group; `function` is a name in `AGGREGATES`."""
 
     function: str
     args: tuple[Node, ...]
@@ -154,12 +151,12 @@ Node = Column | TableColumn | Literal | Call | Aggregate
 
 
 def params_of(**params: Any) -> Params:
-    """Return parameters in the one order that makes equal calls equal nodes."""
+    """Return (name, value) pairs sorted by name, so that equal calls are equal nodes."""
     return tuple(sorted(params.items()))
 
 
 class HasArgs(Protocol):
-    """A node of a graph without cycles."""
+    """Any node of a graph without cycles, such as a plan node or a primitive operation."""
 
     @property
     def args(self) -> tuple[HasArgs, ...]:
@@ -172,18 +169,16 @@ R = TypeVar("R")
 
 
 def postorder(roots: Iterable[N], at_most: int | None = None) -> list[N]:
-    """Return every node reachable from the roots once, arguments before users.
+    """Return every node reachable from the roots once, arguments before the nodes that use them.
 
-    Args:
-        roots: where to begin.
-        at_most: return nothing where there are more nodes than that, without walking them all.
+    If there are more than `at_most` nodes, return an empty list, without visiting all of them.
     """
     seen: set[N] = set()
     order: list[N] = []
     stack: list[N | None] = [*reversed(list(roots))]
     while stack:
         node = stack.pop()
-        if node is None:  # the arguments of the node below it are done
+        if node is None:  # the arguments of the next node on the stack are done
             order.append(stack.pop())  # type: ignore[arg-type]  # pyright: ignore
         elif node not in seen:
             seen.add(node)
@@ -197,7 +192,7 @@ def postorder(roots: Iterable[N], at_most: int | None = None) -> list[N]:
 
 
 def fold(roots: Iterable[N], visit: Callable[[N, list[R]], R]) -> dict[N, R]:
-    """Return visit(node, results of its arguments) for every reachable node."""
+    """Return, for every reachable node, the result of visit(node, results of its arguments)."""
     results: dict[N, R] = {}
     for node in postorder(roots):
         results[node] = visit(node, [results[argument] for argument in node.args])  # type: ignore[index]  # pyright: ignore
@@ -208,18 +203,16 @@ Rule = Callable[[Node], Node]
 
 
 def rewritten(roots: Sequence[Node], rule: Rule) -> list[Node]:
-    """Return the roots with `rule` applied to every node, once its arguments are rewritten.
+    """Return the roots with every node replaced by `rule(node)`, arguments first.
 
-    Args:
-        roots: expressions.
-        rule: returns what stands for a node; itself, mostly.
+    `rule` returns the replacement of a node; to keep a node it returns the node itself.
     """
     found = fold(roots, lambda node, args: rule(with_args(node, tuple(args))))
     return [found[root] for root in roots]
 
 
 def with_args(node: Node, args: tuple[Node, ...]) -> Node:
-    """Return the node with other arguments."""
+    """Return the node with its arguments replaced."""
     if args == node.args:
         return node
     match node:

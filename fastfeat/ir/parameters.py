@@ -1,9 +1,9 @@
-"""Parameters of functions, as records: all that is said of one, from which everything else derives.
+"""Records that describe the parameters of functions: the single source of all facts about them.
 
-What operators refuse, what a plan that is read from a text may hold, how a call is printed, the
-table in the docs and the JSON schema of plans come from these records; which function has which
-parameters stands in its row. The records are named tuples, whose classes are made in an eighth of
-the time that a dataclass takes: they are made whenever the library is imported.
+The checks in operators and in loaded plans, the printing of calls, the table in the docs and the
+JSON schema of plans all derive from these records. The parameters of a function are listed in the
+function's registry entry. The records are named tuples, because their classes are created at
+import, in an eighth of the time of a dataclass.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from fastfeat.ir.node import Call, Params
 
 
 class Whole(NamedTuple):
-    """Whole numbers from `least` to `most`, both of them allowed; None for any."""
+    """Whole numbers from `least` to `most`, both inclusive; None for no bound."""
 
     least: int | None = None
     most: int | None = None
 
 
 class Real(NamedTuple):
-    """Floats from `least` to `most`; NaN is none.
+    """Floats from `least` to `most`, without NaN.
 
     Args:
-        least: the smallest that is allowed.
-        most: the largest.
-        above: whether `least` itself is not allowed.
-        below: whether `most` itself is not allowed.
-        other_than: one within the bounds that is not allowed.
-        or_whole: whether a whole number may stand in its place.
+        least: Lower bound.
+        most: Upper bound.
+        above: Whether the lower bound is exclusive.
+        below: Whether the upper bound is exclusive.
+        other_than: A value within the bounds that is not allowed.
+        or_whole: Whether an int is accepted too.
     """
 
     least: float = -math.inf
@@ -44,13 +44,13 @@ class Real(NamedTuple):
 
 
 class Words(NamedTuple):
-    """One of some texts."""
+    """One of several texts."""
 
     words: tuple[str, ...]
 
 
 class Flag(NamedTuple):
-    """True or False, or the one of them that is allowed."""
+    """True or False, or only one of them."""
 
     values: tuple[bool, ...] = (True, False)
 
@@ -66,7 +66,7 @@ class TypeName(NamedTuple):
 
 
 class Constant(NamedTuple):
-    """A number, bool, text, date or time that a user wrote down; None, or NaN, if it may miss."""
+    """A literal number, bool, text, date or time; with `may_miss` also None or NaN."""
 
     may_miss: bool = False
 
@@ -75,10 +75,10 @@ class Several(NamedTuple):
     """A tuple of values of one type.
 
     Args:
-        of: the type of each.
-        least: how many there are at least.
-        most: how many at most; None for any number.
-        rising: whether each is above the one before.
+        of: Type of each value.
+        least: Minimum length.
+        most: Maximum length; None for no limit.
+        rising: Whether each value must be above the one before.
     """
 
     of: Type
@@ -95,7 +95,7 @@ class Pair(NamedTuple):
 
 
 class Either(NamedTuple):
-    """A value of one of some types."""
+    """A value of one of several types."""
 
     types: tuple[Type, ...]
 
@@ -103,14 +103,14 @@ class Either(NamedTuple):
 Type = Whole | Real | Words | Flag | Text | TypeName | Constant | Several | Pair | Either
 
 LITERAL = Either((Constant(may_miss=True), Several(Constant())))
-"""What stands in a plan as a literal: a constant, which may miss, or a table of some."""
+"""A literal in a plan: a constant, possibly missing, or a tuple of constants."""
 
 
 class Required:
-    """The default of a parameter that has none."""
+    """Marks, in `Parameter.default`, a parameter that a call must give."""
 
     def __repr__(self) -> str:
-        """Return the dots that stand in a signature."""
+        """Return "...", as signatures show it."""
         return "..."
 
 
@@ -121,15 +121,15 @@ class Parameter(NamedTuple):
     """One parameter of a function.
 
     Args:
-        name: in a plan.
-        type: of its values.
-        about: a sentence without its end, for the docs.
-        default: what a user who leaves it out gets.
-        or_none: whether it may be None.
-        may_lack: whether a call may lack it.
-        hidden: whether it is not printed where it has its default.
-        written_as: the name that users write, where it is another than that in a plan; empty
-            where it is the same. None of a parameter that users do not write.
+        name: Name in a plan.
+        type: Type of its values.
+        about: Description for the docs, a sentence without its period.
+        default: Default value.
+        or_none: Whether its value in a plan may be None.
+        may_lack: Whether a call in a plan may omit it.
+        hidden: Whether printed calls omit it if it has its default.
+        written_as: Name that users write; empty if it is the same as in a plan. None if only
+            operators set the parameter, never users.
     """
 
     name: str
@@ -143,50 +143,51 @@ class Parameter(NamedTuple):
 
     @property
     def takes_none(self) -> bool:
-        """Whether a user may give None: it stands in a plan, or the call lacks the parameter."""
+        """Whether a user may pass None; the plan then stores None or omits the parameter."""
         return self.or_none or (self.may_lack and self.default is None)
 
 
 Belongs = Callable[[Call], bool]
-"""Whether the arguments of a call, whose parameters are valid, belong together as an operator gives
-them: kernels read tables by codes that they do not check. May raise an InvalidPlan that says more.
+"""Whether the arguments of a call with valid parameters fit together as operators build them.
+
+The check matters because kernels index tables by codes, without checking the codes. The function
+may raise an InvalidPlan that says more.
 """
 
 
 def always(call: Call) -> bool:
-    """Return True: any arguments belong together."""
+    """Return True, as `belongs` of functions that take any combination of arguments."""
     return True
 
 
 def never(call: Call) -> bool:
-    """Return False: no plan is written with the call, which a plan is built of."""
+    """Return False: `belongs` of functions that no saved plan contains.
+
+    Their calls are added while a plan is built.
+    """
     return False
 
 
 Parameters = tuple[Parameter, ...]
-"""The parameters of a function: one that is not there is none of it."""
+"""The parameters of a function; a call must not have any other."""
 
 
 UNIT = Words(("time", "steps"))
 """The unit of windows and delays: nanoseconds, or steps of whole-number times."""
 MISSING_PARTS = Words(("key", "value"))
-"""A missing part of a key: the whole key is missing, or the part is a value, as in a cross."""
+"""Meaning of a missing key part: the whole key is missing, or the part is a value (a cross)."""
 Closed = Literal["left", "right", "both", "neither"]
-"""The ends that belong to a window."""
+"""The ends that a window includes."""
 FARTHEST = 1 << 62
 FARTHEST_ELEMENT = 2**31 - 1
 LONGEST = (1 << 63) - 1
 """The longest reach of windows and delays, in nanoseconds or steps."""
 MAX_MEMORY = 1 << 32
-"""Bytes that the keys of one encoder, or text that grows, may take, unless the user says so."""
+"""Default limit, in bytes, for the keys of one encoder, or for text that grows."""
 
 
 def are_valid(parameters: Parameters, given: Params) -> bool:
-    """Return whether a call has the parameters of its function, each with such a value.
-
-    Args:
-        parameters: those of the function.
-        given: those of the call.
+    """Return whether a call has exactly the parameters of its function, with valid values.
 
     Example:
         >>> least = (Parameter("n", Whole(0, 9)),)
@@ -205,12 +206,12 @@ def are_valid(parameters: Parameters, given: Params) -> bool:
 
 
 def is_valid(parameter: Parameter, value: Any) -> bool:
-    """Return whether a parameter may have a value."""
+    """Return whether a value is allowed for a parameter."""
     return parameter.or_none if value is None else is_of_type(parameter.type, value)
 
 
 def is_of_type(kind: Type, value: Any) -> bool:
-    """Return whether a value is of a type, and within its bounds."""
+    """Return whether a value is of a parameter type (such as `Whole`), and within its bounds."""
     match kind:
         case Whole():
             return type(value) is int and _is_within(kind, value)

@@ -1,4 +1,10 @@
-"""Scope of expressions: the row itself, its past, and the values that are only learnt."""
+"""The rows that an expression reads: its own row, other rows, or the training rows.
+
+Most nodes read values of their own row only. A node over a window reads other rows of the data, or
+rows of a table, at times before or after its own. An aggregate reads the training rows, during
+`fit` only. The window's first argument is an order node (`order` below): it says which time and
+keys of the data select rows, and by which time, keys and tie column these rows are sorted.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +20,11 @@ R = TypeVar("R")
 
 
 def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
-    """Return the arguments of a node that are computed for the row that it is computed for.
+    """Return the arguments of a node that are computed for the same row as the node.
 
-    Args:
-        node: of a plan. An aggregate over all rows has none; of one per group it is the group.
-        training: whether the row is one of those that are learnt from: then the fold that it is in
-            counts too.
+    A function over the data's past rows has none; over a table or rows ahead it has the time and
+    keys that select rows. An aggregate over all rows has none; an aggregate per group has the group
+    number, and in training (`training`) also the fold number.
     """
     if is_over(node):
         return () if is_over_window(node) else query_of(order_of(node))
@@ -33,12 +38,12 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
 
 
 def is_over(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the rows in a window, of the data or of a table."""
+    """Return whether a node is a function of the rows in a window, in the data or in a table."""
     return isinstance(node, Call) and node.function.startswith(OVER)
 
 
 def is_over_table(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the rows of a table in a window, which looks back."""
+    """Return whether a node is a function of a window that looks back over the rows of a table."""
     match node:
         case Call(_, (_, Call("window", (Call("table_order"),)))):
             return is_over(node)
@@ -47,15 +52,12 @@ def is_over_table(node: Node) -> TypeGuard[Call]:
 
 
 def is_asof(node: Node) -> TypeGuard[Call]:
-    """Return whether a node finds the latest row of a table at a moment."""
+    """Return whether a node finds a table's latest row that is known at a moment (`ff.asof`)."""
     return isinstance(node, Call) and node.function == "asof_row"
 
 
 def is_over_ahead(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the rows ahead, of the data or of a table.
-
-    It is none over a window, nor over one of a table: those look back.
-    """
+    """Return whether a node is a function of a window ahead (`ff.ahead`), of data or table rows."""
     match node:
         case Call(_, (_, Call("ahead"))):
             return is_over(node)
@@ -64,63 +66,61 @@ def is_over_ahead(node: Node) -> TypeGuard[Call]:
 
 
 def is_over_window(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the data's own rows in a window, which looks back."""
+    """Return whether a node is a function of a window that looks back over the data's own rows."""
     return is_over(node) and not is_over_table(node) and not is_over_ahead(node)
 
 
 def window_of(over: Call) -> Call:
-    """Return the window that a function is over; the one ahead where it is over that."""
+    """Return the window argument of a function over a window."""
     window = over.args[1]
     assert isinstance(window, Call)
     return window
 
 
 def order_of(over: Call) -> Call:
-    """Return the order of the rows that a function over a window reads."""
+    """Return the order node of a function over a window."""
     order = window_of(over).args[0]
     assert isinstance(order, Call)
     return order
 
 
 def query_of(order: Call) -> tuple[Node, ...]:
-    """Return the time and the keys by which rows of the data ask for others."""
+    """Return the time and the keys by which a row of the data selects rows into its window."""
     return order.args[: 1 + dict(order.params)["n_keys"]]
 
 
 def table_columns_of(order: Call) -> tuple[TableColumn, ...]:
-    """Return the time, the keys and perhaps the tie of a table whose rows are asked for."""
+    """Return the table's columns in an order node: time, keys and, if any, tie column."""
     seen = order.args[1 + dict(order.params)["n_keys"] :]
     return tuple(column for column in seen if isinstance(column, TableColumn))
 
 
 def is_of_table(order: Call) -> bool:
-    """Return whether an order is that of the rows of a table."""
+    """Return whether an order node sorts rows of a table; if not, rows of the data."""
     return order.function == "table_order"
 
 
 def table_of(order: Call) -> str:
-    """Return the name of the table whose rows are asked for."""
+    """Return the name of the table that an order node sorts."""
     return table_columns_of(order)[0].table
 
 
 def is_over_rows_ahead(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the data's own rows ahead."""
+    """Return whether a node is a function of a window ahead (`ff.ahead`) in the data's own rows."""
     return is_over_ahead(node) and not is_of_table(order_of(node))
 
 
 def is_of_other_rows(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of other rows of the data, before its row or ahead."""
+    """Return whether a node is a function of a window, back or ahead, over the data's own rows."""
     return is_over_window(node) or is_over_rows_ahead(node)
 
 
 def window_nodes(roots: Iterable[Node], *, ahead: bool = False) -> list[Call]:
-    """Return the functions over windows that a row or its past reads, inner ones first.
+    """Return the functions over windows that the roots need, directly or in nested windows.
 
-    Those over windows of tables are not among them: a table is its own past.
-
-    Args:
-        roots: expressions.
-        ahead: whether those of the data's rows ahead are, which only a label has.
+    Inner windows come before the windows that read them. Windows over tables are excluded, because
+    their rows come from the table. With `ahead`, windows ahead in the data, which only a label may
+    have, are included.
     """
     found: dict[Node, None] = {}
     pending = [*roots]
@@ -140,21 +140,18 @@ def row_order(
     training: bool = False,
     is_there: Callable[[Node], bool] | None = None,
 ) -> list[Node]:
-    """Return every node that the row of the roots reads once, arguments before users.
+    """Return the nodes to compute for one row of the roots, each once, after its arguments.
 
-    Of a function over a window nothing is: the rows of the past are computed before.
-
-    Args:
-        roots: expressions.
-        training: as of `row_args`.
-        is_there: whether a node is made already, so that nothing below it is read for it.
+    Arguments of functions over windows are excluded: they are computed for earlier rows. So are
+    arguments of nodes for which `is_there` says that they are already computed. For `training`, see
+    `row_args`.
     """
     seen: set[Node] = set()
     order: list[Node] = []
     stack: list[Node | None] = [*reversed(list(roots))]
     while stack:
         node = stack.pop()
-        if node is None:  # the arguments of the node below it are done
+        if node is None:  # the arguments of the next node on the stack are done
             done = stack.pop()
             assert done is not None
             order.append(done)
@@ -172,7 +169,7 @@ def row_order(
 def row_fold(
     roots: Iterable[Node], visit: Callable[[Node, list[R]], R], *, training: bool = False
 ) -> dict[Node, R]:
-    """Return visit(node, results of the arguments that the row reads) for every node it reads."""
+    """Return visit(node, results of its arguments) for every node of `row_order`."""
     results: dict[Node, R] = {}
     for node in row_order(roots, training=training):
         args = row_args(node, training=training)
@@ -181,5 +178,5 @@ def row_fold(
 
 
 def is_exploded(node: Node) -> bool:
-    """Return whether a node has a row an element of lists, as only a vocabulary takes it."""
+    """Return whether a node has one row per list element, which only a vocabulary accepts."""
     return isinstance(node, Call) and node.function == "list.explode"

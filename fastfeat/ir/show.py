@@ -1,8 +1,9 @@
-"""Printing nodes as text that reads like the code of a user: for error messages and `explain`.
+"""Nodes printed as text that resembles the user's code, for error messages and `explain`.
 
-How a call is written stands in the row of its function; the package says where the rows are. They
-are found once something is printed: writing expressions does without them. Operators of several
-nodes tell here how they are written, by their last node.
+The registry entry of a function declares its printed form (see `ir.writing`). `ROWS` holds the
+functions that look up these entries; they are called only when something is printed. An operator
+that builds several nodes registers a writer in `CALLS` or `COLUMNS`: a function that recognizes the
+operator by its last node and returns its text.
 """
 
 from __future__ import annotations
@@ -37,24 +38,24 @@ from fastfeat.ir.writing import (
 
 LONGEST = 400
 Row = tuple[Form, Parameters]
-"""The form in which a function is written, and its parameters."""
+"""The declared printed form of a function, and its parameters."""
 ROWS: dict[type[Call] | type[Aggregate], Callable[[str], Row | None]] = {}
-"""Functions that find the row of a scalar function or a step, and the row of an aggregate."""
+"""By node type, the function that finds the registry entry of a function by its name."""
 CALLS: dict[str, tuple[Writer, ...]] = {}
-"""Forms of operators of several nodes, by the function of their last node."""
+"""Writers of operators that build several nodes, by the function of their last node."""
 COLUMNS: dict[str, SeveralWriter] = {}
-"""Forms of operators of several columns, by the function of the first column."""
+"""Writers of operators with several columns, by the function of the first column."""
 FRAMES: dict[type[Frame], Callable[[Aggregate, Texts], list[str]]] = {}
-"""The parameters that say over which rows an aggregate is, by its frame."""
+"""By type of frame, the function that writes the options of an aggregate, such as `by=`."""
 
 
 def show(node: Node) -> str:
-    """Return the text of an expression, shortened in the middle when it is very long."""
+    """Return the text of an expression, shortened in the middle if it is very long."""
     return show_all([node])[node]
 
 
 def show_columns(nodes: Sequence[Node]) -> str:
-    """Return the text of an expression of one column or several, of bounded length."""
+    """Return the text of an expression of one or several columns, of bounded length."""
     texts = _texts(nodes)
     together = _together(nodes, texts)
     if together is not None:
@@ -69,23 +70,23 @@ def show_columns(nodes: Sequence[Node]) -> str:
 
 
 def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
-    """Return the text of each expression, as `show` does, from one walk for all."""
+    """Return the text of each expression, like `show`; nodes that they share are printed once."""
     texts = _texts(nodes)
     return {node: _within(texts[node], LONGEST) for node in nodes}
 
 
 def names_of(sources: Iterable[Node]) -> tuple[str, ...]:
-    """Return the names of columns that a kernel reads; of a column that is made, its text."""
+    """Return a name for each source of a kernel: a column's name, or the text of another node."""
     return tuple(node.name if isinstance(node, Column) else show(node) for node in sources)
 
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
-    """The texts of nodes.
+    """The texts of nodes written so far.
 
     Args:
-        texts: of each node that is written.
-        in_parentheses: those that are written by a sign, in parentheses of their own.
+        texts: Text of each written node.
+        in_parentheses: Nodes written as a Python operator, with parentheses around the text.
     """
 
     texts: dict[Node, str] = field(default_factory=dict[Node, str])
@@ -115,18 +116,18 @@ def _texts(nodes: Sequence[Node]) -> _Texts:
 
 
 def _together(nodes: Sequence[Node], texts: Texts) -> str | None:
-    """Return the text of an operator of several columns; None for columns of one each."""
+    """Return the text of nodes that are the columns of one operator; None if they are not."""
     first = nodes[0] if nodes else None
     write = COLUMNS.get(first.function) if isinstance(first, Call) else None
     return None if write is None else write(nodes, texts)
 
 
 def _text_of(node: Node, texts: _Texts) -> str:
-    """Return the text of a node, from those of the nodes below it."""
+    """Return the text of a node; `texts` has the texts of its arguments."""
     match node:
         case Column(name):
             return f"col({name!r})"
-        case TableColumn(_, name):  # only a window over the table has it as an operand
+        case TableColumn(_, name):  # only windows over the table have it as an operand
             return f"col({name!r})"
         case Literal(value):
             is_table = isinstance(value, tuple)
@@ -140,14 +141,17 @@ def _text_of(node: Node, texts: _Texts) -> str:
                 text = _by_sign(node, form, texts)
             if text is not None:
                 return text
-            # what is of no operator's shape is shown with all that it holds
+            # show everything in a node that has no operator's shape
             return _call_text(node, form, () if writers else parameters, texts)
         case _:
             assert_never(node)
 
 
 def _by_sign(node: Call | Aggregate, form: Form, texts: _Texts) -> str | None:
-    """Return the text of a call by a sign, which is marked; None of what has none."""
+    """Return the text of a call as a Python operator in parentheses; None for other calls.
+
+    The node is then noted in `texts.in_parentheses`.
+    """
     match form, node.args:
         case Infix(sign, before_minus), (left, right):
             is_negative = before_minus and texts[left].startswith("-")
@@ -162,7 +166,7 @@ def _by_sign(node: Call | Aggregate, form: Form, texts: _Texts) -> str | None:
 
 
 def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts: _Texts) -> str:
-    """Return the text of a function: a method of its first argument, unless its row says other."""
+    """Return the text of a call as a method of its first argument, or as a declared function."""
     args, given = node.args, options(parameters, node.params)
     if isinstance(node, Aggregate) and isinstance(node.frame, GroupFrame):
         args, given = args[:1], [*given, *frame_options(node, texts)]
@@ -172,17 +176,23 @@ def _call_text(node: Call | Aggregate, form: Form, parameters: Parameters, texts
 
 
 def frame_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return the parameters that say over which rows an aggregate is; none of all rows."""
+    """Return the options, such as `by=`, that say for which groups an aggregate is learnt.
+
+    The list is empty for an aggregate of all training rows.
+    """
     write = FRAMES.get(type(learnt.frame))
     return [] if write is None else write(learnt, texts)
 
 
 def _row_of(node: Call | Aggregate) -> Row:
-    """Return the form in which a function is written, and its parameters, from its row."""
+    """Return the printed form and the parameters of a function, from its registry entry."""
     return ROWS[type(node)](node.function) or (None, ())
 
 
 def _within(text: str, length: int) -> str:
-    """Return text of bounded length, so that a chain of 5,000 operators prints in linear time."""
+    """Return text shortened in the middle to about `length` characters.
+
+    So a chain of 5,000 operators prints in linear time.
+    """
     half = length // 2
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"

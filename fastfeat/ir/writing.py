@@ -1,7 +1,8 @@
-"""Calls as Python: forms that rows say, and the pieces that texts are made of.
+"""Calls written as Python source: the printed forms that functions declare, and helpers.
 
-What a row says nothing of is a method of its first argument: `x.function(y, name=value)`. A part of
-operators, which no user can write, is a plain function.
+Without a declared form, a call is written as a method of its first argument:
+`x.function(y, name=value)`. A function that users cannot call, because it is only a component of an
+operator, is written as a plain function.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from fastfeat.ir.parameters import Pair, Parameter, Parameters, Several
 
 
 class Infix(NamedTuple):
-    """A sign of Python between two operands, all of it in parentheses.
+    """The form of a Python operator between two operands: `(x + y)`.
 
     Args:
-        sign: such as "+".
-        before_minus: whether Python reads it before a minus that stands in front of it: "**".
+        sign: The operator, such as "+".
+        before_minus: Whether it binds more tightly than a minus before its left operand, as "**"
+            does.
     """
 
     sign: str
@@ -27,67 +29,61 @@ class Infix(NamedTuple):
 
 
 class Prefix(NamedTuple):
-    """A sign of Python before its operand, both in parentheses."""
+    """The form of a Python operator before its operand: `(-x)`."""
 
     sign: str
 
 
 class Function(NamedTuple):
-    """A function of all its arguments, not a method of the first one.
+    """The form of a function of all arguments, instead of a method of the first one.
 
     Args:
-        prefix: "ff." of one that users call.
+        prefix: "ff." for a function that users call.
     """
 
     prefix: str = ""
 
 
 class Texts(Protocol):
-    """The texts of the nodes below one that is written."""
+    """The texts of all nodes below the node that is being written."""
 
     def __getitem__(self, node: Node) -> str:
-        """Return the text of a node below."""
+        """Return the text of a node below the node to be written."""
         ...
 
     def bare(self, node: Node) -> str:
-        """Return the text of a node without the parentheses that it has as an operand of a sign."""
+        """Return the text of a node without the parentheses around a Python operator."""
         ...
 
     def options(self, node: Call | Aggregate, without: Sequence[str] = ()) -> list[str]:
-        """Return the parameters of a call that users write, as keywords.
+        """Return the parameters of a call that users write, as "name=value" texts.
 
-        Args:
-            node: the call, whose row says which they are.
-            without: the names of those that are left out.
+        Names in `without` are left out.
         """
         ...
 
     def of_changed(self, node: Node) -> str:
-        """Return the text of a node that is none of those below, of whose arguments all are."""
+        """Return the text of a node that is not in the plan, from the texts of its arguments."""
         ...
 
 
 Writer = Callable[[Any, Texts], str | None]
-"""From a call or an aggregate, and the texts of the nodes below it, to its own text.
+"""Function from a call or an aggregate, and the texts of the nodes below it, to its text.
 
-None where it is not of the shape that an operator makes: then it is written as any call is.
+None if the node does not have the shape that an operator builds; then it is written like any call.
 """
 Form = Infix | Prefix | Function | Writer | None
 """The form in which calls of a function are written; None for a method of the first argument."""
 SeveralWriter = Callable[[Sequence[Any], Texts], str | None]
-"""As `Writer`, of an operator of several columns."""
+"""Like `Writer`, for an operator with several output columns."""
 PLAIN = Function()
 PUBLIC = Function("ff.")
 
 
 def method_text(function: str, args: Sequence[Node], given: Sequence[str], texts: Texts) -> str:
-    """Return the text of a method of its first argument; of a function, where there is none.
+    """Return the text of a call: a method of the first argument, or a function without arguments.
 
-    Args:
-        function: its name.
-        args: its arguments.
-        given: the further ones, as they are written.
-        texts: those of the arguments.
+    `given` holds further arguments that are already text.
     """
     inside = ", ".join([*map(texts.bare, args[1:]), *given])
     match args:
@@ -100,11 +96,10 @@ def method_text(function: str, args: Sequence[Node], given: Sequence[str], texts
 
 
 def options(parameters: Parameters, params: Params) -> list[str]:
-    """Return the parameters of a call as keywords, without those that are hidden.
+    """Return the parameters of a call as "name=value" texts.
 
-    Args:
-        parameters: those of the function; what is not among them is written as it is.
-        params: those of the call.
+    A parameter that is hidden at its default is left out. A parameter that the function does not
+    declare is written unchanged.
     """
     known = {parameter.name: parameter for parameter in parameters}
     return [
@@ -118,23 +113,23 @@ def _option(parameter: Parameter | None, name: str, value: Any) -> str:
     if parameter is not None and _is_mapping(parameter):
         try:
             return f"{name}={dict(value)!r}"
-        except (TypeError, ValueError):  # a plan that someone has altered
+        except (TypeError, ValueError):  # the plan was altered by hand
             pass
     return f"{parameter.written_as or name if parameter else name}={value_text(value)}"
 
 
 def _is_mapping(parameter: Parameter) -> bool:
-    """Return whether the value of a parameter is the pairs of a mapping."""
+    """Return whether the value of a parameter is a mapping, stored as a tuple of pairs."""
     return isinstance(parameter.type, Several) and isinstance(parameter.type.of, Pair)
 
 
 def value_text(value: Any) -> str:
-    """Return the value of a parameter as it would be written; a type as text."""
+    """Return the value of a parameter as Python source; a data type as quoted text."""
     return repr(str(value) if isinstance(value, DType) else value)
 
 
 def number_text(value: float) -> str:
-    """Return a number as a person writes it.
+    """Return a number as text, without ".0" if it is whole.
 
     >>> number_text(24.0), number_text(0.5)
     ('24', '0.5')
@@ -144,12 +139,15 @@ def number_text(value: float) -> str:
 
 
 def numbers_text(values: Iterable[float]) -> str:
-    """Return a list of numbers, each as a person writes it."""
+    """Return a list of numbers as Python source, each as by `number_text`."""
     return f"[{', '.join(map(number_text, values))}]"
 
 
 def pairs_text(by: Sequence[Node], texts: Texts) -> str:
-    """Return the text of what is compared: the keys of the data, and then those of a table."""
+    """Return the value of `by=` as text; a key with two names is written as a mapping.
+
+    `by` has the keys of the data, then those of the table.
+    """
     half = len(by) // 2
     shown = [column_text(key, texts) for key in by]
     left, right = shown[:half], shown[half:]
@@ -159,5 +157,5 @@ def pairs_text(by: Sequence[Node], texts: Texts) -> str:
 
 
 def column_text(node: Node, texts: Texts) -> str:
-    """Return a column by its name alone, as parameters take it; the text of anything else."""
+    """Return the quoted name of a column, as parameters take it, or the text of another node."""
     return repr(node.name) if isinstance(node, Column | TableColumn) else texts[node]

@@ -1,1 +1,1 @@
-"""Keeping: plans as JSON documents, and artifacts of what fit has learnt."""
+"""Storage of plans: plans as JSON documents, and fitted plans as artifacts."""

@@ -1,9 +1,12 @@
-"""The artifact: a fitted plan in one file of JSON and Arrow, with lengths and digests, and no code.
+"""The artifact: a fitted plan in one file of JSON and Arrow, with lengths and digests, no code.
 
-Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
-format, versions, length and SHA-256 of each part); the parts in order (plan, state and its tables,
-zones, and those of `OPTIONAL_PARTS` that there are); the SHA-256 of all before it. Format 1 had no
-optional part but a contract; it is read, and never written.
+The file has, in this order: a magic line; the length of the manifest as 8 bytes, little endian; the
+manifest (JSON: format, versions, and the length and SHA-256 of each part); the parts; the SHA-256
+of everything before it.
+
+The parts are, in this order: the plan; the learnt values in one table ("state"), with a further
+table for each value learnt per key; the tables of time zones; any of `OPTIONAL_PARTS`. Format 1 had
+no optional part except a contract; this version reads it, but never writes it.
 """
 
 from __future__ import annotations
@@ -49,20 +52,20 @@ LARGEST_MANIFEST = 1 << 26
 LARGEST_ARTIFACT = 1 << 32
 MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "tables", "parts"})
 OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
-"""What stands in a manifest only where a label sees rows ahead, or tables."""
+"""Manifest entries that exist only if a label looks ahead, or reads tables."""
 _TABLE = "table "
-"""Begins the names of parts that hold what was learnt of keys."""
+"""Prefix of the names of parts with values learnt per key."""
 _NEEDED = frozenset({"plan", "state", "zones"})
-"""The parts that each artifact has, beside the tables of its state."""
+"""The parts of every artifact, besides the tables of its state."""
 _DIGEST = 32
 
 
 def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
-    """Write a fitted plan to a file, whole or not at all.
+    """Write a fitted plan to a file, completely or not at all.
 
     Raises:
-        ArtifactError: the file cannot be written.
-        TypeMismatch: what is given is no path.
+        ArtifactError: The file cannot be written.
+        TypeMismatch: `path` is not a path.
     """
     target = _path(path, "save")
     try:
@@ -73,20 +76,20 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> None:
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Fitted:
-    """Return the fitted plan of a file that `save` wrote; arguments and errors as of `ff.load`."""
+    """Return the fitted plan in an artifact file; raises like `ff.load`."""
     return _of_file(path, fitted_of_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The contents of an artifact.
+    """The contents of an artifact, with facts on its file.
 
     Args:
-        format: of the file.
-        written_by: the version of fastfeat that wrote it.
-        n_bytes: of the file.
-        parts: the bytes of each part, by name, in their order.
-        fitted: the plan.
+        format: Format number of the file.
+        written_by: The version of fastfeat that wrote the file.
+        n_bytes: Size of the file in bytes.
+        parts: Size of each part in bytes, by name, in order.
+        fitted: The fitted plan.
     """
 
     format: int
@@ -97,7 +100,7 @@ class Contents:
 
 
 def read_contents(path: str | os.PathLike[str]) -> Contents:
-    """Return the contents of a file that `save` wrote; arguments and errors as of `ff.load`."""
+    """Return the contents of an artifact file; raises like `ff.load`."""
     return _of_file(path, _contents_of)
 
 
@@ -109,7 +112,7 @@ def _contents_of(content: bytes) -> Contents:
 
 
 def _of_file(path: str | os.PathLike[str], read: Callable[[bytes], R]) -> R:
-    """Return the result of a function of the content of a file; errors name the file."""
+    """Call `read` on the content of a file and return its result; errors name the file."""
     source = _path(path, "load")
     try:
         content = _read(source)
@@ -132,13 +135,13 @@ def _path(path: object, what: str) -> Path:
 
 
 def _read(source: Path) -> bytes:
-    """Return the content of a file; of one that does not begin as an artifact, the first bytes."""
+    """Return the content of a file; only its first bytes if it is not an artifact."""
     with open(source, "rb") as file:
         head = file.read(len(MAGIC))
         if head != MAGIC:
             return head
         about = os.fstat(file.fileno())
-        if S_ISREG(about.st_mode):  # as much memory as it has bytes, and not as it may have
+        if S_ISREG(about.st_mode):  # allocates the actual size, not the largest allowed one
             file.seek(0)
             content = file.read(min(about.st_size, LARGEST_ARTIFACT + 1))
         else:
@@ -154,7 +157,7 @@ def artifact_bytes(fitted: Fitted) -> bytes:
 
 
 def _content(fitted: Fitted) -> Iterator[bytes | memoryview]:
-    """Yield the content of an artifact in pieces: what is large is not copied."""
+    """Yield the bytes of an artifact in chunks, without copies of large data."""
     parts = _parts_of(fitted)
     manifest = {
         "format": FORMAT,
@@ -174,10 +177,10 @@ def _content(fitted: Fitted) -> Iterator[bytes | memoryview]:
 
 
 def fitted_digest(fitted: Fitted) -> bytes:
-    """Return a digest that equal fitted plans share: of plan, types of columns, and values.
+    """Return a SHA-256 digest of a fitted plan: its declaration, column types and learnt values.
 
-    How many rows they have learnt from, with which version, and what is known of these rows beside,
-    may differ.
+    Equal fitted plans have equal digests. The digest ignores the number of training rows, the
+    version of fastfeat, and the optional parts that describe the rows, such as a profile.
     """
     told = {part.name for part in OPTIONAL_PARTS if not part.is_of_plan}
     parts = {name: part for name, part in _parts_of(fitted).items() if name not in told}
@@ -208,7 +211,7 @@ def _listed(parts: Mapping[str, Part]) -> list[Any]:
 
 
 def _told(part: Part) -> tuple[int, str]:
-    """Return the length and the digest of a part."""
+    """Return the length in bytes and the SHA-256 (hexadecimal) of a part, for the manifest."""
     n_bytes, digest = 0, hashlib.sha256()
     for piece in part():
         digest.update(piece)
@@ -227,16 +230,16 @@ def _schemas_of(fitted: Fitted) -> dict[str, Any]:
 
 @in_ieee
 def fitted_of_bytes(content: bytes) -> Fitted:
-    """Return the fitted plan of the content of an artifact.
+    """Return the fitted plan from the content of an artifact.
 
     Raises:
-        ArtifactError: it is truncated, altered, too new, or no artifact.
-        FastfeatError: as `Plan`, of the plan in it.
+        ArtifactError: The content is truncated, altered, too new, or not an artifact.
+        FastfeatError: The plan in the artifact is not valid.
     """
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])
     try:
-        if plan.fold_id not in dict(manifest["inputs"]):  # of a fit that folded rows by number
+        if plan.fold_id not in dict(manifest["inputs"]):  # this fit assigned folds by row number
             plan = replace(plan, fold_id=None)
         inputs, zones = schema_of(manifest["inputs"], plan.columns), zones_of(parts["zones"])
         label = manifest["label_inputs"]
@@ -262,14 +265,14 @@ def fitted_of_bytes(content: bytes) -> Fitted:
             raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
     except ArtifactError:
         raise
-    except Exception as error:  # whatever a file makes our code raise, the file is at fault
+    except Exception as error:  # whatever our code raises here, the file is at fault
         raise ArtifactError(f"its parts do not fit together: {error}") from error
     warn_of_naive_times(fitted.types)
     return fitted
 
 
 def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
-    """Return manifest and parts, after checking lengths, digests and format."""
+    """Return the manifest and the parts by name, after a check of lengths, digests and format."""
     if not content.startswith(MAGIC):
         raise ArtifactError("this is not a fastfeat artifact")
     start = len(MAGIC) + 8
@@ -296,7 +299,7 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
 
 
 def _parts(manifest: Any, body: memoryview) -> dict[str, Any]:
-    """Return the parts; tables are no copies."""
+    """Return the parts by name; tables of learnt values are views of `body`, not copies."""
     parts: dict[str, Any] = {}
     known = {part.name for part in OPTIONAL_PARTS if part.since <= manifest["format"]}
     try:

@@ -1,8 +1,9 @@
-"""Canonical JSON of nodes and values: the same text for the same plan, types included.
+"""Canonical JSON of nodes and values: equal plans give equal text, types included.
 
-What a plan holds that came from outside is checked: nothing else may come to a kernel, which reads
-the tables of what is learnt per key by codes that it does not check. So a call must have such
-parameters and arguments as operators give: what these are says the row of its function.
+Every node of a plan that is read is checked, because kernels do not check: they use codes of
+categories as indices into the tables of values learnt per key. So a call is accepted only if its
+parameters and arguments fit the entry of its function in the registry (`SCALARS`, `STEPS` or
+`AGGREGATES`), which describes the calls that operators produce.
 """
 
 from __future__ import annotations
@@ -39,20 +40,16 @@ from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS
 
 
 def dump(document: Mapping[str, Any]) -> str:
-    """Return canonical JSON: sorted keys, no spaces, text in any script as it is."""
+    """Return canonical JSON: sorted keys, no spaces, and non-ASCII characters not escaped."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def document_of_text(text: object, subject: str) -> Any:
-    """Return the JSON document of a text that a user gives.
-
-    Args:
-        text: what was given.
-        subject: what it should be, for messages: "plan".
+    """Return the JSON document of a user's text; `subject` names it in messages, such as "plan".
 
     Raises:
-        TypeMismatch: it is no text.
-        ArtifactError: it is no JSON.
+        TypeMismatch: `text` is not text.
+        ArtifactError: The text is not JSON.
     """
     if not isinstance(text, (str, bytes)):
         hint = "json.dumps() makes one of a dict, and read() one of an open file"
@@ -73,17 +70,13 @@ def parts_of_document(
     parts: frozenset[str],
     optional: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Return the parts of a document, of a format and with names that this version knows.
+    """Return the entries of a document without its format number, after a check of their names.
 
-    Args:
-        document: of JSON.
-        subject: what it should be, for messages.
-        head: the name of the part that has the number of the format, and that number.
-        parts: the names that it must have.
-        optional: those that it may have.
+    `head` is the key of the format number and the format number that this version reads. `parts`
+    are the required names, and `optional` are further permitted ones.
 
     Raises:
-        ArtifactError: it has another format, lacks a part, or has one that is not known.
+        ArtifactError: The document has another format, lacks a part, or has an unknown one.
     """
     name, known = head
     if not isinstance(document, dict) or name not in document:
@@ -101,7 +94,7 @@ def parts_of_document(
 
 
 def nodes_to_json(roots: Sequence[Node]) -> tuple[list[Any], dict[Node, int]]:
-    """Return every node as JSON, arguments first, and the position of each."""
+    """Return a list of nodes as JSON, arguments first, and the index of each node in this list."""
     position: dict[Node, int] = {}
     documents: list[Any] = []
     for node in postorder(roots):
@@ -136,7 +129,7 @@ def _params_to_json(params: Sequence[tuple[str, Any]]) -> list[Any]:
 
 
 def value_to_json(value: Any) -> Any:
-    """Return a literal or parameter as JSON; its other types are objects with one key."""
+    """Return a literal or parameter as JSON; types that JSON lacks become objects with one key."""
     match value:
         case bool() | int() | str() | None:
             return value
@@ -159,14 +152,10 @@ def value_to_json(value: Any) -> Any:
 
 
 def value_from_json(document: Any, depth: int = 2) -> Any:
-    """Return the value that `value_to_json` gave this document for.
+    """Return the value from a document of `value_to_json`.
 
-    Args:
-        document: the JSON.
-        depth: of tuples in each other: a table of pairs has two.
-
-    Raises:
-        ArtifactError, ValueError, TypeError, OverflowError: there is none.
+    `depth` is the greatest number of levels of nested tuples; a table of pairs has two. Raises
+    ArtifactError, ValueError, TypeError or OverflowError if the document is not valid.
     """
     match document:
         case bool() | int() | str() | None:
@@ -196,12 +185,10 @@ def value_from_json(document: Any, depth: int = 2) -> Any:
 
 
 def _float_from_json(text: str) -> float:
-    """Return the float of a text as `float.hex` writes it, with or without what can be left out.
+    """Return the float of a text written by `float.hex`, in full or without redundant characters.
 
-    Others that can be read would be read as what they do not look like: "1e3" as 483.
-
-    Raises:
-        ArtifactError, ValueError, OverflowError: it is none.
+    Other texts are rejected, since `float.fromhex` misreads them: "1e3" is hexadecimal 483. Raises
+    ArtifactError, ValueError or OverflowError.
     """
     value = float.fromhex(text)
     written = value.hex()
@@ -211,15 +198,11 @@ def _float_from_json(text: str) -> float:
 
 
 _LEFT_OUT = re.compile(r"(\.0*|(?<=[1-9a-f])0*)?p\+?")
-"""The last zeros of a float in hexadecimal digits, and the sign of its exponent."""
+"""Trailing zeros of a hexadecimal float, and a plus sign of its exponent."""
 
 
 def dtype_from_json(parts: Any) -> DType:
-    """Return the type of a name, unit and zone.
-
-    Raises:
-        ArtifactError: this version has no such type.
-    """
+    """Return the type from its name, unit and time zone; raises ArtifactError if unknown."""
     match parts:
         case ["timestamp", "s" | "ms" | "us" | "ns" as unit, str() | None as tz]:
             return DType("timestamp", unit, tz)
@@ -235,15 +218,15 @@ def dtype_from_json(parts: Any) -> DType:
 
 
 def is_list(document: Any) -> TypeGuard[list[Any]]:
-    """Return whether a JSON document is a list, of anything."""
+    """Return whether a JSON document is a list."""
     return isinstance(document, list)
 
 
 def nodes_from_json(documents: Any) -> list[Node]:
-    """Return the nodes of `nodes_to_json`, in the same order.
+    """Return the nodes from a list that `nodes_to_json` made, in the same order.
 
     Raises:
-        ArtifactError: something that this version does not know; nothing of it is run.
+        ArtifactError: A node is unknown to this version, or damaged.
     """
     if not is_list(documents):
         raise ArtifactError(f"expected a list of nodes, got {documents!r}")
@@ -282,7 +265,7 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
 
 
 def _literal(document: Any) -> Literal:
-    """Return a literal such as an operator makes."""
+    """Return a literal; raises ArtifactError unless an operator could have made it."""
     value = value_from_json(document)
     if not is_of_type(LITERAL, value):
         raise ArtifactError(f"{document!r} is not a literal that this version knows")
@@ -290,14 +273,14 @@ def _literal(document: Any) -> Literal:
 
 
 def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
-    """Return a call such as an operator makes."""
+    """Return a call; raises ArtifactError unless an operator could have made it."""
     call = Call(function, args, params)
     check_call(call)
     return call
 
 
 def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
-    """Return an aggregate such as an operator makes."""
+    """Return an aggregate; raises ArtifactError unless an operator could have made it."""
     row = AGGREGATES[function]
     if not are_valid(row.parameters, params):
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")
@@ -328,7 +311,7 @@ def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def _params(pairs: list[Any]) -> Params:
-    """Return parameters, which stand in the order of their names."""
+    """Return the parameters of a node from pairs [name, value], which must be sorted by name."""
     params: list[tuple[str, Any]] = []
     for pair in pairs:
         match pair:
@@ -340,11 +323,7 @@ def _params(pairs: list[Any]) -> Params:
 
 
 def check_call(call: Call) -> None:
-    """Raise where no operator makes such a call.
-
-    Raises:
-        ArtifactError: its parameters, or its arguments, are others.
-    """
+    """Raise ArtifactError if no operator makes a call with these parameters and arguments."""
     function, args = call.function, call.args
     row = SCALARS.get(function) or STEPS[function]
     if not are_valid(row.parameters, call.params):
@@ -363,11 +342,7 @@ def check_call(call: Call) -> None:
 
 
 def check_groups(aggregate: Aggregate) -> None:
-    """Raise where no operator makes such an aggregate per group.
-
-    Raises:
-        ArtifactError: its folds, or its groups, are not those that its parameters tell of.
-    """
+    """Raise ArtifactError if the keys or the folds of an aggregate cannot come from an operator."""
     if not _are_groups(aggregate):
         raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
     belongs = AGGREGATES[aggregate.function].belongs
@@ -378,7 +353,7 @@ def check_groups(aggregate: Aggregate) -> None:
 
 
 def _are_groups(aggregate: Aggregate) -> bool:
-    """Return whether the vocabulary of the groups leaves out those of fewer rows than is said."""
+    """Return whether an aggregate's keys are codes that leave out only keys with too few rows."""
     match aggregate.args[1]:
         case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
             least = dict(learnt)["min_frequency"]
@@ -390,7 +365,11 @@ def _are_groups(aggregate: Aggregate) -> bool:
 
 
 def check_windows(function: str, args: tuple[Node, ...]) -> None:
-    """Raise where a window, or the order that it is of, stands as a value."""
+    """Raise ArtifactError if a window is an argument where a function needs a column of values.
+
+    Windows, and the row orders inside them, are permitted only as the last argument of functions
+    over windows.
+    """
     last = STEPS[function].ends_with if function in STEPS else ()
     for k, arg in enumerate(args):
         if not isinstance(arg, Call) or arg.function not in PARTS_OF_WINDOWS:

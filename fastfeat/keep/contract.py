@@ -1,6 +1,7 @@
-"""A contract as a JSON document that people can read, and back. Reading runs nothing.
+"""A contract as a readable JSON document, and back. Reading runs nothing.
 
-Each rule stands as text beside the number of its node: the text is for readers, the nodes count.
+The document has each rule twice: as text, which is only for people, and as the index of its node in
+the list of nodes, from which the rule is read back.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _RULE = frozenset({"name", "says", "on_violation", "at_most", "node"})
 
 @in_ieee
 def contract_document(contract: ContractDeclaration) -> dict[str, Any]:
-    """Return a contract as a JSON document."""
+    """Return a contract as a JSON document; `contract_of_document` reads it."""
     nodes, position = canonical.nodes_to_json(list(contract.nodes.values()))
     rules = [
         {
@@ -46,12 +47,12 @@ def contract_document(contract: ContractDeclaration) -> dict[str, Any]:
 
 
 def contract_text(contract: ContractDeclaration) -> str:
-    """Return a contract as JSON, a line a rule and a node: equal contracts give equal text."""
+    """Return a contract as JSON with a line per rule and node: equal contracts give equal text."""
     return readable(contract_document(contract))
 
 
 def readable(document: Mapping[str, Any]) -> str:
-    """Return a JSON document with a line for each part, and for each element of a list in it."""
+    """Return JSON with one line per entry of the document, and one per element of a list entry."""
     parts = [f" {_text(name)}: {_lines(part)}" for name, part in document.items()]
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
@@ -70,16 +71,16 @@ def contract_of_text(text: str | bytes) -> ContractDeclaration:
     """Return the contract of a JSON text.
 
     Raises:
-        ArtifactError: it is no contract, or has what this version does not know.
-        TypeMismatch: it is no text.
-        FastfeatError: as `Contract`.
+        ArtifactError: The text is not a contract, or is unknown to this version.
+        TypeMismatch: `text` is not text.
+        FastfeatError: The rules are not valid.
     """
     return contract_of_document(canonical.document_of_text(text, "contract"))
 
 
 @in_ieee
 def contract_of_document(document: Any) -> ContractDeclaration:
-    """Return the contract of a JSON document; errors as of `contract_of_text`."""
+    """Return the contract of a JSON document; raises like `contract_of_text`."""
     parts = canonical.parts_of_document(document, "contract", ("contract", FORMAT), PARTS)
     types = parts["types"]
     if not isinstance(types, dict):
@@ -98,11 +99,7 @@ def contract_of_document(document: Any) -> ContractDeclaration:
 
 
 def _rule(given: Any, nodes: list[Any]) -> tuple[str, Rule]:
-    """Return the name of a rule, and the rule.
-
-    Raises:
-        ArtifactError: it is none.
-    """
+    """Return the name of a rule, and the rule; raises ArtifactError if damaged."""
     rule = cast("dict[str, Any]", given)
     if not isinstance(given, dict) or rule.keys() != _RULE:
         raise ArtifactError(f"{given!r} is not a rule that this version knows")

@@ -1,4 +1,8 @@
-"""A plan as a JSON document, and back. Reading runs nothing: names stand in our own tables."""
+"""A plan as a JSON document, and back.
+
+Reading runs no code from the document: it only looks up names of functions in the registries of
+this package.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +33,12 @@ PARTS = frozenset(
 OPTIONAL_PARTS = frozenset(
     {"codes", "known", "known_clocks", "known_tables", "label_column", "params", "row_id"}
 )
-"""Those that stand in a document only where a plan has them."""
+"""Parts that a document has only if the plan uses them."""
 
 
 @in_ieee
 def plan_document(plan: Declaration) -> dict[str, Any]:
-    """Return a plan as a JSON document."""
+    """Return a plan as a JSON document; `plan_of_document` reads it."""
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
     every = [*plan.features.values(), *label.values()]
     roots = [node for expression in every for node in expression.nodes]
@@ -74,7 +78,7 @@ def plan_text(plan: Declaration) -> str:
 
 
 def _plain(given: Any) -> Any:
-    """Return names or delays as JSON holds them."""
+    """Return names or delays as values that JSON can express."""
     if isinstance(given, Mapping):
         items = cast("Mapping[str, Any]", given).items()
         return {name: _plain(value) for name, value in items}
@@ -86,15 +90,16 @@ def plan_of_text(text: str | bytes) -> Declaration:
     """Return the plan of a JSON text.
 
     Raises:
-        ArtifactError: it is no plan, or has what this version does not know.
-        TypeMismatch: it is no text.
-        FastfeatError: as `Plan`: Leakage where a feature reads what is known too late.
+        ArtifactError: The text is not a plan, or is unknown to this version.
+        TypeMismatch: `text` is not text.
+        FastfeatError: The plan is not valid; Leakage if a feature reads a value that is known too
+            late.
     """
     return plan_of_document(canonical.document_of_text(text, "plan"))
 
 
 def plan_of_document(document: Any) -> Declaration:
-    """Return the plan of a JSON document."""
+    """Return the plan of a JSON document; raises like `plan_of_text`."""
     head = "format", FORMAT
     parts = canonical.parts_of_document(document, "plan", head, PARTS, OPTIONAL_PARTS)
     try:
@@ -106,11 +111,11 @@ def plan_of_document(document: Any) -> Declaration:
 
 
 def _plan(parts: Mapping[str, Any]) -> Declaration:
-    """Return the plan of the parts of a document.
+    """Return the plan from the parts of a document.
 
     Raises:
-        ArtifactError: a part is none.
-        FastfeatError: as `Plan` itself: the parts can be read, and no plan may have them.
+        ArtifactError: A part is damaged.
+        FastfeatError: The parts can be read, but make no valid plan.
     """
     nodes = canonical.nodes_from_json(parts["nodes"])
     features = _expressions(parts["features"], nodes)
@@ -134,7 +139,7 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
         row_id=parts.get("row_id"),
         codes=parts.get("codes"),
     )
-    if recipe is not None:  # it has what was not given here
+    if recipe is not None:  # recipes also carry the parameters, which `declare` does not take
         plan = replace(plan, recipe=recipe)
     return with_label_column(plan, _column_name(parts.get("label_column")))
 

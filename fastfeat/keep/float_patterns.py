@@ -1,7 +1,7 @@
-"""Patterns of the floats within bounds, as `float.hex` writes them: 0x1.8000000000000p+1 for 3.
+"""Regular expressions for floats within bounds, as text of `float.hex`: 0x1.8000000000000p+1 is 3.
 
-JSON schema has no bounds for texts; these patterns say them digit by digit. Zeros at the end of the
-fraction may be left out, and the sign of an exponent that is not below zero.
+JSON schema has no bounds for text, so these expressions check them digit by digit. Trailing zeros
+of the fraction are optional, and so is the plus sign of an exponent.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ ANY_FLOAT = rf"^-?(0x[01]{_FRACTION}p[+-]?(0|[1-9][0-9]{{0,3}})|inf)$"
 
 
 def floats_between(kind: Real) -> str:
-    """Return the pattern of the floats of a type.
-
-    Args:
-        kind: the type; it has no negative numbers.
+    """Return a regular expression for the floats that a type permits; none may be negative.
 
     Example:
         >>> import re
@@ -54,7 +51,7 @@ def floats_between(kind: Real) -> str:
 
 
 def _normal(least: float, most: float) -> list[str]:
-    """Return patterns of the normal numbers between two, both of them among them."""
+    """Return regular expressions that together match the normal numbers from `least` to `most`."""
     (low, least_digits), (high, most_digits) = _parts(least), _parts(most)
     if low == high:
         return [f"0x1{_fraction(least_digits, most_digits)}{_exponents(low, low)}"]
@@ -68,13 +65,13 @@ def _normal(least: float, most: float) -> list[str]:
 
 
 def _parts(x: float) -> tuple[int, str]:
-    """Return the exponent of a normal number, and the digits of its fraction."""
+    """Return the exponent of a normal number, and the hexadecimal digits of its fraction."""
     digits, _, exponent = x.hex().removeprefix("0x1.").partition("p")
     return int(exponent), digits.ljust(_N_DIGITS, "0")
 
 
 def _fraction(least: str | None, most: str | None) -> str:
-    """Return the pattern of a fraction between two; None is the least, or the largest, of all."""
+    """Return a regular expression for fractions from `least` to `most`; None means no bound."""
     if least is not None and most is not None and least != most:
         return f"(?={_fraction(least, None)}p){_fraction(None, most)}"
     if least is not None and most is not None:
@@ -85,7 +82,7 @@ def _fraction(least: str | None, most: str | None) -> str:
 
 
 def _exactly(digits: str) -> str:
-    """Return the pattern of one fraction, with as many zeros at its end as one likes."""
+    """Return a regular expression for one fraction with any number of trailing zeros."""
     kept = digits.rstrip("0")
     n_zeros = _N_DIGITS - len(kept)
     return rf"\.{kept}0{{0,{n_zeros}}}" if kept else rf"(\.0{{1,{n_zeros}}})?"
@@ -113,7 +110,7 @@ def _up_to(digits: str) -> str:
 
 
 def _exponents(least: int, most: int) -> str:
-    """Return the pattern of the exponents from one to another."""
+    """Return a regular expression for exponents from `least` to `most`, both included."""
     found: list[str] = []
     if least < 0:
         found.append(f"-({_numbers(max(1, -most), -least)})")
@@ -123,7 +120,7 @@ def _exponents(least: int, most: int) -> str:
 
 
 def _numbers(least: int, most: int) -> str:
-    """Return the pattern of the whole numbers from one to another, neither of them negative.
+    """Return a regular expression for the integers from `least` to `most`, both at least 0.
 
     Example:
         >>> _numbers(7, 123)
@@ -131,7 +128,7 @@ def _numbers(least: int, most: int) -> str:
     """
     found: list[str] = []
     while least <= most:
-        n_free = 0  # so many digits at the end may be any
+        n_free = 0  # number of trailing digits that may be any
         while (
             least % 10 ** (n_free + 1) == 0 and least > 0 and least + 10 ** (n_free + 1) - 1 <= most
         ):

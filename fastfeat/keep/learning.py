@@ -1,4 +1,8 @@
-"""Learnings: of a plan before its first round, and as bytes for those that read rows."""
+"""A fit in several passes over the rows: its start, and its state as bytes.
+
+A `Learning` is the state of such a fit between two passes, with the values learnt so far. A round
+is one pass. Workers that read the rows receive the learning as bytes.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_of_bytes, hint_to_bytes, opened, sealed
 from fastfeat.errors import InvalidData
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.io.arrow import Schema, Table, ipc_stream, pa
@@ -35,19 +40,22 @@ _FOLDS, _TIMES, _HELD = "outside folds ", "times ", "held "
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A learning as it was written.
+    """A `Learning` as read from bytes, not yet joined to the plan that it belongs to.
 
     Args:
-        plan: the plan as JSON.
-        empty: a table of no rows, with the columns of the data.
-        tables: the lookup tables.
-        round: the number of the next round, as of `Learning`.
-        n_rows: how many rows there are.
-        n_folds: how many rows each fold has, by the place of the column of folds.
-        doubts: the places of values that are in doubt.
-        places: of the values that are learnt.
-        parts: these values, hints and what else there is, by name.
-        whole_entities: whether a part has all rows of each of its entities.
+        plan: The plan as JSON.
+        empty: A table without rows, with the columns of the data.
+        tables: Lookup tables by name.
+        round: Number of the next pass over the rows, from 1; None if everything is learnt.
+        n_rows: Number of training rows; None before the first pass.
+        n_folds: Number of rows in each fold, by column of fold numbers; a column is given by its
+            index in `Schedule.columns`, as text.
+        doubts: Indices in `Schedule.values` of the learnt values that are not finite.
+        places: Indices in `Schedule.values` of the learnt values in `parts`, in the order of
+            `parts`.
+        parts: Contents as bytes, by name: learnt values, and intermediate results that tasks of the
+            next pass start from.
+        whole_entities: Whether all rows of an entity arrive in the same part of the rows.
     """
 
     plan: str
@@ -67,31 +75,31 @@ def learning_record(
     schema: Any,
     tables: Tables,
     *,
-    history: Schema | None = None,
+    past: Schema | None = None,
     whole_entities: bool = False,
     has_functions: bool = False,
     stable: Fitted | None = None,
 ) -> Learning:
-    """Return the learning of a plan before its first round.
+    """Return the state of a fit before its first pass over the rows.
 
     Args:
-        plan: what is fitted.
-        schema: as of `Plan.learning`.
-        tables: as of `Plan.learning`.
-        history: the columns of earlier rows; None without these.
-        whole_entities: as of `Plan.learning`.
-        has_functions: whether functions of other rows come with the rows, as columns.
-        stable: an earlier fit, whose categories keep their codes.
+        plan: The plan to fit.
+        schema: Columns and types of the data, in any form of `Plan.learning`.
+        tables: Lookup tables by name.
+        past: Columns of earlier rows; None without earlier rows.
+        whole_entities: Whether all rows of an entity arrive in the same part of the rows.
+        has_functions: Whether the data has a column with the results of each function over windows
+            or later rows.
+        stable: An earlier fitted plan; the categories that it knows keep their codes.
     """
     empty = _no_rows(schema)
     content = f"{plan_text(plan)}\n{empty.schema}".encode()
     digest = hashlib.sha256(content).hexdigest()
+    earlier = None if past is None else past.empty_table()
     return begin(
         plan,
-        empty,
-        tables,
+        CallRows(empty, history=earlier, tables=tables),
         digest,
-        history=None if history is None else history.empty_table(),
         whole_entities=whole_entities,
         has_functions=has_functions,
         stable=stable,
@@ -109,7 +117,7 @@ def _no_rows(schema: Any) -> Table:
 
 
 def learning_bytes(learning: Learning) -> bytes:
-    """Return a learning as bytes: JSON and Arrow."""
+    """Return a learning as bytes of JSON and Arrow; `written_in` reads them."""
     prepared, schedule = learning.prepared, learning.prepared.typed.schedule(PURPOSE)
     place_of: dict[Node, int] = {value.origin: place for place, value in enumerate(schedule.values)}
     places = [place for place, v in enumerate(schedule.values) if _is_kept(v, learning.learnt)]
@@ -147,16 +155,12 @@ def learning_bytes(learning: Learning) -> bytes:
 
 
 def _is_kept(value: Value, learnt: Learnt) -> bool:
-    """Return whether a value is learnt that artifacts have."""
+    """Return whether a value is learnt already, and is a value that artifacts keep."""
     return value.keep != "fit" and value.origin in learnt
 
 
 def written_in(content: bytes) -> Written:
-    """Return the learning that bytes have.
-
-    Raises:
-        InvalidData: they are cut or changed, or no learning.
-    """
+    """Return the contents of bytes that `learning_bytes` wrote; raises InvalidData if damaged."""
     head, rest = opened(content)
     if head.get("kind") != _KIND:
         raise InvalidData(
@@ -182,11 +186,9 @@ def written_in(content: bytes) -> Written:
 
 
 def resumed(first: Learning, written: Written) -> Learning:
-    """Return the learning that was written.
+    """Return the learning that was written, so that the fit can go on from there.
 
-    Args:
-        first: that of the same plan, schema and tables before its first round.
-        written: as `written_in` gives it.
+    `first` is a learning of the same plan, schema and tables before its first pass.
     """
     schedule = first.prepared.typed.schedule(PURPOSE)
     prepared = replace(first.prepared, held=_held_of(first, written))
@@ -221,7 +223,7 @@ def resumed(first: Learning, written: Written) -> Learning:
 
 
 def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
-    """Return the vocabularies whose codes stay, as they were written."""
+    """Return the vocabularies that keep codes from an earlier fit, by aggregate."""
     typed = first.prepared.typed
     values, held = typed.schedule(PURPOSE).values, dict[Aggregate, Vocabulary]()
     for place, part in _named(written.parts, _HELD).items():
@@ -233,7 +235,7 @@ def _held_of(first: Learning, written: Written) -> dict[Aggregate, Vocabulary]:
 
 
 def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:
-    """Return the parts whose names begin so, by the rest of their names."""
+    """Return the parts with names that begin with `begin`, by the rest of their names."""
     return {name[len(begin) :]: part for name, part in parts.items() if name.startswith(begin)}
 
 

@@ -1,7 +1,8 @@
 """Parameters in the JSON of a plan.
 
-A document has the nodes of a plan as ever, and beside them, in "params", the values of parameters
-and the calls that made the plan of them. Reading makes none of these calls: `with_params` does.
+A recipe is the recorded call that made a plan, with the recorded calls that made its arguments. The
+entry "params" of the document has the values of parameters, and these calls as a list of steps.
+Reading does not repeat the calls; `with_params` does.
 """
 
 from __future__ import annotations
@@ -33,18 +34,16 @@ ALTERED = (
 
 
 def leaves_of(recipe: Recipe | None) -> list[Node]:
-    """Return the nodes of expressions that stand in calls, and that no parameter is in."""
+    """Return the nodes of the expressions in recorded calls that contain no parameter."""
     steps = postorder([recipe] if recipe else [])
     parts = (part for step in steps for part in parts_of((*step.given, *step.options.values())))
     return [node for part in parts if isinstance(part, Expr) for node in part.nodes]
 
 
 def params_document(recipe: Recipe, position: Mapping[Node, int]) -> dict[str, Any]:
-    """Return the parameters of a plan as a part of its JSON document.
+    """Return the values of the parameters and the recorded calls as "params" of a plan's JSON.
 
-    Args:
-        recipe: of the plan.
-        position: of each node in the document.
+    `position` gives the index of each node in the document's list of nodes.
     """
     steps: dict[str, int] = {}
     documents: list[Any] = []
@@ -66,7 +65,11 @@ def params_document(recipe: Recipe, position: Mapping[Node, int]) -> dict[str, A
 
 
 def _to_json(given: Any, position: Mapping[Node, int], step_of: Mapping[Recipe, int]) -> Any:
-    """Return an argument of a call as JSON."""
+    """Return an argument of a recorded call as JSON.
+
+    An expression becomes the indices of its nodes. The result of another recorded call becomes the
+    index of this call in the list of steps.
+    """
 
     def inside(part: Any) -> Any:
         return _to_json(part, position, step_of)
@@ -100,19 +103,15 @@ def _value_to_json(value: Any) -> Any:
             return None
         case _ if isinstance(value, PLAIN):
             return canonical.value_to_json(value)
-        case _:  # the type of another library, which `cast` takes
+        case _:  # a type of another library, which `cast` accepts
             return canonical.value_to_json(as_dtype(value))
 
 
 def recipe_of_document(document: Any, nodes: Sequence[Node]) -> Recipe:
-    """Return the recipe of a plan from its JSON document; nothing of it is run.
-
-    Args:
-        document: the part "params".
-        nodes: those of the document.
+    """Return the recorded call that made a plan, from "params" of its JSON; nothing is called.
 
     Raises:
-        ArtifactError: it is none, or has what this version does not know.
+        ArtifactError: The document is damaged, or unknown to this version.
     """
     match document:
         case {"values": values, "steps": steps, **rest} if (
@@ -166,7 +165,10 @@ def _argument(
     values: Mapping[str, Any],
     depth: int = 0,
 ) -> Any:
-    """Return an argument of a call from its JSON, within so many lists and mappings."""
+    """Return an argument of a recorded call from its JSON.
+
+    `depth` is the number of lists and mappings around the argument.
+    """
     if depth > MAX_DEPTH:
         raise ArtifactError(
             f"a value of the plan has more than {MAX_DEPTH} lists or mappings within one another"
@@ -208,14 +210,12 @@ def _expression(positions: list[Any], more: Mapping[str, Any], nodes: Sequence[N
 
 
 def with_recipes(expressions: Mapping[str, Expr], given: Any) -> dict[str, Expr]:
-    """Return expressions that were read, with how each was written.
+    """Return expressions, each with the recorded call that made it.
 
-    Args:
-        expressions: by name.
-        given: them as the recipe of the plan has them: a mapping, or a list in their order.
+    `given` is the features or label in the plan's recipe: a mapping, or a list in the same order.
 
     Raises:
-        ArtifactError: it has others.
+        ArtifactError: The recipe has another number of expressions.
     """
     written = tuple(parts_of((given,)))
     if isinstance(given, Pairs):

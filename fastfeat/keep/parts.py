@@ -1,7 +1,8 @@
-"""The parts of an artifact: types of columns, zones, a contract as bytes, and the optional parts.
+"""The parts of an artifact: column types, time zones, the contract, and other optional parts.
 
-A part that only some artifacts have is a row of `OPTIONAL_PARTS`: a field of `Fitted`, to bytes and
-back. What is above plans, such as a profile, is bytes here.
+An entry of `OPTIONAL_PARTS` describes a part that only some artifacts have: its field in `Fitted`,
+and its conversion to bytes and back. This module treats objects of layers above it, such as
+profiles, as bytes.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ class OptionalPart:
     """A part that only some artifacts have.
 
     Args:
-        name: of the part, and of the field of `Fitted` that holds it, None where there is none.
-        says: what stands in it, in words.
-        since: the first format that has it.
-        is_of_plan: whether two fitted plans that differ in it are different ones, `fitted_digest`.
-        to_bytes: writes it; equal values give equal bytes.
-        of_bytes: reads it.
+        name: Name of the part and of its field in `Fitted`, which is None without the part.
+        says: Description of its contents.
+        since: First format number of artifacts with this part.
+        is_of_plan: Whether two fitted plans are unequal if this part differs (see `fitted_digest`).
+        to_bytes: Converts the value to bytes; equal values give equal bytes.
+        of_bytes: Converts bytes to the value.
     """
 
     name: str
@@ -43,22 +44,25 @@ class OptionalPart:
     of_bytes: Callable[[bytes], Any]
 
     def of(self, fitted: Fitted) -> Any:
-        """Return the value of a fitted plan; None where it has none."""
+        """Return the part's value in a fitted plan; None without it."""
         return getattr(fitted, self.name)
 
 
 def optional_of(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the optional parts that there are, by name.
+    """Return the values of the optional parts that are present, by name.
 
     Raises:
-        ArtifactError: one is damaged.
-        FastfeatError: as `Contract`.
+        ArtifactError: A part is damaged.
+        FastfeatError: The contract is not valid.
     """
     return {p.name: p.of_bytes(parts[p.name]) for p in OPTIONAL_PARTS if p.name in parts}
 
 
 def zones_bytes(zones: Mapping[str, ZoneTable]) -> bytes:
-    """Return zone tables as JSON: the instants of change and the offsets of each, in seconds."""
+    """Return tables of time zones as JSON.
+
+    Each zone has the times at which its offset from UTC changes, and the offsets, in seconds.
+    """
     return canonical.dump(_zones_to_json(zones)).encode()
 
 
@@ -67,7 +71,7 @@ def _zones_to_json(zones: Mapping[str, ZoneTable]) -> dict[str, Any]:
 
 
 def zones_of(part: bytes) -> dict[str, ZoneTable]:
-    """Return zone tables, each known to be one that a kernel can search."""
+    """Return tables of time zones by name, checked so that a kernel can search them."""
     return _zones_from_json(json.loads(part))
 
 
@@ -79,7 +83,7 @@ def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
 
 
 def _contract_bytes(contract: FittedContract) -> bytes:
-    """Return a contract as JSON that people can read, with the types and zones of its rules."""
+    """Return a contract as readable JSON, with the types and zones of its rules."""
     document = contract_document(contract.declaration) | {
         "inputs": dict(schema_to_json(contract.inputs)),
         "tables": {name: dict(schema_to_json(of)) for name, of in contract.tables.items()},
@@ -89,11 +93,11 @@ def _contract_bytes(contract: FittedContract) -> bytes:
 
 
 def _contract_of(part: bytes) -> FittedContract:
-    """Return the contract of a part, whose rules can be bound.
+    """Return the contract in a part; its rules are checked against their column types.
 
     Raises:
-        ArtifactError: its rules do not go with its types.
-        FastfeatError: as `Contract`.
+        ArtifactError: The rules do not match the types.
+        FastfeatError: The contract is not valid.
     """
     document: dict[str, Any] = json.loads(part)
     inputs, tables = document.pop("inputs"), document.pop("tables")
@@ -123,7 +127,11 @@ def schema_to_json(schema: InputSchema) -> list[Any]:
 
 
 def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
-    """Return the types of columns, each of which the plan reads."""
+    """Return the types of columns by name.
+
+    Raises:
+        ArtifactError: The plan does not read one of the columns, or a name is repeated.
+    """
     schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
     if len(schema) != len(entries) or not set(schema) <= set(columns):
         raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
@@ -131,7 +139,7 @@ def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
 
 
 def tables_of(entries: Any, columns: Sequence[TableColumn]) -> Schemas:
-    """Return the types of columns of tables, each of which the plan reads."""
+    """Return the column types of each lookup table; raises ArtifactError like `schema_of`."""
     return {
         str(name): schema_of(schema, [c.name for c in columns if c.table == name])
         for name, schema in entries
@@ -182,4 +190,4 @@ OPTIONAL_PARTS = (
         of_bytes=bytes,
     ),
 )
-"""A row a part, in the order in which they stand in a file."""
+"""One row per part, in the order of the file."""

@@ -1,8 +1,9 @@
-"""The JSON schema of plans as JSON: what an editor, or a language model, needs to write one.
+"""The JSON schema of plans, for editors and language models that write plans.
 
-It is made of the rows of functions: their names, the number of their arguments, and the types,
-bounds and words of their parameters. What a schema cannot say is refused by `Plan.from_json`: that
-arguments come before their users, which arguments belong together, and leakage.
+It is generated from the registries of functions: their names, numbers of arguments, and the types,
+bounds and permitted strings of their parameters. `Plan.from_json` also rejects errors that a schema
+cannot express: arguments listed after the node that uses them, arguments that do not fit each
+other, and leakage.
 """
 
 from __future__ import annotations
@@ -53,10 +54,14 @@ _POSITION: Schema = {
 
 @explaining
 def plan_schema() -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) of what `Plan.to_json` gives.
+    """Return the JSON schema (draft 2020-12) of plans in the form of `Plan.to_json`.
 
-    Every function is in it, with the number of its arguments and with the types, bounds and words
-    of its parameters. A document that it takes may still be no plan: `Plan.from_json` says why.
+    It describes every function with its number of arguments, and with the types, bounds and
+    permitted strings of its parameters. A document may match the schema and still not be a valid
+    plan; `Plan.from_json` then raises an error with the reason.
+
+    Returns:
+        The schema as a dict, which `json.dumps` accepts.
 
     Example:
         >>> schema = ff.plan_schema()
@@ -137,11 +142,9 @@ def _definitions() -> Schema:
 
 
 def _of_functions(kind: str, rows: Mapping[str, Schema]) -> Schema:
-    """Return the schema of the nodes of a kind: functions that are alike stand together.
+    """Return the schema of all nodes of a kind, "call" or "aggregate".
 
-    Args:
-        kind: "call" or "aggregate".
-        rows: what is said of each function.
+    `rows` has the schema of each function by name. Functions with equal schemas share one entry.
     """
     alike: list[tuple[list[str], Schema]] = []
     for name, schema in sorted(rows.items()):
@@ -167,7 +170,7 @@ def _call(name: str, row: ScalarFunction | StepFunction) -> Schema:
 
 
 def _aggregate(row: AggregateFunction) -> Schema:
-    """Return the schema of an aggregate: over all training rows, or, with a frame, per key."""
+    """Return the schema of an aggregate function, over all training rows or per group of a key."""
     common = {"aggregate": _NAME, "params": _params(row.parameters)}
     is_target = "target" in row.primitives
     of_rows = _record({**common, "args": _places(1, None if row.is_of_parts else 1)})
@@ -185,7 +188,7 @@ def _places(least: int, most: int | None) -> Schema:
 
 
 def _params(parameters: Parameters) -> Schema:
-    """Return the schema of parameters: [name, value] in the order of names, some of them not."""
+    """Return the schema of a node's parameters: a list of pairs [name, value], sorted by name."""
     ordered = sorted(parameters, key=lambda parameter: parameter.name)
     choices = product(*([True, False] if one.may_lack else [True] for one in ordered))
     return _any_of(
@@ -206,7 +209,7 @@ def _entry(parameter: Parameter) -> Schema:
 
 
 def schema_of(kind: Type) -> Schema:
-    """Return the schema of the values of a type, as a plan as JSON has them."""
+    """Return the schema of the values of a parameter type, in the JSON form of a plan."""
     match kind:
         case Whole(least, most):
             return {"type": "integer", **_bounds(least, most)}
@@ -243,7 +246,7 @@ def _bounds(least: int | None, most: int | None) -> Schema:
 
 
 def _tagged_constants() -> list[Schema]:
-    """Return the schemas of the constants that JSON has no values for."""
+    """Return the schemas of constants that are tagged objects in JSON, such as dates."""
     moments = ("date", "datetime", "time")
     length = _tuple([{"type": "integer"}] * 3)
     return [
@@ -254,7 +257,7 @@ def _tagged_constants() -> list[Schema]:
 
 
 def _dtype() -> Schema:
-    """Return the schema of a type: its name, unit and zone."""
+    """Return the schema of a type: its name, unit and time zone."""
     unit: Schema = {"enum": list(UNITS)}
     none: Schema = {"type": "null"}
     return _tagged(
@@ -274,12 +277,12 @@ def _any_of(schemas: Sequence[Schema]) -> Schema:
 
 
 def _tagged(tag: str, value: Schema) -> Schema:
-    """Return the schema of an object with one key."""
+    """Return the schema of an object with one key, `tag`, and a value of the schema `value`."""
     return _record({tag: value})
 
 
 def _record(properties: Schema, required: Iterable[str] | None = None) -> Schema:
-    """Return the schema of an object that has these properties, all of them or some."""
+    """Return the schema of an object with these properties; `required` defaults to all."""
     return {
         "type": "object",
         "properties": properties,
@@ -293,6 +296,6 @@ def _mapping(value: Schema) -> Schema:
 
 
 def _tuple(items: Sequence[Schema]) -> Schema:
-    """Return the schema of a list of so many values, each of its own schema."""
+    """Return the schema of a list of fixed length, with a schema per element."""
     fixed = {"prefixItems": list(items)} if items else {}
     return {"type": "array", **fixed, "items": False, "minItems": len(items)}

@@ -1,6 +1,7 @@
-"""The state of a fitted plan, in two forms: Arrow tables, and the values of Python.
+"""The state of a fitted plan, which is its learnt values, as Arrow tables and as Python values.
 
-A table has a row an aggregate; what was learnt of keys has tables of its own.
+The state table has one row per aggregate. Values learnt per key have further tables: a `Vocabulary`
+is the table of the keys, and `Groups` the values of an aggregate for these keys.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ from fastfeat.plan.lower.lower import Constant, Types
 from fastfeat.steps.targets.time_folds import TimeFolds
 
 Part = Callable[[], Iterable[bytes | memoryview]]
-"""Gives a part of a file in pieces, which follow each other; as often as it is asked."""
+"""Returns a part of a file in consecutive pieces; may be called repeatedly."""
 
 
 def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
-    """Return the aggregates below the roots, arguments before users."""
+    """Return the aggregates in the expressions `roots`, each after the aggregates that it reads."""
     return [node for node in postorder(list(roots)) if isinstance(node, Aggregate)]
 
 
 def state_parts(values: Sequence[Constant]) -> dict[str, Part]:
     """Return learnt values as Arrow IPC files by name; equal values give equal bytes.
 
-    "state" has a row a value; what is learnt of keys has a table of its own, "table 3" for row 3.
+    The part "state" has a row per value. Each value learnt per key has its own part: "table 3" for
+    row 3 of "state".
     """
     tables = dict[str, Part]()
     for row, value in enumerate(values):
@@ -55,15 +57,12 @@ def _state(values: Sequence[Constant]) -> list[memoryview]:
 def values_of_state(
     parts: Mapping[str, bytes | memoryview], aggregates: Sequence[Aggregate], types: Types
 ) -> Learnt:
-    """Return the values that `state_parts` wrote, by their aggregate.
+    """Return the learnt values that `state_parts` wrote, by aggregate.
 
-    Args:
-        parts: Arrow IPC files by name.
-        aggregates: in the order in which their values were written.
-        types: the type of every node.
+    `aggregates` must be in the order in which their values were written.
 
     Raises:
-        ArtifactError: it is damaged, or does not fit the types.
+        ArtifactError: The state is damaged, or does not match the types.
     """
     try:
         table = pa.ipc.open_file(pa.py_buffer(parts["state"])).read_all()
@@ -152,16 +151,19 @@ def _kind(dtype: DType) -> str:
 
 _MOST_ROWS = 1 << 60
 _HELD = "held"
-"""What a vocabulary keeps of an earlier one; see `HeldLayout`."""
+"""Metadata key for the layout that a vocabulary keeps from an earlier fit; see `HeldLayout`."""
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
-    """Return a table of learnt keys as an Arrow IPC file; equal values give equal bytes."""
+    """Return learnt keys, or values per key, as an Arrow IPC file.
+
+    Equal values give equal bytes.
+    """
     return _vocabulary(learnt) if isinstance(learnt, Vocabulary) else _groups(learnt)
 
 
 def _vocabulary(vocabulary: Vocabulary) -> list[memoryview]:
-    """Return the keys, a column a part, and their counts."""
+    """Return an Arrow IPC file of learnt keys: a column per part of the key, then row counts."""
     names = [*(f"key_{k}" for k in range(len(vocabulary.parts))), "count"]
     counts = array_of_values(vocabulary.counts, None, pa.int64())
     numbers = {"n_missing": str(vocabulary.n_missing), "n_rare": str(vocabulary.n_rare)}
@@ -175,14 +177,12 @@ def vocabulary_of(
 ) -> Vocabulary:
     """Return the vocabulary that `key_table` wrote.
 
-    Args:
-        part: an Arrow IPC file.
-        dtypes: the types of the parts of the key.
-        missing: "value" where a part of a key may be missing.
+    `part` is the file, or None if the artifact has none. `dtypes` are the types of the parts of the
+    key. `missing` is "value" if a part of a key may be missing.
 
     Raises:
-        ArtifactError: there is none, or it is none that fit learns: of other types, keys twice or
-            in another order.
+        ArtifactError: There is no table, or no fit gives such a vocabulary: other types, repeated
+            keys, or another order.
     """
     table = _read(part)
     names = [*(f"key_{k}" for k in range(len(dtypes))), "count"]
@@ -207,10 +207,10 @@ def vocabulary_of(
 
 
 def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
-    """Return the part of a layout that a vocabulary keeps, as it was written.
+    """Return the codes and columns that an earlier fit fixed; None without an earlier fit.
 
-    Raises:
-        ArtifactError: it is of more keys than there are, or no such part.
+    Raises ArtifactError for impossible numbers, such as more fixed keys than `n_keys`, the number
+    of all keys.
     """
     if written is None:
         return None
@@ -222,7 +222,10 @@ def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
 
 
 def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
-    """Return whether distinct keys are in the order of their codes: a missing part is the first."""
+    """Return whether distinct keys are in the order of codes: by falling count, then by value.
+
+    Missing parts of keys sort first.
+    """
     if (counts[1:] > counts[:-1]).any():
         return False
     tied = counts[1:] == counts[:-1]
@@ -242,12 +245,15 @@ def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
 
 
 def _flags(found: Array) -> NDArray[np.bool_]:
-    """Return flags of the rows where a comparison holds; where a side is missing, it does not."""
+    """Return a comparison as NumPy bools, false where it is null because an operand is missing."""
     return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 
 def _groups(groups: Groups) -> list[memoryview]:
-    """Return a column of values, null where a group has none: there one NaN stands, or 0."""
+    """Return an Arrow IPC file with the value of each group, null for groups without a value.
+
+    The bytes under a null are always NaN or 0, so that equal values give equal bytes.
+    """
     is_float = groups.values.dtype.kind == "f"
     content = np.where(groups.present, groups.values, np.nan if is_float else 0)
     kind = pa.float64() if is_float else pa.int64()
@@ -256,15 +262,10 @@ def _groups(groups: Groups) -> list[memoryview]:
 
 
 def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> Groups:
-    """Return the values learnt per group, as `key_table` wrote them.
-
-    Args:
-        part: an Arrow IPC file.
-        dtype: the type of the values.
-        n_groups: how many there must be.
+    """Return the value of each of `n_groups` groups from the file that `key_table` wrote.
 
     Raises:
-        ArtifactError: there are none, or others.
+        ArtifactError: There is no table, or it has another type or number of groups.
     """
     table = _read(part)
     kind = pa.float64() if dtype.physical == "f64" else pa.int64()
@@ -278,7 +279,7 @@ def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> G
 
 
 def _written(table: Table | RecordBatch, metadata: Mapping[str, str]) -> list[memoryview]:
-    """Return a table as an Arrow IPC file, in pieces; those of large columns are no copies."""
+    """Return a table as an Arrow IPC file in chunks of bytes, without copies of large columns."""
     sink = _Pieces()
     schema = table.schema.with_metadata(dict(metadata)) if metadata else table.schema
     with pa.ipc.new_file(pa.PythonFile(sink, "w"), schema) as writer:
@@ -287,22 +288,20 @@ def _written(table: Table | RecordBatch, metadata: Mapping[str, str]) -> list[me
 
 
 class _Pieces:
-    """A file to write to that keeps what is written, without copying it."""
+    """A writable file object that keeps the chunks written to it without copies."""
 
     closed = False
 
     def __init__(self) -> None:
-        """Hold nothing yet."""
         self.pieces: list[memoryview] = []
         self._n_bytes = 0
 
     def write(self, piece: Any) -> None:
-        """Keep a piece."""
         self.pieces.append(memoryview(piece))
         self._n_bytes += len(self.pieces[-1])
 
     def tell(self) -> int:
-        """Return how many bytes there are."""
+        """Return the number of bytes written."""
         return self._n_bytes
 
     def flush(self) -> None:
@@ -325,7 +324,7 @@ def _read(part: bytes | memoryview | None) -> Table:
 
 
 def _whole(column: Any) -> Any:
-    """Return a column as one array."""
+    """Return a chunked column as one Arrow array."""
     return (
         column.chunk(0)
         if column.num_chunks == 1

@@ -1,4 +1,7 @@
-"""A plan made again, by the calls that it was written with, of other values of its parameters."""
+"""A plan made again with other values of its parameters, by repeating its recorded calls.
+
+A recipe is the recorded call that made a plan, with the recorded calls that made its arguments.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,7 @@ from fastfeat.plan.declare.external_label import with_label_column
 
 
 def check_known(plan: Declaration, values: Mapping[str, Any]) -> None:
-    """Raise unless a plan has parameters of these names.
-
-    Raises:
-        TypeMismatch: the first one that it does not have.
-    """
+    """Raise TypeMismatch for the first name that is not a parameter of the plan."""
     known = params_of(plan.recipe)
     for name in values:
         if name not in known:
@@ -29,10 +28,7 @@ def check_known(plan: Declaration, values: Mapping[str, Any]) -> None:
 def with_params(plan: Declaration, recipe: Recipe, values: Mapping[str, Any]) -> Declaration:
     """Return a plan with other values of parameters; see `Plan.with_params`.
 
-    Args:
-        plan: the plan.
-        recipe: how it was written, as `checked_recipe` gives it.
-        values: by the name of a parameter that it has.
+    `recipe` comes from `checked_recipe`.
     """
     given = {name: param_value(name, value) for name, value in values.items()}
     again = made_again(recipe, {**params_of(plan.recipe), **given})
@@ -50,12 +46,10 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
 
 
 def checked_recipe(plan: Declaration) -> Recipe | None:
-    """Return the recipe of a plan that may have been read, made once to see that it gives the plan.
-
-    None for a plan without parameters.
+    """Return the recipe of a plan, after a check that it makes this plan; None without parameters.
 
     Raises:
-        ArtifactError: it makes another plan.
+        ArtifactError: The recipe makes another plan.
     """
     if plan.recipe is None:
         return None

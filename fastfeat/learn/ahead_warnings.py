@@ -1,7 +1,9 @@
-"""Warnings beside a label that looks ahead: counts that have seen later rows, clocks on one's word.
+"""Warnings for a label that looks ahead: features that may reveal rows after their own row.
 
-A key that stands for the entity, such as an email beside its user, is no expression of it: only the
-rows tell. On labels of pure noise a count by an email had an AUC of .69, by a session .65.
+A label looks ahead if it is computed from later rows. Counts may have seen these rows. A clock (a
+time column) may have been declared as known by the user, which nothing can check. A key may stand
+for the entity, such as an email next to its user: that shows only in the rows, not in the plan. On
+labels of pure noise a count by an email had an AUC of .69, by a session .65.
 """
 
 from __future__ import annotations
@@ -38,40 +40,47 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.rows_ahead import counted_keys, repeats_s
 
 MOST_ROWS = 1 << 20
-"""Rows of data in passes that are looked at, the first ones."""
+"""Highest number of rows to inspect in data that is read in passes: the first ones."""
 
 _FEW_ROWS, _MORE_ROWS, _SHARE = 1 << 14, 1 << 16, 32
-"""The first rows show of most keys that they stand for no entity. For other keys more are looked
-at: so many, or one part in 32 where that is more. Of 2 M rows that takes 6 % of the CPU of a
-fit that counts emails; a million of them would take a fifth."""
+"""Rows to inspect: a first number, then a larger number, or one row in `_SHARE` if that is more.
+
+For most keys the first rows show that they do not stand for the entity. More rows are inspected
+only for the other keys. With 2 M rows this takes 6 % of the CPU time of a fit that counts emails;
+inspecting a million rows would take a fifth.
+"""
 
 _ENTITIES_PER_KEY = 1.1
-"""Of a key that stands for the entity, at most; and rows a key, at least, of one that counts."""
+"""Highest number of entities per value of a key that stands for the entity.
+
+Also the least number of rows per value of a key if its count is to matter.
+"""
 
 _FEWEST_REPEATS = 26
-"""Periods that rows have, so that the count by a part of a time tells little of a row.
+"""Number of repetitions of a part of a time at which its count reveals little about a row.
 
-Of one store, a count by weekday had an AUC of .67 in a week, .61 in four, .55 in thirteen, .53 in a
-year."""
+For one store, a count by weekday had an AUC of .67 in a week, .61 in four, .55 in thirteen, .53 in
+a year.
+"""
 
 Codes = NDArray[np.int64]
 Counts = Mapping[Call | Aggregate, tuple[Node, ...]]
-"""The parts of the key, by what counts it."""
+"""Expressions that count rows per key, each with the parts of its key."""
 
 
 class _Learnt(NamedTuple):
-    """Rows that are learnt from: those of a table, or some of them by their numbers."""
+    """Training rows to learn from: all rows of a table, or some of them by number."""
 
     table: Table
     numbers: Codes | None
 
     @property
     def n_rows(self) -> int:
-        """How many there are."""
+        """Number of rows to learn from."""
         return self.table.num_rows if self.numbers is None else len(self.numbers)
 
     def first(self, n_rows: int, columns: Sequence[str]) -> Table:
-        """Return some columns of the first rows."""
+        """Return the given columns of the first `n_rows` rows to learn from."""
         table = self.table.select(list(columns))
         if self.numbers is None:
             return table.slice(0, n_rows)
@@ -79,13 +88,13 @@ class _Learnt(NamedTuple):
 
 
 class _Numbered(NamedTuple):
-    """Rows by the number of their key and of their entity, of those that have both."""
+    """Integer codes of the key and of the entity, for the rows that have both, shape (n_rows,)."""
 
     keys: Codes
     entities: Codes
 
     def n_keys(self) -> tuple[int, int]:
-        """Return how many keys there are, and how many pairs of a key and an entity."""
+        """Return the number of distinct keys, and of distinct pairs of key and entity."""
         pairs = self.keys * (int(self.entities.max(initial=0)) + 1) + self.entities
         return int(np.count_nonzero(np.bincount(self.keys))), len(np.unique(pairs))
 
@@ -93,18 +102,14 @@ class _Numbered(NamedTuple):
 def warn_ahead(
     plan: Declaration, table: Table, numbers: Codes | None = None, *, is_whole: bool = True
 ) -> None:
-    """Warn of clocks that are known on the user's word, and of counts that tell of later rows.
+    """Warn of clocks that only the user vouches for, and of counts that reveal later rows.
 
-    Args:
-        plan: what is fitted.
-        table: rows, with the columns of the features and of the label.
-        numbers: of those that are learnt from, shape (n_learnt,); None for all.
-        is_whole: whether these are all that are learnt from.
+    `table` has the columns of the features and of the label. `numbers` are the rows to learn from,
+    shape (n_learnt,); None for all. `is_whole` says that these are all the training rows.
 
-    Warns:
-        ClocksOnYourWord: features see rows by a clock that the plan says is known.
-        CountsSeeAhead: a key that is counted stands for the entity of the label; a part of a time
-            that is counted comes again too seldom.
+    ClocksOnYourWord is for a clock that the plan declares as known. CountsSeeAhead is for a counted
+    key that stands for the label's entity, and for a counted part of a time that repeats too
+    seldom.
     """
     ahead = plan.known_late.ahead
     if plan.known_clocks:
@@ -127,11 +132,11 @@ def warn_ahead(
 
 
 def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> None:
-    """Warn of the first count by a key that stands for the entity, and say how many there are."""
+    """Warn about the first count by a key that stands for the entity, with the number of others."""
     found: dict[Node, str] = {}
     for node, keys in counts.items():
         if any(isinstance(part, Aggregate) or is_over(part) for part in postorder(list(keys))):
-            continue  # of keys that are made of other rows nothing is known yet
+            continue  # of keys that are computed from other rows nothing is known yet
         told = _stands_for(keys, entity, learnt)
         if told is not None:
             found[node] = told
@@ -149,9 +154,10 @@ def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> N
 
 
 def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -> str | None:
-    """Return how many keys and entities rows have, where a key is of one entity; None elsewhere.
+    """Return a text with the numbers of keys and pairs if almost every key value has one entity.
 
-    The more rows, the more entities a key has: few rows clear a key, and convict none.
+    Otherwise None. With more rows, a key value occurs with more entities: a few rows can rule a key
+    out, but not confirm it.
     """
     told = None
     for most in (_FEW_ROWS, max(_MORE_ROWS, learnt.n_rows // _SHARE)):
@@ -171,7 +177,7 @@ def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -
 def _numbered(
     keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt, n_rows: int
 ) -> _Numbered | None:
-    """Return rows by key and entity; None where these cannot be made of the rows alone."""
+    """Return codes of key and entity for the first rows; None if these rows cannot give them."""
     nodes = [*keys, *entity]
     try:
         columns = columns_of(nodes)
@@ -181,7 +187,7 @@ def _numbered(
         make(batch, nodes)
         compute_columns(batch, nodes)
         codes = [_codes(batch, node) for node in nodes]
-    except (FastfeatError, pa.ArrowNotImplementedError):  # fit says what is wrong with a key
+    except (FastfeatError, pa.ArrowNotImplementedError):  # fit raises the error of a bad key
         return None
     present = np.logical_and.reduce([column >= 0 for column in codes])
     of_keys, of_entity = codes[: len(keys)], codes[len(keys) :]
@@ -189,7 +195,7 @@ def _numbered(
 
 
 def _codes(batch: Batch, node: Node) -> Codes:
-    """Return a number for each value of a key, -1 where it is missing."""
+    """Return an integer code for the key part in each row, -1 if missing, shape (n_rows,)."""
     column = plain(decoded(column_in_host(key_values(batch, node, narrow=False), batch.backend)))
     coded = call("dictionary_encode", column.combine_chunks())
     codes = call("coalesce", coded.indices, pa.scalar(-1, pa.int32()))
@@ -197,7 +203,7 @@ def _codes(batch: Batch, node: Node) -> Codes:
 
 
 def _together(columns: Sequence[Codes]) -> Codes:
-    """Return a number for each combination of numbers."""
+    """Return one integer code per row for the combination of the codes in all columns."""
     found = columns[0]
     for column in columns[1:]:
         found = found * (int(column.max(initial=0)) + 1) + column
@@ -206,7 +212,7 @@ def _together(columns: Sequence[Codes]) -> Codes:
 
 
 def _warn_repeats(counts: Counts, times: set[str], learnt: _Learnt) -> None:
-    """Warn of counts by a part of the label's time that comes again too seldom in the rows."""
+    """Warn of counts by a part of the label's time, such as its month, that recurs too seldom."""
     for name in sorted(times):
         periods = {node: repeats_s(keys, name) for node, keys in counts.items()}
         periods = {node: seconds for node, seconds in periods.items() if seconds}
@@ -223,7 +229,7 @@ def _warn_repeats(counts: Counts, times: set[str], learnt: _Learnt) -> None:
 
 
 def _span_s(learnt: _Learnt, name: str) -> float | None:
-    """Return the seconds from the first to the last of some times; None where these are none."""
+    """Return the seconds from the first to the last time of a column; None if it has no times."""
     time, table = Column(name), learnt.first(learnt.n_rows, [name])
     batch = Batch(table, bind([time], used_schema(table, [name])), backend_named("cpu"), {}, {})
     if not batch.types[time].is_temporal:

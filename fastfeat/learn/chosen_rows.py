@@ -1,6 +1,7 @@
-"""Rows that are given to fit, and those that are learnt from, of data that is read in passes.
+"""The rows given to fit, and the rows it learns from, for data that is read in passes.
 
-A label that looks ahead is computed of all rows first: a row that has none is not learnt from.
+Fit does not learn from a row without a label. If the label looks ahead (is computed from later
+rows), it is therefore computed for all rows first.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from fastfeat.backends import backend_named
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH
 from fastfeat.execute.lookup_tables import Tables
@@ -41,11 +43,11 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 
 
 class Chosen(NamedTuple):
-    """Flags of some rows.
+    """Flags of a range of rows: given to fit, and learned from.
 
     Args:
-        given: whether each is given to fit, shape (n_rows,).
-        learnt: whether it is learnt from.
+        given: Whether each row is given to fit, shape (n_rows,).
+        learnt: Whether fit learns from the row, shape (n_rows,).
     """
 
     given: Flags
@@ -54,11 +56,11 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenRows:
-    """The rows that are given to fit, and those that are learnt from: a bit each.
+    """The rows of the data that are given to fit, and those that it learns from: one bit per row.
 
     Args:
-        given: whether a row is given; None for all.
-        learnt: whether it is learnt from.
+        given: Whether a row is given to fit; None for all.
+        learnt: Whether fit learns from the row.
     """
 
     given: ChunkedArray | None
@@ -66,24 +68,24 @@ class ChosenRows:
 
     @property
     def n_given(self) -> int:
-        """The number of rows that are given."""
+        """Number of rows that are given to fit."""
         return len(self.learnt) if self.given is None else _count(self.given)
 
     @property
     def n_learnt(self) -> int:
-        """The number of rows that are learnt from."""
+        """Number of rows that fit learns from."""
         return _count(self.learnt)
 
     @property
     def digest_of_given(self) -> str:
-        """A digest of which rows are given; "" where all are."""
+        """Hash of the flags of the rows given to fit; "" if all rows are given."""
         if self.given is None:
             return ""
         flags = self.given.to_numpy(zero_copy_only=False)
         return hashlib.sha256(np.packbits(flags).tobytes()).hexdigest()
 
     def of(self, first: int, n_rows: int) -> Chosen:
-        """Return the flags of some rows, by the number of the first one."""
+        """Return the flags of rows `first` to `first + n_rows` (exclusive)."""
         learnt = _flags(self.learnt, first, n_rows)
         given = self.given
         return Chosen(
@@ -91,13 +93,13 @@ class ChosenRows:
         )
 
     def n_learnt_before(self, row: int) -> int:
-        """Return how many rows before one are learnt from."""
+        """Return the number of rows before `row` that fit learns from."""
         return _count(self.learnt.slice(0, row))
 
     def row_of_given(self, k: int) -> int:
-        """Return the number of the row that is the k-th of those given, counted from 0.
+        """Return the row number in the data of the k-th row given to fit, counted from 0.
 
-        Where there are no more than k, it is the number of all rows.
+        If there are no more than k given rows, it is the number of all rows.
         """
         if self.given is None:
             return k
@@ -116,7 +118,7 @@ def _count(flags: Any) -> int:
 
 
 def _flags(column: ChunkedArray, first: int, n_rows: int) -> Flags:
-    """Return some flags as an array."""
+    """Return the flags of a range of rows as an array of bools."""
     return column.slice(first, n_rows).combine_chunks().to_numpy(zero_copy_only=False)
 
 
@@ -126,19 +128,11 @@ def chosen_of(
     given: Flags | None,
     tables: Tables,
 ) -> ChosenRows | None:
-    """Return the rows that are learnt from; None for all.
+    """Return flags of the rows given to fit and of those to learn from; None if both are all rows.
 
-    Args:
-        label: the label that looks ahead; None where it is a column, or an expression of its row.
-        functions: those of other rows, as columns of the data.
-        given: whether each row of the data is given to fit, shape (n_rows,); None for all.
-        tables: lookup tables.
-
-    Raises:
-        InvalidData: none of the rows has a label.
-
-    Warns:
-        RowsWithoutLabel: some have none.
+    `label` is None unless it looks ahead. `given` says which rows of the data are given to fit,
+    shape (n_rows,); None for all. Raises InvalidData if no row has a label; warns RowsWithoutLabel
+    if some have none.
     """
     of_given = None if given is None else pa.chunked_array([pa.array(given)])
     known = None if label is None else _with_label(label, functions, of_given, tables)
@@ -149,7 +143,7 @@ def chosen_of(
 def _with_label(
     label: Fitted, columns: WindowColumns, given: ChunkedArray | None, tables: Tables
 ) -> ChunkedArray | None:
-    """Return flags of the rows that are given and have a label; None where these are all."""
+    """Return flags of the given rows that have a label; None if all rows are given and have one."""
     source = columns.source
     functions = functions_of_rows(label.schedule)
     columns.make(bound_of(label, tables, "cpu"), functions)
@@ -164,12 +158,8 @@ def _with_label(
             first, n_rows = piece.first_row, piece.table.num_rows
             made = columns.of_rows(functions, first, n_rows)
             with telling_place(piece):
-                labels = labels_of(
-                    *(label, piece.table, BATCH, tables, "cpu"),
-                    made=made,
-                    latest=latest,
-                    first_row=first,
-                )
+                rows = CallRows(piece.table, history=BATCH, tables=tables)
+                labels = labels_of(label, rows, made=made, latest=latest, first_row=first)
             asked = np.ones(n_rows, np.bool_) if given is None else _flags(given, first, n_rows)
             total, reasons = total.with_more(counts_of(labels, asked)), labels.reasons
             found.append(pa.array(labels.known & asked))
@@ -182,7 +172,10 @@ def _latest(
     most_bytes: int | Callable[[], int],
     tables: Tables,
 ) -> Latest:
-    """Return the latest time of the rows that windows ahead see, where it says what is recorded."""
+    """Return the latest time of all rows, for each order of rows that the label's windows need.
+
+    An order is a time column with entity keys. The windows see later rows and have no `end`.
+    """
     functions = over_ahead(label.declaration.nodes.values())
     windows = dict.fromkeys(map(window_of, functions))
     orders = [
@@ -206,7 +199,7 @@ def _latest(
 
 
 def _latest_in(label: Fitted, piece: Scanned, orders: Sequence[Call]) -> Latest:
-    """Return the latest time of some rows in each order."""
+    """Return the latest time of a chunk of rows for each order."""
     times = {order: order.args[0] for order in orders}
     cpu = backend_named("cpu")
     batch = Batch(piece.table, label.types, cpu, {}, {}, first_number=piece.first_row)

@@ -1,7 +1,8 @@
-"""Cross-fitting: a plan is fitted on the rows of each fold, and gives the features of both halves.
+"""Cross-fitting: fit a plan on each fold's training rows; compute features of train and test rows.
 
-Training rows have theirs out of fold, test rows as `transform` gives them; windows, lookups and
-joins see all rows. The data is read and bound once, and what needs nothing learnt is made once.
+Training rows get out-of-fold features, test rows the features of `transform`; windows, lookups and
+joins see all rows. The data is read and bound once. Columns that need no learning are computed
+once.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ from fastfeat.errors import (
     warn,
 )
 from fastfeat.execute.batch import take_rows_of_type
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Face, Fitted
-from fastfeat.execute.history import BATCH
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.row_identity import repeated_ids
 from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.decode import has_value
@@ -52,17 +52,20 @@ from fastfeat.progress import doing
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Fold(Generic[Face]):
-    """A fold of `Plan.cross_fit`: what was learnt from its training rows, and features of both.
+    """A fold of `Plan.cross_fit`: a fitted plan, and the features of training and test rows.
 
     Args:
-        fitted: the plan, fitted on the training rows.
-        train: the features of the training rows, out of fold, in the form that was asked for.
-        test: the features of the test rows, as `fitted.transform(data, rows=test_rows)` gives them.
-        train_rows: the numbers of the training rows in the data, shape (n_train,).
-        test_rows: the same of the test rows, shape (n_test,).
-        train_label: the label of the training rows, an Arrow array; None for plans without one.
-        test_label: the same of the test rows.
-        n_purged: how many training rows were left out because they are too near to test rows.
+        fitted: The plan, fitted on the training rows.
+        train: Features of the training rows, out of fold, in the requested form.
+        test: Features of the test rows, equal to `fitted.transform(data, rows=test_rows)`.
+        train_rows: Numbers of the training rows in the data, shape (n_train,).
+        test_rows: Numbers of the test rows in the data, shape (n_test,).
+        train_label: Label of the training rows, an Arrow array of shape (n_train,); None if the
+            plan has no label.
+        test_label: Label of the test rows, an Arrow array of shape (n_test,); None if the plan has
+            no label.
+        n_purged: Number of training rows that were left out because they are too close to test
+            rows.
     """
 
     fitted: Face
@@ -75,48 +78,44 @@ class Fold(Generic[Face]):
     n_purged: int = 0
 
     def __repr__(self) -> str:
-        """Return the numbers of rows of the fold, as text."""
+        """Return the numbers of training, test and purged rows as text."""
         purged = f", {self.n_purged:,} purged" if self.n_purged else ""
         return f"Fold({len(self.train_rows):,} to learn from, {len(self.test_rows):,} test{purged})"
 
 
 def cross_fit(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     cv: Any,
     faced: Callable[[Fitted], Face],
     *,
     groups: Any,
     purge: Any,
     embargo: Any,
-    history: Any,
-    tables: Tables,
     to: str,
     categories: bool,
-    backend: str,
 ) -> Iterator[Fold[Face]]:
-    """Return the folds of a plan, each fitted when it is asked for.
+    """Yield the folds of a plan, each fitted when it is requested.
 
-    Arguments as of `Plan.cross_fit`; `faced` makes the face of a fitted plan.
+    The other arguments are described in `Plan.cross_fit`; `faced` wraps a fitted plan for the user.
     """
-    check_result(to, None, backend, categories=categories)
+    check_result(to, None, rows.backend, categories=categories)
     named = columns_named(cv, groups)
-    _check_there(data, named)
+    _check_there(rows.data, named)
     purging = resolve_purging(plan, purge, embargo)
     further = [*plan.keep, *named, *purging.columns, *plan.label_sources]
-    options: Any = {"history": history, "tables": tables, "backend": backend}
-    prepared = prepare(plan, data, **options, further=further, transforms=True)
+    prepared = prepare(plan, rows, further=further, transforms=True)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(
             "cross_fit: data in the memory of a device is not divided in this version. Bring it to "
             "the host first: cupy.asnumpy(x)"
         )
-    label = _label_of(prepared, backend)
+    label = _label_of(prepared)
     splits = splits_of(cv, groups, _divided(prepared, label))
     left = _left(prepared, purging, splits)
-    rows = prepared.rows
+    backend = prepared.rows.backend
     with doing("making what folds share"):
-        warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
+        warn_split(plan.nodes, plan.known_late, prepared.table, left, backend)
         share(prepared)
         share_keys(prepared)
     form = {"to": to, "categories": categories}
@@ -124,7 +123,7 @@ def cross_fit(
 
 
 def _check_there(data: Any, names: Sequence[str]) -> None:
-    """Raise where the data lacks a column of folds or groups."""
+    """Raise UnknownColumn if the data lacks a column of folds or groups."""
     there = column_names(data) if names else None
     for name in names:
         if there is not None and name not in there:
@@ -134,8 +133,8 @@ def _check_there(data: Any, names: Sequence[str]) -> None:
             )
 
 
-def _label_of(prepared: TrainingData, backend: str) -> ChunkedArray | None:
-    """Return the label of all rows; None for plans without one."""
+def _label_of(prepared: TrainingData) -> ChunkedArray | None:
+    """Return the label of all rows as a column; None for plans without a label."""
     plan, table = prepared.plan, prepared.table
     if plan.label is None:
         return None
@@ -144,17 +143,15 @@ def _label_of(prepared: TrainingData, backend: str) -> ChunkedArray | None:
     if prepared.labels is not None:
         return prepared.labels.values
     assert prepared.label is not None
-    past = BATCH if prepared.earlier is None else prepared.earlier
-    label = replace(prepared.label, told=prepared.told)
-    return labels_of(label, table, past, prepared.tables, backend).values
+    return labels_of(replace(prepared.label, told=prepared.told), prepared.again).values
 
 
 def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
-    """Return the rows that folds divide, and warn of those without a label."""
+    """Return the rows to divide into folds; warn about rows without a label, which no fold has."""
     table = prepared.table
     known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
     if prepared.labels is not None:
-        known_among(prepared.labels, None)  # warns, and raises where none has one
+        known_among(prepared.labels, None)  # warns, and raises if no row has one
     elif not known.all():
         warn(
             f"{counted(int(np.count_nonzero(~known)), 'row')} of {table.num_rows:,} have no label "
@@ -168,7 +165,7 @@ def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
 
 
 def _left(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
-    """Return the folds without the training rows that are too near to test rows."""
+    """Return the folds without the training rows that purging removes, which are near test rows."""
     moments = moments_of(purging, prepared.table, splits, prepared.rows.backend)
     if not moments:
         return list(splits)
@@ -188,7 +185,7 @@ def _folds(
     form: Mapping[str, Any],
     faced: Callable[[Fitted], Face],
 ) -> Iterator[Fold[Face]]:
-    """Yield the folds; none is held once the next one is asked for."""
+    """Yield the folds; a fold is released when the next one is requested."""
     for k, (given, split) in enumerate(zip(splits, left, strict=True)):
         n_purged = len(given.train) - len(split.train)
         told = f"fold {k + 1} of {len(left)}"
@@ -205,7 +202,7 @@ def _fold(
     told: str,
     faced: Callable[[Fitted], Face],
 ) -> Fold[Face]:
-    """Return a fold: what is learnt from its training rows, and the features of both halves."""
+    """Return a fold: the plan fitted on its training rows, and the features of both halves."""
     train, test = split
     try:
         with doing(told):

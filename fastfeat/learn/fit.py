@@ -1,4 +1,7 @@
-"""Fitting: a plan learns from training rows, all of them or some."""
+"""Fit a plan on all training rows, or on some of them.
+
+An encoder is a target encoding. A label looks ahead if it is computed from later rows.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,18 @@ from fastfeat.errors import GivenWarnings, InvalidData
 from fastfeat.execute import encoded_rows as rows_encoded
 from fastfeat.execute import order_warnings
 from fastfeat.execute.batch import TrainingRows, as_unlearnt, chosen_rows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.history import BATCH
 from fastfeat.execute.inputs import column_in_host
-from fastfeat.execute.lookup_tables import Tables, columns_of_tables
+from fastfeat.execute.lookup_tables import columns_of_tables
 from fastfeat.execute.row_selection import Numbers, rows_to_learn_from
 from fastfeat.execute.steps import columns_of_chosen
 from fastfeat.execute.transform import transform
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.learn import ahead_warnings, fold_warnings, labels
+from fastfeat.learn.in_memory import learn, warn_missing
 from fastfeat.learn.key_warnings import warn_rounded_keys
-from fastfeat.learn.scans import learn, warn_missing
 from fastfeat.learn.training_data import TrainingData, has_windows, prepare, share
 from fastfeat.learn.training_features import for_later_rows, has_folds, training_features
 from fastfeat.plan.declare.declaration import Declaration
@@ -51,40 +54,25 @@ if TYPE_CHECKING:
 
 
 @in_ieee
-def fit(
-    plan: Declaration,
-    data: Any,
-    *,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    stable: Fitted | None = None,
-) -> Fitted:
-    """Return a plan with what it has learnt from training rows; arguments as of `Plan.fit`."""
-    options: Any = {"history": history, "tables": tables, "backend": backend}
-    prepared = prepare(plan, data, **options, stable=stable, transforms=rows is not None)
-    return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
+def fit(plan: Declaration, rows: CallRows, *, stable: Fitted | None = None) -> Fitted:
+    """Return the fitted plan; the arguments are described in `Plan.fit`."""
+    prepared = prepare(plan, rows, stable=stable, transforms=rows.rows is not None)
+    return fit_on(prepared, rows_to_learn_from(rows.rows, prepared.table))[0]
 
 
 @in_ieee
 def fit_transform(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     *,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
     to: str = "arrow",
     categories: bool = False,
-    backend: str = "cpu",
     stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
     """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
-    check_result(to, None, backend, categories=categories)
-    options: Any = {"history": history, "tables": tables, "backend": backend}
-    prepared = prepare(plan, data, **options, further=plan.keep, stable=stable, transforms=True)
-    wanted = rows_to_learn_from(rows, prepared.table)
+    check_result(to, None, rows.backend, categories=categories)
+    prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
+    wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     return fitted, features_given(fitted, prepared, training, to, categories=categories)
 
@@ -97,25 +85,18 @@ def features_given(
     *,
     categories: bool = False,
 ) -> Any:
-    """Return the features of the rows that were given to fit: out of fold where they have folds.
+    """Return the features of the rows given to fit; target encodings are out of fold.
 
-    Args:
-        fitted: the plan.
-        prepared: the training data.
-        training: the rows, as `fit_on` left them with `transforms=True`.
-        to: as of `transform`.
-        categories: as of `transform`.
+    `training` are the rows after `fit_on(..., transforms=True)`. `to` and `categories` are
+    described in `FittedPlan.transform`.
     """
     if has_folds(training.learnt_from) or training.wanted is not None:
         return training_features(fitted, training, to, categories=categories)
     return transform(
         fitted,
-        prepared.table,
-        history=BATCH if prepared.earlier is None else prepared.earlier,
-        tables=prepared.tables,
+        prepared.again,
         to=to,
         categories=categories,
-        backend=prepared.rows.backend.name,
         known=training.learnt_from.made if training.is_learnt is None else {},
         orders=training.rows.seen.orders,
         index=prepared.index,
@@ -125,18 +106,15 @@ def features_given(
 def fit_on(
     prepared: TrainingData, wanted: Numbers | None = None, *, transforms: bool = False
 ) -> tuple[Fitted, TrainingRows]:
-    """Return the plan fitted on some of its training rows, and the rows, as fit left them.
+    """Return the plan fitted on some training rows, and a record of these rows for their features.
 
-    Args:
-        prepared: the training data; fits of it share what is made of all rows.
-        wanted: the numbers of the rows that are given to fit, in their order, shape (n_wanted,);
-            one may stand several times. None for all. Windows see all rows.
-        transforms: whether the features of the rows are wanted too.
+    `prepared` holds the columns that fits of the same data share. `wanted` are the numbers of the
+    rows given to fit, in their order, shape (n_wanted,); a number may repeat; None for all. Windows
+    see all rows. `transforms` says that the features of the rows are needed too.
 
-    Raises:
-        InvalidData: none of the rows has a label that looks ahead; there are none to learn from;
-            one that stands twice is in two folds of an encoder.
-        Overflow: what is learnt does not fit its type.
+    Raises InvalidData if there are no rows to learn from, if no row has a label that looks ahead,
+    or if a repeated row is in two folds of an encoder. Raises Overflow if a learnt value does not
+    fit its type.
     """
     plan, typed, told = prepared.plan, prepared.typed, _copied(prepared.told)
     encoders = typed.once(encoders_of)
@@ -168,14 +146,10 @@ def fit_on(
 def known_of(
     prepared: TrainingData, learnt: Learnt, n_rows: int, sizes: FoldSizes, told: GivenWarnings
 ) -> dict[Node, Constant]:
-    """Return the constants that are kept for later rows, checked.
+    """Return the learned constants that `transform` needs, after checks of them and their warnings.
 
-    Args:
-        prepared: the training data.
-        learnt: the value of each aggregate.
-        n_rows: how many rows were given to fit.
-        sizes: how many rows the folds of encoders have.
-        told: the warnings of folds that came.
+    `n_rows` is the number of rows given to fit; `sizes` are the sizes of the folds of encoders;
+    `told` are the fold warnings given so far.
     """
     plan, typed = prepared.plan, prepared.typed
     later = for_later_rows(learnt)
@@ -194,7 +168,7 @@ def known_of(
 
 
 def encoders_of(typed: TypedPlan) -> list[Aggregate]:
-    """Return the encodings of a plan that read a target."""
+    """Return the target encodings of a plan."""
     return [node for node in postorder(typed.nodes.values()) if is_target(node)]
 
 
@@ -203,7 +177,7 @@ def _constants(typed: TypedPlan) -> ConstantCalls:
 
 
 def folded_encodings_of(typed: TypedPlan) -> dict[Node, Folded]:
-    """Return the encodings of each column of folds of a plan, but those by time."""
+    """Return a plan's target encodings by their column of fold numbers, except folds by time."""
     return fold_warnings.folded_encodings(typed.nodes) if typed.once(encoders_of) else {}
 
 
@@ -226,15 +200,10 @@ def fitted_of(
     *,
     encoded: EncodedRows | None = None,
 ) -> Fitted:
-    """Return the record of a fit.
+    """Return the fitted plan, made of the prepared data and the learned constants `known`.
 
-    Args:
-        prepared: the training data.
-        known: what was learnt, and what is computed of it once.
-        told: the warnings that came.
-        n_rows: how many rows were learnt from.
-        n_rows_without_label: how many were not, as they have no label.
-        encoded: the rows whose labels encodings know.
+    `n_rows` counts the rows learnt from, `n_rows_without_label` the rows left out because they have
+    no label. `encoded` are the rows with labels that encodings know.
     """
     plan, label = prepared.plan, prepared.label
     return Fitted(
@@ -254,12 +223,12 @@ def fitted_of(
 
 
 def _copied(told: GivenWarnings) -> GivenWarnings:
-    """Return the warnings that came, for a fitted plan to add to."""
+    """Return a copy of the warnings given so far, to which a fitted plan adds its own."""
     return GivenWarnings(set(told.kinds))
 
 
 def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
-    """Return the rows that are given to fit, those to learn from among them; nothing is learnt."""
+    """Return a record of the rows given to fit and of those to learn from, before learning."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
     is_known = None if prepared.labels is None else labels.known_among(prepared.labels, wanted)
     numbers = wanted
@@ -268,7 +237,7 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
     if numbers is None:
         rows = as_unlearnt(prepared.rows)
         return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
-    share(prepared, windows_only=True)  # which are computed of all rows anyway
+    share(prepared, windows_only=True)  # windows are computed for all rows anyway
     rows = as_unlearnt(prepared.rows)
     schedules = [prepared.typed.schedule("fit"), prepared.typed.schedule("training")]
     columns = columns_of_chosen(rows, schedules)
@@ -277,19 +246,15 @@ def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRo
 
 
 def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> None:
-    """Raise where an encoder learns the features of a row from the same row, in another fold.
-
-    Raises:
-        InvalidData: the first such row.
-    """
+    """Raise InvalidData if a row is in two folds of an encoder: it would see its own label."""
     batch = training.learnt_from
     if batch.source is None:
         return
     numbers = batch.source.numbers
-    if (np.diff(numbers) > 0).all():  # as most are, and each is there once
+    if (np.diff(numbers) > 0).all():  # the usual case: each row once
         return
     order = np.argsort(numbers, kind="stable")
-    again = np.flatnonzero(np.diff(numbers[order]) == 0)  # those that stand in the next place too
+    again = np.flatnonzero(np.diff(numbers[order]) == 0)  # rows that repeat in the next place
     if not len(again):
         return
     for encoder in encoders:

@@ -1,6 +1,7 @@
-"""Warnings of folds: what they see of each other through windows, and how unequal they are.
+"""Warnings about folds that leak labels: windows that see other folds, and many or small folds.
 
-Unequal folds tell of the labels of their own rows.
+A late value is known only after the moment of its row, such as a label. Unequal folds reveal the
+labels of their own rows.
 """
 
 from __future__ import annotations
@@ -49,14 +50,10 @@ if TYPE_CHECKING:
 def warn_split(
     features: dict[str, Node], late: Late, table: Any, splits: Sequence[Split], backend: Backend
 ) -> None:
-    """Warn of the first fold whose training rows have late values of test rows in their windows.
+    """Warn about the first fold in which windows show training rows late values of test rows.
 
-    Args:
-        features: their expressions, by name.
-        late: what is known too late.
-        table: the rows, with the columns that windows read.
-        splits: the rows of each fold, those that are kept away left out.
-        backend: of the windows.
+    `features` are the expressions by name. `late` says which columns are known too late. `table`
+    has the columns that windows read. `splits` are the folds after purging.
     """
     windows = _late_windows(features.values(), late)
     if not windows:
@@ -64,7 +61,7 @@ def warn_split(
     times = [_ticks(table, time, backend) for time in {order_of(w).args[0] for w in windows}]
     for k, split in enumerate(splits):
         if all(_is_before(*time, split) for time in times):
-            continue  # as of TimeSeriesSplit: what is learnt from is not later than a test row
+            continue  # like TimeSeriesSplit: no training row is later than a test row
         n_seeing = int(_rows_seeing(windows, late, table, split, backend)[split.train].sum())
         if n_seeing:
             which = f"in fold {k + 1} of {len(splits)}"
@@ -74,25 +71,19 @@ def warn_split(
 
 
 def _late_windows(features: Iterable[Node], late: Late) -> list[Call]:
-    """Return the functions over windows of the data's rows that read late columns, inner first."""
+    """Return the window functions over the data's rows that read late columns, nested first."""
     over = window_nodes(features)
     return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
 
 
 def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], Flags]:
-    """Return the times of rows in ticks, 0 where they are missing, and where there is one.
-
-    Args:
-        table: the rows, with the columns that the time reads.
-        time: an expression.
-        backend: computes it.
-    """
+    """Return the times of rows in ticks, 0 if missing, and flags of the rows with a time."""
     batch = _made(table, time, backend)
     return values.times_in_ticks(batch, *values.values_of(batch, time))[:2]
 
 
 def _made(table: Any, node: Node, backend: Backend) -> Batch:
-    """Return rows with what the steps of an expression make of them."""
+    """Return a batch of the table in which the steps that an expression reads are computed."""
     types = bind([node], used_schema(table, columns_of([node])))
     batch = Batch(table, types, backend, {}, {})
     make(batch, [node])
@@ -100,7 +91,7 @@ def _made(table: Any, node: Node, backend: Backend) -> Batch:
 
 
 def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
-    """Return whether no row that is learnt from is later than a test row."""
+    """Return whether no training row of a fold is later than the earliest of its test rows."""
     train, test = (ticks[numbers[present[numbers]]] for numbers in split)
     return not len(train) or not len(test) or bool(train.max() <= test.min())
 
@@ -108,14 +99,14 @@ def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
 def _rows_seeing(
     windows: Sequence[Call], late: Late, table: Any, split: Split, backend: Backend
 ) -> Flags:
-    """Return flags of rows that have late values of a test row in a window, shape (n_rows,)."""
+    """Return flags of rows with windows that hold late values of a test row, shape (n_rows,)."""
     is_tested = np.zeros(table.num_rows, np.bool_)
     is_tested[split.test] = True
     name = "tested"
     while name in table.column_names:
         name += "_"
     seeing: dict[Node, Expr] = {}
-    for call in windows:  # of what a window reads, those that are late values of a test row
+    for call in windows:  # among the inputs of a window, the late values of a test row
         read = row_order([call.args[0]])
         parts = [seeing[node] for node in read if node in seeing]
         if any(isinstance(node, Column) and late.holds(node) for node in read):
@@ -127,7 +118,7 @@ def _rows_seeing(
 
 
 def _either(parts: Iterable[Expr]) -> Expr:
-    """Return whether any of some expressions is true."""
+    """Return the expression that is true if any of the expressions is true."""
     first, *others = parts
     for other in others:
         first = first | other
@@ -135,7 +126,7 @@ def _either(parts: Iterable[Expr]) -> Expr:
 
 
 def _window_read_by(over: Call) -> Window:
-    """Return the rows of its window that a function reads: `lag(n)` the n latest at most."""
+    """Return the part of a window that its function reads: for `lag(n)`, the latest n rows."""
     window, n_rows = window_of(over), dict(over.params).get("n")
     params = dict(window.params)
     if n_rows is not None and params["rows"] is None:
@@ -144,12 +135,10 @@ def _window_read_by(over: Call) -> Window:
 
 
 def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> str:
-    """Return a message: the late values that training rows of a fold see, and what that means.
+    """Return the text of the warning that training rows of a fold see late values of test rows.
 
-    Args:
-        features: their expressions, by name.
-        windows: functions over windows of late columns.
-        told: how many rows of which fold.
+    `windows` are the functions over late columns; `told` is a text with the fold and the number of
+    rows.
     """
     late = set(windows)
     names = [name for name, node in features.items() if not late.isdisjoint(window_nodes([node]))]
@@ -167,10 +156,10 @@ def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> s
 MOST_FOLDS = 10
 
 FEWEST_ROWS = 20
-"""Of a fold that is not small."""
+"""A fold with fewer rows counts as small."""
 
 MANY_ENCODINGS = 20
-"""Encodings out of fold which together tell a model of a row's own label."""
+"""Number of out-of-fold encodings that together reveal a row's own label to a model."""
 
 _BY_ENCODINGS = (
     "on labels of noise, 20, 80 and 200 columns in 5 folds gave a logistic regression an AUC of "
@@ -178,18 +167,18 @@ _BY_ENCODINGS = (
 )
 
 _SMALL_SHARE = 0.01
-"""Of all rows, those that may be in small folds."""
+"""Highest share of rows in small folds without a warning."""
 
 _SURELY_LARGE = 100
-"""Rows a fold by the number of the row that leave none of them small: they are not counted."""
+"""Rows per fold, for folds by row number, at which folds are surely large and not counted."""
 
 
 class Folded(NamedTuple):
-    """The encodings that a column of folds divides the rows of.
+    """The target encodings that use one column of fold numbers.
 
     Args:
-        encodings: each once.
-        features: the names of the features that read them.
+        encodings: Each encoding once.
+        features: Names of the features that read them.
     """
 
     encodings: tuple[Aggregate, ...]
@@ -197,10 +186,9 @@ class Folded(NamedTuple):
 
 
 def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
-    """Return the encodings of each column of folds, but those by time: no row learns of later.
+    """Return the target encodings by their column of fold numbers, except folds by time.
 
-    Args:
-        features: their expressions, by name.
+    With folds by time no row learns from later rows. `features` are the expressions by name.
     """
 
     def below(node: Node, args: list[tuple[Aggregate, ...]]) -> tuple[Aggregate, ...]:
@@ -221,16 +209,16 @@ def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
 
 
 FoldSizes = Mapping[Node, "NDArray[np.int64] | int"]
-"""Of each column of folds, how many rows each fold has; of many rows, divided by their numbers, how
-many folds there are."""
+"""For each column of fold numbers, the number of rows per fold, shape (n_folds,).
+
+An int instead is the number of folds, if each fold surely has many rows.
+"""
 
 
 def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
-    """Return the sizes of the folds of rows; those on a device are counted there.
+    """Return the number of training rows per fold, for each column of fold numbers.
 
-    Args:
-        batch: the training rows, of which fit has learnt.
-        columns: of folds.
+    Folds on a device are counted there.
     """
     found: dict[Node, NDArray[np.int64] | int] = {}
     for folds in columns:
@@ -240,7 +228,7 @@ def sizes_of_folds(batch: Batch, columns: Iterable[Node]) -> FoldSizes:
 
 
 def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
-    """Return the number of rows of each fold, shape (n_folds,)."""
+    """Return the number of training rows per fold, shape (n_folds,)."""
     column = batch.made[folds]
     if not isinstance(column, DeviceArray):
         return sizes_in(column)
@@ -252,7 +240,7 @@ def _sizes(batch: Batch, folds: Node) -> NDArray[np.int64]:
 
 
 def n_large_folds(folds: Node, n_rows: int) -> int | None:
-    """Return how many folds there are where all of them are large surely; else None."""
+    """Return the number of folds if the number of rows alone shows that all are large; or None."""
     assert isinstance(folds, Call)
     n_folds: int = dict(folds.params).get("n_folds", 0)
     are_large = is_fold_by_number(folds) and n_rows >= _SURELY_LARGE * n_folds
@@ -262,12 +250,10 @@ def n_large_folds(folds: Node, n_rows: int) -> int | None:
 def warn_of_folds(
     sizes: FoldSizes, folded: Mapping[Node, Folded], told: GivenWarnings | None = None
 ) -> None:
-    """Warn of folds that are many or small, and of many encodings, all at once.
+    """Give one warning about small folds, more than `MOST_FOLDS` folds, and many target encodings.
 
-    Args:
-        sizes: of the folds of the training rows.
-        folded: the encodings of each column of folds, as `folded_encodings` gives them.
-        told: the warnings that came of these rows.
+    `sizes` are the fold sizes of the training rows. `folded` comes from `folded_encodings`. `told`
+    are the warnings that these rows gave so far.
     """
     faults: dict[str, list[str]] = {}
     for folds, of in folded.items():
@@ -297,7 +283,7 @@ def _named(names: Iterable[str]) -> str:
 
 
 def _fault_of_folds(sizes: NDArray[np.int64] | int) -> str:
-    """Return the fault of folds as text; empty for folds that are few and large."""
+    """Return a text that says in what folds are too many or too small; "" if they are neither."""
     if isinstance(sizes, int):
         return f"{sizes} folds" if sizes > MOST_FOLDS else ""
     sizes = sizes[sizes > 0]
@@ -309,7 +295,7 @@ def _fault_of_folds(sizes: NDArray[np.int64] | int) -> str:
 
 
 def sizes_in(folds: Any) -> NDArray[np.int64]:
-    """Return the number of rows of each fold, shape (n_folds,)."""
+    """Return the number of rows per fold number in a column, shape (n_folds,)."""
     counts = np.zeros(0, np.int64)
     for chunk in folds.chunks:
         found = np.bincount(chunk.to_numpy(zero_copy_only=False), minlength=len(counts))

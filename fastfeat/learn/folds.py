@@ -1,7 +1,7 @@
-"""Folds as a user gives them, checked: the rows that each learns from, and those that it tests.
+"""Folds as the user gives them to `cross_fit`, checked: the training and test rows of each fold.
 
-Folds of a number, of a splitter or of a column leave out the rows without a label before they
-divide the others; pairs of row numbers lose theirs.
+Folds from a number, a splitter or a column are made of the rows with a label only. From pairs of
+row numbers, the rows without a label are removed afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fastfeat.io.sources.arrays import column_array
 from fastfeat.ir.literals import python_value
 
 ReadColumn = Callable[[str], ChunkedArray]
-"""Gives a column of the data by its name."""
+"""Function from the name of a data column to the column."""
 
 _CV = "cross_fit(cv=)"
 _GROUPS = "cross_fit(groups=)"
@@ -36,8 +36,8 @@ class Split(NamedTuple):
     """The rows of one fold, each once.
 
     Args:
-        train: the numbers of those that it learns from, in the order given, shape (n_train,).
-        test: the numbers of those that it tests, in the order given, shape (n_test,).
+        train: Numbers of the training rows, in the order given, shape (n_train,).
+        test: Numbers of the test rows, in the order given, shape (n_test,).
     """
 
     train: Numbers
@@ -45,15 +45,16 @@ class Split(NamedTuple):
 
 
 class FoldRows(NamedTuple):
-    """The rows that folds divide.
+    """The rows that are divided into folds.
 
     Args:
-        n_rows: how many rows the data has.
-        known: where a row has a label, shape (n_rows,); everywhere for plans without one.
-        label: of each row; None for plans without one.
-        column: reads a column of the data.
-        row_id: the column of the ids of rows; None without one.
-        ids: a number for the id of each row, shape (n_rows,); None where no two rows have one.
+        n_rows: Number of rows of the data.
+        known: Whether a row has a label, shape (n_rows,); all True for plans without a label.
+        label: Label of each row; None for plans without one.
+        column: Reads a column of the data.
+        row_id: The column of row ids; None without one.
+        ids: An integer for the id of each row, equal for equal ids, shape (n_rows,); None if all
+            ids differ.
     """
 
     n_rows: int
@@ -65,24 +66,18 @@ class FoldRows(NamedTuple):
 
 
 def columns_named(cv: Any, groups: Any) -> list[str]:
-    """Return the columns of the data that folds and groups are named by."""
+    """Return the names of data columns among the arguments `cv` and `groups`."""
     return [given for given in (cv, groups) if isinstance(given, str)]
 
 
 def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
-    """Return the rows of each fold.
+    """Return the training and test rows of each fold; `cv`, `groups`: see `Plan.cross_fit`.
 
-    Args:
-        cv: folds, as of `Plan.cross_fit`.
-        groups: as of `Plan.cross_fit`.
-        rows: that they divide.
-
-    Raises:
-        InvalidPlan: fewer folds than two, the label, or groups where nothing reads them.
-        TypeMismatch: no folds at all, or masks.
-        InvalidData: more folds than rows or groups; numbers that are out of range, that stand
-            twice, or in both halves of a fold; rows of one id in both halves; a fold without rows
-            to learn from, or to test.
+    Raises InvalidPlan for fewer than two folds, for the label as folds, and for groups that nothing
+    reads. Raises TypeMismatch for masks, and for a `cv` that is not a form of folds. Raises
+    InvalidData for more folds than rows or groups, for row numbers that are out of range or
+    repeated, for a row or a row id in both halves of a fold, and for a fold without training rows
+    or without test rows.
     """
     splits = [_with_label(split, rows) for split in _splits(cv, groups, rows)]
     if not splits:
@@ -98,7 +93,7 @@ def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
 
 
 def _check_ids_apart(splits: Sequence[Split], rows: FoldRows) -> None:
-    """Raise where rows of one id are learnt from and tested in one fold."""
+    """Raise InvalidData if a fold has rows of the same id in both halves."""
     ids = rows.ids
     if ids is None:
         return
@@ -116,7 +111,7 @@ def _check_ids_apart(splits: Sequence[Split], rows: FoldRows) -> None:
 
 
 def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
-    """Return the rows of each fold, before rows without a label are left out of pairs."""
+    """Return the rows of each fold; pairs of row numbers still include rows without a label."""
     number = python_value(cv)
     if isinstance(number, int) and not isinstance(number, bool):
         return _numbered(number, groups, rows)
@@ -138,7 +133,7 @@ def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
 
 
 def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
-    """Raise where folds are the label, `cross_fit(X, y)`: each would test one value of it."""
+    """Raise InvalidPlan if `cv` is the label, `cross_fit(X, y)`: a fold would test one value."""
     if rows.label is None:
         return
     there = pa.array(rows.known)
@@ -155,7 +150,7 @@ def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
 
 
 def _is_column(given: Any) -> bool:
-    """Return whether something is an array of one value a row, not one of pairs."""
+    """Return whether a value is an array with one item per row, not a sequence of pairs."""
     if isinstance(given, list | tuple):
         values = cast("Sequence[Any]", given)
         return len(values) > 0 and (
@@ -171,14 +166,8 @@ def _is_column(given: Any) -> bool:
 def column_of(given: Any, told: str, rows: FoldRows) -> ChunkedArray:
     """Return a column that is given by its name in the data, or as an array.
 
-    Args:
-        given: the name, or one value a row, of any kind.
-        told: the argument, for messages.
-        rows: of the data.
-
-    Raises:
-        InvalidData: it has another length than the data.
-        TypeMismatch: it is no column, or one of values that do not compare.
+    `told` is the argument's name for messages. Raises InvalidData if its length differs from the
+    data, and TypeMismatch if it is not a column, or has values that cannot be compared.
     """
     if isinstance(given, str):
         column = rows.column(given)
@@ -197,13 +186,9 @@ def column_of(given: Any, told: str, rows: FoldRows) -> ChunkedArray:
 
 
 def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
-    """Return a code for each row, by the order of distinct values, and the number of values.
+    """Return an integer per row for its value, in sorted order of the values, and their number.
 
-    Args:
-        column: of values that compare.
-
-    Returns:
-        Codes from 0 on, -1 where it is missing, shape (n_rows,), and the number of values.
+    Codes count from 0; -1 is missing; shape (n_rows,).
     """
     if pa.types.is_null(column.type):
         return np.full(len(column), -1, np.int64), 0
@@ -216,7 +201,7 @@ def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
 
 
 def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
-    """Return a number of folds of the rows with a label: blocks of rows, or whole groups."""
+    """Return `n_folds` folds of the rows with a label: consecutive rows, or whole groups."""
     if n_folds < 2:
         raise InvalidPlan(f"cross_fit(cv={n_folds}): takes two folds or more, such as cv=5")
     labelled = np.flatnonzero(rows.known)
@@ -235,11 +220,10 @@ def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
 
 
 def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Numbers, int]:
-    """Return the place of each row where rows of one id stand at that of the first, and how many.
+    """Return a position for each row with a label, and the number of positions.
 
-    Args:
-        labelled: the numbers of the rows, which ascend.
-        ids: of all rows; None where no two have one.
+    Rows with the same id share a position, in the order of their first rows. `labelled` are
+    ascending row numbers. `ids` covers all rows; None if all ids differ.
     """
     if ids is None:
         return np.arange(len(labelled)), len(labelled)
@@ -250,10 +234,10 @@ def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Nu
 
 
 def _folds_of_groups(n_folds: int, groups: Any, rows: FoldRows) -> NDArray[np.int64]:
-    """Return the fold of each row with a label, so that the rows of a group are in one.
+    """Return the fold of each row with a label, with each group in one fold.
 
-    The largest group comes first, into the fold that has the fewest rows, as scikit-learn's
-    `GroupKFold` does.
+    The largest group comes first, and goes to the fold with the fewest rows, like in scikit-learn's
+    `GroupKFold`.
     """
     codes, _ = codes_of(_groups_given(groups, rows))
     there, of_rows = np.unique(codes[rows.known], return_inverse=True)
@@ -284,17 +268,18 @@ def _groups_given(groups: Any, rows: FoldRows) -> ChunkedArray:
 
 
 def _by_value(column: ChunkedArray) -> Iterator[Split]:
-    """Return a fold for each distinct value, in order; rows without one are never tested."""
+    """Return one fold per distinct value, in sorted order; it tests the rows with that value.
+
+    Rows with a missing value are never tested.
+    """
     codes, _ = codes_of(column)
     return _of_folds(np.arange(len(codes)), codes)
 
 
 def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
-    """Return the rows of each fold, and all others to learn from.
+    """Yield for each fold its test rows and, as training rows, all others.
 
-    Args:
-        numbers: of the rows, shape (n,).
-        folds: from 0 on, the fold that tests each of them, -1 for none, shape (n,).
+    `folds` has the fold that tests each of the rows `numbers`, from 0 on; -1 for none.
     """
     for fold in range(int(folds.max(initial=-1)) + 1):
         is_tested = folds == fold
@@ -302,7 +287,7 @@ def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
 
 
 def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
-    """Return the folds of a splitter, which is given the rows with a label alone."""
+    """Yield the folds that a scikit-learn splitter makes of the rows with a label."""
     labelled = np.flatnonzero(rows.known)
     told = f"cross_fit(cv={type(splitter).__name__})"
 
@@ -325,13 +310,9 @@ def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
 def _pairs(
     pairs: Iterable[Any], n_rows: int, told: str = _CV, of_rows: str = ""
 ) -> Iterator[Split]:
-    """Return the folds of pairs of row numbers.
+    """Yield the folds that the user gives as pairs of row numbers, after checks.
 
-    Args:
-        pairs: of the rows to learn from, and to test.
-        n_rows: how many rows there are.
-        told: the argument, for messages.
-        of_rows: which rows these are, for messages.
+    `told` is the argument's name, and `of_rows` a description of the rows, for messages.
     """
     for k, pair in enumerate(pairs):
         halves = list(cast("Iterable[Any]", pair)) if isinstance(pair, Iterable) else []
@@ -346,11 +327,10 @@ def _pairs(
 
 
 def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
-    """Return numbers of rows that a user gave, each once.
+    """Return the user's row numbers as int64, after a check that each is valid and unique.
 
-    Raises:
-        TypeMismatch: they are no whole numbers.
-        InvalidData: one is out of range, or stands twice.
+    Raises TypeMismatch if they are not whole numbers, and InvalidData if one is out of range or
+    repeated.
     """
     numbers = np.asarray(given)
     if numbers.dtype == np.bool_:
@@ -373,14 +353,14 @@ def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
 
 
 def _kind(given: object, numbers: NDArray[Any]) -> str:
-    """Return the kind of what was given where numbers of rows are needed, for messages."""
+    """Return a description of a value that should be row numbers, for messages."""
     if numbers.ndim != 1:
         return f"an array of shape {numbers.shape}" if numbers.ndim else repr(given)
     return f"an array of {numbers.dtype}"
 
 
 def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
-    """Raise where a row is learnt from and tested in one fold."""
+    """Raise InvalidData if a row is in both halves of a fold."""
     is_tested = np.zeros(n_rows, np.bool_)
     is_tested[test] = True
     both = train[is_tested[train]]
@@ -392,7 +372,7 @@ def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
 
 
 def _with_label(split: Split, rows: FoldRows) -> Split:
-    """Return a fold without the rows that have no label."""
+    """Return a fold without its rows that have no label."""
     if rows.known.all():
         return split
     return Split(*(numbers[rows.known[numbers]] for numbers in split))

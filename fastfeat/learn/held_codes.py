@@ -1,4 +1,7 @@
-"""Codes that stay: vocabularies of an earlier fit, by which a later one goes on numbering."""
+"""Stable codes: a new fit keeps the integer codes of categories from an earlier fit.
+
+A vocabulary lists the categories that a fit has learned, with their codes.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +19,21 @@ from fastfeat.plan.lower.lower import Types
 
 
 def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, Vocabulary]:
-    """Return the vocabularies of an earlier fit that features of a plan go on numbering by.
+    """Return the vocabularies of an earlier fit, by the aggregate that learns them in the new fit.
 
-    They are of the same key: how many categories there may be, and how rare, may be written
-    otherwise. Codes that only tell groups apart are none of them.
+    Vocabularies correspond if they have the same key; limits on the number or rarity of categories
+    may differ. Vocabularies that only number groups of rows are left out. `types` has the type of
+    each node of the plan.
 
-    Args:
-        plan: what is fitted.
-        types: the type of each of its nodes.
-        old: the earlier fit, of this plan or of another one.
-
-    Raises:
-        InvalidPlan: another number of codes stands for unseen categories, or there are more
-            categories than there may be.
-        TypeMismatch: the key has another type than it had.
+    Raises InvalidPlan if the number of codes for unseen categories differs, or if there are more
+    categories than the plan allows. Raises TypeMismatch if the type of the key has changed.
     """
     held: dict[Aggregate, Vocabulary] = {}
     before = shown_codes(old.declaration.nodes.values())
     for codes in shown_codes(plan.nodes.values()):
         learnt = codes.args[-1]
         if not isinstance(learnt, Aggregate):
-            continue  # the plan lists the categories, in their order
+            continue  # the plan lists the categories in their order
         same_key = [one for one in before if _key_of(one) == _key_of(codes)]
         alike = [one for one in same_key if _n_unseen(one) == _n_unseen(codes)]
         if same_key and not alike:
@@ -52,7 +49,7 @@ def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, 
 
 
 def _key_of(codes: Call) -> Any:
-    """Return the key of codes: rows or lists, its parts, and whether one may be missing."""
+    """Return the parts by which two encodings correspond: function, key and option `missing`."""
     return codes.function, codes.args[:-1], dict(codes.params)["missing"]
 
 
@@ -61,10 +58,9 @@ def _n_unseen(codes: Call) -> int:
 
 
 def _vocabulary(codes: Call, before: Call, types: Types, old: Fitted) -> Vocabulary:
-    """Return the vocabulary of codes of an earlier fit, checked to be one that codes can go on by.
+    """Return the vocabulary of an encoding in the earlier fit, after a check that codes can stay.
 
-    Raises:
-        InvalidPlan, TypeMismatch: it is none.
+    Raises InvalidPlan or TypeMismatch if the new codes cannot continue it.
     """
     learnt = codes.args[-1]
     assert isinstance(learnt, Aggregate)

@@ -1,6 +1,6 @@
-"""The first infinite value of what a statistic is learnt from, which an error tells.
+"""Find the first infinite value of the input of a statistic, for its error message.
 
-Rows that come in parts are read once more for it, and only where what was learnt is not finite.
+Rows that come in parts are read once more for this, but only if a learnt value is not finite.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 from fastfeat.engine.learner import Learner, Learnt, Packed, Rows, number_of
 
 VALUES = "values"
-"""The column that is looked at, an Arrow array or column."""
+"""The column to search, an Arrow array or column."""
 
 
 @dataclass(slots=True)
 class First:
-    """The first infinite value so far.
+    """The first infinite value found so far.
 
     Args:
-        row: its number; None where there is none.
-        value: it.
+        row: The value's row number; None if all values are finite.
+        value: The value.
     """
 
     row: int | None = None
@@ -31,7 +31,7 @@ class First:
 
 
 def first_infinite(values: Any) -> First:
-    """Return the first infinite value of a column; its row is the place in it."""
+    """Return the first infinite value of a column; `row` is its position in the column."""
     array = values.to_numpy(zero_copy_only=False)
     is_infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(0, np.bool_)
     rows = np.flatnonzero(is_infinite)

@@ -1,8 +1,7 @@
-"""Warnings of keys that were rounded before fit saw them: whole numbers beyond 2**53 as floats.
+"""Warnings about keys that were rounded before fit: whole numbers beyond 2**53 stored as floats.
 
-pandas makes floats of integers where one is missing, and other libraries in cases of their own.
-The keys that `fit` learns are looked at, and some rows of the columns of windows, joins, hashes and
-ids.
+pandas turns integers into floats if one is missing, and so do other libraries at times. This module
+checks the keys that `fit` learns, and some rows of the columns of windows, joins, hashes and ids.
 """
 
 from __future__ import annotations
@@ -25,8 +24,10 @@ from fastfeat.steps.registry import STEPS
 
 _ROUNDED = 2.0**53
 _BLOCKS, _BLOCK = 16, 4096
-"""Of more rows so many blocks of so many rows are looked at: ids are of one size. All of 1M rows
-take Arrow 5 ms, as long as a whole fit of windows from which nothing is learnt."""
+"""Longer columns are sampled in so many blocks of so many rows, since ids have similar sizes.
+
+A check of 1M rows takes Arrow 5 ms, as long as a whole fit of windows without learnt values.
+"""
 
 
 def warn_rounded_columns(
@@ -36,14 +37,10 @@ def warn_rounded_columns(
     typed: TypedPlan,
     told: GivenWarnings,
 ) -> None:
-    """Warn of columns of floats that order windows, are joined, hashed or ids, and were rounded.
+    """Warn about rounded float columns that serve as keys of windows, joins or hashes, or as ids.
 
-    Args:
-        plan: what is fitted.
-        table: the training rows; columns on a device are not looked at.
-        tables: the lookup tables, by name, of which keys are looked at.
-        typed: the same with the types of its nodes.
-        told: the warnings that came.
+    `table` has the training rows; its columns on a device are not checked. `typed` is the plan with
+    types.
     """
     ids = [name for name in plan.row_ids if name in table.column_names]
     for column in dict.fromkeys((*typed.once(_float_columns), *map(Column, ids))):
@@ -58,12 +55,7 @@ def warn_rounded_columns(
 
 
 def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> None:
-    """Warn of keys that were learnt, of which some were rounded.
-
-    Args:
-        learnt: the value of each aggregate.
-        told: the warnings that came.
-    """
+    """Warn about learned vocabularies with keys that were rounded before fit."""
     for node, keys in learnt.items():
         if isinstance(node, Aggregate) and isinstance(keys, learnt_keys.Vocabulary):
             for arg, part in zip(node.args, keys.parts, strict=True):
@@ -71,7 +63,7 @@ def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> N
 
 
 def _float_columns(typed: TypedPlan) -> tuple[Column | TableColumn, ...]:
-    """Return the columns of floats that steps tell apart, but those whose keys are learnt."""
+    """Return the float64 columns that steps use as keys, except those whose keys fit learns."""
     return tuple(dict.fromkeys(_read_as_keys(typed)))
 
 
@@ -85,7 +77,7 @@ def _read_as_keys(typed: TypedPlan) -> Iterator[Column | TableColumn]:
 
 
 def _has_keys(node: Call) -> bool:
-    """Return whether a function has keys: in steps, and hashes, but those that `fit` learns."""
+    """Return whether a function compares or hashes keys that fit does not learn."""
     is_step = node.function == "hash" or node.function in STEPS
     return is_step and node.function != "encode" and tells_apart(node)
 
@@ -108,9 +100,10 @@ def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) 
 
 
 def _are_small(values: ChunkedArray | Array) -> bool:
-    """Return whether no float is 2**53 or more, nor NaN: NumPy tells it 10 times as fast as Arrow.
+    """Return whether all floats are surely below 2**53 in magnitude, and none is NaN.
 
-    Whatever is in memory where a value is missing counts too: then Arrow looks.
+    NumPy does this 10 times as fast as Arrow. Bytes of missing values count too, so if the result
+    is False, Arrow has to check.
     """
     pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     floats = [conversions.read_values(piece, FLOAT64) for piece in pieces if len(piece)]

@@ -1,4 +1,8 @@
-"""Learning per key: vocabularies of keys, aggregates of the rows of each key, folds by time."""
+"""Learning per key: vocabularies of keys, aggregates of the rows of each key, folds by time.
+
+A vocabulary lists the distinct keys with their counts and gives each an integer code. Groups are
+the rows with the same code.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +56,11 @@ if TYPE_CHECKING:
     from fastfeat.steps.targets.time_folds import TimesTask
 
 HeldCodes = Mapping[Aggregate, Vocabulary]
-"""Vocabularies of an earlier fit, whose codes stay, by what learns them anew."""
+"""Vocabularies of an earlier fit with stable codes, by the aggregate that learns them now."""
 NOTHING_HELD: HeldCodes = {}
 
 _MOST_CELLS = 2**31 - 1
-"""Folds times categories: groups are numbered by int32."""
+"""Highest number of folds times categories, since groups have int32 numbers."""
 
 
 def learn_keys(
@@ -66,14 +70,12 @@ def learn_keys(
     in_any_order: Set[Node] = frozenset(),
     held: HeldCodes = NOTHING_HELD,
 ) -> None:
-    """Learn vocabularies, modes and numbers of keys: they are counted once.
+    """Learn vocabularies, modes and numbers of distinct keys; all `aggregates` have the same key.
 
-    Args:
-        batch: the training rows; takes what is learnt, and the codes.
-        aggregates: of the same keys.
-        codes: the steps that give the rows the code of their key, which counting may give too.
-        in_any_order: vocabularies whose order nothing reads but a user.
-        held: the vocabularies whose codes stay.
+    The keys are counted once. The learnt values and the codes go into `batch`, the training rows.
+    `codes` are the steps that give rows the code of their key; counting may compute these too.
+    `in_any_order` are vocabularies whose order no computation reads. `held` are the
+    vocabularies with stable codes.
     """
     key = key_of(aggregates[0])
     tell(f"keys of {', '.join(map(show, aggregates[0].args))}")
@@ -89,7 +91,7 @@ def learn_keys(
         learnt = of_counts(member, found, batch.types[member], held)
         batch.learnt[member] = learnt
         if isinstance(learnt, Vocabulary) and learnt.held is not None:
-            continue  # its codes are in another order than those that counting gives
+            continue  # its codes have another order than the codes from counting
         if isinstance(learnt, Vocabulary) and keys is not None and chosen is not None:
             keep_codes(learnt, keys, chosen)
         own = [step for step in encodes if step.args[-1] is member]
@@ -97,13 +99,10 @@ def learn_keys(
 
 
 def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
-    """Number the keys of rows that others are chosen of, so that fits of those count numbers.
+    """Give each distinct key of all rows a number, so that later fits on some rows are faster.
 
-    Keys that cannot be told of all rows are left to the fits.
-
-    Args:
-        batch: the rows; takes the keys.
-        aggregates: those that count keys of which nothing is learnt.
+    The numbers go into `batch`. `aggregates` count keys that need no learning. A key that cannot be
+    computed for all rows gets no numbers: each fit counts it for its own rows.
     """
     for aggregate in aggregates:
         if key_of(aggregate) in batch.keys or any(batch.types[a].is_list for a in aggregate.args):
@@ -124,13 +123,13 @@ def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
 
 
 def learn_groups(batch: Batch, members: Sequence[Aggregate]) -> None:
-    """Learn aggregates of the same values in the same groups."""
+    """Learn aggregates per group; all `members` have the same input values and groups."""
     found = run_task(batch.backend, groups_task(batch, members))
     batch.learnt.update(learnt_groups(members, found, batch.learnt))
 
 
 def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
-    """Return the task that learns aggregates of the same values in the same groups."""
+    """Return the backend task that learns aggregates per group of the same input values."""
     argument, codes, *_ = members[0].args
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
@@ -142,12 +141,10 @@ def groups_task(batch: Batch, members: Sequence[Aggregate]) -> GroupsTask:
 def learnt_groups(
     members: Sequence[Aggregate], found: Sequence[Groups], learnt: Mapping[Node, Constant]
 ) -> dict[Node, Constant]:
-    """Return the values of aggregates, from those of all groups; these are changed.
+    """Return the learned value of each aggregate in `members`, from the results of the backend.
 
-    Args:
-        members: the aggregates, of the same groups.
-        found: the values of each.
-        learnt: the vocabularies that number the groups.
+    The results in `found` are modified. `members` have the same groups. `learnt` has the
+    vocabularies that number the groups.
     """
     vocabulary = learnt.get(members[0].args[1].args[-1])
     if isinstance(vocabulary, Vocabulary) and vocabulary.held is not None:
@@ -157,30 +154,30 @@ def learnt_groups(
 
 
 def _without(groups: Groups, vocabulary: Vocabulary) -> None:
-    """Take what is learnt of keys that only keep their codes: they are as unseen ones."""
+    """Remove the group values of keys that are kept only for their codes: they count as unseen."""
     gone = np.flatnonzero(vocabulary.is_as_unseen) + len(groups.values) - len(vocabulary)
     groups.values[gone] = np.nan if groups.values.dtype.kind == "f" else 0
     groups.present[gone] = False
 
 
 def learn_target(batch: Batch, aggregate: Aggregate) -> None:
-    """Learn the statistic of a target per category, and outside of each fold."""
+    """Learn a target encoding: a statistic of the target per category, of all rows and per fold.
+
+    The statistic of a fold is learned without the rows of that fold.
+    """
     batch.learnt[aggregate] = _target(batch, aggregate)
 
 
 def learn_times(batch: Batch, origin: Call, steps: Iterable[Node]) -> None:
-    """Learn the folds of the times of all rows.
+    """Learn folds by time from the times of all rows, and store them in `batch` under `origin`.
 
-    Args:
-        batch: the training rows; takes them.
-        origin: the step by which they are known.
-        steps: those that find rows in them.
+    `steps` assign rows to these folds.
     """
     batch.learnt[origin] = run_task(batch.backend, times_task(batch, origin, steps))
 
 
 def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
-    """Return the task that learns the folds of the times of all rows; see `learn_times`."""
+    """Return the backend task that learns folds by time; see `learn_times`."""
     (time,) = origin.args
     times = Argument(key_values(batch, time, narrow=False), batch.types[time])
     with_begins = any(isinstance(s, Call) and s.function == "time_fold_known" for s in steps)
@@ -188,9 +185,12 @@ def times_task(batch: Batch, origin: Call, steps: Iterable[Node]) -> TimesTask:
 
 
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
-    """Return the codes of the training rows, which counting has found: they are not looked up."""
+    """Return the codes of the training rows, by encoding step, as counting keys has found them.
+
+    Steps with codes that counting cannot give are left out: their codes must be looked up.
+    """
     made: Made = {}
-    if found.of_rows is None or not steps:  # of dictionaries the codes are there unasked
+    if found.of_rows is None or not steps:  # codes of dictionaries are there without a request
         return made
     n_kept, n_keys = len(vocabulary), len(found.counts)
     for step in steps:
@@ -209,7 +209,7 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
 
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
-    """Return the statistic of a target per category, and outside of each fold."""
+    """Return the statistic of the target per category, overall and without each fold."""
     task = target_task(batch, aggregate)
     found = run_task(batch.backend, task)
     prior = float(found.values[targets.UNSEEN])
@@ -221,13 +221,12 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
 
 
 def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
-    """Return the task that learns the statistic of a target per category.
+    """Return the backend task that learns a target encoding.
 
-    Raises:
-        InvalidData: folds and categories are too many.
+    Raises InvalidData if there are too many folds times categories.
     """
-    target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
-    # classes are checked: in what is computed NaN is null
+    target, codes, *folds = aggregate.args  # the last says from which fold on a row is known
+    # classes are checked: NaN is null in computed values
     read = computed_values if aggregate.function == "target_odds" else values_of
     dtype, values = read(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
@@ -247,18 +246,10 @@ def target_task(batch: Batch, aggregate: Aggregate) -> TargetTask:
 
 
 def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
-    """Raise where a target is not such as its encoder takes.
+    """Raise InvalidData if the target has values that its encoding does not accept.
 
-    Args:
-        shown: the encoder, for the message.
-        function: the statistic.
-        values: the target of the training rows, an Arrow array.
-        prior: what was learnt from all of them.
-        batch: the rows.
-
-    Raises:
-        InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
-            which all that is learnt would be.
+    Such values are classes other than 0 and 1, or infinite values, which would make all results
+    infinite. `shown` is the encoder as text; `prior` was learned from all training rows.
     """
     if function == "target_odds":
         check_classes(shown, values)
@@ -269,18 +260,16 @@ def _check_target(shown: str, function: str, values: Any, prior: float, batch: B
 
 
 def is_in_doubt(function: str, prior: float) -> bool:
-    """Return whether what was learnt of a target may be of infinite values.
+    """Return whether infinite target values may have entered a learned encoding.
 
-    Args:
-        function: the statistic.
-        prior: that of all rows.
+    `prior` is the statistic over all training rows.
     """
     of_order = function == "target_quantile"
     return math.isinf(prior) if of_order else not math.isfinite(prior)
 
 
 def check_classes(shown: str, values: Any) -> None:
-    """Raise where a target has other values than 0 and 1, of an encoder as it is written."""
+    """Raise InvalidData if a target has values other than 0 and 1; `shown` is its encoding."""
     numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
     others = numbers[(numbers != 0) & (numbers != 1)]
     if len(others):
@@ -291,7 +280,7 @@ def check_classes(shown: str, values: Any) -> None:
 
 
 def infinite_target(shown: str, value: float, row: int) -> InvalidData:
-    """Return the error of a target that is infinite, of an encoder as it is written."""
+    """Return the error for an infinite target value; `shown` is the encoding as text."""
     return InvalidData(
         f"{shown} is not finite: the first infinite value of the target is {value!r} in row {row}. "
         "Replace such values before they are learnt from: target.fill_infinite(None), or clip them"
@@ -299,15 +288,15 @@ def infinite_target(shown: str, value: float, row: int) -> InvalidData:
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
-    """Return the number of folds of the rows that an aggregate of a target reads."""
+    """Return the number of different fold numbers in the rows of a target encoding."""
     params = dict(aggregate.params)
     if params["n_folds"] is None:
         return n_codes(aggregate.args[2], batch.learnt)
-    return params["n_folds"] + (1 if params["ordered"] else 0)  # one of rows without a time
+    return params["n_folds"] + (1 if params["ordered"] else 0)  # one more for rows without a time
 
 
 def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -> None:
-    """Raise where a statistic per fold and category has too many of them to number or to hold."""
+    """Raise InvalidData if folds times categories exceed int32 numbers or memory."""
     n_cells, told = n_folds * n_categories, f"{n_folds:,} folds of {n_categories:,} categories"
     if n_cells > _MOST_CELLS:
         raise InvalidData(
@@ -323,7 +312,10 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
-    """Return the groups, in place, with nothing learnt of rows without a key and of unseen keys."""
+    """Return the groups, modified in place: missing and unseen keys have no value any more.
+
+    Missing keys keep their value if the aggregate has a group for them.
+    """
     assert isinstance(aggregate.frame, GroupFrame)
     if aggregate.frame.with_missing:
         return groups
@@ -334,7 +326,7 @@ def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
 
 
 def _n_without_key(codes: Node) -> int:
-    """Return the number of codes that stand for no key: of missing, and of unseen ones."""
+    """Return how many codes stand for no key: one for missing keys, the others for unseen keys."""
     assert isinstance(codes, Call)
     return 1 + int(dict(codes.params)["n_unseen"])
 
@@ -342,7 +334,7 @@ def _n_without_key(codes: Node) -> int:
 def _counts(
     batch: Batch, aggregate: Aggregate, *, with_rows: bool, in_order: bool = True
 ) -> KeyCounts:
-    """Return the keys of the training rows with their counts."""
+    """Return the distinct keys of the training rows with their counts."""
     return run_task(
         batch.backend, keys_task(batch, aggregate, with_rows=with_rows, in_order=in_order)
     )
@@ -351,7 +343,7 @@ def _counts(
 def keys_task(
     batch: Batch, aggregate: Aggregate, *, with_rows: bool = False, in_order: bool = True
 ) -> KeysTask:
-    """Return the task that counts the keys of an aggregate."""
+    """Return the backend task that counts the distinct keys of an aggregate."""
     compute_columns(batch, aggregate.args)
     parts = [key_values(batch, arg, narrow=True) for arg in aggregate.args]
     params = dict(aggregate.params)
@@ -363,13 +355,9 @@ def keys_task(
 def of_counts(
     aggregate: Aggregate, found: KeyCounts, dtype: DType, held: HeldCodes = NOTHING_HELD
 ) -> Constant:
-    """Return the constant that an aggregate learns from the keys of all training rows.
+    """Return the constant that an aggregate learns from the counts of all distinct keys.
 
-    Args:
-        aggregate: what is learnt.
-        found: the keys.
-        dtype: the type of the constant.
-        held: the vocabularies whose codes stay.
+    `dtype` is the type of the constant; `held` are the vocabularies with stable codes.
     """
     match aggregate.function:
         case "vocabulary":
@@ -389,5 +377,5 @@ def of_counts(
 
 
 def _is_utf8(text: str) -> bool:
-    """Return whether a text is one, not bytes that are lone surrogates."""
+    """Return whether a text is valid UTF-8, without lone surrogates for raw bytes."""
     return not any("\udc80" <= character <= "\udcff" for character in text)

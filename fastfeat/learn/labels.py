@@ -1,6 +1,7 @@
-"""The label of rows: computed from their late columns or the rows ahead, and which rows have one.
+"""The label of rows, computed from late columns or from later rows, and which rows have one.
 
-A row whose window ahead ends after what is recorded has none, whatever its expression makes of it.
+The record is the time for which rows are recorded. A window ahead of a row is its window of later
+rows. If it ends after the end of the record, the row has no label, whatever its expression gives.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, RowsWithoutLabel, counted, warn
 from fastfeat.execute.batch import Batch, take_rows_of_type
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, fitted_label
 from fastfeat.execute.history import id_columns
 from fastfeat.execute.inputs import check_place, column_in_host, read_columns, used_schema
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.row_selection import row_numbers
 from fastfeat.execute.steps import make
 from fastfeat.execute.transform import computed, made_rows
@@ -39,14 +40,14 @@ _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
 class Labels(NamedTuple):
-    """The label of some rows.
+    """The labels of some rows, with the reasons for missing ones.
 
     Args:
-        values: one a row, missing of rows that have none.
-        known: whether a row has one, shape (n_rows,).
-        placed: whether a row has a time and a key, shape (n_rows,).
-        recorded: whether all windows ahead of a row end by the end of what is recorded.
-        reasons: of each window ahead, how far it reaches and until when is recorded, for messages.
+        values: The label of each row, missing for rows without one, shape (n_rows,).
+        known: Whether a row has a label, shape (n_rows,).
+        placed: Whether a row has a time and a key, shape (n_rows,).
+        recorded: Whether all windows ahead of a row end within the record, shape (n_rows,).
+        reasons: For each window ahead, its length and the end of the record, as text for messages.
     """
 
     values: ChunkedArray
@@ -57,12 +58,12 @@ class Labels(NamedTuple):
 
 
 class RecordState(NamedTuple):
-    """The state of the record for some rows, whose windows look ahead.
+    """Whether the record covers the window ahead of each row; for one window.
 
     Args:
-        placed: whether a row has a time and a key, shape (n_rows,).
-        recorded: whether the window of a row ends by the end of what is recorded.
-        end: that end, in nanoseconds or steps; None where nothing is recorded.
+        placed: Whether a row has a time and a key.
+        recorded: Whether the window of a row ends within the record.
+        end: End of the record, in nanoseconds or steps; None if nothing is recorded.
     """
 
     placed: Flags
@@ -70,73 +71,60 @@ class RecordState(NamedTuple):
     end: int | None
 
 
-def label_of(
-    fitted: Fitted,
-    data: Any,
-    *,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-) -> ChunkedArray:
-    """Return the label of rows; arguments and errors as of `FittedPlan.label`."""
+def label_of(fitted: Fitted, rows: CallRows) -> ChunkedArray:
+    """Return the label of rows; the arguments are described in `FittedPlan.label`."""
     plan = fitted.declaration
     nodes = plan.label_nodes
     if not nodes:
         raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
     of_label = None if isinstance(plan.label, str) else plan.label_plan
-    ids = [] if of_label is None else id_columns(of_label.row_id, history, of_label.history_columns)
-    table = read_columns(data, [*columns_of(nodes.values()), *ids])  # once: it may be a reader
+    ids: list[str] = []
+    if of_label is not None:
+        ids = id_columns(of_label.row_id, rows.history, of_label.history_columns)
+    # one reading: the data may be a reader
+    table = read_columns(rows.data, [*columns_of(nodes.values()), *ids])
     if isinstance(plan.label, str):
         check_place(table, "cpu")
-        values, wanted = table.column(plan.label), row_numbers(rows, table)
+        values, wanted = table.column(plan.label), row_numbers(rows.rows, table)
         return values if wanted is None else take_rows_of_type(values, wanted)
-    wanted = row_numbers(rows, table)
+    wanted = row_numbers(rows.rows, table)
     inputs = fitted.label_inputs or used_schema(table, plan.label_columns)
     label = fitted_label(plan, inputs, fitted.label_tables, fitted.n_rows, dict(fitted.zones))
-    told = replace(label, told=fitted.told)  # what fit has warned of comes no more
-    values = labels_of(told, table, history, tables, backend).values
+    told = replace(label, told=fitted.told)  # do not repeat the warnings of fit
+    values = labels_of(told, rows._replace(data=table)).values
     return values if wanted is None else values.take(pa.array(wanted))
 
 
 Latest = Mapping[Node, int | None]
-"""The latest time of the rows in an order, in nanoseconds or steps; None where none has one."""
+"""For each order (time column and entity keys), the latest time of any row, in nanoseconds or
+steps; None if no row has a time."""
 
 
 def labels_of(
     label: Fitted,
-    rows: Any,
-    history: Any,
-    tables: Tables,
-    backend: str,
+    rows: CallRows,
     *,
     made: Mapping[Node, Any] | None = None,
     latest: Latest | None = None,
     first_row: int = 0,
 ) -> Labels:
-    """Return the label of rows.
+    """Return the labels of rows, computed by the label's expression.
 
-    Args:
-        label: its expression as a plan of one feature.
-        rows: a table with what it reads.
-        history: as of `FittedPlan.transform`, as the following are.
-        tables: lookup tables.
-        backend: its name.
-        made: functions of other rows as columns, where these are not among the rows.
-        latest: of these, too.
-        first_row: the number that a user knows the first row by.
+    `label` is the label's expression as a plan of one feature. The data in `rows` is a table with
+    its inputs. `made` has functions of other rows as columns, and `latest` the latest time of each
+    order, if these other rows are not in the table. `first_row` is the number of the first row in
+    messages.
 
-    Raises:
-        InvalidData: it looks ahead, and the rows are in the memory of a device.
+    Raises InvalidData if the label looks ahead and the rows are in the memory of a device.
     """
     functions = over_ahead(label.declaration.nodes.values())
-    if functions and isinstance(rows, DeviceTable) and rows.on_device():
+    table = rows.data
+    if functions and isinstance(table, DeviceTable) and table.on_device():
         raise InvalidData(
             "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
             "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
         )
-    options: Any = {"frees": False, "first_row": first_row}
-    batch = made_rows(label, rows, history, tables, backend, made or {}, **options)  # read below
+    batch = made_rows(label, table, rows, made or {}, frees=False, first_row=first_row)
     found = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
     windows = {window_of(function): None for function in functions}
     if made:
@@ -154,29 +142,26 @@ def labels_of(
 
 
 def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
-    """Return a column that is missing where nothing is known."""
+    """Return the column with values only in `known` rows; they are missing in all other rows."""
     return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
 
 
 def _flags(column: ChunkedArray) -> Flags:
-    """Return flags of the rows that have a value in a column."""
+    """Return flags, one per row, of whether a column has a value."""
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
 
 def _order_of(window: Call) -> Call:
-    """Return the order of the rows that a window sees."""
+    """Return the order (time column and entity keys) of the rows that a window sees."""
     order = window.args[0]
     assert isinstance(order, Call)
     return order
 
 
 def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
-    """Return flags of rows that have a moment and an entity, and of windows that have ended.
+    """Return whether the record covers a window ahead, for each row.
 
-    Args:
-        batch: the rows, of which the label is made.
-        window: the window ahead.
-        latest_of: orders of rows that are not all among these.
+    `latest_of` has the latest time of each order with rows outside of `batch`.
     """
     order, params = _order_of(window), dict(window.params)
     time, *keys = query_of(order)
@@ -193,25 +178,22 @@ def _ahead_of(batch: Batch, window: Call, latest_of: Latest) -> RecordState:
     if end is None or complete is None:
         return RecordState(placed, np.zeros(batch.n_rows, np.bool_), None)
     tick = tick_of(dtype)
-    latest = (complete - params["gap"] - params["next"]) // tick  # of Python: no wrap-around
+    # Python integers do not wrap around
+    latest = (complete - params["gap"] - params["next"]) // tick
     recorded = ticks <= min(latest, _MOST) if latest >= _LEAST else np.zeros(len(ticks), np.bool_)
     return RecordState(placed, recorded, end)
 
 
 def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
-    """Return by how much less than what is recorded all rows of a time are, as the time counts.
+    """Return how far before the end of the record all rows of a time are known to be complete.
 
-    Rows of a week are there until it ends, where their time is its Monday.
-
-    Args:
-        batch: the rows.
-        time: their time.
-        is_latest: whether what is recorded is the latest of these times, not a moment.
+    Rows of a week arrive until it ends, even if their time is its Monday. `is_latest` says that the
+    record ends at the latest time of the rows, not at a given moment.
     """
     clock = clock_of(time, batch.types)
     if is_latest:
         return 0 if clock is not None and not clock.slack else 1
-    if clock is None or not clock.slack:  # an expression that is none tells of no moment
+    if clock is None or not clock.slack:  # an expression without a clock is not a moment
         return 0
     column = batch.types[Column(clock.column)]
     tick = tick_of(column)
@@ -219,7 +201,7 @@ def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
 
 
 def _latest(batch: Batch, order: Call) -> int | None:
-    """Return the latest time of the rows that a window sees, in nanoseconds or steps."""
+    """Return the latest time of the rows that a window sees, in nanoseconds or steps, or None."""
     seen = batch.seen
     if not is_of_table(order):
         return latest_time(seen, order.args[0])
@@ -228,7 +210,7 @@ def _latest(batch: Batch, order: Call) -> int | None:
 
 
 def latest_time(batch: Batch, time: Node) -> int | None:
-    """Return the latest time of some rows, in nanoseconds or steps; None where none has one."""
+    """Return the latest time of some rows, in nanoseconds or steps; None if no row has a time."""
     return _latest_of(batch, *values_of(batch, time))
 
 
@@ -238,7 +220,7 @@ def _latest_of(batch: Batch, dtype: DType, times: Any) -> int | None:
 
 
 def _reason(window: Call, end: int | None) -> str:
-    """Return the reach of a window and the end of the record as text, for messages."""
+    """Return a text for messages that a window ahead ends after the record, with both lengths."""
     params = dict(window.params)
     is_time, reach = params["unit"] == "time", params["next"] + params["gap"]
     if end is None:
@@ -251,15 +233,9 @@ def _reason(window: Call, end: int | None) -> str:
 def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | None:
     """Return flags of the training rows that have a label, and warn of the others.
 
-    Args:
-        labels: of all rows.
-        wanted: the numbers of the training rows among them, shape (n_wanted,); None for all.
-
-    Returns:
-        Whether each has one, shape (n_wanted,); None where all have.
-
-    Raises:
-        InvalidData: none has.
+    `labels` covers all rows; `wanted` are the numbers of the training rows, shape (n_wanted,), None
+    for all. The result has shape (n_wanted,), or is None if all have a label. Raises InvalidData if
+    none has.
     """
     given = np.arange(len(labels.known)) if wanted is None else wanted
     is_known = labels.known[given]
@@ -267,13 +243,13 @@ def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | Non
 
 
 class LabelCounts(NamedTuple):
-    """The numbers of rows with a label and of those without one, by the reason.
+    """Numbers of rows with a label, and of rows without one by reason.
 
     Args:
-        n_known: rows that have one.
-        n_after: rows whose windows ahead end after what is recorded.
-        n_unplaced: rows without a time or a key.
-        n_missing: rows to which the rows ahead give none.
+        n_known: Rows with a label.
+        n_after: Rows with a window ahead that ends after the record.
+        n_unplaced: Rows without a time or a key.
+        n_missing: Rows with a missing label although their rows ahead are recorded.
     """
 
     n_known: int = 0
@@ -282,17 +258,12 @@ class LabelCounts(NamedTuple):
     n_missing: int = 0
 
     def with_more(self, other: LabelCounts) -> LabelCounts:
-        """Return the counts of these rows and of others."""
+        """Return the sum of both counts."""
         return LabelCounts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
-    """Return how many of some rows have a label.
-
-    Args:
-        labels: of all rows.
-        wanted: the numbers of the rows, or a flag for each row.
-    """
+    """Return the counts for the wanted rows, given as row numbers or as one flag per row."""
     placed, recorded, known = (
         flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
     )
@@ -304,12 +275,7 @@ def counts_of(labels: Labels, wanted: Any) -> LabelCounts:
 def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
     """Return whether some training rows have no label, and warn of them.
 
-    Args:
-        counts: of the training rows.
-        reasons: as of `Labels`.
-
-    Raises:
-        InvalidData: none has one.
+    `reasons` is described in `Labels`. Raises InvalidData if no row has a label.
     """
     n_rows = sum(counts)
     if counts.n_known == n_rows:
@@ -329,7 +295,7 @@ def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
 
 
 def _reasons_without_label(counts: LabelCounts, reasons: Sequence[str]) -> Iterator[str]:
-    """Yield the reasons for which rows have no label, with the number of rows."""
+    """Yield the reasons why rows have no label, with the number of rows."""
     _, n_after, n_unplaced, n_missing = counts
     if n_after:
         yield f"{n_after:,} because {', or '.join(reasons)}"

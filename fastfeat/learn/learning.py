@@ -1,7 +1,8 @@
-"""Learning in rounds: rows come in parts, whose states merge; what fit learns of them all at once.
+"""Learning in rounds from rows that come in parts; the result equals a fit on all rows at once.
 
-A round is one pass: parts of the rows give states, which merge in any order, and the state of all
-rows gives the next round.
+A round is one pass over the rows. Each part of the rows yields a state, and states merge in any
+order. The merged state of all rows determines the learned values and the tasks of the next round.
+The progress record, a `Learning`, holds the values learned so far.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.learner import Again, Rows
 from fastfeat.errors import GivenWarnings, InvalidData, InvalidPlan, counted
 from fastfeat.execute.batch import TrainingRows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import keys_in_common
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.steps import begun, run_columns
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.scope import is_over_window
@@ -42,8 +43,7 @@ from fastfeat.learn.round_tasks import (
     look_for_infinite,
     values_learnt,
 )
-from fastfeat.learn.scans import check_any_rows
-from fastfeat.learn.training_data import prepare
+from fastfeat.learn.training_data import check_any_rows, prepare
 from fastfeat.learn.training_features import training_features
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.constants import Learnt as Values
@@ -55,50 +55,47 @@ _FITTED, _TOLD = "fitted plan", "told"
 
 def begin(
     plan: Declaration,
-    empty: Any,
-    tables: Tables,
+    empty: CallRows,
     identity: str,
     *,
-    history: Any = None,
     whole_entities: bool = False,
     has_functions: bool = False,
     stable: Fitted | None = None,
 ) -> Learning:
-    """Return the learning of a plan before its first round.
+    """Return the progress record of a fit (`Learning`) before its first round.
 
     Args:
-        plan: what is fitted.
-        empty: an Arrow table of no rows, with the columns of the data.
-        tables: lookup tables, as of `Plan.fit`.
-        identity: a digest of the plan and of the types of the columns.
-        history: an Arrow table of no rows, with the columns of earlier rows; None without these.
-        whole_entities: whether a part has all rows of each of its entities.
-        has_functions: whether functions of other rows come with the rows, as columns.
-        stable: an earlier fit, whose categories keep their codes.
+        plan: The plan to fit.
+        empty: Arrow tables without rows: the columns of the data and of the history, if there is
+            one, and the lookup tables.
+        identity: A hash of the plan and of the types of the columns.
+        whole_entities: Whether each part has all rows of its entities.
+        has_functions: Whether window functions and functions over later rows come with the rows, as
+            columns.
+        stable: An earlier fit; its categories keep their codes.
 
     Raises:
-        InvalidPlan: the label looks ahead: which rows are learnt from is not known of parts, but
-            where functions come with the rows; or entities have no key in common.
-        FastfeatError: as `Plan.fit`, but for what is learnt.
+        InvalidPlan: The label looks ahead and `has_functions` is False, since a part does not know
+            its rows with a label; or entities have no key in common.
+        FastfeatError: As `Plan.fit`, except for errors of learning.
     """
     if plan.looks_ahead and not has_functions:
         raise InvalidPlan(
             "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
             "that it sees. Fit on the whole data, or give the label as a column"
         )
-    options: Any = {"history": history, "tables": tables, "backend": "cpu"}
-    prepared = prepare(plan, empty, **options, stable=stable)
+    prepared = prepare(plan, empty, stable=stable)
     whole = prepared.typed.schedule(PURPOSE)
     keys = frozenset[Node]()
     if whole_entities:
         keys = keys_in_common(_windows_over_rows(prepared.plan))
     return before_round(
-        Learning(prepared, empty, identity, whole, keys=keys, has_functions=has_functions)
+        Learning(prepared, empty.data, identity, whole, keys=keys, has_functions=has_functions)
     )
 
 
 def _windows_over_rows(plan: Declaration) -> list[Call]:
-    """Return the functions over windows of the rows that features, or what is learnt, read."""
+    """Return the window functions over the data's rows that features and aggregates read."""
     return [node for node in postorder(list(plan.nodes.values())) if is_over_window(node)]
 
 
@@ -112,21 +109,20 @@ def add_part(
     history: Any = None,
     known: Known = NOTHING,
 ) -> PartState:
-    """Return the state of a part of the rows.
+    """Return the state of the current round after learning from one more part of the rows.
 
     Args:
-        learning: the round.
-        data: the rows, with the columns that the round reads.
-        rows: their numbers in the whole data, ascending; None where they have none.
-        state: that of other rows, which these are added to: it is used up, and is so too where
-            the rows are at fault, of which some tasks have seen it; None for a new one.
-        history: earlier rows of the same entities, which windows see; None where there are none.
-        known: what comes with the rows.
+        learning: The round.
+        data: The rows, with the columns that the round reads.
+        rows: Their row numbers in the whole data, ascending; None if they have none.
+        state: State to add to. It is consumed, even if this call fails. None starts a new one.
+        history: Earlier rows of the same entities, for windows; None if there are none.
+        known: Columns and numbers that come with the rows.
 
     Raises:
-        InvalidPlan: all is learnt.
-        InvalidData: the state is of another round, damaged, or used up.
-        FastfeatError: as `Plan.fit`; rows are named by their numbers in the whole data.
+        InvalidPlan: Everything is learnt already.
+        InvalidData: The state is from another round, damaged, or already consumed.
+        FastfeatError: As `Plan.fit`; messages use the row numbers of the whole data.
     """
     if learning.round is None:
         raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
@@ -153,12 +149,12 @@ def add_part(
 
 
 def window_learnt_from(learning: Learning) -> str | None:
-    """Return the first function of windows that any round computes, as text; None without one."""
+    """Return the first window function that learning reads, as text; None without one."""
     return first_window(learning.prepared.typed.schedule(PURPOSE))
 
 
 def first_window(schedule: Schedule) -> str | None:
-    """Return the first function of windows over the rows that tasks compute, as text."""
+    """Return the first window function over the data's rows in a schedule, as text, or None."""
     windows = (task.nodes[0] for task in schedule.tasks if task.kind == "windows")
     first = next(windows, None)
     return None if first is None else show(first)
@@ -166,16 +162,12 @@ def first_window(schedule: Schedule) -> str | None:
 
 @in_ieee
 def next_round(learning: Learning, state: PartState) -> Learning:
-    """Return the learning before the next round.
+    """Return the progress record after this round, with its learned values and the next tasks.
 
-    Args:
-        learning: before the round of the state.
-        state: of all rows; used up.
-
-    Raises:
-        InvalidData: there are no rows, or not as many as in other rounds, or not each of them once,
-            the state is of another round or used up, or a value that is learnt is not finite.
-        FastfeatError: as `Plan.fit`.
+    `state` is the state of all rows in the current round; it is consumed. Raises InvalidData if
+    there are no rows, if their number differs from other rounds, if a row is missing or repeated,
+    if the state is from another round or already consumed, or if a learnt value is not finite.
+    Raises FastfeatError as `Plan.fit` does.
     """
     if learning.round is None:
         raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")
@@ -206,7 +198,7 @@ def _after(
     state: PartState,
     doubts: tuple[Aggregate, ...],
 ) -> Learning:
-    """Return the learning after a round, of what is known by now."""
+    """Return the progress record after a round, with the learned values and starting hints."""
     nodes = {name_of(task): task.nodes[0] for task in learning.schedule.tasks if task.learns}
     folds = {nodes[name].args[2]: counts for name, counts in state.sizes.items()}
     assert learning.round is not None
@@ -224,7 +216,7 @@ def _after(
 
 
 def _checked(learning: Learning, state: PartState) -> PartState:
-    """Return the state of all rows, open, once it is known to be of the round."""
+    """Return the merged state of all rows, in its open form, after a check that it has each row."""
     state = opened(learning, state)
     check_all_rows(learning, state.n_rows, state.sums)
     check_any_rows(learning.prepared.typed, state.n_rows)
@@ -232,15 +224,9 @@ def _checked(learning: Learning, state: PartState) -> PartState:
 
 
 def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
-    """Raise where a state is not of all rows, each once.
+    """Raise InvalidData unless a state has learned from all rows, each once.
 
-    Args:
-        learning: before the next round.
-        n_rows: how many rows the state has.
-        sums: of their numbers.
-
-    Raises:
-        InvalidData: it is not.
+    `n_rows` is the number of rows in the state; `sums` are the sums of their numbers.
     """
     if learning.n_rows not in (None, n_rows):
         raise InvalidData(
@@ -256,10 +242,9 @@ def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
 
 
 def opened(learning: Learning, state: PartState) -> PartState:
-    """Return a state of the round as one that is open, so that others merge with it at once.
+    """Return a state in its open form, which takes further rows and states; see `learn.part_state`.
 
-    Raises:
-        InvalidData: it is of another round, damaged, or used up.
+    Raises InvalidData if the state is from another round, damaged, or already consumed.
     """
     check_unused(state)
     if state.digest != learning.digest:
@@ -277,11 +262,9 @@ def opened(learning: Learning, state: PartState) -> PartState:
 
 @in_ieee
 def finished(learning: Learning) -> Fitted:
-    """Return the fitted plan.
+    """Return the fitted plan after the last round.
 
-    Raises:
-        InvalidPlan: not all is learnt yet.
-        FastfeatError: as `Plan.fit`.
+    Raises InvalidPlan if something is still to learn, and FastfeatError as `Plan.fit` does.
     """
     if learning.round is not None or learning.n_rows is None:
         raise InvalidPlan(
@@ -317,20 +300,11 @@ def part_features(
     history: Any = None,
     known: Known = NOTHING,
 ) -> Any:
-    """Return the features of a part of the rows that were learnt from: out of fold.
+    """Return the out-of-fold features of a part of the training rows, after the last round.
 
-    Args:
-        learning: once all is learnt.
-        data: the rows, with the columns that features read.
-        rows: their numbers in the whole data, ascending; None where they have none.
-        to: as of `FittedPlan.transform`.
-        categories: as of `FittedPlan.transform`.
-        history: as of `add_part`.
-        known: what comes with the rows.
-
-    Raises:
-        InvalidData: windows see rows that may be in other parts.
-        FastfeatError: as `Plan.fit_transform`.
+    `rows`, `history` and `known` are described in `add_part`, `to` and `categories` in
+    `FittedPlan.transform`. Raises InvalidData if windows see rows that may be in other parts, and
+    FastfeatError as `Plan.fit_transform` does.
     """
     fitted = finished(learning)
     schedule = fitted.training_schedule

@@ -1,4 +1,7 @@
-"""A part of the rows, as a round of learning reads it: checked, numbered, behind its history."""
+"""One part of the training rows as a batch for a round: checked, numbered, with its history.
+
+A part is a chunk of the rows; a round is one pass over all of them.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from fastfeat.aggregates import is_fold_by_number
 from fastfeat.engine.learner import Rows
 from fastfeat.errors import InvalidData, InvalidPlan, counted
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import SHARE, share_plan
 from fastfeat.execute.fitted import InputSchema
 from fastfeat.execute.history import history_table, with_past
@@ -33,11 +37,12 @@ from fastfeat.plan.lower.schedule import Schedule
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """The columns and numbers that come with a part of the rows.
+    """Columns and numbers that come with a part of the rows.
 
     Args:
-        columns: functions of other rows, each as a column of the part.
-        numbers: those by which messages name rows, ascending; None for those that divide them.
+        columns: Functions of other rows, each as a column of the part.
+        numbers: Row numbers for messages, ascending; None to use the numbers that divide rows into
+            folds.
     """
 
     columns: Mapping[Node, Any] = field(default_factory=dict[Node, Any])
@@ -48,12 +53,9 @@ NOTHING = Known()
 
 
 def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.int64]:
-    """Return the share that each row is in, so that those that one may see are in its share.
+    """Return the partition number of each row, 0 to `n_shares - 1`; an entity's rows have the same.
 
-    Args:
-        learning: of which a part has all rows of each of its entities.
-        data: the rows, with the columns of the keys.
-        n_shares: how many there are.
+    A part of `learning` must have all rows of its entities. `data` has the columns of the keys.
     """
     prepared, columns = learning.prepared, columns_of(learning.keys)
     table = read_columns(data, columns, features=prepared.plan.nodes)
@@ -65,7 +67,7 @@ def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.i
         learning.shared[known] = share_plan(
             learning.keys, n_shares, prepared.schema, prepared.schemas, zones, {}
         )
-    found: Table = transform(learning.shared[known], table, tables=prepared.tables)
+    found: Table = transform(learning.shared[known], CallRows(table, tables=prepared.tables))
     shares: NDArray[np.uint32] = found.column(SHARE).fill_null(0).to_numpy()
     return shares.astype(np.int64)
 
@@ -78,15 +80,11 @@ def batch_of_part(
     known: Known = NOTHING,
     n_before: int = 0,
 ) -> Batch:
-    """Return a part of the rows for some tasks; nothing is made of it but the folds by number.
+    """Return a part of the rows as a batch. Of its columns, only folds by row number are computed.
 
-    Args:
-        learning: the round.
-        data: the rows.
-        given: their numbers; None where they have none, and messages count them.
-        schedule: the tasks.
-        known: what comes with the rows.
-        n_before: how many rows are counted before them.
+    `given` are the row numbers in the whole data; None if there are none, and messages then count
+    from `n_before`, the number of rows before the part. `schedule` has the tasks that will read the
+    batch.
     """
     prepared = learning.prepared
     table = read_columns(data, learning.columns, features=prepared.plan.nodes)
@@ -122,14 +120,9 @@ def batch_of_part(
 
 
 def check_numbers(given: Rows | None, n_rows: int) -> None:
-    """Raise where the rows of a part do not have a number each.
+    """Raise InvalidData unless there is one number per row of a part.
 
-    Args:
-        given: their numbers; None where they have none.
-        n_rows: how many there are.
-
-    Raises:
-        InvalidData: there are more numbers, or fewer.
+    `given` may be None for rows without numbers.
     """
     if given is not None and len(given) != n_rows:
         raise InvalidData(
@@ -139,7 +132,7 @@ def check_numbers(given: Rows | None, n_rows: int) -> None:
 
 
 def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
-    """Return a part of the rows, whose windows see earlier rows too."""
+    """Return the batch with history rows that its windows see."""
     if history is None:
         return batch
     read = set(learning.columns)
@@ -148,9 +141,9 @@ def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
 
 
 def _check_types(table: Any, types: InputSchema, rows: Rows) -> None:
-    """Raise for the first value that is none of the type of its column, by the number of its row.
+    """Raise for the first value that does not have its column's type, with its row number.
 
-    Columns that are of their types, as almost all are, are not looked at.
+    Columns that already have their type, which is usual, are not inspected.
     """
     for name in table.column_names:
         dtype, column = types.get(name), table.column(name)

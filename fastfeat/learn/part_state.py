@@ -1,7 +1,9 @@
-"""States of parts of the rows in one round of learning: merged in any order, through bytes or not.
+"""States: the result of learning from a part of the rows. They merge in any order, also from bytes.
 
-A state that comes from bytes is closed: what its tasks are told stands in the learning, not in it.
-It is opened where it meets one that is open, or the learning itself; closed ones wait together.
+A learner is the set of functions of one kind of task: they start a state, add rows and merge
+states. A state read from bytes is closed: the parameters of its tasks are in the `Learning` record,
+not in the state. It is opened when it meets an open state or the record. Closed states wait
+together until then.
 """
 
 from __future__ import annotations
@@ -15,39 +17,26 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.learner import Learner, Rows, TaskLearner, of_bytes, opened, sealed, to_bytes
-from fastfeat.engine.tasks import LearnTask, Task
 from fastfeat.errors import InvalidData
 from fastfeat.learn import infinite
-from fastfeat.steps.keys.tasks import GroupsTask, KeysTask
-from fastfeat.steps.targets.tasks import TargetTask
-from fastfeat.steps.targets.time_folds import TimesTask
+from fastfeat.learn.kinds import KINDS
 
-RECORDS: Mapping[str, type[Task[Any]]] = {
-    "keys": KeysTask,
-    "times": TimesTask,
-    "target": TargetTask,
-    "groups": GroupsTask,
-    "statistics": LearnTask,
-}
-"""What a backend is asked to learn, by the kind of the task of the schedule."""
-
-_KIND, _KINDS = "part of a round", "parts of a round"
+_PART, _PARTS = "part of a round", "parts of a round"
 _FOREIGN = (
     "the state is of another plan, schema, or round: states of one round of one learning merge"
 )
 _MODULUS = 1 << 64
 
 Sums = tuple[int, int] | None
-"""The sums of the numbers of rows, and of their squares, modulo 2**64; None where some have none.
-"""
+"""Sums of row numbers and of their squares, modulo 2**64; None if some rows have no number."""
 
 
 class Told(NamedTuple):
-    """A learner's beginning.
+    """The arguments that start a learner: its parameters, and a starting value.
 
     Args:
-        spec: what it is told.
-        hint: what the round begins with.
+        spec: Its parameters.
+        hint: Its starting value in the round.
     """
 
     spec: Any
@@ -56,20 +45,20 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class PartState:
-    """The state of some rows in one round.
+    """The state of a round after some of its rows, for all learning tasks.
 
     Args:
-        digest: of the plan, the types of the columns, and the round.
-        n_rows: how many rows there are, those of closed states among them.
-        told: what the learner of each task is told, by the name of the task; nothing where the
-            state is closed.
-        states: of each task.
-        sizes: how many rows each fold has, by the name of the task that reads it.
-        closed: states as bytes.
-        whole: a function of windows, where the round computes one: all rows are then in one part.
-        sums: of the numbers of the rows and of their squares, by which rows that lack, or are there
-            twice, are told.
-        is_used: whether its rows are in another state by now.
+        digest: Hash of the plan, the types of the columns, and the round.
+        n_rows: Number of rows, including the rows of closed states.
+        told: Arguments that start each task's learner, by the name of the task; None if the state
+            is closed.
+        states: The state of each task's learner, by the name of the task.
+        sizes: Number of rows per fold, by the name of the task that reads the folds.
+        closed: States as bytes.
+        whole: A window function that the round computes; all rows must then be in one part. None
+            without windows.
+        sums: Sums of the row numbers and of their squares, to detect missing and repeated rows.
+        is_used: Whether its rows have moved to another state.
     """
 
     digest: str
@@ -84,7 +73,7 @@ class PartState:
 
 
 def check_unused(state: PartState) -> None:
-    """Raise where the rows of a state are in another one by now."""
+    """Raise InvalidData if a state was consumed: its rows have moved to another state."""
     if state.is_used:
         raise InvalidData(
             "the state is used up: it was merged, added to, or given to next() before. Go on with "
@@ -93,7 +82,7 @@ def check_unused(state: PartState) -> None:
 
 
 def sums_of(rows: Rows | None) -> Sums:
-    """Return the sums of the numbers of rows and of their squares, modulo 2**64."""
+    """Return the sums of row numbers and of their squares, modulo 2**64; None without numbers."""
     if rows is None:
         return None
     if isinstance(rows, range):
@@ -105,28 +94,28 @@ def sums_of(rows: Rows | None) -> Sums:
 
 
 def added(a: Sums, b: Sums) -> Sums:
-    """Return the sums of the rows of both."""
+    """Return the sums for the rows of two states together; None if one has rows without numbers."""
     if a is None or b is None:
         return None
     return (a[0] + b[0]) % _MODULUS, (a[1] + b[1]) % _MODULUS
 
 
 def learner_of(name: str) -> Learner[Any, Any]:
-    """Return the learner of a task, by the name of the task."""
+    """Return the learner of a task with the given name, which starts with its kind."""
     kind = name.partition(" ")[0]
     return infinite.LEARNER if kind == infinite.LEARNER.kind else task_learner(kind).learner
 
 
 def task_learner(kind: str) -> TaskLearner:
-    """Return the learner of a kind of task of the schedule."""
-    return backend_named("cpu").learners[RECORDS[kind]]
+    """Return the CPU backend's learner for a kind of learning task."""
+    return backend_named("cpu").learners[KINDS[kind].asks()]
 
 
 def merged(a: PartState, b: PartState) -> PartState:
-    """Return the state of the rows of two, which are used up.
+    """Return the state of the rows of both states, which are consumed.
 
-    Raises:
-        InvalidData: they are of two rounds, one of them is damaged or used up, or both are one.
+    Raises InvalidData if they are from two rounds, or the same object, or if one is damaged or
+    consumed.
     """
     if a is b:
         raise InvalidData("a state is merged with itself, and its rows would count twice")
@@ -141,7 +130,7 @@ def merged(a: PartState, b: PartState) -> PartState:
     if told is None:
         a.is_used = b.is_used = True
         return replace(rows, closed=[*a.closed, *b.closed])
-    of_a, of_b = open_with(a, told), open_with(b, told)  # damaged ones are told before any is used
+    of_a, of_b = open_with(a, told), open_with(b, told)  # detect damage before either is consumed
     a.is_used = b.is_used = True
     states = {
         name: learner_of(name).merge(state, of_b.states[name])
@@ -152,11 +141,7 @@ def merged(a: PartState, b: PartState) -> PartState:
 
 
 def check_whole(state: PartState, n_more: int) -> None:
-    """Raise where further rows come to a state, and windows see rows of several parts.
-
-    Raises:
-        InvalidData: both have rows.
-    """
+    """Raise InvalidData if rows come in a second part although windows need all of them in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
             f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "
@@ -165,7 +150,7 @@ def check_whole(state: PartState, n_more: int) -> None:
 
 
 def sum_of(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sums of two lists of counts, of which one may be shorter."""
+    """Return the element-wise sum of two arrays of counts; the shorter one is padded with 0."""
     found = np.zeros(max(len(a), len(b)), np.int64)
     found[: len(a)] += a
     found[: len(b)] += b
@@ -173,15 +158,7 @@ def sum_of(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def open_with(state: PartState, told: Mapping[str, Told]) -> PartState:
-    """Return a state as one that is open.
-
-    Args:
-        state: open or closed.
-        told: what the learner of each task is told.
-
-    Raises:
-        InvalidData: it is damaged.
-    """
+    """Return a state in its open form; raise InvalidData if it is damaged."""
     if state.told is not None:
         return state
     first, *others = (_of_content(content, told) for content in state.closed)
@@ -191,20 +168,16 @@ def open_with(state: PartState, told: Mapping[str, Told]) -> PartState:
 
 
 def state_bytes(state: PartState) -> bytes:
-    """Return a state as bytes, without code.
-
-    Raises:
-        InvalidData: it is used up.
-    """
+    """Return a state as bytes, without code; raise InvalidData if it is consumed."""
     check_unused(state)
     if state.told is None:
         if len(state.closed) == 1:
             return state.closed[0]
-        head = {"kind": _KINDS, **_head_of(state), "sizes": list(map(len, state.closed))}
+        head = {"kind": _PARTS, **_head_of(state), "sizes": list(map(len, state.closed))}
         return sealed(head, state.closed)
     parts = {name: to_bytes(learner_of(name), own) for name, own in state.states.items()}
     head = {
-        "kind": _KIND,
+        "kind": _PART,
         **_head_of(state),
         "folds": {name: counts.tolist() for name, counts in state.sizes.items()},
         "states": {name: len(part) for name, part in parts.items()},
@@ -213,7 +186,7 @@ def state_bytes(state: PartState) -> bytes:
 
 
 def _head_of(state: PartState) -> dict[str, Any]:
-    """Return the head of a state: what is written of an open and of a closed one."""
+    """Return the header fields that open and closed states share, for the bytes of a state."""
     return {
         "digest": state.digest,
         "n_rows": state.n_rows,
@@ -223,30 +196,26 @@ def _head_of(state: PartState) -> dict[str, Any]:
 
 
 def _of_head(head: Mapping[str, Any]) -> PartState:
-    """Return a state of what is written of any, without its tasks."""
+    """Return a state without tasks, from the header fields of its bytes."""
     sums = head["sums"] and (int(head["sums"][0]), int(head["sums"][1]))
     return PartState(head["digest"], head["n_rows"], whole=head["whole"], sums=sums)
 
 
 def state_of_bytes(content: bytes) -> PartState:
-    """Return the closed state of some bytes.
-
-    Raises:
-        InvalidData: they are cut or changed, or no state of a round.
-    """
+    """Return a closed state from bytes; raise InvalidData if they are damaged or not a state."""
     head, rest = opened(content)
     kind = head.get("kind")
-    if kind not in (_KIND, _KINDS):
+    if kind not in (_PART, _PARTS):
         raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
     closed = [content]
-    if kind == _KINDS:
+    if kind == _PARTS:
         ends = np.cumsum(head["sizes"]).tolist()
         closed = [rest[a:b] for a, b in zip([0, *ends], ends, strict=False)]
     return replace(_of_head(head), closed=closed)
 
 
 def _of_content(content: bytes, told: Mapping[str, Told]) -> PartState:
-    """Return the open state of the bytes of one."""
+    """Return the open state that is read from the bytes of one closed state."""
     head, rest = opened(content)
     states: dict[str, Any] = {}
     for name, n_bytes in head["states"].items():

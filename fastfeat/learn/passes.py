@@ -1,4 +1,7 @@
-"""Fitting in passes over a data set, within a budget of memory: what fit gives on all rows."""
+"""Fitting in passes over a data set, within a memory budget; the result equals a fit on all rows.
+
+Each pass is a round of `learn.learning`: it reads all rows once and adds them to a state.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from fastfeat.progress import doing, tell
 
 @contextmanager
 def with_scratch(dataset: Dataset) -> Generator[Dataset]:
-    """Give a data set with a scratch copy, where one may pay and there is a disk for it."""
+    """Yield the data set, with a temporary copy on disk if it is read often enough to pay off."""
     if dataset.readings_that_pay is None:
         yield dataset
         return
@@ -45,21 +48,13 @@ def with_scratch(dataset: Dataset) -> Generator[Dataset]:
 def learned_within(
     learning: Learning, rows: RowsInPasses, budget: Budget, then: Sequence[str] = ()
 ) -> Learning:
-    """Return the learning after its last round, of a data set that is read once a round.
+    """Return the progress record (`Learning`) after its last round; each round reads all rows once.
 
-    Args:
-        learning: before its first round.
-        rows: the rows, and what comes with them.
-        budget: for tables and states.
-        then: columns that are read once more after the last round.
+    `rows` are the rows with the columns that come with them. `budget` is for tables and states.
+    `then` are columns that are read once more after the last round.
 
-    Raises:
-        InvalidData: rows are read more often than they can be.
-        OutOfMemory: states take more than the budget.
-        FastfeatError: as `Plan.fit`.
-
-    Warns:
-        StatesOnDisk: some had no room, and went to disk.
+    Raises InvalidData if rows cannot be read as often as needed, OutOfMemory if states exceed the
+    budget, and FastfeatError as `Plan.fit` does. Warns StatesOnDisk if states went to disk.
     """
     dataset, on_disk = rows.dataset, Counter[str]()
     dataset.check_passes(learning.n_passes + learning.n_function_passes)
@@ -87,12 +82,12 @@ def learned_within(
 
 
 class Room(NamedTuple):
-    """The room of states.
+    """Memory and disk space for the states of a round.
 
     Args:
-        budget: of memory.
-        folder: where files without a name are of states that have no room in it.
-        on_disk: takes how many bytes of states went there, by what they learn.
+        budget: Memory budget.
+        folder: Folder for the unnamed files of states that exceed the budget.
+        on_disk: Receives the bytes of states written to disk, by the value that they learn.
     """
 
     budget: Budget
@@ -101,18 +96,14 @@ class Room(NamedTuple):
 
 
 def _drop_indices(learning: Learning) -> None:
-    """Free the memory in which rows of the pass have found their keys."""
+    """Free the vocabularies' lookup indexes, in which rows of the last pass found their codes."""
     for value in learning.learnt.values():
         if isinstance(value, Vocabulary):
             value.cache.clear()
 
 
 def _check_rows(learning: Learning, dataset: Dataset, state: PartState) -> None:
-    """Raise where a function has given fewer or more rows than in the passes before.
-
-    Raises:
-        InvalidData: it has.
-    """
+    """Raise InvalidData if a source gave another number of rows than in earlier passes."""
     if learning.n_rows not in (None, state.n_rows):
         raise InvalidData(
             f"{dataset.parts[-1].name} gave {counted(learning.n_rows, 'row')} at first, and "
@@ -128,7 +119,7 @@ def _pass(
     then: Sequence[str],
     sample: RowSample | None,
 ) -> PartState:
-    """Return the state of all rows in one round, of which a sample takes some."""
+    """Return the state of all rows after one more pass; `sample` collects some of the rows."""
     budget, state = room.budget, rows.begin(learning)
     n_rows = learning.n_rows or rows.dataset.n_rows
     check_room(learning, state, budget, n_rows, rows.dataset)
@@ -162,7 +153,7 @@ def _pass(
 
 
 def _rows_at_once(table: Table, state: PartState, budget: Budget) -> int:
-    """Return how many rows of a table are worked on at a time, for states grow after it is read."""
+    """Return how many rows of a table to process at a time, since states grow after it is read."""
     n_growing = sum(_sizes(state).values())
     most = budget.table_bytes(n_growing) * table.num_rows // max(table.nbytes, 1)
     learners = [(learner_of(name).row_bytes, own.spec) for name, own in (state.told or {}).items()]
@@ -173,10 +164,10 @@ def _rows_at_once(table: Table, state: PartState, budget: Budget) -> int:
 
 
 def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> list[str]:
-    """Return the columns of the round that are read so often again that a copy of them pays.
+    """Return the columns of the round that are read often enough later for a copy to pay off.
 
-    One reading is enough where the system can keep the copy in memory that is free: no disk is
-    waited for.
+    One more reading is enough if the system can keep the copy in free memory: no one waits for a
+    disk then.
     """
     if dataset.scratch is None or dataset.readings_that_pay is None:
         return []
@@ -189,7 +180,7 @@ def _read_again(learning: Learning, dataset: Dataset, then: Sequence[str]) -> li
 
 
 def _spill(learning: Learning, state: PartState, room: Room) -> None:
-    """Write states to disk that would not have room to grow to four times their size."""
+    """Write the states of tasks to disk if memory has no room for four times their present size."""
     for name, n_bytes in _sizes(state).items():
         learner = learner_of(name)
         most = max(_WORTH_WRITING, room.budget.spare() // 4)
@@ -200,23 +191,23 @@ def _spill(learning: Learning, state: PartState, room: Room) -> None:
 
 
 def _learnt_by(learning: Learning, name: str) -> str:
-    """Return the first value that a task learns, as text, by the name of the task."""
+    """Return the first value that a task learns, as text; `name` is the name of the task."""
     tasks = (task for task in learning.schedule.tasks if task.learns)
     task = next((task for task in tasks if name_of(task) == name), None)
     return name if task is None else show(learning.schedule.values[task.learns[0]].origin)
 
 
 def _sizes(state: PartState) -> dict[str, int]:
-    """Return the bytes that the state of each task takes."""
+    """Return the size in bytes of each task's state, by the name of the task."""
     return {name: learner_of(name).size(own) for name, own in state.states.items()}
 
 
 def _exceeded(
     learning: Learning, state: PartState, budget: Budget, n_rows: int | None
 ) -> OutOfMemory:
-    """Return the error of more memory than the budget, which names the largest state.
+    """Return the error for an exceeded memory budget; it names the largest state.
 
-    The budget that it gives has room for states that grow as fast in the rows to come.
+    The budget that it suggests leaves room for states that grow as fast in the rows to come.
     """
     sizes = _sizes(state)
     n_seen = max(1, state.n_rows)
@@ -235,7 +226,7 @@ def _exceeded(
 
 
 _TIMES_OF_GROWING = 3
-"""Tables of keys are there twice, and once more as they grow."""
+"""Tables of keys exist twice, and a third time while they grow."""
 _WORTH_WRITING = 1 << 22
 _FEWEST_ROWS = 1 << 12
 _SHARE_OF_FREE = 4

@@ -1,6 +1,8 @@
-"""Purging: training rows whose label shares time with that of a test row are not learnt from.
+"""Purging of cross-fitting: leave out training rows too close in time to test rows.
 
-How far rows are kept away, and by which clocks, a user and a plan say.
+Two rows are too close if their labels may share time. The user and the plan say how far rows must
+be apart, and by which clocks (time columns). A moment is a row's time by a clock, and a tick is the
+unit of that time column. An embargo excludes training rows for longer after test rows.
 """
 
 from __future__ import annotations
@@ -39,13 +41,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Purging:
-    """The times kept between training and test rows, as a user and the plan say it.
+    """The distances in time that training rows must keep from test rows.
 
     Args:
-        delays: how long after its row a label is known; of several each counts.
-        embargo: what is kept away after that; it says nothing where there is none.
-        times: the moments of rows by which windows, encoders and the label of the plan count, and
-            the columns that delays name.
+        delays: How long after its row a label is known; each delay applies.
+        embargo: Further distance after the delay; empty without an embargo.
+        times: Expressions of time that the plan's windows, encoders and label use, and the columns
+            that delays name.
     """
 
     delays: tuple[Delay, ...]
@@ -53,12 +55,12 @@ class Purging:
     times: tuple[Node, ...]
 
     def __bool__(self) -> bool:
-        """Return whether anything is kept away."""
+        """Return whether any row is purged."""
         return any(self.delays) or bool(self.embargo)
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the data that say when rows are."""
+        """The data columns from which the times of rows are computed."""
         if not self:
             return []
         named = [name for delay in (*self.delays, self.embargo) for name in delay.by_clock]
@@ -67,14 +69,14 @@ class Purging:
 
 
 class Reach(NamedTuple):
-    """The delay and the embargo by one clock.
+    """How far purging reaches by one clock: the label's delay and the embargo.
 
     Args:
-        time: the moment of a row.
-        unit: of the lengths: "time" for nanoseconds, or "steps".
-        delay: how long after its row a label is known; None where nothing is said of this clock.
-        embargo: what is kept away after that.
-        said_by: the option that says so.
+        time: The expression for the time of a row by this clock.
+        unit: Unit of the lengths: "time" for nanoseconds, or "steps".
+        delay: How long after its row a label is known; None if this clock has no delay.
+        embargo: Further distance after the delay.
+        said_by: The option that sets them.
     """
 
     time: Node
@@ -85,7 +87,7 @@ class Reach(NamedTuple):
 
     @property
     def told(self) -> str:
-        """The sentence about it in a message."""
+        """The delay and the embargo as text for messages."""
         by = f"by {show(self.time)}"
         later = length_text(self.delay or 0, self.unit)
         known = f"a label is known {later} after its row ({self.said_by})"
@@ -95,15 +97,10 @@ class Reach(NamedTuple):
 
 
 def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
-    """Return the purging that a user and the plan ask for, and warn where it is turned off.
+    """Return the distances from the user's options and the plan; warn if purging is turned off.
 
-    Args:
-        plan: says how long after its row the label is known.
-        purge: as of `Plan.cross_fit`, as the following is.
-        embargo: what is kept away after that.
-
-    Raises:
-        InvalidPlan, TypeMismatch: no duration, nor a mapping from clocks to them.
+    `plan` has the delay of the label. `purge` and `embargo` are described in `Plan.cross_fit`.
+    Raises InvalidPlan or TypeMismatch if they are not a duration or a mapping of clock to duration.
     """
     given = resolve_delay(f"cross_fit(purge={purge!r})", purge)
     after = resolve_delay(f"cross_fit(embargo={embargo!r})", embargo)
@@ -125,14 +122,14 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
 
 
 def _without_zero(delay: Delay) -> Delay:
-    """Return a delay without lengths of nothing."""
+    """Return a delay or embargo without the clocks for which its length is zero."""
     everywhere = delay.everywhere if delay.everywhere and delay.everywhere[0] else None
     by_clock = {clock: length for clock, length in delay.by_clock.items() if length[0]}
     return replace(delay, everywhere=everywhere, by_clock=by_clock)
 
 
 def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
-    """Yield the delays after its row of the label of a plan."""
+    """Yield the delays of a plan's labels, except delays of zero."""
     for name in plan.label_nodes:
         for delay in plan.known_late.delays.get(name, ()):
             known = _without_zero(delay)
@@ -141,7 +138,7 @@ def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
 
 
 def _times_of(plan: Declaration) -> tuple[Node, ...]:
-    """Return the moments by which windows, folds by time and the label of a plan count."""
+    """Return the time expressions that windows, folds by time and the label of a plan use."""
     found: dict[Node, None] = {}
     for node in postorder([*plan.nodes.values(), *plan.label_nodes.values()]):
         if is_over(node):
@@ -152,14 +149,11 @@ def _times_of(plan: Declaration) -> tuple[Node, ...]:
 
 
 def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
-    """Return the reach of purging by each clock.
+    """Return how far purging reaches, for each clock.
 
-    Args:
-        purging: what a user and the plan say.
-        types: of the columns that say when rows are, and of the times of the plan.
-
-    Raises:
-        InvalidPlan: a length that no clock of the data counts in, or an embargo by another one.
+    `types` has the types of the time columns and of the plan's time expressions. Raises InvalidPlan
+    if no clock of the data suits a length, or if an embargo has a different unit than the label's
+    clock.
     """
     found: dict[Node, Reach] = {}
     for delay in purging.delays:
@@ -173,7 +167,7 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
 
 
 def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
-    """Add an embargo to the clocks of labels, or where there are none to those it counts by."""
+    """Add the embargo to the reach of the labels' clocks; without these, to a clock of its own."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
         column = _column_of(own.time, types)
@@ -190,7 +184,7 @@ def _column_of(time: Node, types: Mapping[Node, DType]) -> str | None:
 
 
 def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[Reach]:
-    """Return the reach of a delay by each clock that it counts by."""
+    """Return how far a delay reaches, for each clock that it applies to."""
     if delay.time is not None:
         assert delay.everywhere is not None
         length, unit = delay.everywhere
@@ -209,7 +203,7 @@ def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) 
 
 
 def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
-    """Return the wait from the last row that a label sees until it is known, by its own clock."""
+    """Return the time from the last row that a label sees until it is known, by its own clock."""
     assert delay.time is not None
     column, longest = _column_of(delay.time, types), 0
     for name, waits in delay.seen.items():
@@ -228,7 +222,7 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
 def _by_clock(
     delay: Delay, name: str, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
 ) -> Reach:
-    """Return the reach of a delay by a clock that is named."""
+    """Return how far a delay reaches by the clock that it names."""
     of_name = [time for time in times if _column_of(time, types) == name]
     for time in (Column(name), *of_name):
         reach = _by(time, *length, delay.said_by, types)
@@ -240,10 +234,10 @@ def _by_clock(
 def _by(
     time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
 ) -> Reach | None:
-    """Return the reach of a delay by a time, or by the column that it is made of.
+    """Return how far a delay reaches by one time expression; None if the delay has another unit.
 
-    A time that is rounded down says less than the column; where only it counts in the unit of the
-    delay, what it may be rounded by is more to wait.
+    The time's column is preferred, since a rounded time is less exact. If only the rounded time has
+    the delay's unit, the rounding is added to the delay.
     """
     clock = clock_of(time, types)
     column = None if clock is None else Column(clock.column)
@@ -263,7 +257,7 @@ def _unit_of(dtype: DType) -> str | None:
 def _other_unit(
     delay: Delay, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
 ) -> InvalidPlan:
-    """Return the error of a length that no clock counts in."""
+    """Return the error for a length (duration or whole number) that does not suit any clock."""
     text, is_time = length_text(*length), length[1] == "time"
     told = f"cross_fit: {delay.said_by}{text} is {'a duration' if is_time else 'a whole number'}"
     if not times:
@@ -290,15 +284,15 @@ _OFF = "If labels of rows so near to each other share nothing, purge=0 keeps the
 
 
 class Moments(NamedTuple):
-    """The moments of rows by one clock, and the lengths of time that are purged there.
+    """The times of all rows by one clock, and the distances to purge in ticks.
 
     Args:
-        places: of the moment of each row among all, -1 of a row that has none, shape (n_rows,).
-        ticks: the moments, ascending, shape (n_moments,).
-        before: how many ticks before a test row rows are kept away; None for none, not even those
-            of its own moment.
-        after: the same after it.
-        reach: what says so.
+        places: Index of each row's time in `ticks`, -1 if it is missing, shape (n_rows,).
+        ticks: The distinct times, ascending, shape (n_moments,).
+        before: Rows up to so many ticks before a test row are purged, including its own moment;
+            None to purge no such rows.
+        after: Rows up to so many ticks after a test row are purged.
+        reach: The delay and embargo behind these distances.
     """
 
     places: NDArray[np.int64]
@@ -311,17 +305,10 @@ class Moments(NamedTuple):
 def moments_of(
     purging: Purging, table: Any, splits: Sequence[Split], backend: Backend
 ) -> list[Moments]:
-    """Return the moments of rows by each clock, and the reach of purging there.
+    """Return, for each clock, the times of all rows and the distances to purge.
 
-    Args:
-        purging: what a user and the plan say.
-        table: the rows, with the columns that say when they are.
-        splits: the rows of each fold.
-        backend: computes times that are expressions.
-
-    Raises:
-        InvalidPlan: as of `reaches_of`.
-        InvalidData: a row of a fold has no moment.
+    `table` has the columns with moments. `backend` computes times that are expressions. Raises
+    InvalidPlan like `reaches_of`, and InvalidData if a row of a fold has no moment.
     """
     if not purging:
         return []
@@ -336,7 +323,7 @@ def moments_of(
 
 
 def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
-    """Return the moments of rows by one clock, which each row of a fold needs."""
+    """Return the times of rows by one clock; raise InvalidData if a row of a fold has none."""
     ticks, present, dtype = times_in_ticks(batch, *values_of(batch, reach.time))
     for numbers in (numbers for split in splits for numbers in split):
         lacking = numbers[~present[numbers]]
@@ -354,14 +341,9 @@ def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
 
 
 def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
-    """Return the rows that a fold learns from once those near to its test rows are kept away.
+    """Return the training rows of a fold that are far enough from its test rows.
 
-    Args:
-        moments: when rows are, by each clock.
-        split: the rows of the fold.
-
-    Returns:
-        Numbers of rows, in the order of `split.train`.
+    The result has row numbers in the order of `split.train`.
     """
     train = split.train
     for one in moments:
@@ -370,13 +352,13 @@ def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
 
 
 def _near(moments: Moments, test: Numbers) -> Flags:
-    """Return flags of the moments that are too near to test rows, shape (n_moments,)."""
-    ticks = moments.ticks.view(np.uint64)  # differences of which do not overflow
+    """Return flags of the distinct times that are too close to a test row, shape (n_moments,)."""
+    ticks = moments.ticks.view(np.uint64)  # unsigned differences do not overflow
     numbers = np.arange(len(ticks))
     is_tested = np.zeros(len(ticks), np.bool_)
     is_tested[moments.places[test]] = True
     last = np.maximum.accumulate(np.where(is_tested, numbers, -1))
-    if moments.before is None:  # the test rows before this moment, not those in it
+    if moments.before is None:  # the test rows before this moment, not those at it
         last = np.concatenate([[-1], last[:-1]])
     near = (last >= 0) & (ticks - ticks[last] <= np.uint64(moments.after))
     if moments.before is not None:
@@ -387,16 +369,9 @@ def _near(moments: Moments, test: Numbers) -> Flags:
 
 
 def check_left(told: str, split: Split, left: Numbers, moments: Sequence[Moments]) -> None:
-    """Raise where nothing is left to learn from.
+    """Raise InvalidData, with the reason, if purging leaves a fold without training rows.
 
-    Args:
-        told: which fold it is.
-        split: its rows.
-        left: those that it still learns from.
-        moments: what kept the others away.
-
-    Raises:
-        InvalidData: how many rows there were, and why none is left.
+    `told` names the fold. `left` are its remaining training rows.
     """
     if len(left):
         return

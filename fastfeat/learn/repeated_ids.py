@@ -1,4 +1,4 @@
-"""Training rows that have the `row_id` of an earlier one: counted, in memory or in files."""
+"""Training rows that repeat the `row_id` of an earlier row: counted in memory or in files."""
 
 from __future__ import annotations
 
@@ -23,17 +23,11 @@ _MOST_SHARES = 256
 
 
 def warn_of_ids(plan: Declaration, table: Any, backend: Backend, told: GivenWarnings) -> None:
-    """Warn of rows of the data that have the `row_id` of an earlier one.
+    """Warn of rows of the data that repeat the `row_id` of an earlier row.
 
-    Args:
-        plan: what is fitted; where windows see the rows, ids that repeat have raised an error.
-        table: the rows.
-        backend: computes on the device that some of them are on.
-        told: the warnings that came.
-
-    Raises:
-        InvalidData: a row without an id; rows of one id that differ in what the plan reads.
-        TypeMismatch: a column that is no id.
+    With windows over the rows, repeated ids have raised an error before. Rows on a device are
+    compared there. Raises InvalidData for a row without an id, and for rows of one id that differ
+    in columns that the plan reads; raises TypeMismatch for a column that cannot be an id.
     """
     row_id = plan.row_id
     if row_id is None or plan.history_columns:
@@ -50,17 +44,10 @@ def warn_of_ids(plan: Declaration, table: Any, backend: Backend, told: GivenWarn
 def warn_of_ids_in_passes(
     plan: Declaration, dataset: Dataset, budget: Budget, folder: Path | None, told: GivenWarnings
 ) -> None:
-    """Warn as `warn_of_ids` of rows that are read once, and exchanged by their id through files.
+    """Warn like `warn_of_ids`; the data is read once and its rows partitioned by id into files.
 
-    Args:
-        plan: what is fitted, without windows.
-        dataset: the rows.
-        budget: of memory.
-        folder: where files without names go; None for that of the system.
-        told: the warnings that came.
-
-    Raises:
-        InvalidData, TypeMismatch: as `warn_of_ids`.
+    The plan has no windows. `folder` takes unnamed files; None for the system's folder. It raises
+    the errors of `warn_of_ids`.
     """
     row_id = plan.row_id
     if row_id is None or row_id not in dataset.schema.names:
@@ -97,14 +84,9 @@ def warn_of_ids_in_passes(
 def warn_of_repeats(
     row_id: str, n_repeats: int, n_rows: int, row: int | None, told: GivenWarnings
 ) -> None:
-    """Warn of rows that have the id of an earlier one.
+    """Warn of rows that repeat the id of an earlier row.
 
-    Args:
-        row_id: the column of the id.
-        n_repeats: how many there are.
-        n_rows: how many rows the data has.
-        row: the number of the first of them; None where it is not known.
-        told: the warnings that came.
+    `row` is the number of the first such row; None if unknown.
     """
     first = "" if row is None else f", first row {row},"
     warn(

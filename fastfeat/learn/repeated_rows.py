@@ -1,7 +1,9 @@
-"""Training rows that equal earlier ones in all columns: guessed, where folds are of row numbers.
+"""Estimating how many training rows are copies of others, for plans with folds by row number.
 
-Most tables have none, and a small sample shows it: of n rows of which 1 % repeat, 20 times the root
-of n have four pairs. Only where it has some the rows of whole groups of copies are counted.
+Most tables have none, and a small sample shows it: if 1 % of n rows repeat, a sample of 20 sqrt(n)
+rows has four pairs. Whole groups of copies are counted only if the sample has some. A twin is a row
+that equals another in all columns. A word is a 64-bit integer made of a value's bits, equal for
+equal values; rows are hashed from the words of their columns.
 """
 
 from __future__ import annotations
@@ -25,65 +27,63 @@ if TYPE_CHECKING:
     from fastfeat.execute.row_identity import Rows
 
 MOST_ROWS = 100_000
-"""Rows of a sample, at most."""
+"""Highest number of rows of a sample."""
 
 FEW_ROWS = 4_000
-"""Rows that are looked at one and all; of more about half as many are, with all their copies."""
+"""Up to so many rows, all are inspected; of more rows about half as many, with all their copies."""
 
 _FIRST_ROWS = 20
-"""Times the square root of all rows: 1 % of twins are four pairs of such a sample."""
+"""Size of a sample, times the square root of all rows: 1 % of twins give four pairs there."""
 
 _FEWEST_ROWS = 4
-"""The same of a sample that tells halves of the columns by their chance pairs: codes have many."""
+"""The same factor for the first sample of tables of codes, which have many pairs by chance."""
 
 _MORE_ROWS = 10
-"""The same of a sample that tells them once some rows are twins: at most ten are alike there."""
+"""The same factor for the sample that checks the columns once some rows have twins."""
 
 _FEW_COLUMNS = 8
 _GROUP = 4
-"""Columns that are looked at together: sorting rows takes as long as reading some columns."""
+"""Columns inspected together: sorting rows takes as long as reading some columns."""
 
 _FEWEST = 50
-"""Different rows that tell of a pattern: those of an example may be alike by chance."""
+"""Least number of different rows for a pattern: rows of a small example may be equal by chance."""
 
 _SHARE = 0.01
-"""Of all rows, those that equal an earlier one where a warning is due."""
+"""Share of rows that equal an earlier one at which a warning is due."""
 
 _TELLS = 0.9
-"""Of the different rows, those that half of the columns tells apart where twins are no chance."""
+"""Share of different rows that half of the columns must separate if twins are not by chance."""
 
 _MOST_CHUNKS = 64
 _MOST_BYTES = 32
-"""Bytes of a text that is read by words; Arrow takes longer ones."""
+"""Longest text in bytes that is hashed here, eight bytes at a time; Arrow encodes longer ones."""
 
 _PIECE = 1 << 16
-"""Rows whose words stay in the cache while they are hashed."""
+"""Number of rows to hash at a time, so that their words stay in the cache."""
 
 _HALF = np.uint64(32)
 _FACTORS = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)
 _MISSING = np.uint64(0x9E3779B97F4A7C15)
 _MASKS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
-"""By the number of bytes that belong to a text, the bits of a word that do."""
+"""For each number of bytes of a text in a word, the mask of their bits."""
 
 
 def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
-    """Warn of rows that equal earlier ones in all columns, where folds divide them by their number.
+    """Warn about rows that equal earlier ones in all columns, if folds divide rows by number.
 
-    Such a row is told of its own label by its twin, in another fold. The warning is due where at
-    least 1 % of the rows repeat, and each of two halves of the columns tells 90 % of the different
-    rows apart: by chance so few rows are alike then that these must be copies.
+    The twin of such a row, in another fold, reveals the row's label. The warning is due if at least
+    1 % of the rows repeat, and each of two halves of the columns separates 90 % of the different
+    rows. Then so few rows are equal by chance that these must be copies.
 
-    Args:
-        typed: the plan that is fitted.
-        table: the rows as they were read, which are not looked at in the memory of a device.
-        data: what they were read from, whose other columns are looked at where these do not tell.
+    A `table` in the memory of a device is not checked. `data` is the source of the table; its other
+    columns are read only if the columns of the table do not decide.
     """
     n_rows = table.num_rows
     if n_rows <= _FEWEST or isinstance(table, DeviceTable):
         return
     try:
         share = _share_of_twins(table, data)
-    except FastfeatError:  # of columns that nothing else reads
+    except FastfeatError:  # columns that only this check reads
         return
     if share is None:
         return
@@ -98,10 +98,9 @@ def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
 
 
 def _share_of_twins(table: Any, data: Any) -> float | None:
-    """Return the share of rows that equal an earlier one; None where no warning is due.
+    """Return the fraction of rows that equal an earlier one; None if no warning is due.
 
-    Raises:
-        FastfeatError: columns of the data cannot be read again.
+    Raises FastfeatError if columns of the data cannot be read again.
     """
     n_rows, columns = table.num_rows, _columns_of(table, data)
     if n_rows <= FEW_ROWS:
@@ -133,11 +132,11 @@ class _Columns(NamedTuple):
     """The columns of the data.
 
     Args:
-        known: those that were read: measures and times first, which tell most rows apart at once,
-            then integers.
-        data: what they were read from.
-        names: of all columns; None where nobody knows them.
-        there: the names of those that were read.
+        known: Columns read so far: floats and times first, since they separate most rows, then
+            integers, then others.
+        data: The source of the columns.
+        names: Names of all columns; None if unknown.
+        there: Names of the columns read so far.
     """
 
     known: Sequence[ChunkedArray]
@@ -147,24 +146,22 @@ class _Columns(NamedTuple):
 
     @property
     def begins_with_codes(self) -> bool:
-        """Whether no column that was read is a measure, or a time."""
+        """Whether the columns read so far have neither floats nor times, which come first."""
         return _cost(self.known[0].type) > 0
 
     @property
     def are_codes(self) -> bool:
-        """Whether the columns are few and all known, and none of them is a measure, or a time."""
+        """Whether the data has only a few columns, all of them read, without any float or time."""
         names = self.names
         if names is None or len(names) > min(_FEW_COLUMNS, len(self.there)):
             return False
         return self.begins_with_codes
 
     def further(self) -> Iterator[ChunkedArray]:
-        """Yield the other columns, which are read now.
+        """Yield the columns that are not read yet, reading each one only when it is requested.
 
-        Files may have many: each is read where rows are alike in those before it.
-
-        Raises:
-            FastfeatError: one cannot be read again.
+        Files may have many columns, so each is read only if rows are still equal in the columns
+        before it. Raises FastfeatError if one cannot be read again.
         """
         if self.names is None:
             raise InvalidData("the data has columns that nobody knows")
@@ -174,10 +171,9 @@ class _Columns(NamedTuple):
                 yield column
 
     def groups(self) -> Iterator[Sequence[ChunkedArray]]:
-        """Yield columns that are looked at together: a measure alone, codes more and more.
+        """Yield columns to compare together: a float or time alone, others in growing groups.
 
-        Raises:
-            FastfeatError: one cannot be read again.
+        Raises FastfeatError if one cannot be read again.
         """
         begin, n = 0, _GROUP if self.begins_with_codes else 1
         while begin < len(self.known):
@@ -187,7 +183,7 @@ class _Columns(NamedTuple):
 
 
 def _columns_of(table: Any, data: Any) -> _Columns:
-    """Return the columns of the data; arguments as of `warn_of_twins`."""
+    """Return the columns of the data; the arguments are described in `warn_of_twins`."""
     known = data if isinstance(data, pa.Table) else table
     columns = sorted(known.columns, key=lambda column: _cost(column.type))
     return _Columns(columns, data, column_names(data), frozenset(known.column_names))
@@ -195,21 +191,17 @@ def _columns_of(table: Any, data: Any) -> _Columns:
 
 @lru_cache(maxsize=64)
 def _cost(kind: Any) -> int:
-    """Return a number by which columns are looked at: one that tells most rows apart at once."""
+    """Return the rank of a column type in the order of comparison: floats and times are first."""
     if pa.types.is_floating(kind) or pa.types.is_temporal(kind):
         return 0
     return 1 if pa.types.is_integer(kind) else 2
 
 
 def _n_repeats(columns: _Columns, rows: Rows, fewest: float) -> int:
-    """Return how many of some rows equal an earlier one of them in all columns; 0 of too few.
+    """Return the number of `rows` that equal an earlier one in all columns; 0 if below `fewest`.
 
-    Rows that differ from all others in some columns are not looked at in the others.
-
-    Args:
-        columns: of the data.
-        rows: the numbers of those looked at, ascending.
-        fewest: how many there are, or the result is 0.
+    Rows that are unique in some columns are not inspected in the others. `rows` are ascending row
+    numbers.
     """
     hashes, n_repeats = np.zeros(len(rows), np.uint64), 0
     for group in columns.groups():
@@ -231,12 +223,12 @@ def _n_repeats(columns: _Columns, rows: Rows, fewest: float) -> int:
 
 
 class _Leading(NamedTuple):
-    """Columns of many values, the one of most first, and how many rows of a sample differ in each.
+    """Columns sorted by their number of distinct values, most first.
 
     Args:
-        columns: the columns.
-        n_different: values of each in the sample.
-        n_rows: rows of the sample.
+        columns: The columns.
+        n_different: Number of different values of each in the sample.
+        n_rows: Number of rows of the sample.
     """
 
     columns: Sequence[ChunkedArray]
@@ -245,14 +237,11 @@ class _Leading(NamedTuple):
 
 
 def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
-    """Return the columns where each of two halves of them tells most different rows apart, or None.
+    """Return the columns by number of values if each of two halves of them tells most rows apart.
 
-    The column of most values is in the first half, the next two in the second, and so on.
-
-    Args:
-        columns: of the data.
-        rows: the numbers of those looked at, ascending.
-        least: the share of the different rows that a half tells apart.
+    The result is None otherwise: rows may then be equal by chance. The column with the most values
+    is in the first half, the next two in the second, and so on. `least` is the share of the
+    distinct rows that each half must separate. `rows` are ascending row numbers.
     """
     every: list[ChunkedArray] = []
     found: list[Hashes] = []
@@ -269,7 +258,7 @@ def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
     known = np.sort(np.stack(found), axis=1)
     n_values = 1 + np.count_nonzero(known[:, 1:] != known[:, :-1], axis=1)
     order: list[int] = np.argsort(-n_values, kind="stable").tolist()
-    for own in ((0, 3), (1, 2)):  # where rows are equal, they are in each half
+    for own in ((0, 3), (1, 2)):  # equal rows are equal in each half
         half: list[Hashes] = [found[k] for place, k in enumerate(order) if place % 4 in own]
         if _n_different(_row_hashes(half)) < least * n_different:
             return None
@@ -277,9 +266,9 @@ def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
 
 
 def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
-    """Return rows chosen by their values, so that all copies of each are among them.
+    """Return a sample of rows selected by hashed column values, so that it has all copies of a row.
 
-    None where no words tell the values of a column, or too few values are chosen.
+    None if no column suits.
     """
     share = FEW_ROWS / 2 / n_rows
     least = np.uint64(int(share * 2**64))
@@ -301,26 +290,22 @@ def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
 
 @lru_cache(maxsize=4)
 def _sampled(n_rows: int, most: int) -> Rows:
-    """Return the numbers of rows that are looked at, ascending, each chosen by itself.
+    """Return ascending numbers of sampled rows, each chosen independently.
 
-    Twins are found wherever they stand: of equal stretches one row each would leave out neighbours.
+    So twins are found anywhere; one row from each of equal stretches would miss adjacent twins.
     """
     chosen = _spread(np.arange(1, most + 1, dtype=np.uint64)) >> _HALF
     rows = np.sort((chosen * (n_rows / 2**32)).astype(np.int64))
     rows = rows[np.append(True, rows[1:] != rows[:-1])]
-    rows.flags.writeable = False  # fits of as many rows share them
+    rows.flags.writeable = False  # fits with the same number of rows share them
     return rows
 
 
 def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
-    """Return a number for each value, by its bits: twins are copies. None where all are missing.
+    """Return a 64-bit integer for each value, equal for equal values; None if all are missing.
 
-    Args:
-        column: has the values.
-        rows: the numbers of those looked at, ascending.
-
-    Raises:
-        FastfeatError: its values cannot be compared, such as lists: rows may differ in them alone.
+    `rows` are ascending row numbers. Raises FastfeatError if values cannot be compared, such as
+    lists: rows may differ in them alone.
     """
     words = _words_in_place(column, rows)
     if words is not None:
@@ -336,11 +321,9 @@ def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
 
 
 def _words_in_place(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
-    """Return a number for each value, equal ones for equal bits; None of values of other kinds.
+    """Return the bits of each value as a 64-bit integer; None for types that need a conversion.
 
-    Args:
-        column: has the values.
-        rows: the numbers of those looked at, ascending; None for all.
+    `rows` are ascending row numbers; None for all.
     """
     chunks = column.chunks
     if len(chunks) == 1:
@@ -363,7 +346,7 @@ def _words_in_place(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
 
 
 def _words_of_chunk(chunk: Array, rows: Rows | None) -> Hashes | None:
-    """Return the words of a chunk; arguments and result as of `_words_in_place`."""
+    """Return the bits of each value of a chunk as a 64-bit integer; see `_words_in_place`."""
     if _is_dictionary(chunk.type):
         chunk = chunk.indices
     words: Hashes | None = None
@@ -394,7 +377,7 @@ def _is_dictionary(kind: Any) -> bool:
 
 @lru_cache(maxsize=64)
 def _width(kind: Any) -> int | None:
-    """Return the bits of a value; less than 0, those of an offset of text; None of other kinds."""
+    """Return the bits of a value; negative for the offsets of text; None for other types."""
     types = pa.types
     if types.is_string(kind) or types.is_binary(kind):
         return -32
@@ -409,7 +392,7 @@ def _bits(buffer: Any, places: Rows) -> Any:
 
 
 def _words_of_text(offsets: Any, data: Any, offset_bytes: int, places: Rows) -> Hashes | None:
-    """Return a hash of each text, eight bytes at a time; None where some are long."""
+    """Return a hash of each text, eight bytes at a time; None if some texts are long."""
     if data is None or data.size < 8 or not len(places):
         return None
     ends = np.frombuffer(offsets, f"i{offset_bytes}")
@@ -431,15 +414,13 @@ def _words_of_text(offsets: Any, data: Any, offset_bytes: int, places: Rows) -> 
         words &= _MASKS[sizes if longest <= 8 else np.minimum(np.maximum(sizes - first, 0), 8)]
         hashes = _row_hashes([words], found)
         found = np.where(sizes > first, hashes, found) if first else hashes
-    return found * _MISSING  # `_row_hashes` of two texts would be that of the same two in turn
+    return found * _MISSING  # without it `_row_hashes` of two texts would not depend on their order
 
 
 def _row_hashes(found: Sequence[Hashes], of_rows: Hashes | None = None) -> Hashes:
-    """Return a hash of each row from the words of its columns, to which their order counts.
+    """Return a hash of each row, from one 64-bit integer per column and row.
 
-    Args:
-        found: the words of each column.
-        of_rows: a hash of each row in other columns; None where there are none.
+    `of_rows` has a hash of each row in other columns; None to start anew.
     """
     hashes = np.zeros_like(found[0]) if of_rows is None else of_rows.copy()
     for words in found:

@@ -1,4 +1,4 @@
-"""The memory that a round takes whatever goes to disk: refused before its rows are read."""
+"""Memory that a round needs even with its states on disk, checked before its rows are read."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.codes import n_codes
 
 GROUP_BYTES = 9
-"""Of the value of a group, and whether it has one."""
+"""Bytes per group: a value, and whether it is present."""
 _INDEX_BYTES = 8
-"""Of a key, in the smallest index that rows find their keys in."""
+"""Bytes per key in the smallest index for looking up keys."""
 _FEW_ROWS = 1 << 16
-"""Of so few rows, quantiles may take less than their maps."""
+"""With at most so many rows, the state of quantiles is limited by the number of rows."""
 _LESS = (
     "or learn less of it at a time: leave features out, or let fewer keys count, by "
     "min_frequency= or max_categories="
@@ -36,17 +36,11 @@ _LESS = (
 def check_room(
     learning: Learning, state: PartState, budget: Budget, n_rows: int | None, dataset: Dataset
 ) -> None:
-    """Raise where a budget has no room for a round, though all that can goes to disk.
+    """Raise OutOfMemory if a round exceeds the budget even with its states on disk.
 
-    Args:
-        learning: the round.
-        state: of no rows.
-        budget: of memory.
-        n_rows: how many rows there are; None where only reading them tells.
-        dataset: the rows.
+    The message names the largest need.
 
-    Raises:
-        OutOfMemory: it has none; what takes most is named.
+    `state` has no rows. `n_rows` is None if the number of rows is unknown before reading.
     """
     of_groups = list(_of_groups(learning))
     freed = min(sum(need.n_bytes for need in of_groups), _freed(learning))
@@ -56,11 +50,9 @@ def check_room(
 
 
 def needs_of_quantiles(plan: Declaration, n_rows: int | None) -> list[Need]:
-    """Return the memory that quantiles take in the first round, before the plan is bound.
+    """Return the memory that quantiles take in the first round, before column types are known.
 
-    Args:
-        plan: The plan to fit.
-        n_rows: The number of rows; None if only reading them tells.
+    `n_rows` is None if the number of rows is unknown before reading.
     """
     found: dict[Node, list[tuple[str, Params]]] = {}
     for node in postorder(list(plan.nodes.values())):
@@ -82,18 +74,18 @@ def _row_of(node: Aggregate) -> list[AggregateFunction]:
 
 
 def _n_few(n_rows: int | None) -> int:
-    """Return the number of rows where it bounds a state: states of more rows go to disk."""
+    """Return `n_rows` if it is small enough to limit the size of a state, else 0."""
     return n_rows if n_rows is not None and n_rows <= _FEW_ROWS else 0
 
 
 def _freed(learning: Learning) -> int:
-    """Return the bytes of indices of keys, at least, which are freed before groups are made."""
+    """Return the least bytes of memory that lookup indexes free before groups are computed."""
     found = (value for value in learning.learnt.values() if isinstance(value, Vocabulary))
     return sum(_INDEX_BYTES * len(one) for one in found if one.cache)
 
 
 def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> Iterator[Need]:
-    """Yield the memory that the statistics of a round take."""
+    """Yield the memory that each statistics task of a round takes."""
     told, n_few = state.told or {}, _n_few(n_rows)
     for task in learning.schedule.tasks:
         if task.kind == "statistics" and name_of(task) in told:
@@ -101,13 +93,13 @@ def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> 
             n_bytes = task_learner(task.kind).learner.bound(told[name_of(task)].spec, n_few)
             more = len(task.learns) - 1
             like = f" with {counted(more, 'statistic')} more" if more else ""
-            if n_bytes >= LEAST_TABLE:  # less has room in that of rows
+            if n_bytes >= LEAST_TABLE:  # less fits in the memory of the rows
                 what = f"learning {show(first)}{like}, in pass {learning.round},"
                 yield Need(what, n_bytes)
 
 
 def _of_groups(learning: Learning) -> Iterator[Need]:
-    """Yield the memory that aggregates of groups take; they are made after the last row."""
+    """Yield the memory that the results of each aggregate per group take, after the last row."""
     for task in learning.schedule.tasks:
         for place in task.learns if task.kind in ("groups", "target") else ():
             node = learning.schedule.values[place].origin

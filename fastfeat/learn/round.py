@@ -1,6 +1,7 @@
-"""A round of learning: what is learnt so far, and the tasks that learn in the next pass.
+"""The progress record of a fit in passes: values learned so far, and tasks of the next pass.
 
-Tasks learn as soon as what they read is learnt, so that there are as few passes as can be.
+A round is one pass over all rows. A task learns as soon as its inputs are learned, which gives the
+fewest passes. Tasks and values are named by their index ("place") in the schedule.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from fastfeat.plan.lower.task_graph import columns_read, functions_of_rows, with
 from fastfeat.steps.targets.time_folds import TimeFolds
 
 FoldCounts = Mapping[Node, "NDArray[np.int64]"]
-"""How many rows each fold has, by the column of folds."""
+"""Number of rows per fold, by the column of folds."""
 
 PURPOSE: Purpose = "fit in parts"
 _COLUMNS, _DIGEST = "columns", "digest"
@@ -39,26 +40,27 @@ _N_AT_ONCE = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learning:
-    """A plan on its way to be fitted, between two passes over the rows.
+    """The progress of a fit between two passes over the rows.
 
     Args:
-        prepared: the plan, bound to the types of the rows; it has none of them.
-        empty: an Arrow table of no rows, with the columns of the data.
-        identity: a digest of the plan and of the types of the rows.
-        schedule: the tasks of the round.
-        learnt: the value of each aggregate that is learnt so far.
-        round: the number of the next pass, from 1 on; None where nothing is left to learn.
-        hints: what tasks that read the rows again begin with, by their names.
-        n_rows: how many rows there are; None before the first pass.
-        folds: how many rows each fold has, of the columns of folds that were read.
-        keys: expressions of rows: rows that have them in common are in one part; none where parts
-            are any rows.
-        has_functions: whether functions of other rows come with the rows, as columns.
-        n_unlearnt: how many of the rows given to fit are not learnt from.
-        doubts: aggregates that are learnt, and are not finite: the round looks for the first
-            infinite value that each is learnt from, which its error tells.
-        programs: of expressions, kept from one part to the next.
-        shared: what else is: the fitted plan, once all is learnt, and programs of its features.
+        prepared: The plan, bound to the types of the rows, but without rows.
+        empty: An Arrow table without rows, with the columns of the data.
+        identity: A hash of the plan and of the types of the columns.
+        schedule: The tasks of the round.
+        learnt: The values learnt so far, by aggregate.
+        round: Number of the next pass, from 1 on; None if everything is learnt.
+        hints: Starting values of tasks that take several rounds, by the name of the task.
+        n_rows: Number of rows; None before the first pass.
+        folds: Number of rows per fold, for the columns of folds read so far.
+        keys: Expressions of rows; rows with equal values of all of them are in one part. Empty if
+            rows are divided into parts freely.
+        has_functions: Whether window functions and functions over later rows come with the rows, as
+            columns.
+        n_unlearnt: Number of rows given to fit that it does not learn from.
+        doubts: Learnt aggregates that are not finite. The round searches the input of each for its
+            first infinite value, for the error message.
+        programs: Compiled programs of expressions, shared by the parts of a round.
+        shared: Other shared values: the fitted plan at the end, and programs of its features.
     """
 
     prepared: TrainingData
@@ -79,9 +81,9 @@ class Learning:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the round reads, or once all is learnt those of features.
+        """The data columns that the next round reads; after the last round, those of the features.
 
-        One at least: without columns nothing tells how many rows there are.
+        There is at least one, because the number of rows comes from a column.
         """
         if _COLUMNS not in self.shared:
             self.shared[_COLUMNS] = self._columns()
@@ -93,20 +95,20 @@ class Learning:
 
     @property
     def columns_of_features(self) -> list[str]:
-        """The columns that the features of training rows read, and those that stand beside them."""
+        """The columns that features of training rows read, and the columns that the plan keeps."""
         return [*dict.fromkeys((*columns_read(self.training_schedule), *self.prepared.plan.keep))]
 
     @property
     def training_schedule(self) -> Schedule:
-        """The schedule of the features of the rows that were learnt from."""
+        """The schedule of the features of the training rows."""
         schedule = self.prepared.typed.schedule("training")
         return without_functions(schedule) if self.has_functions else schedule
 
     @property
     def functions(self) -> list[Call]:
-        """The functions of other rows that the round reads as columns, or features once it is over.
+        """The functions of other rows that come as columns of the rows in the next round.
 
-        None where the rounds compute them.
+        After the last round, the functions that features read. Empty if the rounds compute them.
         """
         if not self.has_functions:
             return []
@@ -114,9 +116,10 @@ class Learning:
 
     @property
     def ready_functions(self) -> list[Call]:
-        """The functions of other rows that this round or a later one reads, and that can be made.
+        """The functions of other rows for this or a later round that need no more learned values.
 
-        Those of one entity are made together, where no more has to be learnt for them.
+        They are computed together, so that one pass over the data serves several functions of an
+        entity.
         """
         if not self.has_functions:
             return []
@@ -125,7 +128,7 @@ class Learning:
 
     @property
     def n_function_passes(self) -> int:
-        """The number of passes that make functions of other rows, at most."""
+        """Highest number of passes that compute functions of other rows."""
         if not self.has_functions:
             return 0
         by_learnt: dict[frozenset[Node], list[Call]] = {}
@@ -135,23 +138,24 @@ class Learning:
 
     @property
     def n_passes(self) -> int:
-        """The number of rounds that learn, at most: what is learnt may make it less."""
+        """Highest number of rounds that learn; learnt values may reduce it."""
         return max(self.prepared.typed.schedule(PURPOSE).n_rounds, 1)
 
     @property
     def most_rounds(self) -> int:
-        """The number of rounds from the first on, at most.
+        """Highest number of rounds, from the first on.
 
-        What is learnt may make it less. A round more looks for the first infinite value, wherever
-        what was learnt is not finite.
+        Learnt values may reduce it. If a learnt value is not finite, one more round searches for
+        the first infinite value.
         """
         return self.n_passes + n_looks(self.prepared.typed.schedule(PURPOSE))
 
     @property
     def digest(self) -> str:
-        """The digest that the states of a round share: of its tasks, and of what is known before.
+        """The hash that all states of a round carry, so that states of other rounds are rejected.
 
-        States of another plan, schema, round, data or version are told by it.
+        It covers the tasks of the round and the values learned before. It differs for states of
+        another plan, schema, round, data or version.
         """
         if _DIGEST not in self.shared:
             self.shared[_DIGEST] = self._digest()
@@ -174,7 +178,7 @@ class Learning:
 
 
 def _pieces_of(value: Constant) -> Iterator[Any]:
-    """Yield buffers that equal values share, through bytes of a learning or not; none is large."""
+    """Yield buffers of bytes to hash for a learned value; equal values give equal bytes."""
     match value:
         case Vocabulary(parts=parts, counts=counts):
             keys = pa.record_batch(list(parts), [str(k) for k in range(len(parts))])
@@ -204,10 +208,9 @@ def _learnt_below(node: Node) -> frozenset[Node]:
 
 
 def before_round(learning: Learning) -> Learning:
-    """Return a learning with the tasks of its next round, of which there may be none.
+    """Return the progress record with the tasks of its next round; without tasks, `round` is None.
 
-    Args:
-        learning: with what is known by now, and the number of that round.
+    `learning` has the values known now, and the number of that round.
     """
     whole, learnt = learning.prepared.typed.schedule(PURPOSE), learning.learnt
     origins = [value.origin for value in whole.values]
@@ -227,12 +230,7 @@ def before_round(learning: Learning) -> Learning:
 
 
 def _ready(schedule: Schedule, known: set[int]) -> set[int]:
-    """Return the places of the tasks that can learn.
-
-    Args:
-        schedule: of fit.
-        known: the places of the values that are learnt.
-    """
+    """Return the indices of the tasks that can learn; `known` are indices of learned values."""
     lacking = _lacking(schedule, known)
     return {
         k
@@ -242,9 +240,9 @@ def _ready(schedule: Schedule, known: set[int]) -> set[int]:
 
 
 def readings_to_come(learning: Learning) -> Counter[str]:
-    """Return how often the rounds behind the next one read each column, about.
+    """Return how many later rounds will read each column, approximately.
 
-    Tasks may take fewer rounds than they can, and what turns out infinite is read once more.
+    Tasks may need fewer rounds than planned. A column with an infinite value is read once more.
     """
     whole, now = learning.prepared.typed.schedule(PURPOSE), learning.round or 0
     values = whole.values
@@ -262,7 +260,7 @@ def readings_to_come(learning: Learning) -> Counter[str]:
 
 
 def _lacking(schedule: Schedule, known: set[int]) -> list[set[int]]:
-    """Return for each task the places of the values that it waits for."""
+    """Return for each task the indices of the values that must be learned before it."""
     giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
     lacking: list[set[int]] = []
     for task in schedule.tasks:
@@ -272,13 +270,10 @@ def _lacking(schedule: Schedule, known: set[int]) -> list[set[int]]:
 
 
 def n_looks(schedule: Schedule) -> int:
-    """Return how many rounds may look for an infinite value, at most.
+    """Return the highest number of rounds that search for an infinite value.
 
-    One of a statistic always finds it, and is the last. Targets may be without values instead:
-    those that can be learnt at the same time are looked at in one round.
-
-    Args:
-        schedule: of fit.
+    A search for a statistic always finds a value and is the last. A target may instead have no
+    values at all; targets that are learnt at the same time are searched in one round.
     """
     lacking = _lacking(schedule, set())
     of_targets = {
@@ -288,12 +283,12 @@ def n_looks(schedule: Schedule) -> int:
 
 
 def _in_doubt(schedule: Schedule, values: set[int]) -> set[int]:
-    """Return the places of the tasks that have learnt some values."""
+    """Return the indices of the tasks that learn any of the values with indices `values`."""
     return {k for k, task in enumerate(schedule.tasks) if not values.isdisjoint(task.learns)}
 
 
 def needed(schedule: Schedule, learning: set[int]) -> Schedule:
-    """Return some tasks that learn, and those that make what they read."""
+    """Return a schedule of the tasks with indices `learning` and of the tasks they depend on."""
     wanted, left = set[int](), list[Task]()
     for k, task in reversed(list(enumerate(schedule.tasks))):
         if k in learning or not wanted.isdisjoint(task.gives):
@@ -303,5 +298,5 @@ def needed(schedule: Schedule, learning: set[int]) -> Schedule:
 
 
 def name_of(task: Task) -> str:
-    """Return the name that a task has in states and hints."""
+    """Return the name of a task, its kind and an index: the key of its state and starting value."""
     return f"{task.kind} {task.learns[0]}"

@@ -1,7 +1,7 @@
-"""A sample of the rows of the first pass, by which tasks of later rounds know where to look.
+"""A sample of the rows of the first pass, from which tasks of later rounds get a starting value.
 
-What such a task would sample of all rows in a pass of its own, it takes of these, with what is
-learnt by then. Only time depends on them, not what is learnt.
+A starting value narrows the search of a task that needs several passes, such as a quantile; without
+it, the task takes one pass more. The sample affects only time, never the learned values.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 from fastfeat.scalars.zones import using
 
 MOST_ROWS = 1 << 15
-"""Of a sample, which has half as many at least where there are so many."""
+"""Highest number of rows of a sample; it has at least half as many if there are enough rows."""
 
-_AT_ONCE = 1 << 14  # numbers, in the cache
+_AT_ONCE = 1 << 14  # numbers; they fit in the cache
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: spreads the numbers of rows
 
 
 @dataclass(slots=True)
 class RowSample:
-    """A sample of rows.
+    """A sample of rows that is taken while a pass reads them.
 
     Args:
-        columns: that are sampled; none where no task asks for them.
-        stride: rows are one of so many; a power of two.
-        numbers: those of the rows, ascending.
-        tables: the rows.
+        columns: The sampled columns; empty if no task needs them.
+        stride: One row in `stride` is taken, by a hash of its number; a power of two.
+        numbers: Row numbers, ascending.
+        tables: The rows.
     """
 
     columns: list[str]
@@ -48,18 +48,14 @@ class RowSample:
     tables: list[Table] = field(default_factory=list[Table])
 
     def add(self, table: Table, first_row: int) -> None:
-        """Take some of the next rows.
-
-        Args:
-            table: the rows, with the columns of the sample among theirs.
-            first_row: number of the first one.
-        """
+        """Add some of the next rows to the sample; `table` includes its columns."""
         if not self.columns:
             return
         numbers = np.arange(first_row, first_row + table.num_rows, dtype=np.int64)
         before, stride = self.numbers, self.stride
         numbers, kept = numbers[self._is_taken(numbers)], before
-        while len(kept) + len(numbers) > MOST_ROWS:  # known before any value is taken
+        # the number of rows is known before any value is copied
+        while len(kept) + len(numbers) > MOST_ROWS:
             self.stride *= 2
             numbers, kept = numbers[self._is_taken(numbers)], kept[self._is_taken(kept)]
         if self.tables and self.stride > stride:
@@ -72,64 +68,48 @@ class RowSample:
         return are_sampled(numbers, self.stride)
 
     def table(self) -> Table:
-        """Return the rows as one table."""
+        """Return the sampled rows as one table."""
         return pa.concat_tables(self.tables)
 
 
 def are_sampled(numbers: NDArray[np.int64], stride: int) -> NDArray[np.bool_]:
-    """Return whether rows are among one of so many, shape (n_rows,).
+    """Return whether the rows with the given numbers are in a sample, shape (n_rows,).
 
-    Args:
-        numbers: of the rows, shape (n_rows,).
-        stride: a power of two.
+    One row in `stride` is.
     """
     return numbers.astype(np.uint64) * _GOLDEN <= np.uint64((2**64 - 1) // stride)
 
 
 def numbers_of_sample(n_rows: int, most_rows: int = MOST_ROWS) -> NDArray[np.int64]:
-    """Return the numbers of the rows of a sample, ascending: of all up to so many, as `RowSample`.
-
-    Args:
-        n_rows: how many rows there are.
-        most_rows: of the sample.
-    """
+    """Return ascending row numbers of a sample of at most `most_rows` rows; see `RowSample`."""
     return _sample(n_rows, most_rows)[1]
 
 
 def stride_of_sample(n_rows: int, most_rows: int = MOST_ROWS) -> int:
-    """Return the stride of that sample: `are_sampled` says then which rows are in it.
-
-    Args:
-        n_rows: how many rows there are.
-        most_rows: of the sample.
-    """
+    """Return the stride of the sample that `numbers_of_sample` returns."""
     return _sample(n_rows, most_rows)[0]
 
 
 def _sample(n_rows: int, most_rows: int) -> tuple[int, NDArray[np.int64]]:
-    """Return the stride of a sample, and the numbers of its rows."""
+    """Return the stride of a sample of at most `most_rows` rows, and the rows' numbers."""
     stride = 1
     while n_rows > most_rows * stride:
         stride *= 2
     at_once, most = min(n_rows, _AT_ONCE), np.uint64((2**64 - 1) // stride)
     words = np.arange(at_once, dtype=np.uint64) * _GOLDEN
     step, pieces = np.uint64(_AT_ONCE * int(_GOLDEN) % 2**64), list[NDArray[np.int64]]()
-    for first in range(0, n_rows, _AT_ONCE):  # those of `are_sampled`
+    for first in range(0, n_rows, _AT_ONCE):  # the same rows as `are_sampled`
         pieces.append(np.flatnonzero(words[: n_rows - first] <= most) + first)
         words += step
     found = np.concatenate([np.empty(0, np.int64), *pieces])
-    while len(found) > most_rows:  # the rows of a wider stride are among those of a narrower
+    while len(found) > most_rows:  # a wider stride takes a subset of the rows
         stride *= 2
         found = found[are_sampled(found, stride)]
     return stride, found
 
 
 def sample_for(learning: Learning) -> RowSample:
-    """Return a sample without rows, of the columns that tasks of later rounds ask for.
-
-    Args:
-        learning: before its first round.
-    """
+    """Return an empty sample of the columns from which tasks of later rounds can start."""
     whole, read = learning.prepared.typed.schedule(PURPOSE), set(learning.columns)
     now = {task.learns for task in learning.schedule.tasks if task.learns}
     columns: dict[str, None] = {}
@@ -140,7 +120,7 @@ def sample_for(learning: Learning) -> RowSample:
 
 
 def _columns_asked(schedule: Schedule, k: int) -> list[str]:
-    """Return the columns of which a task asks for a sample, none if it has no use for one."""
+    """Return the columns that the k-th task needs in a sample; empty if it cannot use one."""
     task = schedule.tasks[k]
     if not task.learns or task.n_rounds == 1 or learner_of(name_of(task)).of_sample is None:
         return []
@@ -152,11 +132,9 @@ def _columns_asked(schedule: Schedule, k: int) -> list[str]:
 
 @in_ieee
 def begun_by_sample(learning: Learning, sample: RowSample) -> Learning:
-    """Return a learning whose tasks begin with what a sample of the rows tells them.
+    """Return the progress record with starting values that tasks computed from the sample.
 
-    Args:
-        learning: before a round that is not the first.
-        sample: of the rows.
+    The learning is before a round that is not the first.
     """
     if learning.round is None or learning.n_rows is None or learning.doubts:
         return learning
@@ -173,13 +151,13 @@ def begun_by_sample(learning: Learning, sample: RowSample) -> Learning:
         return learning
     try:
         hints = _hints(replace(learning, schedule=needed(schedule, asking), shared={}), sample)
-    except FastfeatError:  # the pass over all rows tells it, with the first row that is at fault
+    except FastfeatError:  # the pass over all rows raises it, with the first row at fault
         return learning
     return replace(learning, hints={**learning.hints, **hints}, shared={}) if hints else learning
 
 
 def _hints(learning: Learning, sample: RowSample) -> dict[str, Any]:
-    """Return the beginnings of the tasks of a schedule, by their names."""
+    """Return the starting value of each learning task, computed from the sample, by task name."""
     assert learning.n_rows is not None
     state, found = PartState("", told={}), dict[str, Any]()
     table = sample.table().select(learning.columns)

@@ -1,7 +1,7 @@
-"""Rows that are learnt from in passes, and what comes with them: what they see of other rows.
+"""Training rows that are read in passes, with window functions over them.
 
-Functions of other rows are computed once, before the first round that reads them, and stand on disk
-beside the rows from then on.
+Window functions and functions over later rows ("functions of other rows") are computed once, before
+the first round that reads them, and stay on disk as columns of the rows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.history import BATCH
 from fastfeat.execute.shares import renumbering
 from fastfeat.execute.transform import transform
@@ -35,13 +36,13 @@ from fastfeat.plan.lower.task_graph import functions_of_rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsInPasses:
-    """Rows that are learnt from, which are read again in each pass.
+    """The training rows of a data set, read again in each pass, with functions of other rows.
 
     Args:
-        dataset: the rows.
-        functions: those of other rows, as columns.
-        later: those that features of rows read that nothing is learnt from.
-        chosen: which rows are given to fit, and learnt from; None where all are.
+        dataset: The rows.
+        functions: Columns on disk of the functions of other rows, as fit reads them.
+        later: The same as `transform` computes them, for rows that fit does not learn from.
+        chosen: The rows given to fit, and those to learn from; None if both are all rows.
     """
 
     dataset: Dataset
@@ -50,39 +51,26 @@ class RowsInPasses:
     chosen: ChosenRows | None = None
 
     def begin(self, learning: Learning) -> PartState:
-        """Return the state of no rows in a round, whose functions of other rows are there then.
+        """Return the state of a round before any row, after computing its functions of other rows.
 
-        Args:
-            learning: the round.
-
-        Raises:
-            FastfeatError: as `Plan.fit`.
+        Raises FastfeatError as `Plan.fit` does.
         """
         self.functions.make(_bound(learning), [*learning.functions, *learning.ready_functions])
         known = Known(self.functions.of_rows(learning.functions, 0, 0))
         return add_part(learning, learning.empty, range(0), None, known=known)
 
     def add(self, learning: Learning, scanned: Scanned, state: PartState) -> PartState:
-        """Return the state of a round with some rows more.
-
-        Args:
-            learning: the round.
-            scanned: the rows.
-            state: that of the rows before them.
-        """
+        """Return a round's state with a chunk of rows added; `state` has the rows before."""
         first, table = scanned.first_row, scanned.table
         flags = None if self.chosen is None else self.chosen.of(first, table.num_rows).learnt
         learnt = self._part(learning, table, first, state.n_rows, flags)
         return add_part(learning, learnt.table, learnt.rows, state, known=learnt.known)
 
     def features(self, learning: Learning, scanned: Scanned) -> Any:
-        """Return the features of some rows, once all is learnt: out of fold where they were.
+        """Return the features of a chunk of rows after the last round.
 
-        Rows that are not given to fit have none.
-
-        Args:
-            learning: after its last round.
-            scanned: the rows.
+        They are out of fold for rows that fit learned from. Rows that are not given to fit are left
+        out.
         """
         self.functions.make(_bound(learning), learning.functions)
         first, table = scanned.first_row, scanned.table
@@ -96,7 +84,7 @@ class RowsInPasses:
         if not others.any():
             return own
         rest = self._later_features(learning, table, first, others)
-        kept = list(learning.prepared.plan.keep)  # perhaps of types that Arrow takes no rows of
+        kept = list(learning.prepared.plan.keep)  # their types may not support taking rows in Arrow
         both = pa.concat_tables([one.drop_columns(kept) for one in (own, rest)])
         places = np.concatenate([np.flatnonzero(flags.learnt), np.flatnonzero(others)])
         features = both.take(pa.array(np.argsort(places)))
@@ -108,12 +96,9 @@ class RowsInPasses:
     def later_features(
         self, learning: Learning, scanned: Scanned, places: NDArray[np.int64] | None = None
     ) -> Table:
-        """Return the features of rows that are given to fit, as those of later rows.
+        """Return the features of the rows given to fit in a chunk, as `transform` computes them.
 
-        Args:
-            learning: after its last round.
-            scanned: the rows, and others among them.
-            places: of some among those given, ascending; None for all.
+        `places` selects some of the given rows, ascending; None for all.
         """
         first, n_rows = scanned.first_row, int(scanned.table.num_rows)
         given: Flags = np.ones(n_rows, np.bool_)
@@ -128,7 +113,7 @@ class RowsInPasses:
         return self._later_features(learning, table, first, flags)
 
     def _later_features(self, learning: Learning, table: Table, first: int, flags: Flags) -> Table:
-        """Return the features of rows that nothing is learnt from: as of later rows."""
+        """Return the features of the flagged rows of a chunk, as `transform` computes them."""
         fitted, tables = finished(learning), learning.prepared.tables
         functions = functions_of_rows(fitted.schedule)
         self.later.make(bound_of(fitted, tables, "cpu"), functions)
@@ -137,19 +122,16 @@ class RowsInPasses:
         mask = pa.array(flags)
         known = {node: column.filter(mask) for node, column in made.items()}
         with renumbering(numbers[:0], numbers):
-            return transform(fitted, table.filter(mask), history=BATCH, tables=tables, known=known)
+            rows = CallRows(table.filter(mask), history=BATCH, tables=tables)
+            return transform(fitted, rows, known=known)
 
     def _part(
         self, learning: Learning, table: Table, first: int, n_before: int, flags: Flags | None
     ) -> _Part:
-        """Return the rows of a table that are learnt from, with what comes with them.
+        """Return the rows of a chunk to learn from, with their functions of other rows and numbers.
 
-        Args:
-            learning: the round.
-            table: the rows.
-            first: the number of the first one.
-            n_before: how many rows before it are learnt from.
-            flags: which are learnt from; None for all.
+        `first` is the number of the table's first row, and `n_before` the number of learnt rows
+        before it. `flags` marks the rows to learn from; None for all.
         """
         made = self.functions.of_rows(learning.functions, first, table.num_rows)
         if flags is None:
@@ -160,12 +142,12 @@ class RowsInPasses:
 
 
 class _Part(NamedTuple):
-    """Rows that are learnt from.
+    """A chunk of the rows to learn from.
 
     Args:
-        table: the rows.
-        rows: their numbers among those that are learnt from.
-        known: what comes with them.
+        table: The rows.
+        rows: Their numbers, counted among the rows to learn from.
+        known: Columns and numbers that come with them.
     """
 
     table: Table
@@ -176,20 +158,17 @@ class _Part(NamedTuple):
 def rows_in_passes(
     dataset: Dataset, history: Dataset | str | None, budget: Budget, folder: Path | None = None
 ) -> RowsInPasses:
-    """Return rows before the first pass.
+    """Return the rows of a data set as `RowsInPasses`, before the first pass.
 
-    Args:
-        dataset: the rows.
-        history: earlier rows.
-        budget: for what is read at a time.
-        folder: where files without names go; None for that of the system.
+    `budget` limits the rows read at a time. `folder` takes unnamed files; None for the system's
+    folder.
     """
     source = RowSource(dataset, history, budget.table_bytes, None, folder)
     return RowsInPasses(dataset, WindowColumns(source), WindowColumns(source))
 
 
 def _bound(learning: Learning) -> Bound:
-    """Return the types and values that a round binds functions of other rows to."""
+    """Return the types and values for computing a round's functions of other rows."""
     prepared = learning.prepared
     return Bound(
         prepared.typed.types,

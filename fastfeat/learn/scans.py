@@ -1,16 +1,15 @@
-"""Training: the schedule of what is learnt, in rounds, as many as aggregates are nested deep.
+"""Scans: one pass over the training rows that learns several statistics together.
 
-All statistics of one depth are learnt in one scan. An argument that is a column is read in place;
-any other is computed by the row kernel, piece by piece.
+These statistics wait for the same learned values. An argument is the expression that a statistic
+reads. If it is a data column, it is read in place; otherwise a kernel computes it for some rows at
+a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastfeat.backends import run_task
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
@@ -18,25 +17,18 @@ from fastfeat.engine.tasks import LearnTask, RowTask
 from fastfeat.errors import (
     BackendUnavailable,
     FastfeatError,
-    InvalidData,
     KernelFailed,
     OutOfDeviceMemory,
-    TooFewValues,
     counted,
     shortened,
-    warn,
 )
 from fastfeat.execute import failures
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.inputs import Columns, slot_columns
-from fastfeat.execute.steps import Running, begun, run_columns
-from fastfeat.first_use import is_a
-from fastfeat.ir.node import Aggregate, Call, Node
+from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.learn import infinite
-from fastfeat.learn import keys as fit_keys
-from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import (
     ConstantCalls,
     bind,
@@ -44,29 +36,24 @@ from fastfeat.plan.lower.constants import (
     constant_roots,
     evaluated,
 )
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.patterns import outputs_of
-from fastfeat.plan.lower.schedule import Purpose, Task
-from fastfeat.plan.lower.scheduling import scans_of
+from fastfeat.plan.lower.schedule import Purpose
 from fastfeat.plan.lower.typed import TypedPlan
-from fastfeat.progress import doing, tell
+from fastfeat.progress import tell
 
 if TYPE_CHECKING:
-    from fastfeat.aggregates.keys import Groups
-    from fastfeat.learn.keys import HeldCodes
     from fastfeat.scalars.value import Value
-
-_GROUPS = "fastfeat.aggregates.keys:Groups", "fastfeat.aggregates.target:FoldedGroups"
 
 
 class Scan(NamedTuple):
-    """One pass over the training rows; nothing learnt is in it.
+    """One pass over the training rows that learns statistics, without any learned values.
 
     Args:
-        arguments: what is learnt from, one output of the program each.
-        aggregates: what is learnt from each argument.
-        program: computes the arguments.
-        known: the constants below the arguments.
+        arguments: Expressions to learn from, one output of the program each.
+        aggregates: The aggregates of each argument.
+        program: Computes the arguments.
+        known: The constants that the arguments read.
     """
 
     arguments: tuple[Node, ...]
@@ -76,29 +63,38 @@ class Scan(NamedTuple):
 
 
 def _of_scans(name: str, value: Value) -> Output:
-    """Return the output of an argument; by this, programs of scans are kept from part to part."""
+    """Return the program output for an argument of a scan; see `execute.values.argument_output`.
+
+    This function is also the key by which programs are reused between parts.
+    """
     return row_values.argument_output(name, value)
 
 
 class Read(NamedTuple):
-    """Columns and constants that a scan reads of the training rows.
+    """The input of a scan for some rows: columns and constants that its program reads.
 
     Args:
-        constants: what the program reads besides the columns.
-        columns: the column of each slot of the program.
+        constants: Constants that the program reads.
+        columns: The column of each slot of the program.
     """
 
     constants: Constants
     columns: Columns
 
 
-def planned_scans(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
-    """Return the scans of a plan by what they learn, made of the types of the training rows."""
+def scans_by_purpose(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]:
+    """Return the scans of a plan by the aggregates that each learns.
+
+    `purpose` is "fit" or "fit in parts".
+    """
+    return typed.once(_of_parts if purpose == "fit in parts" else _of_all_rows)
+
+
+def _of_all_rows(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
     return _planned(typed, "fit")
 
 
-def scans_of_parts(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
-    """Return the scans of a plan by what they learn, of training rows that come in parts."""
+def _of_parts(typed: TypedPlan) -> dict[tuple[Node, ...], Scan]:
     return _planned(typed, "fit in parts")
 
 
@@ -107,71 +103,8 @@ def _planned(typed: TypedPlan, purpose: Purpose) -> dict[tuple[Node, ...], Scan]
     return {task.nodes: _scan(task.nodes, typed.types) for task in tasks}
 
 
-def learn(
-    batch: Batch,
-    typed: TypedPlan,
-    *,
-    transforms: bool = False,
-    held: HeldCodes = MappingProxyType({}),
-) -> None:
-    """Learn the value of every aggregate below the features.
-
-    Args:
-        batch: the training rows; takes the values, and what steps make of them.
-        typed: the plan, with the types of these rows.
-        transforms: whether the features of the training rows are wanted too.
-        held: the vocabularies whose codes stay.
-
-    Raises:
-        InvalidData: there are no rows, or a value that is learnt is not finite.
-        Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
-    """
-    schedule = typed.schedule("fit_transform" if transforms else "fit")
-    n_scans = schedule.n_rounds
-    with doing(f"learning from {counted(batch.n_rows, 'row')}", n_scans, "scans") as step:
-        check_any_rows(typed, batch.n_rows)
-        running = begun(batch, schedule, frees=True)
-        for number, tasks in groupby(running.schedule.tasks, key=lambda task: task.round):
-            step(number - 1)
-            for task in tasks:
-                _learn_task(running, task, typed, held)
-                run_columns(running, task)
-
-
-def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
-    """Raise where there is something to learn, and no row to learn it from."""
-    if n_rows == 0 and typed.schedule("fit").n_rounds:
-        first = show(scans_of(list(typed.nodes.values()))[0][0])
-        raise InvalidData(
-            f"fit has no rows to learn {first} from. Give it at least one training row"
-        )
-
-
-def _learn_task(running: Running, task: Task, typed: TypedPlan, held: HeldCodes) -> None:
-    """Learn the values of a task; one that makes columns learns nothing."""
-    origins = [running.schedule.values[value].origin for value in task.learns]
-    aggregates = [one for one in origins if isinstance(one, Aggregate)]
-    match task.kind:
-        case "keys":
-            codes = [running.schedule.columns[place].origin for place in task.free]
-            fit_keys.learn_keys(running.batch, aggregates, codes, typed.once(_in_any_order), held)
-        case "times":
-            (folds,) = origins
-            assert isinstance(folds, Call)
-            fit_keys.learn_times(running.batch, folds, task.nodes)
-        case "target":
-            fit_keys.learn_target(running.batch, aggregates[0])
-        case "groups":
-            fit_keys.learn_groups(running.batch, aggregates)
-        case "statistics":
-            scan = typed.once(planned_scans)[task.nodes]
-            _learn_statistics(running.batch, scan, typed.nodes)
-        case _:
-            pass
-
-
-def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
-    """Learn statistics of all rows, in one pass over them."""
+def learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> None:
+    """Learn the statistics of a scan from all rows of a batch, in one pass."""
     n_aggregates = sum(map(len, scan.aggregates))
     tell(f"{counted(n_aggregates, 'statistic')} of {counted(len(scan.arguments), 'column')}")
     read = read_of(batch, scan)
@@ -181,7 +114,7 @@ def _learn_statistics(batch: Batch, scan: Scan, features: Mapping[str, Node]) ->
 
 
 def read_of(batch: Batch, scan: Scan) -> Read:
-    """Return the columns and constants that a scan reads of some rows."""
+    """Return the columns and constants that a scan's program reads for the rows of a batch."""
     kept = None if batch.programs is None else batch.programs.get((scan.arguments, _of_scans))
     if kept is None:
         kept = scan.program, bind(scan.program, evaluated(scan.known, batch.learnt))
@@ -193,32 +126,12 @@ def read_of(batch: Batch, scan: Scan) -> Read:
 
 
 def statistics_task(batch: Batch, scan: Scan, read: Read) -> LearnTask:
-    """Return the task that learns the statistics of a scan."""
+    """Return the backend task that learns the statistics of a scan."""
     return _task(batch, read, scan.program, scan.aggregates)
 
 
-def _in_any_order(typed: TypedPlan) -> frozenset[Node]:
-    return in_any_order(typed.nodes.values())
-
-
-def warn_missing(learnt: Mapping[Node, Constant]) -> None:
-    """Warn of what could not be learnt, because the training rows have too few values of it."""
-    missing: dict[Node, list[Aggregate]] = {}
-    for node, value in learnt.items():
-        nowhere = is_a(value, *_GROUPS) and not cast("Groups", value).present.any()
-        if isinstance(node, Aggregate) and (nowhere or value is None or value == ()):
-            missing.setdefault(node.args[0], []).append(node)
-    for argument, aggregates in missing.items():
-        more = f" and {len(aggregates) - 1} more" if len(aggregates) > 1 else ""
-        warn(
-            f"{show(argument)} has too few values in the training data to learn "
-            f"{show(aggregates[0])}{more}: what is computed from that is missing",
-            TooFewValues,
-        )
-
-
 def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
-    """Return the scan of statistics of one round."""
+    """Return the scan that learns the given aggregates."""
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
         assert isinstance(aggregate, Aggregate)
@@ -234,12 +147,15 @@ def _scan(aggregates: Sequence[Node], types: Types) -> Scan:
 
 
 def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> list[list[Any]]:
-    """Return the values of the aggregates of each argument."""
+    """Return the learned values, one list per argument with a value per aggregate.
+
+    A failure raises an error that names features.
+    """
     try:
         return _learn(batch, read, scan.program, scan.aggregates)
     except RowFailed as failure:
         raise failed_scan(batch, scan, read, features, failure) from None
-    except KernelFailed as error:  # after which a card takes nothing more: no second try
+    except KernelFailed as error:  # a GPU accepts nothing after this: no second try
         learnt = f"fit learns for {_first_features(scan, features)}"
         raise KernelFailed(f"{error}; {learnt}", error.kernels) from error
     except (OutOfDeviceMemory, BackendUnavailable):
@@ -251,7 +167,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
 def failed_scan(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node], failure: RowFailed
 ) -> FastfeatError:
-    """Return the error of a row of which a scan cannot compute an argument."""
+    """Return the error for a row in which a scan cannot compute an argument."""
     program, row = _named(scan, features), failure.args[0]
     return failures.failed_row(
         *(program, row, read.columns, read.constants, batch.table, batch.backend),
@@ -260,7 +176,7 @@ def failed_scan(
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
-    """Return the features that a scan learns for, as a message names them."""
+    """Return the first features that read a scan's statistics, as text for messages."""
     first = failures.first_readers(features)
     return shortened(dict.fromkeys(first[one] for group in scan.aggregates for one in group))
 
@@ -268,7 +184,7 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 def _learn(
     batch: Batch, read: Read, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
-    """Return the values of aggregates of what the program of a scan, or a part, computes."""
+    """Return the learned values for `aggregates`, one list per output of `program`."""
     return run_task(batch.backend, _task(batch, read, program, aggregates))
 
 
@@ -292,7 +208,7 @@ def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
 def named_failure(
     aggregate: Aggregate, features: Mapping[str, Node], error: FastfeatError
 ) -> FastfeatError:
-    """Return the error of an aggregate, with the first feature that reads it."""
+    """Return an aggregate's error with the name of the first feature that reads the aggregate."""
     name = failures.first_readers(features)[aggregate]
     return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
 
@@ -300,7 +216,7 @@ def named_failure(
 def _failed_aggregate(
     batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]
 ) -> FastfeatError | None:
-    """Return the error of the first aggregate that fails when it is learnt alone."""
+    """Return the error of the first aggregate that fails when learned alone; None if none does."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             part = program_of([scan.program.outputs[k]])
@@ -312,7 +228,7 @@ def _failed_aggregate(
 
 
 def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
-    """Raise where an infinite value of an argument reached what was learnt from it."""
+    """Raise InvalidData if an infinite value of an argument reached a learnt value."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             if failures.is_infinite(batch.learnt[aggregate]):
@@ -322,7 +238,7 @@ def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
 
 
 def argument_values(batch: Batch, scan: Scan, read: Read, place: int) -> Any:
-    """Return the values of an argument of a scan, by its place among them, as an Arrow array."""
+    """Return the values of the argument with index `place` in a scan, as an Arrow array."""
     part = program_of([scan.program.outputs[place]])
     task = RowTask(part, read.columns, batch.n_rows, read.constants)
     return run_task(batch.backend, task)[0]

@@ -1,17 +1,17 @@
-"""Training data before anything is learnt: read, bound to types, and what is made of all its rows.
+"""Training data before learning: read, bound to types, with the columns that all fits share.
 
-A plan is fitted on some of its rows, or on all of them, by `fitting.fit_on`, as often as one likes:
+A plan is fitted on some of its rows, or on all of them, by `learn.fit.fit_on`, any number of times:
 
-    prepared = prepare(plan, data, history=history, tables=tables, backend=backend)
+    prepared = prepare(plan, rows)
     share(prepared)  # where several fits follow: what needs nothing learnt is made once
     for wanted, others in folds:  # numbers of rows, int64
         fitted, training = fit_on(prepared, wanted, transforms=True)
         train = training_features(fitted, training, "arrow")  # of `wanted`, out of fold
         test = later_features(fitted, training, others, "arrow")  # as `transform` gives them
 
-Windows, lookups and joins see all rows, whichever are learnt from. `prepared.labels` has the label
-of all rows where it looks ahead. What is made of all rows stays in `prepared.rows` as columns, and
-rows are taken from there; fits add nothing to it.
+Windows, lookups and joins see all rows, even rows that are not learnt from. `prepared.labels` has
+the label of all rows if it looks ahead. Columns computed for all rows stay in `prepared.rows`, and
+fits take rows from there; fits add nothing to it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.aggregates import is_fold_by_number
 from fastfeat.backends import backend_named
-from fastfeat.errors import FastfeatError, GivenWarnings, TypeMismatch
+from fastfeat.errors import FastfeatError, GivenWarnings, InvalidData, TypeMismatch
 from fastfeat.execute import order_warnings
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted, InputSchema, fitted_label
 from fastfeat.execute.history import BATCH, given_ids, history_table, id_columns, with_past
 from fastfeat.execute.inputs import check_place, read_columns, used_schema, warn_absent
 from fastfeat.execute.lookup_tables import (
-    Tables,
     columns_of_tables,
     read_tables,
     table_schemas,
@@ -56,7 +56,7 @@ from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.outputs import output_schema, output_types
-from fastfeat.plan.lower.scheduling import is_of_keys
+from fastfeat.plan.lower.scheduling import is_of_keys, scans_of
 from fastfeat.plan.lower.task_graph import orders_of
 from fastfeat.plan.lower.typed import TypedPlan, typed_plan
 from fastfeat.scalars.zones import ZoneTable, using
@@ -69,24 +69,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """Training data that a plan can be fitted on; see the module.
+    """Training data that a plan can be fitted on, any number of times; see the module.
 
     Args:
-        plan: what is fitted.
-        typed: the same with the types of the rows.
-        table: the rows as they were read, with the columns of the label where they are there.
-        rows: the same rows on their way; nothing is learnt of them, and what is made of them needs
-            nothing learnt.
-        earlier: rows before them, as a table; None where there are none.
-        tables: lookup tables, as Arrow tables.
-        schema: type of each column that the features read.
-        schemas: the same of the tables.
-        zones: the tables of the time zones that are read.
-        label: what computes the label; None where it is a column, or its columns are not there.
-        labels: of all rows, where it looks ahead; else None.
-        told: the warnings that these rows have given, which fits do not repeat.
-        index: of the rows, where the data is a pandas frame; else None.
-        held: the vocabularies whose codes stay.
+        plan: The plan to fit.
+        typed: The plan with the types of the rows.
+        table: The rows as they were read, with the columns of the label if there are any.
+        rows: The same rows with computed columns that do not depend on learnt values.
+        earlier: Rows before them, as a table; None if there are none.
+        tables: Lookup tables, as Arrow tables.
+        schema: Type of each column that the features read.
+        schemas: Types of the columns of the lookup tables.
+        zones: Tables of the time zones that are read.
+        label: Computes the label; None if it is a column, or its columns are missing.
+        labels: The label of all rows if it looks ahead; else None.
+        told: Warnings given for these rows, which fits do not repeat.
+        index: Index of the rows if the data is a pandas frame; else None.
+        held: Vocabularies of an earlier fit; their codes must not change.
     """
 
     plan: Declaration
@@ -104,38 +103,34 @@ class TrainingData:
     index: Any = None
     held: HeldCodes = field(default_factory=dict[Aggregate, Any])
 
+    @property
+    def again(self) -> CallRows:
+        """The training rows, as they were read, for a call that computes their features."""
+        past = BATCH if self.earlier is None else self.earlier
+        return CallRows(self.table, None, past, self.tables, self.rows.backend.name)
+
 
 def prepare(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     *,
-    history: Any,
-    tables: Tables,
-    backend: str,
     further: Sequence[str] = (),
     stable: Fitted | None = None,
     transforms: bool = False,
 ) -> TrainingData:
-    """Return training data, read and bound.
+    """Return the user's data as training data: read, checked, and bound to column types.
 
-    Args:
-        plan: what is fitted.
-        data: as of `Plan.fit`, as the following are.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
-        further: columns that are read besides, such as those that are kept.
-        stable: an earlier fit, whose categories keep their codes.
-        transforms: whether windows are computed of all rows that nothing is learnt from, too.
-
-    Raises:
-        FastfeatError: as `Plan.fit`, but for what is learnt.
+    All rows are read, even rows that are not learnt from. `further` are extra columns to read, such
+    as kept columns. `stable` is an earlier fit; its categories keep their codes. `transforms` says
+    that windows without learnt values are needed for all rows too. Raises FastfeatError as
+    `Plan.fit` does, except for errors of learning.
     """
-    ids = id_columns(plan.row_id, history, plan.history_columns)
+    data, backend = rows.data, rows.backend
+    ids = id_columns(plan.row_id, rows.history, plan.history_columns)
     of_history = seen_by_windows_alone(plan.nodes.values(), plan.late) if ids else []
     table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
-    read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
-    earlier = history_table(history, plan.history_columns, backend, plan.row_id)
+    read = read_tables(rows.tables, (*plan.table_columns, *plan.label_table_columns))
+    earlier = history_table(rows.history, plan.history_columns, backend, plan.row_id)
     engine = backend_named(backend)
     check_place(table, backend)
     warn_absent(data, _declared(plan, of_history))
@@ -149,26 +144,26 @@ def prepare(
         types = typed.types
         warn_rounded_columns(plan, table, read, typed, told)
         made = table_values({c: types[c] for c in plan.table_columns}, read)
-        rows = Batch(table, types, engine, {}, {**made}, training=True)
-        rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
+        batch = Batch(table, types, engine, {}, {**made}, training=True)
+        batch = with_past(batch, earlier, plan.training_past_columns, plan.row_id)
         windows = typed.once(_windows)
         coming = _coming(typed, every=transforms or plan.looks_ahead) if windows else ()
         if windows:
-            order_warnings.warn_ties(rows, windows, told, coming)
-        if rows.first_place:  # of a history
-            order_warnings.warn_repeated(rows, data, history, roots, told)
+            order_warnings.warn_ties(batch, windows, told, coming)
+        if batch.first_place:  # there is a history
+            order_warnings.warn_repeated(batch, data, rows.history, roots, told)
         if plan.row_id is not None:
             repeated_ids.warn_of_ids(plan, table, engine, told)
         if typed.once(has_default_folds):
             repeated_rows.warn_of_twins(typed, table, data)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
-            past = BATCH if earlier is None else earlier
-            labels = label_values.labels_of(replace(label, told=told), table, past, read, backend)
+            again = CallRows(table, None, BATCH if earlier is None else earlier, read, backend)
+            labels = label_values.labels_of(replace(label, told=told), again)
     index = frame_index(data)
     held = {} if stable is None else codes_held.held_codes(plan, typed.types, stable)
     return TrainingData(
-        *(plan, typed, table, rows, earlier, read, schema, schemas, zones, label, labels, told),
+        *(plan, typed, table, batch, earlier, read, schema, schemas, zones, label, labels, told),
         index,
         held,
     )
@@ -179,17 +174,20 @@ def _windows(typed: TypedPlan) -> dict[Call, Node]:
 
 
 def has_windows(typed: TypedPlan) -> bool:
-    """Return whether a feature is of a window over the data."""
+    """Return whether a feature reads a window over the data."""
     return any(map(is_over_window, postorder(typed.nodes.values())))
 
 
 def has_default_folds(typed: TypedPlan) -> bool:
-    """Return whether an encoder divides rows by their number."""
+    """Return whether a target encoding uses the default folds, by row number."""
     return any(map(is_fold_by_number, postorder(typed.nodes.values())))
 
 
 def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
-    """Return the orders of windows that something is learnt from, or of every window."""
+    """Return the orders (time column and entity keys) of windows that these rows still need.
+
+    With `every` they are the orders that any feature reads, otherwise those that learning reads.
+    """
     orders = orders_of(typed.schedule("fit"))
     return [*orders, *orders_of(typed.schedule("apply"))] if every else orders
 
@@ -197,15 +195,10 @@ def _coming(typed: TypedPlan, *, every: bool) -> list[Call]:
 def _training_table(
     plan: Declaration, data: Any, columns: Sequence[str], of_history: Sequence[str]
 ) -> Any:
-    """Return a table with columns of training rows, and those that the label is computed from.
+    """Return a table of the training rows with the given columns and the inputs of the label.
 
-    A label that looks ahead says which rows are learnt from, so that its columns must be there.
-
-    Args:
-        plan: what is fitted.
-        data: the rows.
-        columns: which are read.
-        of_history: those among them that the data may lack: the history has them, by `row_id`.
+    The inputs of a label that looks ahead are required, since it decides which rows are learnt
+    from. `of_history` are columns that the data may lack, since the history has them by `row_id`.
     """
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
@@ -215,7 +208,10 @@ def _training_table(
 
 
 def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Return the columns that options of a plan name, by the option, but those of a history."""
+    """Return the columns that options of a plan name, by option, for a warning about absent ones.
+
+    Columns that come from the history are left out.
+    """
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
         "label=": [name for name in of_label if name not in of_history],
@@ -226,13 +222,11 @@ def _declared(plan: Declaration, of_history: Sequence[str]) -> dict[str, Sequenc
 
 
 def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
-    """Make what fits read of the rows, as far as it needs nothing learnt: fits take rows of it.
+    """Compute the columns that need no learning for all rows, for later fits on some of the rows.
 
-    What cannot be made of some row is left to the fits, which may do without that row.
-
-    Args:
-        prepared: the rows, which take the columns.
-        windows_only: whether nothing but windows is made, which are computed of all rows anyway.
+    The columns go into `prepared`. A column that fails for some row is left to the fits, which may
+    not use that row. `windows_only` limits the work to windows, which are computed for all rows
+    anyway.
     """
     rows = prepared.rows
     wanted = [
@@ -251,11 +245,7 @@ def share(prepared: TrainingData, *, windows_only: bool = False) -> None:
 
 
 def share_keys(prepared: TrainingData) -> None:
-    """Number the keys that fits count, of all rows, as far as they need nothing learnt.
-
-    Args:
-        prepared: the rows, which take the keys.
-    """
+    """Number the distinct keys of all rows, for keys that fits count and that need no learning."""
     nodes = postorder(list(prepared.plan.nodes.values()))
     counted = [node for node in nodes if isinstance(node, Aggregate) and node.frame == TRAINING]
     needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
@@ -267,38 +257,42 @@ def share_keys(prepared: TrainingData) -> None:
 def _make_if_possible(rows: Batch, node: Node) -> None:
     try:
         make(rows, [node])
-    except FastfeatError:  # of a row that a fit may not learn from: else the fit raises it
+    except FastfeatError:  # a fit may not learn from that row; otherwise the fit raises the error
         return
 
 
 def _needs_more(node: Node, below: list[bool]) -> bool:
-    """Return whether a column is made of what is learnt, or depends on which rows are there."""
+    """Return whether a column depends on learned values or on which rows are learned from."""
     if isinstance(node, Aggregate) or any(below):
         return True
     return isinstance(node, Call) and node.function in STEPS and STEPS[node.function].of_all_rows
 
 
 def learning_roots(features: Mapping[str, Node]) -> list[Node]:
-    """Return the features, and before them all that aggregates below them are learnt from."""
+    """Return the inputs of all aggregates that features read, followed by the features."""
     roots = list(features.values())
     aggregates = [node for node in postorder(roots) if isinstance(node, Aggregate)]
     return [*(arg for aggregate in aggregates for arg in aggregate.args), *roots]
 
 
-def check_clocks(plan: Declaration, types: Types) -> None:
-    """Raise Leakage where windows see labels too early by the zones and types of the times.
+def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
+    """Raise InvalidData if there is something to learn but no row to learn it from."""
+    if n_rows == 0 and typed.schedule("fit").n_rounds:
+        first = show(scans_of(list(typed.nodes.values()))[0][0])
+        raise InvalidData(
+            f"fit has no rows to learn {first} from. Give it at least one training row"
+        )
 
-    Args:
-        plan: declares what is late.
-        types: of every node.
-    """
+
+def check_clocks(plan: Declaration, types: Types) -> None:
+    """Raise Leakage if windows see labels before they are known, given the types of the times."""
     late = plan.known_late
     if late.columns:
         leakage.check_leakage(plan.nodes, late, {**_of_times_ahead(late, types), **types})
 
 
 def _of_times_ahead(late: Late, types: Types) -> Types:
-    """Return the types of the times by which labels look ahead, of columns that features read."""
+    """Return the types of the times by which labels look ahead, as far as the columns are known."""
     times: Sequence[Node] = () if late.ahead is None else late.ahead.times
     columns = [node for node in postorder(list(times)) if isinstance(node, Column)]
     schema = {column.name: types[column] for column in columns if column in types}
@@ -308,12 +302,10 @@ def _of_times_ahead(late: Late, types: Types) -> Types:
 def _bound_label(
     plan: Declaration, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
 ) -> Fitted | None:
-    """Return a plan that computes the label, of the types of the training rows.
+    """Return a plan that computes the label, for the types of the training rows.
 
-    None where it is a column itself, or where the training rows lack its columns.
-
-    Raises:
-        TypeMismatch: it is no number.
+    None if the label is a column itself, or if the training rows lack its inputs. Raises
+    TypeMismatch if the label is not a number.
     """
     names = plan.label_columns
     if not isinstance(plan.label, Mapping) or not set(names) <= set(table.column_names):
@@ -332,12 +324,12 @@ def _bound_label(
 
 
 def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Return the features whose columns are known before fit."""
+    """Return the features with exactly one column before fit: all except one-hot encodings."""
     return {name: node for name, node in nodes.items() if not is_one_hot(node)}
 
 
 def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas) -> Types:
-    """Return the type of every node of a plan, once it is known that these can be fitted."""
+    """Return the type of every node of a plan, after checks that the plan can be fitted."""
     roots = list(plan.nodes.values())
     types = _bound(roots, schema, table, tables)
     check_new_plan(types)
@@ -348,7 +340,7 @@ def _checked(plan: Declaration, schema: InputSchema, table: Any, tables: Schemas
 
 
 def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:
-    """Return the type of every node; an error says which values make text of a column."""
+    """Return the type of every node; an error names the values that turn a column into text."""
     try:
         return bind(roots, schema, tables)
     except TypeMismatch as error:

@@ -1,6 +1,7 @@
-"""The features of the training rows themselves: encodings of the target are out of fold.
+"""The features of the training rows: target encodings are out of fold there.
 
-Those of rows that nothing was learnt from are as those of any later row.
+Rows that fit did not learn from get features as `transform` computes them. Kept columns are columns
+of the data that the plan passes through (`keep=`).
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ _OF_TIMES = "fastfeat.steps.targets.time_folds:TimeFolds"
 
 
 def has_folds(batch: Batch) -> bool:
-    """Return whether training rows have other features than later rows of the same values."""
+    """Return whether training rows get out-of-fold values, unlike later rows."""
     return any(is_a(value, _FOLDED) for value in batch.learnt.values())
 
 
 def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
-    """Return the constants that are kept for later rows: nothing of folds."""
+    """Return the learned constants for `transform`, which needs no results per fold."""
     return {
         node: cast("FoldedGroups", value).without_folds if is_a(value, _FOLDED) else value
         for node, value in learnt.items()
@@ -65,11 +66,7 @@ def training_features(
 ) -> Any:
     """Return the features of the rows given to fit, in their order, out of fold.
 
-    Args:
-        fitted: the plan.
-        training: the rows.
-        to: as of `transform`.
-        categories: as of `transform`.
+    `to` and `categories` are described in `FittedPlan.transform`.
     """
     features = _training_features(fitted, training, computed_form(fitted, to))
     index = rows_of_index(training.index, training.wanted)
@@ -77,14 +74,14 @@ def training_features(
 
 
 def _training_features(fitted: Fitted, training: TrainingRows, form: str) -> Any:
-    """Return the features of the rows given to fit, as `computed` gives them."""
+    """Return the features of the rows given to fit, in the form `form` of `transform.computed`."""
     own = _features(fitted, replace(training.learnt_from, types=fitted.types), form, training=True)
     if training.is_learnt is None:
         return own
     numbers = np.arange(training.n_rows) if training.wanted is None else training.wanted
     learnt, others = np.flatnonzero(training.is_learnt), np.flatnonzero(~training.is_learnt)
     parts = own, _later_features(fitted, training, numbers[others], form)
-    if form in TABLES:  # kept columns may be of types that Arrow takes no rows of
+    if form in TABLES:  # the types of kept columns may not support taking rows in Arrow
         parts = [part.drop_columns(list(fitted.declaration.keep)) for part in parts]
     features = _together(parts, np.concatenate([learnt, others]), training.rows, form)
     return _with_kept(fitted, features, training) if form in TABLES else features
@@ -98,14 +95,10 @@ def later_features(
     *,
     categories: bool = False,
 ) -> Any:
-    """Return the features of some rows of the training data as of later ones, as of `transform`.
+    """Return the features of some rows of the training data, as `transform` computes them.
 
-    Args:
-        fitted: the plan.
-        training: the rows that it is fitted on.
-        numbers: of the rows among all, in the order wanted, shape (n_wanted,).
-        to: as of `transform`.
-        categories: as of `transform`.
+    `numbers` are the row numbers in the wanted order, shape (n_wanted,). `to` and `categories` are
+    described in `FittedPlan.transform`.
     """
     features = _later_features(fitted, training, numbers, computed_form(fitted, to))
     index = rows_of_index(training.index, numbers)
@@ -115,7 +108,7 @@ def later_features(
 def _later_features(
     fitted: Fitted, training: TrainingRows, numbers: NDArray[np.int64], form: str
 ) -> Any:
-    """Return the features of some rows of the training data, as `computed` gives them."""
+    """Return the features of some rows, as `transform` computes them, in the form `form`."""
     later = replace(training.rows, training=False)
     columns = columns_of_chosen(later, [fitted.schedule])
     chosen = chosen_rows(later, numbers, columns)
@@ -124,13 +117,10 @@ def _later_features(
 
 
 def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form: str) -> Any:
-    """Return the features of some rows, and of some others, as those of all of them in their order.
+    """Return the features of two sets of rows merged, in the order of the rows.
 
-    Args:
-        parts: the features, as `computed` gives them.
-        places: the place of each row of the parts, shape (n_rows,).
-        rows: rows of the data that they are of.
-        form: as what they are computed.
+    `parts` are in the form `form` of `transform.computed`. `places` has the final position of each
+    row of the parts, shape (n_rows,).
     """
     match form:
         case "arrow" | "columns":
@@ -151,7 +141,7 @@ def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form
 
 
 def _with_kept(fitted: Fitted, features: Table, training: TrainingRows) -> Table:
-    """Return features with the kept columns of the rows as these have them."""
+    """Return features with the kept columns of the rows appended unchanged."""
     for name in fitted.declaration.keep:
         column, field = training.rows.table.column(name), training.rows.table.schema.field(name)
         if training.wanted is not None:
@@ -163,7 +153,10 @@ def _with_kept(fitted: Fitted, features: Table, training: TrainingRows) -> Table
 def _placed(
     parts: Sequence[NDArray[Any]], places: NDArray[np.int64], order: Literal["C", "F"] = "F"
 ) -> NDArray[Any]:
-    """Return arrays of rows as one, each row at its place; `order` is that of a matrix."""
+    """Return the arrays merged into one, with each row at its position in `places`.
+
+    `order` is the memory order.
+    """
     shape = (len(places), *parts[0].shape[1:])
     whole = np.empty(shape, parts[0].dtype, order=order)
     for part, at in zip(parts, np.split(places, [len(parts[0])]), strict=True):
@@ -172,7 +165,7 @@ def _placed(
 
 
 def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any:
-    """Return the features of rows, as `computed` gives them."""
+    """Return the features of a batch, in the form `form` of `transform.computed`."""
     roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
     program: Program | None = batch.shared.get(key)
     if program is None:

@@ -1,7 +1,8 @@
-"""The default of `max_ahead=` for servers and streams, and the line that says where there is none.
+"""Default of `max_ahead=` for servers and streams, and the warning line when there is no limit.
 
-A row whose time is far ahead makes all later rows of its entity late, until their times reach its
-own: a single wrong event silences an entity. A server and a stream refuse such rows unless told.
+A row is late if it is earlier than the latest row of its entity. So one wrong event with a time far
+in the future makes all further rows of its entity late until that time. Servers and streams
+therefore refuse such rows by default.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ DEFAULT_AHEAD = "1h"
 
 
 def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | None) -> str | None:
-    """Return `max_ahead=` of a new state: as given, else one hour where all clocks have zones.
+    """Return the value of `max_ahead=` for a new state; None for no limit.
 
-    Args:
-        plans: the records of the plans, by name.
-        late: what becomes of late rows; where they are inserted, no entity is silenced.
-        given: the option; None where it was not given.
+    It is `given`, unless that is None; then it is "1h" if the times of all windows have time zones,
+    else None. With `late="insert"` a time far in the future does no harm, and `given` is returned
+    as it is.
     """
     if given is not None or late == "insert":
         return given
@@ -33,12 +33,9 @@ def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | Non
 
 
 def told_without_limit(live: Live, given: str | None, max_jump: str | int | None) -> str:
-    """Return a line for the start of a state that takes rows of any time; else the empty text.
+    """Return a warning that a state accepts rows far in the future; "" if it has a limit.
 
-    Args:
-        live: the state.
-        given: `max_ahead=` as it was given; None where it was not.
-        max_jump: as it was given.
+    `given` is the `max_ahead=` that the user passed; "any" also silences the warning.
     """
     is_limited = live.max_ahead is not None or max_jump is not None or given == ANY
     if is_limited or live.late == "insert" or not live.clocks:

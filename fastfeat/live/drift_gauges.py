@@ -1,4 +1,4 @@
-"""Gauges of drift: what live states have answered of late, compared, as Prometheus reads it."""
+"""Prometheus gauges of the drift of rows that live states answered recently."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from fastfeat.trust.quality.profile import Profile
 from fastfeat.trust.quality.thresholds import Limits
 
 _OF_COLUMNS: Final[tuple[tuple[str, str, Callable[[ColumnDrift], float]], ...]] = (
-    ("drifted", "Whether a column has drifted: 1, or 0.", lambda one: one.is_drifted),
-    ("drift_psi", "Population stability index of a column.", lambda one: one.psi),
+    ("drifted", "1 if the column has drifted, else 0.", lambda one: one.is_drifted),
+    ("drift_psi", "Population stability index of the column.", lambda one: one.psi),
     (
         "drift_psi_threshold",
-        "The index above which the column has drifted.",
+        "Population stability index above which the column counts as drifted.",
         lambda one: one.psi_threshold,
     ),
     (
         "drift_severity",
-        "How far the farthest figure of a column is: 1 at its limit.",
+        "Largest ratio of a figure of the column to its limit; 1 at the limit.",
         lambda one: one.severity,
     ),
-    ("drift_missing_ratio", "Share of its missing values.", lambda one: one.missing.now),
-    ("drift_unseen_ratio", "Share of its unseen values.", lambda one: one.unseen.now),
+    ("drift_missing_ratio", "Share of missing values in the column.", lambda one: one.missing.now),
+    (
+        "drift_unseen_ratio",
+        "Share of values in the column outside the categories or range of the training rows.",
+        lambda one: one.unseen.now,
+    ),
 )
 _MOST_SECONDS = 60.0
 
 
 def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[str, Drift]:
-    """Return the drift of the rows that states of the same plans have answered, by plan.
+    """Return a dict of plan name to drift from the training rows, over several states together.
 
-    Args:
-        lives: states with `Live.watch`, such as those of the partitions of a topic; their profiles
-            are merged. Nothing is told of plans that no state watches.
-        limits: as of `compared`.
+    The states have the same plans. The profiles of their recently answered rows are merged, for
+    example over the partitions of a topic. Empty unless every state is watched; see `Live.watch`.
     """
     found: dict[str, Drift] = {}
     if not all(live.recent for live in lives):
@@ -54,14 +56,12 @@ def drifts_of(lives: Sequence[Live[Any]], limits: Limits | None = None) -> dict[
 
 
 def drift_text(drifts: Mapping[str, Drift], prefix: str = "fastfeat") -> str:
-    """Return gauges of drift, as text.
+    """Return gauges of drift in the Prometheus text format.
 
-    Args:
-        drifts: by plan; "" is the only one.
-        prefix: of the names of metrics.
+    The plan name "" stands for the only plan.
     """
     rows = [(_of_plan(name), float(drift.n_now)) for name, drift in drifts.items()]
-    texts = [family(f"{prefix}_drift_rows", "gauge", "Rows that are compared.", rows)]
+    texts = [family(f"{prefix}_drift_rows", "gauge", "Rows compared with the training rows.", rows)]
     for metric, told, value in _OF_COLUMNS:
         samples = [
             ((*_of_plan(name), ("kind", kind), ("column", one.name)), float(value(one)))
@@ -78,35 +78,28 @@ def _of_plan(name: str) -> Labels:
 
 
 class DriftGauges:
-    """Gauges of drift that are made anew from time to time; of one thread at a time.
-
-    A class, for they are kept between two readings.
-    """
+    """Gauges of drift, recomputed at intervals. Not thread-safe."""
 
     def __init__(self, seconds: float, prefix: str = "fastfeat") -> None:
         """Begin without gauges.
 
-        Args:
-            seconds: of the window.
-            prefix: of the names of metrics.
+        `seconds` is the length of the window, `prefix` begins metric names.
         """
         self._each, self._prefix = min(seconds / N_PARTS, _MOST_SECONDS), prefix
         self._text, self._next = "", 0.0
 
     def text(self, lives: Sequence[Live[Any]]) -> str:
-        """Return the gauges, made anew each minute, or twelfth of a shorter window.
+        """Return the gauges as text in the Prometheus format.
 
-        While nothing was answered they are looked for each second.
-
-        Args:
-            lives: as of `drifts_of`.
+        They are recomputed once a minute, or at each twelfth of a window shorter than twelve
+        minutes; each second while no rows have been answered.
         """
         now = time.monotonic()
         if now >= self._next or not self._text:
             drifts = drifts_of(lives)
             has_rows = any(drift.n_now for drift in drifts.values())
             name, is_watched = f"{self._prefix}_drift_watched", float(bool(drifts))
-            told = "1 while drift is judged, 0 while the plan has no profile."
+            told = "1 if drift is measured, 0 if the plan has no profile."
             self._text = family(name, "gauge", told, [((), is_watched)])
             self._text += drift_text(drifts, self._prefix)
             self._next = now + (self._each if has_rows else min(self._each, 1.0))

@@ -1,4 +1,7 @@
-"""Rows that users give to a live state, as the tables of columns and types that it takes."""
+"""Conversion of rows that users pass to `Live` into tables with the columns of a state.
+
+Late columns are filled in after a row is answered, such as labels.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,20 @@ from fastfeat.live.state.state import State
 
 
 def types_read(state: State) -> dict[str, DType]:
-    """Return the type of each column that is read of rows, as far as it is known."""
+    """Return a dict of column name to type, for the columns that plans read from rows.
+
+    The id column is left out while its type is unknown.
+    """
     return {**state.types, **state.lowered.asked}
 
 
 def one_row(state: State, given: Any) -> Mapping[str, Any] | None:
-    """Return the row where one was given as a dict; None for rows in other forms."""
+    """Return the row if the user passed one row as a dict; None for any other form."""
     return given if is_one_row(given, types_read(state)) else None
 
 
 def has_ids(state: State, given: Any) -> bool:
-    """Return whether rows that were given have the column that tells rows apart."""
+    """Return whether the rows have the id column."""
     row_id = state.lowered.row_id
     if row_id is None:
         return False
@@ -41,12 +47,10 @@ def has_ids(state: State, given: Any) -> bool:
 
 
 def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
-    """Return rows as they were given, once read where columns of them are given out as well.
+    """Return the rows as passed, or read into a table if `passed` names pass-through columns.
 
-    Args:
-        state: that takes them.
-        given: many rows.
-        passed: the columns that are given out.
+    An input such as an Arrow reader can be read only once, but pass-through columns are read again
+    for the result.
     """
     if not passed:
         return given
@@ -58,17 +62,9 @@ def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
 def with_time_of(
     state: State, given: Any, at: Any, times: Sequence[str], passed: Sequence[str]
 ) -> Any:
-    """Return rows with one time for all.
+    """Return rows with the time `at` in the one time column that they lack.
 
-    Args:
-        state: that takes them.
-        given: one row as a dict, or rows in any form that `FittedPlan.transform` takes.
-        at: the time.
-        times: the columns of times.
-        passed: columns that are given out.
-
-    Raises:
-        InvalidData: as of `row_tables.with_time`.
+    Raises the errors of `row_tables.with_time`.
     """
     row_id = state.lowered.row_id
     others = [*passed, *([] if row_id is None else [row_id])]
@@ -83,17 +79,17 @@ def table_of_rows(
     has_ids: bool = True,
     if_there: Iterable[str] = (),
 ) -> Table:
-    """Return rows as a user gave them as a table of the columns that plans read.
+    """Return rows as a table of the columns that plans read.
 
     Args:
-        state: that takes them.
-        given: one row as a dict, or rows in any form that `FittedPlan.transform` takes.
-        passed: further columns, passed on as they are.
-        has_ids: whether they have the column that tells rows apart, where there is one.
-        if_there: columns that they may lack, beside late ones.
+        state: State that takes the rows.
+        given: One row as a dict, or rows in any form that `FittedPlan.transform` takes.
+        passed: Further columns that are passed through unchanged.
+        has_ids: Whether the rows have the id column, if the plan names one.
+        if_there: Columns that may be absent, in addition to late columns.
 
     Raises:
-        UnknownColumn, TypeMismatch, InvalidData: as of `row_tables.rows_table`.
+        UnknownColumn, TypeMismatch, InvalidData: See `row_tables.rows_table`.
     """
     lowered, types = state.lowered, types_read(state)
     row_id, others = lowered.row_id, list(passed)
@@ -105,15 +101,7 @@ def table_of_rows(
 
 
 def table_of_history(state: State, given: Any) -> Table:
-    """Return rows that a new state begins with as a table of the columns that plans read.
-
-    Args:
-        state: that begins.
-        given: in any form that `FittedPlan.transform` takes.
-
-    Raises:
-        FastfeatError: as of `FittedPlan.transform`; the message says that it is the history.
-    """
+    """Return a new state's history as a table; error messages begin with "history="."""
     try:
         return table_of_rows(state, given, if_there=state.lowered.asked)
     except FastfeatError as error:
@@ -121,16 +109,10 @@ def table_of_history(state: State, given: Any) -> Table:
 
 
 def table_by_id(state: State, given: Any, columns: Iterable[str]) -> Table:
-    """Return rows that are told by their id as a table of it and of the columns that are given.
+    """Return a table of the id column, and of those columns in `columns` that the user passed.
 
-    Args:
-        state: that has the rows.
-        given: as of `table_of_rows`.
-        columns: that may be given.
-
-    Raises:
-        InvalidPlan: no plan names the column of the id.
-        UnknownColumn, TypeMismatch, InvalidData: as of `row_tables.rows_by_id`.
+    This is for outcomes and corrections. Raises `InvalidPlan` if no plan names the id column; other
+    errors as in `row_tables.rows_by_id`.
     """
     row_id = state.lowered.row_id
     if row_id is None:
@@ -145,5 +127,5 @@ def table_by_id(state: State, given: Any, columns: Iterable[str]) -> Table:
 
 
 def late_columns(state: State) -> list[str]:
-    """Return the columns of the log that are known only later, in its order."""
+    """Return the late columns of the log, in the order of the log."""
     return [name for name in state.lowered.columns if name in state.lowered.late]

@@ -1,4 +1,4 @@
-"""`Live`: fitted plans with a state, asked for the features of rows as they arrive."""
+"""`Live`: fitted plans over a state of rows, which compute the features of rows as they arrive."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Face, Fitted
 from fastfeat.execute.guard import guard_of, judge, read_again, row_inputs
 from fastfeat.execute.lookup_tables import Tables, read_tables, resolve_tables
@@ -78,7 +79,7 @@ from fastfeat.trust.quality.later_rows import profile_to_compare
 from fastfeat.trust.quality.thresholds import Given
 
 Broken = dict[str, int]
-"""Numbers of rows that break rules, by the name of the rule."""
+"""A dict of rule name to the number of rows that break the rule."""
 
 _HINTS: dict[str, Hints] = {
     "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
@@ -99,19 +100,19 @@ _ELSEWHERE = {
         "A state with a file is kept as it goes: fitted.online(path=). live.export(...) writes it",
     ),
 }
-"""For the methods of fitted plans and models that a state lacks: the methods to use."""
+"""Method names that fitted plans and models have and `Live` lacks, to a hint for the error."""
 
 
 @explaining_methods(lambda live: "live.", _HINTS)
 class Live(Generic[Face]):
-    """Fitted plans with a state of rows that arrive; made by `FittedPlan.online` and `ff.online`.
+    """Fitted plans over a state of rows, made by `FittedPlan.online` and `ff.online`.
 
     The state is the history: a log of the rows that windows can still see, in order of arrival, and
-    lookup tables. What `process` answers has the bits of `transform(events, history=state)`.
+    the lookup tables. `process` gives the same bits as `transform(events, history=state)`.
 
-    Each call is applied whole or not at all. One call changes the state at a time; any thread may
-    ask beside it, and sees whole calls only. A process that is forked has its own copy of a state
-    in memory, and may not use one with a file.
+    Each call is applied whole or not at all. One call changes the state at a time. Any thread may
+    read features meanwhile, and sees only whole calls. A forked process has its own copy of a state
+    in memory, and may not use a state with a file.
 
     Example:
         >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
@@ -123,11 +124,11 @@ class Live(Generic[Face]):
     """
 
     def __init__(self, plans: Mapping[str, Face], state: State) -> None:
-        """See `FittedPlan.online` and `ff.online`, which make it.
+        """Bind plans to a state; users call `FittedPlan.online` or `ff.online` instead.
 
         Args:
-            plans: by name, as users have them.
-            state: what their records are asked over.
+            plans: Plan name to the fitted plan that `Live.plans` returns.
+            state: State that holds the rows.
         """
         self._faces = dict(plans)
         self._state = state
@@ -154,28 +155,31 @@ class Live(Generic[Face]):
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
         def __getattr__(self, name: str) -> Any:
-            """Raise a hint where a state is used as a fitted plan, or as a model."""
+            """Raise `AttributeError`, with a hint if another method does the work of `name`."""
             hint = f". {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a live state has no attribute {name!r}{hint}")
 
     @property
     def plans(self) -> Mapping[str, Face]:
-        """The fitted plans, by name; of `FittedPlan.online` the name is ""."""
+        """The fitted plans, by name; the name is "" if `FittedPlan.online` made the state."""
         return self._faces
 
     @property
     def late(self) -> Late:
-        """The rule for late rows."""
+        """The rule for late rows: "error", "insert" or "drop".
+
+        A row is late if it is earlier than the latest row of its entity.
+        """
         return self._state.settings.late
 
     @property
     def max_ahead(self) -> str | None:
-        """The length by which times may be ahead of this machine's clock; None for any."""
+        """The time by which rows may be ahead of this machine's clock; None for no limit."""
         return self._state.settings.max_ahead
 
     @property
     def clocks(self) -> Mapping[str, DType]:
-        """The types of the times of windows, by the text of the time."""
+        """The data types of the times that windows use, by column name or expression text."""
         times = [(clock.order.time, clock.dtype) for clock in self._state.clocks]
         return {of.name if isinstance(of, Column) else show(of): dtype for of, dtype in times}
 
@@ -190,34 +194,44 @@ class Live(Generic[Face]):
         first: int = 0,
         end: int = 0,
     ) -> Any:
-        """Return the features of events as they arrive, each of which then stands in the state.
+        """Return the features of events as they arrive, and add the events to the state.
+
+        Each event sees the rows of the state and the events before it in the same call.
 
         Args:
-            events: rows in order of arrival: one as a dict of a value a column, or many in any form
-                that `FittedPlan.transform` takes. Late columns may lack; further ones are ignored.
-            to: the form of the features of many rows, as of `FittedPlan.transform`.
-            out: of many rows, as of `FittedPlan.transform`; for several plans a dict of one each.
-            categories: of many rows, as of `FittedPlan.transform`.
-            source: where the events come from, such as "events:0"; see `offsets`.
-            first: the offset of the first one there.
-            end: the offset after the last one.
+            events: Rows in order of arrival: one row as a dict of column name to value, or many
+                rows in any form that `FittedPlan.transform` takes. Late columns (filled in later by
+                `outcomes`) may be absent. Columns that no plan reads are ignored.
+            to: Form of the result for many rows: "arrow" (a table), "pandas", "polars", "numpy" or
+                "torch" (matrices of shape (n_rows, n_features)). See `FittedPlan.transform`.
+            out: Array or tensor that takes the features of many rows, for "numpy" and "torch",
+                shape (n_rows, n_features). It must not overlap the events. With several plans, a
+                dict of plan name to array.
+            categories: Whether ordinal encodings of many rows come as categories instead of codes.
+            source: Name of the stream that the events come from, such as "events:0". The state then
+                remembers how far it has read; see `offsets`.
+            first: Offset of the first event in the source.
+            end: Offset after the last event.
 
         Returns:
-            Of one row a float array of shape (n_features,), where NaN is missing; of many their
-            features in the form of `to`. Of several plans a dict of these, by name.
+            For one row, a float array of shape (n_features,) in which NaN means missing. For many
+            rows, their features in the form `to`. With several plans, a dict of plan name to these.
 
         Raises:
-            UnknownColumn: a column lacks.
-            TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
-            LateRow: a row is earlier than what the state takes; see `late=`.
-            FutureRow: a time is further ahead than `max_ahead=` or `max_jump=` allows.
-            InvalidData: a row without an id, or one whose id another row has.
-            StateError: the events were applied already, or the state is closed.
-            ContractBroken: a row breaks a rule of a plan's contract, and none is applied.
-            Overflow: a result does not fit its type.
+            UnknownColumn: A column is absent.
+            TypeMismatch: A column does not have the type seen in fit, and cannot be converted
+                exactly.
+            LateRow: A row is earlier than the state accepts; see `late=` of `FittedPlan.online`.
+            FutureRow: A time is further ahead than `max_ahead=` or `max_jump=` allows.
+            InvalidData: A row has no id, or has the id of another row with different values.
+            InvalidPlan: The form `to` is unknown, or an option for many rows is given with one row;
+                or `first` or `end` is given without `source`.
+            StateError: The offsets were applied already, or the state is closed.
+            ContractBroken: A row breaks a rule of a plan's contract; no row is applied.
+            Overflow: A result does not fit its type.
 
         Warns:
-            RowsBreakRule: a row breaks a rule that only warns.
+            RowsBreakRule: A row breaks a rule that only warns.
         """
         if self._judged:
             events, broken = self._held(events)
@@ -266,18 +280,35 @@ class Live(Generic[Face]):
         out: Any = None,
         categories: bool = False,
     ) -> Any:
-        """Return the features that rows would have now, each asked alone; the state stays.
+        """Return the features that rows would have now, without adding them to the state.
 
         Args:
-            rows: as of `process`; they do not see each other.
-            at: the time of all rows, where these lack the column of the time.
-            to: as of `process`.
-            out: as of `process`.
-            categories: as of `process`.
+            rows: One row as a dict of column name to value, or many rows in any form that
+                `FittedPlan.transform` takes. Rows of one call do not see each other. A row whose id
+                is in the state sees only the rows before its place there.
+            at: Time of all rows, if they lack the time column.
+            to: Form of the result for many rows: "arrow" (a table), "pandas", "polars", "numpy" or
+                "torch" (matrices of shape (n_rows, n_features)).
+            out: Array or tensor that takes the features of many rows, for "numpy" and "torch",
+                shape (n_rows, n_features). With several plans, a dict of plan name to array.
+            categories: Whether ordinal encodings of many rows come as categories instead of codes.
+
+        Returns:
+            For one row, a float array of shape (n_features,) in which NaN means missing. For many
+            rows, their features in the form `to`. With several plans, a dict of plan name to these.
 
         Raises:
-            LateRow: a row is so early that its windows would see rows that the state has dropped.
-            ContractBroken: a row breaks a rule of a plan's contract.
+            UnknownColumn: A column is absent.
+            TypeMismatch: A column does not have the type seen in fit, and cannot be converted
+                exactly.
+            LateRow: A row is so early that its windows would see rows that the state has dropped.
+            InvalidPlan: The form `to` is unknown, or an option for many rows is given with one row.
+            InvalidData: The rows have all their times, and `at` is given.
+            StateError: The state is closed.
+            ContractBroken: A row breaks a rule of a plan's contract.
+
+        Warns:
+            RowsBreakRule: A row breaks a rule that only warns.
         """
         if self._judged:
             rows, broken = self._held(rows if at is None else self._with_time(rows, at))
@@ -315,14 +346,16 @@ class Live(Generic[Face]):
         )
 
     def answer_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> Sequence[Any] | None:
-        """Return the features of few rows, each an array as of one row; None for an unusual one.
+        """Return one float array of features per row; None if a row needs `features` or `process`.
 
-        Then nothing has changed: `features` or `process` of a table of the rows says what is wrong,
-        if anything is. It is how servers ask, for which tables cost more than features.
+        None means that nothing has changed: call `features` or `process` with a table of the rows,
+        which raises the error if there is one. Servers use this method because building a table of
+        a few rows costs more than computing their features.
 
         Args:
-            rows: a value by column of each; they do not see each other unless they are kept.
-            keeps: whether they then stand in the state, all of them or none, in one change.
+            rows: One dict of column name to value per row. Rows see each other only if `keeps` is
+                true.
+            keeps: Whether to add the rows to the state, all or none, as one change.
         """
         try:
             broken = [self._held(row)[1] for row in rows] if self._judged else ()
@@ -346,21 +379,24 @@ class Live(Generic[Face]):
         return None if answers is None else [_given_of(answer) for answer in answers]
 
     def explain(self, row: Any, *, at: Any = None) -> Any:
-        """Return a report of what the features of a row come from; the state stays.
+        """Return a report of the rows and learnt values behind the features of a row.
 
-        It tells of each feature the rows of the state in its windows, the rows of tables, and what
-        fit has learnt; `report.recompute()` gives the features again from these rows alone.
+        The report lists, for each feature, the rows of the state in its windows, the rows of lookup
+        tables, and the values that fit has learnt. `report.recompute()` computes the features again
+        from these rows alone. The state does not change.
 
         Args:
-            row: one row, as of `features`.
-            at: as of `features`.
+            row: One row, as a dict or in any form that `FittedPlan.transform` takes.
+            at: Time of the row, if it lacks the time column.
 
         Returns:
-            A report that prints, and is a table in notebooks; of several plans a dict by name.
+            A report that prints as text and shows as a table in notebooks. With several plans, a
+            dict of plan name to report.
 
         Raises:
-            InvalidData: not one row.
-            LateRow: as of `features`.
+            InvalidData: `row` does not hold exactly one row.
+            LateRow: The row is so early that its windows would see rows that the state has dropped.
+            StateError: The state is closed.
         """
         given = row if at is None else self._with_time(row, at)
         are_known = has_ids(self._state, given)
@@ -373,9 +409,29 @@ class Live(Generic[Face]):
         return reports.get(ALONE, reports)
 
     def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
-        """Put events into the state without asking for their features.
+        """Add events to the state without computing their features.
 
-        Arguments and errors as of `process`.
+        Args:
+            events: Rows in order of arrival: one row as a dict of column name to value, or many
+                rows in any form that `FittedPlan.transform` takes. Columns that no window reads may
+                be absent.
+            source: Name of the stream that the events come from, such as "events:0"; see `offsets`.
+            first: Offset of the first event in the source.
+            end: Offset after the last event.
+
+        Raises:
+            UnknownColumn: A column is absent.
+            TypeMismatch: A column does not have the type seen in fit, and cannot be converted
+                exactly.
+            LateRow: A row is earlier than the state accepts; see `late=` of `FittedPlan.online`.
+            FutureRow: A time is further ahead than `max_ahead=` or `max_jump=` allows.
+            InvalidData: A row has no id, or has the id of another row with different values.
+            InvalidPlan: `first` or `end` is given without `source`.
+            StateError: The offsets were applied already, or the state is closed.
+            ContractBroken: A row breaks a rule of a plan's contract; no row is applied.
+
+        Warns:
+            RowsBreakRule: A row breaks a rule that only warns.
         """
         broken: Broken = {}
         if self._judged:
@@ -387,58 +443,65 @@ class Live(Generic[Face]):
         self._count(broken)
 
     def outcomes(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
-        """Put late columns of rows of the state into it, once they are known.
+        """Fill in late columns of rows of the state, once their values are known.
 
         Args:
-            rows: the id of each row, in the column that the plan names in `row_id=`, and late
-                columns; a value that is missing says nothing.
-            source: as of `process`, as the following are.
-            first: the offset of the first one there.
-            end: the offset after the last one.
+            rows: The id of each row, in the column that the plan names in `row_id=`, and late
+                columns. A missing value leaves the row as it is.
+            source: Name of the stream that the outcomes come from, such as "labels:0"; see
+                `offsets`.
+            first: Offset of the first outcome in the source.
+            end: Offset after the last outcome.
 
         Raises:
-            LateOutcome: a row was answered whose window would have seen the outcome; with
-                `late="insert"` it is taken and counted.
-            InvalidData: an id that no row of the state has, or another value than is known already.
+            InvalidPlan: The plan names no `row_id=`.
+            LateOutcome: The features of a row were already returned, and its window would have seen
+                the outcome. With `late="insert"` the outcome is accepted and counted instead.
+            InvalidData: No row of the state has the id, or a different value is already known.
+            StateError: The offsets were applied already, or the state is closed.
         """
         table = table_by_id(self._state, rows, late_columns(self._state))
         self._state.apply(Change("outcomes", table, "", source, first, end, time.time_ns()))
 
     def correct(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
-        """Change columns of rows of the state; answers that were given stay as they were given.
+        """Change columns of rows of the state; features already returned do not change.
 
         Args:
-            rows: the id of each row, and the columns that change.
-            source: as of `process`, as the following are.
-            first: the offset of the first one there.
-            end: the offset after the last one.
+            rows: The id of each row, in the column that the plan names in `row_id=`, and the
+                columns that change.
+            source: Name of the stream that the corrections come from; see `offsets`.
+            first: Offset of the first correction in the source.
+            end: Offset after the last correction.
 
         Raises:
-            InvalidData: an id that no row of the state has.
-            InvalidPlan: a window reads what another window gave for a row, which stands.
+            InvalidData: No row of the state has the id.
+            InvalidPlan: The plan names no `row_id=`; or a window reads the results of another
+                window, which the state stores and cannot correct.
+            StateError: The offsets were applied already, or the state is closed.
         """
         table = table_by_id(self._state, rows, self._state.types)
         self._state.apply(Change("correct", table, "", source, first, end, time.time_ns()))
 
     def remove(self, row_id: Any) -> None:
-        """Take one row out of the state; answers that were given stay as they were given.
+        """Take one row out of the state; features already returned do not change.
 
-        It is for a row that should never have come, such as one whose time is far ahead, which
-        makes all rows of its entity late until then. The row stays in the record of the file, as it
-        does after `correct`; `forget` erases. It may come again: it is a new row then.
+        Use it for a row that should never have come, such as a row with a time far ahead, which
+        makes all rows of its entity late until that time. The row stays in the record of changes in
+        the file, as it does after `correct`; `forget` erases it. If the row comes again, it is a
+        new row.
 
         Args:
-            row_id: the id of the row, in the column that the plan names in `row_id=`.
+            row_id: Id of the row, in the column that the plan names in `row_id=`.
 
         Raises:
-            InvalidPlan: the plan names no `row_id=`; or a window reads what another window gave,
-                which has seen the row.
-            InvalidData: no row of the state has this id.
-            TypeMismatch: the id is of another type than those of the state.
+            InvalidPlan: The plan names no `row_id=`; or a window reads the results of another
+                window that has seen the row.
+            InvalidData: No row of the state has this id.
+            TypeMismatch: The id does not have the type of the ids of the state.
 
         Warns:
-            HistoryMissing: the row was the latest of its entity: rows that no window saw once it
-                had come may have been dropped, and answers to rows before it lack them.
+            HistoryMissing: The row was the latest row of its entity. Rows that no window could see
+                after it came may have been dropped, and features of earlier times lack them.
 
         Example:
             >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
@@ -469,18 +532,20 @@ class Live(Generic[Face]):
             )
 
     def forget(self, column: str, value: Any) -> int:
-        """Remove every row with a value in a column; the state is then one that never had them.
+        """Erase every row with a value in a column, as if those rows had never come.
 
         Args:
-            column: one that windows read, such as the key of an entity.
-            value: as rows have it; None for the rows in which it is missing.
+            column: A column that windows read, such as the key of an entity.
+            value: The value, as rows have it; None erases the rows in which it is missing.
 
         Returns:
-            How many rows there were.
+            The number of rows that were erased.
 
         Raises:
-            UnknownColumn: the state has no such column.
-            InvalidPlan: what a window gave stands beside rows that stay, and has seen others.
+            UnknownColumn: The state has no such column.
+            TypeMismatch: The column holds lists.
+            InvalidPlan: The state stores window results of rows that stay, and they have seen the
+                erased rows.
         """
         types = self._state.types
         if column not in types:
@@ -500,20 +565,22 @@ class Live(Generic[Face]):
     def update_table(
         self, name: str, rows: Any, *, source: str = "", first: int = 0, end: int = 0
     ) -> None:
-        """Put rows into a lookup table.
+        """Add rows to a lookup table, or replace its rows.
 
         Args:
-            name: of the table.
-            rows: its columns that plans read. Where they look it up by key, rows replace those of
-                their key, of which the last one counts; where windows or `ff.asof` see it, they
-                stand after the known ones.
-            source: as of `process`, as the following are.
-            first: the offset of the first one there.
-            end: the offset after the last one.
+            name: Name of the table.
+            rows: The columns of the table that plans read. If plans look the table up by key, each
+                row replaces the row with its key; of several rows with one key, the last counts. If
+                windows or `ff.asof` see the table, the rows are appended.
+            source: Name of the stream that the rows come from, such as "prices:0"; see `offsets`.
+            first: Offset of the first row in the source.
+            end: Offset after the last row.
 
         Raises:
-            UnknownColumn: no plan reads such a table, or a column lacks.
-            TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
+            UnknownColumn: No plan reads such a table, or a column is absent.
+            TypeMismatch: A column does not have the type seen in fit, and cannot be converted
+                exactly.
+            StateError: The offsets were applied already, or the state is closed.
         """
         types = table_types(self._state.lowered.plans)
         if name not in types:
@@ -523,10 +590,10 @@ class Live(Generic[Face]):
         self._state.apply(Change("table", table, name, source, first, end, time.time_ns()))
 
     def history(self) -> Table | None:
-        """Return the rows of the state in order of arrival, as `transform(history=)` takes them.
+        """Return the rows of the state in order of arrival; None if it has none.
 
-        None where it has none yet. `transform(events, history=live.history())` has the bits that
-        `process(events)` would have.
+        The table is a history for `transform`: `transform(events, history=live.history())` gives
+        the same bits as `process(events)`.
         """
         return self._state.history()
 
@@ -537,56 +604,59 @@ class Live(Generic[Face]):
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """The number of rows since the state was opened, by what has happened to them.
+        """Numbers of rows since the state was opened, by what happened to them.
 
-        "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected", "removed",
-        "removed_latest" (the latest of their entity), "forgotten", "swept"; what has not happened
-        yet is not there.
+        The keys are "late", "dropped", "repeated", "outcomes", "late_outcomes", "corrected",
+        "removed", "removed_latest" (the latest row of its entity), "forgotten" and "swept" (dropped
+        because no row of the entity came for long). A key is absent until there is such a row.
         """
         return dict(self._state.counts)
 
     @property
     def violations(self) -> Mapping[str, int]:
-        """The number of rows since the state was opened that break each rule of the contracts.
+        """Numbers of rows since the state was opened that break rules of contracts, by rule name.
 
-        Rows that were taken, which break rules that only warn, and those that `count_refused` was
-        told of. Of several plans a rule has the name of its plan before its own, "fraud.size".
+        They count accepted rows that break rules which only warn, and the rows that were passed to
+        `count_refused`. With several plans, the plan name comes first: "fraud.size".
         """
         with self._lock:
             return dict(self._violations)
 
     def count_refused(self, error: ContractBroken) -> None:
-        """Count the rows of a call that was refused among `violations`.
+        """Add the rows of a refused call to `violations`.
 
-        A call does not count them itself: whoever made it may try again without them.
+        `process` and the other methods do not count refused rows themselves, because the caller may
+        try again without them.
 
         Args:
-            error: what it has raised.
+            error: The error that the call raised.
         """
         self._count({rule_name(error.plan, name): n for name, n in error.broken.items()})
 
     def count_late(self, error: LateRow) -> None:
-        """Count a row of a call that was refused for being late; see `held_up`.
+        """Count a row that was refused because it was late; see `held_up`.
 
-        A call does not count it itself: whoever made it may try again without the row.
+        `process` and the other methods do not count refused rows themselves, because the caller may
+        try again without them.
 
         Args:
-            error: what it has raised.
+            error: The error that the call raised.
         """
         if isinstance(error.behind, LateBehind):
             self._state.late_counts.note([error.behind])
 
     def held_up(self, *, is_due: bool = False, places: bool = True) -> list[HeldUp]:
-        """Return entities whose rows come late behind one row, ten or more of them, with that row.
+        """Return the entities with ten or more late rows, all late because of one and the same row.
 
-        A row whose time is ahead makes all later ones of its entity late. Rows that `late="drop"`
-        leaves out are counted, and those that `count_late` was told of. Of more than 20 entities
-        those with most late rows are given, and the last of these has the number of the others.
+        A row with a time that is ahead makes all later rows of its entity late. This counts rows
+        that `late="drop"` left out, and rows that were passed to `count_late`. At most 20 entities
+        are returned, with the most late rows first; the last one says how many more there are.
 
         Args:
-            is_due: whether only entities are given that have reached 10 late rows, 100, and so on,
-                since the last such call.
-            places: whether the file is searched for the offset that the row came from.
+            is_due: Whether to return an entity only when it has passed 10 late rows, 100, and so
+                on, since the last such call.
+            places: Whether to search the file for the source and offset of the row that holds the
+                entity up (`HeldUp.place`). That takes a while.
         """
         return self._state.held_up(is_due=is_due, places=places)
 
@@ -600,16 +670,18 @@ class Live(Generic[Face]):
     ) -> None:
         """Count the rows that are answered from now on, for `drift` and `profile`.
 
-        Rows that were asked for, by `process` and `features`, are counted some thousands at a time,
-        by the time of their arrival; what was counted is in memory alone, and ends with the state.
+        Rows of `process` and `features` are counted by the time of their arrival, some thousands at
+        a time. The counts are in memory only, and are lost when the state is closed.
 
         Args:
-            window: how long a row counts, such as "1h"; it leaves with the twelfth of the window
-                that it came in.
-            plans: the names of the plans whose rows are counted; None for all.
+            window: How long a row counts, such as "1h". The window moves in steps of a twelfth of
+                its length.
+            plans: Names of the plans to watch; None for all.
 
         Raises:
-            InvalidPlan: a plan has no profile of its training rows; or the window is none.
+            InvalidPlan: A plan has no profile of its training rows; or the window is no duration of
+                a second or more.
+            TypeMismatch: The window is no duration.
 
         Example:
             >>> rows = {"x": [k / 100 for k in range(1_000)]}
@@ -631,28 +703,31 @@ class Live(Generic[Face]):
     def profile(self) -> Any:
         """Return the profile of the rows answered in the window of `watch`; see `Profile`.
 
-        Profiles of several processes that serve one plan merge. Of several plans a dict by name.
+        Profiles from several processes that serve one plan can be merged. With several plans,
+        returns a dict of plan name to profile.
 
         Raises:
-            InvalidPlan: nobody has called `watch`.
+            InvalidPlan: `watch` was not called.
         """
         found = {name: recent.profile() for name, recent in self._watched().items()}
         return found.get(ALONE, found)
 
     def drift(self, *, reference: Any = None, thresholds: Given = None) -> Any:
-        """Return the drift of the rows answered in the window of `watch`; see `FittedPlan.drift`.
+        """Return the drift of the rows answered in the window of `watch` from the training rows.
 
         Args:
-            reference: the profile to compare with in place of that of the training rows; of several
-                plans a dict by name.
-            thresholds: as of `FittedPlan.drift`.
+            reference: Profile to compare with instead of the profile of the training rows. With
+                several plans, a dict of plan name to profile.
+            thresholds: Limits by name, such as `{"psi": 0.2, "missing": 0.01}`, or the path of a
+                TOML file with a section `[drift]`. See `FittedPlan.drift`.
 
         Returns:
-            A `Drift`; of several plans a dict of these, by name.
+            A `Drift`; with several plans, a dict of plan name to `Drift`.
 
         Raises:
-            InvalidPlan: nobody has called `watch`.
-            InvalidConfig: as of `FittedPlan.drift`.
+            InvalidPlan: `watch` was not called.
+            InvalidConfig: A threshold is unknown, has a value of the wrong kind, or names no
+                column.
         """
         limits, found = limits_of(thresholds), dict[str, Drift]()
         for name, recent in self._watched().items():
@@ -668,75 +743,79 @@ class Live(Generic[Face]):
 
     @property
     def offsets(self) -> Mapping[str, int]:
-        """The offset after the last row that was applied, by source."""
+        """A dict of source name to the offset after the last row that was applied."""
         return dict(self._state.offsets)
 
     def export(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows of the state to a Parquet file: `online(history=path)` begins with it.
+        """Write the rows of the state to a Parquet file, for `online(history=path)`.
 
-        The new state answers as this one does, where it has the same lookup tables: `tables=` takes
-        `live.tables`. What windows in windows gave is in the file; another version of the plan
-        computes it anew.
+        The new state gives the same features if it has the same lookup tables: pass
+        `tables=live.tables`. The file includes the stored results of windows that other windows
+        read; a different version of the plan computes them anew.
 
         Args:
-            path: of the file, a .parquet; one that is there is replaced.
+            path: Path of the file, which ends in .parquet. An existing file is replaced.
 
         Raises:
-            InvalidData: the file is not called .parquet.
-            StateError: the file cannot be written, or the state has had no rows.
+            InvalidData: The path does not end in .parquet.
+            StateError: The file cannot be written, or no row has come yet.
+            TypeMismatch: `path` is no path.
         """
         export(self._state, path)
 
     @property
     def head(self) -> bytes:
-        """The last link of the audit: noted elsewhere, it is what `ff.replay(head=)` looks for.
+        """The hash of the last change in the audit chain; note it elsewhere for `ff.replay(head=)`.
 
-        Empty without a file, and where the key of the audit was deleted.
+        Each change's hash covers the one before it, so this one stands for all changes so far.
+        Empty if the state has no file, or if the key of the audit was deleted.
         """
         return self._state.head
 
     def checkpoint(self) -> None:
-        """Return once all that was applied is on disk."""
+        """Wait until all changes are on disk."""
         self._state.flush()
 
     def compact(self) -> None:
-        """Write the state as a whole in the place of its changes, which are no longer in the file.
+        """Replace the changes in the file by one copy of the whole state.
 
-        It is done when they take more room than the state; `ff.replay` begins from there. Without
-        changes since the last time nothing is written.
+        A state does this by itself when the changes take more room than the state. `ff.replay` then
+        begins from that copy. If nothing changed since the last copy, nothing is written.
 
         Raises:
-            StateError: the state is closed, or cannot be written.
+            StateError: The state is closed, or cannot be written.
         """
         self._state.compact()
 
     def delete_audit_key(self) -> None:
-        """Delete the key of the audit, without which what it noted says nothing of any row.
+        """Delete the key of the audit, so that its digests reveal nothing about any row.
 
-        The audit ends with it, and so does the record of changes: the state stays, as a whole.
+        This ends the audit, and drops the record of changes: the file then holds one copy of the
+        whole state.
 
         Raises:
-            StateError: as of `compact`.
+            StateError: The state is closed, or cannot be written.
         """
         self._state.delete_audit_key()
 
     def close(self) -> None:
-        """Write all that was applied to disk, and end; a state in memory is gone."""
+        """Write all changes to disk, and close the state; a state in memory is lost."""
         self._state.close()
 
     def discard(self) -> None:
-        """End without writing what was applied since the last checkpoint: the file stays as it is.
+        """Close without writing the changes since the last checkpoint.
 
-        For callers that have told nobody what was answered since then, or will answer it again.
+        This is for callers that passed on no result since that checkpoint, or will compute the
+        results again.
         """
         self._state.close(discards=True)
 
     def __enter__(self) -> Self:
-        """Return it; it is closed at the end of the block."""
+        """Return this object; leaving the block closes it."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close it."""
+        """Close the state."""
         self.close()
 
     def __repr__(self) -> str:
@@ -749,16 +828,10 @@ class Live(Generic[Face]):
         return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
 
     def _held(self, given: Any) -> tuple[Any, Broken]:
-        """Return rows that hold the contracts of the plans, of a reader as a table.
+        """Return rows that passed the contract check, and numbers of rows that break warning rules.
 
-        With them the number of rows that break each rule, which only warns, by plan and rule.
-
-        Raises:
-            ContractBroken: one breaks a rule that does not only warn.
-            FastfeatError: as of `FittedPlan.transform`, of the columns that rules read.
-
-        Warns:
-            RowsBreakRule: one breaks a rule that does.
+        The numbers are by rule name. Raises `ContractBroken` for a rule that does more than warn.
+        An Arrow reader is returned as a table, since it can be read only once.
         """
         given = read_again(given)
         tables = self._state.tables
@@ -768,7 +841,7 @@ class Live(Generic[Face]):
                 if is_one_row(given, types):
                     found = judge_one_row(fitted, given, tables)
                 else:
-                    found = judge(guard, given, tables=tables)
+                    found = judge(guard, CallRows(given, tables=tables))
             except ContractBroken as error:
                 error.plan = name
                 raise
@@ -783,20 +856,16 @@ class Live(Generic[Face]):
 
     @property
     def recent(self) -> Mapping[str, Recent]:
-        """The counts of the rows that were answered of late, by plan; none without `watch`."""
+        """A dict of plan name to the counts of recently answered rows; empty without `watch`."""
         return self._recent
 
     @property
     def records(self) -> Mapping[str, Fitted]:
-        """The records of the plans, by name."""
+        """The internal records (`Fitted`) of the plans, by name."""
         return self._plans
 
     def _watched(self) -> Mapping[str, Recent]:
-        """Return the counts of the recent rows of each plan.
-
-        Raises:
-            InvalidPlan: nothing does.
-        """
+        """Return the counts of recent rows of each plan; raise `InvalidPlan` without `watch`."""
         if not self._recent:
             raise InvalidPlan(
                 "the rows that are answered are not counted. Say so before they come: "
@@ -805,7 +874,7 @@ class Live(Generic[Face]):
         return self._recent
 
     def _noted(self, row: Mapping[str, Any], features: Any) -> Any:
-        """Return the features of one row as a user gets them, once they are counted."""
+        """Count one answered row for `watch`, and return its features unchanged."""
         if self._recent:
             by_name = {ALONE: features} if ALONE in self._plans else features
             for name, recent in self._recent.items():
@@ -813,34 +882,40 @@ class Live(Generic[Face]):
         return features
 
     def _note(self, rows: Table, results: Mapping[str, Any]) -> None:
-        """Have many rows counted."""
+        """Count many answered rows for `watch`."""
         for name, recent in self._recent.items():
             recent.note(rows, results[name])
 
     def _is_row_alone(self, given: Any) -> bool:
-        """Return whether one row was given, and no plan sees another one."""
+        """Return whether the user passed one row as a dict, and no plan has windows."""
         return self._sees_none and is_one_row(given, self._state.lowered.asked)
 
     def _is_remembered_by_nobody(self, given: Any) -> bool:
-        """Return whether one row was given that neither the log nor a file takes."""
+        """Return whether one row was passed, no plan has windows, and no file records changes."""
         return self._state.journal is None and self._is_row_alone(given)
 
     def _of_prepared_row(self, row: Any) -> Any:
-        """Return the features of a row, where it is as usual and new to the state; else None."""
+        """Return the features of one row by the fast path, without storing the row.
+
+        None if the row needs the general path: it is unusual, or its id is in the state.
+        """
         if type(row) is not dict:
             return None
         found = self._state.features_of_rows([cast("dict[str, Any]", row)])
         return None if found is None else _given_of(found[0])
 
     def _process_prepared_row(self, row: Any) -> Any:
-        """Return the features of a row that then stands in the state; None if it is unusual."""
+        """Return the features of one row by the fast path, and add the row to the state.
+
+        None, and nothing has changed, if the row needs the general path.
+        """
         if type(row) is not dict:
             return None
         found = self._state.process_rows([cast("dict[str, Any]", row)])
         return None if found is None else _given_of(found[0])
 
     def _of_row(self, row: Mapping[str, Any]) -> Any:
-        """Return the features of a row that sees no other, at the cost of `transform_row`."""
+        """Return the features of a row for plans without windows, as cheaply as `transform_row`."""
         self._state.check_usable()
         tables = self._state.tables
         if ALONE in self._plans:
@@ -849,12 +924,12 @@ class Live(Generic[Face]):
 
 
 def _given_of(answer: PreparedAnswer) -> Any:
-    """Return the features of one row as a user gets them: of several plans a dict by name."""
+    """Return the features of one row: an array, or with several plans a dict by plan name."""
     return answer.features.get(ALONE, answer.features)
 
 
 def rule_name(plan: str, rule: str) -> str:
-    """Return the name of a rule among those of several plans.
+    """Return the name under which `Live.violations` counts a rule of a plan.
 
     Example:
         >>> rule_name("fraud", "size"), rule_name("", "size")
@@ -864,7 +939,10 @@ def rule_name(plan: str, rule: str) -> str:
 
 
 def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
-    """Raise where one row is to be given out in a form that only many have."""
+    """Raise `InvalidPlan` if the user passed one row, with an option that only many rows may have.
+
+    `row` is None for many rows.
+    """
     if row is None or (to in ("arrow", "numpy") and out is None and not categories):
         return
     option = "out=" if out is not None else f"to={to!r}" if not categories else "categories="
@@ -889,24 +967,10 @@ def begin_live(
     archive: str | os.PathLike[str] | None = None,
     keep_audit: str | None = None,
 ) -> Live[Face]:
-    """Return fitted plans over one state, which is new, or that of a file.
+    """Return fitted plans over a new state, or over the state in the file `path`.
 
-    Args:
-        plans: the records of fitted plans by name.
-        faces: the fitted plans as users have them.
-        history: as of `FittedPlan.online`, as the following are.
-        path: of the file.
-        tables: the lookup tables.
-        late: what becomes of late rows.
-        keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead of this machine's clock.
-        max_jump: how far it may be ahead of the latest row before it.
-        durability: when a call is on disk.
-        archive: the folder of what a whole state replaces.
-        keep_audit: how long that is kept.
-
-    Raises:
-        FastfeatError: as of `ff.online`.
+    The options are those of `FittedPlan.online`. `plans` has the internal record of each plan,
+    `faces` the object that `Live.plans` returns for it.
     """
     _check_word("late", late, get_args(Late))
     _check_word("durability", durability, get_args(Durability))
@@ -961,16 +1025,15 @@ def _live(faces: Mapping[str, Face], state: State, max_jump: str | int | None) -
 
 
 def begin_alone(fitted: Fitted, history: Any, **options: Any) -> Live[Fitted]:
-    """Return one plan over a new state; arguments and errors as of `FittedPlan.online`."""
+    """Return one plan over a new state; the options are those of `FittedPlan.online`."""
     plans = {ALONE: fitted}
     return begin_live(plans, plans, history, **options)
 
 
 def _check_tables_of_rules(plans: Mapping[str, Fitted]) -> None:
-    """Raise where a rule reads a column of a table that a state does not hold.
+    """Raise `InvalidPlan` if a contract's rule reads a table column that no feature reads.
 
-    Raises:
-        InvalidPlan: the first such rule.
+    The state holds only the table columns that features read.
     """
     held = {column for fitted in plans.values() for column in fitted.table_columns}
     for fitted in plans.values():

@@ -1,4 +1,9 @@
-"""States with a file: begun, opened again, and opened under other plans than those of the file."""
+"""States with a file: creating the file, opening it again, and opening it with other plans.
+
+A file holds a base (a copy of a whole state), the changes after the base, and the plans. Opening it
+with equal plans applies those changes to the base. Opening it with other plans computes their
+stored window results anew, and writes a new base.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +50,9 @@ def begin(
     durability: Durability,
     archiving: Archiving | None = None,
 ) -> None:
-    """Write a state in memory to a new file, whole or not at all, and keep its changes there.
+    """Write a state to a new file, whole or not at all, and append its later changes to that file.
 
-    Raises:
-        StateError: the file is there, or cannot be written.
+    Raises `StateError` if the file exists, or cannot be written.
     """
     key, base = new_key(), state.base()
     audit = Audit(key, artifacts_of(state.lowered.plans))
@@ -60,7 +64,7 @@ def begin(
 
 
 def _keep_changes(state: State, journal: Journal) -> None:
-    """Have the changes of a state written to a journal, and looked up there."""
+    """Make a state write its changes to a journal, and read past changes from it."""
     state.journal = journal
     state.kept_changes = lambda: (one.entry.change for one in journal.entries())
 
@@ -68,10 +72,9 @@ def _keep_changes(state: State, journal: Journal) -> None:
 def archiving_of(
     archive: str | os.PathLike[str] | None, keep_audit: str | None
 ) -> Archiving | None:
-    """Return the folder of a state's segments and how long they are kept; None without an option.
+    """Return the archive settings of a state; None if the user gave neither option.
 
-    Raises:
-        InvalidPlan, TypeMismatch: `keep_audit` is no duration, or `archive` no path.
+    Raises `InvalidPlan` or `TypeMismatch` if `keep_audit` is no duration, or `archive` no path.
     """
     if archive is None and keep_audit is None:
         return None
@@ -86,7 +89,7 @@ def archiving_of(
 
 
 def note(journal: Journal, audit: Audit) -> None:
-    """Have a journal note what the audit says of all that it writes."""
+    """Make a journal store the audit's hashes with everything that it writes."""
     journal.linking, journal.linking_base = audit.link, audit.base
     journal.replaced.sealing = audit.seal
     journal.replaced.forgetting = partial(rewritten, audit.key)
@@ -100,24 +103,25 @@ def reopened(
     time_ns: int,
     archiving: Archiving | None = None,
 ) -> State:
-    """Return the state of a file as it was committed last.
+    """Return the state of a file as it was last committed.
 
     Args:
-        path: of the file.
-        lowered: the plans that are asked from now on; where they are others than those of the file,
-            that is noted in it.
-        given: the settings that the caller has named, which are those of the file.
-        durability: of what is written from now on.
-        time_ns: when it was opened.
-        archiving: where segments of its past are kept from now on; None for as the file has it.
+        path: Path of the file.
+        lowered: Plans to use from now on. If they differ from the plans in the file, the change is
+            recorded in it.
+        given: Settings that the caller named explicitly; they must equal the settings in the file.
+        durability: Durability of changes from now on.
+        time_ns: Time of opening, in nanoseconds since 1970.
+        archiving: Archive folder for replaced changes from now on; None keeps the setting in the
+            file.
 
     Raises:
-        StateError: the file cannot be opened, is damaged, or has other settings.
-        UnknownColumn, TypeMismatch: the plans read columns that its log does not have, or has in
-            another type.
+        StateError: The file cannot be opened, is damaged, or has other settings.
+        UnknownColumn, TypeMismatch: The plans read columns that the log lacks, or has with another
+            type.
 
     Warns:
-        HistoryMissing: windows of the plans see further back than the log was kept for.
+        HistoryMissing: Windows of the plans see further back than the log reaches.
     """
     journal = Journal.open(path, durability)
     try:
@@ -129,7 +133,7 @@ def reopened(
         state = _state_of(journal, lowered)
         if state is None:
             state = _under_others(journal, lowered, time_ns)
-        elif journal.is_erasing:  # a process was killed before it was done
+        elif journal.is_erasing:  # a process was killed before it had finished erasing
             journal.settle(state.base)
         _keep_changes(state, journal)
         return state
@@ -139,7 +143,7 @@ def reopened(
 
 
 def _state_of(journal: Journal, lowered: LivePlan) -> State | None:
-    """Return the state of a file under its own plans; None where others are asked for."""
+    """Return the state of a file; None if `lowered` has other plans than the file."""
     if not _is_same(journal.plans, lowered.plans):
         return None
     state = State(lowered, journal.settings, journal.base())
@@ -149,7 +153,7 @@ def _state_of(journal: Journal, lowered: LivePlan) -> State | None:
 
 
 def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
-    """Return the state of a file under other plans than its own, and note in it that it is so."""
+    """Return a file's state, changed to the plans `lowered`, and write these plans to the file."""
     known = lower(_fitted(journal))
     before = _state_of(journal, known)
     assert before is not None
@@ -166,13 +170,10 @@ def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
 
 
 def remade(base: Base, lowered: LivePlan, settings: Settings) -> Base:
-    """Return a base in which all stands beside its rows that plans keep there, computed at once.
+    """Return a base with its window results computed anew for the given plans.
 
-    Args:
-        base: the rows have the columns that the plans read; what else they have is not looked at,
-            but for which of them a user has been given the features of.
-        lowered: the plans.
-        settings: of the state.
+    The results that the base has stored beside its rows are ignored. The flag of rows that were
+    answered stays.
     """
     state = State(lowered, settings, replace(base, rows=None))
     if base.rows is not None:
@@ -181,7 +182,12 @@ def remade(base: Base, lowered: LivePlan, settings: Settings) -> Base:
 
 
 def _swept_of(known: LivePlan, wanted: LivePlan, base: Base) -> list[int | None]:
-    """Return the latest times swept, by the orders of other plans over the same times."""
+    """Return, for each order of the plans `wanted`, the time up to which rows were swept.
+
+    Swept rows are rows that were dropped because no new row of their entity came for long. The
+    times come from the orders of `known` with the same time expression; None if nothing was swept
+    there.
+    """
     found: list[int | None] = []
     for order in wanted.orders:
         times = zip(known.orders, base.swept, strict=False)
@@ -191,17 +197,17 @@ def _swept_of(known: LivePlan, wanted: LivePlan, base: Base) -> list[int | None]
 
 
 def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -> None:
-    """Check that a log has the columns that plans read, and its tables theirs.
+    """Check that a log and its tables have the columns that other plans read.
 
     Args:
-        path: of the state.
-        known: the plans that it was kept for.
-        wanted: those that are asked over it.
-        base: its content.
+        path: Path of the state, for messages.
+        known: Plans for which the log was kept so far.
+        wanted: Plans to use over it from now on.
+        base: Content of the state.
 
     Raises:
-        UnknownColumn: the log, or a table, lacks columns.
-        TypeMismatch: it has them in another type.
+        UnknownColumn: The log, or a table, lacks columns.
+        TypeMismatch: A column has another type.
     """
     row_id = () if known.row_id is None else (known.row_id,)
     _check_types(f"{path}: its log", known.columns, wanted.columns, row_id)
@@ -235,7 +241,7 @@ def _check_types(
 
 
 def _of_plans(rows: Table, lowered: LivePlan) -> Table:
-    """Return the rows of a log as a history of plans: what only rows that ask have is missing."""
+    """Return rows of a log as a history for plans; columns that the log lacks become missing."""
     beside = [ANSWERED] if lowered.row_id is None else [lowered.row_id, ANSWERED]
     passed = [name for name in beside if name in rows.column_names]
     types = {**lowered.columns, **lowered.asked}
@@ -243,7 +249,7 @@ def _of_plans(rows: Table, lowered: LivePlan) -> Table:
 
 
 def _tell_missing(known: LivePlan, wanted: LivePlan, settings: Settings, base: Base) -> None:
-    """Warn where windows see further back than a log was kept for."""
+    """Warn if windows see further back than the log reaches."""
     if base.rows is None or base.rows.num_rows == 0:
         return
     kept = clocks_of(known, settings)
@@ -254,7 +260,11 @@ def _tell_missing(known: LivePlan, wanted: LivePlan, settings: Settings, base: B
 
 
 def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base) -> str | None:
-    """Return the rows that a log lacks for the windows of an order, as text; None for none."""
+    """Return a warning about rows that the windows of one order need and the log lacks.
+
+    None if the log has them all. `clock` belongs to the order; `kept` are the clocks of the plans
+    `known`, for which the log was kept.
+    """
     order, wanted = clock.order, clock.held
     same = [k for k, one in enumerate(kept) if one.order.time is order.time]
     held = [kept[k].held for k in same]
@@ -286,13 +296,7 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
 
 
 def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
-    """Return a time as it is written.
-
-    Args:
-        clock: of an order of the plans.
-        known: the plans.
-        ticks: the time.
-    """
+    """Return a time in ticks as text, such as a timestamp; integer times stay numbers."""
     dtype = known.plans[clock.order.plan].types[clock.order.time]
     if clock.tick_ns is None:
         return str(ticks)
@@ -318,16 +322,17 @@ def _fitted(journal: Journal) -> dict[str, Fitted]:
 
 
 def _artifacts(plans: Plans) -> dict[str, bytes]:
-    """Return the artifacts of plans as a state keeps them: without values of training rows.
+    """Return a dict of plan name to artifact bytes, without the plan's profile and golden rows.
 
-    A profile and golden rows may have those of a row that the state is told to forget.
+    Golden rows are test rows that are saved with a plan. The profile and these rows may contain
+    values of a row that the state is later told to forget.
     """
     bare = {name: replace(fitted, profile=None, golden=None) for name, fitted in plans.items()}
     return {name: artifact_bytes(fitted) for name, fitted in bare.items()}
 
 
 def _is_same(stored: Mapping[str, bytes], plans: Plans) -> bool:
-    """Return whether plans are those of a state: in features, types and learnt values."""
+    """Return whether stored plans equal given plans in features, types and learnt values."""
     if set(stored) != set(plans):
         return False
     given = _artifacts(plans)

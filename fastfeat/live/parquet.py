@@ -1,7 +1,8 @@
-"""The log of a state as a Parquet file, and back: with what is kept beside each row.
+"""Export of a state's log to a Parquet file, and import of such a file.
 
-Any reader of Parquet sees the rows in order of arrival; what only a state knows stands in the
-metadata: which columns are kept beside rows, by which plans, the offsets, and what was swept.
+Any Parquet reader sees the rows in order of arrival. The metadata holds facts that only a state
+needs: the names of the stored window results, digests of the plans that computed them, the offset
+reached in each source, and the times up to which rows of silent entities were dropped.
 """
 
 from __future__ import annotations
@@ -29,16 +30,12 @@ _FORMAT = 1
 
 
 def export(state: State, path: str | os.PathLike[str]) -> None:
-    """Write the log of a state as a Parquet file, whole or not at all.
-
-    Args:
-        state: the state.
-        path: of the file; one that is there is replaced.
+    """Write the log of a state as a Parquet file, whole or not at all; replaces an existing file.
 
     Raises:
-        StateError: the file cannot be written, or the state has had no rows.
-        InvalidData: the file is not called .parquet.
-        TypeMismatch: what is given is no path.
+        StateError: The file cannot be written, or no row has come yet.
+        InvalidData: The path does not end in .parquet.
+        TypeMismatch: `path` is no path.
     """
     base, target = state.base(), path_of(path)
     if target.suffix != ".parquet":
@@ -64,20 +61,14 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
 def exported(
     given: object, lowered: LivePlan, settings: Settings, tables: Mapping[str, Table]
 ) -> Base | None:
-    """Return the base of a file that `export` wrote; None where a history is something else.
+    """Return the content of a state that `export` wrote to a file; None if `given` is no such file.
 
-    What is kept beside rows is as it was where the plans are those that it was written for; under
-    others it is computed at once, as of a history.
-
-    Args:
-        given: what a user gave as the history.
-        lowered: the plans over it.
-        settings: of the state that begins with it.
-        tables: the lookup tables.
+    If the plans are the same as at export, stored window results are taken from the file; otherwise
+    they are computed anew from the rows. `tables` are the lookup tables of the new state.
 
     Raises:
-        StateError: the file is of a newer version, or cannot be read.
-        UnknownColumn, TypeMismatch: it lacks a column that the plans read, or has another type.
+        StateError: The file is from a newer version, or cannot be read.
+        UnknownColumn, TypeMismatch: A column that the plans read is absent, or has another type.
     """
     read = _read(given)
     if read is None:
@@ -97,7 +88,7 @@ def exported(
 
 
 def _read(given: object) -> tuple[Table, Any] | None:
-    """Return the rows of a file that was exported, and what it says of its state."""
+    """Return the rows and the metadata of an exported file; None if it is no exported file."""
     if not isinstance(given, (str, os.PathLike)):
         return None
     path = Path(cast("str", given))
@@ -110,7 +101,7 @@ def _read(given: object) -> tuple[Table, Any] | None:
             told = metadata.get(_KEY)
             return None if told is None else (file.read(), _state_document(told, path))
     except (pa.ArrowException, OSError):
-        return None  # what is wrong with a history is told by who reads histories
+        return None  # whoever reads histories reports the error
 
 
 def _state_document(content: bytes, path: Path) -> dict[str, Any]:

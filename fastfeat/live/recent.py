@@ -1,7 +1,8 @@
-"""Recent rows: those that a live state has answered, counted by the time of their arrival.
+"""Profiles of the rows that a live state has answered recently, by time of arrival.
 
-Rows wait in a buffer, and are counted some thousands at a time: a row costs the copy of its values.
-Each part of the window has a profile of its own; those of the window are merged.
+Rows wait in a buffer and are counted some thousands at a time, so one row costs only a copy of its
+values. The window, such as one hour, is cut into twelve parts of equal length. Each part has its
+own profile; the profile of the window merges them.
 """
 
 from __future__ import annotations
@@ -27,16 +28,13 @@ from fastfeat.trust.quality.profile import Profile
 from fastfeat.trust.quality.table_profiles import counted_tables
 
 N_PARTS: Final = 12
-"""Parts of a window: the oldest one leaves it as a whole."""
+"""Number of parts in a window; the window moves by dropping its oldest part."""
 MOST_WAITING: Final = 4096
-"""Rows that wait to be counted; fewer cost more each, for a column is counted in calls."""
+"""Number of rows in the buffer before they are counted; smaller batches cost more per row."""
 
 
 class Recent:
-    """The rows of one plan that were answered of late; any thread may note some.
-
-    A class, for rows are noted as they come.
-    """
+    """Profiles of the rows that one plan answered recently. Thread-safe."""
 
     def __init__(
         self,
@@ -47,11 +45,8 @@ class Recent:
     ) -> None:
         """Begin without rows.
 
-        Args:
-            fitted: the plan.
-            layout: the profile of its training rows.
-            seconds: of the window.
-            clock: gives the time in seconds.
+        `layout` is the profile of the training rows, which fixes how values are counted; `seconds`
+        is the length of the window; `clock` returns the time in seconds.
         """
         self._fitted, self._layout = fitted, layout
         self._names = [name for name in layout.inputs if name not in fitted.declaration.late]
@@ -67,12 +62,12 @@ class Recent:
         self._lock = threading.Lock()
 
     def note(self, rows: Any, features: Any) -> None:
-        """Take rows that were answered.
+        """Put answered rows into the buffer.
 
         Args:
-            rows: one as a dict, or many as a table that has the columns that the plan reads.
-            features: of one row an array of floats, shape `(n_features,)`, in the type of matrices;
-                of many a table, or a matrix of shape `(n_rows, n_features)`.
+            rows: One row as a dict, or many rows as a table with the columns that the plan reads.
+            features: For one row, a float array of shape (n_features,) in the matrix dtype; for
+                many, a table or a matrix of shape (n_rows, n_features).
         """
         part = int(self._clock() / self._length)
         with self._lock:
@@ -90,7 +85,10 @@ class Recent:
             self._n_waiting += rows.num_rows
 
     def profile(self) -> Profile:
-        """Return the profile of the rows of the window, of which the first part may be cut."""
+        """Return the profile of the rows of the window.
+
+        The window moves in steps of a twelfth, so up to its oldest twelfth may be left out.
+        """
         with self._lock:
             self._count()
             parts = list(self._parts.values())
@@ -100,7 +98,7 @@ class Recent:
 
     @in_ieee
     def _count(self) -> None:
-        """Count the rows that wait, and leave out parts that are no longer in the window."""
+        """Count the rows of the buffer, and drop parts that have left the window."""
         rows, tables = self._rows, self._tables
         self._rows, self._tables, self._n_waiting = [], [], 0
         if rows:
@@ -118,7 +116,7 @@ class Recent:
         self._parts = {number: part for number, part in self._parts.items() if number > first}
 
     def _columns(self, rows: Sequence[tuple[Any, ...]]) -> Table:
-        """Return rows, each a tuple of the values of its columns, as a table."""
+        """Return rows, each a tuple of the values of the input columns, as a table."""
         columns = zip(*rows, strict=True) if rows else [()] * len(self._names)
         arrays = [
             _array(values, name, dtype)
@@ -127,7 +125,7 @@ class Recent:
         return pa.table(arrays, names=self._names)
 
     def _table(self, matrix: NDArray[Any]) -> Table:
-        """Return a matrix of features as the table that they are of."""
+        """Return a matrix of features as a table with the types of the plan's features."""
         schema = self._fitted.schema
         arrays: list[Array] = []
         for values, field in zip(matrix.T.astype(np.float64, order="C"), schema, strict=True):
@@ -137,7 +135,7 @@ class Recent:
 
 
 def _of_same_types(tables: Sequence[tuple[Table, Table]]) -> list[list[tuple[Table, Table]]]:
-    """Return tables of inputs and features in groups, those together that are stored alike."""
+    """Return pairs of inputs and features in groups; the tables of a group have equal schemas."""
     found: list[tuple[tuple[Schema, Schema], list[tuple[Table, Table]]]] = []
     for pair in tables:
         types = pair[0].schema, pair[1].schema
@@ -151,7 +149,7 @@ def _of_same_types(tables: Sequence[tuple[Table, Table]]) -> list[list[tuple[Tab
 
 
 def _array(values: Sequence[Any], name: str, dtype: DType) -> Array:
-    """Return values of a column as users give them as an array."""
+    """Return column values, as users pass them, as an array."""
     if not dtype.is_list:
         try:
             return pa.array(values, arrow_type(dtype))
@@ -162,13 +160,9 @@ def _array(values: Sequence[Any], name: str, dtype: DType) -> Array:
 
 
 def seconds_of(window: Any) -> float:
-    """Return the length of a window of recent rows.
+    """Return the length of a window such as "1h" or a timedelta, in seconds.
 
-    Args:
-        window: a duration such as "1h", or a timedelta.
-
-    Raises:
-        InvalidPlan, TypeMismatch: it is none, or shorter than a second.
+    Raises `InvalidPlan` or `TypeMismatch` for other values, or for less than a second.
     """
     told = f"watch({window!r})"
     length, unit = resolve_duration(told, window)

@@ -1,4 +1,4 @@
-"""Summary of the file of a state, read beside the process that writes it: for the command line."""
+"""Summary of a state file for the command line, read while another process may write the file."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _SUFFIXES = ("", "-wal")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StateSummary:
-    """The content of the file of a state, in numbers; prints as some lines.
+    """The content of a state file, in numbers; prints as a few lines.
 
     Args:
-        path: of the file.
-        n_bytes: of it, with what is not yet part of it.
-        plans: that are asked, by name.
-        settings: how it takes rows.
-        n_rows: how many rows windows can still see.
-        tables: how many rows each lookup table has.
-        n_base_rows: how many rows the whole state has that changes follow.
-        changes: how many changes there are after it, by what they do.
-        n_changed_rows: how many rows these have.
-        offsets: the offset after the last row that was applied, by source.
-        head: the last link of the audit; empty without a key.
+        path: Path of the file.
+        n_bytes: Size of the file and its write-ahead log.
+        plans: Plans of the state, by name.
+        settings: Rules by which the state accepts rows.
+        n_rows: Number of rows that windows can still see.
+        tables: Lookup table name to number of rows.
+        n_base_rows: Number of rows in the whole state that the changes follow.
+        changes: Kind of change to number of changes since that whole state.
+        n_changed_rows: Number of rows in those changes.
+        offsets: Source name to the offset after the last row that was applied.
+        head: Hash of the last change in the audit chain; empty without a key.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class StateSummary:
     head: bytes
 
     def __repr__(self) -> str:
-        """Return a line of each thing."""
+        """Return one line per fact."""
         told = [
             (f"plan {name}" if name else "plan", _plan_text(one))
             for name, one in self.plans.items()
@@ -89,10 +89,10 @@ def _plan_text(fitted: Fitted) -> str:
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
-    """Return the state of a file, in memory alone, and what the file holds.
+    """Return the state of a file, in memory only, and a summary of the file.
 
-    Raises:
-        StateError: it is missing, no state, newer, truncated, or altered.
+    Raises `StateError` if the file is missing, truncated, altered, from a newer version, or no
+    state.
     """
     with closing(Follower(path)) as follower:
         news = follower.news()
@@ -125,11 +125,11 @@ def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
 
 
 def stored_rows(path: str | os.PathLike[str], table: str | None = None) -> Table:
-    """Return the rows of a state as `Live.history` gives them, or those of a lookup table.
+    """Return the rows of a state as `Live.history` returns them, or the rows of a lookup table.
 
     Raises:
-        StateError: as of `read_state`.
-        UnknownColumn: the state has no such table.
+        StateError: The file is missing, truncated, altered, from a newer version, or no state.
+        UnknownColumn: The state has no such table.
     """
     state, _ = read_state(path)
     if table is None:
@@ -143,10 +143,9 @@ def stored_rows(path: str | os.PathLike[str], table: str | None = None) -> Table
 
 
 def compact_state(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Write a state as a whole in the place of its changes; return its bytes before and after.
+    """Replace the changes in a file by the whole state; return its size in bytes before and after.
 
-    Raises:
-        StateError: as of `read_state`, or it is in use.
+    Raises `StateError` if the file cannot be read as a state, or is in use.
     """
     before = _n_bytes(path)
     with closing(_opened(path)) as state:
@@ -155,17 +154,13 @@ def compact_state(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def delete_audit_key(path: str | os.PathLike[str]) -> None:
-    """Delete the key of the audit of a state.
-
-    Raises:
-        StateError: as of `compact_state`.
-    """
+    """Delete the audit key of a state file; raises the errors of `compact_state`."""
     with closing(_opened(path)) as state:
         state.delete_audit_key()
 
 
 def _opened(path: str | os.PathLike[str]) -> State:
-    """Return a state that is open for writing, under its own plans."""
+    """Return a state that is open for writing, with the plans that its file holds."""
     with closing(Follower(path)) as follower:
         plans = {name: fitted_of_bytes(content) for name, content in follower.plans.items()}
     return reopened(path, lower(plans), {}, "commit", time.time_ns())

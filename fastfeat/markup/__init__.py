@@ -1,1 +1,1 @@
-"""Markup: HTML and SVG of plain texts and numbers, for notebooks and reports; it knows no plan."""
+"""HTML and SVG from plain texts and numbers, for notebooks and reports; it does not know plans."""

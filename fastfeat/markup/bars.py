@@ -1,4 +1,4 @@
-"""Bars beside their labels, as a picture of its own: SVG without script, font or address."""
+"""Labelled bars as a self-contained SVG picture without scripts, fonts or links."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 
 _WIDTH, _ROW, _TOP, _BOTTOM = 760, 26, 76, 20
 _CHARACTER = 7.2
-"""The widest that a character of 12 pixels is on average, in pixels."""
+"""Upper bound of the average width of a 12-pixel character, in pixels."""
 _STYLE = """
   .card { fill: #ffffff; stroke: #d0d7de; }
   text { font: 12px -apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif; }
@@ -31,9 +31,9 @@ class Bar:
     """One bar.
 
     Args:
-        label: what stands before it.
-        ratio: its length, on a logarithmic axis from 1; below 1 it is drawn as slower.
-        told: what stands behind it.
+        label: Text before the bar.
+        ratio: Length on a logarithmic axis that starts at 1; below 1 the bar is drawn as slower.
+        told: Text after the bar.
     """
 
     label: str
@@ -42,13 +42,7 @@ class Bar:
 
 
 def bars_svg(title: str, subtitle: str, bars: Sequence[Bar]) -> str:
-    """Return bars as an SVG picture; no text stands over another one, whatever their lengths.
-
-    Args:
-        title: the first line.
-        subtitle: the second.
-        bars: from top to bottom.
-    """
+    """Return bars, from top to bottom, as an SVG picture in which no texts overlap."""
     left = 48 + _CHARACTER * min(max((len(bar.label) for bar in bars), default=0), 40)
     right = 32 + _CHARACTER * min(max((len(bar.told) for bar in bars), default=0), 40)
     height = _TOP + _ROW * len(bars) + _BOTTOM

@@ -1,6 +1,6 @@
-"""HTML of tables and lists: what users wrote is escaped, nothing runs, nothing is fetched.
+"""HTML tables and lists: user text is escaped, and the HTML has no scripts and loads nothing.
 
-In a notebook a table is light or dark as the page is: as Jupyter or VS Code says, or else as the
+In a notebook a table is light or dark like the page: as Jupyter or VS Code says, otherwise as the
 reader's system does.
 """
 
@@ -17,7 +17,7 @@ DARK = (
     "--fg:#e6edf3;--soft:#9198a1;--line:#3d444d;--head:#151b23;--code:#79c0ff;"
     "--then:#3b5b8c;--now:#ffa657;--ok:#56d364;--warn:#e3b341;--bad:#ff8a80"
 )
-"""Colours: text, soft text, lines, ground of heads, code; distributions then and now; verdicts."""
+"""Colours of text, soft text, lines, headers, code, distributions then and now, and verdicts."""
 
 STYLE = f"""\
 .fastfeat-plan{{{LIGHT};color:var(--fg);font:13px/1.45 system-ui,sans-serif;overflow-x:auto}}
@@ -45,19 +45,19 @@ gap:.15em .8em}}
 .fastfeat-plan .ok{{color:var(--ok)}}
 .fastfeat-plan .warn{{color:var(--warn)}}
 .fastfeat-plan .bad{{color:var(--bad)}}"""
-"""Style of tables in a notebook, which has styles of its own."""
+"""Style of tables in a notebook, which overrides the notebook's own styles."""
 _MOST_LISTED = 12
 _LONGEST_TEXT = 900
 
 
 def short(text: str, length: int = 40) -> str:
-    """Return a name that may be very long, or have a line break, as a part of a line."""
+    """Return a name for use in a line, shortened if long, and as its repr if not printable."""
     written = text if text.isprintable() else repr(text)
     return written if len(written) <= length else f"{written[:length]}..."
 
 
 def printable(text: str) -> str:
-    r"""Return a text on one line, without what would move or colour what follows.
+    r"""Return a text on one line, with characters escaped that could move or colour the output.
 
     Example:
         >>> printable("a\x1b[31m\n\u202eb")
@@ -69,34 +69,32 @@ def printable(text: str) -> str:
 
 
 def capped(text: str, length: int) -> str:
-    """Return a text of at most so many characters, shortened in its middle."""
+    """Return a text of at most `length` characters, shortened in the middle."""
     half = (length - 5) // 2
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
 def lines(texts: Iterable[str], length: int = 60) -> str:
-    """Return texts as HTML, each on a line and of at most so many characters."""
+    """Return texts as HTML, one per line, each of at most `length` characters."""
     return "<br>".join(escape(capped(text, length)) for text in texts)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table: the titles are text, the cells of each row HTML."""
+    """Return an HTML table; titles are plain text, cells are HTML."""
     columns = "".join(f"<th>{escape(title)}</th>" for title in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def folded(summary: str, body: str) -> str:
-    """Return HTML that opens to more HTML."""
+    """Return HTML that can be expanded to more HTML."""
     return f"<details><summary>{summary}</summary>{body}</details>"
 
 
 def listed(details: Mapping[str, Sequence[str]], on_lines: Iterable[str] = ()) -> str:
-    """Return lists of texts by their title as HTML; empty ones are left out, long ones cut.
+    """Return titled lists of texts as HTML; empty lists are omitted, long ones cut.
 
-    Args:
-        details: texts by title.
-        on_lines: the titles of those that each have a line; others stand beside one another.
+    Lists with a title in `on_lines` have one text per line, others are separated by commas.
     """
     parts: list[str] = []
     for title, texts in details.items():
@@ -112,6 +110,6 @@ def listed(details: Mapping[str, Sequence[str]], on_lines: Iterable[str] = ()) -
 
 
 def in_notebook(told: str, body: str) -> str:
-    """Return HTML for a notebook: a line of text, if there is one, and after it HTML."""
+    """Return HTML for a notebook: an optional line of text, then HTML."""
     head = f"<p>{escape(told)}</p>" if told else ""
     return f'<div class="fastfeat-plan"><style>{STYLE}</style>{head}{body}</div>'

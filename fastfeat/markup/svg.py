@@ -1,4 +1,4 @@
-"""Distributions as SVG, inline: bars of then under a line of now, without script or address."""
+"""Distributions as inline SVG: bars of the former, below a line of the current, without scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH, HEIGHT = 192, 40
-"""Of a picture, in its own units, which are CSS pixels where nothing else is said."""
+"""Size of a picture in its own units, which are CSS pixels by default."""
 
 
 def distribution_svg(
@@ -16,13 +16,13 @@ def distribution_svg(
     apart: bool = False,
     told: str = "",
 ) -> str:
-    """Return a picture of shares: bars of then, and over them a line of now.
+    """Return a picture of two distributions: `then` as bars, and `now` as a line over them.
 
     Args:
-        then: the share of each cell, from left to right, shape (n_cells,).
-        now: the same of other rows; None where there are none.
-        apart: whether cells are apart from one another, as categories are; values join.
-        told: what it shows, in words, for who cannot see it.
+        then: Share of each cell, from left to right, shape (n_cells,).
+        now: Shares of other rows, shape (n_cells,); None if there are none.
+        apart: Whether to draw gaps between cells, for categories; bars of values touch.
+        told: Description for screen readers.
 
     Example:
         >>> distribution_svg([0.5, 0.25])
@@ -38,7 +38,7 @@ def distribution_svg(
 
 
 def _tops(shares: Sequence[float], most: float) -> list[int]:
-    """Return the height of the top of each bar from above; what is there at all is seen."""
+    """Return the distance of each bar's top from the upper edge; non-zero shares stay visible."""
     room = HEIGHT - 2
     return [
         HEIGHT - max(1, round(share / most * room)) if share > 0 else HEIGHT for share in shares
@@ -46,7 +46,7 @@ def _tops(shares: Sequence[float], most: float) -> list[int]:
 
 
 def _joined(tops: Sequence[int], *, closed: bool) -> str:
-    """Return the path of bars that touch: down to the ground where it is closed."""
+    """Return the path of touching bars; a closed path goes down to the base."""
     steps: list[str] = [f"M0 {HEIGHT}" if closed else f"M0 {tops[0] if tops else HEIGHT}"]
     at = HEIGHT if closed else (tops[0] if tops else HEIGHT)
     for k, top in enumerate(tops):
@@ -58,7 +58,7 @@ def _joined(tops: Sequence[int], *, closed: bool) -> str:
 
 
 def _apart(tops: Sequence[int], *, closed: bool) -> str:
-    """Return the path of bars with room between them; of those that are open the tops alone."""
+    """Return the path of separate bars; if not closed, only their tops."""
     cell = WIDTH / max(len(tops), 1)
     gap = min(2.0, cell / 5)
     steps: list[str] = []

@@ -1,10 +1,13 @@
-"""The registry of operators, and what makes them methods of `Expr`.
+"""The registry of operators, and how they become methods of `Expr`.
 
-A new operator is a function in a family's file, a row in that file's OPERATORS, its name in the
-table here, and, for type checkers, a line in `Expr`. Binding, fitting, rendering and the generic
-test need nothing more. The file of a family is imported once one of its names is asked for.
+An operator is a function or method with which users build expressions. Operators of one topic form
+a family, which is a module here. A new operator is a function in its family's file, an entry in
+that file's OPERATORS, its name in the table here, and a line in `Expr` for type checkers. Binding,
+fitting, compiling and the generic test need nothing more. A family's file is imported on the first
+use of one of its names.
 
-Imports expressions; the package, the API and `plan` import it.
+A writer (`ir.writing`) is a function that prints a plan node as the user's code. This package
+imports expressions; the top-level package, the API and `plan` import it.
 """
 
 from __future__ import annotations
@@ -69,19 +72,19 @@ OTHERS: Rows[Callable[..., Any]] = Rows(
         "missing:REFUSED": "is_nan is_not_nan fill_nan",
     },
 )
-"""Methods of `Expr` besides the operators: over a window, and names that only say what to write."""
+"""Further methods of `Expr`: functions over a window, and methods that only raise with advice."""
 
 NAMESPACES = {"dt": "calendar:dt", "list": "lists:elements", "str": "text:str_"}
-"""The namespaces of `Expr`, and the property of each."""
+"""The namespaces of `Expr`, each with its property."""
 
 FAMILIES = (
     *(*_METHODS, *_FUNCTIONS, "ahead", "calendar", "columns", "keys", "lookup", "trends"),
     "windows",
 )
-"""The modules that have operators, or functions of the package."""
+"""The modules with operators or with functions of the package."""
 
 WRITTEN = {
-    "power": "box_cox div yeo_johnson",  # before scalers: its division is that of one
+    "power": "box_cox div yeo_johnson",  # before "scaling": it ends in the same div
     "binning": "bin bin_inside",
     "categories": "encode category_count category_share one_hot",
     "distribution": "clip interpolate_rank",
@@ -94,23 +97,26 @@ WRITTEN = {
     "text": "when",
     "windows": "over.sum over.time_since",
 }
-"""For each family, the functions of the last nodes of its operators, in its table WRITTEN."""
+"""By family, the keys of its table WRITTEN: the functions of the operators' last nodes."""
 WRITTEN_TOGETHER = {
     "cyclical": "cyclical_sin",
     "imputation": "fill_null",
     "splines": "spline_basis",
     "text": "bucket_count",
 }
-"""For each family, the functions of the first columns of its operators of several."""
+"""The functions of the first columns of several-column operators, by family."""
 
 
 def _writer(family: str, function: str) -> Writer:
-    """Return the function that writes an operator, whose family it imports when it is called."""
+    """Return a function that prints an operator; it imports the operator's family when called."""
     return lambda node, texts: at(f"fastfeat.operators.{family}:WRITTEN")[function](node, texts)
 
 
 def _writer_together(family: str, function: str) -> SeveralWriter:
-    """Return the function that writes an operator of several columns, as `_writer` does."""
+    """Return a function that prints an operator with several columns.
+
+    The function imports the operator's family when called.
+    """
     table = f"fastfeat.operators.{family}:WRITTEN_TOGETHER"
     return lambda nodes, texts: at(table)[function](nodes, texts)
 
@@ -128,17 +134,19 @@ FRAMES[GroupFrame] = _by_options
 
 
 class OnFirstUse:
-    """A method or a namespace of `Expr`, which takes its place once it is asked for.
+    """A placeholder for a method or namespace of `Expr` that is not imported yet.
+
+    On first access it imports the real one and puts it in its own place.
 
     Args:
-        name: of the attribute of `Expr`.
+        name: The attribute of `Expr`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __get__(self, instance: Expr | None, owner: type[Expr]) -> Any:
-        """Return the method of an expression, or the function of the class."""
+        """Return the real method, bound to the expression, or the plain function from the class."""
         found = _attribute(self.name)
         setattr(Expr, self.name, found)
         return found.__get__(instance, owner)
@@ -146,7 +154,7 @@ class OnFirstUse:
 
 @cache
 def _attribute(name: str) -> Any:
-    """Return the function or the property that `Expr` has by a name."""
+    """Return the function or property that a placeholder of this name stands for."""
     if name in NAMESPACES:
         parts = foreign.namespace(name)
         setattr(parts, "__dir__", foreign.offered)  # noqa: B010  # checkers would take any name

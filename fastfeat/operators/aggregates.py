@@ -1,6 +1,9 @@
-"""Training aggregates: learnt in `fit` over all training rows, or over those of each key (`by=`).
+"""Training aggregates: statistics that `fit` learns from all training rows, or per key (`by=`).
 
-They may stand anywhere in an expression: `col("x") - col("x").mean()`. Missing values are skipped.
+A key identifies the group of a row, such as the customer: the values of one or several columns.
+
+Training aggregates can be used anywhere in an expression: `col("x") - col("x").mean()`. Missing
+values are skipped.
 """
 
 from __future__ import annotations
@@ -36,15 +39,15 @@ def count(
     """Return the number of training rows in which x is present.
 
     Args:
-        x: values of any type.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Values of any type.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
 
     Example:
         >>> col("x").count()
@@ -59,15 +62,15 @@ def null_count(
     """Return the number of training rows in which x is missing.
 
     Args:
-        x: values of any type.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Values of any type.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
 
     Example:
         >>> col("x").null_count()
@@ -79,19 +82,19 @@ def null_count(
 def sum(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return the exact sum, rounded once; 0 of no values.
+    """Return the exact sum, rounded once; 0 if there are no values.
 
     Args:
-        x: numbers or durations; integers and bools give int64.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Numbers or durations. Integers and bools give int64.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
-        Overflow: at fit, when the sum of integers does not fit into int64.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
+        Overflow: At fit, if a sum of integers does not fit into int64.
 
     Example:
         >>> col("x").sum()
@@ -103,18 +106,20 @@ def sum(
 def mean(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return the exact sum, rounded once, divided by the number of values; missing of no values.
+    """Return the mean: the exact sum, rounded once, divided by the number of values.
+
+    Missing if there are no values.
 
     Args:
-        x: numbers or durations.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Numbers or durations.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
 
     Example:
         >>> (col("x") - col("x").mean())
@@ -131,21 +136,21 @@ def var(
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
-    """Return the variance, from exact sums; missing of `ddof` values or fewer.
+    """Return the variance, from exact sums; missing if there are `ddof` values or fewer.
 
     Args:
-        x: numbers.
-        ddof: what is taken from the number of values in the divisor: 1 for a sample, 0 for a
+        x: Numbers.
+        ddof: The divisor is the number of values minus `ddof`: 1 for a sample, 0 for a
             population.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, or `ddof` is no whole
-            number from 0.
+        InvalidPlan: Both `by` and `over` are given, `min_rows` is below 1 or without `by`, or
+            `ddof` is not a whole number from 0.
 
     Source:
         (n * sum(x**2) - sum(x)**2) / (n * (n - ddof)), the numerator exact and rounded once.
@@ -165,21 +170,21 @@ def std(
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
-    """Return the standard deviation, the square root of `var`; missing of `ddof` values or fewer.
+    """Return the standard deviation, the square root of `var`; missing if `var` is missing.
 
     Args:
-        x: numbers.
-        ddof: what is taken from the number of values in the divisor: 1 for a sample, 0 for a
+        x: Numbers.
+        ddof: The divisor is the number of values minus `ddof`: 1 for a sample, 0 for a
             population.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, or `ddof` is no whole
-            number from 0.
+        InvalidPlan: Both `by` and `over` are given, `min_rows` is below 1 or without `by`, or
+            `ddof` is not a whole number from 0.
 
     Example:
         >>> col("x").std(ddof=0)
@@ -196,28 +201,29 @@ def skew(
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
-    """Return the skewness: how far the values reach up further than down; 0 of symmetric ones.
+    """Return the skewness: how much further the values spread above the mean than below it.
 
-    Missing where all values are equal, where one in a window or of a key is infinite (`fit` refuses
-    it over all training rows), and of too few values: none, or less than 3 where bias is False.
+    0 for symmetric values. Missing if all values are equal, if a value in a window or of a key is
+    infinite (over all training rows `fit` raises an error), or if there are too few values: none,
+    or fewer than 3 with bias=False.
 
     Args:
-        x: numbers.
-        bias: whether it is that of the values, as Polars and SciPy have it; False estimates that of
-            what they are a sample of, as pandas does.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Numbers.
+        bias: True gives the skewness of the values themselves, like Polars and SciPy. False
+            estimates the skewness of the population that they are a sample of, like pandas.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, or `bias` is no
-            bool.
+        InvalidPlan: Both `by` and `over` are given, `min_rows` is below 1 or without `by`, or
+            `bias` is not a bool.
 
     Source:
-        g1 = m3 / m2**1.5 and G1 = g1 sqrt(n (n - 1)) / (n - 2), of central moments that are exact
-        and rounded once each: Joanes and Gill (1998).
+        g1 = m3 / m2**1.5 and G1 = g1 sqrt(n (n - 1)) / (n - 2), from exact central moments, each
+        rounded once: Joanes and Gill (1998).
 
     Example:
         >>> col("x").skew()
@@ -237,30 +243,31 @@ def kurtosis(
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
-    """Return the kurtosis: how much of the spread comes from few values that are far out.
+    """Return the kurtosis: how much of the spread comes from a few extreme values.
 
-    Missing where all values are equal, where one in a window or of a key is infinite (`fit` refuses
-    it over all training rows), and of too few values: none, or less than 4 where bias is False.
+    Missing if all values are equal, if a value in a window or of a key is infinite (over all
+    training rows `fit` raises an error), or if there are too few values: none, or fewer than 4 with
+    bias=False.
 
     Args:
-        x: numbers.
-        fisher: whether that of the normal distribution is 0, as Polars and SciPy have it; False
+        x: Numbers.
+        fisher: True makes the kurtosis of a normal distribution 0, like Polars and SciPy. False
             makes it 3.
-        bias: whether it is that of the values, the same; False estimates that of what they are a
-            sample of, as pandas does.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        bias: True gives the kurtosis of the values themselves, like Polars and SciPy. False
+            estimates the kurtosis of the population that they are a sample of, like pandas.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, or `fisher` or
-            `bias` is no bool.
+        InvalidPlan: Both `by` and `over` are given, `min_rows` is below 1 or without `by`, or
+            `fisher` or `bias` is not a bool.
 
     Source:
-        g2 = m4 / m2**2 - 3 and G2 = (n - 1) ((n + 1) g2 + 6) / ((n - 2) (n - 3)), of central
-        moments that are exact: Joanes and Gill (1998).
+        g2 = m4 / m2**2 - 3 and G2 = (n - 1) ((n + 1) g2 + 6) / ((n - 2) (n - 3)), from exact
+        central moments: Joanes and Gill (1998).
 
     Example:
         >>> col("x").kurtosis()
@@ -273,18 +280,18 @@ def kurtosis(
 def min(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return the smallest value, -0.0 below 0.0; missing of no values.
+    """Return the smallest value, with -0.0 below 0.0; missing if there are no values.
 
     Args:
-        x: numbers, dates or times; the type is kept.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Numbers, dates or times; the type is kept.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
 
     Example:
         >>> col("x").min()
@@ -296,18 +303,18 @@ def min(
 def max(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return the largest value, 0.0 above -0.0; missing of no values.
+    """Return the largest value, with 0.0 above -0.0; missing if there are no values.
 
     Args:
-        x: numbers, dates or times; the type is kept.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Numbers, dates or times; the type is kept.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
 
     Example:
         >>> col("x").max()
@@ -325,22 +332,22 @@ def quantile(
     min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
-    """Return the exact quantile; missing of no values.
+    """Return the exact quantile; missing if there are no values.
 
     Args:
-        x: numbers.
-        q: between 0 (the minimum) and 1 (the maximum).
-        interpolation: what stands between two values: "linear", "lower", "higher", "nearest" or
-            "midpoint".
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Numbers.
+        q: The quantile, between 0 (the minimum) and 1 (the maximum).
+        interpolation: Result if the quantile lies between two values: "linear", "lower", "higher",
+            "nearest" or "midpoint".
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, `q` is outside
-            [0, 1], or another interpolation.
+        InvalidPlan: Both `by` and `over` are given, `min_rows` is below 1 or without `by`, `q` is
+            outside [0, 1], or `interpolation` is unknown.
 
     Source:
         Hyndman and Fan (1996), definition 7: the value at index (n - 1) * q of the sorted values.
@@ -357,18 +364,18 @@ col('x').quantile(interpolation='linear', q=0.99))
 def median(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return the exact median: the quantile at 0.5; missing of no values.
+    """Return the exact median: the quantile at 0.5; missing if there are no values.
 
     Args:
-        x: numbers.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Numbers.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
 
     Example:
         >>> col("x").fill_null(col("x").median())
@@ -380,18 +387,20 @@ def median(
 def mode(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return the most frequent value, the least of several; missing of no values.
+    """Return the most frequent value; the smallest if several are equally frequent.
+
+    Missing if there are no values.
 
     Args:
-        x: numbers, dates or times, and text without `by`; the type is kept.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Numbers, dates or times, and text if there is no `by`; the type is kept.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
 
     Example:
         >>> col("x").mode()
@@ -403,18 +412,18 @@ def mode(
 def n_unique(
     x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
 ) -> Expr:
-    """Return the number of different values; a missing one is none.
+    """Return the number of distinct values; missing ones do not count.
 
     Args:
-        x: values of any type; with `by` numbers, dates or times.
-        by: one key or several, names or expressions: of a row, what was learnt from the training
-            rows of its key; missing for a key that fit has not seen.
-        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
-            those that it has not seen; None keeps all.
-        over: a window: of a row, what the rows in it give instead.
+        x: Values of any type; with `by` numbers, dates or times.
+        by: One or several keys, as names or expressions. Each row then gets the aggregate of the
+            training rows with its key; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
+        over: A window. Each row then gets the aggregate of the rows in its window instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
+        InvalidPlan: Both `by` and `over` are given, or `min_rows` is below 1 or without `by`.
 
     Example:
         >>> col("x").n_unique()
@@ -456,19 +465,19 @@ def _learnt(
 
 
 def learnt_value(function: str, values: Values, **params: Any) -> Any:
-    """Return an aggregate of Python values by its definition, for references."""
-    from fastfeat.aggregates import AGGREGATES  # imports NumPy, which no plan needs to be built
+    """Return an aggregate of Python values, computed by its definition, for reference functions."""
+    from fastfeat.aggregates import AGGREGATES  # imports NumPy, which building a plan does not need
 
     return AGGREGATES[function].reference(values, params_of(**params), _type_of(values))
 
 
 def quantile_of(values: Values, q: float) -> float | None:
-    """Return the quantile of Python values by its definition, interpolated linearly."""
+    """Return a linearly interpolated quantile of Python values, computed by its definition."""
     return learnt_value("quantile", values, q=q, interpolation="linear")
 
 
 def _type_of(values: Values) -> DType:
-    """Return a type whose aggregates are those of the values."""
+    """Return the type in which Python values are aggregated: float64, utf8, uint64 or int64."""
     known = present(values)
     if any(isinstance(value, float) for value in known):
         return FLOAT64
@@ -478,7 +487,7 @@ def _type_of(values: Values) -> DType:
 
 
 def _constant(function: str, **given: Any) -> Reference:
-    """Return the reference of an aggregate: its value over the training rows, for every row."""
+    """Return an aggregate's reference function: each row gets the value of the training rows."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [learnt_value(function, train[0], **{**given, **params})] * len(rows[0])

@@ -1,4 +1,4 @@
-"""`ahead`: the rows after a row's own moment, for labels; features never see them."""
+"""`ahead`: windows over rows in the future of a row, for labels only; features never see them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TIME = re.compile(
 @recording("ff.ahead", always=True)
 @explaining
 def ahead(
-    next: Duration,  # what it is: the counterpart of last= of a window
+    next: Duration,  # the counterpart of last= of a window
     *,
     time: str | Expr,
     by: Keys | By | None = None,
@@ -43,44 +43,47 @@ def ahead(
     right_time: str | None = None,
     end: Moment | None = None,
 ) -> Window:
-    """Return the window of the rows after a row's own moment, for a label from the future.
+    """Return a window over the rows that follow each row in time, for a label from the future.
 
-    A row at time t sees those of its entity in (t + gap, t + gap + next], in the order of time,
-    then of `tie`, then as they come in; all rows of an instant are in it, or none. It stands in
-    `Plan(label=...)` alone: `col("x").last(over=ff.ahead("30m", time="t"))` is the value in half an
-    hour, `ff.count(over=ff.ahead("30d", time="t", by="user")) == 0` says who does not come back.
+    A row at time t sees the rows of its entity in (t + gap, t + gap + next], ordered by time, then
+    by `tie`, then by position in the data. Rows with equal times are all in the window, or all
+    outside. Such a window is allowed in `Plan(label=...)` only: `col("x").last(over=ff.ahead("30m",
+    time="t"))` is the value in half an hour, and `ff.count(over=ff.ahead("30d", time="t",
+    by="user")) == 0` tells which users do not come back.
 
-    A row has a label if what it looks ahead to is known by then: if t + gap + next is not after
-    `end`. The label of any other row is missing, whatever is made of the window, and so is that of
-    a row without a time or a key. `fit` learns nothing from rows whose label is missing, and says
-    how many there are; windows of features see them.
+    A row has a label if its future is fully recorded: if t + gap + next is not after `end`. The
+    label of any other row is missing, whatever is computed from the window; so is the label of a
+    row with a missing time or key. `fit` learns nothing from rows with a missing label and reports
+    how many there are. Windows of features still see them.
 
-    Beside such a label features see rows by its `time` alone, by that rounded down, or by that less
-    a constant, so that no feature sees a row that the label sees: see `known_clocks` of `Plan`.
+    In a plan with such a label, the windows of features must use the same `time`, or that time
+    rounded down or minus a constant. Otherwise a feature could see a row that the label sees. For
+    exceptions see `known_clocks` of `Plan`.
 
     Args:
-        next: how far the window reaches: a text such as "30d", "90m" or "1h30m" (units as of
-            `window`), a timedelta, or for whole-number times a whole number.
-        time: the moment of a row: a column, or an expression, of timestamps, dates or whole
-            numbers.
-        by: the entity, as of `window`; with a table also a mapping from columns of the data, or
-            expressions, to columns of the table.
-        gap: how long after the row's own moment the window begins; None for at once.
-        tie: what orders rows of one instant, as of `window`.
-        table: the name of the table in `tables=` whose rows are in the window; None for the data,
-            and what is passed as `history=`.
-        right_time: the column of the table that says when; None for the name that `time` is.
-        end: until when what happened is recorded, as `time` counts: a datetime, a date (its first
-            moment) or a text of either, taken as UTC where they have no zone, or for whole-number
-            times a whole number. None for the last time of the rows that the window sees at a call,
-            of the data and its history or of the table; to be given where these are a part of what
-            was recorded. Where `time` is rounded, the interval that this is in is not over: rows
-            whose window reaches into it have no label.
+        next: How far the window reaches: a text such as "30d", "90m" or "1h30m" (units ns, us, ms,
+            s, m, h, d of 24 hours, w), a timedelta, or a whole number if times are whole numbers.
+        time: Time of each row: a column or expression of timestamps, dates or whole numbers.
+        by: The entity: one or several keys, as names or expressions. None treats all rows as one
+            entity. With a table also a mapping from columns of the data, or expressions, to columns
+            of the table.
+        gap: How long after the row's own time the window begins. None begins at once.
+        tie: Order of rows with equal times: a column or expression of numbers or times; with a
+            table, one of its columns.
+        table: Name of the table in `tables=` that supplies the rows. None uses the data, and the
+            rows passed as `history=`.
+        right_time: The table's time column. None uses the name of `time`.
+        end: Moment until which events are recorded, on the scale of `time`: a datetime, a date (its
+            first moment) or a text of either, in UTC if it has no zone, or a whole number if times
+            are whole numbers. None takes the last time of the rows that the window sees at a call:
+            the data with its history, or the table. Give it if these rows are only a part of the
+            record. If `time` is rounded, the interval that contains `end` is not over: rows whose
+            window reaches into it have no label.
 
     Raises:
-        InvalidPlan: a duration of months or years, one below zero, a `next` of zero, or a mixture
-            of durations and whole numbers.
-        TypeMismatch: something else than a duration, or a moment.
+        InvalidPlan: A duration has months or years, or is negative; `next` is zero; or durations
+            and whole numbers are mixed.
+        TypeMismatch: An argument is not a duration, or not a moment.
 
     Example:
         >>> visits = ff.count(over=ff.ahead(10, time="t", by="user", end=60))
@@ -116,7 +119,7 @@ def ahead(
 
 
 def _end_given(end: Any, unit: str) -> int:
-    """Return the moment until which is recorded: nanoseconds since 1970, or a whole number."""
+    """Return the checked `end`: nanoseconds since 1970, or steps if `unit` is "steps"."""
     value, told = python_value(end), f"ahead(end={end!r})"
     if unit == "steps":
         if type(value) is not int or not -LONGEST <= value <= LONGEST:
@@ -142,7 +145,10 @@ def _since_epoch(moment: datetime.datetime) -> int:
 
 
 def _nanoseconds_of(told: str, text: str) -> int:
-    """Return the moment that a text is, in nanoseconds since 1970."""
+    """Return the date or time that a text spells out, in nanoseconds since 1970.
+
+    `told` begins the error message.
+    """
     found = _TIME.fullmatch(text)
     try:
         if found is None:

@@ -18,14 +18,18 @@ from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.scalars.binning import CLOSED, EDGE, Closed, is_right
 
 Strategy = Literal["uniform", "quantile"]
-EDGES = Parameter("edges", Several(EDGE, 1, rising=True), "numbers in rising order")
-N_BINS = Parameter("n_bins", Whole(2, 100_000), "how many bins", 5)
-N_QUANTILE_BINS = Parameter("q", N_BINS.type, "how many bins of about equally many rows")
-PROBABILITIES = Parameter("q", Several(Real(), 1, rising=True), "the inner probabilities")
+EDGES = Parameter("edges", Several(EDGE, 1, rising=True), "Edges of the bins, in rising order")
+N_BINS = Parameter("n_bins", Whole(2, 100_000), "Number of bins", 5)
+N_QUANTILE_BINS = Parameter(
+    "q", N_BINS.type, "Number of bins with about equally many training rows"
+)
+PROBABILITIES = Parameter(
+    "q", Several(Real(), 1, rising=True), "Probabilities between the bins, in rising order"
+)
 STRATEGY = Parameter(
     "strategy",
     Words(get_args(Strategy)),
-    "whether bins have equal widths, or about equally many training rows",
+    "Bins of equal width (`uniform`) or with about equally many training rows (`quantile`)",
     "quantile",
 )
 
@@ -33,24 +37,24 @@ STRATEGY = Parameter(
 def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
     """Return the bin of each value as an int32 code: code i stands for [edges[i - 1], edges[i]).
 
-    The `cut` of pandas and of Polars makes bins (edges[i - 1], edges[i]] by default: write
-    `closed="right"` for those. numpy.digitize and Polars' `bin_intervals` make bins as here. The
-    two differ for values that equal an edge, as whole numbers and round prices often do.
+    `cut` of pandas and of Polars makes bins (edges[i - 1], edges[i]] by default: write
+    `closed="right"` for those. numpy.digitize and Polars' `bin_intervals` make bins like the
+    default here. The two kinds differ for values equal to an edge, which are common among whole
+    numbers and round prices.
 
     No value falls outside: codes go from 0 (below the first edge) to len(edges) (above the last).
-    pandas makes a value outside of its edges missing.
+    pandas makes values outside its edges missing.
 
-    Numbers compare by their true values, whatever their types: 2**53 + 1 is not 2.0**53.
+    Numbers of different types compare exactly: 2**53 + 1 is not 2.0**53.
 
     Args:
-        x: numbers; missing stays missing.
-        edges: one or more numbers in rising order.
-        closed: "left" for [a, b), where a value that equals an edge belongs to the bin above it, as
-            in numpy.digitize; "right" for (a, b], where it belongs to the bin below.
+        x: Numbers. Missing stays missing.
+        edges: One or more numbers in rising order.
+        closed: "left" for [a, b): a value equal to an edge belongs to the bin above it, like in
+            numpy.digitize. "right" for (a, b]: it belongs to the bin below.
 
     Raises:
-        InvalidPlan: the edges are not numbers in rising order, there are none, or `closed` is
-            another word.
+        InvalidPlan: `edges` is empty or not numbers in rising order, or `closed` is unknown.
 
     Example:
         >>> plan = ff.Plan({"age": col("age").cut([18, 65])})
@@ -80,24 +84,24 @@ def cut(x: Expr, edges: Sequence[float], *, closed: Closed = "left") -> Expr:
 def qcut(x: Expr, q: int | Sequence[float], *, closed: Closed = "left") -> Expr:
     """Return the bin of each value as an int32 code 0..q-1, cut at quantiles of the training rows.
 
-    Code i stands for [edge i - 1, edge i): a value that equals an edge belongs to the bin above it.
-    The `qcut` of pandas and of Polars puts it into the bin below, (a, b]: write `closed="right"`.
+    Code i stands for [edge i - 1, edge i): a value equal to an edge belongs to the bin above it.
+    `qcut` of pandas and of Polars puts it into the bin below, (a, b]: write `closed="right"`.
 
-    Equal quantiles merge, so that there are fewer codes, and `fit` warns how many. Of a column that
-    is zero in 60% of the rows and above it elsewhere, `qcut(4)` learns the edges 0, 0 and one more:
-    the codes are 0 for values below 0, of which training has none, 1 for zeros and small values,
-    and 2. For a bin of zeros alone, write `ff.when(x == 0).then(...)` around it.
+    Equal quantiles merge, which gives fewer codes; `fit` warns and says how many. For a column that
+    is zero in 60% of the rows and above zero elsewhere, `qcut(4)` learns the edges 0, 0 and one
+    more. The codes are then 0 for values below 0, which the training rows lack, 1 for zeros and
+    small values, and 2. For a bin of zeros alone, write `ff.when(x == 0).then(...)` around it.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from. All are missing when all training
-            values are.
-        q: the number of bins of about equally many training rows, or the inner probabilities in
-            rising order: [0.25, 0.5, 0.75] is 4.
+        x: Numbers. Missing stays missing and is not learnt from. If all training values are
+            missing, so are all results.
+        q: Number of bins with about equally many training rows, or the inner probabilities in
+            rising order: [0.25, 0.5, 0.75] is the same as 4.
         closed: "left" for bins [a, b), "right" for (a, b].
 
     Raises:
-        InvalidPlan: fewer than 2 bins, probabilities that are not strictly between 0 and 1 and
-            rising, or another word for `closed`.
+        InvalidPlan: Fewer than 2 bins, probabilities that do not rise strictly between 0 and 1, or
+            an unknown `closed`.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").qcut(2)})
@@ -110,29 +114,29 @@ def qcut(x: Expr, q: int | Sequence[float], *, closed: Closed = "left") -> Expr:
 
 
 def k_bins_discretize(x: Expr, *, n_bins: int = 5, strategy: Strategy = "quantile") -> Expr:
-    """Return the bin of each value as an int32 code 0..n_bins-1, between the ends of training.
+    """Return the bin of each value as an int32 code 0..n_bins-1, within the training range.
 
-    The bins lie between the smallest and the largest training value; a value that equals an edge
-    belongs to the bin above it, the largest one to the last bin. Values beyond the ends belong to
-    the first and the last bin.
+    The bins lie between the smallest and the largest training value. A value equal to an edge
+    belongs to the bin above it, and the largest one to the last bin. Values beyond the ends belong
+    to the first and the last bin.
 
-    Bins without width merge with the next one, so that there are fewer codes, and `fit` warns how
-    many. Unlike `qcut`, no code stands for values that training has none of.
+    Bins without width merge with the next bin, which gives fewer codes; `fit` warns and says how
+    many. Unlike in `qcut`, no code stands for values outside the training range.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from. All are missing when all training
-            values are.
-        n_bins: the number of bins, from 2 to 100,000.
-        strategy: "uniform" for bins of equal width, "quantile" for bins of about equally many
+        x: Numbers. Missing stays missing and is not learnt from. If all training values are
+            missing, so are all results.
+        n_bins: Number of bins, from 2 to 100,000.
+        strategy: "uniform" for bins of equal width, "quantile" for bins with about equally many
             training rows.
 
     Raises:
-        InvalidPlan: another number of bins, or another strategy.
+        InvalidPlan: `n_bins` is out of range, or `strategy` is unknown.
 
     Source:
         scikit-learn's KBinsDiscretizer with encode="ordinal", quantile_method="linear" and
-        subsample=None. Uniform edges are those of numpy.linspace bit for bit; quantiles are
-        NumPy's to 1e-14. scikit-learn merges quantiles less than 1e-8 apart too.
+        subsample=None. Uniform edges equal numpy.linspace bit for bit; quantiles equal NumPy's to
+        1e-14. scikit-learn also merges quantiles less than 1e-8 apart.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").k_bins_discretize(n_bins=2, strategy="uniform")})
@@ -146,17 +150,10 @@ def k_bins_discretize(x: Expr, *, n_bins: int = 5, strategy: Strategy = "quantil
 
 
 def learnt_points(operator: str, named: Parameter, x: Expr, strategy: object, n: int) -> Expr:
-    """Return the table of n points from the smallest to the largest training value.
+    """Return an expression for n points that `fit` learns, from the smallest to the largest x.
 
-    Args:
-        operator: what has the parameter, for the message.
-        named: the parameter that chooses.
-        x: what is learnt from.
-        strategy: "uniform" for equal distances, "quantile" for about equally many rows between.
-        n: the number of points.
-
-    Raises:
-        InvalidPlan: another strategy.
+    `strategy` "uniform" spaces them evenly; "quantile" puts about equally many rows between them.
+    `named` is the record of the parameter `strategy`, for errors.
     """
     if checked(operator, (named,), **{named.name: strategy})[named.name] == "uniform":
         return aggregate("evenly_spaced", x, n_points=n)
@@ -164,12 +161,7 @@ def learnt_points(operator: str, named: Parameter, x: Expr, strategy: object, n:
 
 
 def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
-    """Return the probabilities of the quantiles between bins.
-
-    Raises:
-        InvalidPlan: fewer than 2 bins, or probabilities that are not strictly between 0 and 1 and
-            rising.
-    """
+    """Return the probabilities of the quantiles that separate bins, strictly between 0 and 1."""
     given = python_value(q)
     if not isinstance(given, Iterable):
         n_bins = checked("qcut", (N_QUANTILE_BINS,), q=q)["q"]
@@ -201,7 +193,7 @@ def _qcut(
 
 
 def _floats(rows: Sequence[Values]) -> list[Values]:
-    """Return numbers as learnt edges are compared with them: as floats."""
+    """Return columns with their numbers as floats, because learnt edges are floats."""
     return [[None if x is None else float(x) for x in values] for values in rows]
 
 
@@ -218,7 +210,10 @@ def _k_bins_discretize(
 
 
 def points_by_definition(values: Values, strategy: str, n: int) -> tuple[float, ...] | None:
-    """Return n points from the smallest to the largest value, for references; None of no values."""
+    """Return n points from the smallest to the largest value, for reference functions.
+
+    None if there are no values. `strategy` is "uniform" or "quantile".
+    """
     if strategy == "uniform":
         return learnt_value("evenly_spaced", values, n_points=n)
     points = [quantile_of(values, k / (n - 1)) for k in range(n)]
@@ -250,7 +245,7 @@ def _bin_inside_text(node: ir.Call, texts: Texts) -> str | None:
 
 
 def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
-    """Return the number of points learnt of x, and their strategy; None for anything else."""
+    """Return (number of points, strategy) if `learnt_points` of x made the table; else None."""
     match table:
         case ir.Aggregate("evenly_spaced", (y,), (("n_points", n_points),)) if x is y:
             return n_points, "uniform"
@@ -263,7 +258,7 @@ def points_of(x: ir.Node, table: ir.Node) -> tuple[int, str] | None:
 
 
 WRITTEN: dict[str, Writer] = {"bin": _bin_text, "bin_inside": _bin_inside_text}
-"""How bins are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of bins, by the function of the last node."""
 
 _FOREIGN = {
     "right": "Write closed='right' for right=True, closed='left' for right=False",
@@ -271,7 +266,7 @@ _FOREIGN = {
     "left_closed": "Write closed='left' for left_closed=True, closed='right' for False",
     "labels": "Bins are codes from 0 on. Name them afterwards: .replace_strict({0: 'low', ...})",
 }
-"""What to write for parameters of pandas and Polars."""
+"""Advice for parameter names of pandas and Polars."""
 
 
 OPERATORS: dict[str, Operator] = {

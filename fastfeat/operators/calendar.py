@@ -1,6 +1,6 @@
 """The `.dt` namespace: parts of dates and times, truncation, epochs and totals of durations.
 
-Parts are taken in the time zone of the column, or in `tz=`.
+A part, such as the hour, is read in the time zone of the column, or in `tz=`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ NonExistent = Literal["raise", "null"]
 class DatetimeParts:
     """The parts of a date, time, timestamp or duration: `col("t").dt`.
 
-    Every method takes missing to missing. Those with `tz=` take the part in that zone, a name of
-    the tz database or an offset such as "+02:00", instead of the column's own; only timestamps have
-    one.
+    Missing values give missing results in every method. Methods with `tz=` take the part in that
+    zone instead of the column's own: a name from the tz database, or an offset such as "+02:00".
+    Only timestamps can have a zone.
 
-    A timestamp without a zone (a naive one) is refused beside `tz=`, since it can be meant in two
-    ways. If its values are local times of the zone, write
-    `.dt.replace_time_zone("Europe/Berlin").dt.hour()`; if they are UTC,
-    `.dt.hour(tz="Europe/Berlin", naive="UTC")`. Without `tz=` its parts are read off as they stand.
+    A timestamp without a zone (a naive one) is an error beside `tz=`, because it can mean two
+    things. If its values are local times of the zone, write
+    `.dt.replace_time_zone("Europe/Berlin").dt.hour()`. If they are UTC, write
+    `.dt.hour(tz="Europe/Berlin", naive="UTC")`. Without `tz=` the parts are read directly from the
+    values.
 
     Example:
         >>> from fastfeat import col
@@ -47,112 +48,233 @@ class DatetimeParts:
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def year(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the year of a date or timestamp, int32."""
+        """Return the year of a date or timestamp, int32.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("year", self.expr, tz, naive)
 
     def quarter(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the quarter of a date or timestamp, 1 to 4."""
+        """Return the quarter of a date or timestamp, 1 to 4.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("quarter", self.expr, tz, naive)
 
     def month(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the month of a date or timestamp, 1 to 12."""
+        """Return the month of a date or timestamp, 1 to 12.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("month", self.expr, tz, naive)
 
     def week(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the week of ISO 8601 of a date or timestamp, 1 to 53: it begins on Monday.
+        """Return the ISO 8601 week of a date or timestamp, 1 to 53; weeks begin on Monday.
 
-        The first days of January can belong to week 52 or 53, the last of December to week 1.
+        The first days of January can belong to week 52 or 53, the last days of December to week 1.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
         """
         return _part("week", self.expr, tz, naive)
 
     def weekday(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the weekday of a date or timestamp: Monday 1 to Sunday 7."""
+        """Return the weekday of a date or timestamp, from 1 for Monday to 7 for Sunday.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("weekday", self.expr, tz, naive)
 
     def day(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the day of the month of a date or timestamp, 1 to 31."""
+        """Return the day of the month of a date or timestamp, 1 to 31.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("day", self.expr, tz, naive)
 
     def ordinal_day(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the day of the year of a date or timestamp, 1 to 366."""
+        """Return the day of the year of a date or timestamp, 1 to 366.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("ordinal_day", self.expr, tz, naive)
 
     def hour(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the hour of a time or timestamp, 0 to 23."""
+        """Return the hour of a time or timestamp, 0 to 23.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("hour", self.expr, tz, naive)
 
     def minute(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the minute of a time or timestamp, 0 to 59."""
+        """Return the minute of a time or timestamp, 0 to 59.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("minute", self.expr, tz, naive)
 
     def second(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the second of a time or timestamp, 0 to 59."""
+        """Return the second of a time or timestamp, 0 to 59.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("second", self.expr, tz, naive)
 
     def millisecond(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the milliseconds since the second of a time or timestamp, 0 to 999."""
+        """Return the milliseconds within the second of a time or timestamp, 0 to 999.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("millisecond", self.expr, tz, naive)
 
     def microsecond(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the microseconds since the second of a time or timestamp, 0 to 999,999."""
+        """Return the microseconds within the second of a time or timestamp, 0 to 999,999.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("microsecond", self.expr, tz, naive)
 
     def nanosecond(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the nanoseconds since the second of a time or timestamp, 0 to 999,999,999."""
+        """Return the nanoseconds within the second of a time or timestamp, 0 to 999,999,999.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("nanosecond", self.expr, tz, naive)
 
     def is_leap_year(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return whether the year of a date or timestamp has 366 days."""
+        """Return whether the year of a date or timestamp has 366 days.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("is_leap_year", self.expr, tz, naive)
 
     def is_weekend(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return whether a date or timestamp is a Saturday or Sunday."""
+        """Return whether a date or timestamp is on a Saturday or Sunday.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("is_weekend", self.expr, tz, naive)
 
     def is_month_start(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return whether a date or timestamp lies on the first day of a month."""
+        """Return whether a date or timestamp is on the first day of a month.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("is_month_start", self.expr, tz, naive)
 
     def is_month_end(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return whether a date or timestamp lies on the last day of a month."""
+        """Return whether a date or timestamp is on the last day of a month.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("is_month_end", self.expr, tz, naive)
 
     def is_quarter_end(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return whether a date or timestamp lies on the last day of a quarter."""
+        """Return whether a date or timestamp is on the last day of a quarter.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("is_quarter_end", self.expr, tz, naive)
 
     def days_in_month(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the number of days in the month of a date or timestamp, 28 to 31."""
+        """Return the number of days in the month of a date or timestamp, 28 to 31.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("days_in_month", self.expr, tz, naive)
 
     def date(self, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the date of a timestamp or date, date32."""
+        """Return the date of a timestamp or date, date32.
+
+        Args:
+            tz: Time zone to read a timestamp in: a name such as "Europe/Berlin", or an offset such
+                as "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
+        """
         return _part("date", self.expr, tz, naive)
 
     def truncate(self, every: str, *, tz: str | None = None, naive: Naive | None = None) -> Expr:
-        """Return the start of the interval that a date or timestamp falls into, of the same type.
+        """Return the start of the interval that contains a date or timestamp; the type is kept.
 
-        Intervals are those of the local time: they count from 1970-01-01, weeks from Monday,
-        1970-01-05. Where the clocks go back, a start that occurs twice is the one with the offset
-        of the value itself, or else the first; where they go forward, a start that is skipped is
-        the first instant after the gap. (Polars moves it by the length of the gap instead, or
-        raises.)
+        Intervals follow local time. They count from 1970-01-01, weeks from Monday, 1970-01-05. When
+        clocks go back, a start can occur twice: the result is the one with the offset of the value
+        itself, or else the first. When clocks go forward, a start can be skipped: the result is the
+        first instant after the gap. (Polars moves it by the length of the gap instead, or raises.)
 
         Args:
-            every: numbers with units, "15m", "1h30m", "1d", "2w", "1mo", "1q", "1y": ns us ms s m
-                h, or d, or w, or mo q y. Days and longer follow the calendar. Dates take days and
-                longer.
-            tz: the zone of the local time.
+            every: Length of the intervals: numbers with units, such as "15m", "1h30m", "1d", "2w",
+                "1mo", "1q" or "1y". The units ns, us, ms, s, m and h can be combined, and so can
+                mo, q and y; d and w stand alone. Days and longer units follow the calendar. Dates
+                need days or longer.
+            tz: Time zone of the local time: a name such as "Europe/Berlin", or an offset such as
+                "+02:00". None uses the column's own zone.
+            naive: "UTC" lets `tz` apply to timestamps without a zone, taken as UTC.
 
         Raises:
-            TypeMismatch: an interval that cannot be read, or is finer than the type counts.
+            TypeMismatch: `every` cannot be read, or is finer than the type's resolution.
         """
         if not isinstance(every, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise TypeMismatch(
                 f"truncate(every={every!r}): takes a text of a number and a unit, such as '15m', "
                 "'1d' or '1mo'"
             )
-        interval_of(every)  # raises for a text that is none
+        interval_of(every)  # raises for other texts
         return _part("truncate", self.expr, tz, naive, every=every)
 
     def replace_time_zone(
@@ -164,25 +286,24 @@ class DatetimeParts:
     ) -> Expr:
         """Return the instants at which the clocks of a zone show these local times.
 
-        The local time of a timestamp stays and its instant changes: 08:00 becomes 08:00 of the
-        zone. A timestamp without a zone is a local time itself. To keep the instant, and only take
+        The local time of a timestamp stays and its instant changes: 08:00 becomes 08:00 in the
+        zone. A timestamp without a zone already is a local time. To keep the instant and only read
         its parts in another zone, write `.dt.hour(tz=...)`.
 
-        Where daylight saving ends, clocks show an hour twice; where it begins, they skip one.
+        When daylight saving ends, clocks show an hour twice; when it begins, they skip one.
 
         Args:
-            zone: the name of the zone, or an offset such as "+02:00"; None for a timestamp without
-                a zone.
-            ambiguous: the instant of a local time that comes twice: "earliest", "latest", "null"
-                for missing, or "raise" for an error.
-            non_existent: "null" makes a local time that the clocks skip missing, "raise" is an
-                error.
+            zone: Name of the zone, or an offset such as "+02:00". None gives timestamps without a
+                zone.
+            ambiguous: Instant of a local time that occurs twice: "earliest", "latest", "null" for
+                missing, or "raise" for an error.
+            non_existent: "null" makes a local time that clocks skip missing; "raise" is an error.
 
         Raises:
-            TypeMismatch: at fit: not a timestamp, or there is no such zone.
-            InvalidPlan: another word for `ambiguous` or `non_existent`.
-            InvalidData: at transform: a local time that comes twice or is skipped, where "raise".
-            Overflow: at transform: the instant is beyond what the type holds.
+            TypeMismatch: At fit, if the column is not a timestamp or the zone does not exist.
+            InvalidPlan: `ambiguous` or `non_existent` has an unknown value.
+            InvalidData: At transform, with "raise", if a local time occurs twice or is skipped.
+            Overflow: At transform, if the instant is out of range of the type.
 
         Source:
             Polars' dt.replace_time_zone.
@@ -211,7 +332,10 @@ class DatetimeParts:
         """Return the time since 1970-01-01T00:00 UTC of a date or timestamp, rounded down, int64.
 
         Args:
-            unit: "s", "ms", "us", "ns", or "d" for days of 24 hours.
+            unit: Unit of the result: "s", "ms", "us", "ns", or "d" for days of 24 hours.
+
+        Raises:
+            TypeMismatch: The unit is unknown.
         """
         is_text = isinstance(unit, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         if not is_text or unit not in EPOCH_UNITS:
@@ -220,41 +344,36 @@ class DatetimeParts:
         return call("dt.epoch", self.expr, unit=unit)
 
     def total_days(self) -> Expr:
-        """Return the whole days of 24 hours in a duration, rounded towards zero, int64."""
+        """Return the whole number of 24-hour days in a duration, rounded towards zero, int64."""
         return call("dt.total_days", self.expr)
 
     def total_hours(self) -> Expr:
-        """Return the whole hours in a duration, rounded towards zero, int64."""
+        """Return the number of whole hours in a duration, rounded towards zero, int64."""
         return call("dt.total_hours", self.expr)
 
     def total_minutes(self) -> Expr:
-        """Return the whole minutes in a duration, rounded towards zero, int64."""
+        """Return the number of whole minutes in a duration, rounded towards zero, int64."""
         return call("dt.total_minutes", self.expr)
 
     def total_seconds(self) -> Expr:
-        """Return the whole seconds in a duration, rounded towards zero, int64."""
+        """Return the number of whole seconds in a duration, rounded towards zero, int64."""
         return call("dt.total_seconds", self.expr)
 
     def total_milliseconds(self) -> Expr:
-        """Return the whole milliseconds in a duration, rounded towards zero, int64."""
+        """Return the number of whole milliseconds in a duration, rounded towards zero, int64."""
         return call("dt.total_milliseconds", self.expr)
 
     def total_microseconds(self) -> Expr:
-        """Return the whole microseconds in a duration, rounded towards zero, int64."""
+        """Return the number of whole microseconds in a duration, rounded towards zero, int64."""
         return call("dt.total_microseconds", self.expr)
 
     def total_nanoseconds(self) -> Expr:
-        """Return the nanoseconds in a duration, int64; beyond 292 years that is an overflow."""
+        """Return the number of nanoseconds in a duration, int64; beyond 292 years it overflows."""
         return call("dt.total_nanoseconds", self.expr)
 
 
 def _part(name: str, expr: Expr, tz: object, naive: object, **params: str) -> Expr:
-    """Return the call of a part; without `tz=` it has no such parameter, so nodes are equal.
-
-    Raises:
-        TypeMismatch: `tz` is not a text, or an empty one.
-        InvalidPlan: `naive` is another word than "UTC", or stands without `tz`.
-    """
+    """Return the expression for a part; without `tz=` its node has no zone parameters."""
     if isinstance(naive, str) and naive != "UTC":
         raise InvalidPlan(
             f"{name}(naive={naive!r}): takes 'UTC'. For local times write "
@@ -272,11 +391,7 @@ def _part(name: str, expr: Expr, tz: object, naive: object, **params: str) -> Ex
 
 
 def _zone(call: str, zone: object) -> str:
-    """Return the name of a zone that is given in a call.
-
-    Raises:
-        TypeMismatch: it is not a text, or an empty one.
-    """
+    """Return a zone name, checked; raise TypeMismatch if it is not a text, or is empty."""
     if not isinstance(zone, str) or not zone:
         raise TypeMismatch(
             f"{call}: takes the name of a time zone or an offset, such as 'Europe/Berlin' or "
@@ -287,5 +402,5 @@ def _zone(call: str, zone: object) -> str:
 
 @property
 def dt(expr: Expr) -> DatetimeParts:
-    """The parts of a date, time, timestamp or duration: `col("t").dt.hour()`."""
+    """Functions of a date, time, timestamp or duration, such as `col("t").dt.hour()`."""
     return DatetimeParts(expr)

@@ -15,18 +15,18 @@ from fastfeat.operators.operator import Case, Operator, checked, each, parameter
 def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
     """Return the values as another type: exactly, or rounded once to a float type.
 
-    A float loses its fraction on the way to an integer; anything but zero is True.
+    A float loses its fraction when cast to an integer. Any number except zero becomes True.
 
     Args:
-        x: numbers, dates or times; missing stays missing.
-        dtype: "int64", "float32", "bool", "timestamp[us, Europe/Berlin]"; also a pyarrow or NumPy
-            type, and Python's int, float, bool.
-        strict: whether a value that the type cannot hold is an error; otherwise it becomes missing.
+        x: Numbers, dates or times. Missing stays missing.
+        dtype: The type, as text: "int64", "float32", "bool", "timestamp[us, Europe/Berlin]"; also a
+            pyarrow or NumPy type, or Python's int, float, bool.
+        strict: Whether a value that the type cannot hold is an error. False makes it missing.
 
     Raises:
-        TypeMismatch: `dtype` is no type that can be cast to.
+        TypeMismatch: `dtype` is not a type that can be cast to.
         InvalidPlan: `strict` is neither True nor False.
-        Overflow: at transform, when strict: a value is out of range.
+        Overflow: At transform, with strict=True, if a value is out of range.
 
     Example:
         >>> col("x").cast("int32", strict=False)
@@ -43,12 +43,15 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
 
 
 def as_float(x: Expr) -> Expr:
-    """Return x as float64: the difference of two int64 may not fit into one."""
+    """Return x cast to float64.
+
+    Differences of the results cannot overflow int64.
+    """
     return call("cast", x, dtype=dtypes.FLOAT64, strict=True)
 
 
 def _cast(x: Any, dtype: str, strict: bool) -> Any:
-    """Return x cast to a number type, without errors: out of range is missing."""
+    """Return x cast to a number type; missing if it is out of range. For the generic test."""
     match dtype:
         case "bool":
             return x != 0

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from fastfeat.scalars.categories import Drop, Missing
 
 NORMALIZE = Parameter(
-    "normalize", Flag(), "whether to give the share of the training rows instead", False
+    "normalize", Flag(), "Whether to return the share of the training rows, not the count", False
 )
 
-N_COLUMNS = Parameter("n_columns", Whole(2, 31), "how many columns")
+N_COLUMNS = Parameter("n_columns", Whole(2, 31), "Number of columns")
 
 
 def ordinal_encode(
@@ -46,23 +46,26 @@ def ordinal_encode(
 ) -> Expr:
     """Return the code of each category: 0 missing, 1 unseen or rare, then the most frequent first.
 
-    Categories that are as frequent as each other are in the order of their values, text by its
-    bytes. `fitted.vocabulary(name)` lists them, `fitted.inverse(name, codes)` gives them back.
+    Equally frequent categories are ordered by value; text is ordered by its bytes.
+    `fitted.vocabulary(name)` lists the categories, `fitted.inverse(name, codes)` turns codes back
+    into categories.
 
     Args:
-        x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
-        min_frequency: categories with fewer training rows are rare: a number of rows, or, as a
-            float below 1, a share of all.
-        max_categories: how many categories there may be, that of the rare ones included.
-        n_unseen_buckets: how many codes the unseen and the rare share, by a hash of their value.
-        vocabulary: the categories in the order of their codes, in place of those that fit finds.
-        max_memory: bytes that fit may need for the categories, beyond which it fails.
+        x: Text, numbers, bools, dates or times; or several of them combined by `ff.cross`.
+        min_frequency: Categories with fewer training rows are rare: a number of rows, or a float
+            below 1 for a share of all rows.
+        max_categories: Greatest number of categories with a code, counting the rare ones as one.
+        n_unseen_buckets: Number of codes, from 1, that unseen and rare categories share by their
+            hash.
+        vocabulary: The categories in the order of their codes, instead of those that `fit` finds.
+        max_memory: Bytes that `fit` may use for the categories. Needing more is an error.
 
     Raises:
-        InvalidPlan: a parameter that is no such number.
+        InvalidPlan: A parameter is out of range or has the wrong type; or `vocabulary` is given
+            together with `min_frequency` or `max_categories`.
 
     Source:
-        scikit-learn's OrdinalEncoder has the parameters; the codes are those of this library.
+        The parameters are those of scikit-learn's OrdinalEncoder; the codes are this library's own.
 
     Example:
         >>> plan = ff.Plan({"k": col("k").ordinal_encode()})
@@ -89,7 +92,7 @@ def ordinal_encode(
 
 
 def _given(vocabulary: Any) -> Expr:
-    """Return the categories that a user lists, each once."""
+    """Return the user's `vocabulary=` as a literal table; InvalidPlan if a category repeats."""
     if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
         raise TypeMismatch(f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories")
     given = cast("Any", vocabulary)
@@ -113,18 +116,18 @@ def count_encode(
     min_rows: int | None = None,
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
-    """Return the number of training rows with the category of a row: 0 of one that is unseen.
+    """Return the number of training rows with the row's category; 0 if the category is unseen.
 
     Args:
-        x: text, numbers, bools, dates or times; or several of those by `ff.cross`. Missing is a
-            category too.
-        normalize: whether to give the share of the training rows instead.
-        min_rows: categories of fewer training rows than this, which `fit` then does not keep, are
-            as unseen ones; None keeps all. How often the category is missing is kept anyway.
-        max_memory: bytes that fit may need for the categories, beyond which it fails.
+        x: Text, numbers, bools, dates or times; or several of them combined by `ff.cross`. Missing
+            is a category too.
+        normalize: Whether to return the share of the training rows instead.
+        min_rows: `fit` drops categories with fewer training rows than this and treats them as
+            unseen. None keeps all. The count of missing is always kept.
+        max_memory: Bytes that `fit` may use for the categories. Needing more is an error.
 
     Raises:
-        InvalidPlan: a parameter that is no such number.
+        InvalidPlan: A parameter is out of range or has the wrong type.
 
     Source:
         category_encoders' CountEncoder.
@@ -153,24 +156,26 @@ def one_hot_encode(
     missing: Missing = "zeros",
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
-    """Return a column a category, 1 in the rows that have it; named by the category, as "_AA".
+    """Return one column per category, 1 in its rows, else 0; names end in "_" and the category.
 
-    The columns are known once the plan is fitted, in the order of `ordinal_encode`. A category
-    that is unseen has 0 in all of them, or 1 in "__other", which is there where some are rare.
-    Times name columns as Python writes them, those of a zone in UTC.
+    The columns are known once the plan is fitted, in the order of `ordinal_encode`: by descending
+    frequency in the training rows. If `fit` found rare categories, a column "__other" is 1 for
+    these and for unseen ones; otherwise an unseen category is 0 in all columns. Columns of times
+    are named as Python writes the time, in UTC if it has a zone.
 
     Args:
-        x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
-        min_frequency: as of `ordinal_encode`; rare categories share the column "__other".
-        max_categories: how many columns of categories there may be, "__other" included.
-        drop: "first" leaves out the most frequent category, "if_binary" only where there are two
-            columns, "__other" counted and "__missing" not.
-        missing: "zeros", or "column" for a column "__missing" of its own.
-        max_memory: bytes that fit may need for the categories, and the columns of the training
-            rows take, beyond which it fails.
+        x: Text, numbers, bools, dates or times; or several of them combined by `ff.cross`.
+        min_frequency: Categories with fewer training rows are rare and share the column "__other":
+            a number of rows, or a float below 1 for a share of all rows.
+        max_categories: Greatest number of category columns, "__other" included.
+        drop: "first" leaves out the most frequent category. "if_binary" does so only if there are
+            two columns, counting "__other" but not "__missing". None keeps all.
+        missing: "zeros" gives zeros for a missing value; "column" adds a column "__missing".
+        max_memory: Bytes that `fit` may use for the categories and for the columns of the training
+            rows. Needing more is an error.
 
     Raises:
-        InvalidPlan: a parameter that is no such number or word.
+        InvalidPlan: A parameter is out of range or has an unknown value.
 
     Source:
         scikit-learn's OneHotEncoder.
@@ -200,24 +205,25 @@ def binary_encode(
     min_frequency: float | None = None,
     max_memory: int = MAX_MEMORY,
 ) -> Expr:
-    """Return the bits of the code of a category, uint8: "_0" is the lowest, "_1" the next.
+    """Return the bits of a category's code, uint8: "_0" is the lowest bit, "_1" the next.
 
     The codes are those of `ordinal_encode`: 0 missing, 1 unseen or rare, then the most frequent
-    first, as many as the columns tell apart. 8 columns hold up to 254 categories.
+    first, as many as the bits can hold. 8 columns hold up to 254 categories.
 
     Args:
-        x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
-        n_columns: how many columns; where there are more categories than they tell apart, the least
-            frequent are rare.
-        min_frequency: as of `ordinal_encode`.
-        max_memory: bytes that fit may need for the categories, beyond which it fails.
+        x: Text, numbers, bools, dates or times; or several of them combined by `ff.cross`.
+        n_columns: Number of columns. If there are more categories than the bits can hold, the least
+            frequent ones are rare.
+        min_frequency: Categories with fewer training rows are rare: a number of rows, or a float
+            below 1 for a share of all rows.
+        max_memory: Bytes that `fit` may use for the categories. Needing more is an error.
 
     Raises:
-        InvalidPlan: a parameter that is no such number.
+        InvalidPlan: A parameter is out of range or has the wrong type.
 
     Source:
-        category_encoders' BinaryEncoder, whose codes are in the order of the rows, and which has as
-        many columns as fit finds necessary, the highest bit first.
+        category_encoders' BinaryEncoder, which numbers categories in the order of the rows and
+        makes as many columns as it needs, with the highest bit first.
 
     Example:
         >>> plan = ff.Plan({"k": col("k").binary_encode(n_columns=2)})
@@ -241,15 +247,15 @@ def binary_encode(
 @recording("ff.cross")
 @explaining
 def cross(*parts: Expr | str) -> Expr:
-    """Return the combination of several values, for an encoder: exact, and in their order.
+    """Return the exact combination of several values, in their order, for an encoder.
 
-    A part that is missing is a value of its own. An encoder must follow.
+    A missing part counts as a value of its own. An encoder must follow.
 
     Args:
-        parts: expressions, or names of columns, at least two.
+        parts: Expressions or names of columns, at least two.
 
     Raises:
-        InvalidPlan: fewer than two.
+        InvalidPlan: Fewer than two parts are given.
 
     Example:
         >>> ff.cross("origin", "dest").ordinal_encode()
@@ -261,7 +267,7 @@ def cross(*parts: Expr | str) -> Expr:
 
 
 def _codes(train: Values, rows: Values, **params: Any) -> list[int]:
-    """Return codes by their definition."""
+    """Return the codes of `rows`, learnt from `train` by the definition of `ordinal_encode`."""
     ordered, counts = _ordered(train), Counter(x for x in train if x is not None)
     least, most = params.get("min_frequency") or 0, params.get("max_categories")
     if isinstance(least, float):
@@ -274,7 +280,7 @@ def _codes(train: Values, rows: Values, **params: Any) -> list[int]:
 
 
 def _ordered(train: Values) -> list[Any]:
-    """Return the distinct values, the most frequent first, then by value."""
+    """Return the distinct values of the training rows: the most frequent first, then by value."""
     counts = Counter(x for x in train if x is not None)
     return sorted(counts, key=lambda x: (-counts[x], x.encode() if isinstance(x, str) else x))
 
@@ -323,7 +329,10 @@ def _ordinal_text(node: Call, texts: Texts) -> str | None:
 
 
 def _encoder_text(function: str, codes: Call, more: Sequence[str], texts: Texts) -> str | None:
-    """Return the text of an encoder by codes of a vocabulary, which is learnt or given."""
+    """Return the text of an encoder's call; None if its codes have no learnt or given vocabulary.
+
+    `codes` is the node that encodes keys; `more` has further options as text.
+    """
     match codes.args:
         case (*parts, ir.Aggregate("vocabulary")):
             given = codes_options(codes, texts)
@@ -359,7 +368,7 @@ WRITTEN: dict[str, Writer] = {
     "category_share": _count_text,
     "one_hot": _one_hot_text,
 }
-"""How encoders are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,4 +1,4 @@
-"""Choosing columns by their type, for plans over many columns."""
+"""`columns`: the names of a table's columns of one kind, for plans over many columns."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def columns(
     """Return the names of the columns of a kind, in their order.
 
     Args:
-        schema: a pyarrow schema, a table or data frame, or a mapping from names to types.
+        schema: A pyarrow schema, a table or data frame, or a mapping from names to types.
         kind: "numeric" (integers, floats, decimals), "temporal", "text", "boolean", or "all".
-        exclude: names to leave out; each must be in the schema.
+        exclude: Names to leave out. Each must be in the schema.
 
     Raises:
-        InvalidPlan: another kind.
-        UnknownColumn: an excluded name that the schema lacks.
-        TypeMismatch: what is given is neither a schema nor a table.
+        InvalidPlan: `kind` is unknown.
+        UnknownColumn: An excluded name is not in the schema.
+        TypeMismatch: `schema` is neither a schema nor a table.
 
     Example:
         >>> import pyarrow as pa

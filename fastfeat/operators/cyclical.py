@@ -1,4 +1,4 @@
-"""`cyclical`: a number that runs in circles, such as the hour, as a point on a circle."""
+"""`cyclical`: a periodic number, such as the hour, as a point on a circle."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fastfeat.scalars.cyclical import PERIOD
 
 
 def cyclical(x: Expr, period: float) -> Expr:
-    """Return two columns, sin and cos of 2 pi x / period; the names end in "_sin" and "_cos".
+    """Return two columns, sin and cos of 2 pi x / period; their names end in "_sin" and "_cos".
 
-    The value is reduced by the period first, exactly, so that large numbers lose nothing and
+    The value is first reduced by the period exactly. So large numbers lose no precision, and
     quarters of the period give exactly 0, 1 and -1.
 
     Args:
-        x: numbers, such as `.dt.hour()`; missing stays missing, and ±inf is missing too.
-        period: after how much x begins anew: 24 for hours, 7 for weekdays; from 1e-150 to 1e150.
+        x: Numbers, such as `.dt.hour()`. Missing stays missing, and ±inf gives missing.
+        period: Length of the period: 24 for hours, 7 for weekdays; from 1e-150 to 1e150.
 
     Raises:
-        InvalidPlan: another period.
+        InvalidPlan: `period` is out of range.
 
     Example:
         >>> plan = ff.Plan({"hour": col("hour").cyclical(24)})
@@ -49,7 +49,7 @@ def _cyclical(
 
 
 def _point(x: float, period: float) -> tuple[float, float]:
-    """Return sin and cos of x / period of a turn, from the exact fraction of the quarter."""
+    """Return (sine, cosine) of the angle 2 pi x / period, by exact fractions of quarter turns."""
     if math.isinf(x):
         return math.nan, math.nan
     if not float(period).is_integer():
@@ -75,7 +75,7 @@ def _text(nodes: Sequence[Node], texts: Texts) -> str | None:
 
 
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"cyclical_sin": _text}
-"""How the two columns are written together, by the function of the first."""
+"""Writers (see `ir.writing`) of the two columns, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,4 +1,4 @@
-"""`quantile_transform`: replace a value by its rank among the training rows, uniform or normal."""
+"""`quantile_transform`: a value's rank among the training rows, as a uniform or normal number."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from fastfeat.operators.operator import Case, Operator, Values, checked, paramet
 
 Distribution = Literal["uniform", "normal"]
 DISTRIBUTION = Parameter(
-    "output_distribution", Words(get_args(Distribution)), "what the result is like", "uniform"
+    "output_distribution", Words(get_args(Distribution)), "Distribution of the result", "uniform"
 )
 MARGIN = 1e-7
-"""How close to 0 and 1 a rank may come as a normal deviate: those of 0 and 1 are infinite."""
+"""Least distance of ranks from 0 and 1 as normal deviates, which would be infinite there."""
 
 
 def quantile_transform(
@@ -29,23 +29,23 @@ def quantile_transform(
     n_quantiles: int = 1000,
     output_distribution: Distribution = "uniform",
 ) -> Expr:
-    """Return the share of training rows below each value, or the normal deviate of that share.
+    """Return the share of training rows below each value, or the normal quantile of that share.
 
-    The share is interpolated between evenly spaced quantiles of all training rows (no subsample is
-    taken). A value that several quantiles share gets the middle of their ranks; values beyond the
-    training rows get 0 or 1, which as normal deviates are about -5.2 and 5.2.
+    The share is interpolated between evenly spaced quantiles of all training rows, without
+    subsampling. A value equal to several quantiles gets the middle of their ranks. Values beyond
+    the training rows get 0 or 1; as normal quantiles these are about -5.2 and 5.2.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        n_quantiles: how many quantiles are learnt; at most as many as there are training rows.
+        x: Numbers. Missing stays missing and is not learnt from.
+        n_quantiles: Number of learnt quantiles, at most the number of training rows.
         output_distribution: "uniform" or "normal".
 
     Raises:
-        InvalidPlan: `n_quantiles` is not from 1 to 100,000, or another distribution.
+        InvalidPlan: `n_quantiles` is not from 1 to 100,000, or `output_distribution` is unknown.
 
     Source:
-        scikit-learn's QuantileTransformer with subsample=None; equal within 4 units in the last
-        place of 1 where the learnt quantiles are the same numbers.
+        scikit-learn's QuantileTransformer with subsample=None. Results agree within 4 units in the
+        last place of 1 if the learnt quantiles are the same numbers.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").quantile_transform()})
@@ -69,7 +69,10 @@ _NORMAL_LIMITS = (MARGIN - 2.0**-52, 1 - (MARGIN - 2.0**-52))
 
 
 def _interpolate(x: float, knots: Sequence[float], ranks: Sequence[float]) -> float:
-    """Return linear interpolation as numpy.interp defines it: the last knot <= x counts."""
+    """Return the rank at x, interpolated linearly between knots, like numpy.interp.
+
+    Of equal knots the last one counts.
+    """
     if x < knots[0]:
         return ranks[0]
     if x >= knots[-1]:
@@ -83,7 +86,11 @@ def _interpolate(x: float, knots: Sequence[float], ranks: Sequence[float]) -> fl
 
 
 def _rank(x: float, knots: Sequence[float], ranks: Sequence[float], margin: float) -> float:
-    """Return the mean of the interpolations from below and from above, with 0 and 1 at the ends."""
+    """Return the rank of x from 0 to 1, by the definition of `quantile_transform`.
+
+    The rank is the mean of two interpolations, from below and from above, which differ at equal
+    knots. If x is closer to an end than `margin`, the rank is 0 or 1.
+    """
     if (x - margin < knots[0]) if margin else (x == knots[0]):
         return 0.0
     if (x + margin > knots[-1]) if margin else (x == knots[-1]):
@@ -139,7 +146,7 @@ def _text(rank: Node, given: Sequence[str], texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"clip": _normal_text, "interpolate_rank": _uniform_text}
-"""How it is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `quantile_transform`, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,4 +1,7 @@
-"""Durations as users write them: "7d", a timedelta, or steps of whole-number times."""
+"""Durations as users write them: "7d", a timedelta, or steps, which are whole numbers.
+
+Steps are for data whose times are whole numbers.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +29,15 @@ _BELOW_ZERO = {
     "ahead": "ff.ahead looks ahead as it is; a feature looks back: ff.window('7d', ...)",
     "window": "A window looks back, never ahead; for a label, ff.ahead('30d', ...) looks ahead",
 }
-"""What to write instead of a length below zero, by what it was given to."""
+"""Advice for negative lengths, by the function that got one."""
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
 def resolve_duration(told: str, given: Any) -> tuple[int | None, str | None]:
-    """Return a duration that a user gave, and its unit.
+    """Return a duration as (nanoseconds, "time") or (whole number, "steps"); None as (None, None).
 
-    Args:
-        told: the beginning of the message about anything else.
-        given: a text, a timedelta, a whole number, or None.
-
-    Returns:
-        Nanoseconds and "time", or a whole number as it is and "steps", or None twice.
-
-    Raises:
-        InvalidPlan: no duration of a certain length, or one below zero.
-        TypeMismatch: something else.
+    `told` begins the error messages. Raises InvalidPlan for a negative duration or one without a
+    fixed length, such as a month, and TypeMismatch for anything else.
     """
     value = python_value(given)
     match value:

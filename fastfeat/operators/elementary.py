@@ -1,6 +1,6 @@
 """Roots, exponentials and logarithms: float64 in, float64 out.
 
-Within 1 unit in the last place; logarithms in bases other than e, 2 and 10 within 4.
+Results are within 1 unit in the last place, logarithms in bases other than e, 2 and 10 within 4.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from fastfeat.scalars.elementary_functions import BASE
 
 
 def sqrt(x: Expr) -> Expr:
-    """Return the square root, correctly rounded; missing below zero.
+    """Return the square root, correctly rounded; missing for negative numbers.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").sqrt()
@@ -35,7 +35,7 @@ def cbrt(x: Expr) -> Expr:
     """Return the cube root, negative for negative numbers.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").cbrt()
@@ -45,10 +45,10 @@ def cbrt(x: Expr) -> Expr:
 
 
 def exp(x: Expr) -> Expr:
-    """Return e to the power of x; inf above 709.78.
+    """Return e to the power of x; inf for x above 709.78.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").exp()
@@ -58,10 +58,10 @@ def exp(x: Expr) -> Expr:
 
 
 def expm1(x: Expr) -> Expr:
-    """Return exp(x) - 1, exact to the last place near zero too.
+    """Return exp(x) - 1, precise to the last place even near zero.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").expm1()
@@ -71,15 +71,15 @@ def expm1(x: Expr) -> Expr:
 
 
 def log(x: Expr, base: float | None = None) -> Expr:
-    """Return the logarithm, natural unless a base is given; -inf at zero, missing below.
+    """Return the logarithm, natural by default; -inf at zero, missing for negative numbers.
 
     Args:
-        x: numbers; missing stays missing.
-        base: a positive number other than 1; the result is log(x) / log(base), in bases 2 and 10
-            exactly `log2` and `log10`.
+        x: Numbers. Missing stays missing.
+        base: A positive number other than 1. The result is log(x) / log(base), and exactly `log2`
+            or `log10` in bases 2 and 10. None for the natural logarithm.
 
     Raises:
-        InvalidPlan: a base for which no logarithm is defined.
+        InvalidPlan: `base` is not a positive finite number other than 1.
 
     Example:
         >>> col("x").log()
@@ -94,10 +94,10 @@ def log(x: Expr, base: float | None = None) -> Expr:
 
 
 def log1p(x: Expr) -> Expr:
-    """Return log(1 + x), exact to the last place near zero too; -inf at -1, missing below.
+    """Return log(1 + x), precise to the last place even near zero; -inf at -1, missing below.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").log1p()
@@ -107,10 +107,10 @@ def log1p(x: Expr) -> Expr:
 
 
 def log2(x: Expr) -> Expr:
-    """Return the logarithm in base 2; -inf at zero, missing below.
+    """Return the logarithm in base 2; -inf at zero, missing for negative numbers.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").log2()
@@ -120,10 +120,10 @@ def log2(x: Expr) -> Expr:
 
 
 def log10(x: Expr) -> Expr:
-    """Return the logarithm in base 10; -inf at zero, missing below.
+    """Return the logarithm in base 10; -inf at zero, missing for negative numbers.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").log10()
@@ -136,7 +136,7 @@ def sigmoid(x: Expr) -> Expr:
     """Return 1 / (1 + exp(-x)), between 0 and 1.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").sigmoid()
@@ -146,7 +146,7 @@ def sigmoid(x: Expr) -> Expr:
 
 
 def ieee(function: Callable[[float], float]) -> Callable[[Any], float]:
-    """Return a function of `math` that gives NaN and inf where Python raises."""
+    """Return a function of `math` that returns NaN or inf where Python would raise."""
 
     def total(x: Any) -> float:
         try:
@@ -160,7 +160,7 @@ def ieee(function: Callable[[float], float]) -> Callable[[Any], float]:
 
 
 def _cube_root(x: Any) -> float:
-    """Return the cube root, rounded correctly; that of C libraries is off by up to 4 units."""
+    """Return the cube root, correctly rounded; C libraries are off by up to 4 units."""
     given = float(x)
     near = math.cbrt(given)
     if not math.isfinite(near) or near == 0:

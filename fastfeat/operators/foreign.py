@@ -1,7 +1,8 @@
-"""Functions of NumPy and pandas: taken where they mean the same, else told what to write.
+"""NumPy and pandas functions called on expressions: accepted if they mean the same, else refused.
 
-NumPy asks an operand for `__array_ufunc__` and `__array_function__`. Without them it takes an
-expression for an array of one object, and `np.median(col("x"))` gives `col("x") / 1`.
+A refusal says what to write instead. NumPy asks an operand for `__array_ufunc__` and
+`__array_function__`. Without them it treats an expression as an array of one object, and
+`np.median(col("x"))` would give `col("x") / 1`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,14 @@ _NAMESPACES = {
 
 
 def namespace(name: str) -> type:
-    """Return the class of what a namespace of expressions gives: of "dt", "list" or "str"."""
+    """Return the class of the methods in a namespace of expressions: "dt", "list" or "str"."""
     return at(_NAMESPACES[name])
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
-    """Return the expression that a function of NumPy, which works element by element, means.
+    """Return the expression for a NumPy ufunc, or raise TypeMismatch if there is no equivalent.
 
-    Raises:
-        TypeMismatch: it has no equal here, or has an option.
+    Options of the ufunc are refused too.
     """
     name: str = ufunc.__name__
     function = UFUNCS.get(name)
@@ -45,40 +45,24 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
 def array_function(
     self: Expr, function: Any, types: Any, args: Iterable[Any], options: Mapping[str, Any]
 ) -> NoReturn:
-    """Raise: functions of whole arrays are methods here, and learn in `fit`.
-
-    Raises:
-        TypeMismatch: always, with what to use instead.
-    """
+    """Raise TypeMismatch: a NumPy function of whole arrays needs values that only `fit` sees."""
     _refuse(self, function.__name__)
 
 
 def array(self: Expr, *args: Any, **options: Any) -> NoReturn:
-    """Raise: an expression has no values before it meets data.
-
-    Raises:
-        TypeMismatch: always.
-    """
+    """Raise TypeMismatch: an expression has no values until it meets data."""
     raise TypeMismatch(f"{self!r} has no values before it meets data: no array can be made of it")
 
 
 def missing_attribute(self: Expr, name: str) -> NoReturn:
-    """Raise for a method that expressions do not have, with what to write instead.
-
-    Raises:
-        AttributeError: always.
-    """
+    """Raise AttributeError for a method that expressions do not have; say what to write instead."""
     members = {name: _public(namespace(name)) for name in ("str", "dt")}
     hint = "" if name.startswith("_") else hints.instead_of(name, _public(Expr), members)
     raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
 
 
 def missing_in(of: str) -> Callable[[Any, str], NoReturn]:
-    """Return a method that raises for a name that a namespace lacks, with what to write instead.
-
-    Args:
-        of: one of "dt", "list" and "str".
-    """
+    """Return a `__getattr__` for a namespace that raises AttributeError with a hint."""
 
     def lacking(self: Any, name: str) -> NoReturn:
         methods = _public(namespace(of))
@@ -89,19 +73,19 @@ def missing_in(of: str) -> Callable[[Any, str], NoReturn]:
 
 
 def offered(self: object) -> list[str]:
-    """Return the names for tab completion: methods that a user may call, and what begins with _."""
+    """Return the names for tab completion: methods that users may call, and names with "_"."""
     own = (name for name in object.__dir__(self) if name.startswith("_"))
     return [*own, *_public(type(self))]
 
 
 def _public(kind: type) -> frozenset[str]:
-    """Return the names of the methods that a user may call; those that only raise are left out."""
+    """Return the names of a class's methods that users may call, without those that only raise."""
     fields = {"node", "nodes", "suffixes", "name", "expr", "recipe", *missing.REFUSED}
     return frozenset(name for name in dir(kind) if name[0] != "_" and name not in fields)
 
 
 def _refuse(x: Expr, name: str) -> NoReturn:
-    """Raise for a function of NumPy that has no equal among ufuncs."""
+    """Raise TypeMismatch for a NumPy ufunc that has no equivalent; say what to write instead."""
     instead = {**hints.tables()[hints.EXPRESSION], **hints.tables()[hints.NUMPY]}
     bare = name.removeprefix("nan")
     method = bare if name not in instead and (bare in instead or hasattr(Expr, bare)) else name
@@ -116,7 +100,7 @@ def _refuse(x: Expr, name: str) -> NoReturn:
 
 
 def _method(name: str) -> Callable[..., Any]:
-    """Return the function that calls a method of its first argument with the others."""
+    """Return a function that calls the method `name` of its first argument with the others."""
 
     def apply(x: Expr, *others: Expr) -> Any:
         return getattr(x, name)(*others)
@@ -164,15 +148,11 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "fmax": calling("fastfeat.operators.horizontal:max_horizontal"),
     "fmin": calling("fastfeat.operators.horizontal:min_horizontal"),
 }
-"""Functions of NumPy that mean of a value what the expression means."""
+"""By name of a NumPy ufunc, the function of expressions with the same meaning."""
 
 
 def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:
-    """Raise: an expression is never changed.
-
-    Raises:
-        AttributeError: always.
-    """
+    """Raise AttributeError: an expression is never changed."""
     raise AttributeError(
         f"cannot set {name!r}: an expression is never changed. Keep values in variables of your "
         "own; .alias() and the operators return new expressions",
@@ -190,4 +170,4 @@ SPECIAL: dict[str, Any] = {
     "__setattr__": refuse_assignment,
     "__pandas_priority__": 5000,  # above a Series: it leaves `series * col("x")` to Expr
 }
-"""What `Expr` gets besides its operators."""
+"""Special methods that `Expr` gets besides its operators."""

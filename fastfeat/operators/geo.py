@@ -13,7 +13,7 @@ from fastfeat.operators.horizontal import expression
 from fastfeat.operators.operator import Case, Operator, each
 
 EARTH_RADIUS_KM = 6371.0088
-"""The radius of the sphere: the mean radius (2 a + b) / 3 of the WGS84 ellipsoid, in kilometres."""
+"""Radius of the sphere in kilometres: the mean radius (2 a + b) / 3 of the WGS84 ellipsoid."""
 
 
 @recording("ff.haversine")
@@ -21,21 +21,23 @@ EARTH_RADIUS_KM = 6371.0088
 def haversine(
     lat1: Expr | Scalar, lon1: Expr | Scalar, lat2: Expr | Scalar, lon2: Expr | Scalar
 ) -> Expr:
-    """Return the great-circle distance of two points in kilometres, on a sphere.
+    """Return the great-circle distance between two points in kilometres, on a sphere.
+
+    The result is missing if any of the four arguments is missing, or if a latitude is beyond ±90,
+    since no such point exists on the Earth.
 
     Args:
-        lat1: latitude of the first point in degrees: an expression, the name of a column, or a
-            number. The result is missing where any of the four is, and where a latitude is beyond
-            ±90: no such point is on the Earth.
-        lon1: its longitude in degrees, of any number of turns.
-        lat2: latitude of the second point.
-        lon2: longitude of the second point.
+        lat1: Latitude of the first point in degrees: an expression, the name of a column, or a
+            number.
+        lon1: Longitude of the first point in degrees; any number of turns is allowed.
+        lat2: Latitude of the second point in degrees.
+        lon2: Longitude of the second point in degrees.
 
     Source:
         The haversine formula h = sin²(Δlat/2) + cos(lat1) cos(lat2) sin²(Δlon/2), d = 2 R
-        arctan(√(h / h')), where h' is the same to the point opposite the second one; h + h' = 1,
-        and both are sums without cancellation, so that points close together and points opposite
-        are as exact as others.
+        arctan(√(h / h')), where h' is the value of h for the point opposite the second one. h + h'
+        = 1, and both are sums without cancellation, so close points and opposite points are as
+        precise as any others.
 
     Example:
         >>> plan = ff.Plan({"km": ff.haversine("lat1", "lon1", "lat2", "lon2")})
@@ -51,7 +53,7 @@ def haversine(
     across = _square(call("sin", (phi2 - phi1) * half))
     opposite = _square(call("sin", (phi2 + phi1) * half))
     turn = (lambda2 - lambda1) * half
-    # the sine of what is left to 90 degrees: a cosine near a pole would lose its digits
+    # sine of 90 degrees minus the latitude: near a pole, a cosine would lose its digits
     circle = call("sin", (90 - size1) * (math.pi / 180)) * call(
         "sin", (90 - size2) * (math.pi / 180)
     )

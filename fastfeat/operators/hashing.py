@@ -1,4 +1,4 @@
-"""`hash`: a number, text or combination as 64 bits, or as one of some buckets."""
+"""`hash`: a number, text or combination as a 64-bit hash, or as one of several buckets."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from fastfeat.operators.operator import Case, Operator, Values, checked, paramet
 
 
 def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
-    """Return the hash of x, uint64: XXH64 of its bytes, the same in every version and place.
+    """Return the hash of x, uint64: XXH64 of its bytes, equal in all versions and on all machines.
 
-    Integers, bools, dates and times are hashed as int64, floats as float64 with 0.0 for -0.0, text
-    as UTF-8; the parts of a `ff.cross` with their lengths, in order. A missing value is missing;
-    a missing part of a cross is a part.
+    Integers, bools, dates and times are hashed as int64, floats as float64 with -0.0 as 0.0, text
+    as UTF-8, and the parts of a `ff.cross` with their lengths, in order. A missing value stays
+    missing; a missing part of a cross is hashed as a part.
 
     Args:
-        x: values of any type, or several by `ff.cross`.
-        n_buckets: how many buckets to give instead: the bucket of a hash h is
-            floor(h * n_buckets / 2**64), int32.
-        seed: of XXH64, from 0 to 2**64 - 1.
+        x: Values of any type, or several combined by `ff.cross`.
+        n_buckets: Number of buckets. The result is then the bucket of the hash h, int32:
+            floor(h * n_buckets / 2**64). None returns the hash itself.
+        seed: Seed of XXH64, from 0 to 2**64 - 1.
 
     Raises:
-        InvalidPlan: a parameter that is no such number.
+        InvalidPlan: A parameter is out of range or has the wrong type.
 
     Source:
         github.com/Cyan4973/xxHash, doc/xxhash_spec.md.
@@ -43,11 +43,7 @@ def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
 
 
 def hash_params(operator: str, n_buckets: Any, seed: Any) -> dict[str, Any]:
-    """Return the parameters of a hash.
-
-    Raises:
-        InvalidPlan: one of them is no such number.
-    """
+    """Return the checked parameters of a hash, by name, as plan nodes store them."""
     return checked(operator, parameters_of("hash"), n_buckets=n_buckets, seed=seed)
 
 
@@ -61,7 +57,7 @@ def _hash(
 
 
 def canonical(x: Any) -> bytes:
-    """Return the bytes of a value, for references."""
+    """Return the bytes of a value that `hash` hashes, for reference functions."""
     match x:
         case str():
             return x.encode()
@@ -72,7 +68,7 @@ def canonical(x: Any) -> bytes:
 
 
 def xxh64(content: bytes, seed: int = 0) -> int:
-    """Return XXH64 of fewer than 32 bytes, by its specification, for references."""
+    """Return XXH64 of fewer than 32 bytes, by its specification, for reference functions."""
     p1, p2, p3 = 11400714785074694791, 14029467366897019727, 1609587929392839161
     p4, p5 = 9650029242287828579, 2870177450012600261
     h = seed + p5 + len(content)

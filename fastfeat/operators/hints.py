@@ -1,7 +1,8 @@
-"""Hints for methods that expressions do not have: what to write in their place.
+"""Hints in errors for methods that expressions lack, but pandas, Polars or NumPy have.
 
-Users of pandas, Polars and NumPy type the names of the table `hints.txt`. The nearest name is often
-that of something else: `square` is near `sqrt`, and `cumsum` near `sum`, which is learnt.
+The table `hints.txt` says what to write for such a name. The most similar name is often wrong:
+`square` is near `sqrt`, and `cumsum` is near `sum`, which is learnt. A section of the table holds
+the names of methods of expressions, or of one namespace (`.str`, `.dt`, `.list`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from pathlib import Path
 from fastfeat.errors import did_you_mean
 
 LIKELY = 0.75
-"""How near two names must be for one to be the other misspelt: as near as `mena` is to `mean`."""
+"""Least similarity of two names for a misspelling: that of `mena` and `mean`."""
 EXPRESSION = "expression"
 NUMPY = "numpy"
 NONE = "none "
-"""What stands before the place of which a table says why there is nothing to write."""
+"""Prefix of the sections of the table with names that have no replacement, and why."""
 
 
 @cache
 def tables() -> Mapping[str, Mapping[str, str]]:
-    """Return the texts of `hints.txt`, by where a name is typed and by the name."""
+    """Return the hints of `hints.txt`: section to method name to hint."""
     found, text, place = dict[str, dict[str, str]](), list[str](), ""
     is_after_names = True
     for line in Path(__file__).with_name("hints.txt").read_text("utf-8").splitlines():
@@ -39,12 +40,9 @@ def tables() -> Mapping[str, Mapping[str, str]]:
 
 
 def instead_of(name: str, methods: frozenset[str], members: Mapping[str, frozenset[str]]) -> str:
-    """Return the end of a message about a method that expressions lack, or nothing.
+    """Return a hint, to end the error about a method that expressions lack; empty if there is none.
 
-    Args:
-        name: what was typed.
-        methods: the methods that there are.
-        members: those of namespaces, by namespace.
+    `methods` are the existing methods, `members` those in each namespace.
     """
     if told := _hint(EXPRESSION, name):
         return told
@@ -61,19 +59,13 @@ def instead_of(name: str, methods: frozenset[str], members: Mapping[str, frozens
 
 
 def instead_in(namespace: str, name: str, methods: frozenset[str]) -> str:
-    """Return the end of a message about a method that a namespace lacks.
-
-    Args:
-        namespace: such as "str".
-        name: what was typed.
-        methods: the methods that there are.
-    """
+    """Return a hint, to end the error about a method that a namespace such as "str" lacks."""
     hint = _hint(namespace, name) or did_you_mean(name, methods, LIKELY)
     return hint or f" There are: {', '.join(sorted(methods))}"
 
 
 def _hint(place: str, name: str) -> str:
-    """Return the hint of the table for a name that is typed at a place; empty for none."""
+    """Return the hint for a method name from a section (`place`) of the table; empty if none."""
     if written := tables()[place].get(name):
         return f" Write {written}"
     reasons = tables()[f"{NONE}{place}"]

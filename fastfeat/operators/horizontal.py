@@ -1,4 +1,4 @@
-"""Functions of several columns of one row: the first present value, extremes, sums."""
+"""Functions across columns of the same row: the first present value, extremes, sum, mean."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from fastfeat.ir.literals import Scalar, in_order
 from fastfeat.operators.operator import Case, Operator, each_seen, present
 
 Operand = Expr | Scalar
-"""An expression, the name of a column, or a constant that is no text."""
+"""An expression, the name of a column, or a constant other than text."""
 
 
 @recording("ff.coalesce")
 @explaining
 def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
-    """Return the first value that is present; missing where none is.
+    """Return the first present value of the row; missing if all are missing.
 
     Args:
-        exprs: expressions, names of columns or constants of types that go together, or lists of
-            those.
+        exprs: Expressions, names of columns, or constants, of types with a common type; or lists of
+            these.
 
     Raises:
-        InvalidPlan: nothing is given.
+        InvalidPlan: Nothing is given.
 
     Example:
         >>> coalesce("arr_time", "sched_arr_time", 0)
@@ -41,14 +41,14 @@ def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
 @recording("ff.min_horizontal")
 @explaining
 def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
-    """Return the smallest present value of the row, -0.0 below 0.0; missing where none is present.
+    """Return the smallest present value of the row, -0.0 below 0.0; missing if all are missing.
 
     Args:
-        exprs: expressions, names of columns or constants of types that go together, or lists of
-            those.
+        exprs: Expressions, names of columns, or constants, of types with a common type; or lists of
+            these.
 
     Raises:
-        InvalidPlan: nothing is given.
+        InvalidPlan: Nothing is given.
 
     Example:
         >>> min_horizontal("a", "b")
@@ -60,14 +60,14 @@ def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 @recording("ff.max_horizontal")
 @explaining
 def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
-    """Return the largest present value of the row, 0.0 above -0.0; missing where none is present.
+    """Return the largest present value of the row, 0.0 above -0.0; missing if all are missing.
 
     Args:
-        exprs: expressions, names of columns or constants of types that go together, or lists of
-            those.
+        exprs: Expressions, names of columns, or constants, of types with a common type; or lists of
+            these.
 
     Raises:
-        InvalidPlan: nothing is given.
+        InvalidPlan: Nothing is given.
 
     Example:
         >>> max_horizontal("a", "b")
@@ -79,14 +79,16 @@ def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 @recording("ff.sum_horizontal")
 @explaining
 def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
-    """Return the sum of the present values of the row, floats added from left to right; 0 of none.
+    """Return the sum of the present values of the row; 0 if all are missing.
+
+    Floats are added from left to right.
 
     Args:
-        exprs: numbers or durations: expressions, names of columns or constants, or lists of those.
+        exprs: Numbers or durations: expressions, names of columns, or constants; or lists of these.
 
     Raises:
         InvalidPlan: nothing is given.
-        Overflow: at transform: a sum of integers that int64 cannot hold.
+        Overflow: At transform, if a sum of integers does not fit into int64.
 
     Example:
         >>> sum_horizontal("a", "b")
@@ -98,13 +100,13 @@ def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 @recording("ff.mean_horizontal")
 @explaining
 def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
-    """Return the mean of the present values of the row as float64; missing where none is present.
+    """Return the mean of the present values of the row as float64; missing if all are missing.
 
     Args:
-        exprs: numbers: expressions, names of columns or constants, or lists of those.
+        exprs: Numbers: expressions, names of columns, or constants; or lists of these.
 
     Raises:
-        InvalidPlan: nothing is given.
+        InvalidPlan: Nothing is given.
 
     Example:
         >>> mean_horizontal("a", "b")
@@ -114,10 +116,9 @@ def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 
 
 def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> list[Expr]:
-    """Return the arguments of a function as expressions; a text is the name of a column.
+    """Return the arguments of a function as a flat list of expressions; InvalidPlan if it is empty.
 
-    Raises:
-        InvalidPlan: nothing is given.
+    A text is the name of a column.
     """
     flat: list[Any] = []
     for given in exprs:

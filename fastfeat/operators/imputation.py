@@ -1,4 +1,4 @@
-"""`impute`: fill missing values with what was learnt from the training rows."""
+"""`impute`: fill missing values with a value learnt from the training rows, or a given one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values, checked
 
-INDICATOR = Parameter("add_indicator", Flag(), "whether to return a second column", False)
+INDICATOR = Parameter(
+    "add_indicator", Flag(), "Whether to add a bool column that is True for missing values", False
+)
 _LEARNT = ("mean", "median", "mode", "most_frequent")
 
 
@@ -29,27 +31,29 @@ def impute(
     by: Keys | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return x, and where it is missing its learnt mean, median or mode, or a value.
+    """Return x with missing values replaced by a learnt mean, median or mode, or a given value.
 
-    With `add_indicator` it returns a second column, whose name ends in "_missing": whether x was
-    missing. It is there whether or not the training rows have missing values.
+    With `add_indicator` there is a second column, with a name that ends in "_missing": whether x
+    was missing. It is there even if no training row has a missing value.
 
     Args:
-        x: numbers (other types take the mode, or a value of theirs).
-        value: "mean", "median", "mode" ("most_frequent" is the same), a constant or an expression,
-            such as `x.quantile(0.9)`. Where it is missing too, the result is. A text is filled in
-            by `fill_null`.
-        add_indicator: whether to return the second column, a bool.
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; nothing is filled in for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Other types allow the mode, or a value of their type.
+        value: "mean", "median", "mode" (or "most_frequent", the same), a constant, or an expression
+            such as `x.quantile(0.9)`. If the value is missing too, so is the result. To fill in a
+            text use `fill_null`.
+        add_indicator: Whether to add the second column, a bool.
+        by: One or several keys, as names or expressions. Each key then has a value of its own,
+            learnt from its training rows. For a key that `fit` has not seen nothing is filled in.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Raises:
-        InvalidPlan: another text, `by` with a value that is not learnt, or `min_rows` without `by`.
+        InvalidPlan: `value` is another text, `by` is given with a value that is not learnt, or
+            `min_rows` without `by`.
 
     Source:
-        scikit-learn's SimpleImputer, whose indicator is there for columns only that have missing
-        values in training.
+        scikit-learn's SimpleImputer, except that its indicator is there only for columns with
+        missing values in training.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").impute("median")})
@@ -78,7 +82,7 @@ def _filled(x: Expr, value: Expr | Scalar, by: Keys | None, min_rows: int | None
             f"Name the key: impute('median', by='key', min_rows={min_rows!r})"
         )
     match value:
-        case Expr():  # compared with a text, it would be another expression
+        case Expr():  # tested first: comparing an Expr with a text gives another expression
             return call("fill_null", x, value)
         case "mean":
             return call("fill_null", x, learnt.mean(x, by=by, min_rows=min_rows))
@@ -132,7 +136,10 @@ def _text(node: Call, more: Sequence[str], texts: Texts) -> str | None:
 
 
 def _given(x: Node, value: Node, texts: Texts) -> list[str]:
-    """Return the parameters of an imputation: its strategy or value; a median is a quantile."""
+    """Return the options of `impute` as text: the strategy or value, and the key, if any.
+
+    A median appears in the plan as a quantile.
+    """
     median = (("interpolation", "linear"), ("q", 0.5))
     match value:
         case Aggregate("mean" | "mode" as word, (y, *_)) if x is y:
@@ -144,9 +151,9 @@ def _given(x: Node, value: Node, texts: Texts) -> list[str]:
 
 
 WRITTEN: dict[str, Writer] = {"fill_null": _filled_text}
-"""How it is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `impute`, by the function of the last node."""
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"fill_null": _with_indicator}
-"""How it is written with its indicator, by the function of the first column."""
+"""Writers (see `ir.writing`) of `impute` with indicator, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

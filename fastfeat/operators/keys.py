@@ -1,4 +1,9 @@
-"""Keys: the parts that tell rows apart, and the code of each row's key in the training rows."""
+"""Keys, given as `by=` or to an encoder, and the code of each row's key.
+
+A key is the value, or the combination of values (its parts), that identifies an entity or category.
+`fit` learns a vocabulary of the training rows' keys; `encode` turns keys into their codes. With
+`by=` the code is called group number. Functions named `_text` or `_options` print plan nodes.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +19,22 @@ from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators.operator import checked, parameters_of, written_parameter
 
 Keys = str | Expr | Iterable["str | Expr"]
-"""One key or several: names of columns, or expressions."""
+"""One or several keys: names of columns, or expressions."""
 
-MIN_ROWS = Parameter("min_rows", Whole(1), "how many training rows a key needs", None, or_none=True)
+MIN_ROWS = Parameter(
+    "min_rows",
+    Whole(1),
+    "Minimum number of training rows per key; None keeps all keys",
+    None,
+    or_none=True,
+)
 
 
 def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
-    """Return the parts of a key as a user gives them in `by`.
+    """Return the parts of a key given as `by=`: a name, an expression, or a list of those.
 
-    Args:
-        operator: what has the parameter, for messages.
-        by: a name, an expression, or a list of those.
-        name: of the parameter.
-
-    Raises:
-        InvalidPlan: no part.
-        TypeMismatch: something else.
+    Raises InvalidPlan for an empty list and TypeMismatch for anything else. `operator` and `name`
+    (of the parameter) are for these messages.
     """
     given: Any = [by] if isinstance(by, str | Expr) else by
     if not isinstance(given, Iterable):
@@ -44,11 +49,9 @@ def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
 
 
 def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
-    """Return names of columns and expressions as expressions.
+    """Return names and expressions, all as expressions; TypeMismatch for anything else.
 
-    Args:
-        told: the beginning of the message about anything else.
-        given: what the user listed.
+    `told` begins the error message.
     """
     parts: list[Expr] = []
     for part in in_order(given):
@@ -61,11 +64,9 @@ def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
 
 
 def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
-    """Return the number of the group of a row: 0 of a missing key, 1 of one that fit has not seen.
+    """Return the group number of each row: 0 for a missing key, 1 if unseen, from 2 if known.
 
-    Args:
-        parts: of the key; where one is missing, the key is.
-        min_rows: as of `min_rows_of`.
+    A key is missing if any part is. Keys with fewer than `min_rows` training rows count as unseen.
     """
     return _encoded(
         parts, "key", 1, min_frequency=min_rows, max_categories=None, max_memory=MAX_MEMORY
@@ -73,11 +74,7 @@ def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
 
 
 def min_rows_of(operator: str, given: Any) -> int | None:
-    """Return the number of training rows below which a key is as an unseen one; None for none.
-
-    Raises:
-        InvalidPlan: it is no whole number from 1.
-    """
+    """Return the checked `min_rows`; None if every key is kept, which 1 also means."""
     least = checked(operator, (MIN_ROWS,), min_rows=given)["min_rows"]
     return None if least == 1 else least
 
@@ -91,18 +88,16 @@ def code_of(
     max_categories: Any = None,
     max_memory: Any = MAX_MEMORY,
 ) -> Expr:
-    """Return the code of the category of a row, in the vocabulary of the training rows.
+    """Return the code of each row's category, in the vocabulary that `fit` learns.
 
     Args:
-        x: the category; a `cross` has several parts.
-        operator: the encoder, for messages.
-        n_unseen: how many codes unseen categories have.
-        min_frequency: as of `ordinal_encode`.
-        max_categories: as of `ordinal_encode`.
-        max_memory: as of `ordinal_encode`.
-
-    Raises:
-        InvalidPlan: a parameter that is no such number.
+        x: The category. A `cross` has several parts.
+        operator: The encoder, for messages.
+        n_unseen: Number of codes for unseen categories.
+        min_frequency: Categories with fewer rows are rare: a number of rows, or a float below 1 for
+            a share.
+        max_categories: Greatest number of categories, counting the rare ones as one.
+        max_memory: Bytes that `fit` may use for the categories.
     """
     least = _frequency(operator, min_frequency)
     given = checked(
@@ -114,7 +109,7 @@ def code_of(
 
 
 def parts_of_cross(x: Expr) -> list[Expr]:
-    """Return the parts of a cross; of anything else, itself."""
+    """Return the parts of a `ff.cross`; for any other expression, a list of itself."""
     node = x.node
     if isinstance(node, Call) and node.function == "cross":
         return [Expr((part,)) for part in node.args]
@@ -127,7 +122,7 @@ def _encoded(parts: list[Expr], missing: str, n_unseen: int, **of_vocabulary: An
 
 
 def _frequency(operator: str, given: Any) -> int | float | None:
-    """Return the least frequency of a category: rows as an integer, a share as a float."""
+    """Return the checked `min_frequency`: a number of rows (int), a share (float), or None."""
     least = python_value(given)
     if least is None:
         return None
@@ -141,12 +136,9 @@ def _frequency(operator: str, given: Any) -> int | float | None:
 
 
 def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
-    """Return the text of a key.
+    """Return the text of a key, from its parts.
 
-    Args:
-        parts: of the key.
-        missing: "value" where a part that is missing is a value, as in a cross.
-        texts: those of the parts.
+    `missing` is "value" for a `ff.cross`, where a missing part is a value.
     """
     shown = [texts[part] for part in parts]
     if missing == "value":
@@ -155,12 +147,12 @@ def keys_text(parts: Iterable[Node], missing: object, texts: Texts) -> str:
 
 
 def vocabulary_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return the parameters of an encoder that say which categories are rare."""
-    return texts.options(learnt, without=("max_memory",))[::-1]  # as encoders take them
+    """Return the options of an encoder, as text, that say which categories are rare."""
+    return texts.options(learnt, without=("max_memory",))[::-1]  # in the order of the encoders
 
 
 def codes_options(codes: Call, texts: Texts) -> list[str]:
-    """Return the parameters of an encoder of codes, as they are written."""
+    """Return all options of an encoder that concern its codes, as text."""
     match codes.args:
         case (*_, Aggregate("vocabulary") as learnt):
             return [*vocabulary_options(learnt, texts), *texts.options(codes)]
@@ -169,17 +161,12 @@ def codes_options(codes: Call, texts: Texts) -> list[str]:
 
 
 def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
-    """Return the text of the key that tells groups apart, and how many rows it needs.
-
-    Args:
-        codes: the number of the group.
-        texts: those of the codes and of all below.
-    """
+    """Return (text of the key, `min_rows` option as a list) from the node of a group number."""
     match codes:
         case Call("encode", (*parts, Aggregate("vocabulary", _, params) as learnt)):
             rare = vocabulary_options(learnt, texts)
             least = [f"min_rows={dict(params).get('min_frequency')!r}"] if rare else []
-            if codes_options(codes, texts) != rare:  # no key of an operator: the codes themselves
+            if codes_options(codes, texts) != rare:  # not an operator's key: the codes themselves
                 return texts[codes], least
             return keys_text(parts, dict(codes.params).get("missing"), texts), least
         case _:
@@ -187,7 +174,7 @@ def group_text(codes: Node, texts: Texts) -> tuple[str, list[str]]:
 
 
 def by_options(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return the parameters that say the key of an aggregate per group."""
+    """Return the options `by` and `min_rows`, as text, of an aggregate per group."""
     key, least = group_text(learnt.args[1], texts)
     return [f"by={key}", *least]
 
@@ -198,4 +185,4 @@ def _vocabulary_text(node: Aggregate, texts: Texts) -> str:
 
 
 WRITTEN: dict[str, Writer] = {"vocabulary": _vocabulary_text}
-"""How what operators make of keys is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of a key's vocabulary, by the function of the last node."""

@@ -1,6 +1,6 @@
 """The `.list` namespace: features of columns that hold a list in each row.
 
-An element that is missing is skipped by what summarizes; a list that is missing gives missing.
+Summaries skip missing elements. A missing list gives a missing result.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from fastfeat.operators.keys import code_of, vocabulary_options
 from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 from fastfeat.scalars.categories import MISSING, Missing
 
-WIDTH = Parameter("width", Whole(1, 10_000), "how many columns")
+WIDTH = Parameter("width", Whole(1, 10_000), "Number of columns")
 
 
 @recording_methods("list")
 @explaining_methods(lambda of: f"{of.expr!r}.list.")
 @dataclass(frozen=True, slots=True)
 class ListElements:
-    """Functions of the list of each row: `col("tags").list`.
+    """Functions of the list in each row: `col("tags").list`.
 
     Lists hold numbers, bools, text, dates or times. Methods have the names that Polars gives them.
+    A missing list gives a missing result.
 
     Example:
         >>> from fastfeat import col
@@ -48,7 +49,7 @@ class ListElements:
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def len(self) -> Expr:
-        """Return the number of elements, those that are missing too, int64.
+        """Return the number of elements, including missing ones, as int64.
 
         Example:
             >>> col("x").list.len()
@@ -57,7 +58,9 @@ class ListElements:
         return call("list.len", self.expr)
 
     def sum(self) -> Expr:
-        """Return the exact sum, rounded once; of integers and bools int64, checked; 0 of none.
+        """Return the exact sum, rounded once; 0 if there are no values.
+
+        Integers and bools give int64, and overflow is an error. Missing elements are skipped.
 
         Example:
             >>> col("x").list.sum()
@@ -66,7 +69,9 @@ class ListElements:
         return call("list.sum", self.expr)
 
     def mean(self) -> Expr:
-        """Return the mean: the exact sum, rounded, divided by the number of values; float64.
+        """Return the mean, float64: the exact sum, rounded once, divided by the number of values.
+
+        Missing elements are skipped; missing if there are no values.
 
         Example:
             >>> col("x").list.mean()
@@ -75,10 +80,13 @@ class ListElements:
         return call("list.mean", self.expr)
 
     def var(self, *, ddof: int = 1) -> Expr:
-        """Return the variance, float64; missing of `ddof` values or fewer.
+        """Return the variance, float64; missing for `ddof` or fewer values.
+
+        Missing elements are skipped.
 
         Args:
-            ddof: what is taken from the number of values in the divisor.
+            ddof: The divisor is the number of values minus `ddof`: 1 for a sample, 0 for a
+                population.
 
         Example:
             >>> col("x").list.var()
@@ -89,10 +97,13 @@ class ListElements:
         )
 
     def std(self, *, ddof: int = 1) -> Expr:
-        """Return the standard deviation, float64; missing of `ddof` values or fewer.
+        """Return the standard deviation, float64; missing for `ddof` or fewer values.
+
+        Missing elements are skipped.
 
         Args:
-            ddof: what is taken from the number of values in the divisor.
+            ddof: The divisor is the number of values minus `ddof`: 1 for a sample, 0 for a
+                population.
 
         Example:
             >>> col("x").list.std(ddof=0)
@@ -103,7 +114,9 @@ class ListElements:
         )
 
     def min(self) -> Expr:
-        """Return the least value of numbers, bools, dates or times, of their type.
+        """Return the smallest element; missing if there are no values.
+
+        Elements are numbers, bools, dates or times; the type is kept. Missing ones are skipped.
 
         Example:
             >>> col("x").list.min()
@@ -112,7 +125,9 @@ class ListElements:
         return call("list.min", self.expr)
 
     def max(self) -> Expr:
-        """Return the greatest value of numbers, bools, dates or times, of their type.
+        """Return the largest element; missing if there are no values.
+
+        Elements are numbers, bools, dates or times; the type is kept. Missing ones are skipped.
 
         Example:
             >>> col("x").list.max()
@@ -121,15 +136,15 @@ class ListElements:
         return call("list.max", self.expr)
 
     def get(self, index: int, *, null_on_oob: bool = True) -> Expr:
-        """Return one element; what follows may be anything that its type has.
+        """Return one element; any method of the element's type can follow.
 
         Args:
-            index: its place from 0, or from the end: -1 is the last.
-            null_on_oob: whether it is missing where the list is too short; otherwise that is an
-                error. (The default of Polars is an error.)
+            index: Position from 0, or from the end: -1 is the last.
+            null_on_oob: Whether a list that is too short gives missing. False makes it an error,
+                which is the default in Polars.
 
         Raises:
-            InvalidPlan: a parameter of another type.
+            InvalidPlan: A parameter has the wrong type.
 
         Example:
             >>> col("tags").list.get(0) == "new"
@@ -139,7 +154,7 @@ class ListElements:
         return call("list.get", self.expr, **given)
 
     def first(self) -> Expr:
-        """Return the first element; missing of an empty list.
+        """Return the first element; missing if the list is empty.
 
         Example:
             >>> col("x").list.first()
@@ -148,7 +163,7 @@ class ListElements:
         return self.get(0)
 
     def last(self) -> Expr:
-        """Return the last element; missing of an empty list.
+        """Return the last element; missing if the list is empty.
 
         Example:
             >>> col("x").list.last()
@@ -157,14 +172,14 @@ class ListElements:
         return self.get(-1)
 
     def slice(self, offset: int, length: int | None = None) -> Expr:
-        """Return a part of each list, a list again.
+        """Return a part of each list, as a list.
 
         Args:
-            offset: where it begins, from 0, or from the end where negative.
-            length: how many elements it has at most; None takes all that follow.
+            offset: Position of the first element, from 0; negative counts from the end.
+            length: Maximum number of elements. None takes all that follow.
 
         Raises:
-            InvalidPlan: a parameter that is no such number.
+            InvalidPlan: A parameter is not a whole number in range.
 
         Example:
             >>> col("x").list.slice(-3).list.mean()
@@ -174,13 +189,13 @@ class ListElements:
         return call("list.slice", self.expr, **given)
 
     def contains(self, item: Expr | Scalar) -> Expr:
-        """Return whether a value is among the elements; missing where it, or the list, is.
+        """Return whether a value is among the elements; missing if value or list is missing.
 
         Args:
-            item: a value, or an expression: the value of each row.
+            item: A constant, or an expression with a value for each row.
 
         Raises:
-            TypeMismatch: None, which is no element.
+            TypeMismatch: `item` is None or NaN: a missing value is never an element.
 
         Example:
             >>> col("tags").list.contains("new")
@@ -194,17 +209,17 @@ class ListElements:
         return call("list.contains", self.expr, item)
 
     def pad(self, width: int, *, value: Scalar = None) -> Expr:
-        """Return the first `width` elements as so many columns, named "_0", "_1" and so on.
+        """Return the first `width` elements as `width` columns with suffixes "_0", "_1" and so on.
 
-        Where a list is shorter, the further columns are missing, or have the value given; a list
-        that is missing has missing columns. Elements beyond are left out.
+        If a list is shorter, the further columns are missing, or equal to `value`. A missing list
+        gives missing columns. Elements beyond `width` are left out.
 
         Args:
-            width: how many columns.
-            value: stands behind the end of a short list.
+            width: Number of columns.
+            value: Fills the columns after the end of a short list. None leaves them missing.
 
         Raises:
-            InvalidPlan: `width` is no such number.
+            InvalidPlan: `width` is not a whole number in range.
 
         Example:
             >>> plan = ff.Plan({"x": col("x").list.pad(2, value=0.0)})
@@ -230,25 +245,26 @@ class ListElements:
         vocabulary: Iterable[Scalar] | None = None,
         max_memory: int = MAX_MEMORY,
     ) -> Expr:
-        """Return the codes of the first `width` elements as columns "_0", "_1" and so on.
+        """Return codes of the first `width` elements as columns with suffixes "_0", "_1" and so on.
 
-        That is what a layer of embeddings takes, with code 0 as its padding: code 0 stands where a
-        list is too short or missing, and for an element that is; 1 is unseen or rare; then come the
-        elements, those first that are most frequent among all elements of the training rows. All
-        columns share one vocabulary. To take the last elements, slice first:
+        This is the input of an embedding layer, with code 0 as padding. Code 0 stands for a missing
+        element, and fills up a list that is too short or missing. Code 1 is an unseen or rare
+        element. The further codes are the elements by descending frequency among all elements of
+        the training rows. All columns share one vocabulary. To take the last elements, slice first:
         `.list.slice(-5).list.ordinal_encode(width=5)`.
 
         Args:
-            width: how many columns.
-            min_frequency: elements with fewer occurrences are rare: a number, or, as a float below
-                1, a share of all elements.
-            max_categories: how many elements may have a code, that of the rare ones included.
-            n_unseen_buckets: as of `ordinal_encode`.
-            vocabulary: the elements in the order of their codes, in place of those that fit finds.
-            max_memory: bytes that fit may need for the elements, beyond which it fails.
+            width: Number of columns.
+            min_frequency: Elements with fewer occurrences are rare: a number, or a float below 1
+                for a share of all elements.
+            max_categories: Greatest number of elements with a code, counting the rare ones as one.
+            n_unseen_buckets: Number of codes, from 1, that unseen and rare elements share by their
+                hash.
+            vocabulary: The elements in the order of their codes, instead of those that `fit` finds.
+            max_memory: Bytes that `fit` may use for the elements. Needing more is an error.
 
         Raises:
-            InvalidPlan: a parameter that is no such number.
+            InvalidPlan: A parameter is out of range or has the wrong type.
 
         Example:
             >>> plan = ff.Plan({"tag": col("tags").list.ordinal_encode(width=2)})
@@ -274,17 +290,17 @@ class ListElements:
     def hash_encode(self, *, width: int, n_buckets: int, seed: int = 0) -> Expr:
         """Return hashed codes of the first `width` elements as columns "_0", "_1" and so on, int32.
 
-        Nothing is learnt: the code of an element is 1 + its bucket, that of `hash`, and the last
-        code is `n_buckets`. Code 0 stands where a list is too short or missing, and for an element
-        that is.
+        Nothing is learnt. The code of an element is 1 + its bucket from `hash`, so codes run from 1
+        to `n_buckets`. Code 0 stands for a missing element, and fills up a list that is too short
+        or missing.
 
         Args:
-            width: how many columns.
-            n_buckets: how many codes the elements share.
-            seed: of the hash.
+            width: Number of columns.
+            n_buckets: Number of codes that the elements share.
+            seed: Seed of the hash.
 
         Raises:
-            InvalidPlan: a parameter that is no such number.
+            InvalidPlan: A parameter is out of range or has the wrong type.
 
         Example:
             >>> plan = ff.Plan({"tag": col("tags").list.hash_encode(width=2, n_buckets=100)})
@@ -308,21 +324,24 @@ class ListElements:
         missing: Missing = "zeros",
         max_memory: int = MAX_MEMORY,
     ) -> Expr:
-        """Return a column a category, 1 where it is among the elements; named by it, as "_AA".
+        """Return one column per category, 1 if the list has it; names end in "_" and the category.
 
-        The columns are known once the plan is fitted, in the order of `ordinal_encode`. An element
-        that is unseen is in none of them, or in "__other", which is there where some are rare; one
-        that is missing is in none.
+        The columns are known once the plan is fitted, in the order of `ordinal_encode`: by
+        descending frequency among all elements of the training rows. If `fit` found rare elements,
+        a column "__other" is 1 for these and for unseen elements; otherwise an unseen element is in
+        no column. A missing element is in no column.
 
         Args:
-            min_frequency: as of `ordinal_encode`; rare elements share the column "__other".
-            max_categories: how many columns of categories there may be, "__other" included.
-            missing: "zeros" for a list that is missing, or "column" for a column "__missing" too.
-            max_memory: bytes that fit may need for the elements, and the columns of the training
-                rows take, beyond which it fails.
+            min_frequency: Elements with fewer occurrences are rare and share the column "__other":
+                a number, or a float below 1 for a share of all elements.
+            max_categories: Greatest number of category columns, "__other" included.
+            missing: "zeros" gives zeros for a missing list; "column" also adds a column
+                "__missing".
+            max_memory: Bytes that `fit` may use for the elements and for the columns of the
+                training rows. Needing more is an error.
 
         Raises:
-            InvalidPlan: a parameter that is no such number or word.
+            InvalidPlan: A parameter is out of range or has an unknown value.
 
         Source:
             scikit-learn's MultiLabelBinarizer.
@@ -350,12 +369,12 @@ class ListElements:
 
 @property
 def elements(expr: Expr) -> ListElements:
-    """Functions of the list of each row: `col("tags").list.len()`."""
+    """Functions of the list in each row, such as `col("tags").list.len()`."""
     return ListElements(expr)
 
 
 def _aggregate(function: str) -> Callable[..., Any]:
-    """Return the reference of an aggregate of each list: its definition over training rows."""
+    """Return the reference function of a list aggregate: a training aggregate of each list."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> Sequence[Any]:
         return [
@@ -366,7 +385,7 @@ def _aggregate(function: str) -> Callable[..., Any]:
 
 
 def _elements(x: Sequence[Any] | None) -> Sequence[Any]:
-    """Return elements, None where missing; of a missing list, none."""
+    """Return a list's elements, NaN as None; an empty list for a missing one."""
     return [None if element != element else element for element in x or ()]
 
 
@@ -454,7 +473,7 @@ def _multi_hot_text(node: Call, texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"list.encode": _codes_text, "one_hot": _multi_hot_text}
-"""How encoders of lists are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders of lists, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

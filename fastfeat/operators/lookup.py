@@ -1,7 +1,8 @@
-"""Tables, passed beside the data: what they have for the key of a row, or had at its moment.
+"""Lookups in tables that users pass beside the data: `lookup` by a key, `asof` by a time.
 
-`lookup` finds a row by its key, `asof` the latest of them at a moment; windows go over the rows of
-a table: what orders them, and who asks.
+`lookup` finds the row of a table that has a row's key, `asof` the latest row known at a row's time.
+Windows over the rows of a table get their order node here: it names the table's time, key and tie
+columns, and the time and key of the data that select rows.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str 
 @explaining_methods(lambda found: f"ff.lookup({found.table!r}, ...).")
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The row of a table that has the key of a row of the data; made by `lookup`.
+    """The row of a table that matches a row of the data; made by `lookup` and `asof`.
 
     Args:
-        table: the name of the table.
-        row: finds it.
-        recipe: how it was written.
+        table: The name of the table.
+        row: The plan node that finds the row.
+        recipe: The call that made the lookup, for printing.
     """
 
     table: str
@@ -51,7 +52,7 @@ class Lookup:
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
-        """Return the lookup as it is written in Python.
+        """Return the lookup as Python source.
 
         Example:
             >>> ff.lookup("planes", by="tailnum")
@@ -60,10 +61,10 @@ class Lookup:
         return show(self.row)
 
     def col(self, name: str) -> Expr:
-        """Return a column of the table, in the row that was found; missing where there is none.
+        """Return a column of the table at the matching row; missing if no row matches.
 
         Args:
-            name: of a column of numbers, bools, dates, times or text.
+            name: Name of a column of numbers, bools, dates, times or text.
 
         Example:
             >>> ff.lookup("planes", by="tailnum").col("seats") / 2
@@ -77,21 +78,21 @@ class Lookup:
 @recording("ff.lookup", always=True)
 @explaining
 def lookup(table: str, *, by: By) -> Lookup:
-    """Return the row of a table that has the key of a row; take its columns with `.col(name)`.
+    """Return the row of a table that has the row's key; take its columns with `.col(name)`.
 
-    The table is passed at each call, `plan.fit(data, tables={"planes": planes})`, and never stored;
-    the types of its columns are. A missing key, and one that the table lacks, give missing. What
-    it holds must be known at the moment of prediction.
+    Pass the table at each call, `plan.fit(data, tables={"planes": planes})`. It is never stored;
+    only the types of its columns are. A missing key, or a key that the table lacks, gives missing
+    values. The table must hold only values that are known at the moment of prediction.
 
     Args:
-        table: the name of the table in `tables=`.
-        by: the key: the name of a column that both have, a list of them, or a mapping from columns
-            of the data, or expressions, to columns of the table. A key that two rows of the table
-            have is an error.
+        table: Name of the table in `tables=`.
+        by: The key: the name of a column that both have, a list of names, or a mapping from columns
+            of the data, or expressions, to columns of the table. It is an error if two rows of the
+            table have the same key.
 
     Raises:
-        InvalidPlan: no key.
-        TypeMismatch: something that is no name.
+        InvalidPlan: `by` has no key.
+        TypeMismatch: An argument is not a name.
 
     Example:
         >>> plan = ff.Plan({"seats": ff.lookup("planes", by={"plane": "id"}).col("seats")})
@@ -109,11 +110,9 @@ def lookup(table: str, *, by: By) -> Lookup:
 
 
 def pairs_of(told: str, by: Any) -> list[tuple[str | Expr, str]]:
-    """Return the pairs that are compared: a column of the data, and one of the table.
+    """Return the keys in `by=` as pairs: (column or expression of the data, column of the table).
 
-    Args:
-        told: the beginning of the message about anything else.
-        by: what the user gave.
+    `told` begins the message of the error if `by` is neither a name, a list nor a mapping.
     """
     if isinstance(by, Mapping):
         pairs = list(cast("Mapping[Any, Any]", by).items())
@@ -143,30 +142,31 @@ def asof(
     delay: Duration | None = None,
     allow_exact_matches: bool = True,
 ) -> Lookup:
-    """Return the latest row of a table that was known at a row's moment; take columns with `.col`.
+    """Return a table's latest row that is known at the row's time; read it with `.col(name)`.
 
-    The table is passed at each call, `plan.fit(data, tables={"weather": weather})`, in any order,
-    and never stored. A row of it is known from its time plus `delay` on. Of rows of one key and
-    time the last one wins, even where its value is missing. A missing time or key matches nothing.
+    Pass the table at each call, `plan.fit(data, tables={"weather": weather})`, in any order. It is
+    never stored. A row of the table is known from its time plus `delay` on. If several rows share
+    key and time, the last one wins, even if its value is missing. A missing time or key matches
+    nothing.
 
-    Times compare as instants, exactly, whatever their units and zones; a date is its midnight. A
-    time with a zone and one without are not compared, nor are times and whole numbers.
+    Times compare as exact instants, whatever their units and zones; a date is its midnight. A time
+    with a zone cannot be compared with one without, nor a time with a whole number.
 
     Args:
-        table: the name of the table in `tables=`.
-        time: the moment of a row of the data: a column, or an expression, of timestamps, dates or
-            whole numbers.
-        right_time: the column of the table that says when; None for the name that `time` is.
-        by: the key: the name of a column that both have, a list of them, or a mapping from columns
-            of the data, or expressions, to columns of the table; None for no key.
-        tolerance: how old a row of the table may be at most, such as "3h", counted from its time,
-            not from when it is known: one below `delay` matches nothing. None for any age.
-        delay: how long after its time a row of the table is known.
-        allow_exact_matches: whether a row that is known at the very moment counts.
+        table: Name of the table in `tables=`.
+        time: Time of each row of the data: a column or expression of timestamps, dates or whole
+            numbers.
+        right_time: The table's time column. None uses the name of `time`.
+        by: The key: the name of a column that both have, a list of names, or a mapping from columns
+            of the data, or expressions, to columns of the table. None for no key.
+        tolerance: Greatest age of a matching row, such as "3h", counted from its time, not from the
+            moment it is known. A tolerance below `delay` matches nothing. None for any age.
+        delay: How long after its time a row of the table becomes known.
+        allow_exact_matches: Whether a row that becomes known at exactly the row's moment matches.
 
     Raises:
-        InvalidPlan: no key in `by`, or a duration that is none, or below zero.
-        TypeMismatch: something that is no name.
+        InvalidPlan: `by` has no key, or a duration is invalid or negative.
+        TypeMismatch: An argument is not a name or an expression.
 
     Example:
         >>> plan = ff.Plan({"temp": ff.asof("weather", by="city", time="t").col("temp")})
@@ -211,15 +211,11 @@ def asof(
 def table_order(
     function: str, table: Any, time: str | Expr, right_time: Any, by: Any, tie: Any
 ) -> Call:
-    """Return the order of the rows of a table, with the moment and key that ask for them.
+    """Return the order node of a table.
 
-    Args:
-        function: what has the arguments, for messages.
-        table: its name.
-        time: the moment of a row of the data.
-        right_time: the column of the table that says when; None for the name that `time` is.
-        by: the key, as of `asof`; None for no key.
-        tie: the column of the table that orders rows of one instant; None where their place does.
+    It names the columns by which the table's rows are ordered, and the time and key by which rows
+    of the data select them. `function` is for error messages. `tie` is the column that orders rows
+    with equal times; None keeps their position in the table.
     """
     if not isinstance(table, str):
         raise TypeMismatch(f"{function}(table={table!r}): takes the name of a table")
@@ -240,7 +236,7 @@ def table_order(
 
 
 def _name(told: str, given: Any) -> str:
-    """Return the name of a column of a table that a user gave, as a text or as `col(name)`."""
+    """Return the name of a table's column, given as text or as `col(name)`; else TypeMismatch."""
     if isinstance(given, str):
         return given
     if isinstance(given, Expr) and isinstance(given.nodes[0], Column):
@@ -249,25 +245,19 @@ def _name(told: str, given: Any) -> str:
 
 
 def sees_table(window: Call) -> bool:
-    """Return whether a window is over the rows of a table."""
+    """Return whether a window is over rows of a table; if not, over rows of the data."""
     return is_of_table(_order(window))
 
 
 def time_of_table(window: Call) -> Expr:
-    """Return the time of the table that a window is over, as an expression inside of it."""
+    """Return the table's time column, as an expression that is read within the window."""
     return Expr((Column(table_columns_of(_order(window))[0].name),))
 
 
 def refuse_own_value(function: str, window: Call, instead: str) -> None:
-    """Raise where a function reads the row's own value, and the window is over a table.
+    """Raise InvalidPlan if a window is over a table, for functions that read the row's own value.
 
-    Args:
-        function: its name.
-        window: over what it is asked.
-        instead: what to write.
-
-    Raises:
-        InvalidPlan: a row of the data has no value in the table.
+    A row of the data is not in the table. `instead` tells the user what to write.
     """
     if sees_table(window):
         raise InvalidPlan(
@@ -277,15 +267,10 @@ def refuse_own_value(function: str, window: Call, instead: str) -> None:
 
 
 def in_table(told: str, x: Expr, window: Call) -> Expr:
-    """Return an expression of which every column is one of the table that a window is over.
+    """Return the expression with its columns replaced by columns of the window's table.
 
-    Args:
-        told: the function, for messages.
-        x: an expression over rows.
-        window: the window.
-
-    Raises:
-        InvalidPlan: it reads more than the row of the table that it is computed for.
+    Raises InvalidPlan if the expression reads other rows than the table's own row. `told` begins
+    the message.
     """
     table = table_of(_order(window))
     for node in postorder(x.nodes):
@@ -304,7 +289,7 @@ def in_table(told: str, x: Expr, window: Call) -> Expr:
 
 
 def _reads_more(node: Node) -> str:
-    """Return the rows that a node reads besides its own of the table, as text; empty for most."""
+    """Return a phrase on the other rows that a node reads; empty if it reads its own row only."""
     match node:
         case Aggregate():
             return "is learnt from the training rows"

@@ -1,4 +1,4 @@
-"""Looking a value up in what the user wrote down: ranges, sets and mappings."""
+"""Tests and replacements of values, by ranges, sets and mappings that the user writes down."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ _TIMES = (datetime.date, datetime.time, datetime.timedelta)
 def is_between(
     x: Expr, lower: Expr | Scalar, upper: Expr | Scalar, *, closed: Closed = "both"
 ) -> Expr:
-    """Return whether lower <= x <= upper; `closed` says which limits belong to the range.
+    """Return whether x is in a range: lower <= x <= upper, or with < as `closed` says.
+
+    If one limit is missing, the result is missing unless the other limit already makes it False.
 
     Args:
-        x: numbers, dates or times; missing stays missing.
-        lower: a constant or an expression. Where one limit is missing the result is missing, unless
-            the other one already says False.
-        upper: likewise.
-        closed: "both", "left", "right" or "none".
+        x: Numbers, dates or times. Missing stays missing.
+        lower: A constant or an expression.
+        upper: A constant or an expression.
+        closed: Limits that belong to the range: "both", "left", "right" or "none".
 
     Raises:
-        InvalidPlan: another `closed`.
+        InvalidPlan: `closed` is unknown.
 
     Example:
         >>> col("x").is_between(0, 1, closed="left")
@@ -46,12 +47,12 @@ def is_in(x: Expr, values: Iterable[Scalar]) -> Expr:
     """Return whether x equals one of the values.
 
     Args:
-        x: numbers, text, dates or times; missing stays missing.
-        values: constants of the type of x, in any collection. A missing value among them equals
+        x: Numbers, text, dates or times. Missing stays missing.
+        values: Constants of the type of x, in any collection. A missing value among them equals
             nothing.
 
     Raises:
-        TypeMismatch: `values` is no collection of constants.
+        TypeMismatch: `values` is not a collection of constants.
 
     Example:
         >>> col("carrier").is_in(["AA", "UA"])
@@ -66,7 +67,7 @@ def is_in(x: Expr, values: Iterable[Scalar]) -> Expr:
 
 
 def _plain(value: Any) -> Any:
-    """Return a constant as a plain Python value; also the scalars of pyarrow."""
+    """Return a constant as a plain Python value; pyarrow scalars are converted too."""
     as_py = getattr(value, "as_py", None)
     return literal_value(value if as_py is None else as_py())
 
@@ -74,17 +75,17 @@ def _plain(value: Any) -> Any:
 def replace_strict(
     x: Expr, mapping: Mapping[Any, Any], *, default: Scalar | EllipsisType = ...
 ) -> Expr:
-    """Return the result of the mapping for each value: numbers or bools for numbers or text.
+    """Return the number or bool that a mapping assigns to each value.
 
     Args:
-        x: numbers or text; missing stays missing, unless the mapping has a key None.
-        mapping: from values to numbers, bools or None (missing).
-        default: the result for values that the mapping lacks; None makes them missing. Without it
-            such a value is an error, which names the value's row.
+        x: Numbers or text. Missing stays missing, unless the mapping has a key None.
+        mapping: Values mapped to numbers, bools or None (missing).
+        default: Result for values that the mapping lacks; None makes them missing. Without a
+            default such a value is an error that names its row.
 
     Raises:
-        InvalidPlan: an empty mapping without a default.
-        TypeMismatch: a mapping that is none, or whose keys or results are no constants.
+        InvalidPlan: The mapping is empty and there is no default.
+        TypeMismatch: `mapping` is not a mapping, or its keys or results are not constants.
 
     Example:
         >>> col("size").replace_strict({"S": 1, "L": 3}, default=None)

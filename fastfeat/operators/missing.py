@@ -1,4 +1,4 @@
-"""Missing values and infinities: testing for them and filling them."""
+"""Tests for missing values and infinities, and ways to fill them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_null(x: Expr) -> Expr:
     """Return whether the value is missing: an Arrow null, or a float NaN.
 
     Args:
-        x: values of any type.
+        x: Values of any type.
 
     Example:
         >>> col("x").is_null()
@@ -27,10 +27,10 @@ def is_null(x: Expr) -> Expr:
 
 
 def is_not_null(x: Expr) -> Expr:
-    """Return whether the value is present.
+    """Return whether the value is present: neither an Arrow null nor a float NaN.
 
     Args:
-        x: values of any type.
+        x: Values of any type.
 
     Example:
         >>> col("x").is_not_null()
@@ -40,13 +40,13 @@ def is_not_null(x: Expr) -> Expr:
 
 
 def fill_null(x: Expr, value: Expr | Scalar) -> Expr:
-    """Return x, and where it is missing the given value.
+    """Return x with missing values replaced.
 
     Args:
-        x: values of any type.
-        value: a constant, which takes the type of a float column, or an expression, with which the
-            result has a type in common; where it is missing too, the result is. For a learnt value
-            see `impute`.
+        x: Values of any type.
+        value: The replacement. With a constant a float column keeps its type. With an expression
+            the result has the common type of both; if the replacement is missing too, so is the
+            result. For a learnt value see `impute`.
 
     Example:
         >>> col("x").fill_null(0)
@@ -57,11 +57,11 @@ def fill_null(x: Expr, value: Expr | Scalar) -> Expr:
 
 
 def eq_missing(x: Expr, other: Expr | Scalar) -> Expr:
-    """Return whether two values are equal, where missing equals missing; the result is present.
+    """Return whether two values are equal, with missing equal to missing; never missing itself.
 
     Args:
-        x: values of any type that `==` takes.
-        other: an expression or a constant to compare with; None stands for missing.
+        x: Values of any type that `==` takes.
+        other: An expression or a constant to compare with. None stands for missing.
 
     Example:
         >>> plan = ff.Plan({"same": col("x").eq_missing(col("y"))})
@@ -74,11 +74,11 @@ def eq_missing(x: Expr, other: Expr | Scalar) -> Expr:
 
 
 def ne_missing(x: Expr, other: Expr | Scalar) -> Expr:
-    """Return whether two values differ, where missing equals missing; the result is present.
+    """Return whether two values differ, with missing equal to missing; never missing itself.
 
     Args:
-        x: values of any type that `!=` takes.
-        other: an expression or a constant to compare with; None stands for missing.
+        x: Values of any type that `!=` takes.
+        other: An expression or a constant to compare with. None stands for missing.
 
     Example:
         >>> plan = ff.Plan({"moved": col("x").ne_missing(col("y"))})
@@ -91,7 +91,7 @@ def ne_missing(x: Expr, other: Expr | Scalar) -> Expr:
 
 
 _JOINED = {"eq": "and", "ne": "xor"}
-"""How it is told whether two values are missing, by the comparison."""
+"""The function that joins the two tests for missing, by the comparison."""
 
 
 def _missing_text(node: Call, texts: Texts) -> str | None:
@@ -110,7 +110,7 @@ def is_finite(x: Expr) -> Expr:
     """Return whether the value is neither inf nor -inf.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").is_finite()
@@ -123,7 +123,7 @@ def is_infinite(x: Expr) -> Expr:
     """Return whether the value is inf or -inf.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").is_infinite()
@@ -133,11 +133,11 @@ def is_infinite(x: Expr) -> Expr:
 
 
 def fill_infinite(x: Expr, value: Expr | Scalar = None) -> Expr:
-    """Return x as float64, and where it is inf or -inf the given value.
+    """Return x as float64, with inf and -inf replaced.
 
     Args:
-        x: numbers; missing stays missing.
-        value: a number or an expression; None makes infinities missing.
+        x: Numbers. Missing stays missing.
+        value: The replacement: a number or an expression. None makes infinities missing.
 
     Example:
         >>> col("x").fill_infinite(0)
@@ -147,10 +147,10 @@ def fill_infinite(x: Expr, value: Expr | Scalar = None) -> Expr:
 
 
 def is_nan(x: Expr) -> NoReturn:
-    """Raise: NaN is missing here, as null is.
+    """Raise an error: NaN counts as missing, like null. Use `is_null()`.
 
     Raises:
-        TypeMismatch: always, with what to use instead.
+        TypeMismatch: Always.
     """
     raise TypeMismatch(
         f"{x!r}.is_nan(): a NaN is a missing value here, as a null is. Use is_null()"
@@ -158,10 +158,10 @@ def is_nan(x: Expr) -> NoReturn:
 
 
 def is_not_nan(x: Expr) -> NoReturn:
-    """Raise: NaN is missing here, as null is.
+    """Raise an error: NaN counts as missing, like null. Use `is_not_null()`.
 
     Raises:
-        TypeMismatch: always, with what to use instead.
+        TypeMismatch: Always.
     """
     raise TypeMismatch(
         f"{x!r}.is_not_nan(): a NaN is a missing value here, as a null is. Use is_not_null()"
@@ -169,10 +169,10 @@ def is_not_nan(x: Expr) -> NoReturn:
 
 
 def fill_nan(x: Expr, value: Expr | Scalar) -> NoReturn:
-    """Raise: NaN is missing here, as null is.
+    """Raise an error: NaN counts as missing, like null. Use `fill_null()`.
 
     Raises:
-        TypeMismatch: always, with what to use instead.
+        TypeMismatch: Always.
     """
     raise TypeMismatch(
         f"{x!r}.fill_nan({value!r}): a NaN is a missing value here, as a null is. Use fill_null()"
@@ -188,7 +188,7 @@ def _is_not_null(x: Any) -> bool:
 
 
 def _eq_missing(x: Any, other: Any) -> bool:
-    if {type(x), type(other)} == {int, float}:  # as `==`: the integer is rounded once
+    if {type(x), type(other)} == {int, float}:  # like `==`: the integer is rounded once
         return float(x) == float(other)
     return x == other
 
@@ -240,7 +240,7 @@ OPERATORS: dict[str, Operator] = {
 }
 
 REFUSED = {"is_nan": is_nan, "is_not_nan": is_not_nan, "fill_nan": fill_nan}
-"""Names that users of pandas and Polars reach for, and that say what to use instead."""
+"""Names from pandas and Polars that raise an error with the method to use instead."""
 
 WRITTEN: dict[str, Writer] = {"coalesce": _missing_text}
-"""How it is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `eq_missing` and `ne_missing`, by the function of the last node."""

@@ -1,6 +1,7 @@
-"""Record of an operator in the registry: its definition, its meaning, and how tests call it.
+"""The registry entry of an operator: its definition, its reference function, and its test cases.
 
-What a user gives for its parameters is checked by the records of rows.
+Users' parameters are checked here by their records (`ir.parameters`). A plan function is a function
+that a plan node calls; one operator may build several.
 """
 
 from __future__ import annotations
@@ -34,25 +35,25 @@ from fastfeat.ir.parameters import (
 from fastfeat.scalars import SCALARS
 
 Values = Sequence[Any]
-"""A column in a reference: Python values, None where missing, never NaN."""
+"""A column in a reference: Python values, None if missing, never NaN."""
 
 Reference = Callable[..., Any]
 """reference(train, rows, **params) -> the values for the rows, or a tuple for several features.
 
-`train` and `rows` are tuples of columns, one for each expression that the operator is given. A NaN
-in a result counts as missing.
+`train` and `rows` are tuples of columns, one for each expression that the operator takes. A NaN in
+a result counts as missing.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way to call an operator in the generic test.
+    """One call of an operator in the generic test of all operators.
 
     Args:
-        on: the kind of each column that the operator is given: "number", "float", "integer",
-            "bool", "text", "degrees", "positive" or "any".
-        params: arguments by name, for the operator and its reference alike.
-        ulp: in place of the operator's, where this case is harder.
+        on: The kind of each column that the operator takes: "number", "float", "integer", "bool",
+            "text", "degrees", "positive" or "any".
+        params: Arguments by name, for the operator and its reference alike.
+        ulp: Tolerance of this case, if it needs another one than the operator's.
     """
 
     on: tuple[str, ...] = ("number",)
@@ -62,20 +63,20 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A row of the registry: one operator.
+    """The entry of one operator in the registry.
 
     Args:
-        define: the function from expressions to an expression.
-        reference: what it means, from the definition, on lists.
-        cases: how the generic test calls it.
-        ulp: how far a float may be from the reference, in units in the last place; the rest is
-            exact.
-        size: floats below this size are compared as if they were this large.
-        method: whether it is a method of Expr too, or a function only.
-        namespace: where it is a method of `Expr.<namespace>`, its name.
-        gives_text: whether it gives text, of which tests compare the hash.
-        parameters: those that are its own, and of no function of a plan that it is made of.
-        foreign: for the name of a parameter in another library, what to write here.
+        define: The public function, which takes and returns expressions.
+        reference: The definition of the operator, on Python lists of training rows and later rows.
+        cases: Calls for the generic test.
+        ulp: Largest distance of a float from the reference, in units in the last place. Other
+            results are exact.
+        size: Floats with an absolute value below this are compared as if they were this large.
+        method: Whether it is also a method of Expr, not only a function.
+        namespace: Name of the `Expr` namespace that has the method; empty if none.
+        gives_text: Whether it returns text. Tests then compare its hash.
+        parameters: Parameters that the operator handles itself and passes to no plan function.
+        foreign: Parameter name in other libraries to advice on what to write here.
     """
 
     define: Callable[..., Any]
@@ -90,14 +91,14 @@ class Operator:
     foreign: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def of(self, *expressions: Any, **params: Any) -> Any:
-        """Return the operator applied to expressions."""
+        """Return the result of the operator on expressions, with parameters by name."""
         first, *others = expressions
         on = getattr(first, self.namespace) if self.namespace else first
         return self.define(on, *others, **params)
 
 
 def each(function: Callable[..., Any]) -> Reference:
-    """Return the reference of a function of the row that is missing where an argument is."""
+    """Return a reference function that calls `function` per row; missing arguments give missing."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [
@@ -109,7 +110,7 @@ def each(function: Callable[..., Any]) -> Reference:
 
 
 def each_seen(function: Callable[..., Any]) -> Reference:
-    """Return the reference of a function of the row that sees missing arguments as None."""
+    """Return a reference function that applies `function` per row, with None for missing."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         return [function(*row, **params) for row in zip(*rows, strict=True)]
@@ -123,16 +124,11 @@ def present(values: Values) -> list[Any]:
 
 
 def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, Any]:
-    """Return parameters as they stand in a plan, each refused by what its record says.
+    """Return the parameters by their names in the plan, each checked against its record.
 
-    Args:
-        operator: what has the parameters, for messages.
-        parameters: those of its row.
-        given: what the user gave, by the names that users write.
-
-    Raises:
-        InvalidPlan: a value that is not of its type, or out of bounds.
-        TypeMismatch: something else than a text, where one is taken.
+    `given` maps the names that users write to values; `operator` is for messages. Raises
+    InvalidPlan for a value of the wrong type or out of bounds, and TypeMismatch if a text is
+    needed.
 
     Example:
         >>> checked("lag", (Parameter("n", Whole(1, 9), default=1),), n=3)
@@ -152,14 +148,10 @@ def checked(operator: str, parameters: Parameters, **given: Any) -> dict[str, An
 
 
 def parameters_of(function: str) -> Parameters:
-    """Return the parameters of a function of plans: those of its row.
-
-    Args:
-        function: its name in a plan.
-    """
+    """Return the parameters of a plan function, from its registry entry."""
     if function in SCALARS:
         return SCALARS[function].parameters
-    from fastfeat.aggregates import AGGREGATES  # these import NumPy and PyArrow, as every plan does
+    from fastfeat.aggregates import AGGREGATES  # imports NumPy and PyArrow
     from fastfeat.steps.registry import STEPS
 
     row = STEPS[function] if function in STEPS else AGGREGATES[function]
@@ -167,16 +159,12 @@ def parameters_of(function: str) -> Parameters:
 
 
 def written_parameter(parameters: Parameters, written: str) -> Parameter:
-    """Return the parameter that users write so."""
+    """Return the record of the parameter that users write by this name."""
     return next(one for one in parameters if (one.written_as or one.name) == written)
 
 
 def _of_type(operator: str, name: str, value: Any, kind: Type) -> Any:
-    """Return a value that a user gave as one of a type.
-
-    Raises:
-        InvalidPlan, TypeMismatch: it is none.
-    """
+    """Return a user's value in the type of its parameter; InvalidPlan or TypeMismatch if wrong."""
     match kind:
         case Whole(least, most) if least is not None:
             return whole_number(operator, name, value, least, most)

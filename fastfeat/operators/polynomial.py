@@ -18,14 +18,16 @@ from fastfeat.operators.horizontal import Operand, operands
 from fastfeat.operators.operator import Case, Operator, Values, checked
 
 POLYNOMIAL_FEATURES: Parameters = (
-    Parameter("degree", Whole(1), "the largest number of factors", 2),
-    Parameter("interaction_only", Flag(), "whether no factor is in a product twice", False),
-    Parameter("include_bias", Flag(), "whether the first column is the constant 1", False),
+    Parameter("degree", Whole(1), "Maximum number of factors in a product", 2),
+    Parameter(
+        "interaction_only", Flag(), "Whether to leave out products that repeat a factor", False
+    ),
+    Parameter("include_bias", Flag(), "Whether to add a first column with the constant 1", False),
 )
 MOST_COLUMNS = 10_000
 
 Term = tuple[int, ...]
-"""The factors of a product, by place, in rising order; none of the constant 1."""
+"""The factors of a product as positions in rising order; empty for the constant 1."""
 
 
 @recording("ff.polynomial_features")
@@ -36,29 +38,29 @@ def polynomial_features(
     interaction_only: bool = False,
     include_bias: bool = False,
 ) -> Expr:
-    """Return a column for each product of the expressions up to a degree.
+    """Return one column for each product of the expressions up to a degree.
 
-    The names end in "_" and what scikit-learn calls the product: "_a", "_b", "_a^2", "_a b",
-    "_b^2", and "_1" for the constant. An expression is called as its `alias` says, a column by its
-    name, and anything else "x0", "x1" and so on, by its place.
+    Names end in "_" and scikit-learn's name of the product: "_a", "_b", "_a^2", "_a b", "_b^2", and
+    "_1" for the constant. An expression is named by its `alias`, a column by its name, and anything
+    else "x0", "x1" and so on by its position.
 
-    A product is multiplied from its last factor to the first: a b c is a * (b * c). Products of
+    A product is multiplied from its last factor to its first: a b c is a * (b * c). Products of
     integers are int64.
 
     Args:
-        exprs: numbers, as expressions or names of columns; a product with a missing factor is
+        exprs: Numbers, as expressions or names of columns. A product with a missing factor is
             missing.
-        degree: the largest number of factors, from 1.
-        interaction_only: whether each expression is at most once in a product: no powers.
-        include_bias: whether the first column is the constant 1.
+        degree: Largest number of factors, from 1.
+        interaction_only: Whether each expression appears at most once in a product (no powers).
+        include_bias: Whether the first column is the constant 1.
 
     Raises:
-        InvalidPlan: nothing is given, two expressions have the same name, or there would be more
+        InvalidPlan: Nothing is given, two expressions have the same name, or there would be more
             than 10,000 columns.
-        Overflow: at transform: a product of integers that int64 cannot hold.
+        Overflow: At transform, if a product of integers does not fit into int64.
 
     Source:
-        scikit-learn's PolynomialFeatures: the same columns in the same order, the same bits.
+        scikit-learn's PolynomialFeatures: the same columns in the same order with the same bits.
 
     Example:
         >>> plan = ff.Plan({"p": polynomial_features("a", "b")})
@@ -96,21 +98,21 @@ def polynomial_features(
 
 
 def _count(n: int, degree: int, interaction_only: bool) -> int:
-    """Return the number of terms, without the constant."""
+    """Return the number of products up to a degree of n expressions, without the constant."""
     if interaction_only:
         return sum(math.comb(n, k) for k in range(1, min(n, degree) + 1))
     return math.comb(n + degree, min(n, degree)) - 1
 
 
 def _terms(n: int, degree: int, interaction_only: bool) -> Iterator[Term]:
-    """Yield the terms of degree 1 first, then those of degree 2, and so on."""
+    """Yield the products (terms) of 1 factor, then those of 2 factors, up to the degree."""
     choose = combinations if interaction_only else combinations_with_replacement
     for size in range(1, (min(n, degree) if interaction_only else degree) + 1):
         yield from choose(range(n), size)
 
 
 def _names(factors: Sequence[Expr]) -> list[str]:
-    """Return the name of each expression in the names of products, each once."""
+    """Return the name of each expression within product names; raise if two are equal."""
     names: list[str] = []
     for place, factor in enumerate(factors):
         node = factor.node
@@ -125,7 +127,7 @@ def _names(factors: Sequence[Expr]) -> list[str]:
 
 
 def _name(term: Term, names: Sequence[str]) -> str:
-    """Return the name of a product as scikit-learn writes it: "a^2 b"."""
+    """Return the name of a product in scikit-learn's form: "a^2 b"."""
     powers = {place: term.count(place) for place in term}
     shown = [names[p] if power == 1 else f"{names[p]}^{power}" for p, power in powers.items()]
     return " ".join(shown) or "1"

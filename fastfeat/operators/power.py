@@ -1,4 +1,4 @@
-"""`power_transform`: the power of a number, learnt so that the result is most like a normal one."""
+"""`power_transform`: a learnt power that makes the values most like a normal distribution."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ POWER_TRANSFORM: Parameters = (
     Parameter(
         "method",
         Words(get_args(Method)),
-        "`yeo-johnson` for any numbers, `box-cox` for numbers above 0",
+        "Transform: `yeo-johnson` for any numbers, `box-cox` for numbers above 0",
         "yeo-johnson",
     ),
     Parameter(
-        "standardize", Flag(), "whether the result has mean 0 and standard deviation 1", True
+        "standardize",
+        Flag(),
+        "Whether to scale the result to mean 0 and standard deviation 1",
+        True,
     ),
 )
 
@@ -34,31 +37,33 @@ def power_transform(
     method: Method = "yeo-johnson",
     standardize: bool = True,
 ) -> Expr:
-    """Return x raised to a learnt power, shifted and scaled so that all powers are comparable.
+    """Return x transformed by a learnt power (Yeo-Johnson or Box-Cox) to look normal.
 
-    The power, lambda, is the one of the largest likelihood if the result were normal. It depends on
-    the values of the training rows alone, not on their order or split, and has the same bits on
-    every backend: the likelihood is made from exact sums of the results. Lambdas are tried in 3 to
-    6 rounds of grids, each between the neighbours of the best so far; a polynomial through the last
-    gives the maximum. `fit` keeps the logarithms of the values meanwhile: eight bytes each.
+    The power, lambda, has the largest likelihood under the assumption that the result is normal. It
+    depends only on the values of the training rows, not on their order or partition, and has the
+    same bits on every backend, because the likelihood is computed from exact sums. Lambdas are
+    tried on 3 to 6 successive grids, each between the neighbours of the best one so far; a
+    polynomial through the last grid gives the maximum. Meanwhile `fit` keeps the logarithms of the
+    values, eight bytes each.
 
-    The power of a column that is constant in training is 1: x stays x, or with "box-cox" x - 1.
+    A column that is constant in training gets the power 1: x stays x, or becomes x - 1 with
+    "box-cox".
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
+        x: Numbers. Missing stays missing and is not learnt from.
         method: "yeo-johnson" for any numbers, "box-cox" for numbers above 0.
-        standardize: whether the result is scaled to mean 0 and standard deviation 1.
+        standardize: Whether to scale the result to mean 0 and standard deviation 1.
 
     Raises:
-        InvalidPlan: another method.
-        InvalidData: at fit and at transform, with "box-cox": a value that is not above 0.
+        InvalidPlan: `method` is unknown.
+        InvalidData: At fit and at transform, with "box-cox", if a value is not above 0.
 
     Source:
         I. Yeo, R. Johnson: A new family of power transformations (2000). G. Box, D. Cox: An
-        analysis of transformations (1964). scikit-learn's PowerTransformer; lambda equals its to
-        1e-6 of it, or to 5e-8 where it is near 0, which is how near SciPy's search comes; of values
-        far from 0 beside their spread to 2e-5, as the likelihood is flat there. It ends where
-        values 20 times as large as the largest would overflow.
+        analysis of transformations (1964). scikit-learn's PowerTransformer finds the same lambda to
+        a relative 1e-6, or to 5e-8 if it is near 0, which is the precision of SciPy's search. For
+        values far from 0 compared with their spread it agrees to 2e-5, because the likelihood is
+        flat there. The search ends where values 20 times as large as the largest would overflow.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").power_transform()})
@@ -102,7 +107,7 @@ def _box_cox(x: float | None, power: float | None) -> float | None:
 
 
 def _raised(logarithm: float, power: float) -> float:
-    """Return (exp(logarithm)**power - 1) / power, exact where the power is near 1."""
+    """Return (exp(logarithm)**power - 1) / power, exact for powers near 1."""
     if power == 0:
         return logarithm
     try:
@@ -121,7 +126,7 @@ def _standardized_text(node: Call, texts: Texts) -> str | None:
 
 
 def _text(node: Node, given: Sequence[str], texts: Texts) -> str | None:
-    """Return the text of a value raised to the power that is learnt of it; None of any other."""
+    """Return the text of a `power_transform`; None if the power is not learnt from x itself."""
     match node:
         case Call("yeo_johnson" | "box_cox" as power, (x, Aggregate(learnt, (y,)))) if (
             x is y and learnt == f"{power}_lambda"
@@ -137,7 +142,7 @@ WRITTEN: dict[str, Writer] = {
     "div": _standardized_text,
     "yeo_johnson": _raised_text,
 }
-"""How it is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `power_transform`, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {
@@ -149,7 +154,7 @@ OPERATORS: dict[str, Operator] = {
             Case(("bool",)),
             Case(("positive",), {"method": "box-cox", "standardize": False}),
         ),
-        ulp=2**11,  # of exp(y), |y| <= 709, where the last place of y is as many last places
+        ulp=2**11,  # exp(y) with |y| <= 709 multiplies an error in the last place of y by |y|
         parameters=POWER_TRANSFORM,
     ),
 }

@@ -1,4 +1,4 @@
-"""Size and shape of a number: absolute value, sign, rounding, limits."""
+"""Absolute value, sign, rounding and limits of a number."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def abs(x: Expr) -> Expr:
     """Return the absolute value; integers stay integers.
 
     Args:
-        x: numbers or durations; missing stays missing.
+        x: Numbers or durations. Missing stays missing.
 
     Raises:
-        Overflow: for -2**63, whose absolute value is no int64.
+        Overflow: For -2**63, because its absolute value does not fit into int64.
 
     Example:
         >>> col("x").abs()
@@ -32,7 +32,7 @@ def sign(x: Expr) -> Expr:
     """Return -1, 0 or 1; a float zero keeps its sign.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").sign()
@@ -42,10 +42,10 @@ def sign(x: Expr) -> Expr:
 
 
 def floor(x: Expr) -> Expr:
-    """Return the largest whole number not above x; integers are unchanged.
+    """Return the largest whole number not above x; integers stay unchanged.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").floor()
@@ -55,10 +55,10 @@ def floor(x: Expr) -> Expr:
 
 
 def ceil(x: Expr) -> Expr:
-    """Return the smallest whole number not below x; integers are unchanged.
+    """Return the smallest whole number not below x; integers stay unchanged.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").ceil()
@@ -68,16 +68,16 @@ def ceil(x: Expr) -> Expr:
 
 
 def round(x: Expr, decimals: int = 0) -> Expr:
-    """Return x rounded to some decimals, half to even, as NumPy does; integers are unchanged.
+    """Return x rounded to a number of decimals, half to even like NumPy; integers stay unchanged.
 
     The value is scaled by 10**decimals, rounded, and scaled back.
 
     Args:
-        x: numbers; missing stays missing.
-        decimals: digits after the decimal point, 0 to 300.
+        x: Numbers. Missing stays missing.
+        decimals: Number of digits after the decimal point, 0 to 300.
 
     Raises:
-        InvalidPlan: another number of decimals.
+        InvalidPlan: `decimals` is out of range.
 
     Example:
         >>> col("x").round(2)
@@ -87,17 +87,18 @@ def round(x: Expr, decimals: int = 0) -> Expr:
 
 
 def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar = None) -> Expr:
-    """Return x, but not below the lower bound nor above the upper bound.
+    """Return x limited to the range from a lower to an upper bound.
 
     Args:
-        x: numbers, dates or times; missing stays missing.
-        lower_bound: a number or an expression, such as the learnt `x.quantile(.01)`; where it is
-            missing it does not limit.
-        upper_bound: likewise; it wins where both bounds contradict each other.
+        x: Numbers, dates or times. Missing stays missing.
+        lower_bound: A constant or an expression, such as the learnt `x.quantile(.01)`. A missing
+            bound does not limit.
+        upper_bound: A constant or an expression. A missing bound does not limit. If the bounds
+            contradict each other, the upper one wins.
 
     Raises:
-        InvalidPlan: both bounds are numbers, and the lower is above the upper.
-        TypeMismatch: a bound is a text.
+        InvalidPlan: Both bounds are numbers, and the lower is above the upper.
+        TypeMismatch: A bound is a text.
 
     Example:
         >>> col("x").clip(0, 700)

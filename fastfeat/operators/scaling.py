@@ -1,6 +1,8 @@
-"""Scalers: shift and scale by what was learnt from the training rows, with scikit-learn's names.
+"""Scalers: shift and scale by values learnt from the training rows, with scikit-learn's names.
 
-The scale of a column that is constant up to rounding is 1, with one warning from `fit`.
+A column that is constant up to rounding is divided by 1, with one warning from `fit`. The spread is
+the divisor of a scaler, such as the standard deviation. The level is a typical value, such as the
+mean; if the spread is very small compared with it, the column is constant.
 """
 
 from __future__ import annotations
@@ -23,28 +25,28 @@ from fastfeat.operators.operator import Case, Operator, Values, checked
 
 _PAIR = Several(Real(), least=2, most=2, rising=True)
 STANDARD_SCALE: Parameters = (
-    Parameter("with_mean", Flag(), "whether to subtract the mean", True),
-    Parameter("with_std", Flag(), "whether to divide by the standard deviation", True),
+    Parameter("with_mean", Flag(), "Whether to subtract the mean", True),
+    Parameter("with_std", Flag(), "Whether to divide by the standard deviation", True),
 )
 MIN_MAX_SCALE: Parameters = (
     Parameter(
-        "feature_range", _PAIR, "where the smallest and the largest training value go", (0, 1)
+        "feature_range", _PAIR, "Results for the smallest and the largest training value", (0, 1)
     ),
-    Parameter(
-        "clip", Flag(), "whether values beyond the training rows are limited to the range", False
-    ),
+    Parameter("clip", Flag(), "Whether to limit the result to `feature_range`", False),
 )
 MAX_ABS_SCALE: Parameters = (
-    Parameter("clip", Flag(), "whether the result is limited to [-1, 1]", False),
+    Parameter("clip", Flag(), "Whether to limit the result to [-1, 1]", False),
 )
 ROBUST_SCALE: Parameters = (
-    Parameter("with_centering", Flag(), "whether to subtract the median", True),
-    Parameter("with_scaling", Flag(), "whether to divide by the distance of the quantiles", True),
-    Parameter("quantile_range", _PAIR, "the two quantiles in percent", (25.0, 75.0)),
+    Parameter("with_centering", Flag(), "Whether to subtract the median", True),
+    Parameter(
+        "with_scaling", Flag(), "Whether to divide by the distance between the two quantiles", True
+    ),
+    Parameter("quantile_range", _PAIR, "Lower and upper quantile, in percent", (25.0, 75.0)),
     Parameter(
         "unit_variance",
         Flag(),
-        "whether normally distributed values get variance 1",
+        "Whether to scale normally distributed values to variance 1",
         False,
     ),
 )
@@ -61,15 +63,16 @@ def standard_scale(
     """Return (x - mean) / std, with the population's standard deviation (ddof=0).
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        with_mean: whether to subtract the mean.
-        with_std: whether to divide by the standard deviation.
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; missing for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Missing stays missing and is not learnt from.
+        with_mean: Whether to subtract the mean.
+        with_std: Whether to divide by the standard deviation.
+        by: One or several keys, as names or expressions. Each key then has a mean and deviation of
+            its own, learnt from its training rows; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Source:
-        scikit-learn's StandardScaler. std <= 8 * eps * abs(mean) counts as constant.
+        scikit-learn's StandardScaler. A column is constant if std <= 8 * eps * abs(mean).
 
     Example:
         >>> plan = ff.Plan({"z": col("x").standard_scale()})
@@ -95,15 +98,16 @@ def min_max_scale(
     by: Keys | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return x moved and stretched so that the training rows fill a range.
+    """Return x shifted and stretched so that the training rows fill a range.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        feature_range: where the smallest and the largest training value go.
-        clip: whether values beyond those of the training rows are limited to the range.
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; missing for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Missing stays missing and is not learnt from.
+        feature_range: The results for the smallest and the largest training value.
+        clip: Whether values outside the range of the training rows are limited to it.
+        by: One or several keys, as names or expressions. Each key then has a range of its own,
+            learnt from its training rows; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Raises:
         InvalidPlan: `feature_range` is not a pair of finite numbers, the first below the second.
@@ -135,11 +139,12 @@ def max_abs_scale(
     """Return x divided by the largest absolute value of the training rows.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        clip: whether the result is limited to [-1, 1].
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; missing for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Missing stays missing and is not learnt from.
+        clip: Whether the result is limited to [-1, 1].
+        by: One or several keys, as names or expressions. Each key then has a largest value of its
+            own, learnt from its training rows; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Source:
         scikit-learn's MaxAbsScaler.
@@ -172,17 +177,18 @@ def robust_scale(
     by: Keys | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return (x - median) / (distance of two quantiles): outliers hardly move it.
+    """Return (x - median) / (distance between two quantiles); outliers hardly affect it.
 
     Args:
-        x: numbers; missing stays missing and is not learnt from.
-        with_centering: whether to subtract the median.
-        with_scaling: whether to divide by the distance of the quantiles.
-        quantile_range: the two quantiles in percent.
-        unit_variance: whether to scale so that normally distributed values get variance 1.
-        by: one key or several, names or expressions: what is learnt is that of the training rows of
-            the key; missing for a key that fit has not seen.
-        min_rows: as of `mean`: how many training rows a key needs.
+        x: Numbers. Missing stays missing and is not learnt from.
+        with_centering: Whether to subtract the median.
+        with_scaling: Whether to divide by the distance between the quantiles.
+        quantile_range: The two quantiles in percent.
+        unit_variance: Whether to scale further so that normally distributed values get variance 1.
+        by: One or several keys, as names or expressions. Each key then has quantiles of its own,
+            learnt from its training rows; missing for a key that `fit` has not seen.
+        min_rows: `fit` drops keys with fewer training rows than this and treats them as unseen.
+            None keeps all keys.
 
     Raises:
         InvalidPlan: `quantile_range` is not a pair of percentages, the first below the second.
@@ -225,7 +231,10 @@ def robust_scale(
 
 
 def scale(spread: Expr, level: Expr) -> Expr:
-    """Return the divisor of a scaler: the spread, or 1 if it is rounding noise at that level."""
+    """Return the divisor of a scaler: the spread, or 1 if the spread is only rounding noise.
+
+    The noise depends on the size of the level.
+    """
     return call("scale_or_one", spread, level)
 
 
@@ -236,7 +245,11 @@ def _scale_of(spread: float, level: float) -> float:
 def _learnt_rows(
     learn: Callable[..., tuple[float, float] | None], finish: Callable[..., float]
 ) -> Callable[..., list[Any]]:
-    """Return the reference of a scaler: learn (shift, divisor), then (x - shift) / divisor."""
+    """Return the reference function of a scaler.
+
+    `learn` returns (shift, divisor) from the training values; `finish` is applied to
+    (x - shift) / divisor.
+    """
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
         known = learn(train[0], **params)
@@ -279,7 +292,7 @@ def _max_abs(train: Values, **params: Any) -> tuple[float, float] | None:
 
 
 def _ends(train: Values) -> tuple[float, float] | None:
-    """Return the smallest and the largest of the values present."""
+    """Return the smallest and the largest present value; None if there are none."""
     smallest, largest = learnt_value("min", train), learnt_value("max", train)
     return None if smallest is None else (float(smallest), float(largest))
 
@@ -314,7 +327,7 @@ def _unchanged(x: float, **params: Any) -> float:
 
 
 def _scaled_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a scaler, by what it divides by."""
+    """Return the text of a scaler's call; None for any other division."""
     match node.args:
         case (shifted, Call("scale_or_one", (spread, level))):
             return (
@@ -330,12 +343,7 @@ def _scaled_text(node: Call, texts: Texts) -> str | None:
 
 
 def standardized(node: Node, texts: Texts) -> tuple[Node, list[str]] | None:
-    """Return the expression scaled to mean 0 and variance 1, and its parameters; None of no such.
-
-    Args:
-        node: the division.
-        texts: those of the nodes below it.
-    """
+    """Return (x, options as text) if a division is `standard_scale` of x; None if it is not."""
     match node:
         case Call("div", (shifted, Call("scale_or_one", (spread, level)))):
             return _standardized(shifted, spread, level, texts)
@@ -403,7 +411,10 @@ def _max_abs_text(x: Node, spread: Node, texts: Texts) -> str | None:
 
 
 def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
-    """Return the scaled expression, and whether the level is subtracted; None of anything else."""
+    """Return (x, True) if a numerator is x minus its level, (x, False) if it is x alone.
+
+    (None, False) for anything else.
+    """
     match shifted:
         case Call("sub", (x, one)) if one is level and x is level.args[0]:
             return x, True
@@ -414,13 +425,13 @@ def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
 
 
 def _range(low: Aggregate, high: Aggregate) -> list[str]:
-    """Return the quantiles of a robust scaler, in percent, where they are not the usual."""
+    """Return the `quantile_range` option of a robust scaler as text; empty if it is the default."""
     ends = [round(100 * dict(one.params)["q"], 9) for one in (low, high)]
     return [] if ends == [25, 75] else [f"quantile_range=({', '.join(map(number_text, ends))})"]
 
 
 WRITTEN: dict[str, Writer] = {"div": _scaled_text}
-"""How scalers are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of scalers, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,4 +1,4 @@
-"""`spline_transform`: the B-splines of a number, between knots that are learnt."""
+"""`spline_transform`: the B-splines of a number, between learnt knots."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ from fastfeat.operators.operator import Case, Operator, Values, checked
 from fastfeat.scalars.spline_knots import MOST_KNOTS
 from fastfeat.scalars.splines import DEGREE, EXTRAPOLATION, Extrapolation
 
-KNOTS = Parameter("knots", STRATEGY.type, "how the knots are learnt", "uniform")
+KNOTS = Parameter(
+    "knots",
+    STRATEGY.type,
+    "Placement of the knots: evenly spaced, or at quantiles of the training rows",
+    "uniform",
+)
 SPLINE_TRANSFORM: Parameters = (
-    Parameter("n_knots", Whole(2, MOST_KNOTS), "how many knots", 5),
+    Parameter("n_knots", Whole(2, MOST_KNOTS), "Number of knots", 5),
     DEGREE,
     EXTRAPOLATION,
-    Parameter("include_bias", Flag(), "whether the last column is there", True),
+    Parameter("include_bias", Flag(), "Whether to include the last column", True),
 )
 
 
@@ -41,35 +46,36 @@ def spline_transform(
     extrapolation: Extrapolation = "constant",
     include_bias: bool = True,
 ) -> Expr:
-    """Return a column for each B-spline between knots: smooth bumps that add up to 1.
+    """Return one column for each B-spline between knots: smooth bumps that add up to 1.
 
-    There are n_knots + degree - 1 columns, n_knots - 1 if periodic; their names end in "_sp_0",
-    "_sp_1" and so on. The knots beyond the ends are as far apart as the two nearest.
+    There are n_knots + degree - 1 columns, or n_knots - 1 if periodic. Their names end in "_sp_0",
+    "_sp_1" and so on. Knots beyond the ends are as far apart as the two nearest ones.
 
-    Equal quantiles stay equal knots, and `fit` warns of them. The knots of a column that is
-    constant in training are taken 1 apart, with a warning too.
+    Equal quantiles stay equal knots, and `fit` warns about them. For a column that is constant in
+    training the knots are placed 1 apart, also with a warning.
 
     Args:
-        x: numbers; missing is missing in every column and is not learnt from.
-        n_knots: the number of knots from the smallest to the largest training value, from 2 to
-            1,000. Knots that are given count themselves.
-        degree: of the pieces, from 0 to 10; 3 is cubic.
-        knots: "uniform" for knots at equal distances, "quantile" for about equally many training
-            rows between them, or the knots in rising order.
-        extrapolation: what holds beyond the knots: "constant" the values at the nearest end,
-            "linear" straight lines from there, "continue" the outermost pieces, "periodic" the
-            values one period away, "error" an error at transform.
-        include_bias: whether the last column is there; without it the columns do not add up to 1.
+        x: Numbers. Missing is missing in every column and is not learnt from.
+        n_knots: Number of knots from the smallest to the largest training value, from 2 to 1,000.
+            Ignored if `knots` is a list.
+        degree: Degree of the pieces, from 0 to 10; 3 is cubic.
+        knots: "uniform" for evenly spaced knots, "quantile" for about equally many training rows
+            between knots, or a list of knots in rising order.
+        extrapolation: Values beyond the knots: "constant" keeps the values at the nearest end,
+            "linear" continues them as straight lines, "continue" extends the outermost pieces,
+            "periodic" repeats the values with the period from the first to the last knot, "error"
+            is an error at transform.
+        include_bias: Whether to include the last column. Without it the columns do not add up to 1.
 
     Raises:
-        InvalidPlan: another parameter; a periodic spline with no more knots than its degree; no
-            column left.
-        InvalidData: at transform, with extrapolation="error": a value beyond the knots.
+        InvalidPlan: A parameter is invalid, a periodic spline has no more knots than its degree, or
+            no column is left.
+        InvalidData: At transform, with extrapolation="error", if a value is beyond the knots.
 
     Source:
-        C. de Boor: On calculating with B-splines (1972). scikit-learn's SplineTransformer, equal
-        to 1e-12 of the largest value, except at and beyond an end at which quantiles are equal:
-        there its columns do not add up to 1.
+        C. de Boor: On calculating with B-splines (1972). scikit-learn's SplineTransformer gives the
+        same to 1e-12 of the largest value, except at and beyond an end with equal quantiles: there
+        its columns do not add up to 1.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").spline_transform(n_knots=3, degree=1)})
@@ -142,7 +148,7 @@ def _spline_transform(
 
 
 def _apart(points: Sequence[float]) -> list[float]:
-    """Return the knots from the first to the last, those of a constant column 1 apart."""
+    """Return the knots, or if all are equal, knots placed 1 apart."""
     if points[0] < points[-1]:
         return [float(point) for point in points]
     distance = max(1.0, abs(points[0]) / 2**44)
@@ -150,7 +156,7 @@ def _apart(points: Sequence[float]) -> list[float]:
 
 
 def _basis(x: float, inner: list[float], degree: int, extrapolation: str) -> list[float]:
-    """Return the values of all functions of the basis."""
+    """Return the values of all basis functions at x."""
     first, last, n = inner[0], inner[-1], len(inner)
     if extrapolation == "periodic":
         period = last - first
@@ -175,13 +181,13 @@ def _basis(x: float, inner: list[float], degree: int, extrapolation: str) -> lis
 
 
 class _Piece:
-    """The polynomials that the functions are between knot `place` and the next one."""
+    """The basis functions between knot number `place` and the next, where they are polynomials."""
 
     def __init__(self, knots: list[float], place: int) -> None:
         self.knots, self.place = knots, place
 
     def value(self, index: int, degree: int, x: float) -> float:
-        """Return a function: by Cox and de Boor, from those of a lower degree."""
+        """Return the value of basis function `index` at x, by Cox and de Boor's recursion."""
         if not self.place - degree <= index <= self.place:
             return 0.0
         if degree == 0:
@@ -189,15 +195,15 @@ class _Piece:
         t = self.knots
         rising, falling = (self._share(k, degree, x) for k in (index, index + 1))
         left, right = x - t[index], t[index + degree + 1] - x
-        # a function of the next lower degree that is not there is 0 at infinity too
+        # a missing function of the next lower degree is 0 at infinity too
         return (rising * left if rising else 0.0) + (falling * right if falling else 0.0)
 
     def slope(self, index: int, degree: int, x: float) -> float:
-        """Return the derivative of a function."""
+        """Return the derivative of basis function `index` at x."""
         return self._share(index, degree, x, degree) - self._share(index + 1, degree, x, degree)
 
     def _share(self, index: int, degree: int, x: float, times: int = 1) -> float:
-        """Return a function of the next lower degree over its width."""
+        """Return times * f(x) / (width of f), where f is basis function `index` of degree - 1."""
         if not self.place - degree < index <= self.place:
             return 0.0
         width = self.knots[index + degree] - self.knots[index]
@@ -216,7 +222,7 @@ def _text(nodes: Sequence[ir.Node], texts: Texts) -> str | None:
 
 
 def _given(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int) -> str:
-    """Return the parameters of a spline, as they are written."""
+    """Return the options of `spline_transform` as text, without those at their default."""
     points = points_of(x, table)
     degree, beyond = params.get("degree"), params.get("extrapolation")
     given: dict[str, str] = {}
@@ -236,7 +242,7 @@ def _given(x: ir.Node, table: ir.Node, params: Mapping[str, Any], n_columns: int
 
 
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"spline_basis": _text}
-"""How columns of splines are written together, by the function of the first."""
+"""Writers (see `ir.writing`) of columns of splines, by the function of the first column."""
 
 
 _PARAMS: tuple[dict[str, Any], ...] = (

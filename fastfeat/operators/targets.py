@@ -1,8 +1,8 @@
-"""Encoders of categories by a target: out of fold in training, so that no row sees its own.
+"""Encoders of categories by a target, such as the mean of the label in each category.
 
-`fit_transform` gives each training row what was learnt from the rows of other folds; `transform`
-gives what was learnt from all training rows. Whatever is learnt from an encoding is learnt from the
-values out of fold.
+No row sees its own target, because training rows are encoded out of fold: `fit_transform` encodes
+each training row with statistics learnt from the rows of other folds; `transform` uses statistics
+of all training rows. Steps that learn from an encoding learn from the out-of-fold values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fastfeat.operators.keys import Keys, code_of, group_text, keys_of, min_rows
 from fastfeat.operators.operator import Case, Operator, Values, checked, parameters_of
 
 Statistic = Literal["mean", "var", "quantile"]
-STAT = Parameter("stat", Words(get_args(Statistic)), "which statistic", "mean")
+STAT = Parameter("stat", Words(get_args(Statistic)), "Statistic of the target", "mean")
 
 
 def target_encode(
@@ -40,54 +40,54 @@ def target_encode(
     time: str | Expr | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return a statistic of the target in the category of a row, smoothed towards that of all rows.
+    """Return a target statistic of the row's category, smoothed towards the statistic of all rows.
 
-    Training rows get it out of fold: `fit_transform` gives each what the rows of other folds say.
-    The prior too is that of those rows. A missing category has a statistic of its own; one that is
-    unseen gets the prior.
+    Training rows are encoded out of fold: in `fit_transform` each row gets the statistic of the
+    rows in other folds, and the prior (the statistic of all categories together) also comes from
+    those rows. A missing category has a statistic of its own. An unseen category gets the prior.
 
-    No row sees its own label, yet folds leak a little: what a fold is told is what all rows say
-    less what the fold says. A model that has the code of the category beside the encoding finds
-    that: on labels of pure noise (2,000 rows of 100 categories) the AUC of boosted trees was .56
-    for 5 folds, .71 for 20, .81 for 50 and .98 where each row is a fold; with scikit-learn's
-    TargetEncoder .58, .74 and .85 (`tests/plan/declare/test_noise.py`, in nightly). Many encodings
-    add up: in 5 folds, 20, 80 and 200 columns gave a logistic regression an AUC of .53, .58 and .59
-    on noise. More than 10 folds, over 1 % of the rows in folds of fewer than 20, or 20 encodings
-    give the warning `FoldsLeak`. `time=` does not leak: a fold learns from what was known before
-    it.
+    No row sees its own label, yet folds leak a little: the statistic for a fold is the statistic of
+    all rows with the fold's own rows taken out. A model that also has the category's code can
+    exploit that. On labels of pure noise (2,000 rows of 100 categories) boosted trees reached an
+    AUC of .56 with 5 folds, .71 with 20, .81 with 50 and .98 with one row per fold; with
+    scikit-learn's TargetEncoder .58, .74 and .85 (`tests/plan/declare/test_noise.py`, in nightly).
+    Many encodings add up: with 5 folds, 20, 80 and 200 columns gave a logistic regression an AUC of
+    .53, .58 and .59 on noise. The warning `FoldsLeak` appears for more than 10 folds, for over 1 %
+    of the rows in folds of fewer than 20 rows, and for 20 or more encodings. `time=` does not leak:
+    a fold learns from the time before it.
 
     Args:
-        x: the category: text, numbers, bools, dates or times; or several by `ff.cross`.
-        target: the label, by name, or an expression over late columns: numbers or bools. Rows in
-            which it is missing are not learnt from. Its columns must be declared as `label=` or
-            `outcomes=` of the plan.
-        folds: how many folds the training rows are divided into, by a stable hash of the plan's
-            `row_id`, or without one of the row number; of few rows, some folds have none. By the
-            number, a row that stands twice (a bootstrap, oversampling, a file delivered twice) is
-            in two folds, and learns from its own label: give `Plan(row_id="id")`.
-        smooth: how many rows of the prior are added to each category; "auto" weighs them by how far
-            rows of a category differ, for the mean only.
+        x: The category: text, numbers, bools, dates or times; or several combined by `ff.cross`.
+        target: The label: its name, or an expression over late columns, of numbers or bools. Its
+            columns must be declared as `label=` or `outcomes=` of the plan. Rows with a missing
+            target are not learnt from.
+        folds: Number of folds of the training rows. Folds are assigned by a stable hash of the
+            plan's `row_id`, or of the row number if there is none; with few rows some folds may be
+            empty. By row number, a duplicated row (bootstrap, oversampling, a file delivered twice)
+            lands in two folds and learns from its own label: then use `Plan(row_id="id")`.
+        smooth: Number of rows of the prior added to each category. "auto" derives it from how much
+            the rows of a category differ; for the mean only.
         stat: "mean", "var" (with ddof=1) or "quantile".
-        q: which quantile.
-        classes: of a target of several classes, those that get a column each, named by the class as
-            "_a": the share of the rows of that class.
-        fold_by: rows of one key are in one fold: by a hash of it. Where that is the category, no
-            other fold has seen it, and each training row gets the prior. A label that looks ahead
-            takes its entity here, or `time=`.
-        fold: a column that says the fold of each training row; rows without one are a fold too.
-        time: folds by time; each learns from the earlier ones alone, so that the first is missing.
-            Where the plan says that the target is known later (`label_delay=`), a fold learns from
-            the rows whose time and that delay lie before it begins.
-        min_rows: a category with fewer rows than this among those that are learnt from, missing
-            included, is as an unseen one; None takes all. `fit` keeps none of fewer training rows.
-            For a training row these are the rows of the other folds: its own row counts neither
-            for its category nor by its target, and later rows get what is learnt in the same way
-            from all training rows.
+        q: The quantile, from 0 to 1, for stat="quantile".
+        classes: For a target with several classes: the classes that get a column each, named as
+            "_a". The column holds the smoothed share of the rows of that class.
+        fold_by: Key whose rows share one fold, by a hash of the key. If it is the category itself,
+            no other fold has seen the category and each training row gets the prior. For a label
+            made by `ff.ahead` give its entity here, or use `time=`.
+        fold: Column with the fold of each training row. Rows with a missing value form one fold.
+        time: Time of each row, to make folds by time. Each fold learns from earlier folds only, so
+            the first fold gets missing values. With `Plan(label_delay=...)`, a fold learns from the
+            rows with time + delay before its beginning.
+        min_rows: A category with fewer rows than this, even the missing one, is treated as unseen.
+            None takes all. For a training row the count is over the rows of other folds, so its own
+            row counts neither in the category nor in the target. Later rows count all training
+            rows, and `fit` keeps no category with fewer.
 
     Raises:
-        InvalidPlan: parameters that are no such values, or more than one way to make folds.
-        Leakage: in `Plan`: the target is not declared as late, the encoding becomes a key, comes
-            into a window or another encoder, or folds share what a label has seen of later rows.
+        InvalidPlan: A parameter has an invalid value, or more than one way to make folds is given.
+        Leakage: In `Plan`, if the target is not declared as late, if the encoding is used as a key,
+            in a window or in another encoder, or if later rows that a label has seen are in several
+            folds.
 
     Source:
         scikit-learn's TargetEncoder: (sum + smooth * prior) / (count + smooth); for "auto" the
@@ -133,27 +133,38 @@ def woe_encode(
     time: str | Expr | None = None,
     min_rows: int | None = None,
 ) -> Expr:
-    """Return the weight of evidence of the category of a row for class 1 of the target.
+    """Return the weight of evidence of the row's category for class 1 of the target.
 
-    Training rows get it out of fold, as of `target_encode`, which says what folds leak. A category
-    that is unseen gets 0.
+    Training rows are encoded out of fold: in `fit_transform` each row gets the value learnt from
+    the rows in other folds. Folds still leak a little; `target_encode` says how much. An unseen
+    category gets 0.
 
     Args:
-        x: the category: text, numbers, bools, dates or times; or several by `ff.cross`.
-        target: as of `target_encode`, a bool or the numbers 0 and 1.
-        folds: as of `target_encode`.
-        regularization: how many rows of each class are added to each category, above 0.
-        fold_by: as of `target_encode`.
-        fold: as of `target_encode`.
-        time: as of `target_encode`.
-        min_rows: as of `target_encode`.
+        x: The category: text, numbers, bools, dates or times; or several combined by `ff.cross`.
+        target: The label: its name, or an expression over late columns, of bools or the numbers 0
+            and 1. Its columns must be declared as `label=` or `outcomes=` of the plan. Rows with a
+            missing target are not learnt from.
+        folds: Number of folds of the training rows. Folds are assigned by a stable hash of the
+            plan's `row_id`, or of the row number if there is none.
+        regularization: Number of rows of each class added to each category, above 0.
+        fold_by: Key whose rows share one fold, by a hash of the key. For a label made by `ff.ahead`
+            give its entity here, or use `time=`.
+        fold: Column with the fold of each training row. Rows with a missing value form one fold.
+        time: Time of each row, to make folds by time. Each fold learns from earlier folds only, so
+            the first fold gets missing values. With `Plan(label_delay=...)`, a fold learns from the
+            rows with time + delay before its beginning.
+        min_rows: A category with fewer rows than this, even the missing one, is treated as unseen.
+            None takes all. For a training row the count is over the rows of other folds.
 
     Raises:
-        InvalidPlan: parameters that are no such values, or more than one way to make folds.
+        InvalidPlan: A parameter has an invalid value, or more than one way to make folds is given.
+        Leakage: In `Plan`, if the target is not declared as late, if the encoding is used as a key,
+            in a window or in another encoder, or if later rows that a label has seen are in several
+            folds.
 
     Source:
-        category_encoders' WOEEncoder: the logarithm of the shares of a category among the rows of
-        class 1 and of class 0, each with `regularization` rows more.
+        category_encoders' WOEEncoder: log(share of the category among class 1 / share among class
+        0), with `regularization` rows added to each.
 
     Example:
         >>> plan = ff.Plan({"k": col("k").woe_encode("y", folds=2)}, label="y")
@@ -181,7 +192,7 @@ def _if_given(min_rows: int | None) -> dict[str, Any]:
 
 
 def _weight(smooth: Any, stat: str) -> float | str:
-    """Return the number of rows of the prior that are added, or "auto"."""
+    """Return the checked `smooth`: the number of prior rows to add, or "auto"."""
     if isinstance(smooth, str):
         if smooth == "auto" and stat == "mean":
             return smooth
@@ -213,7 +224,7 @@ def _listed(classes: Any) -> list[Any]:
 def _folds(
     operator: str, folds: Any, fold_by: Any, fold: Any, time: Any
 ) -> tuple[Expr, dict[str, Any]]:
-    """Return the number of the fold of a training row, and what the aggregate knows of folds."""
+    """Return (the fold number of each training row, the aggregate's parameters about folds)."""
     given = [
         n for n, v in {"fold_by": fold_by, "fold": fold, "time": time}.items() if v is not None
     ]
@@ -250,7 +261,7 @@ def _target_encode(
     min_rows: int = 1,
     **folds: Any,
 ) -> list[float | None]:
-    """Return the encodings of later rows: of all training rows."""
+    """Return the encoding of each later row, by the definition, learnt from all training rows."""
 
     def statistic(values: Values) -> float | None:
         given = {"var": {"ddof": 1}, "quantile": {"q": q, "interpolation": "linear"}, "mean": {}}
@@ -274,7 +285,10 @@ def _target_encode(
 
 
 def _shrunk(members: Values, everything: Values, found: float, prior: float) -> float:
-    """Return the empirical Bayes estimate of the mean."""
+    """Return the empirical Bayes estimate of a category's mean, between `found` and `prior`.
+
+    `members` are the targets of the category, `everything` all targets.
+    """
     between = learnt_value("var", everything, ddof=0) * len(members)
     within = learnt_value("var", members, ddof=0)
     if not between + within:
@@ -334,7 +348,7 @@ def _encoder_text(
 
 
 def _folds_options(folds: Node, params: Params, texts: Texts) -> list[str]:
-    """Return the parameters that say how training rows are divided."""
+    """Return the options, as text, that say how training rows are divided into folds."""
     match folds:
         case Call("fold", keys):
             by = [f"fold_by=[{', '.join(texts[key] for key in keys)}]"] if keys else []
@@ -348,7 +362,7 @@ def _folds_options(folds: Node, params: Params, texts: Texts) -> list[str]:
 
 def _log_text(node: Call, texts: Texts) -> str | None:
     match node.args:
-        case (Aggregate("target_odds") as odds,):  # of which users see the logarithm alone
+        case (Aggregate("target_odds") as odds,):  # users only see its logarithm
             return texts[odds]
         case _:
             return None
@@ -359,7 +373,7 @@ WRITTEN: dict[str, Writer] = {
     "target_odds": _woe_text,
     "log": _log_text,
 }
-"""How encoders by a target are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of encoders by a target, by the function of the last node."""
 
 
 OPERATORS: dict[str, Operator] = {

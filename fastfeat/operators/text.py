@@ -1,8 +1,9 @@
-"""The `.str` namespace: lengths, case, pieces, patterns, numbers and dates of text, hashed counts.
+"""The `.str` namespace: lengths, case, pieces, patterns, numbers, dates and hashed counts of text.
 
-What gives text may be followed by more of `.str`, by `==`, `is_in`, `replace_strict`, `fill_null`,
-an encoder or `hash`; a feature is a number. What each function means, for the generic tests, is
-written here by Python's own methods of text.
+Only numbers and bools can be features. So a text result must be followed by an encoder, `hash`,
+`==`, `is_in`, `replace_strict` or a method of `.str` that gives a number; more methods of `.str`
+and `fill_null` may come before. The reference functions of the generic tests are written here with
+Python's own string methods.
 """
 
 from __future__ import annotations
@@ -46,10 +47,11 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
 class TextFunctions:
     """Functions of text: `col("s").str`.
 
-    Every method takes missing to missing. Characters are code points. Text that is not UTF-8 is an
-    error where characters are looked at; methods of bytes (`len_bytes`, `starts_with`, `ends_with`,
-    `split_count`, and `contains`, `count_matches` and `find` of plain text) take it, and columns of
-    bytes. Patterns are regular expressions of RE2, run by Arrow on the host.
+    Missing text gives a missing result in every method. Characters are code points. Invalid UTF-8
+    is an error in methods that look at characters. Methods of bytes accept it, and also accept
+    columns of bytes: `len_bytes`, `starts_with`, `ends_with`, `split_count`, and `contains`,
+    `count_matches` and `find` with plain text. Patterns are RE2 regular expressions, which Arrow
+    runs on the host.
 
     Example:
         >>> from fastfeat import col
@@ -88,7 +90,7 @@ class TextFunctions:
         return call("str.token_count", self.expr)
 
     def to_lowercase(self) -> Expr:
-        """Return the text in lower case, character by character: the simple mapping of Unicode.
+        """Return the text in lower case, mapped character by character (Unicode's simple mapping).
 
         Example:
             >>> col("s").str.to_lowercase()
@@ -97,9 +99,9 @@ class TextFunctions:
         return call("str.to_lowercase", self.expr)
 
     def to_uppercase(self) -> Expr:
-        """Return the text in upper case, character by character: the simple mapping of Unicode.
+        """Return the text in upper case, mapped character by character (Unicode's simple mapping).
 
-        "ß" has no upper case of one character and stays. (Polars makes "SS" of it.)
+        "ß" has no upper-case form of one character and stays as it is. (Polars turns it into "SS".)
 
         Example:
             >>> col("s").str.to_uppercase()
@@ -108,10 +110,10 @@ class TextFunctions:
         return call("str.to_uppercase", self.expr)
 
     def strip_chars(self, characters: str | None = None) -> Expr:
-        """Return the text without the characters of a set at both ends.
+        """Return the text with the characters of a set removed from both ends.
 
         Args:
-            characters: the set; None for white space.
+            characters: The set, as text. None for white space.
 
         Example:
             >>> col("s").str.strip_chars("()")
@@ -120,10 +122,10 @@ class TextFunctions:
         return _strip("strip_chars", self.expr, characters)
 
     def strip_chars_start(self, characters: str | None = None) -> Expr:
-        """Return the text without the characters of a set at its start.
+        """Return the text with the characters of a set removed from its start.
 
         Args:
-            characters: the set; None for white space.
+            characters: The set, as text. None for white space.
 
         Example:
             >>> col("s").str.strip_chars_start("0")
@@ -132,10 +134,10 @@ class TextFunctions:
         return _strip("strip_chars_start", self.expr, characters)
 
     def strip_chars_end(self, characters: str | None = None) -> Expr:
-        """Return the text without the characters of a set at its end.
+        """Return the text with the characters of a set removed from its end.
 
         Args:
-            characters: the set; None for white space.
+            characters: The set, as text. None for white space.
 
         Example:
             >>> col("s").str.strip_chars_end()
@@ -144,11 +146,11 @@ class TextFunctions:
         return _strip("strip_chars_end", self.expr, characters)
 
     def slice(self, offset: int, length: int | None = None) -> Expr:
-        """Return some characters of the text.
+        """Return a slice of the text, counted in characters.
 
         Args:
-            offset: where they start; below 0 counted from the end.
-            length: how many; None up to the end.
+            offset: Position of the first character, from 0; negative counts from the end.
+            length: Number of characters. None takes all up to the end.
 
         Example:
             >>> col("s").str.slice(0, 2)
@@ -158,10 +160,10 @@ class TextFunctions:
         return call("str.slice", self.expr, **given)
 
     def starts_with(self, prefix: str) -> Expr:
-        """Return whether the text starts with another, plain one.
+        """Return whether the text starts with a plain text.
 
         Args:
-            prefix: that text.
+            prefix: The plain text.
 
         Example:
             >>> col("s").str.starts_with("N")
@@ -171,10 +173,10 @@ class TextFunctions:
         return call("str.starts_with", self.expr, **given)
 
     def ends_with(self, suffix: str) -> Expr:
-        """Return whether the text ends with another, plain one.
+        """Return whether the text ends with a plain text.
 
         Args:
-            suffix: that text.
+            suffix: The plain text.
 
         Example:
             >>> col("s").str.ends_with(".csv")
@@ -184,15 +186,16 @@ class TextFunctions:
         return call("str.ends_with", self.expr, **given)
 
     def contains(self, pattern: str, *, literal: bool = False) -> Expr:
-        """Return whether a pattern matches somewhere in the text.
+        """Return whether a pattern matches anywhere in the text.
 
         Args:
-            pattern: a regular expression of RE2. Its \\w, \\d, \\s and \\b know ASCII alone, those
-                of Python and Polars all of Unicode; a letter of any script is \\pL.
-            literal: whether it is plain text instead.
+            pattern: An RE2 regular expression. \\w, \\d, \\s and \\b match ASCII only, unlike in
+                Python and Polars, where they match all of Unicode. For a letter of any script write
+                \\pL.
+            literal: Whether `pattern` is plain text instead.
 
         Raises:
-            InvalidPlan: it is no regular expression.
+            InvalidPlan: `pattern` is not a regular expression.
 
         Example:
             >>> col("s").str.contains("^N[0-9]+$")
@@ -203,14 +206,14 @@ class TextFunctions:
         return call(function, self.expr, pattern=pattern)
 
     def count_matches(self, pattern: str, *, literal: bool = False) -> Expr:
-        """Return the number of matches of a pattern, from the left and without overlap, int64.
+        """Return the number of matches of a pattern, int64, from left to right without overlap.
 
         Args:
-            pattern: a regular expression of RE2 that does not match the empty text.
-            literal: whether it is plain text instead.
+            pattern: An RE2 regular expression that does not match the empty text.
+            literal: Whether `pattern` is plain text instead.
 
         Raises:
-            InvalidPlan: it is no regular expression, or matches the empty text.
+            InvalidPlan: `pattern` is not a regular expression, or matches the empty text.
 
         Example:
             >>> col("s").str.count_matches("[0-9]")
@@ -232,16 +235,16 @@ class TextFunctions:
         return call(function, self.expr, pattern=pattern)
 
     def find(self, pattern: str, *, literal: bool = False) -> Expr:
-        """Return the byte at which a pattern first matches, int64, from 0; missing if nowhere.
+        """Return the byte position of the first match of a pattern, int64, from 0; missing if none.
 
-        As of Polars: a byte, as UTF-8 has it, which is the character where the text is ASCII.
+        Like in Polars, the position counts bytes of UTF-8. In ASCII text that is the character.
 
         Args:
-            pattern: a regular expression of RE2.
-            literal: whether it is plain text instead.
+            pattern: An RE2 regular expression.
+            literal: Whether `pattern` is plain text instead.
 
         Raises:
-            InvalidPlan: it is no regular expression.
+            InvalidPlan: `pattern` is not a regular expression.
 
         Example:
             >>> plan = ff.Plan({"at": col("s").str.find("-")})
@@ -254,15 +257,15 @@ class TextFunctions:
         return call("when", at >= 0, at, None)
 
     def split_count(self, by: str) -> Expr:
-        """Return the number of pieces between separators, int64: as of Polars' `split`.
+        """Return the number of pieces between separators, int64: the length of Polars' `split`.
 
-        The empty text is one piece, as is a text in which the separator does not stand.
+        The empty text is one piece, and so is a text without the separator.
 
         Args:
-            by: the separator, plain text that is not empty.
+            by: The separator, plain text that is not empty.
 
         Raises:
-            InvalidPlan: the separator is empty.
+            InvalidPlan: The separator is empty.
 
         Example:
             >>> plan = ff.Plan({"n": col("s").str.split_count(",")})
@@ -277,16 +280,16 @@ class TextFunctions:
         return self.count_matches(by, literal=True) + 1
 
     def extract(self, pattern: str, group_index: int = 1) -> Expr:
-        """Return the first match of a group of a pattern; missing where nothing matches.
+        """Return the text of a group in the first match of a pattern; missing if nothing matches.
 
-        A group that takes no part in a match is an empty text.
+        A group that takes no part in the match gives the empty text.
 
         Args:
-            pattern: a regular expression of RE2.
-            group_index: which group, counted from 1; 0 is the whole match.
+            pattern: An RE2 regular expression.
+            group_index: Number of the group, from 1; 0 is the whole match.
 
         Raises:
-            InvalidPlan: it is no regular expression, or has no such group.
+            InvalidPlan: `pattern` is not a regular expression, or has no such group.
 
         Example:
             >>> col("s").str.extract("-([0-9]+)")
@@ -302,15 +305,15 @@ class TextFunctions:
         """Return the text with the first match of a pattern replaced.
 
         Args:
-            pattern: a regular expression of RE2.
-            value: the replacement; $1 or ${1} is what the first group matches, $name what a named
-                one does, $$ a dollar.
-            literal: whether both are plain text instead.
-            max_memory: bytes that text may take while it grows, twice what it will have.
+            pattern: An RE2 regular expression.
+            value: The replacement. $1 or ${1} inserts the match of the first group, $name that of a
+                named group, $$ a dollar sign.
+            literal: Whether `pattern` and `value` are plain text instead.
+            max_memory: Bytes that the text may take while it grows, twice its final size.
 
         Raises:
-            InvalidPlan: it is no regular expression, or lacks a group that the replacement names.
-            InvalidData: at fit and transform: the text would grow beyond `max_memory`.
+            InvalidPlan: `pattern` is not a regular expression, or lacks a group that `value` names.
+            InvalidData: At fit and transform, if the text would grow beyond `max_memory`.
 
         Example:
             >>> col("s").str.replace("[0-9]+", "#")
@@ -321,16 +324,18 @@ class TextFunctions:
     def replace_all(
         self, pattern: str, value: str, *, literal: bool = False, max_memory: int = MAX_MEMORY
     ) -> Expr:
-        """Return the text with every match of a pattern replaced, from the left.
+        """Return the text with every match of a pattern replaced, from left to right.
 
         Args:
-            pattern: a regular expression of RE2.
-            value: the replacement, as of `replace`.
-            literal: whether both are plain text instead.
-            max_memory: bytes that text may take while it grows, twice what it will have.
+            pattern: An RE2 regular expression.
+            value: The replacement. $1 or ${1} inserts the match of the first group, $name the match
+                of a named group, $$ a dollar sign.
+            literal: Whether `pattern` and `value` are plain text instead.
+            max_memory: Bytes that the text may take while it grows, twice its final size.
 
         Raises:
-            InvalidPlan, InvalidData: as of `replace`.
+            InvalidPlan: `pattern` is not a regular expression, or lacks a group that `value` names.
+            InvalidData: At fit and transform, if the text would grow beyond `max_memory`.
 
         Example:
             >>> col("s").str.replace_all(",", "", literal=True)
@@ -339,14 +344,14 @@ class TextFunctions:
         return _replace("replace_all", self.expr, pattern, value, -1, literal, max_memory)
 
     def to_integer(self, *, base: int = 10, strict: bool = True) -> Expr:
-        """Return the integer that the text is, int64: a sign perhaps, and digits, nothing else.
+        """Return the text parsed as an int64: digits with an optional sign and nothing else.
 
         Args:
-            base: from 2 to 36; letters of either case are digits from 10 on.
-            strict: whether other text is an error; else it is missing.
+            base: Base from 2 to 36. Digits above 9 are letters of either case.
+            strict: Whether other text is an error. False makes it missing.
 
         Raises:
-            InvalidPlan: another base.
+            InvalidPlan: `base` is out of range.
 
         Example:
             >>> col("s").str.to_integer(base=16, strict=False)
@@ -356,10 +361,10 @@ class TextFunctions:
         return call("str.to_integer", self.expr, **given)
 
     def to_float(self, *, strict: bool = True) -> Expr:
-        """Return the float64 nearest to the decimal that the text is; "inf" and "nan" are known.
+        """Return the text parsed as a decimal number, the nearest float64; also "inf" and "nan".
 
         Args:
-            strict: whether other text is an error; else it is missing.
+            strict: Whether other text is an error. False makes it missing.
 
         Example:
             >>> col("s").str.to_float()
@@ -369,20 +374,22 @@ class TextFunctions:
         return call("str.to_float", self.expr, **given)
 
     def to_datetime(self, format: str, *, strict: bool = True) -> Expr:
-        """Return the time that the text is, timestamp[us] without a zone.
+        """Return the text parsed as a date or time: timestamp[us] without a zone.
 
-        What a format does not say is the first: "%b-%Y" gives the first day of the month, "%Y" the
-        first of January, and both midnight, as Python's `strptime` does. Missing stays missing.
+        Parts that the format lacks take their first value, like in Python's `strptime`: "%b-%Y"
+        gives the first day of the month, "%Y" the first of January, both at midnight. Missing stays
+        missing.
 
         Args:
-            format: %Y %y %m %b %B %d %j %H %I %p %M %S %f %T %F %D %h and %% as in `strptime`,
-                months in English; all else stands for itself. A day, %d, may have one digit.
-            strict: whether other text is an error; else it is missing.
+            format: The directives %Y %y %m %b %B %d %j %H %I %p %M %S %f %T %F %D %h and %% of
+                `strptime`, with English month names. Other characters stand for themselves. A day,
+                %d, may have one digit.
+            strict: Whether other text is an error. False makes it missing.
 
         Raises:
-            InvalidPlan: a format without a year, with a day and no month, with a directive that is
-                not known, or with two that say the same.
-            InvalidData: at transform, when strict: a text that is not such a time.
+            InvalidPlan: The format has no year, has a day but no month, has an unknown directive,
+                or has two directives for the same part.
+            InvalidData: At transform, with strict=True, if a text does not match the format.
 
         Example:
             >>> col("s").str.to_datetime("%d.%m.%Y").dt.year()
@@ -399,16 +406,16 @@ class TextFunctions:
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return the number of n-grams in each bucket, int32: columns "_0", "_1" and so on.
 
-        An n-gram is n characters in a row. Its bucket is that of `hash`. A missing text is missing
-        in every column; of `.fill_null("")` all counts are 0.
+        An n-gram is n consecutive characters. `hash` gives its bucket. A missing text is missing in
+        every column; with `.fill_null("")` all its counts are 0.
 
         Args:
-            n: how many characters; a shorter text has no n-gram.
-            n_buckets: how many columns.
-            seed: of the hash.
+            n: Number of characters. A shorter text has no n-grams.
+            n_buckets: Number of columns.
+            seed: Seed of the hash.
 
         Raises:
-            InvalidPlan: a parameter that is no such number.
+            InvalidPlan: A parameter is out of range or has the wrong type.
 
         Source:
             scikit-learn's HashingVectorizer(analyzer="char"), with another hash and no signs.
@@ -424,15 +431,16 @@ class TextFunctions:
     def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return the number of tokens in each bucket, int32: columns "_0", "_1" and so on.
 
-        Tokens are those of `token_count`. The bucket of a token is that of `hash`. A missing text
-        is missing in every column; of `.fill_null("")` all counts are 0.
+        Tokens are maximal runs of characters without white space. `hash` gives the bucket of a
+        token. A missing text is missing in every column; with `.fill_null("")` all its counts are
+        0.
 
         Args:
-            n_buckets: how many columns.
-            seed: of the hash.
+            n_buckets: Number of columns.
+            seed: Seed of the hash.
 
         Raises:
-            InvalidPlan: a parameter that is no such number.
+            InvalidPlan: A parameter is out of range or has the wrong type.
 
         Source:
             scikit-learn's HashingVectorizer, with another hash and no signs.
@@ -447,10 +455,10 @@ class TextFunctions:
 
 
 def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool]:
-    """Return a pattern, and whether it is plain text: as it is said, or as it matches only itself.
+    """Return (the pattern, whether it is plain text).
 
-    Raises:
-        InvalidPlan: it is neither plain text nor a regular expression.
+    A pattern is plain text if `literal` says so, or if it has no special characters. Raises
+    InvalidPlan if the pattern is neither plain text nor a regular expression.
     """
     pattern = text(operator, "pattern", pattern)
     if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
@@ -460,10 +468,9 @@ def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool
 
 
 def _names_of_groups(pattern: str) -> tuple[str, ...]:
-    """Return the names of the groups of a regular expression, "" where none; the whole is first.
+    """Return the names of a pattern's groups in order; "" for groups without a name.
 
-    Raises:
-        InvalidPlan: it is none.
+    The first name stands for the whole match.
     """
     from fastfeat.io.columns.regex import grouped_pattern  # imports PyArrow
 
@@ -484,7 +491,7 @@ def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
 def _replace(
     operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool, max_memory: int
 ) -> Expr:
-    """Return text with matches replaced; with the usual room it has no such parameter."""
+    """Return text with the first `n` matches replaced; the node omits a default `max_memory`."""
     parameters = parameters_of("str.replace")
     room = checked(operator, parameters, max_memory=max_memory)
     given = checked(operator, parameters, pattern=pattern, value=value, literal=literal)
@@ -498,7 +505,7 @@ def _replace(
 
 
 def _counts(operator: str, x: Expr, **params: Any) -> Expr:
-    """Return a column a bucket; what is counted is counted once for all."""
+    """Return one column per bucket; all of them read one node that counts."""
     function = f"str.{operator}"
     given = checked(operator, parameters_of(function), **params)
     counts = call(function, x, **given)
@@ -508,7 +515,7 @@ def _counts(operator: str, x: Expr, **params: Any) -> Expr:
 
 @property
 def str_(expr: Expr) -> TextFunctions:
-    """Functions of text: `col("s").str.len_chars()`."""
+    """Functions of text, such as `col("s").str.len_chars()`."""
     return TextFunctions(expr)
 
 
@@ -519,7 +526,7 @@ def _operator(
     *,
     gives_text: bool,
 ) -> Operator:
-    """Return the row of a method of `.str`, as a function of an expression."""
+    """Return the registry entry of a method of `.str`; `meaning` is its reference function."""
 
     @wraps(method)
     def define(x: Expr, **given: Any) -> Expr:
@@ -534,7 +541,10 @@ def _lower(text: str) -> str:
 
 
 def _upper(text: str) -> str:
-    """Return the simple mapping: where Python's is longer, the title case of one character."""
+    """Return text in upper case as Unicode's simple mapping does, one character for one.
+
+    Where Python's `upper` gives more characters, the title case is used if it is a single one.
+    """
     pairs = [(c, c.upper(), c.title()) for c in text]
     return "".join(
         upper if len(upper) == 1 else title if len(title) == 1 else c for c, upper, title in pairs
@@ -592,7 +602,7 @@ def _float(text: str, strict: bool = True) -> float | None:
 
 
 def _by_bucket(pieces: Callable[..., list[str]]) -> Callable[..., tuple[list[Any], ...]]:
-    """Return the reference of a function that counts pieces into buckets."""
+    """Return the reference function of an operator that counts pieces of text per hash bucket."""
 
     def reference(
         train: Sequence[Values],
@@ -665,7 +675,7 @@ def _replace_all(text: str, pattern: str, value: str, literal: bool = False) -> 
 
 
 def _datetime(text: str, format: str, strict: bool = True) -> int | None:
-    """Return microseconds since 1970."""
+    """Return the parsed date or time, in microseconds since 1970; None if it does not match."""
     if not text.isascii():
         return None
     try:
@@ -744,9 +754,9 @@ def _found_text(node: Call, texts: Texts) -> str | None:
 
 
 WRITTEN: dict[str, Writer] = {"when": _found_text}
-"""How it is written, by the function of its last node."""
+"""Writers (see `ir.writing`) of `find`, by the function of the last node."""
 WRITTEN_TOGETHER: dict[str, SeveralWriter] = {"bucket_count": _counts_text}
-"""How the columns of counts of hashes are written together, by the function of the first."""
+"""Writers (see `ir.writing`) of columns of hashed counts, by the function of the first column."""
 
 
 OPERATORS: dict[str, Operator] = {

@@ -1,4 +1,4 @@
-"""Ranks of a row among those of its window, and trends of the values in the window."""
+"""Ranks of a row's value within its window, and trends of the values in the window."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ from fastfeat.operators.windows import (
 def rank(
     x: Expr, *, over: Window | None = None, method: RankMethod = "average", pct: bool = False
 ) -> Expr:
-    """Return the rank of a row's own value among the values in its window, from 1 for the least.
+    """Return the rank of a row's own value among the values in its window, from 1 for the smallest.
 
-    Where the window does not hold the row itself, as with closed="left", its value is ranked as if
-    it stood among those of the window. Missing where the value is, and of a window without values.
-    With closed="right" it is pandas' `rolling(...).rank(method, pct=pct)`.
+    If the window does not hold the row itself, as with closed="left", the value is ranked as if it
+    were added to the window. Missing if the row's value is missing or the window has no values.
+    With closed="right" this is pandas' `rolling(...).rank(method, pct=pct)`.
 
     Args:
-        x: values of any type but lists; text by its bytes.
-        over: the window.
-        method: the rank of equal values: "average" of their places, "min" or "max" of them.
-        pct: divide by the number of values, the own one counted once: the percentile, up to 1.
+        x: Values of any type except lists; text is ordered by its bytes.
+        over: The window.
+        method: Rank of equal values: the "average", "min" or "max" of the ranks that they take up.
+        pct: Divide by the number of values, with the row's own counted once. This gives the
+            percentile, up to 1.
 
     Raises:
-        InvalidPlan: no window, or one over a table.
-        Leakage: x is known only after the prediction: the row's own value is read.
+        InvalidPlan: No window is given, or it is over a table.
+        Leakage: x is known only after the prediction, and the rank reads the row's own value.
 
     Source:
-        1 + (number of values below), and of further equal values half the number, none or all.
+        1 + (number of smaller values) + half, none or all of the number of other equal values.
 
     Example:
         >>> last_ten = ff.window(time="t", rows=10, closed="right")
@@ -64,32 +65,35 @@ def rank(
 def ewm_mean(
     x: Expr, *, over: Window, alpha: float | None = None, half_life: Duration | None = None
 ) -> Expr:
-    """Return the mean of all of an entity's values so far, in which older ones weigh less.
+    """Return the mean of all of an entity's values so far, with smaller weights for older ones.
 
-    By rows, with `alpha`, the value of k rows before the window's last one weighs (1 - alpha)**k,
-    rows whose value is missing being counted: Polars' `ewm_mean(alpha=)`, pandas'
-    `ewm(alpha=).mean()`. By time, with `half_life`, it weighs 2**-(age / half_life): pandas'
-    `ewm(halflife=, times=).mean()`. Polars' `ewm_mean_by` is another mean, which gives the first
-    value more weight and one of the same instant none. Missing values are skipped, and a row
-    without one has the mean of those before. An infinity is the result from then on; of both signs
-    there is none.
+    With `alpha` weights decay by rows: the value k rows before the window's last row has weight
+    (1 - alpha)**k, and rows with missing values count. This is Polars' `ewm_mean(alpha=)` and
+    pandas' `ewm(alpha=).mean()`. With `half_life` weights decay by time: the weight is
+    2**-(age / half_life), as in pandas' `ewm(halflife=, times=).mean()`. Polars' `ewm_mean_by`
+    differs: it gives the first value more weight, and no weight to a value at the same instant.
+
+    Missing values are skipped, and a row with a missing value gets the mean so far. After an
+    infinity the result stays infinite; after infinities of both signs it is missing.
 
     Args:
-        x: numbers.
-        over: all of the past: a window without `last` and `rows`. The row itself is in it with
-            closed="right" or "both", and not otherwise.
-        alpha: above 0, up to 1, which takes the latest row alone.
-        half_life: after how long a weight is half of what it was: a duration as of `window`, or for
-            whole-number times a whole number.
+        x: Numbers.
+        over: A window over the whole past, without `last` and `rows`. closed="right" or "both"
+            includes the row itself; the other values exclude it.
+        alpha: Decay per row: above 0, up to 1. With 1 only the latest row counts.
+        half_life: Time after which a weight has halved: a text such as "7d" or "1h30m" (units ns,
+            us, ms, s, m, h, d of 24 hours, w), a timedelta, or a whole number if times are whole
+            numbers.
 
     Raises:
-        InvalidPlan: both or none of `alpha` and `half_life`, one out of range, or a window with
-            `last` or `rows`.
+        InvalidPlan: Both or neither of `alpha` and `half_life` are given, one is out of range, or
+            the window has `last` or `rows`.
 
     Source:
-        One step a value, in float64: w = w * decay + 1, mean = mean + (x - mean) / w, from w = 0,
-        and x itself where w is 1; decay is 1 - alpha a row, or of (time since the value before /
-        half_life) the `half_power` of `fastfeat_kernels.windows.decay`.
+        One step per value, in float64, from w = 0: w = w * decay + 1, mean = mean + (x - mean) / w;
+        if w is 1 the mean is x itself. By rows decay is 1 - alpha per row. By time it is
+        `half_power` of `fastfeat_kernels.windows.decay` at (time since the previous value /
+        half_life).
 
     Example:
         >>> past = ff.window(time="t", by="card", closed="right")
@@ -104,32 +108,35 @@ def ewm_mean(
 def ewm_sum(
     x: Expr, *, over: Window, alpha: float | None = None, half_life: Duration | None = None
 ) -> Expr:
-    """Return the sum of all of an entity's values so far, in which older ones weigh less.
+    """Return the sum of all of an entity's values so far, with smaller weights for older ones.
 
-    By rows, with `alpha`, the value of k rows before the window's last one weighs (1 - alpha)**k,
-    rows whose value is missing being counted, so the last row weighs 1: pandas'
-    `ewm(alpha=).sum()`. By time, with `half_life`, a value weighs 2**-(age / half_life), its age
-    being the time from it to the row itself: a value of the same moment weighs 1, and a sum falls
-    while nothing happens. These are the weights of `ewm_mean`, not divided by their sum.
+    With `alpha` weights decay by rows: the value k rows before the window's last row has weight
+    (1 - alpha)**k, and rows with missing values count, so the last row has weight 1. This is
+    pandas' `ewm(alpha=).sum()`. With `half_life` weights decay by time: the weight is
+    2**-(age / half_life), where the age is the time from the value to the row itself. A value at
+    the same moment has weight 1, and the sum falls while nothing happens. The weights are those of
+    `ewm_mean`, not divided by their sum.
 
-    Missing values are skipped; the sum of none is 0. An infinity is the result from then on, and so
-    is that of a sum beyond float64; of both signs there is none.
+    Missing values are skipped; with no values the sum is 0. After an infinity, or a sum that
+    overflows float64, the result stays infinite; after infinities of both signs it is missing.
 
     Args:
-        x: numbers; of a condition it is a count that decays.
-        over: all of the past: a window without `last` and `rows`. The row itself is in it with
-            closed="right" or "both", and not otherwise.
-        alpha: above 0, up to 1, which takes the latest row alone.
-        half_life: after how long a weight is half of what it was: a duration as of `window`, or for
-            whole-number times a whole number.
+        x: Numbers. A condition gives a count that decays.
+        over: A window over the whole past, without `last` and `rows`. closed="right" or "both"
+            includes the row itself; the other values exclude it.
+        alpha: Decay per row: above 0, up to 1. With 1 only the latest row counts.
+        half_life: Time after which a weight has halved: a text such as "7d" or "1h30m" (units ns,
+            us, ms, s, m, h, d of 24 hours, w), a timedelta, or a whole number if times are whole
+            numbers.
 
     Raises:
-        InvalidPlan: both or none of `alpha` and `half_life`, one out of range, or a window with
-            `last` or `rows`.
+        InvalidPlan: Both or neither of `alpha` and `half_life` are given, one is out of range, or
+            the window has `last` or `rows`.
 
     Source:
-        One step a value, in float64: sum = sum * decay + x, from 0, product and sum rounded each;
-        decay as of `ewm_mean`, and by time once more from the latest value to the row itself.
+        One step per value, in float64, from 0: sum = sum * decay + x, with product and sum each
+        rounded. decay is computed as for `ewm_mean`; by time the sum decays once more from the
+        latest value to the row itself.
 
     Example:
         >>> past = ff.window(time="t", by="card")
@@ -144,15 +151,10 @@ def ewm_sum(
 def _decaying(
     name: str, noun: str, x: Expr, over: Window, alpha: float | None, half_life: Duration | None
 ) -> Expr:
-    """Return a function of all of the past whose weights decay, by rows or by time.
+    """Return a function of an entity's whole past, with weights that decay by rows or by time.
 
-    Args:
-        name: that of the method; by time it is the function name + "_by".
-        noun: what it is of the values.
-        x: the values.
-        over: the window.
-        alpha: by rows.
-        half_life: by time.
+    `name` is the method; for decay by time the plan function is `name + "_by"`. `noun` is for error
+    messages.
     """
     chosen = resolve_window(f"{x!r}.{name}", over)
     refuse_ahead(name, chosen)
@@ -176,10 +178,9 @@ def _decaying(
 
 
 def _in_unit(over: Window, told: str, unit: str | None) -> Window:
-    """Return a window whose durations are in the unit of another duration.
+    """Return the window with `unit` ("time" or "steps") as the unit of its durations.
 
-    Raises:
-        InvalidPlan: its offset is in another one.
+    Raises InvalidPlan if the offset of the window has the other unit.
     """
     params = dict(over.node.params)
     if params["offset"] and params["unit"] != unit:
@@ -191,18 +192,19 @@ def _in_unit(over: Window, told: str, unit: str | None) -> Window:
 
 
 def slope(x: Expr, *, over: Window) -> Expr:
-    """Return by how much values rise in a second, or a step, on the straight line of least squares.
+    """Return the slope of the least-squares line through the values in a window.
 
-    Missing values are skipped. Missing where no two times of values differ, and where a value is
-    infinite.
+    The unit is per second, or per step if times are whole numbers. Missing values are skipped. The
+    result is missing if all values have the same time, or if a value is infinite.
 
     Args:
-        x: numbers.
-        over: the window.
+        x: Numbers.
+        over: The window.
 
     Source:
-        (n sum(t x) - sum(t) sum(x)) / (n sum(t t) - sum(t)**2), t in seconds, or in steps of
-        whole-number times; numerator and denominator are exact, rounded once each and divided.
+        (n sum(t x) - sum(t) sum(x)) / (n sum(t t) - sum(t)**2), with t in seconds, or in steps if
+        times are whole numbers. Numerator and denominator are exact, each rounded once, and
+        divided.
 
     Example:
         >>> plan = ff.Plan({"trend": col("x").slope(over=ff.window(time="t"))})
@@ -213,13 +215,13 @@ def slope(x: Expr, *, over: Window) -> Expr:
 
 
 def streak(x: Expr, *, over: Window) -> Expr:
-    """Return the number of latest rows in a window that are true, one after the other to its end.
+    """Return the number of consecutive rows with a true value at the end of a window.
 
-    0 where the latest is not, and of no rows. A missing value is not true.
+    0 if the latest row is not true or there are no rows. A missing value is not true.
 
     Args:
-        x: bools, such as a comparison.
-        over: the window.
+        x: Bools, such as a comparison.
+        over: The window.
 
     Example:
         >>> late = col("delay") > 15
@@ -230,12 +232,12 @@ def streak(x: Expr, *, over: Window) -> Expr:
     return over_window("streak", x, over)
 
 
-def range(x: Expr, *, over: Window) -> Expr:  # what it is called everywhere
-    """Return the greatest value in a window less the least; missing of no values.
+def range(x: Expr, *, over: Window) -> Expr:  # the usual name
+    """Return the largest value in a window minus the smallest; missing if there are no values.
 
     Args:
-        x: numbers, dates or times.
-        over: the window.
+        x: Numbers, dates or times.
+        over: The window.
 
     Example:
         >>> col("x").range(over=ff.window(time="t"))
@@ -252,4 +254,4 @@ METHODS: dict[str, Callable[..., Expr]] = {
     "slope": slope,
     "streak": streak,
 }
-"""What expressions have as methods."""
+"""Methods of expressions."""

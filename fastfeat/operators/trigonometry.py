@@ -10,10 +10,10 @@ from fastfeat.operators.operator import Operator, each
 
 
 def sin(x: Expr) -> Expr:
-    """Return the sine, whatever the size of the angle; missing for ±inf.
+    """Return the sine, precise for angles of any size; missing for ±inf.
 
     Args:
-        x: radians; missing stays missing.
+        x: Angle in radians. Missing stays missing.
 
     Example:
         >>> col("x").sin()
@@ -23,10 +23,10 @@ def sin(x: Expr) -> Expr:
 
 
 def cos(x: Expr) -> Expr:
-    """Return the cosine, whatever the size of the angle; missing for ±inf.
+    """Return the cosine, precise for angles of any size; missing for ±inf.
 
     Args:
-        x: radians; missing stays missing.
+        x: Angle in radians. Missing stays missing.
 
     Example:
         >>> col("x").cos()
@@ -36,10 +36,10 @@ def cos(x: Expr) -> Expr:
 
 
 def tan(x: Expr) -> Expr:
-    """Return the tangent, whatever the size of the angle; missing for ±inf.
+    """Return the tangent, precise for angles of any size; missing for ±inf.
 
     Args:
-        x: radians; missing stays missing.
+        x: Angle in radians. Missing stays missing.
 
     Example:
         >>> col("x").tan()
@@ -49,10 +49,10 @@ def tan(x: Expr) -> Expr:
 
 
 def arcsin(x: Expr) -> Expr:
-    """Return the angle in [-pi/2, pi/2] whose sine is x; missing outside [-1, 1].
+    """Return the arcsine, an angle in [-pi/2, pi/2]; missing for x outside [-1, 1].
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").arcsin()
@@ -62,10 +62,10 @@ def arcsin(x: Expr) -> Expr:
 
 
 def arccos(x: Expr) -> Expr:
-    """Return the angle in [0, pi] whose cosine is x; missing outside [-1, 1].
+    """Return the arccosine, an angle in [0, pi]; missing for x outside [-1, 1].
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").arccos()
@@ -75,10 +75,10 @@ def arccos(x: Expr) -> Expr:
 
 
 def arctan(x: Expr) -> Expr:
-    """Return the angle in [-pi/2, pi/2] whose tangent is x.
+    """Return the arctangent, an angle in [-pi/2, pi/2].
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").arctan()
@@ -88,10 +88,10 @@ def arctan(x: Expr) -> Expr:
 
 
 def sinh(x: Expr) -> Expr:
-    """Return the hyperbolic sine; ±inf beyond ±710.47.
+    """Return the hyperbolic sine; ±inf for x beyond ±710.47.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").sinh()
@@ -101,10 +101,10 @@ def sinh(x: Expr) -> Expr:
 
 
 def cosh(x: Expr) -> Expr:
-    """Return the hyperbolic cosine; inf beyond ±710.47.
+    """Return the hyperbolic cosine; inf for x beyond ±710.47.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").cosh()
@@ -117,7 +117,7 @@ def tanh(x: Expr) -> Expr:
     """Return the hyperbolic tangent, between -1 and 1.
 
     Args:
-        x: numbers; missing stays missing.
+        x: Numbers. Missing stays missing.
 
     Example:
         >>> col("x").tanh()

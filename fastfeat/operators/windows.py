@@ -1,4 +1,8 @@
-"""Windows: what an entity's own earlier rows tell, in training and later alike."""
+"""Windows over an entity's own earlier rows, and functions of the rows in them.
+
+An entity is, for example, a customer; its key is given as `by=`. A window gives the same values in
+training and in later calls.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +34,18 @@ if TYPE_CHECKING:
 @carrier
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Some of an entity's rows before the row's own moment; made by `window`.
+    """The definition of the rows that each row sees, by time; made by `window` and `ahead`.
 
     Args:
-        node: as it stands in a plan.
-        recipe: how it was written.
+        node: The plan node of the window.
+        recipe: The call that made the window, for printing; not compared by `==`.
     """
 
     node: Call
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
-        """Return the window as it is written."""
+        """Return the window as Python source."""
         return show(self.node)
 
 
@@ -62,44 +66,48 @@ def window(
 ) -> Window:
     """Return a window over the earlier rows of the entity that a row belongs to.
 
-    A row at time t looks from t' = t - offset: "left" takes the rows in [t' - last, t'), "right"
-    those in (t' - last, t'], "both" and "neither" as they say. The rows of an entity stand in the
-    order of time, then of `tie`, then as they come in; where "right" or "both" take the moment t
-    itself, they take the row and those before it in that order, none behind it. Rows come in any
-    order. A row whose time or key is missing has no window, and is in none. Windows over the same
-    entity and time share one order of the rows, which `plan.explain()` shows.
+    A row at time t looks back from t' = t - offset. `closed` says which ends count: "left" is
+    [t' - last, t'), "right" is (t' - last, t'], "both" is [t' - last, t'] and "neither" is
+    (t' - last, t'). The rows of an entity are ordered by time, then by `tie`, then by position in
+    the data; the data itself may come in any order. If "right" or "both" include the moment t
+    itself, the window holds the row and the rows before it in that order, none after it. A row
+    with a missing time or key has no window and is in no other row's window. Windows over the same
+    entity and time share one ordering of the rows, which `plan.explain()` shows.
 
-    With `table` the rows of a table feed the window, and the data's rows only ask: what stands
-    before `over=` reads columns of the table, and a row of the data at t sees the table's rows of
-    its key. It is none of them itself: "right" and "both" take all that stand at the moment t', as
-    with an offset. The table is passed at each call, `plan.fit(data, tables={"logins": logins})`,
-    in any order, and never stored; it is its own past, which `history=` adds nothing to.
+    With `table` the window holds rows of that table instead of rows of the data. The expression
+    before `over=` then reads columns of the table, and a row of the data at t sees the table's
+    rows of its key. The data's row is not part of the table, so "right" and "both" include all
+    table rows at the moment t'; the same holds with an offset. Pass the table at each call,
+    `plan.fit(data, tables={"logins": logins})`, in any order. It is never stored. The table
+    contains its own past; `history=` adds nothing to it.
 
     Args:
-        last: how far the window reaches back: a text such as "7d", "90m" or "1h30m" (units ns, us,
-            ms, s, m, h, d of 24 hours, w), a timedelta, or for whole-number times a whole number;
-            None reaches back to the entity's first row: with closed="right" aggregates are the
-            cumulative ones.
-        time: the moment of a row: a column, or an expression, of timestamps, dates or whole
-            numbers. Over late columns one that never runs ahead: a column, or what rounds it down,
-            casts it or moves it by a constant; and of windows in each other the same.
-        by: the entity: one key or several, names or expressions; None where all rows are one's.
-            With a table also a mapping from columns of the data, or expressions, to columns of the
-            table.
-        rows: how many of the latest rows in the window are kept.
-        offset: how long before the row's own moment the window ends; for labels that come late, or
+        last: How far the window reaches back: a text such as "7d", "90m" or "1h30m" (units ns, us,
+            ms, s, m, h, d of 24 hours, w), a timedelta, or a whole number if times are whole
+            numbers. None reaches back to the entity's first row; with closed="right" this gives
+            cumulative aggregates.
+        time: Time of each row: a column or expression of timestamps, dates or whole numbers. In
+            windows over late columns, which are known only after the prediction, this must be a
+            column, or a column that is rounded down, cast, or moved by a constant. Nested windows
+            over late columns must share the same time.
+        by: The entity: one or several keys, as names or expressions. None treats all rows as one
+            entity. With a table also a mapping from columns of the data, or expressions, to columns
+            of the table.
+        rows: Keep only this many of the latest rows in the window.
+        offset: How long before the row's own time the window ends; for labels that arrive late, or
             for "28 days ago".
-        closed: which ends belong to the window.
-        min_samples: with fewer values than this in the window a result is missing; counts are not.
-        tie: what orders rows of one instant: a column, or an expression, of numbers or times; of a
+        closed: Which ends belong to the window: "left", "right", "both" or "neither".
+        min_samples: If the window has fewer values than this, the result is missing. Counts are
+            never missing.
+        tie: Order of rows with equal times: a column or expression of numbers or times; with a
             table, one of its columns.
-        table: the name of the table in `tables=` whose rows are in the window; None for the data.
-        right_time: the column of the table that says when; None for the name that `time` is.
+        table: Name of the table in `tables=` that supplies the rows. None uses the data.
+        right_time: The table's time column. None uses the name of `time`.
 
     Raises:
-        InvalidPlan: a duration of months or years, one that is negative or zero, a mixture of
-            durations and whole numbers, another `closed`.
-        TypeMismatch: something else than a duration, a name or an expression.
+        InvalidPlan: A duration has months or years, or is negative or zero; durations and whole
+            numbers are mixed; or `closed` is unknown.
+        TypeMismatch: An argument is not a duration, a name or an expression.
 
     Example:
         >>> week = ff.window("7d", time="t", by="card")
@@ -147,15 +155,10 @@ def window(
 def resolve_order(
     told: str, time: Any, by: Any, tie: Any, table: str | None, right_time: str | None
 ) -> Expr:
-    """Return the order of the rows that a window sees: of the data itself, or of a table.
+    """Return the order node of a window: the entity and time order of the rows it sees.
 
-    Args:
-        told: what has the arguments, for messages; they are those of `window`.
-        time: the moment of a row.
-        by: the entity.
-        tie: what orders rows of one instant.
-        table: the name of a table.
-        right_time: its time.
+    The window sees rows of the data or of a table. `told` is the call as text, for error messages;
+    the other arguments are those of `window`.
     """
     moment = _part(told, "time", time)
     if table is not None:
@@ -180,13 +183,9 @@ def _part(told: str, name: str, given: Any) -> Expr:
 
 
 def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
-    """Return a function of the rows of x in a window.
+    """Return the call of a function of x over the rows of a window.
 
-    Args:
-        function: of `steps.windows.rows.OVER_FUNCTIONS`.
-        x: what it is of.
-        over: the window.
-        params: of the function.
+    `function` is a key of `steps.windows.rows.OVER_FUNCTIONS`.
     """
     told = f"{x!r}.{function}"
     chosen = resolve_window(told, over)
@@ -197,11 +196,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
 
 
 def resolve_window(told: str, over: Any) -> Window:
-    """Return a window that a user gave.
-
-    Raises:
-        TypeMismatch: it is none.
-    """
+    """Return the user's `over=` as a Window; the error for other values says how to write one."""
     if isinstance(over, Window):
         return over
     if isinstance(over, str) and over[:1].isdigit():
@@ -218,16 +213,10 @@ def resolve_window(told: str, over: Any) -> Window:
 
 
 def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
-    """Raise where a function that looks back is asked of the rows ahead.
+    """Raise InvalidPlan if a window ahead is given to a function that only looks back.
 
-    Args:
-        function: its name.
-        over: the window, or something else that was given as one.
-        instead: what to write of rows ahead; None where the row of the function says it, or that it
-            does not look back.
-
-    Raises:
-        InvalidPlan: it is one ahead.
+    `instead` tells the user what to write. None takes the text from the function's entry in
+    `OVER_FUNCTIONS`, where None means that the function may look ahead.
     """
     if not isinstance(over, Window) or over.node.function != "ahead":
         return
@@ -242,12 +231,12 @@ def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
 
 
 def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
-    """Return the value of the n-th latest row of a window; missing where it has fewer rows.
+    """Return the value of the n-th latest row in a window; missing if there are fewer than n rows.
 
     Args:
-        x: values of any type but lists; the type is kept.
+        x: Values of any type except lists; the type is kept.
         n: 1 for the latest row.
-        over: the window; its `rows` need not be given.
+        over: The window. It does not need `rows`.
 
     Example:
         >>> col("x").lag(1, over=ff.window(time="t", by="card"))
@@ -262,11 +251,11 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
 
 
 def first(x: Expr, *, over: Window) -> Expr:
-    """Return the earliest value in a window; missing of no values.
+    """Return the earliest value in a window; missing if it has no values.
 
     Args:
-        x: values of any type but lists; the type is kept.
-        over: the window.
+        x: Values of any type except lists; the type is kept.
+        over: The window.
 
     Example:
         >>> col("x").first(over=ff.window("7d", time="t"))
@@ -276,11 +265,11 @@ def first(x: Expr, *, over: Window) -> Expr:
 
 
 def last(x: Expr, *, over: Window) -> Expr:
-    """Return the latest value in a window; missing of no values.
+    """Return the latest value in a window; missing if it has no values.
 
     Args:
-        x: values of any type but lists; the type is kept.
-        over: the window.
+        x: Values of any type except lists; the type is kept.
+        over: The window.
 
     Example:
         >>> col("x").last(over=ff.window("7d", time="t"))
@@ -290,12 +279,14 @@ def last(x: Expr, *, over: Window) -> Expr:
 
 
 def diff(x: Expr, n: int = 1, *, over: Window) -> Expr:
-    """Return the value less that of the n-th latest row of a window.
+    """Return the row's value minus the value of the n-th latest row in a window.
+
+    Missing if either value is missing or the window has fewer than n rows.
 
     Args:
-        x: numbers, dates or times.
+        x: Numbers, dates or times.
         n: 1 for the latest row.
-        over: the window.
+        over: The window.
 
     Example:
         >>> col("x").diff(over=ff.window(time="t"))
@@ -306,12 +297,15 @@ def diff(x: Expr, n: int = 1, *, over: Window) -> Expr:
 
 
 def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
-    """Return the relative change of the value from that of the n-th latest row of a window.
+    """Return the relative change from the n-th latest row in a window to the row's own value.
+
+    This is x / lag(x, n) - 1. Missing if either value is missing or the window has fewer than n
+    rows.
 
     Args:
-        x: numbers.
+        x: Numbers.
         n: 1 for the latest row.
-        over: the window.
+        over: The window.
 
     Example:
         >>> col("x").pct_change(over=ff.window(time="t"))
@@ -322,19 +316,22 @@ def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
 
 
 def _refuse_change(function: str, over: Any, ahead: str) -> None:
-    """Raise where the value that changes would be one of a table, or its window is ahead."""
+    """Raise InvalidPlan for a window over a table, or ahead: a change needs the row's own value.
+
+    `ahead` tells the user what to write for a window ahead.
+    """
     refuse_ahead(function, over, f"Write the change itself: {ahead}")
     if isinstance(over, Window):
         instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
         lookup.refuse_own_value(function, over.node, instead)
 
 
-def any(x: Expr, *, over: Window) -> Expr:  # the name of Polars
-    """Return whether any value in a window is true; missing of no values.
+def any(x: Expr, *, over: Window) -> Expr:  # named as in Polars
+    """Return whether any value in a window is true; missing if it has no values.
 
     Args:
-        x: bools, or numbers, of which 0 is false; missing ones are skipped.
-        over: the window.
+        x: Bools, or numbers where 0 is false. Missing values are skipped.
+        over: The window.
 
     Example:
         >>> plan = ff.Plan({"any": (col("x") > 1).any(over=ff.window(time="t"))})
@@ -344,12 +341,12 @@ def any(x: Expr, *, over: Window) -> Expr:  # the name of Polars
     return over_window("max", x.cast("bool"), over)
 
 
-def all(x: Expr, *, over: Window) -> Expr:  # the name of Polars
-    """Return whether all values in a window are true; missing of no values.
+def all(x: Expr, *, over: Window) -> Expr:  # named as in Polars
+    """Return whether all values in a window are true; missing if it has no values.
 
     Args:
-        x: bools, or numbers, of which 0 is false; missing ones are skipped.
-        over: the window.
+        x: Bools, or numbers where 0 is false. Missing values are skipped.
+        over: The window.
 
     Example:
         >>> plan = ff.Plan({"all": (col("x") > 1).all(over=ff.window(time="t"))})
@@ -365,7 +362,7 @@ def count(*, over: Window) -> Expr:
     """Return the number of rows in a window.
 
     Args:
-        over: the window.
+        over: The window.
 
     Example:
         >>> ff.count(over=ff.window("1h", time="t"))
@@ -385,10 +382,12 @@ def _time_of(over: Window) -> Expr:
 @recording("ff.time_since_last")
 @explaining
 def time_since_last(*, over: Window) -> Expr:
-    """Return the time since the latest row of a window: seconds, or steps of whole-number times.
+    """Return the time since the latest row in a window; missing if it has no rows.
+
+    The unit is seconds, or steps if times are whole numbers.
 
     Args:
-        over: the window.
+        over: The window.
 
     Example:
         >>> ff.time_since_last(over=ff.window(time="t", by="card"))
@@ -401,11 +400,13 @@ def time_since_last(*, over: Window) -> Expr:
 @recording("ff.time_since")
 @explaining
 def time_since(condition: Expr, *, over: Window) -> Expr:
-    """Return the time since the latest row of a window for which a condition held.
+    """Return the time since the latest row in a window that met a condition; missing if none did.
+
+    The unit is seconds, or steps if times are whole numbers.
 
     Args:
-        condition: bools; a missing one does not hold.
-        over: the window.
+        condition: Bools. A missing value counts as false.
+        over: The window.
 
     Example:
         >>> ff.time_since(col("x") > 100, over=ff.window(time="t", by="card"))
@@ -419,14 +420,15 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
 @recording("ff.session_id")
 @explaining
 def session_id(gap: Duration, *, over: Window) -> Expr:
-    """Return the number of the session of a row, from 0: a new one begins after a gap.
+    """Return the number of a row's session within its entity, from 0; long pauses separate them.
 
     Args:
-        gap: how long without a row ends a session: longer than this begins another.
-        over: the window that says what the entity is; all of its past counts.
+        gap: Longest pause within a session. A longer pause starts a new one.
+        over: The window that names the entity and its time. All of the entity's past is counted.
 
     Raises:
-        InvalidPlan: the window is bounded or asks for values, or `gap` is no duration.
+        InvalidPlan: The window sets `last`, `rows`, `offset` or `min_samples`, or `gap` is not a
+            duration.
 
     Example:
         >>> visits = ff.window(time="t", by="user")
@@ -455,7 +457,10 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
 
 
 def _with_own_row(over: Window, unit: str | None) -> Window:
-    """Return all of an entity's past up to the row itself, of times in a unit."""
+    """Return the window with the row itself included, and `unit` as the unit of its times.
+
+    `unit` is "time" or "steps".
+    """
     params = {**dict(over.node.params), "closed": "right", "min_samples": 0, "unit": unit}
     return Window(Call("window", over.node.args, params_of(**params)))
 
@@ -469,11 +474,11 @@ METHODS: dict[str, Callable[..., Expr]] = {
     "last": last,
     "pct_change": pct_change,
 }
-"""What expressions have as methods, besides the aggregates that take `over=`."""
+"""Methods of expressions, besides the aggregates that take `over=`."""
 
 
 def _time_since_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of the time since the latest of some moments."""
+    """Return the text of a node as `ff.time_since_last(...)` or `ff.time_since(...)`."""
     match node.args:
         case (moment, Call("window") as window) if _is_time(moment, window):
             return f"ff.time_since_last(over={texts[window]})"
@@ -481,14 +486,14 @@ def _time_since_text(node: Call, texts: Texts) -> str | None:
             time, window
         ):
             return f"ff.time_since({texts.bare(held)}, over={texts[window]})"
-        case (moment, Call("window") as window):  # of a plan that someone has altered
+        case (moment, Call("window") as window):  # someone has altered the plan
             return f"time_since({texts[moment]}, over={texts[window]})"
         case _:
             return None
 
 
 def _is_time(moment: Node, window: Call) -> bool:
-    """Return whether an expression is the time of the rows in a window."""
+    """Return whether an expression is the time by which the rows of a window are ordered."""
     match window.args:
         case (Call("order", (time, *_)),):
             return moment is time
@@ -499,7 +504,7 @@ def _is_time(moment: Node, window: Call) -> bool:
 
 
 def _session_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of the number of a session, which counts the rows that begin one."""
+    """Return the text of a `session_id`: a sum over rows that begin a session; None if not one."""
     match node.args:
         case (Call("fill_null", (begins, _)), over):
             limit = _limit_of_session(begins, over)
@@ -512,13 +517,13 @@ def _session_text(node: Call, texts: Texts) -> str | None:
     params = dict(over.params)
     unit = params["unit"]
     gap = length_text(round(limit * 10**9), unit) if unit == "time" else str(limit)
-    if params["closed"] == "right":  # as of `_with_own_row`
+    if params["closed"] == "right":  # set by `_with_own_row`
         over = Call("window", over.args, params_of(**{**params, "closed": "left"}))
     return f"ff.session_id({gap}, over={texts.of_changed(over)})"
 
 
 def _limit_of_session(begins: Node, over: Node) -> Any:
-    """Return the gap after which rows begin a session, of all rows up to one; None of no gap."""
+    """Return the gap that starts a session; None if `session_id` did not build the nodes."""
     match begins:
         case Call("gt", (Call(since, (_, one), (("n", 2),)), Literal(limit))) if (
             since == f"{OVER}time_since_lag" and one is over and isinstance(limit, int | float)
@@ -532,4 +537,4 @@ WRITTEN: dict[str, Writer] = {
     f"{OVER}sum": _session_text,
     f"{OVER}time_since": _time_since_text,
 }
-"""How functions of the time of rows are written, by the function of their last node."""
+"""Writers (see `ir.writing`) of functions of the rows' time, by the function of the last node."""

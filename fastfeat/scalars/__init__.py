@@ -1,7 +1,11 @@
-"""The table of scalar functions: what each row function means, by type.
+"""The registry of scalar functions, which compute a value of a row from values of the same row.
 
-A new function is a row in the `FUNCTIONS` of a module, and its name here. `aggregates` and what
-stands above import the table.
+A kernel is compiled code that computes features for all rows. To make one, every call is lowered:
+the function's registry entry (`value.ScalarFunction`) turns the arguments into a graph of primitive
+operations (`op.Op`). So the functions in this folder build operations; they do not compute.
+
+A new function is an entry in the `FUNCTIONS` of a module, and its name here. `aggregates` and the
+layers above it import the table.
 """
 
 from __future__ import annotations
@@ -69,4 +73,4 @@ LAYOUTS: Rows[Callable[[Any, int], list[Any]]] = Rows(
         ),
     },
 )
-"""How tables in kernels are laid out: from the elements, or what is learnt, and the length."""
+"""Layouts of tables in kernels: functions of (elements or learnt values, length)."""

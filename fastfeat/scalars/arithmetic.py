@@ -1,7 +1,7 @@
 """Arithmetic: `+ - * / // % **`, negation, absolute value, sign.
 
-Integers and bools compute in int64 and raise OVERFLOW; with a float on either side both become
-float64.
+Integers and bools are computed in int64; a row whose result does not fit gets the status OVERFLOW,
+an error. If either side is a float, both become float64.
 """
 
 from __future__ import annotations
@@ -36,19 +36,22 @@ from fastfeat.scalars.value import (
 
 
 def number_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    """Return int64 when all are integers or bools, else float64; anything else is refused."""
+    """Return the result type of arithmetic: int64 for integers and bools only, else float64.
+
+    Raises TypeMismatch for types that are not numbers.
+    """
     require_numbers(types)
     return INT64 if all(dtype.physical != "f64" for dtype in types) else FLOAT64
 
 
 def float_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    """Return float64 for numbers; anything else is refused."""
+    """Return the result type float64; raise TypeMismatch for types that are not numbers."""
     require_numbers(types)
     return FLOAT64
 
 
 def require_numbers(types: Sequence[DType]) -> None:
-    """Raise unless every type is a number."""
+    """Raise TypeMismatch unless every type is a number."""
     for dtype in types:
         if not dtype.is_number:
             raise TypeMismatch(f"needs a number, got {dtype}{_advice(dtype)}")
@@ -139,7 +142,7 @@ def python_modulo(x: Op, y: Op) -> Op:
 
 
 def python_floordiv(x: Op, y: Op) -> Op:
-    """Return x // y as Python defines it for floats; x // 0 is ±inf, 0 // 0 is NaN."""
+    """Return x // y like Python for floats, except that x // 0 is ±inf and 0 // 0 is NaN."""
     r = op.elementary("fmod", x, y)
     q = (x - r) / y
     crossed = r.ne(0.0) & ((y < 0.0) ^ (r < 0.0))
@@ -166,9 +169,10 @@ def _power(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _integer_power(base: Value, exponent: Value) -> Value:
-    """Square and multiply over six bits of the exponent: above 62 only -1, 0 and 1 do not overflow.
+    """Return an integer power of an integer, by repeated squaring over six bits of the exponent.
 
-    A negative exponent has no integer result: 1 and -1 keep theirs, anything else is an error.
+    For exponents above 62 only the bases -1, 0 and 1 do not overflow. A negative exponent has an
+    integer result only for 1 and -1; for other bases it sets the status NEGATIVE_POWER.
     """
     x, n = as_i64(base), as_i64(exponent)
     even = (n.op & 1).eq(0)
@@ -191,7 +195,10 @@ def _integer_power(base: Value, exponent: Value) -> Value:
 
 
 def _check_power(types: Sequence[DType], args: Sequence[Node]) -> None:
-    """Raise for a negative literal exponent of an integer: the result would be no integer."""
+    """Raise TypeMismatch for an integer with a negative literal as its exponent.
+
+    The result would not be an integer.
+    """
     whole = all(dtype.physical != "f64" for dtype in types)
     exponent = args[1].value if isinstance(args[1], Literal) else None
     if whole and exponent is not None and exponent < 0:

@@ -1,4 +1,7 @@
-"""Bins: where a value stands among edges that the user wrote down or `fit` has learnt."""
+"""Bins: the position of a value among sorted edges, given by the user or learnt in `fit`.
+
+The edges are a table, an array that kernels search (see `scalars.table`).
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,18 @@ from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64
 
 Closed = Literal["left", "right"]
 CLOSED = Parameter(
-    "closed", Words(get_args(Closed)), "the edge that belongs to a bin", "left", may_lack=True
+    "closed",
+    Words(get_args(Closed)),
+    "Edge that belongs to a bin: `left` for [a, b), `right` for (a, b]",
+    "left",
+    may_lack=True,
 )
 
 
 EDGE = Real(or_whole=True)
-"""An edge that a user writes: a float, or an integer of 64 bits that no float equals."""
+"""A user's edge: a float, or a 64-bit integer that is not exact in float64."""
 _EXACT = 2**53
-"""Integers below this size are floats."""
+"""Integers below this size are exact in float64."""
 
 
 def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -36,7 +43,7 @@ def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def has_table(call: Call) -> bool:
-    """Return whether the second argument of a call is a table: of numbers, or learnt."""
+    """Return whether the second argument of a call is a table of numbers, literal or learnt."""
     match call.args[1]:
         case ir.Literal(value):
             is_table = is_of_type(Several(EDGE, least=1), value)
@@ -48,7 +55,7 @@ def has_table(call: Call) -> bool:
 
 
 def table_size(node: Node) -> int:
-    """Return how many elements a table node can hold, before any value is known."""
+    """Return the largest possible number of elements of a table, known before `fit`."""
     match node:
         case ir.Literal(value):
             return len(value)
@@ -63,15 +70,15 @@ def table_size(node: Node) -> int:
 
 
 def is_right(params: Mapping[str, Any]) -> bool:
-    """Return whether the bins of a call have their upper edges."""
+    """Return whether a bin includes its upper edge instead of its lower one."""
     return params.get("closed") == "right"
 
 
 def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return how many distinct edges are not above the value: bin i is [edge i-1, edge i).
+    """Return the bin of a value: the number of distinct edges not above it.
 
-    With `closed="right"` how many are below it: bin i is (edge i-1, edge i]. Where nothing could be
-    learnt there are no edges, and every bin is missing.
+    Bin i is [edge i-1, edge i). With `closed="right"` it is the number of edges below the value,
+    and bin i is (edge i-1, edge i]. If `fit` learnt no edges, the bin is missing.
     """
     value, table = values
     right = is_right(params)
@@ -85,11 +92,9 @@ def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _float_beside(edge: float, *, above: bool) -> float:
-    """Return an edge as a float, on the other side of which the same floats are.
+    """Return a float that compares with floats like an integer edge that is not exact as a float.
 
-    Args:
-        edge: a float, or an integer that is none.
-        above: whether it is at least the edge, or at most.
+    It is the nearest float at or above the edge if `above`, otherwise at or below.
     """
     found = float(edge)
     if above and found < edge:
@@ -98,13 +103,13 @@ def _float_beside(edge: float, *, above: bool) -> float:
 
 
 def _code_of_whole(value: Value, edges: Sequence[float], right: bool) -> Value:
-    """Return the bin of an integer of 64 bits, which no float stands for.
+    """Return the bin of an int64 or uint64, which may not be exact in float64.
 
-    The first integer of each bin is searched among integers. An unsigned one is searched with its
-    sign bit turned, which keeps the order.
+    Edges are replaced by the first integer of each bin. Unsigned values and edges are compared with
+    the sign bit flipped, which keeps the order.
     """
     low, high = INTEGER_RANGE[value.dtype.name]
-    known = [e for e in edges if e <= high]  # no integer is above the others
+    known = [e for e in edges if e <= high]  # no integer is above the other edges
     first = [low if e < low else math.floor(e) + 1 if right else math.ceil(e) for e in known]
     n_below = sum(k <= low for k in first)
     is_unsigned = low == 0
@@ -115,12 +120,16 @@ def _code_of_whole(value: Value, edges: Sequence[float], right: bool) -> Value:
         searched = value.op ^ -(1 << 63) if is_unsigned else value.op
         table = op.table(TableKey(ir.Literal(keys), "padded", length))
         count = count_not_above(table, length, searched)
-        code = code + op.select(count < len(keys), count, len(keys))  # the last stands there again
+        code = code + op.select(count < len(keys), count, len(keys))  # padding repeats the last key
     return Value(INT32, code, value.present, value.status)
 
 
 def _bin_inside(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return how many distinct edges, but the first and the last, are not above the value."""
+    """Return the bin of a value, where values beyond the ends belong to the first and last bin.
+
+    The bin is the number of distinct edges not above the value, not counting the first and the last
+    edge.
+    """
     return _code(values, "inner_edges", count_not_above)
 
 
@@ -140,7 +149,10 @@ def _code(
 
 
 def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    """Return a warning when learnt edges are equal; `values` holds the table alone."""
+    """Return a warning if some of the learnt edges are equal; None if not.
+
+    `values` has one element: the edges.
+    """
     elements = values[-1]
     if elements is None:
         return None
@@ -156,7 +168,10 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWa
 
 
 def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    """Return a warning when bins have no width; `values` holds the table alone."""
+    """Return a warning if some bins have no width because their edges are equal; None if not.
+
+    `values` has one element: the edges.
+    """
     elements = values[-1]
     if elements is None:
         return None

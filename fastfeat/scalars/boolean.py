@@ -1,4 +1,4 @@
-"""Kleene logic: `and`, `or`, `xor`, `not`. On integers the same names are bitwise."""
+"""`and`, `or`, `xor` and `not`: Kleene logic on bools (missing is unknown), bitwise on integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds of the results of operations, where they follow from the operation alone."""
+"""Bounds of the size of an operation's result, as far as they follow from its operands."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastfeat.scalars.op import Op
 
 
 def magnitude_bound(x: Op) -> float:
-    """Return the size that no finite result of a float operation exceeds; inf where unknown.
+    """Return a bound of the absolute value of the finite results of a float operation.
 
-    The bound is itself rounded: compare it with room for that.
+    inf if unknown. The bound itself is rounded: leave room when comparing.
     """
     bounds: dict[Op, float] = {}
     for node in postorder([x]):
@@ -22,7 +22,7 @@ def magnitude_bound(x: Op) -> float:
 
 
 def _bound(node: Op, sizes: list[float]) -> float:
-    """Return the bound of an operation whose operands have these; inf for what is no float."""
+    """Return the bound of one operation from the bounds of its operands; inf for integers."""
     match node.name, sizes:
         case "literal", _ if node.physical == "f64":
             return abs(node.value) if math.isfinite(node.value) else 0.0

@@ -1,6 +1,7 @@
 """The `.dt` functions: parts of dates, times and timestamps, and totals of durations.
 
-Parts are int32, taken in the zone of the column or in `tz=`; totals and epochs are int64.
+A part, such as the hour, is int32. It is taken in local time: in the zone of the column or in
+`tz=`. Totals of durations and epochs are int64. Ticks count the unit of a type, such as "us".
 """
 
 from __future__ import annotations
@@ -49,10 +50,20 @@ PER_DAY = {
     "m": 1440,
     **{unit: SECONDS_PER_DAY * 10**k for unit, k in (("s", 0), ("ms", 3), ("us", 6), ("ns", 9))},
 }
-"""The number of a unit that make 24 hours."""
-ZONE = Parameter("tz", Text(may_be_empty=False), "the zone of the local time", None, may_lack=True)
+"""Number of each unit in 24 hours."""
+ZONE = Parameter(
+    "tz",
+    Text(may_be_empty=False),
+    "Time zone of the local time; None uses the column's own zone",
+    None,
+    may_lack=True,
+)
 NAIVE = Parameter(
-    "naive", Words(("UTC",)), "the zone of a timestamp that has none", None, may_lack=True
+    "naive",
+    Words(("UTC",)),
+    "Time zone of timestamps without one; None refuses `tz` for them",
+    None,
+    may_lack=True,
 )
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")
@@ -80,13 +91,16 @@ def _hint(dtype: DType, names: Sequence[str]) -> str:
 
 
 def require_kind(dtype: DType, names: Sequence[str], what: str) -> None:
-    """Raise unless a type is one of some temporal ones; a column without any value may be one."""
+    """Raise TypeMismatch unless a type has one of these names, or is null (no values at all).
+
+    `what` says in the message which types are needed.
+    """
     if dtype.name not in names and dtype != NULL:
         raise TypeMismatch(f"needs {what}, got {dtype}{_hint(dtype, names)}")
 
 
 def require_zone(dtype: DType, params: Mapping[str, Any]) -> None:
-    """Raise unless the zones of a column and of `tz=` are known."""
+    """Raise TypeMismatch if `tz=` is given for a type without zones, or a zone does not exist."""
     tz = params.get("tz")
     if tz is not None and dtype.name not in ("timestamp", "null"):
         raise TypeMismatch(f"{dtype} has no time zone, so it cannot take tz={tz!r}")
@@ -94,7 +108,7 @@ def require_zone(dtype: DType, params: Mapping[str, Any]) -> None:
 
 
 def has_two_readings(dtype: DType, params: Mapping[str, Any]) -> bool:
-    """Return whether `tz=` of a call may be the zone of a naive timestamp, or the one wanted."""
+    """Return whether `tz=` is ambiguous: naive timestamps may be UTC or local time of `tz`."""
     has_zone = params.get("tz") is not None and params.get("naive") is None
     return has_zone and dtype.name == "timestamp" and dtype.tz is None
 
@@ -106,7 +120,10 @@ def _local(value: Value, params: Mapping[str, Any]) -> LocalTime:
 def _row(
     names: Sequence[str], what: str, result: DType, part: Callable[[LocalTime, DType], Op]
 ) -> ScalarFunction:
-    """Return the row of a part: a whole number in float64, or a bool, of a local time."""
+    """Return the registry entry of a part of local time.
+
+    `part` gives a whole number in float64, or a bool.
+    """
 
     def rule(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         require_kind(types[0], names, what)
@@ -148,14 +165,17 @@ def _hour(ticks: Op, per_second: int) -> Op:
 
 
 def _clock(ticks: Op, per_second: int, *, n_seconds: int, n_larger: int) -> Op:
-    """Return how many times `n_seconds` have passed since `n_larger` seconds passed last."""
+    """Return the number of whole units of `n_seconds` since the last full `n_larger` seconds.
+
+    For minutes within the hour, these are 60 and 3600. `ticks` are ticks since midnight.
+    """
     whole = floor_quotient(ticks, n_seconds * per_second)
     larger = floor_quotient(ticks, n_larger * per_second)
     return op.fma(larger, -float(n_larger // n_seconds), whole)
 
 
 def _fraction(ticks: Op, per_second: int, *, unit: int) -> Op:
-    """Return the part of a second that has passed, in units of which `unit` make a second."""
+    """Return the elapsed part of the current second; `unit` is the number of units in a second."""
     _, rest = floor_parts(ticks, per_second)
     if unit >= per_second:
         return rest * float(unit // per_second)
@@ -175,7 +195,7 @@ def _is_quarter_end(date: CivilDate) -> Op:
 
 
 def _year() -> ScalarFunction:
-    """Return the row of `year`: timestamps in seconds reach years that int32 cannot hold."""
+    """Return the registry entry of `year`. Timestamps in seconds reach years beyond int32."""
     row = _of_date(lambda date: date.year)
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
@@ -186,7 +206,7 @@ def _year() -> ScalarFunction:
 
 
 def _within_int32(value: Value, source: DType, status: int) -> Value:
-    """Return a count of days or years, with a status where int32 cannot hold it."""
+    """Return a number of days or years, with the given error status if int32 cannot hold it."""
     if source.name == "date32" or source.unit in ("us", "ns"):
         return value
     beyond = (value.op > _LARGEST_INT32) | (value.op < -_LARGEST_INT32 - 1)
@@ -203,7 +223,11 @@ def _date() -> ScalarFunction:
 
 
 def _counted(value: Value, unit: str, divide: Callable[[Op, int], Op]) -> Value:
-    """Return a date, timestamp or duration as a number of units; with a status beyond int64."""
+    """Return a date, timestamp or duration as a number of units.
+
+    `divide` rounds the division for coarser units: `floored` or `truncated`. A result beyond int64
+    sets an error status.
+    """
     if value.dtype == NULL:
         return replace(missing(INT64), status=value.status)
     ticks, beyond = recounted(value.op, ticks_per_day(value.dtype), PER_DAY[unit], divide)
@@ -240,7 +264,7 @@ def _yearly(row: ScalarFunction) -> ScalarFunction:
 
 
 def _up_to(largest: int, row: ScalarFunction) -> ScalarFunction:
-    """Return the row of a part that is from 0 to some number."""
+    """Return the registry entry of a part, completed with the largest value of the part."""
     return replace(row, largest=codes_up_to(largest))
 
 
@@ -272,7 +296,11 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.epoch": ScalarFunction(
         _epoch_type,
         _epoch,
-        parameters=(Parameter("unit", Words(EPOCH_UNITS), "what is counted", "us"),),
+        parameters=(
+            Parameter(
+                "unit", Words(EPOCH_UNITS), "Unit of the result; `d` is a day of 24 hours", "us"
+            ),
+        ),
     ),
     "dt.total_days": _total("d"),
     "dt.total_hours": _total("h"),

@@ -1,4 +1,7 @@
-"""`cast`: a change of type that is exact, or an error, or (strict=False) missing."""
+"""`cast`: a value converted to another type.
+
+A value that the type cannot hold is an error; with strict=False it becomes missing.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def _cast(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     (value,) = values
     target: DType = params["dtype"]
     if value.dtype == target and (target.name != "float32" or value.op.name == "input"):
-        return value  # computed, a float32 is a float64 that is yet to be rounded
+        return value  # a computed float32 is a float64 that has yet to be rounded
     if value.dtype.name == "null":
         return replace(missing(target), status=value.status)
     if value.dtype.is_temporal or target.is_temporal:
@@ -72,14 +75,14 @@ def _to_float(value: Value, target: DType, *, strict: bool) -> Value:
 
 
 def _round_to_odd(value: Value) -> Op:
-    """Return an integer that float64 holds and float32 rounds to what it rounds the value to.
+    """Return an integer that is exact in float64 and rounds to the same float32 as the value.
 
-    Rounding to float64 first could make a tie that was none.
+    Rounding to float64 first could create a tie, and so round twice.
     """
     x = value.op
     lower = -1 if value.dtype.name == "uint64" else -(1 << 53)
     small = (x < 1 << 53) & (x > lower)
-    lowest = 1 << 11  # of 64 bits, 53 are kept; whatever is lost sets the last one
+    lowest = 1 << 11  # 53 of 64 bits are kept; any lost bit sets the last one
     lost = (x & (lowest - 1)).ne(0)
     return op.select(small, x, (x & -lowest) | op.select(lost, op.literal(lowest, "i64"), 0))
 
@@ -105,7 +108,7 @@ def _to_integer(value: Value, target: DType, *, strict: bool) -> Value:
 
 
 def truncate_to(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
-    """Return a float without its fraction, and whether the result is within the type."""
+    """Return (a float truncated to an integer, whether that is in the integer type's range)."""
     whole = op.truncate(x)
     if name == "uint64":
         inside = (whole >= 0.0) & (whole < 2 * TWO_63)
@@ -118,7 +121,7 @@ def truncate_to(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
 
 
 def is_within(value: Value, name: str, low: int, high: int) -> Op:
-    """Return whether an integer is within the range of another integer type."""
+    """Return whether an integer is in the range [low, high] of another integer type."""
     if name == "uint64":
         return op.TRUE if value.dtype.name == "uint64" else value.op >= 0
     if value.dtype.name == "uint64":
@@ -131,11 +134,11 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _cast_type,
         _cast,
         parameters=(
-            Parameter("dtype", TypeName(), "the type"),
+            Parameter("dtype", TypeName(), "Type of the result"),
             Parameter(
                 "strict",
                 Flag(),
-                "whether a value that the type cannot hold is an error; otherwise it is missing",
+                "Whether a value that the type cannot hold is an error; False makes it missing",
                 True,
             ),
         ),

@@ -1,4 +1,8 @@
-"""Functions of codes: what is known of the category that a code stands for."""
+"""Functions of category codes: the count of a category in training, and one-hot columns.
+
+A code is the number that an encoder gives to a category: 0 missing, 1 unseen or rare, 2 the most
+frequent one and so on.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,13 @@ from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value
 
 Drop = Literal["first", "if_binary"]
-"""The indicator column that is left out."""
+"""Which indicator column is left out."""
 Missing = Literal["zeros", "column"]
-"""The indicator columns of a missing category."""
+"""Which indicator columns a missing category has."""
 MISSING = Parameter(
     "missing",
     Words(get_args(Missing)),
-    "whether the missing have zeros, or a column of their own",
+    "`zeros` gives zeros for a missing value; `column` adds a column for it",
     "zeros",
     hidden=True,
 )
@@ -37,7 +41,7 @@ def _share_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _count(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the number of training rows of the category of a code."""
+    """Return the number of training rows with the category that a code stands for."""
     code, learnt = values
     assert learnt.node is not None
     counts = op.table(TableKey(learnt.node, "category_counts", 0))
@@ -66,7 +70,7 @@ def _is_code_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _is_code(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return 1 where a code is the one, else 0."""
+    """Return 1 if a code equals another code, else 0: a column of `one_hot_encode`."""
     code, wanted = values
     return Value(UINT8, op.from_bool(code.op.eq(wanted.op)), status=code.status)
 
@@ -92,7 +96,7 @@ def _is_code_text(node: Call, texts: Texts) -> str:
 
 
 def leaves_out_few(learnt: Params) -> bool:
-    """Return whether a vocabulary has all keys, or all of so many rows."""
+    """Return whether no category is left out, or only those with fewer rows than a fixed number."""
     given = dict(learnt)
     return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
 
@@ -115,14 +119,14 @@ def _is_one_hot(call: Call) -> bool:
 
 
 def _is_of_code(call: Call) -> bool:
-    """Return whether a code is compared with one: a column of an indicator that was selected."""
+    """Return whether a code is compared with a constant code, as in a one-hot column."""
     codes, one = call.args
     is_number = isinstance(one, Constant) and type(one.value) is int and one.value >= 0
     return is_number and _counts_in_one_unseen(codes)
 
 
 def _counts_in_one_unseen(codes: Node) -> bool:
-    """Return whether codes are those of a learnt vocabulary, one of which is of the unseen."""
+    """Return whether codes come from a learnt vocabulary with a single code for unseen keys."""
     return (
         isinstance(codes, Call)
         and codes.function == "encode"
@@ -160,7 +164,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
             Parameter(
                 "drop",
                 Words(get_args(Drop)),
-                "the first column, or that only where there are two columns, is left out",
+                "`first` leaves out the first column; `if_binary` does so only if there are two",
                 None,
                 or_none=True,
                 hidden=True,

@@ -1,6 +1,6 @@
 """Choosing between values: `when`, `coalesce`, `fill_null`, `is_null`, horizontal aggregates.
 
-These are the functions that see missing values instead of passing them on.
+Unlike other functions, their results are not simply missing if an argument is missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fastfeat.scalars.value import (
 
 
 def common_type(types: Sequence[DType]) -> DType:
-    """Return the type that values of all given types share; null gives way to any other."""
+    """Return the type that holds values of all these types; a null type does not count."""
     known = [dtype for dtype in dict.fromkeys(types) if dtype != NULL]
     if not known:
         return FLOAT64
@@ -52,7 +52,7 @@ def common_type(types: Sequence[DType]) -> DType:
 
 
 def convert(value: Value, dtype: DType) -> Value:
-    """Return the value as the common type of a choice."""
+    """Return a value converted to the common type of the choice that it belongs to."""
     if value.dtype == dtype:
         return value
     if value.dtype == NULL:
@@ -65,7 +65,7 @@ def convert(value: Value, dtype: DType) -> Value:
 
 
 def choose(condition: Op, yes: Value, no: Value) -> Value:
-    """Return one of two values of one type; only the chosen one's status counts."""
+    """Return `yes` if the condition holds, else `no`, with the errors of the chosen value only."""
     return Value(
         yes.dtype,
         op.select(condition, yes.op, no.op),
@@ -102,7 +102,7 @@ def _fill_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _narrowed(types: Sequence[DType], common: DType) -> DType:
-    """Return the type of a float column: a literal fills it, or what is learnt from it."""
+    """Return the result type of `fill_null`: a float column keeps its type if filled by float64."""
     return types[0] if types[0].is_float and common == FLOAT64 else common
 
 
@@ -121,7 +121,7 @@ def _is_null_of(value: Value) -> Op:
 
 
 def presence_of_text(value: Value) -> Op:
-    """Return whether a text is present: an input slot of its own, or known for a literal."""
+    """Return whether a text is present, from an input of the kernel; TRUE for a literal."""
     match value.node:
         case Literal():
             return TRUE
@@ -145,7 +145,7 @@ def _is_not_null(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def total_order_less(x: Op, y: Op) -> Op:
-    """Return x < y in the total order, -0.0 below 0.0; neither is NaN."""
+    """Return x < y for floats that are not NaN, with -0.0 below 0.0."""
     if x.physical == "i64":
         return x < y
     tie = x.eq(y) & (op.bits_of(x) < op.bits_of(y))
@@ -198,7 +198,10 @@ def _sum_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value
 
 
 def _sum_integers(values: Sequence[Value], dtype: DType) -> Value:
-    """Return the sum, judged on the result: what wraps on the way up may wrap back."""
+    """Return the sum of the present integers; OVERFLOW only if the total does not fit into int64.
+
+    Sums on the way may wrap, as wraps in both directions cancel.
+    """
     total, wraps = op.literal(0, "i64"), op.literal(0, "i64")
     for value in values:
         term = op.select(value.ok, value.op, 0)
@@ -226,7 +229,10 @@ def _when_text(node: Call, texts: Texts) -> str | None:
 
 
 def _largest(first: int = 0) -> LargestCode:
-    """Return the rule of a choice between its arguments from one on, of which one is a code."""
+    """Return the `largest` rule of a choice: the largest code among the arguments from `first` on.
+
+    The rule gives None if an argument is not a code, or if all of them are literals.
+    """
 
     def largest(call: Call, of_arguments: Sequence[int | None]) -> int | None:
         codes = of_arguments[first:]

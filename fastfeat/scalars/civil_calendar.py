@@ -1,7 +1,7 @@
-"""The civil calendar in primitives: day numbers to dates, weekdays and weeks, and back.
+"""The civil calendar in primitive operations: day numbers to dates, weekdays and weeks, and back.
 
-Days count from 1970-01-01 and years are those of the proleptic Gregorian calendar, as whole numbers
-in float64 (see `whole`). Years begin in March here, so that the leap day is the last of its year.
+Days count from 1970-01-01, in the proleptic Gregorian calendar, as whole numbers in float64 (see
+`whole`). Internally years begin in March, so that the leap day is the last day of its year.
 
 Source: C. Neri, L. Schneider, "Euclidean affine functions and their application to calendar
 algorithms", Software: Practice and Experience 53 (2023).
@@ -25,7 +25,7 @@ DAYS_BEFORE_JANUARY = 306
 
 @dataclass(frozen=True, slots=True)
 class CivilDate:
-    """A date as floats that hold whole numbers: month and day count from 1."""
+    """A date as whole numbers in float64; month and day count from 1."""
 
     year: Op
     month: Op
@@ -59,7 +59,7 @@ def civil_date(days: Op) -> CivilDate:
 
 
 def is_leap_year(year: Op) -> Op:
-    """Return whether a year has 366 days; of the centuries, every fourth is divisible by 16."""
+    """Return whether a year has 366 days: centuries divisible by 16, other years divisible by 4."""
     _, of_century = floor_parts(year, 100)
     quotient = year * op.select(of_century.eq(0.0), 1 / 16, op.literal(1 / 4, "f64"))
     return quotient.eq(op.floor(quotient))
@@ -79,13 +79,13 @@ def first_day_of_month(year: Op, month: Op) -> Op:
 
 
 def weekday(days: Op) -> Op:
-    """Return the weekday of a day number: Monday 1 to Sunday 7."""
+    """Return the weekday of a day number, from 1 for Monday to 7 for Sunday."""
     _, rest = floor_parts(days + 3.0, 7)
     return rest + 1.0
 
 
 def iso_week(days: Op) -> Op:
-    """Return the week of ISO 8601, 1 to 53: that of the Thursday between Monday and Sunday."""
+    """Return the ISO 8601 week, 1 to 53, of a day; the week's Thursday decides on the year."""
     date = civil_date(days)
     thursday = date.ordinal - weekday(days) + 4.0
     length = op.select(date.leap, 366.0, op.literal(365.0, "f64"))

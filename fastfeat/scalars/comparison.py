@@ -1,8 +1,8 @@
-"""Comparisons: `== != < <= > >=`, missing where either side is. Text knows `==` and `!=`.
+"""Comparisons: `== != < <= > >=`, missing if either side is. Text has `==` and `!=` only.
 
-Numbers compare by their true values, whatever their types: 2**53 + 1 is not 2.0**53. Of text a
-row kernel never sees the bytes, only where a value stands among a set of literals: the border
-looks every text up once per literal set and hands the kernel a position, -1 for none.
+Numbers of different types compare exactly: 2**53 + 1 is not 2.0**53. A row kernel never sees the
+bytes of a text. Before it runs, every text is looked up once in the set of literals that the
+expression compares it with; the kernel gets the position in the set, -1 for none.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _NOT_UTF8 = (
 
 
 def advice_on_bytes(dtype: DType) -> str:
-    """Return advice where text is needed and a type is bytes; nothing for another type."""
+    """Return advice for a message if a column of bytes is given where text is needed; else ""."""
     return _NOT_UTF8 if dtype.name == "binary" else ""
 
 
 def codes(value: Value, literals: Sequence[str]) -> Value:
-    """Return the position of a text's value among literals; -1 for none, missing stays."""
+    """Return the position of a text among literals: -1 for none; missing stays missing."""
     if value.node is None or isinstance(value.node, Literal):
         raise TypeMismatch("text must be a column here")
     slot = InputSlot("codes", (value.node,), INT32, tuple(literals))
@@ -48,7 +48,7 @@ def codes(value: Value, literals: Sequence[str]) -> Value:
 
 
 def equal(left: Value, right: Value, *, negated: bool) -> Value:
-    """Return whether two texts are equal (or differ), missing where either is."""
+    """Return whether two texts are equal (or differ, if `negated`); missing if either text is."""
     if "null" in (left.dtype.name, right.dtype.name):
         return missing(BOOL)
     match left.node, right.node:
@@ -72,11 +72,11 @@ def equal(left: Value, right: Value, *, negated: bool) -> Value:
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _SIGN_BIT = -(1 << 63)
 _EXACT = 2**53
-"""Integers of this size and below are floats."""
+"""Integers up to this size are exact in float64."""
 
 
 def comparison_type(name: str, types: Sequence[DType]) -> DType:
-    """Return bool when both sides can be compared; raise TypeMismatch otherwise."""
+    """Return the type bool if both sides can be compared; raise TypeMismatch otherwise."""
     left, right = types
     if left.is_number and right.is_number:
         return BOOL
@@ -106,7 +106,10 @@ def _apply(name: str, x: Op, y: Op) -> Op:
 
 
 def _compare_unsigned(name: str, left: Value, right: Value) -> Op:
-    """Compare where a side is uint64: a pattern below 0 stands for a value of 2**63 or more."""
+    """Return a comparison with a uint64, which is stored as a signed integer of the same bits.
+
+    An integer below 0 then stands for a value of 2**63 or more.
+    """
     both = left.dtype.name == right.dtype.name == "uint64"
     if both:
         return _apply(name, left.op ^ _SIGN_BIT, right.op ^ _SIGN_BIT)
@@ -118,10 +121,10 @@ def _compare_unsigned(name: str, left: Value, right: Value) -> Op:
 
 
 def _compare_floats(name: str, left: Value, right: Value) -> Op:
-    """Compare numbers of which one at least is a float.
+    """Return a comparison of two numbers, at least one of them a float.
 
-    A rounded integer of 64 bits is on the same side of a float as the integer itself, or equal to
-    the float: then that is an integer too, and these compare.
+    A 64-bit integer rounded to float64 is on the same side of a float as the integer itself, or
+    equal to the float. If equal, the float is an integer too, and the two integers are compared.
     """
     a, b = as_f64(left), as_f64(right)
     rounded = _apply(name, a, b)
@@ -144,7 +147,7 @@ def _compare_floats(name: str, left: Value, right: Value) -> Op:
 
 
 def _is_rounded(value: Value, other: Value) -> bool:
-    """Return whether an integer may need more bits than a float has, beside another value."""
+    """Return whether an integer may not be exact in float64, so that the comparison needs care."""
     if value.op.physical != "i64" or value.dtype.name not in ("int64", "uint64"):
         return False
     match value.node, other.node:

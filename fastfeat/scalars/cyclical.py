@@ -1,7 +1,7 @@
-"""Sine and cosine of a value that repeats with a period, reduced by the period before any rounding.
+"""Sine and cosine of a periodic value, reduced by the period before any rounding.
 
-x = k quarters of the period + r, with r in one fma: the angle 2 pi r / period is small, and k says
-which of its sine and cosine is meant, with which sign. Multiples of a quarter are exact.
+With k the nearest number of quarters of the period, x = k period / 4 + r. The angle 2 pi r / period
+is small; k selects its sine or cosine and the sign. Multiples of a quarter give exact results.
 """
 
 from __future__ import annotations
@@ -28,15 +28,19 @@ from fastfeat.scalars.value import (
 
 
 def _angle_of_one(period: float) -> float:
-    """Return 2 pi / period, from 106 bits of 2 pi, rounded once."""
-    from fractions import Fraction  # no plan needs it to be built
+    """Return 2 pi / period, the angle of the value 1: from 106 bits of 2 pi, rounded once."""
+    from fractions import Fraction  # building a plan does not need it
 
     two_pi = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
     return float(two_pi / Fraction(period))
 
 
 def _reduced(value: Value, period: float) -> Value:
-    """Return a number as float64, of at most 2**44 periods."""
+    """Return a number as float64, with whole periods taken off an integer.
+
+    A float beyond 2**44 periods sets the status LARGE_ARGUMENT, which asks for a run in which whole
+    periods are taken off exactly.
+    """
     if value.dtype.name in ("int64", "uint64") and period.is_integer() and period < 2.0**49:
         x = as_i64(value)
         _, rest = whole.floor_parts_i64(x.op, int(period))
@@ -49,7 +53,10 @@ def _reduced(value: Value, period: float) -> Value:
 
 
 def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
-    """Return sine and cosine of the angle beyond the last quarter, the quarters, and the value."""
+    """Return (sine, cosine, k, value), with r and k as the module defines them.
+
+    Sine and cosine are of the angle 2 pi r / period; `value` is the result of `_reduced`.
+    """
     value = _reduced(values[0], period)
     quarters = op.round_even(value.op * (4.0 / period))
     rest = op.fma(-quarters, period / 4, value.op)
@@ -63,7 +70,7 @@ def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
 
 
 def _turned(sin: Op, cos: Op, quarters: Op) -> Op:
-    """Return sin(angle + quarters pi/2); zero is +0.0."""
+    """Return sin(angle + quarters pi/2) from the sine and cosine of the angle; zero is +0.0."""
     size = op.select((quarters & 1).ne(0), cos, sin)
     return op.select((quarters & 2).ne(0), -size, size) + 0.0
 
@@ -79,10 +86,8 @@ def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 SHORTEST, LONGEST = 1e-150, 1e150
-"""The periods that an operator takes."""
-PERIOD = (
-    Parameter("period", Real(SHORTEST, LONGEST), "after how much x begins anew: 24 for hours"),
-)
+"""The range of periods that `cyclical` accepts."""
+PERIOD = (Parameter("period", Real(SHORTEST, LONGEST), "Length of the period: 24 for hours"),)
 
 FUNCTIONS: dict[str, ScalarFunction] = {
     "cyclical_sin": ScalarFunction(float_type, _cyclical_sin, parameters=PERIOD, written=PLAIN),

@@ -1,4 +1,4 @@
-"""The elementary functions of a number as rows of the table; their bodies are in `elementary`."""
+"""Registry entries of the elementary functions of a number; their bodies are in `elementary`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def _elementary(name: str) -> ScalarFunction:
 
 
 def _trigonometric(name: str) -> ScalarFunction:
-    """Return sin, cos or tan: beyond 2**45 the status asks for the exact reduction."""
+    """Return the registry entry of sin, cos or tan.
+
+    Beyond 2**45 the status LARGE_ARGUMENT is set, which asks for a run with the exact reduction.
+    """
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         x = as_f64(values[0])
@@ -62,7 +65,7 @@ def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 BASE = Parameter(
     "base",
     Real(0.0, math.inf, above=True, below=True, other_than=1.0),
-    "a positive number other than 1; None for the natural logarithm",
+    "Base of the logarithm; None for the natural logarithm",
     None,
     or_none=True,
 )

@@ -1,6 +1,6 @@
-"""A value as one of another type, where it is exactly one: `io.columns.conform`, in a kernel.
+"""A value converted to another type if that is exact; the same rules as `io.columns.conform`.
 
-Columns in the memory of a device are converted so at the border of a run.
+Columns in device memory are converted like this, in a kernel, before a plan reads them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ _LOST_OF_HALF = (1 << 42) - 1
 
 
 def exactly(value: Value, wanted: DType) -> Value:
-    """Return a value as another type, CAST_OUT_OF_RANGE raised where it is not exactly one.
+    """Return a value as another type; if that is not exact, the status CAST_OUT_OF_RANGE is set.
 
-    Args:
-        value: of a type that `io.columns.conversions.conversion` knows how to convert.
-        wanted: the type.
+    The types must be a pair that `io.columns.conversions.conversion` can convert.
     """
     if value.dtype.is_temporal:
         result, exact = _rescaled(value, wanted)
@@ -40,7 +38,7 @@ def exactly(value: Value, wanted: DType) -> Value:
 
 
 def _is_float(value: Value, wanted: DType) -> Op:
-    """Return whether a number is exactly a float of a width; a decimal may be any."""
+    """Return whether a number is exact in a float type; always true for decimals."""
     x = as_f64(value)
     if wanted.name == "decimal":
         return op.TRUE
@@ -54,7 +52,7 @@ def _is_float(value: Value, wanted: DType) -> Op:
 
 
 def _fits(value: Value, bits: int) -> Op:
-    """Return whether an integer needs no more bits than that, from its first to its last."""
+    """Return whether an integer, without its trailing zero bits, has at most `bits` bits."""
     if value.op.physical == "b1":
         return op.TRUE
     x = value.op
@@ -64,7 +62,7 @@ def _fits(value: Value, bits: int) -> Op:
 
 
 def _is_half(x: Op) -> Op:
-    """Return whether a float64 is exactly a float16."""
+    """Return whether a float64 is exact as a float16."""
     size = op.magnitude(x)
     units = size * _SUBNORMAL_HALVES
     is_normal = (op.bits_of(x) & _LOST_OF_HALF).eq(0) & (size <= float(LARGEST_HALF))
@@ -74,7 +72,7 @@ def _is_half(x: Op) -> Op:
 
 
 def _whole(value: Value, wanted: DType) -> tuple[Op, Op]:
-    """Return a number as an integer of a type, and whether it is one; of a bool 0 or 1."""
+    """Return (a number as an integer type, whether that is exact); a bool gives 0 or 1."""
     low, high = (0, 1) if wanted.name == "bool" else INTEGER_RANGE[wanted.name]
     match value.op.physical:
         case "b1":
@@ -87,7 +85,7 @@ def _whole(value: Value, wanted: DType) -> tuple[Op, Op]:
 
 
 def _rescaled(value: Value, wanted: DType) -> tuple[Op, Op]:
-    """Return ticks of one resolution in another, and whether nothing is lost."""
+    """Return (ticks converted to another time unit, whether that is exact)."""
     ticks, given_ns, wanted_ns = value.op, tick_ns(value.dtype), tick_ns(wanted)
     if given_ns >= wanted_ns:
         factor = given_ns // wanted_ns

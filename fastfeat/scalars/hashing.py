@@ -1,7 +1,7 @@
-"""hash: XXH64 of a number, date or time, as primitive operations, and the bucket of a hash.
+"""hash: XXH64 of a number, date or time, built from primitive operations; and buckets of hashes.
 
-The canonical bytes are the 8 of the number as int64, or as float64, little endian: what
-`fastfeat_kernels.hashing` publishes. The bucket of a hash h is floor(h * n_buckets / 2**64).
+The hashed bytes are the number's 8 bytes as int64 or float64, little endian, as documented by
+`fastfeat_kernels.hashing`. The bucket of a hash h is floor(h * n_buckets / 2**64).
 Source: github.com/Cyan4973/xxHash, doc/xxhash_spec.md; D. Lemire: Fast Random Integer Generation in
 an Interval (2019).
 """
@@ -33,22 +33,18 @@ _LOW = (1 << 32) - 1
 
 
 def hash_type(params: Mapping[str, Any]) -> DType:
-    """Return the type of a hash: uint64, of a bucket int32."""
+    """Return the result type of `hash`: uint64, or int32 if there are buckets."""
     return UINT64 if params["n_buckets"] is None else INT32
 
 
 def largest_bucket(call: Call, of_arguments: Sequence[int | None]) -> int | None:
-    """Return the last bucket of hashes; None of hashes themselves."""
+    """Return the number of the last bucket; None if hashes are not divided into buckets."""
     n_buckets: int | None = dict(call.params)["n_buckets"]
     return None if n_buckets is None else n_buckets - 1
 
 
 def bucket_of(found: int, n_buckets: int | None) -> int:
-    """Return the bucket of a hash; the hash itself where there are no buckets.
-
-    Args:
-        found: from 0 to 2**64 - 1.
-        n_buckets: how many buckets there are.
+    """Return the bucket of a hash in [0, 2**64); without buckets, the hash itself.
 
     Example:
         >>> bucket_of(2**63, 10), bucket_of(2**63, None) == 2**63
@@ -84,7 +80,7 @@ def _hash(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _xxh64_of_word(word: Op, seed: int) -> Op:
-    """Return XXH64 of 8 bytes."""
+    """Return the XXH64 hash of a 64-bit integer."""
     lane = _turned(word * _word(_P2), 31) * _word(_P1)
     total = _turned(lane ^ _word(seed + _P5 + 8), 27) * _word(_P1) + _word(_P4)
     total = (total ^ op.shift_logical(total, 33)) * _word(_P2)
@@ -101,17 +97,20 @@ def _word(value: int) -> Op:
 
 
 def _bucket(found: Op, n_buckets: int) -> Op:
-    """Return the upper 64 bits of a hash times a number below 2**31, by its halves."""
+    """Return the bucket of a hash: the upper 64 bits of hash * n_buckets.
+
+    n_buckets is below 2**31, so the product is computed from the halves of the hash.
+    """
     low = op.shift_logical((found & _LOW) * n_buckets, 32)
     return op.shift_logical(op.shift_logical(found, 32) * n_buckets + low, 32)
 
 
-SEED = Parameter("seed", Whole(0, 2**64 - 1), "of the hash", 0, hidden=True)
+SEED = Parameter("seed", Whole(0, 2**64 - 1), "Seed of the hash", 0, hidden=True)
 PARAMETERS = (
     Parameter(
         "n_buckets",
         Whole(1, 2**31 - 1),
-        "how many buckets to give instead of the hash",
+        "Number of buckets; None returns the hash itself",
         None,
         or_none=True,
         hidden=True,

@@ -1,4 +1,4 @@
-"""Integer arithmetic modulo 2**64 and what tells that it wrapped; floor division by any divisor."""
+"""Integer arithmetic modulo 2**64: tests for overflow (wrapping), and division rounded down."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ TWO_63 = 2.0**63
 
 
 def add_overflows(x: Op, y: Op, total: Op) -> Op:
-    """Return whether x + y, computed as `total`, wrapped."""
+    """Return whether x + y overflows; `total` is the wrapped sum."""
     return ((x ^ total) & (y ^ total)) < 0
 
 
 def sub_overflows(x: Op, y: Op, difference: Op) -> Op:
-    """Return whether x - y, computed as `difference`, wrapped."""
+    """Return whether x - y overflows; `difference` is the wrapped difference."""
     return ((x ^ y) & (x ^ difference)) < 0
 
 
 def mul_overflows(x: Op, y: Op, product: Op) -> Op:
-    """Return whether x * y, computed as `product`, wrapped.
+    """Return whether x * y overflows; `product` is the wrapped product.
 
-    A wrapped product is off by a multiple of 2**64; the float product is off by far less than
+    A wrapped product is off by a multiple of 2**64; the product of floats is off by far less than
     2**63.
     """
     error = op.to_f64(x) * op.to_f64(y) - op.to_f64(product)
@@ -30,7 +30,10 @@ def mul_overflows(x: Op, y: Op, product: Op) -> Op:
 
 
 def floor_parts(x: Op, y: Op) -> tuple[Op, Op, Op]:
-    """Return floor quotient, remainder with the sign of y, whether y is 0; -2**63 // -1 wraps."""
+    """Return (quotient rounded down, remainder with the sign of y, whether y is 0).
+
+    -2**63 // -1 wraps.
+    """
     zero = y.eq(0)
     unsafe = zero | y.eq(-1)
     divisor = op.select(unsafe, 1, y)

@@ -1,7 +1,7 @@
-"""Evaluates operations in plain Python, by the reference column of the table of primitives.
+"""Operations evaluated in plain Python, by the Python functions in the table of primitives.
 
-A graph becomes a flat list of steps once; a row is then one pass over it. Calls of elementary
-functions run the steps of their bodies, so the bits are those of a kernel.
+A graph becomes a flat list of steps once; each row is then one pass over the list. Calls of
+elementary functions run the steps of their bodies, so the bits equal those of a kernel.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from fastfeat.scalars.primitives import PRIMITIVES
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A graph as a list: the values of leaves come first, then each step appends one.
+    """A graph of operations as a flat program on one list of values.
+
+    The values of leaves and literals come first; then each step appends one value.
 
     Args:
-        leaves: the operations whose values the caller gives, in order.
-        literals: the values that follow them.
-        steps: functions, with the positions of their operands.
-        results: the positions of the results.
+        leaves: The operations whose values the caller provides, in order.
+        literals: Values of the graph's literals.
+        steps: For each step, its function and the positions of the operands in the list.
+        results: The positions of the results in the list.
     """
 
     leaves: tuple[Op, ...]
@@ -34,12 +36,7 @@ class Steps:
 
 
 def steps_of(ops: Sequence[Op], leaves: Sequence[Op] = ()) -> Steps:
-    """Return the steps that compute some operations.
-
-    Args:
-        ops: what is to be computed.
-        leaves: the leaves that come first, in this order; others follow as they are met.
-    """
+    """Return the steps that compute some operations; `leaves` come first in the list of values."""
     order = postorder(ops)
     found = [node for node in order if not node.args and node.name != "literal"]
     leaves = tuple(dict.fromkeys([*leaves, *found]))
@@ -55,11 +52,9 @@ def steps_of(ops: Sequence[Op], leaves: Sequence[Op] = ()) -> Steps:
 
 
 def run_steps(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
-    """Return the results for one row.
+    """Return the result of each operation for one row.
 
-    Args:
-        steps: what `steps_of` returned.
-        leaf_values: float, int or bool for each of its leaves; a list for a table.
+    `leaf_values` has a float, int or bool for each leaf of the steps, or a list for a table.
     """
     values = [*leaf_values, *steps.literals]
     append = values.append
@@ -71,12 +66,9 @@ def run_steps(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
 def run_steps_over(
     steps: Steps, leaf_values: Sequence[Sequence[Any]], n_rows: int
 ) -> list[Sequence[Any]]:
-    """Return the results of many rows, a list for each result.
+    """Return, for each operation, the list of its results for all rows.
 
-    Args:
-        steps: what `steps_of` returned.
-        leaf_values: a list of `n_rows` values for each of its leaves.
-        n_rows: how many rows.
+    `leaf_values` has a list of `n_rows` values for each leaf of the steps.
     """
     values = [*leaf_values, *([literal] * n_rows for literal in steps.literals)]
     append = values.append
@@ -90,34 +82,29 @@ def run_steps_over(
 
 
 def evaluate(ops: Sequence[Op], leaf: Callable[[Op], Any]) -> list[Any]:
-    """Return the values of some operations.
-
-    Args:
-        ops: what is to be computed.
-        leaf: gives the value of an input, parameter or table.
-    """
+    """Return the value of each operation; `leaf` gives the value of an input or other leaf."""
     steps = steps_of(ops)
     return run_steps(steps, [leaf(op) for op in steps.leaves])
 
 
 @dataclass(frozen=True, slots=True)
 class _Elementary:
-    """An elementary function, on Python floats.
+    """An elementary function, such as exp, as a callable on Python floats.
 
     Args:
-        body: its steps.
+        body: The steps of its body.
     """
 
     body: Steps
 
     def __call__(self, *arguments: float) -> float:
-        """Return the value for some arguments."""
+        """Return the value for these arguments."""
         return run_steps(self.body, arguments)[0]
 
 
 @cache
 def elementary_function(name: str) -> Callable[..., float]:
-    """Return an elementary function, on Python floats."""
+    """Return an elementary function by its name, as a callable on Python floats."""
     from fastfeat.scalars.elementary import body_of  # few programs have a constant call of one
 
     inputs, result = body_of(name)
@@ -125,6 +112,6 @@ def elementary_function(name: str) -> Callable[..., float]:
 
 
 def _function(node: Op) -> Callable[..., Any]:
-    if node.name == "call":  # rows have no second chance here: always the form for every argument
+    if node.name == "call":  # rows are not retried here: always take the exact form
         return elementary_function(EXACT.get(node.value, node.value))
     return PRIMITIVES[node.name].python

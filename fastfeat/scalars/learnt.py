@@ -1,4 +1,4 @@
-"""Functions of learnt constants: the scale of a scaler."""
+"""Functions of learnt values: the divisor of a scaler."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ EPSILON = 2.0**-52
 
 
 def _scale_or_one(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the spread, or 1 where it is zero or rounding noise: spread <= 8 eps |level|."""
+    """Return the spread, or 1 if it is rounding noise compared with the level.
+
+    The spread is noise if spread <= 8 eps |level|, as in a constant column.
+    """
     spread, level = (as_f64(value) for value in values)
     constant = spread <= op.magnitude(level) * (8 * EPSILON)
     return Value(FLOAT64, op.select(constant, 1.0, spread), status=join_status(*values))
 
 
 def _warn_constant(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    if len(values) < 2:  # the spread is learnt per key, and is no constant
+    if len(values) < 2:  # the spread is learnt per key, so it is not a constant
         return None
     spread, level = values
     if spread is not None and math.isinf(spread):

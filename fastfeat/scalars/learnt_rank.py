@@ -1,4 +1,4 @@
-"""The rank of a value among learnt quantiles."""
+"""The rank of a value, from 0 to 1, among quantiles learnt from the training rows."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def _rank_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the rank of a value among sorted, evenly spaced quantiles, from 0 to 1.
+    """Return the rank of a value among sorted quantiles: 0 for the first, 1 for the last.
 
-    Between two quantiles the rank is interpolated; of several that equal the value it is the mean
-    of the first and the last rank. Nearer to the ends than `margin`, or beyond them, it is 0 or 1;
-    0 wins.
+    The ranks of the quantiles are evenly spaced. Between two quantiles the rank is interpolated. If
+    several quantiles equal the value, its rank is the mean of their first and last rank. For a
+    value beyond the ends, or closer to them than `margin`, the rank is 0 or 1; it is 0 for a value
+    close to both ends.
     """
     value, table, number = values
     assert table.node is not None
@@ -48,7 +49,7 @@ def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Val
     between = low + (high - low) * ((x - knot) / (next_knot - knot))
     result = op.select(knot.eq(x), middle, between)
     margin = params["margin"]
-    # within the table, whatever an artifact says: there is no last quantile of no values
+    # within the table, whatever an artifact contains: without values there is no last quantile
     place = op.to_i64(op.select((last > 0.0) & (last < length), last, 0.0))
     smallest, largest = op.load_f64(knots, 0), op.load_f64(knots, place)
     at_end = x >= largest if margin == 0 else x + margin > largest

@@ -1,8 +1,9 @@
-"""Local time: an instant as a day number and the ticks since midnight, in the zone of a column.
+"""Local time: an instant as a day number and the ticks since midnight, in a time zone.
 
-The offset of a zone at an instant is found in primitives: two loads and a comparison. Time from the
-first change to the last is cut into equal buckets that hold one change at most, so the bucket
-number is one multiplication, whatever the number of changes.
+A change is an instant at which the zone's offset from UTC changes; a `ZoneTable` lists them. The
+offset at an instant is found with primitive operations: two loads and a comparison. For this, the
+time from the first change to the last is cut into equal buckets with at most one change each, so
+the bucket number is one multiplication, whatever the number of changes.
 """
 
 from __future__ import annotations
@@ -24,30 +25,29 @@ from fastfeat.scalars.whole import floor_parts, from_small, nearest_parts, to_in
 from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
 
 HEADER = 3
-"""Floats before the offsets: slope and intercept of the bucket number, and the last bucket."""
+"""Number of floats before the offsets: slope and intercept of the bucket number, last bucket."""
 NEVER = (1 << 63) - 1
-"""The change of a bucket that holds none, in ticks."""
+"""Stands for the change in a bucket that has none: the latest instant, in ticks."""
 
 
 @lru_cache(maxsize=256)
 def bucket_length(changes: tuple[int, ...]) -> int:
-    """Return the length in seconds of the buckets of a zone: none holds two changes."""
+    """Return the length of a zone's buckets in seconds, such that no bucket has two changes."""
     return min((b - a for a, b in pairwise(changes)), default=HORIZON)
 
 
 def bucket_count(changes: tuple[int, ...]) -> int:
-    """Return how many buckets there are from the first change to the last."""
+    """Return the number of buckets from the first change to the last."""
     return (changes[-1] - changes[0]) // bucket_length(changes) + 1
 
 
 def bucket_changes(
     elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
 ) -> list[int]:
-    """Return the instant of the change in each bucket, in ticks; 2**63 - 1 where there is none.
+    """Return the instant of the change in each bucket, in ticks; NEVER for a bucket without one.
 
-    Args:
-        elements: ticks per second, changes and offsets in seconds.
-        length: number of buckets.
+    `elements` is (ticks per second, changes, offsets), the latter two in seconds; `length` is the
+    number of buckets.
     """
     per_second, changes, _ = elements
     n_seconds = bucket_length(changes)
@@ -60,10 +60,11 @@ def bucket_changes(
 def bucket_offsets(
     elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
 ) -> list[float]:
-    """Return the header, then the offset at the start of each bucket and after the last, in ticks.
+    """Return the header, then the offset in ticks at the start of each bucket and at the end.
 
-    Buckets begin half a second before a whole second: an instant whose float is rounded to the
-    wrong side of such a bound is still far from any change.
+    `HEADER` says what the header is; `elements` is as in `bucket_changes`, and `length` is the
+    number of floats to return. Buckets begin half a second before a whole second. An instant
+    rounded to the wrong side of such a boundary in float64 is then still far from any change.
     """
     per_second, changes, offsets = elements
     n_seconds = bucket_length(changes)
@@ -88,8 +89,8 @@ class Offset:
     """The offset of a zone at an instant.
 
     Args:
-        ticks: the offset east of UTC, a whole number in float64.
-        change: the change of offset in the bucket of the instant, NEVER for none.
+        ticks: The offset east of UTC, a whole number in float64.
+        change: The instant of the offset's change in the same bucket, in ticks; NEVER if none.
     """
 
     ticks: Op
@@ -97,12 +98,10 @@ class Offset:
 
 
 def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
-    """Return an instant within the table around which offsets are those around `x`.
+    """Return an instant that the table covers, with the same offsets around it as around `x`.
 
-    Args:
-        zone: the table.
-        unit: what instants count.
-        x: any int64.
+    Offsets repeat every 400 years, so whole cycles are taken off an instant beyond the table. `x`
+    is any int64.
     """
     if not zone.repeats or unit == "ns":  # nanoseconds end in 2262
         return x
@@ -113,7 +112,7 @@ def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
 
 
 def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
-    """Return the offset at an instant within the table."""
+    """Return the zone's offset at an instant that the table covers."""
     if not zone.changes:
         ticks = op.literal(zone.offsets[0] * PER_SECOND[unit], "f64")
         return Offset(ticks, op.literal(NEVER, "i64"))
@@ -131,7 +130,7 @@ def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
 
 
 def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op, Op]:
-    """Return the offsets some seconds before an instant within the table, and after it, in ticks.
+    """Return the offsets, in ticks, `seconds` before and `seconds` after an instant in the table.
 
     Changes of a zone are more than 64 hours apart: within 32 hours of `x` there is at most one.
     """
@@ -143,7 +142,10 @@ def offsets_around(zone: ZoneTable, unit: Unit, x: Op, seconds: int) -> tuple[Op
 
 @lru_cache(maxsize=256)
 def _elements(zone: ZoneTable, unit: Unit) -> Literal:
-    """Return the literal of a zone; kept, as interning looks at each of its thousand numbers."""
+    """Return the literal node that holds a zone's table.
+
+    Cached, because interning a node reads each of its thousand numbers.
+    """
     return Literal((PER_SECOND[unit], zone.changes, zone.offsets))
 
 
@@ -152,7 +154,7 @@ UTC = ZoneTable((), (0,))
 
 @dataclass(frozen=True, slots=True)
 class LocalTime:
-    """A day number, the ticks since its midnight, and the offset: whole numbers in float64."""
+    """A day number, ticks since its midnight, and the zone's offset: whole numbers in float64."""
 
     days: Op
     ticks: Op
@@ -160,19 +162,13 @@ class LocalTime:
 
 
 def zone_of(dtype: DType, tz: str | None) -> ZoneTable:
-    """Return the zone in which parts of a type are taken: a naive timestamp is UTC."""
+    """Return the zone in which parts of a type are taken: `tz`, else the column's, else UTC."""
     name = tz or dtype.tz
     return UTC if name is None else table_for(name)
 
 
 def local_time(x: Op, dtype: DType, zone: ZoneTable) -> LocalTime:
-    """Return the local time of a value.
-
-    Args:
-        x: ticks of a date, time or timestamp.
-        dtype: what they count.
-        zone: where; dates and times have none.
-    """
+    """Return the local time of a date, time or timestamp; dates and times ignore the zone."""
     zero = op.literal(0, "f64")
     if dtype.name == "date32":
         return LocalTime(from_small(x), zero, zero)

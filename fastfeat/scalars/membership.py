@@ -1,4 +1,4 @@
-"""Looking a value up in what the user wrote down: `is_in`, `is_between`, `replace_strict`."""
+"""Comparing a value with constants given by the user: `is_in`, `is_between`, `replace_strict`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Pairs = Sequence[tuple[Any, Any]]
 
 
 def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
-    """Raise unless the elements can be compared with the column's type."""
+    """Raise TypeMismatch unless the constants can be compared with the column's type."""
     if dtype == NULL:
         return
     if dtype == UTF8:
@@ -51,16 +51,16 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
 
 
 def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    if params["values"] or not types[0].is_temporal:  # dates that are given are compared one by one
+    if params["values"] or not types[0].is_temporal:  # dates in `values` are compared one by one
         _require_literals(types[0], params["values"], "is_in")
     return BOOL
 
 
 def numeric_keys(value: Value, elements: Sequence[Any]) -> tuple[Op, dict[Any, Any]]:
-    """Return the value as it is searched, and by key, in order, the elements that it could equal.
+    """Return (the value to search with, the constants that it could equal, by sorted key).
 
-    A key is what an element is in the column: a float, or the int64 pattern of an integer. Columns
-    are compared exactly: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
+    A key is the constant as stored in the column: a float, or an int64 with the bits of the
+    integer. Comparisons are exact: no integer equals 0.5 or 2**64, and no float equals 2**53 + 1.
     """
     if value.op.physical == "f64":
         finite = [e for e in elements if abs(e) <= sys.float_info.max or abs(e) == math.inf]
@@ -74,7 +74,7 @@ def numeric_keys(value: Value, elements: Sequence[Any]) -> tuple[Op, dict[Any, A
 
 
 def find(searched: Op, keys: tuple[Any, ...]) -> tuple[Op, Op]:
-    """Return the position of a value among sorted keys, and whether it is there."""
+    """Return (the position of a value among sorted keys, whether it is one of them)."""
     length = padded_length(len(keys))
     table = op.table(TableKey(Literal(keys), "padded", length))
     count = count_not_above(table, length, searched)
@@ -137,7 +137,7 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]:
-    """Return whether a value is present, whether the mapping has it, and what it is mapped to."""
+    """Return (whether the value is present, whether the mapping has it, the result it maps to)."""
     if value.dtype == UTF8:
         code = comparison.codes(value, tuple(key for key, _ in mapping))
         present, there = code.ok, code.ok & (code.op >= 0)
@@ -152,7 +152,7 @@ def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]
 
 
 def _pick(dtype: DType, position: Op, results: Sequence[Any]) -> Value:
-    """Return the result at a position; None among them is missing."""
+    """Return the result at a position; None among the results is missing."""
     if dtype == FLOAT64:
         floats = tuple(math.nan if r is None else float(r) for r in results)
         return Value(dtype, op.load_f64(_results_table(floats), position))
@@ -167,7 +167,7 @@ def _pick(dtype: DType, position: Op, results: Sequence[Any]) -> Value:
 
 
 def _results_table(results: tuple[Any, ...]) -> Op:
-    """Return a table of results that is padded as the table of their keys is."""
+    """Return a table of results, padded to the same length as the table of their keys."""
     return op.table(TableKey(Literal(results), "padded", padded_length(len(results))))
 
 
@@ -197,16 +197,16 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "is_in": ScalarFunction(
         _is_in_type,
         _is_in,
-        parameters=(Parameter("values", Several(Constant()), "constants of the type of x"),),
+        parameters=(
+            Parameter("values", Several(Constant()), "Values to look for, of the type of x"),
+        ),
         tells_apart=True,
     ),
     "is_between": ScalarFunction(
         _between_type,
         _between,
         parameters=(
-            Parameter(
-                "closed", Words(get_args(Closed)), "which limits belong to the range", "both"
-            ),
+            Parameter("closed", Words(get_args(Closed)), "Limits that belong to the range", "both"),
         ),
         n_args=3,
     ),
@@ -218,14 +218,14 @@ FUNCTIONS: dict[str, ScalarFunction] = {
             Parameter(
                 "default",
                 Constant(may_miss=True),
-                "the result for values that the mapping lacks",
+                "Result for values that the mapping lacks; without it they are an error",
                 or_none=True,
                 may_lack=True,
             ),
             Parameter(
                 "mapping",
                 Several(Pair(Constant(), Constant(may_miss=True))),
-                "from values to numbers, bools or None",
+                "Mapping from values to numbers, bools or None (missing)",
             ),
         ),
     ),

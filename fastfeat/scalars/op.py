@@ -1,9 +1,11 @@
-"""Primitive operations as a graph: what scalar functions lower to, and what renderers walk.
+"""Primitive operations as graphs: the result of lowering scalar functions, translated by backends.
 
-An `Op` applies a row of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot, a
-parameter of the kernel (a literal of the user or a learnt constant), a table, or a call of an
-elementary function. Python operators on Ops build Ops; constants fold through the reference column
-of the same table.
+An `Op` applies an entry of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot (a
+column that the kernel reads), a parameter of the kernel (a user's literal or a learnt constant), a
+table, or a call of an elementary function. Python operators on Ops build Ops. Operations on
+literals are computed at once, by the Python functions in the table of primitives.
+
+A function here that "returns a value" returns the Op that computes the value in the kernel.
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ class Op(metaclass=Interned):
     """One primitive operation.
 
     Args:
-        name: a primitive, or "literal", "input", "input_ok", "parameter", "table", "call".
-        args: the operands.
-        value: of a leaf, what identifies it; of a call, the name of the elementary function.
-        physical: the type of the result; a table is an address, i64.
+        name: A primitive, or "literal", "input", "input_ok", "parameter", "table", "call".
+        args: The operands.
+        value: For a literal, its value; for another leaf, the key of its slot or table; for a call,
+            the name of the elementary function.
+        physical: Type of the result: "f64", "i64" or "b1". A table is an address, i64.
     """
 
     name: str
@@ -75,11 +78,11 @@ class Op(metaclass=Interned):
         return _binary("ge", self, other)
 
     def eq(self, other: Op | Number) -> Op:
-        """Return whether both are equal; false where either is NaN."""
+        """Return whether the operands are equal; false if either is NaN."""
         return _binary("eq", self, other)
 
     def ne(self, other: Op | Number) -> Op:
-        """Return whether both differ; true where either is NaN."""
+        """Return whether the operands differ; true if either is NaN."""
         return _binary("ne", self, other)
 
     def __and__(self, other: Op | Number) -> Op:
@@ -98,17 +101,17 @@ class Op(metaclass=Interned):
         return _binary("shl", self, other)
 
     def __rshift__(self, other: Op | int) -> Op:
-        """Return the arithmetic shift to the right."""
+        """Return the arithmetic right shift."""
         return _binary("shr", self, other)
 
 
 def literal(value: Number, physical: Physical) -> Op:
-    """Return a constant that stands in the text of the kernel; integers wrap to 64 bits."""
+    """Return a constant that is written into the kernel's code; integers wrap to 64 bits."""
     return Op("literal", (), literal_value(value, physical), physical)
 
 
 def literal_value(value: Number, physical: Physical) -> Number:
-    """Return a number as a physical type holds it; integers wrap to 64 bits."""
+    """Return a number as a value of type "f64", "i64" or "b1"; integers wrap to 64 bits."""
     match physical:
         case "f64":
             return float(value)
@@ -124,12 +127,12 @@ NAN = literal(struct.unpack("<d", b"\0\0\0\0\0\0\xf8\x7f")[0], "f64")
 
 
 def lift(value: Op | Number, physical: Physical) -> Op:
-    """Return the Op itself, or a literal of the given type."""
+    """Return an Op unchanged, or a number as a literal of the given type."""
     return value if isinstance(value, Op) else literal(value, physical)
 
 
 def input_value(slot: Any, physical: Physical) -> Op:
-    """Return the value of an input slot in this row; a missing float is NaN, anything else 0."""
+    """Return the value of an input slot in this row; a missing float is NaN, others are 0."""
     return Op("input", (), slot, physical)
 
 
@@ -139,29 +142,32 @@ def input_ok(slot: Any) -> Op:
 
 
 def parameter(key: Any, physical: Physical) -> Op:
-    """Return a constant of the run that arrives through the pointer table, not in the text."""
+    """Return a constant that a kernel reads at run time through its table of pointers.
+
+    So a kernel need not be compiled again when the constant changes.
+    """
     return Op("parameter", (), key, physical)
 
 
 def table(key: Any) -> Op:
-    """Return the address of a table of 8-byte elements that arrives through the pointer table."""
+    """Return the address of a table of 8-byte elements, from the kernel's table of pointers."""
     return Op("table", (), key, "i64")
 
 
 EXACT: dict[str, str] = {name: f"{name}_exact" for name in ("sin", "cos", "tan", "fewer_periods")}
-"""The form for every argument, of the elementary functions that hold for moderate ones only."""
+"""For each function of arguments of moderate size, the variant for arguments of any size."""
 LARGE = 2.0**45
-"""The size above which an argument of these is not moderate."""
+"""The size above which an argument of these functions is not moderate."""
 
 
 def elementary(name: str, *args: Op | float) -> Op:
-    """Return a call of an elementary function of `elementary.BODIES`, float64 to float64."""
+    """Return a call of the elementary function with this name in `elementary.BODIES`."""
     operands = tuple(lift(argument, "f64") for argument in args)
     return Op("call", operands, name, "f64")
 
 
 def apply(name: str, *args: Op) -> Op:
-    """Return the application of a primitive, simplified where that cannot change a bit."""
+    """Return the application of a primitive, simplified if that changes no bit of the result."""
     row = PRIMITIVES[name]
     if row.args != tuple(argument.physical for argument in args):
         raise AssertionError(f"{name}: takes {row.args}, got {[a.physical for a in args]}")
@@ -171,7 +177,7 @@ def apply(name: str, *args: Op) -> Op:
 
 
 def _simplify(name: str, args: tuple[Op, ...]) -> Op | None:
-    """Return the operation that the laws of booleans make of one; floats are left as they are."""
+    """Return a simpler operation with the same result, or None; operations on floats are kept."""
     match name, args:
         case ("and_b1", (x, y)) if x is TRUE or y is FALSE or x is y:
             return y
@@ -191,7 +197,7 @@ def _simplify(name: str, args: tuple[Op, ...]) -> Op | None:
             return x
         case ("select_f64" | "select_i64" | "select_b1", (c, _, y)) if c is FALSE:
             return y
-        case ("select_b1", (c, x, y)) if c is x:  # of what is filled nothing is missing
+        case ("select_b1", (c, x, y)) if c is x:  # a filled value is present if either is
             return c | y
         case _:
             return None
@@ -202,7 +208,7 @@ def _binary(stem: str, x: Op, y: Op | Number) -> Op:
 
 
 def select(condition: Op, yes: Op | Number, no: Op | Number) -> Op:
-    """Return yes where the condition holds, else no; both sides are computed."""
+    """Return yes if the condition holds, else no; both sides are computed."""
     physical = yes.physical if isinstance(yes, Op) else no.physical if isinstance(no, Op) else "f64"
     return apply(f"select_{physical}", condition, lift(yes, physical), lift(no, physical))
 
@@ -243,14 +249,14 @@ def round_even(x: Op) -> Op:
 
 
 def round_float32(x: Op) -> Op:
-    """Return x rounded to float32 and widened again."""
+    """Return x rounded to float32 and widened back to float64."""
     return apply("round_f32", x)
 
 
 def rounded(x: Op, dtype: DType) -> Op:
-    """Return x rounded to a float type, ties to even, and widened again.
+    """Return x rounded to a float type, ties to even, and widened back to float64.
 
-    In place of an infinity there may be a power of two that the type does not hold.
+    Instead of an infinity the result can be a power of two beyond the type's range.
     """
     if dtype.name in ("float32", "float64"):
         return round_float32(x) if dtype.name == "float32" else x
@@ -260,7 +266,7 @@ def rounded(x: Op, dtype: DType) -> Op:
     half_less_1 = (1 << (n_lost - 1)) - 1
     up = bits + half_less_1 + (shift_logical(bits, n_lost) & 1)
     normal = select(is_nan(x), x, from_bits(up & -(1 << n_lost)))
-    carry = kind.least * 1.5 * 2.0**52  # of which the last bit is the distance of small numbers
+    carry = kind.least * 1.5 * 2.0**52  # its last bit is the spacing of small numbers
     small = from_bits(bits_of((size + carry) - carry) | (bits & -(1 << 63)))
     return select(size < kind.least_normal, small, normal)
 
@@ -281,7 +287,7 @@ def to_f64(x: Op) -> Op:
 
 
 def to_i64(x: Op) -> Op:
-    """Return a float without its fraction as an integer; unspecified outside int64 and for NaN."""
+    """Return a float truncated to an integer; unspecified outside int64 and for NaN."""
     return apply("i64_from_f64", x)
 
 
@@ -296,12 +302,12 @@ def bits_of(x: Op) -> Op:
 
 
 def from_bits(x: Op) -> Op:
-    """Return the float that a bit pattern stands for."""
+    """Return the float with this bit pattern."""
     return apply("bits_f64", x)
 
 
 def shift_logical(x: Op, count: Op | int) -> Op:
-    """Return the shift to the right that brings in zeros; the count is in [0, 63]."""
+    """Return the right shift that brings in zeros; the count is in [0, 63]."""
     return apply("lshr_i64", x, lift(count, "i64"))
 
 
@@ -311,7 +317,7 @@ def quotient(x: Op, y: Op | int) -> Op:
 
 
 def remainder(x: Op, y: Op | int) -> Op:
-    """Return the remainder of `quotient`, with the sign of x; y as there."""
+    """Return the remainder of `quotient`, with the sign of x; y has the same restrictions."""
     return apply("remainder_i64", x, lift(y, "i64"))
 
 
@@ -321,10 +327,10 @@ def high_product(x: Op, y: Op | int) -> Op:
 
 
 def load_f64(address: Op, index: Op | int) -> Op:
-    """Return an element of a table of floats; the index must be within it."""
+    """Return an element of a table of floats; the index must be in range."""
     return apply("load_f64", address, lift(index, "i64"))
 
 
 def load_i64(address: Op, index: Op | int) -> Op:
-    """Return an element of a table of integers; the index must be within it."""
+    """Return an element of a table of integers; the index must be in range."""
     return apply("load_i64", address, lift(index, "i64"))

@@ -1,4 +1,8 @@
-"""The power transformations of Yeo and Johnson, and of Box and Cox, with a learnt power."""
+"""The power transformations of Yeo and Johnson, and of Box and Cox, with a learnt power.
+
+To raise a value to many powers, its logarithm is computed once: log(x) or log(1 + |x|), called its
+size.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +42,9 @@ def _box_cox(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def size_to_raise(x: Op, *, is_positive: bool, is_signed: bool = False) -> Op:
-    """Return the logarithm that a value is raised by, of a search for the power.
+    """Return the logarithm from which a value is raised: log(x) if positive, else log(1 + |x|).
 
-    Args:
-        x: the value, as float64.
-        is_positive: whether it is that of Box and Cox, log(x); else log(1 + |x|).
-        is_signed: whether it has the sign of x.
+    With `is_signed` it gets the sign of x.
     """
     if is_positive:
         return op.elementary("log", x)
@@ -52,19 +53,23 @@ def size_to_raise(x: Op, *, is_positive: bool, is_signed: bool = False) -> Op:
 
 
 def raised_signed(size: Op, power: Op) -> Op:
-    """Return a value raised to a power, from its logarithm with the sign of the value."""
+    """Return a value raised to a power by Yeo and Johnson, from its logarithm with its sign."""
     negative = size < 0.0
     result = _raised(op.magnitude(size), op.select(negative, 2.0 - power, power))
     return op.select(negative, -result, result)
 
 
 def raised_beside(size: Op, exponent: Op, end: Op) -> Op:
-    """Return a value raised, from its logarithm, but for a constant and the factor of an end."""
+    """Return a value raised to an exponent, relative to the raised value of an end of the range.
+
+    The result lacks a term and a factor that are the same for all values. `size` and `end` are the
+    logarithms of the value and of the end.
+    """
     return _raised(size - end, exponent)
 
 
 def _raised(logarithm: Op, power: Op) -> Op:
-    """Return (exp(logarithm)**power - 1) / power, of power 0 the logarithm."""
+    """Return (exp(logarithm)**power - 1) / power; for power 0 the logarithm."""
     quotient = op.elementary("expm1", power * logarithm) / power
     return op.select(power.eq(0.0), logarithm, quotient)
 

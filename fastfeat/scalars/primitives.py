@@ -1,10 +1,10 @@
-# the lambdas of a row take what its `args` say
+# the parameters of a row's lambdas have the types in its `args`
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
-"""The primitive operations: one row each, with the reference in Python and the rendering in LLVM.
+"""The primitive operations of kernels: for each a reference in Python and its LLVM code.
 
-Names carry the type. A row means the same bits wherever it is rendered: nothing here depends on a
-compiler's promotion rules, on libm, or on the floating-point environment. The LLVM text of a row is
-for scalars and vectors alike.
+Names carry the operand type, as in "add_f64". A primitive gives the same bits wherever it runs:
+nothing here depends on a compiler's promotion rules, on libm, or on the floating-point environment.
+The LLVM code works for scalars and vectors alike.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from fastfeat.ir.dtypes import Physical
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """A row of the table.
+    """The entry of one primitive operation in `PRIMITIVES`.
 
     Args:
-        args: types of the operands.
-        result: type of the result.
-        python: the reference, on float, int and bool.
-        llvm: LLVM text, with words for what differs: {0}, {1} and {2} are the operands, %{n} is
-            the result, {block} is the block before it, and `llvm_template` has the others.
-        reads_memory: the first operand is the address of a table (a list, in the reference).
-        loops: it ends in a block of its own, {n}.after, and a row loop that has it does not
-            vectorize.
+        args: Types of the operands.
+        result: Type of the result.
+        python: The reference function, on float, int and bool.
+        llvm: LLVM code with placeholders: {0}, {1} and {2} are the operands, %{n} the result,
+            {block} the preceding block; `llvm_template` has the others.
+        reads_memory: The first operand is the address of a table (a list in the reference).
+        loops: The code contains a loop and ends in a block of its own, {n}.after; the compiler
+            cannot vectorize the loop over rows around it.
     """
 
     args: tuple[Physical, ...]
@@ -43,7 +43,7 @@ class Primitive:
 
 
 def wrap(value: int) -> int:
-    """Return an integer modulo 2**64, as a signed 64-bit one."""
+    """Return an integer wrapped to a signed 64-bit integer."""
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
@@ -65,19 +65,19 @@ def exact_fma(x: float, y: float, z: float) -> float:
     return _fma_by_fractions(x, y, z)
 
 
-_native_fma = getattr(math, "fma", None)  # Python 3.13; raises where the result is inf or NaN
+_native_fma = getattr(math, "fma", None)  # Python 3.13; raises if the result is inf or NaN
 
 
 def _fma_by_fractions(x: float, y: float, z: float) -> float:
     if not (math.isfinite(x) and math.isfinite(y)):
         return x * y + z
     if not math.isfinite(z):
-        return z  # x * y is finite, even where its rounding is not
-    from fractions import Fraction  # no plan needs it to be built
+        return z  # x * y is finite, even if its rounding is not
+    from fractions import Fraction  # building a plan does not need it
 
     total = Fraction(x) * Fraction(y) + Fraction(z)
     if total == 0:
-        return x * y + z  # an exact zero: IEEE's rules for its sign are those of the sum
+        return x * y + z  # an exact zero: IEEE's rules give the sum its sign
     try:
         return float(total)
     except OverflowError:
@@ -98,7 +98,7 @@ def divide(x: float, y: float) -> float:
 
 
 def square_root(x: float) -> float:
-    """Return the square root, NaN below zero."""
+    """Return the square root; NaN below zero."""
     return math.sqrt(x) if x >= 0 else (x if x != x else math.nan)
 
 
@@ -137,7 +137,7 @@ _LLVM_WORDS = {"f": "double", "i": "i64", "b": "i1", "f32": "float", "i128": "i1
 
 
 def llvm_constant(physical: Physical, value: float | int, lanes: int | None = None) -> str:
-    """Return a constant as LLVM's text has it; a vector has it in all lanes."""
+    """Return a constant as LLVM code; with `lanes`, a vector with this constant in each lane."""
     match physical:
         case "f64":
             text = _llvm_float(value)
@@ -149,7 +149,7 @@ def llvm_constant(physical: Physical, value: float | int, lanes: int | None = No
 
 
 def _llvm_float(value: float) -> str:
-    """Return the shortest decimal that is read as this float; of NaN and infinities the bits."""
+    """Return a float as LLVM code: the shortest decimal; for NaN and infinities, the bits."""
     if not math.isfinite(value):
         return f"0x{_bits_of(value) % 2**64:016X}"
     digits, _, exponent = repr(float(value)).partition("e")
@@ -163,11 +163,9 @@ def _in_all_lanes(kind: str, text: str, lanes: int | None) -> str:
 
 @cache
 def llvm_template(name: str, lanes: int | None = None) -> str:
-    """Return the LLVM text of a primitive, with places for the names of values and of the block.
+    """Return the LLVM code of a primitive, with placeholders for operands, result and block.
 
-    Args:
-        name: of the primitive.
-        lanes: elements of a vector; None for scalars.
+    `lanes` is the vector width; None for scalars.
     """
     types = {
         word: kind if lanes is None else f"<{lanes} x {kind}>" for word, kind in _LLVM_WORDS.items()
@@ -188,18 +186,21 @@ def llvm_template(name: str, lanes: int | None = None) -> str:
 
 
 def _line(instruction: str) -> str:
-    """Return the LLVM text of a primitive that is one instruction."""
+    """Return the LLVM code of a primitive that is a single instruction."""
     return f"%{{n}} = {instruction}"
 
 
 def _lines(*instructions: str) -> str:
-    """Return the LLVM text of several instructions: %{n}.0, %{n}.1 and so on, at last %{n}."""
+    """Return the LLVM code of a primitive of several instructions.
+
+    Their results are %{n}.0, %{n}.1 and so on, and finally %{n}.
+    """
     names = [*(f"%{{n}}.{k}" for k in range(len(instructions) - 1)), "%{n}"]
     return "\n".join(f"{name} = {text}" for name, text in zip(names, instructions, strict=True))
 
 
 def _call(name: str, n_operands: int = 1) -> str:
-    """Return the LLVM text that calls an intrinsic, which is overloaded on its operands."""
+    """Return the LLVM code that calls an intrinsic; its name ends in the type of the operands."""
     operands = ", ".join(f"{{f}} {{{k}}}" for k in range(n_operands))
     return _line(f"call {{f}} @llvm.{name}.{{suffix}}({operands})")
 
@@ -213,7 +214,7 @@ def _load(element: str) -> str:
 
 
 # x * 2**exponent mod y, at most 52 bits of the quotient at a time; no step rounds. The quotient is
-# below 2**53: truncated it is right, or 1 too large where it was rounded up.
+# below 2**53. Truncated it is exact, or 1 too large if the division was rounded up.
 _REMAINDER = """br label %{n}.again
 {n}.again:
 %{n}.rest = phi {f} [ {0}, %{block} ], [ %{n}, %{n}.again ]
@@ -254,7 +255,10 @@ _B: tuple[Physical] = ("b1",)
 
 
 def _compare(stem: str, python: Callable[[Any, Any], bool]) -> dict[str, Primitive]:
-    """Return the rows of one comparison: ordered for floats, except `ne`, which is true for NaN."""
+    """Return the entries of one comparison, for floats and integers, by name.
+
+    Comparisons with NaN are false, except `ne`.
+    """
     of_floats = f"fcmp {'u' if stem == 'ne' else 'o'}{stem} {{f}} {{0}}, {{1}}"
     of_integers = f"icmp {stem if stem in ('eq', 'ne') else f's{stem}'} {{i}} {{0}}, {{1}}"
     return {

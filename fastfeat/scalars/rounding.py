@@ -1,4 +1,4 @@
-"""Rounding, limits, and the tests of finiteness."""
+"""Rounding of numbers, limits (`clip`), and tests for infinities."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_DECIMALS = 300
 
 
 def _integral(build: Callable[[Op], Op]) -> ScalarFunction:
-    """Return floor or ceil: a whole float; integers are unchanged."""
+    """Return the registry entry of floor or ceil, which leave integers unchanged."""
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         (value,) = values
@@ -36,7 +36,10 @@ def _integral(build: Callable[[Op], Op]) -> ScalarFunction:
 
 
 def _round(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Round half to even: scaled, rounded, scaled back; unchanged where no digits are left."""
+    """Return x rounded half to even: scaled by a power of ten, rounded, and scaled back.
+
+    Unchanged if the value has no digits left to round.
+    """
     (value,) = values
     if value.op.physical != "f64":
         return as_i64(value)
@@ -57,7 +60,7 @@ def _clip_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _clip(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Limit to [lower, upper]; a missing limit does not limit, a missing value stays missing."""
+    """Return x limited to [lower, upper]; a missing limit has no effect, a missing x stays so."""
     dtype = _clip_type([value.dtype for value in values], params)
     x, lower, upper = (convert(value, dtype) for value in values)
     status = join_status(x, lower, upper)
@@ -88,7 +91,7 @@ def _is_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _fill_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Replace ±inf by a value; where that is missing, the result is missing."""
+    """Return x with ±inf replaced by a value, which may be missing."""
     x, fill = as_f64(values[0]), as_f64(values[1])
     result = op.select(op.magnitude(x).eq(INFINITY), fill, x)
     return Value(FLOAT64, result, status=join_status(*values))
@@ -101,7 +104,9 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         number_type,
         _round,
         parameters=(
-            Parameter("decimals", Whole(0, MOST_DECIMALS), "how many digits after the point", 0),
+            Parameter(
+                "decimals", Whole(0, MOST_DECIMALS), "Number of digits after the decimal point", 0
+            ),
         ),
     ),
     "clip": ScalarFunction(_clip_type, _clip, n_args=3),

@@ -1,4 +1,7 @@
-"""The tables of a spline: where its intervals start, and its knots with those beyond the ends."""
+"""The knots of a spline as tables for kernels: interval starts, and knots extended at both ends.
+
+Each function returns `length` floats, padded with NaN.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ MOST_KNOTS = 1000
 
 
 def base_knots(elements: Sequence[float]) -> list[float]:
-    """Return sorted knots; of equal ones, knots 1 apart, or further if that is lost in rounding."""
+    """Return the knots in ascending order, not padded.
+
+    If all are equal they are placed 1 apart, or further if 1 is lost by rounding.
+    """
     known = list(accumulate((float(e) for e in elements), max))
     if not known or known[0] < known[-1]:
         return known
@@ -21,13 +27,16 @@ def base_knots(elements: Sequence[float]) -> list[float]:
 
 
 def starts(elements: Sequence[float], length: int) -> list[float]:
-    """Return the knots below the last one, then NaN: an interval of no width starts nowhere."""
+    """Return the start of each interval that has a width: the knots below the last one."""
     knots = base_knots(elements)
     return _padded([knot for knot in knots if knot < knots[-1]], length)
 
 
 def extended(elements: Sequence[float], length: int, degree: int) -> list[float]:
-    """Return the knots with `degree` more at each end, as far apart as the two nearest there."""
+    """Return the knots with `degree` more at each end.
+
+    The added knots at an end are as far apart as the two knots nearest to that end.
+    """
     knots = base_knots(elements)
     if len(knots) < 2:
         return _padded([], length)
@@ -38,7 +47,10 @@ def extended(elements: Sequence[float], length: int, degree: int) -> list[float]
 
 
 def periodic(elements: Sequence[float], length: int, degree: int) -> list[float]:
-    """Return the knots with `degree` more at each end, those of the periods before and after."""
+    """Return the knots with `degree` more at each end: knots moved by the period.
+
+    The period reaches from the first to the last knot.
+    """
     knots = base_knots(elements)
     if len(knots) <= degree:
         return _padded([], length)

@@ -1,7 +1,8 @@
-"""B-splines: one column of a basis, by de Boor's recursion in the interval of the value.
+"""B-splines: one column of a spline basis, by de Boor's recursion.
 
-Of degree d, d + 1 functions are not zero in an interval. All columns share the search and the
-recursion, as equal operations are one; each picks the function that is its own.
+Knots divide the range into intervals. With degree d, d + 1 of the basis functions are nonzero in an
+interval. All columns share the search for the value's interval and the recursion, because equal
+operations are one node; each column then picks its own function.
 """
 
 from __future__ import annotations
@@ -29,24 +30,24 @@ from fastfeat.scalars.value import (
 )
 
 Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
-DEGREE = Parameter("degree", Whole(0, MOST_DEGREE), "of the polynomials", 3)
+DEGREE = Parameter("degree", Whole(0, MOST_DEGREE), "Degree of the polynomials; 3 is cubic", 3)
 EXTRAPOLATION = Parameter(
     "extrapolation",
     Words(get_args(Extrapolation)),
-    "what x beyond the outer knots gives",
+    "Result for x beyond the outer knots",
     "constant",
 )
 
 
 class Spline(NamedTuple):
-    """A basis of splines.
+    """A basis of B-splines, with its knots in tables that the kernel reads.
 
     Args:
-        degree: of its pieces.
-        n_knots: how many knots there are from the first to the last.
-        starts: table of the starts of the intervals.
-        n_starts: its length.
-        knots: table of the knots, with `degree` more at each end.
+        degree: The degree of the polynomial pieces.
+        n_knots: Number of knots from the first to the last.
+        starts: Table of the starts of the intervals.
+        n_starts: Length of `starts`.
+        knots: Table of the knots, with `degree` more at each end.
     """
 
     degree: int
@@ -57,7 +58,7 @@ class Spline(NamedTuple):
 
     @property
     def first(self) -> Op:
-        """The first knot; NaN where none was learnt."""
+        """The first knot; NaN if none was learnt."""
         return op.load_f64(self.knots, self.degree)
 
     @property
@@ -71,7 +72,7 @@ def _basis_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _spline_basis(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the value of function `index` of the basis; missing where there are no knots."""
+    """Return the value of the basis function with number `index`; missing if there are no knots."""
     value, table = values
     extrapolation, index = params["extrapolation"], params["index"]
     is_periodic = extrapolation == "periodic"
@@ -99,25 +100,28 @@ def _spline(table: Value, degree: int, is_periodic: bool) -> Spline:
     n_knots = table_size(table.node)
     n_starts = padded_length(n_knots)
     starts = op.table(TableKey(table.node, "spline_starts", n_starts))
-    # as many knots as there may be starts, whatever an artifact says
+    # as many knots as there may be starts, whatever an artifact contains
     layout = f"{'periodic' if is_periodic else 'spline'}_knots_{degree}"
     knots = op.table(TableKey(table.node, layout, n_starts + 2 * degree))
     return Spline(degree, n_knots, starts, n_starts, knots)
 
 
 def _interval(spline: Spline, within: Op) -> Op:
-    """Return the number of the interval of a value from the first to the last knot."""
+    """Return the number, from 0, of the interval that contains a value between the end knots."""
     count = count_not_above(spline.starts, spline.n_starts, within)
     return op.select(count > 0, count - 1, 0)
 
 
 def _knot(spline: Spline, interval: Op, place: int) -> Op:
-    """Return a knot: place 0 is the start of the interval, 1 its end, and so on."""
+    """Return a knot near an interval: place 0 is its start, 1 its end, 2 the next knot."""
     return op.load_f64(spline.knots, interval + (spline.degree + place))
 
 
 def _functions(spline: Spline, interval: Op, x: Op, degree: int) -> list[Op]:
-    """Return the functions of a degree that are not zero in the interval, from left to right."""
+    """Return the values at x of the degree + 1 functions that are nonzero in the interval.
+
+    They are in the order of their numbers, from left to right.
+    """
     functions = [op.literal(1.0, "f64")]
     for d in range(1, degree + 1):
         lower, functions = functions, []
@@ -130,7 +134,7 @@ def _functions(spline: Spline, interval: Op, x: Op, degree: int) -> list[Op]:
 
 
 def _slopes(spline: Spline, interval: Op, x: Op) -> list[Op]:
-    """Return the derivatives of the functions."""
+    """Return the derivatives at x of the functions that are nonzero in the interval."""
     degree = spline.degree
     slopes: list[Op] = []
     for k, lower in enumerate(_functions(spline, interval, x, degree - 1)):
@@ -141,7 +145,11 @@ def _slopes(spline: Spline, interval: Op, x: Op) -> list[Op]:
 
 
 def _continued(functions: list[Op], slopes: list[Op], beyond: Op) -> list[Op]:
-    """Return the functions continued by straight lines; a level one stays level at infinity."""
+    """Return the functions continued by straight lines from an end knot.
+
+    `beyond` is the distance from the knot. A function with slope 0 stays constant, even at
+    infinity.
+    """
     return [
         op.select(beyond.eq(0.0) | slope.eq(0.0), function, function + beyond * slope)
         for function, slope in zip(functions, slopes, strict=True)
@@ -149,7 +157,10 @@ def _continued(functions: list[Op], slopes: list[Op], beyond: Op) -> list[Op]:
 
 
 def _pick(functions: list[Op], interval: Op, index: int) -> Op:
-    """Return function `index` of the basis; 0 where it is none of those of the interval."""
+    """Return the value of the basis function with number `index`; 0 if it is zero in the interval.
+
+    `functions` has those that are nonzero there.
+    """
     result = op.literal(0.0, "f64")
     for k, function in enumerate(functions):
         result = op.select(interval.eq(index - k), function, result)
@@ -157,7 +168,10 @@ def _pick(functions: list[Op], interval: Op, index: int) -> Op:
 
 
 def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
-    """Return a warning, with the first column, when knots are equal; `values` holds the table."""
+    """Return a warning if some knots are equal; None if not.
+
+    `values` has one element: the knots. Only the first column of the spline warns.
+    """
     elements = values[-1]
     if elements is None or params["index"] > 0:
         return None

@@ -1,7 +1,8 @@
-"""Dates, times, timestamps and durations together: literals, comparison, one type for several.
+"""Dates, times, timestamps and durations: literals, comparison, and common types.
 
-A timestamp is an instant: naive ones are UTC, and a zone decides only how parts are taken. Both
-sides are brought to the finer unit: what their integers count are ticks.
+Values are integers that count ticks of the type's unit. A timestamp is an instant: naive ones are
+UTC, and a zone only decides how parts are taken. For mixed units both sides are converted to the
+finer unit. A conversion beyond int64 sets the error status TIME_OUT_OF_RANGE.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ INT64_MAX = (1 << 63) - 1
 
 
 def ticks_per_day(dtype: DType) -> int:
-    """Return how many ticks of a temporal type make 24 hours."""
+    """Return the number of ticks of a temporal type in 24 hours."""
     match dtype.name:
         case "date32":
             return 1
@@ -36,19 +37,19 @@ def ticks_per_day(dtype: DType) -> int:
 
 
 def ticks_per_second(dtype: DType) -> int:
-    """Return how many ticks of a time, timestamp or duration make a second."""
+    """Return the number of ticks of a time, timestamp or duration in a second."""
     return PER_SECOND[unit_of(dtype)]
 
 
 def unit_of(dtype: DType) -> Unit:
-    """Return the unit of a time, timestamp or duration."""
+    """Return the unit of a time, timestamp or duration, such as "us"."""
     if dtype.unit is None:
         raise AssertionError(f"{dtype} has no unit")
     return dtype.unit
 
 
 def finest(*dtypes: DType) -> Unit:
-    """Return the finest unit of some types; those without one, dates, do not count."""
+    """Return the finest unit of some types; dates, which have no unit, are skipped."""
     result: Unit = "s"
     for unit in UNITS:
         if any(dtype.unit == unit for dtype in dtypes):
@@ -68,20 +69,17 @@ def truncated(x: Op, divisor: int) -> Op:
 
 
 def multiplied(x: Op, factor: int) -> tuple[Op, Op]:
-    """Return x * factor, and whether that is beyond int64; the factor is positive."""
+    """Return (x * factor, whether that overflows int64); the factor is positive."""
     if factor == 1:
         return x, op.FALSE
     return x * factor, (x > INT64_MAX // factor) | (x < -(-INT64_MIN // factor))
 
 
 def recounted(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -> tuple[Op, Op]:
-    """Return a count of ticks as a count of others, and whether that is beyond int64.
+    """Return (a count of ticks converted to another tick, whether that overflows int64).
 
-    Args:
-        x: the count.
-        given: how many of its ticks make 24 hours.
-        wanted: how many of those wanted do.
-        divide: `floored` or `truncated`, for coarser ticks.
+    `given` and `wanted` are ticks per 24 hours. `divide` rounds if the wanted ticks are coarser:
+    `floored` or `truncated`.
     """
     if given >= wanted:
         return divide(x, given // wanted), op.FALSE
@@ -89,7 +87,7 @@ def recounted(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -
 
 
 def to_finer(value: Value, dtype: DType) -> Value:
-    """Return a value in the ticks of a type that counts as finely or finer; with a status."""
+    """Return a value in a type with an equal or finer unit; overflow sets an error status."""
     ticks, beyond = multiplied(value.op, ticks_per_day(dtype) // ticks_per_day(value.dtype))
     return raise_status(replace(value, dtype=dtype, op=ticks), beyond, TIME_OUT_OF_RANGE)
 
@@ -99,13 +97,10 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 def literal_to_i64(value: datetime.date | datetime.time | datetime.timedelta) -> int:
-    """Return a Python date or time as ticks: days of a date, microseconds of anything else.
+    """Return a Python date or time as ticks: days for a date, microseconds for anything else.
 
-    A naive datetime is UTC.
-
-    Raises:
-        TypeMismatch: a subclass with nanoseconds, NaT, a time of day with a zone, or one whose
-            ticks are beyond 64 bits.
+    A naive datetime is UTC. Raises TypeMismatch for subclasses with nanoseconds, for NaT, for a
+    time of day with a zone, and for ticks beyond 64 bits.
 
     Example:
         >>> literal_to_i64(datetime.date(1970, 1, 2))
@@ -138,14 +133,17 @@ def _ticks(value: datetime.date | datetime.time | datetime.timedelta) -> int:
 
 
 def require_comparable(left: DType, right: DType) -> None:
-    """Raise unless two types, one of them temporal, can be compared."""
+    """Raise TypeMismatch unless two types, at least one of them temporal, can be compared."""
     if dtypes.NULL in (left, right):
         return
     shared_type(left, right, "compare")
 
 
 def shared_type(left: DType, right: DType, verb: str) -> DType:
-    """Return the type of a date, time, timestamp or duration that holds both."""
+    """Return the temporal type that holds the values of both types; TypeMismatch if there is none.
+
+    `verb`, such as "compare", is for the message.
+    """
     kinds = {_kind(left), _kind(right)}
     if kinds == {"timestamp"}:
         require_same_clock(left, right, verb)
@@ -170,7 +168,7 @@ def _kind(dtype: DType) -> str:
 
 
 def require_same_clock(left: DType, right: DType, verb: str) -> None:
-    """Raise when one of two timestamps has a zone and the other has none."""
+    """Raise TypeMismatch if one of two timestamps has a zone and the other has none."""
     if (left.tz is None) != (right.tz is None):
         raise TypeMismatch(
             f"cannot {verb} {left} and {right}: one has a time zone, the other has none. Give a "
@@ -190,11 +188,11 @@ def _literal_hint(left: DType, right: DType) -> str:
 
 
 def align(left: Value, right: Value) -> tuple[Value, Value]:
-    """Return both values in one unit, in the same order as what they stand for.
+    """Return both values in the finer of their units, for an exact comparison.
 
-    A value beyond the finer unit becomes the largest (smallest) integer, and the other side, where
-    it is that integer, the one before: comparisons stay exact, where a multiplication would
-    overflow.
+    Where the conversion would overflow, the value becomes the largest or smallest int64. If the
+    other side equals that integer, the other side is moved one tick towards zero. So the order is
+    kept.
     """
     if dtypes.NULL in (left.dtype, right.dtype):
         dtype = right.dtype if left.dtype == dtypes.NULL else left.dtype
@@ -211,7 +209,7 @@ def _factor(source: DType, target: DType) -> int:
 
 
 def _may_exceed(value: Value, dtype: DType) -> bool:
-    """Return whether the ticks of a type may be too many for int64; of a literal that is known."""
+    """Return whether a value may overflow int64 when converted to a type; exact for literals."""
     factor = _factor(value.dtype, dtype)
     if isinstance(value.node, Literal):
         return not INT64_MIN <= literal_to_i64(value.node.value) * factor <= INT64_MAX
@@ -227,7 +225,7 @@ def _clamped(value: Value, dtype: DType) -> Value:
 
 
 def _inside(value: Value, clamped: Value) -> Value:
-    """Return a value a tick nearer to zero where it stands at the limit, as a clamped one does."""
+    """Return a value moved one tick towards zero if it equals `clamped` at a limit of int64."""
     at_limit = value.op.eq(clamped.op)
     high = at_limit & value.op.eq(INT64_MAX)
     low = at_limit & value.op.eq(INT64_MIN)
@@ -235,7 +233,7 @@ def _inside(value: Value, clamped: Value) -> Value:
 
 
 def common_type(types: Sequence[DType]) -> DType:
-    """Return the temporal type that holds values of all given temporal types exactly."""
+    """Return the temporal type that holds the values of all these types exactly."""
     result = types[0]
     for dtype in types[1:]:
         if result.tz != dtype.tz and None not in (result.tz, dtype.tz):
@@ -248,7 +246,10 @@ def common_type(types: Sequence[DType]) -> DType:
 
 
 def convert(value: Value, dtype: DType) -> Value:
-    """Return a temporal value as a type that counts as finely or finer; OVERFLOW where beyond."""
+    """Return a temporal or null value as a type with an equal or finer unit.
+
+    Overflow sets an error status.
+    """
     if value.dtype == dtypes.NULL:
         return replace(missing(dtype), status=value.status)
     return to_finer(value, dtype)

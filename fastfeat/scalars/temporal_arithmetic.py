@@ -1,8 +1,8 @@
-"""Arithmetic of dates, times, timestamps and durations, checked as integers are.
+"""Arithmetic of dates, times, timestamps and durations; overflow sets an error status.
 
 | operation | result |
 |---|---|
-| timestamp - timestamp, time - time | duration in the finer unit, of instants |
+| timestamp - timestamp, time - time | duration between the two instants, in the finer unit |
 | date - date | duration[us], as in Polars |
 | date - timestamp | duration; the date is its midnight, the timestamp naive |
 | timestamp ± duration | timestamp in the finer unit, in its zone; a day is 24 hours |
@@ -12,7 +12,7 @@
 | duration * integer, duration / integer, duration // integer | duration, rounded down |
 | duration * float, duration / float | duration, truncated |
 
-Division by zero is missing.
+Division by zero gives missing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Rule = tuple[TypeOf, Build]
 
 
 def result_type(name: str, types: Sequence[DType]) -> DType:
-    """Return the type of `left name right` where a side is temporal."""
+    """Return the result type of an operation on temporal values; `name` is, for example, "add"."""
     left, right = types
     rule = _RULES.get((name, _kind(left), _kind(right)))
     if rule is None:
@@ -62,7 +62,7 @@ def result_type(name: str, types: Sequence[DType]) -> DType:
 
 
 def lower(name: str, left: Value, right: Value) -> Value:
-    """Return `left name right` where a side is temporal."""
+    """Return the result of an operation on temporal values; `name` is, for example, "add"."""
     result, build = _RULES[name, _kind(left.dtype), _kind(right.dtype)]
     return build(left, right, result(left.dtype, right.dtype))
 
@@ -105,7 +105,7 @@ def _left_type(left: DType, right: DType) -> DType:
 
 
 def _sum(left: Value, right: Value, dtype: DType) -> Value:
-    """Return left + right, both brought to the ticks of the result."""
+    """Return left + right, with both converted to the unit of the result type."""
     x, y = convert(left, dtype), convert(right, dtype)
     total = x.op + y.op
     value = Value(dtype, total, x.ok & y.ok, join_status(x, y))
@@ -113,7 +113,7 @@ def _sum(left: Value, right: Value, dtype: DType) -> Value:
 
 
 def _difference(left: Value, right: Value, dtype: DType) -> Value:
-    """Return left - right, both brought to the ticks of the result."""
+    """Return left - right, with both converted to the unit of the result type."""
     x, y = convert(left, dtype), convert(right, dtype)
     total = x.op - y.op
     value = Value(dtype, total, x.ok & y.ok, join_status(x, y))
@@ -121,7 +121,10 @@ def _difference(left: Value, right: Value, dtype: DType) -> Value:
 
 
 def _moved_date(combine: Build) -> Build:
-    """Return the rule that moves the midnight of a date and takes the date again."""
+    """Return a function that adds or subtracts a duration at a date's midnight, and takes the date.
+
+    `combine` is `_sum` or `_difference`.
+    """
 
     def build(left: Value, right: Value, dtype: DType) -> Value:
         moment = duration(finest(duration("ms"), right.dtype))
@@ -151,7 +154,11 @@ def _over_float(left: Value, right: Value, dtype: DType) -> Value:
 
 
 def _from_float(ticks: Op, left: Value, right: Value, defined: Op, dtype: DType) -> Value:
-    """Return a float without its fraction as a duration; with a status beyond int64."""
+    """Return a float number of ticks truncated to a duration; beyond int64 it sets an error status.
+
+    `left` and `right` are the operands. The result is missing if an operand is missing or `defined`
+    is false.
+    """
     whole = op.truncate(ticks)
     inside = (whole >= -TWO_63) & (whole < TWO_63)
     ok = left.ok & right.present & defined & op.is_number(ticks)

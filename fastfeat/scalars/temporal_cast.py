@@ -1,8 +1,8 @@
 """Casts to and from dates, times, timestamps and durations.
 
-A timestamp keeps its instant, also from and to a naive one, which is UTC; its date and its time of
-day are those of its zone. Coarser units are rounded down, durations towards zero, as in Polars.
-Integers are ticks.
+A timestamp keeps its instant, also between zones and naive timestamps, which are UTC. Its date and
+time of day are taken in its zone. Conversions to coarser units round down, durations towards zero,
+like in Polars. Integers are ticks.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from fastfeat.scalars.value import CAST_OUT_OF_RANGE, Value, as_f64, raise_statu
 from fastfeat.scalars.whole import floor_quotient, to_integer
 
 Ticks = tuple[Op, Op]
-"""A value in the ticks of the target, and whether it is beyond what the target holds."""
+"""A value in the ticks of the target, and whether it is out of the target's range."""
 
 
 def require_castable(source: DType, target: DType) -> None:
-    """Raise unless `cast` between two types, one of them temporal, is defined."""
+    """Raise TypeMismatch unless `cast` is defined between two types, at least one temporal."""
     if _rule(source, target) is None:
         raise TypeMismatch(f"cannot cast {source} to {target}{_hint(source, target)}")
     for dtype in (source, target):
@@ -51,7 +51,10 @@ def _hint(source: DType, target: DType) -> str:
 
 
 def _rule(source: DType, target: DType) -> Callable[[Value, DType], Ticks] | None:
-    """Return the function from values of one type to ticks of the other, or None."""
+    """Return the function that casts values of one type to ticks of the other.
+
+    None if that cast is not defined.
+    """
     match source.name, target.name:
         case "timestamp", "timestamp":
             return _same_instant
@@ -76,12 +79,9 @@ def _rule(source: DType, target: DType) -> Callable[[Value, DType], Ticks] | Non
 
 
 def cast(value: Value, target: DType, *, strict: bool = True) -> Value:
-    """Return a value cast to or from a temporal type.
+    """Return a value cast to or from a temporal type; `require_castable` has accepted the types.
 
-    Args:
-        value: the value.
-        target: the type; `require_castable` has accepted it.
-        strict: whether a value that the target cannot hold is an error, or missing.
+    With `strict` a value out of range sets an error status; otherwise it becomes missing.
     """
     rule = _rule(value.dtype, target)
     if rule is None:

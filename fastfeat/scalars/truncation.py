@@ -1,11 +1,11 @@
-"""`.dt.truncate`: the start of the interval of local time that a date or timestamp falls into.
+"""`.dt.truncate`: the start of the interval of local time that contains a date or timestamp.
 
-Intervals are counted as Polars counts them: from 1970-01-01, weeks from Monday, 1970-01-05. The
-start is a local time, so it is brought back to an instant:
+Intervals are counted like in Polars: from 1970-01-01, weeks from Monday, 1970-01-05. The start is a
+local time, so it must be converted back to an instant:
 
-- it has the offset of the value itself where that is right, which decides a local time that occurs
-  twice;
-- else the first instant that has this local time;
+- with the offset of the value itself, if the zone has that offset at the result; this decides
+  local times that occur twice;
+- else the first instant with this local time;
 - a local time that the clocks skip gives the first instant after the gap.
 """
 
@@ -50,13 +50,13 @@ _LONGEST_NANOSECONDS = 36_525 * PER_DAY["ns"]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The length of an interval, in one of three kinds of unit; the others are 0.
+    """The length of an interval: months, days or nanoseconds; the other two are 0.
 
     Args:
-        months: calendar months.
-        days: calendar days.
-        first_day: a day number at which an interval of days begins.
-        nanoseconds: a time that always passes equally fast.
+        months: Calendar months.
+        days: Calendar days.
+        first_day: Number of a day on which an interval begins, if the length is in days.
+        nanoseconds: A fixed length of time.
     """
 
     months: int = 0
@@ -67,10 +67,9 @@ class Interval:
 
 @lru_cache(maxsize=1024)
 def interval_of(every: str) -> Interval:
-    """Return the interval that a text such as "15m", "1d" or "1h30m" states.
+    """Return the interval from a text such as "15m", "1d" or "1h30m".
 
-    Raises:
-        TypeMismatch: not an interval, of no length, too long, or a mixture of units.
+    Raises TypeMismatch if the text cannot be read, has no length, is too long or mixes units.
     """
     parts = [(int(n), unit) for n, unit in _PART.findall(every)]
     if not parts or _PART.sub("", every):
@@ -115,7 +114,10 @@ def _result_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _ticks_of(interval: Interval, dtype: DType, every: str) -> int:
-    """Return a length in nanoseconds as ticks of a type, which must count that finely."""
+    """Return an interval in nanoseconds as ticks of a type.
+
+    Raises TypeMismatch if the unit of the type is too coarse.
+    """
     ticks, rest = divmod(interval.nanoseconds * ticks_per_day(dtype), PER_DAY["ns"])
     if dtype.unit is None or rest:
         what = "days" if dtype.unit is None else f"no fractions of 1 {dtype.unit}"
@@ -143,7 +145,10 @@ def _truncate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _passed_ticks(x: Op, local: LocalTime, per_day: int, length: int) -> Op:
-    """Return the ticks since the start of an interval of fixed length."""
+    """Return the ticks from the start of the interval to a value, for a fixed interval length.
+
+    `length` and `per_day` (24 hours) are in ticks.
+    """
     if per_day % length == 0:
         return to_integer(floor_parts(local.ticks, length)[1])
     _, rest = floor_parts_i64(x, length)
@@ -151,7 +156,10 @@ def _passed_ticks(x: Op, local: LocalTime, per_day: int, length: int) -> Op:
 
 
 def _passed_since_day(local: LocalTime, per_day: int, interval: Interval) -> tuple[Op, Op]:
-    """Return the ticks since the start of an interval of days or months, and if they overflow."""
+    """Return (ticks from the start of the interval to a value, whether the start is out of range).
+
+    The interval is in days or months.
+    """
     if interval.months:
         days, longest = local.days - _first_day(local.days, interval.months), 31 * interval.months
     else:
@@ -164,7 +172,7 @@ def _passed_since_day(local: LocalTime, per_day: int, interval: Interval) -> tup
 
 
 def _first_day(days: Op, n_months: int) -> Op:
-    """Return the first day of the interval of months."""
+    """Return the first day of the interval of months that contains a day."""
     date = civil_date(days)
     months = op.fma(date.year - 1970.0, 12.0, date.month - 1.0)
     first = months - floor_parts(months, n_months)[1]
@@ -173,17 +181,14 @@ def _first_day(days: Op, n_months: int) -> Op:
 
 
 def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
-    """Return the instant of a local time.
+    """Return the instant at which an interval starts, from its local time.
 
-    Args:
-        zone: the zone.
-        unit: what instants count.
-        x: the instant that was truncated.
-        start: the local time, as an instant with the offset of `x`.
+    `x` is the instant that was truncated. `start` is the local time of the start, converted to an
+    instant with the offset of `x`.
     """
     offset = offset_at(zone, unit, within_table(zone, unit, x)).ticks
     same = within_table(zone, unit, start)
-    # whatever the offset is, the instant lies within this window, and at most one change with it
+    # with any offset, the instant lies in this window, and at most one change does
     old, new = offsets_around(zone, unit, same, 2 * LARGEST_OFFSET)
     first, second = same + to_integer(offset - old), same + to_integer(offset - new)
     at_first, at_second = offset_at(zone, unit, first), offset_at(zone, unit, second)
@@ -199,6 +204,10 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.truncate": ScalarFunction(
         _result_type,
         _truncate,
-        parameters=(Parameter("every", Text(), "how long the intervals are"), ZONE, NAIVE),
+        parameters=(
+            Parameter("every", Text(), "Length of the intervals, such as `15m` or `1d`"),
+            ZONE,
+            NAIVE,
+        ),
     )
 }

@@ -1,6 +1,9 @@
-"""Reading compiled zone files (TZif): when a zone changes its offset, by history and rule.
+"""Reads compiled time zone files (TZif): the changes of a zone's offset from UTC.
 
-Source: RFC 8536 for the file; POSIX.1-2017, chapter 8.3, for the rule text that ends it.
+A file lists past changes, and ends with a rule text for later years. Instants are in seconds since
+1970 UTC, offsets in seconds east of UTC, day numbers count from 1970-01-01.
+
+Source: RFC 8536 for the file; POSIX.1-2017, chapter 8.3, for the rule text at its end.
 """
 
 from __future__ import annotations
@@ -25,18 +28,14 @@ _RULE = re.compile(
 )
 
 Change = tuple[int, int]
-"""An instant in UTC seconds since 1970, and the offset from it on, in seconds east."""
+"""An instant in UTC seconds since 1970, and the offset from then on, in seconds east."""
 
 
 def read_changes(content: bytes, last_year: int) -> tuple[int, list[Change]]:
-    """Return the first offset of a zone, and its changes up to the end of the last year.
+    """Return the first offset of a zone, and its changes up to the end of `last_year`.
 
-    Args:
-        content: a TZif file of version 2 or later.
-        last_year: year up to which the rule is followed.
-
-    Raises:
-        InvalidData: not such a file, or one that counts leap seconds.
+    `content` is a TZif file of version 2 or later. Raises InvalidData for other content, and for a
+    file that counts leap seconds.
     """
     first, history, rule = _parse(content)
     last = history[-1][0] if history else None
@@ -45,7 +44,7 @@ def read_changes(content: bytes, last_year: int) -> tuple[int, list[Change]]:
 
 
 def _parse(content: bytes) -> tuple[int, list[Change], str]:
-    """Return the first offset, the recorded changes and the rule text of a file."""
+    """Return (first offset, changes in the file, rule text) from the content of a file."""
     try:
         _, counts = _header(content, 0)
         block, counts = _header(content, _HEADER.size + _block_size(counts, 4))
@@ -66,7 +65,10 @@ def _parse(content: bytes) -> tuple[int, list[Change], str]:
 
 
 def _header(content: bytes, at: int) -> tuple[int, tuple[int, ...]]:
-    """Return the place where a block begins and the six counts of its header."""
+    """Return the position after a header, and the six counts that the header holds.
+
+    `at` is the position of the header.
+    """
     magic, version, *counts = _HEADER.unpack_from(content, at)
     if magic != b"TZif" or version < b"2":
         raise InvalidData("the zone file is not TZif of version 2 or later")
@@ -80,7 +82,10 @@ def _block_size(counts: tuple[int, ...], n_bytes: int) -> int:
 
 
 def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
-    """Yield the changes that change the offset: names and daylight flags are of no interest."""
+    """Yield the changes at which the offset differs from the one before.
+
+    Other changes in the file concern only the zone's abbreviation or its daylight flag.
+    """
     current = first
     for instant, offset in sorted(changes.items()):
         if offset != current:
@@ -89,7 +94,10 @@ def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
 
 
 def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
-    """Return the offsets from the last recorded change on, as the rule has them."""
+    """Return the changes by the rule text, from the last change in the file on.
+
+    The result maps instants to offsets.
+    """
     match = _RULE.fullmatch(rule)
     if rule and match is None:
         raise InvalidData(f"the zone file ends with a rule that cannot be read: {rule!r}")
@@ -113,7 +121,10 @@ def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
 
 
 def _from(last: int | None, changes: dict[int, int]) -> dict[int, int]:
-    """Return the changes from an instant on, the first of them at that instant."""
+    """Return the changes from an instant on, the first of them at that instant.
+
+    The first change has the offset that holds at that instant.
+    """
     if last is None:
         return changes
     before = max(t for t in changes if t <= last)
@@ -132,7 +143,7 @@ def _seconds(text: str) -> int:
 
 
 def _day_of(text: str) -> Callable[[int], int]:
-    """Return the function from a year to the day number of "Mm.w.d", "Jn" or "n"."""
+    """Return a function from a year to the day number of a rule's date: "Mm.w.d", "Jn" or "n"."""
     if text.startswith("M"):
         month, week, weekday = (int(part) for part in text[1:].split("."))
         return lambda year: _weekday_of_month(year, month, week, weekday)
@@ -146,13 +157,13 @@ def _january_first(year: int) -> int:
 
 
 def _without_leap_day(year: int, number: int) -> int:
-    """Return day 1 to 365 of a year, in which February 29th has no number."""
+    """Return the day number of the n-th day (1 to 365) of a year; February 29th is not counted."""
     leap = datetime.date(year, 3, 1).timetuple().tm_yday - 60
     return _january_first(year) + number - 1 + (leap if number >= 60 else 0)
 
 
 def _weekday_of_month(year: int, month: int, week: int, weekday: int) -> int:
-    """Return the week-th weekday (Sunday 0) of a month; week 5 is the last."""
+    """Return the day number of the week-th weekday (Sunday is 0) of a month; week 5 is the last."""
     first = datetime.date(year, month, 1)
     following = datetime.date(year + month // 12, month % 12 + 1, 1)
     day = 1 + (weekday - first.isoweekday()) % 7 + 7 * (week - 1)

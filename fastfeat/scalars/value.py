@@ -1,4 +1,9 @@
-"""A typed value while a plan is lowered, and the row that a scalar function is in the table."""
+"""The registry entry of a scalar function, and the typed values that it combines.
+
+While a plan is lowered to operations, a `Value` stands for one value in each row. Its status is a
+bit mask of errors, such as OVERFLOW, that the kernel computes in each row. A slot is an input of a
+kernel. A step computes a whole column, for example a lookup, before the kernel runs.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +40,15 @@ NO_STATUS = op.literal(0, "i64")
 
 @dataclass(frozen=True, slots=True)
 class InputSlot:
-    """An input of a kernel: a column of the data or of a step, or one that the border makes of it.
+    """An input of a kernel: a column of the data or of a step, or an array made from one.
 
     Args:
         kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether
             a text is present); "same" (whether two text columns are equal); "valid_bytes" and
-            "same_bytes" of columns of bytes.
-        sources: the columns read: input columns, and calls of steps.
-        dtype: how the values are stored.
-        literals: the texts that codes count in.
+            "same_bytes" for columns of bytes.
+        sources: Nodes of the columns read: input columns, and calls of steps.
+        dtype: How the values are stored.
+        literals: The texts that codes refer to.
     """
 
     kind: str
@@ -53,13 +58,16 @@ class InputSlot:
 
 
 def column_slot(name: str, dtype: DType) -> InputSlot:
-    """Return the slot of an input column as it is."""
+    """Return the slot of an unchanged input column."""
     return InputSlot("column", (Column(name),), dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class TableKey:
-    """A table that a kernel searches: the node that holds its elements, and their layout."""
+    """A table that a kernel reads: the node with its elements, their layout and the length.
+
+    `scalars.table` explains layouts.
+    """
 
     node: Node
     layout: str
@@ -68,16 +76,15 @@ class TableKey:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a row: its operation, whether it is present, and what went wrong on the way.
+    """One value of a row: the operations that compute it, its presence, and its errors.
 
     Args:
-        dtype: the logical type.
-        op: the value; NaN where a float is missing. Of text and tables: a literal that nothing
-            reads.
-        ok: whether an i64 or b1 value is present; TRUE for floats, whose NaN says it.
-        status: the OR of status bits that this value raises in this row.
-        node: the expression of a literal, a column, a constant or a table, for users that need to
-            see it; lowering drops it from the result of a call.
+        dtype: The logical type.
+        op: The value; NaN for a missing float. For text and tables, a literal that nothing reads.
+        ok: Whether an i64 or b1 value is present; TRUE for floats, which are missing if NaN.
+        status: Bits of the errors in computing this value in this row; 0 for none.
+        node: The expression of a literal, column, constant or table, for functions that need to see
+            it. Lowering drops it from the result of a call.
     """
 
     dtype: DType
@@ -97,44 +104,45 @@ TypeRule = Callable[[Sequence[DType], Mapping[str, Any]], DType]
 
 
 LargestCode = Callable[[Call, Sequence[int | None]], int | None]
-"""Gives the largest code of a call from those of its arguments; None where it is not known.
+"""`(call, largest_codes_of_arguments) -> largest code of the result`; None if unknown.
 
-That of a literal is its value, of a vocabulary how many keys it has.
+The largest code of a literal is its value, that of a vocabulary its number of keys.
 """
 
 
 def codes_up_to(largest: int) -> LargestCode:
-    """Return the rule of codes that are at most some number, whatever the arguments are."""
+    """Return a `largest` rule for a function whose largest code is fixed."""
     return lambda call, of_arguments: largest
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarFunction:
-    """A row of the table of scalar functions.
+    """The entry of one function in the registry of scalar functions.
 
     Args:
-        result: the type rule, from the types of the arguments and the parameters; raises
-            TypeMismatch with the tail of a message ("needs a number, got utf8"), to which binding
-            adds the expression.
-        lower: builds the primitive operations, missing values included.
-        warning: given the values of all-constant arguments after fit, a warning whose text
-            follows the argument, or None.
-        check: given the types and the nodes of the arguments, raises TypeMismatch for a literal
-            that the function cannot take of such types.
-        parameters: those that each call has.
-        n_args: how many arguments it has; None for any number from `least_args` on.
-        least_args: see `n_args`.
-        belongs: whether the arguments of a call belong together.
-        of_keys: whether it takes codes and their vocabulary, which is no value of a row.
-        written: how a call is written in Python.
-        largest: of a function whose results are codes, from 0 on: the largest one.
-        repeats_s: of a part of a time the seconds after which it comes again, a week at most; 0
-            where it does not.
-        repeats_yearly: whether it is a part of a time that comes again with each year, and lasts a
-            month or longer.
-        names_categories: whether its integers are numbers of categories, or say that a row has one.
-        tells_apart: whether its result depends on which values of its arguments are equal, so that
-            two that were rounded to one would be taken for one.
+        result: Returns the result type, from the types of the arguments and the parameters. It
+            raises TypeMismatch with the end of a message ("needs a number, got utf8"); binding adds
+            the expression.
+        lower: Builds the primitive operations from the arguments, and handles missing values.
+        warning: Given the values of the constant arguments after `fit`, returns None or a warning
+            with a text to follow the argument's name.
+        check: Given the types and nodes of the arguments, raises TypeMismatch for a literal that
+            the function cannot take with these types.
+        parameters: The parameters of each call.
+        n_args: Number of arguments; None for any number from `least_args` on.
+        least_args: Least number of arguments if `n_args` is None.
+        belongs: Whether the arguments of a call fit together, as operators build them.
+        of_keys: Whether it takes codes and their vocabulary, which is not a value of a row.
+        written: How a call is written in Python.
+        largest: Returns the largest code, if the results are codes from 0 on.
+        repeats_s: For a part of a time, the period in seconds after which it repeats, a week at
+            most; 0 if it does not repeat.
+        repeats_yearly: Whether it is a part of a time that repeats every year, and lasts a month or
+            longer.
+        names_categories: Whether its integers are numbers of categories, or 1 for a row that has a
+            category.
+        tells_apart: Whether its result depends on which argument values are equal, so that two
+            values rounded to one would be mistaken for one.
     """
 
     result: TypeRule
@@ -155,7 +163,7 @@ class ScalarFunction:
 
 
 def join_status(*values: Value) -> Op:
-    """Return the status bits of all values together."""
+    """Return the errors of all values, as one status."""
     status = NO_STATUS
     for value in values:
         status = status | value.status
@@ -163,18 +171,18 @@ def join_status(*values: Value) -> Op:
 
 
 def raise_status(value: Value, condition: Op, bit: int) -> Value:
-    """Return the value with a status bit raised where the condition holds and it is present."""
+    """Return the value with an error bit set if the condition holds and the value is present."""
     return raise_where(value, condition & value.present, bit)
 
 
 def raise_where(value: Value, condition: Op, bit: int) -> Value:
-    """Return the value with a status bit raised where the condition holds, missing or not."""
+    """Return the value with an error bit set if the condition holds, even for a missing value."""
     raised = op.select(condition, op.literal(bit, "i64"), 0)
     return replace(value, status=value.status | raised)
 
 
 def as_f64(value: Value) -> Op:
-    """Return a number as float64, rounded once; NaN where missing."""
+    """Return a number as float64, rounded once; NaN if missing."""
     match value.op.physical:
         case "f64":
             return value.op
@@ -188,20 +196,24 @@ def as_f64(value: Value) -> Op:
 
 
 def _unsigned_to_f64(bits: Op) -> Op:
-    """Return an unsigned pattern as float64: halved to odd first where the sign bit is set."""
+    """Return a uint64, stored as int64 with the same bits, as float64.
+
+    If the sign bit is set, the integer is halved first, rounded to odd, so that the result is
+    rounded once.
+    """
     halved = op.shift_logical(bits, 1) | (bits & 1)
     large = op.to_f64(halved) * 2.0
     return op.select(bits < 0, large, op.to_f64(bits))
 
 
 def beyond(x: Op, dtype: DType) -> Op:
-    """Return whether a finite float is so large that a float type rounds it to an infinity."""
+    """Return whether a finite float is so large that a float type rounds it to infinity."""
     size = op.magnitude(x)
     return (size >= FLOAT_FORMATS[dtype.name].rounds_to_infinity) & (size < float("inf"))
 
 
 def as_i64(value: Value) -> Value:
-    """Return an integer or bool as int64, OVERFLOW raised for an unsigned one that does not fit."""
+    """Return an integer or bool as int64; a uint64 that does not fit sets the status OVERFLOW."""
     if value.op.physical == "b1":
         return replace(value, dtype=INT64, op=op.from_bool(value.op))
     fitted = replace(value, dtype=INT64)

@@ -1,10 +1,12 @@
-"""Exact arithmetic of whole numbers in float64 lanes: what calendars are computed with.
+"""Exact arithmetic on whole numbers that are stored as float64, as calendars use it.
 
-No processor divides 64-bit integers in vector lanes, and few convert them; floats they divide,
-multiply and round. A whole number below 2**50 in a float64 is exact, and so is everything here.
+No processor divides 64-bit integers in vector lanes, and few convert them, but they divide,
+multiply and round floats. A whole number below 2**50 is exact in float64, and so are the results
+here.
 
-The quotient n / d is taken as (n + 1/2) * (1/d): it stays 1/(2 d) away from every whole number, and
-three roundings move it by less than n / d * 2**-51, which is nearer for every n below 2**50.
+The quotient n / d is computed as (n + 1/2) * (1/d). This product is at least 1/(2 d) away from
+every whole number. Three roundings move it by less than n / d * 2**-51, which is less than 1/(2 d)
+for every n below 2**50.
 """
 
 from __future__ import annotations
@@ -33,27 +35,25 @@ def floor_quotient(n: Op, divisor: int) -> Op:
 
 
 def floor_parts(n: Op, divisor: int) -> tuple[Op, Op]:
-    """Return floor(n / divisor) and the rest in [0, divisor), of whole numbers in float64."""
+    """Return (floor(n / divisor), remainder in [0, divisor)) of whole numbers in float64."""
     quotient = floor_quotient(n, divisor)
     return quotient, op.fma(quotient, -float(divisor), n)
 
 
 def nearest_parts(x: Op, divisor: int) -> tuple[Op, Op]:
-    """Return q near x / divisor, and x - q * divisor, which is at most 0.6 of the divisor.
+    """Return (q, x - q * divisor) with q near x / divisor; the rest is at most 0.6 of the divisor.
 
-    Args:
-        x: any int64.
-        divisor: such that |x / divisor| <= 2**48; three roundings move the quotient by less than
-            0.1.
+    `x` is any int64. |x / divisor| must be at most 2**48, so that three roundings move the quotient
+    by less than 0.1.
     """
     quotient = to_integer(op.to_f64(x) * (1.0 / divisor))
     return quotient, x - quotient * divisor
 
 
 def floor_parts_i64(x: Op, divisor: int) -> tuple[Op, Op]:
-    """Return floor(x / divisor) and what it leaves, in [0, divisor), of any int64.
+    """Return (floor(x / divisor), remainder in [0, divisor)) for any int64.
 
-    A divisor below 2**15 is scaled up by a power of two first, so that the first quotient is small.
+    A divisor below 2**15 is first scaled up by a power of two, so that the first quotient is small.
     """
     if divisor == 1:
         return x, op.literal(0, "i64")

@@ -1,12 +1,12 @@
-"""`.dt.replace_time_zone`: the local time of a timestamp, read as the time of another zone.
+"""`.dt.replace_time_zone`: timestamps of another zone that show the same local time.
 
-A local time is brought to an instant by one of two offsets: those of 16 hours before and after it,
-between which lies at most one change of the zone. Where an offset leads to an instant that has it,
-the instant is one of that local time:
+A local time becomes an instant by subtracting an offset of the new zone. Two offsets are tried:
+those 16 hours before and after the local time. At most one change of the zone lies in between. If
+the zone has the tried offset at the resulting instant, the instant is right. There are three cases:
 
-- one of them, or both with the same instant: the usual case;
-- both, with two instants: the clocks are set back, and show the local time twice;
-- none: the clocks are set forward, and skip it.
+- one instant is right, or both are the same instant: the usual case;
+- two different instants are right: the clocks are set back, and show the local time twice;
+- no instant is right: the clocks are set forward, and skip the local time.
 """
 
 from __future__ import annotations
@@ -36,19 +36,22 @@ from fastfeat.scalars.whole import to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
 NEW_ZONE = Parameter(
-    "zone", Text(may_be_empty=False), "the zone of the local time; None for none", or_none=True
+    "zone",
+    Text(may_be_empty=False),
+    "Time zone of the local time; None gives timestamps without a zone",
+    or_none=True,
 )
 AMBIGUOUS = Parameter(
     "ambiguous",
     Words(("raise", "earliest", "latest", "null")),
-    "the instant of a local time that comes twice",
+    "Instant of a local time that occurs twice; `null` makes it missing, `raise` is an error",
     "raise",
     hidden=True,
 )
 NON_EXISTENT = Parameter(
     "non_existent",
     Words(("raise", "null")),
-    "the instant of a local time that the clocks skip",
+    "Result for a local time that the clocks skip; `null` makes it missing, `raise` is an error",
     "raise",
     hidden=True,
 )
@@ -56,7 +59,7 @@ NON_EXISTENT = Parameter(
 
 @dataclass(frozen=True, slots=True)
 class Instants:
-    """The instants of a local time, equal where it has one, and whether it has none."""
+    """The instants at which clocks show a local time: equal if there is only one."""
 
     earliest: Value
     latest: Value
@@ -66,7 +69,7 @@ class Instants:
 def _result_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     (dtype,) = types
     require_kind(dtype, ("timestamp",), "a timestamp")
-    zone_of(dtype, params["zone"])  # raises for a zone that does not exist
+    zone_of(dtype, params["zone"])  # raises if the zone does not exist
     return NULL if dtype == NULL else dtypes.timestamp(unit_of(dtype), params["zone"])
 
 
@@ -87,7 +90,10 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
-    """Return the instants of a local time, given as if it were one of UTC."""
+    """Return the instants at which a zone's clocks show a local time.
+
+    `local` is the local time as if it were UTC.
+    """
     same = within_table(zone, unit, local.op)
     old, new = offsets_around(zone, unit, same, LARGEST_OFFSET)
     is_first = offset_at(zone, unit, same - to_integer(old)).ticks.eq(old)
@@ -100,7 +106,7 @@ def _instants(zone: ZoneTable, unit: Unit, local: Value) -> Instants:
 
 
 def _shifted(value: Value, ticks: Op) -> Value:
-    """Return a time moved by a whole number in float64; a status beyond int64."""
+    """Return a time moved by a whole number of ticks in float64; overflow sets an error status."""
     by = to_integer(ticks)
     total = value.op + by
     beyond = add_overflows(value.op, by, total)
@@ -108,7 +114,10 @@ def _shifted(value: Value, ticks: Op) -> Value:
 
 
 def _without(value: Value, condition: Op, word: str, status: int) -> Value:
-    """Return the value where a condition does not hold: elsewhere missing, or with a status."""
+    """Return the value, made missing or an error if the condition holds.
+
+    It is made missing if `word` is "null"; otherwise the error bit `status` is set.
+    """
     if word == "null":
         return replace(value, ok=value.ok & ~condition)
     return raise_status(value, condition, status)

@@ -1,8 +1,8 @@
-"""Time zones as tables of offset changes: where they come from.
+"""Time zones as tables of offset changes, and the sources of these tables.
 
-A fitted plan keeps the tables that it was built with, so that a later change of the machine's zone
-files changes no feature: `using` puts them, and records those that are read, while a plan is bound
-and lowered.
+A fitted plan keeps the zone tables that it was built with, so that a later change of the machine's
+zone files changes no feature. `using` provides the tables while a plan is bound and lowered, and
+adds those that are read from the machine.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from fastfeat.scalars import tzif
 CYCLE = 146_097 * 86_400
 """Seconds in 400 years, after which every calendar rule repeats."""
 HORIZON = 16_725_225_600
-"""2500-01-01 in seconds since 1970: instants from there on are brought back by whole cycles."""
+"""2500-01-01 in seconds since 1970: later instants are moved back by whole cycles."""
 LAST_YEAR = 2500
 LARGEST_OFFSET = 16 * 3600
 NEAREST_CHANGES = 4 * LARGEST_OFFSET
-"""Changes of one zone lie further apart than this, so that near an instant there is at most one."""
+"""Changes of a zone are further apart than this, so at most one is near any instant."""
 _FIXED = re.compile(r"([+-])(\d\d):?(\d\d)")
 _OFFSET = re.compile(r"(?:Etc/)?(?:UTC|GMT|UT|Z)? ?([+-])(\d\d?)(?::?(\d\d))?", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"[A-Z]{2,5}")
@@ -38,8 +38,9 @@ class ZoneTable:
     """The offsets of a zone: `offsets[k]` holds from `changes[k - 1]` to `changes[k]`.
 
     Args:
-        changes: rising instants, seconds since 1970 UTC; by its rule up to 2500, when it has one.
-        offsets: one more than changes, in seconds east of UTC.
+        changes: Rising instants, seconds since 1970 UTC; continued to 2500 by the zone's rule, if
+            any.
+        offsets: One more than `changes`, in seconds east of UTC.
     """
 
     changes: tuple[int, ...]
@@ -47,7 +48,7 @@ class ZoneTable:
 
     @property
     def repeats(self) -> bool:
-        """Whether the zone changes its offset for ever."""
+        """Whether the zone changes its offset forever."""
         return bool(self.changes) and self.changes[-1] > HORIZON - CYCLE
 
 
@@ -56,12 +57,11 @@ _tables: ContextVar[tuple[MutableMapping[str, ZoneTable], ...]] = ContextVar("ta
 
 @contextmanager
 def using(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
-    """Take zone tables from a mapping; a zone that it lacks is looked up outside of it and added.
+    """Read zone tables, inside the `with` block, from a mapping; add those that it lacks.
 
-    Outside is the mapping of an enclosing `using`, if there is one, and last the machine.
-
-    Args:
-        tables: by zone name; empty for a new plan, those of the artifact for a loaded one.
+    The lacking tables come from the mapping of an enclosing `using`, if any, and finally from the
+    machine. `tables` maps zone names to tables: empty for a new plan, those of the saved file for a
+    loaded one.
     """
     token = _tables.set((tables, *_tables.get()))
     try:
@@ -71,10 +71,9 @@ def using(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
 
 
 def table_for(name: str) -> ZoneTable:
-    """Return the table of a zone, by its name in the tz database or as an offset such as "+02:00".
+    """Return the table of a zone: a name of the tz database, or an offset such as "+02:00".
 
-    Raises:
-        TypeMismatch: there is no such zone.
+    Raises TypeMismatch if the zone does not exist.
 
     Example:
         >>> table_for("+02:00")
@@ -91,7 +90,7 @@ def table_for(name: str) -> ZoneTable:
 
 
 def _fixed_offset(name: str) -> int | None:
-    """Return the offset that a name states, or None."""
+    """Return the offset in seconds that a name such as "+02:00" spells out; None for others."""
     if name in ("UTC", "Z"):
         return 0
     match = _FIXED.fullmatch(name)
@@ -103,7 +102,7 @@ def _fixed_offset(name: str) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _machine_table(name: str) -> ZoneTable:
-    """Return the table of a zone as the zone files of this machine have it."""
+    """Return the table of a zone from the zone files of this machine."""
     content = _zone_file(name)
     if content is None:
         raise TypeMismatch(f"there is no time zone {name!r}.{_suggestion(name)}")
@@ -115,10 +114,9 @@ def _machine_table(name: str) -> ZoneTable:
 
 
 def checked(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
-    """Return a table once it is known that a kernel can search it.
+    """Return a zone table from changes and offsets, after checking that kernels can search it.
 
-    Raises:
-        InvalidData: changes out of order or too near each other, offsets of more than 16 hours.
+    Raises InvalidData if changes are out of order or too close, or an offset is above 16 hours.
     """
     table = ZoneTable(tuple(changes), tuple(offsets))
     if len(table.offsets) != len(table.changes) + 1:
@@ -134,7 +132,7 @@ def checked(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
 
 
 def _zone_file(name: str) -> bytes | None:
-    """Return the zone file of the machine, or of the tzdata package, or None."""
+    """Return the content of a zone file, from the machine or the tzdata package; None if absent."""
     import zoneinfo
 
     if not _NAME.fullmatch(name):  # it becomes a path
@@ -149,7 +147,7 @@ def _zone_file(name: str) -> bytes | None:
 
 
 def _packaged_file(name: str) -> bytes | None:
-    import importlib.resources  # 5 ms that a machine with zone files need not spend
+    import importlib.resources  # takes 5 ms, which machines with zone files save
 
     try:
         folder = importlib.resources.files("tzdata").joinpath("zoneinfo")

@@ -1,4 +1,4 @@
-"""Working on the entries of a dictionary instead of its rows, where every row is one of few."""
+"""Run a function on the entries (distinct values) of a dictionary column, not on every row."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Work = Callable[[ChunkedArray], Any]
 
 
 def content_column(argument: Argument) -> ChunkedArray:
-    """Return an argument of a step as a column of text or bytes; one of type null as text."""
+    """Return the column of a step's argument as text or bytes.
+
+    A column of type null becomes text.
+    """
     if argument.dtype != NULL:
         return argument.values
     return pa.chunked_array([pa.nulls(len(argument.values), pa.large_string())])
 
 
 def over_entries(column: ChunkedArray, work: Work) -> Any:
-    """Return the result of a function for the rows of a column of text or bytes.
+    """Return the result of `work` for each row of a column of text or bytes.
 
-    Of a dictionary the entries are worked on, unless they are more than the rows, or one of them
-    is an error of its own: rows may not have it.
-
-    Args:
-        column: as keys are stored.
-        work: the function, of a column without dictionary: it returns an array, or text as a
-            column of arrays; it raises StepFailed.
+    For a dictionary column, `work` runs on its entries (the distinct texts), and the results are
+    looked up for the rows. It runs on the rows instead if there are more entries than rows, or if
+    one entry fails, since no row may refer to that entry. `work` gets a column without dictionary,
+    as keys are stored. It returns an array, or text as a chunked array, or raises StepFailed.
     """
     if not pa.types.is_dictionary(column.type):
         return work(column)
@@ -45,7 +45,7 @@ def over_entries(column: ChunkedArray, work: Work) -> Any:
 
 
 def without_dictionary(column: ChunkedArray) -> ChunkedArray:
-    """Return a column that is a dictionary as its values, and any other as it is."""
+    """Return a dictionary column as plain values; other columns unchanged."""
     if not pa.types.is_dictionary(column.type):
         return column
     pieces = [call("array_take", chunk.dictionary, chunk.indices) for chunk in column.chunks]
@@ -53,7 +53,10 @@ def without_dictionary(column: ChunkedArray) -> ChunkedArray:
 
 
 def _taken(work: Work, chunk: Array) -> Array:
-    """Return the results of the entries at the rows; text stays a dictionary."""
+    """Return `work`'s results for a dictionary chunk: computed per entry, looked up per row.
+
+    Text results stay a dictionary.
+    """
     entries = work(pa.chunked_array([chunk.dictionary]))
     if isinstance(entries, pa.ChunkedArray):
         entries = pa.concat_arrays(entries.chunks)
@@ -65,5 +68,5 @@ def _taken(work: Work, chunk: Array) -> Array:
 
 
 def is_content(kind: Any) -> bool:
-    """Return whether an Arrow type is text or bytes, as keys are stored."""
+    """Return whether an Arrow type is the type in which keys of text or bytes are stored."""
     return kind in (pa.large_string(), pa.large_binary())

@@ -1,4 +1,7 @@
-"""Arguments of a step on a device, and their copies in the host's memory."""
+"""Arguments of a step on a device, and their copies in host memory.
+
+A column is in device memory (DeviceArray) or in host memory (Arrow).
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,19 @@ from fastfeat.steps.step import Argument
 
 Params = Mapping[str, Any]
 DeviceStep = Callable[[Runtime, Sequence[Argument], Params, int], Any]
-"""From the device, the arguments, the parameters and the number of rows to a column: a DeviceArray
-or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
+"""`(runtime, arguments, parameters, n_rows) -> column`, a DeviceArray or an Arrow array.
+
+Columns among the arguments are stored as keys are; some may be DeviceArrays.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceKernel:
-    """The kernel of a step on a device.
+    """The function that computes a step on a device.
 
     Args:
-        run: the step.
-        takes: whether it runs there, by the types of its arguments; else it runs on the host.
+        run: Computes the step.
+        takes: Returns whether the device can run arguments of these types; otherwise the host does.
     """
 
     run: DeviceStep
@@ -34,7 +39,7 @@ class DeviceKernel:
 
 
 def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:
-    """Return an argument whose column, if it is one, is in the host's memory, stored as keys."""
+    """Return the argument with its column in host memory, in the form in which keys are stored."""
     if not isinstance(argument.values, DeviceArray):
         return argument
     name, column = argument.values.name, column_in_host(runtime, argument.values)
@@ -42,7 +47,7 @@ def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:
 
 
 def column_in_host(runtime: Runtime, values: Any) -> Any:
-    """Return a column of the device as a chunked array, and anything else as it is."""
+    """Return a column in device memory as an Arrow chunked array; other values unchanged."""
     if not isinstance(values, DeviceArray):
         return values
     return pa.chunked_array([on_host(runtime, values, values.name)])

@@ -1,6 +1,7 @@
 """The table of steps: functions of whole columns, run between the programs over rows.
 
-A new step is a row in the table of a module, and its name here.
+A program computes row by row; a step computes a function that needs more, such as a lookup of keys.
+To add a step, add a row to the table of a module, and the step's name here.
 """
 
 from __future__ import annotations
@@ -48,17 +49,15 @@ STEPS: Rows[StepFunction] = Rows(
 OF_CONTENT: Rows[StepFunction] = Rows(
     "fastfeat.steps.{}:OF_CONTENT", {"text.choice": "coalesce fill_null when", "keys.rows": "hash"}
 )
-"""Scalar functions that are steps where an argument is text or bytes."""
+"""Scalar functions that are steps if an argument is text or bytes."""
 PARTS_OF_WINDOWS = frozenset({"ahead", "order", "table_order", "window"})
-"""The functions that are no values of rows: windows, and what orders rows."""
+"""Functions that give no column of values: windows, and the orders of their rows."""
 
 
 def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
-    """Return whether a node is a column that is made: by a step, or of a text that fit has learnt.
+    """Return whether a node is computed by a step, rather than within a program over rows.
 
-    Args:
-        node: of a plan.
-        types: type of every node.
+    Aggregates of text or bytes count as steps. `types` has the type of every node of the plan.
     """
     if isinstance(node, Aggregate):
         return types[node].holds_bytes
@@ -70,16 +69,13 @@ def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
 
 
 def step_function(call: Call) -> StepFunction:
-    """Return the row of a call that is a step."""
     return STEPS.get(call.function) or OF_CONTENT[call.function]
 
 
 def is_constant_step(node: Call, texts: set[Node]) -> bool:
-    """Return whether a call of constants is a step.
+    """Return whether a call with constant arguments is a step.
 
-    Args:
-        node: a call whose arguments are constants.
-        texts: the constants that are text, among all nodes below; this one is added if it is one.
+    `texts` has the calls found so far that depend on text; this call is added if it does so too.
     """
     if node.function not in OF_CONTENT:
         return node.function in STEPS

@@ -1,4 +1,4 @@
-"""A row of the table of steps: a function of whole columns that no kernel over rows computes."""
+"""A row of the table of steps: a function of whole columns that no program over rows computes."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ if TYPE_CHECKING:
     from fastfeat_kernels.text.requests import Request as TextRequest
 
 Values = Sequence[Any]
-"""A column in a reference: Python values as they are stored, None where missing, never NaN."""
+"""A column in a reference: Python values in storage form, None if missing, never NaN."""
 
 
 class StepFailed(Exception):
-    """A row, or all rows, that a step cannot compute.
+    """A step cannot compute its result: one row fails, or all rows together do.
 
     Args:
-        row: its number; None where it is all of them together.
-        text: what is wrong and what to do, after the name of the feature and the row.
-        kind: the error that a user is told.
+        row: Row number; None if the failure concerns all rows together.
+        text: The problem and its remedy. The message puts the feature's name and the row before it.
+        kind: The error class that the user sees.
     """
 
     def __init__(self, row: int | None, text: str, kind: type[FastfeatError] = InvalidData) -> None:
-        """See the class for the arguments."""
         super().__init__(row, text, kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of a step: a column, or a learnt value, with its type."""
+    """An argument of a step: a column, or a value that fit has learnt, with its type."""
 
     values: Any
     dtype: DType
@@ -46,13 +45,13 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class StepTask(Task[Any]):
-    """A step: the column that it makes, Arrow's or one in the memory of a device.
+    """A request to run a step; the result is an Arrow array, or a DeviceArray in device memory.
 
     Args:
-        call: of the step.
-        args: columns, as keys or as data has them, and what fit has learnt.
-        dtype: the type of the result.
-        n_rows: number of rows.
+        call: The call of the step.
+        args: The arguments: columns, stored as keys are or as in the data, and learnt values.
+        dtype: Type of the result.
+        n_rows: Number of rows.
     """
 
     call: Call
@@ -65,25 +64,27 @@ Reference = Callable[[Sequence[Argument], Mapping[str, Any], int], list[Any]]
 
 
 OfRow = Callable[[Sequence[Argument], Mapping[str, Any]], Callable[..., Any]]
-"""From what is known before any row to a function of one row.
+"""`(arguments, parameters) -> function of one row`.
 
-Of the arguments, what fit has learnt and columns of tables are known; those of the row have None
-for values. The function takes the values of these, in order, as they are stored, None where
-missing, and gives that of the step. It raises what it will where the reference tells what is wrong.
+Learnt values and columns of tables are known before any row. Arguments that belong to the row have
+`values=None`. The function takes their values in order, in storage form, None if missing, and
+returns the value of the step. If the reference raises an error with a text for the user, this
+function may raise any error.
 """
 
 
 HostStep = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
-"""From the arguments (columns of Arrow, as keys are stored) to an Arrow array or column."""
+"""`(arguments, parameters, n_rows) -> Arrow array or column`; columns are stored as keys are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """A value that a step needs to be learnt of its arguments first, of all training rows.
+    """A value that fit learns from the arguments of a step, over all training rows.
 
     Args:
-        origin: the expression that tells which value it is, from the step; several may share one.
-        n_rounds: in how many passes over rows in parts it is learnt, at most.
+        origin: Returns the expression under which the value is stored; steps with equal expressions
+            share the value.
+        n_rounds: Highest number of passes over the data if rows are read in parts.
     """
 
     origin: Callable[[Call], Call]
@@ -95,31 +96,37 @@ class StepFunction:
     """A row of the table of steps.
 
     Args:
-        result: the type rule, as that of a scalar function.
-        reference: its meaning: from the arguments (columns as lists), the parameters and the number
-            of rows, the values as they are stored.
-        always_present: whether no value of the result is missing.
-        without_nan: whether no float of its result is NaN: it is null where missing.
-        of_keys: whether it looks keys up, which nothing that is known too late may enter.
-        host: where Arrow's own functions compute it, on every backend alike: that computation.
-        narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
-        parameters: those of each call.
-        n_args: how many arguments it has; None for any number from `least_args` on.
-        least_args: see `n_args`.
-        of_all_rows: whether the value of a row depends on which other rows there are, so that it is
-            another one among some of them, or the result has not a value a row.
-        learning: what is learnt of the arguments before, and given behind them; None of nothing.
-        in_halves: whether its arguments are as many of the data as, after them, of a table.
-        ends_with: the functions of windows of which its last argument is one.
-        belongs: whether the arguments of a call belong together.
-        check: what raises TypeMismatch where a call does not fit the types of what it is computed
-            from, of which a type rule sees those of its arguments alone.
-        of_row: the same as the reference of one row, faster; without it that is the reference.
-        request: what it asks of hand-written kernels, where their folder has a table of that.
-        written: how a call is written in Python.
-        largest: of codes, the largest one, as that of a scalar function.
-        names_categories: whether its integers are numbers of categories, or say that a row has one.
-        tells_apart: as of a scalar function.
+        result: Type rule: returns the type of the result from the types of the arguments, or raises
+            TypeMismatch.
+        reference: Slow definition in Python, which all backends must equal: `(arguments with
+            columns as lists, parameters, n_rows) -> stored values`.
+        always_present: Whether the result is never missing.
+        without_nan: Whether a float result is never NaN; missing values are null.
+        of_keys: Whether it looks up keys, which may not hold columns known only after prediction.
+        host: Computation by Arrow's own functions, used by every backend; None if there is none.
+        narrow: Whether it also takes text and bytes with 32-bit offsets, without a copy.
+        parameters: Parameters of each call.
+        n_args: Number of arguments; None for any number that is at least `least_args`.
+        least_args: See `n_args`.
+        of_all_rows: Whether a row's value depends on the other rows (a subset would give another
+            value), or the result is not one value per row.
+        learning: The value that fit learns from the arguments, and that is passed as a further,
+            last argument; None if nothing is learnt.
+        in_halves: Whether the first half of the arguments are columns of the data, and the second
+            half are as many columns of a table.
+        ends_with: Names of functions that give a window or an order of rows; the last argument must
+            be a call of one of them. Empty if there is no such rule.
+        belongs: Returns whether the arguments of a call fit each other.
+        check: Raises TypeMismatch if a call does not fit the types of nodes further below. A type
+            rule sees the types of the arguments only.
+        of_row: Faster form of the reference for one row; None to use the reference.
+        request: The row of the kernels' table of requests that computes the step; None without one.
+        written: How a call is written in Python.
+        largest: For steps with codes as the result: returns the largest possible code.
+        names_categories: Whether its integers are numbers of categories, or flags that a row has
+            one.
+        tells_apart: Whether the result depends on which argument values are equal. Two values that
+            were rounded to the same number then count as one.
     """
 
     result: TypeRule
@@ -149,7 +156,7 @@ class StepFunction:
 def function_of_row(
     step: StepFunction, args: Sequence[Argument], params: Mapping[str, Any]
 ) -> Callable[..., Any]:
-    """Return the function of one row that a step is; see `OfRow` for arguments and result."""
+    """Return a function that computes a step for one row, from the row's values; see `OfRow`."""
     if step.of_row is not None:
         return step.of_row(args, params)
 

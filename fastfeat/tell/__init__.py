@@ -1,1 +1,1 @@
-"""Telling: `explain`, summaries, tables and pages of plans."""
+"""Descriptions of plans for people: `explain`, summaries, tables, HTML, code of other libraries."""

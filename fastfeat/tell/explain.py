@@ -1,4 +1,9 @@
-"""`explain`: a plan as text, at each stage of its life."""
+"""`explain`: a plan as text, at each stage of its life.
+
+A step is a function that is computed for a whole column at once, such as a lookup of keys; all
+other functions are computed row by row in loops. The host is the machine's main processor and
+memory, in contrast to a device (a graphics card).
+"""
 
 from __future__ import annotations
 
@@ -38,9 +43,9 @@ _MOST_NAMES = 3
 UNTYPED = ("plan", "leakage", "live")
 TYPED = ("bound", "optimized", "schedule", "physical", "cpu", "cuda")
 OF_PEERS = ("pandas", "polars")
-"""Stages of a fitted plan: its features as code of another library, see `peers`."""
+"""Stages of a fitted plan that show its features as code of another library; see `peers`."""
 OF_DATA = "passes"
-"""A stage of data that a plan is to be fitted on, which `describe_passes` tells."""
+"""The stage that needs the data of a future fit; `describe_passes` shows it."""
 
 
 def explain_plan(
@@ -54,15 +59,16 @@ def explain_plan(
     """Return a plan as text at a stage.
 
     Args:
-        plan: what is shown.
-        stage: which.
-        schema: the types of the columns, for the stages that need them.
-        nodes: the columns of a fitted plan; None where it is not fitted.
-        tables: the types of the columns of lookup tables.
-        codes: the types of features that are codes, where they are not those of their functions.
+        plan: The plan.
+        stage: Name of the stage, such as "leakage".
+        schema: Column types, for the stages that need them.
+        nodes: Expression of each output column of a fitted plan; None if the plan is not fitted.
+        tables: Column types of lookup tables.
+        codes: Integer types of the columns that are codes of categories, by name, if they differ
+            from the types of their expressions.
 
     Raises:
-        InvalidPlan: an unknown stage, or one that needs the types of the columns.
+        InvalidPlan: An unknown stage, or one that needs column types, a fitted plan or files.
     """
     if stage == "plan":
         return _plan(plan)
@@ -109,7 +115,7 @@ def _plan(plan: Declaration) -> str:
 
 
 def _label(plan: Declaration) -> list[str]:
-    """Return the expression of a label, if it is one."""
+    """Return the label's expression as lines of text; none if the label has no expression."""
     if plan.label is None or isinstance(plan.label, str):
         return []
     shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
@@ -119,12 +125,7 @@ def _label(plan: Declaration) -> list[str]:
 
 
 def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
-    """Return lines of steps, by what computes them: a hand-written kernel, or Arrow on the host.
-
-    Args:
-        plan: what is shown.
-        types: as of `_computed_by`.
-    """
+    """Return lines on the steps, with "kernel" or "host" (Arrow) for each, and on the windows."""
 
     def place(step: Call) -> str:
         return "kernel" if step_function(step).host is None else "host"
@@ -136,7 +137,7 @@ def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
 
 
 def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
-    """Return lines of steps, by the place where a device backend runs them: there, or the host."""
+    """Return a comment line for each step that says whether a device or the host runs it."""
     from fastfeat.backends.device import place_of
 
     def place(step: Call) -> str:
@@ -147,7 +148,10 @@ def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
 
 
 def _learnt_with_a_device(plan: Declaration) -> list[str]:
-    """Return lines of learnt values: where each of a group is found, and which the host finds."""
+    """Return comment lines on learnt values: those that a device backend leaves to the host.
+
+    For values per group, a line says whether the device or the host computes them.
+    """
     from fastfeat.engine.gpu.learn.learn import is_learnt_on_device
     from fastfeat.steps.keys.gpu.groups import is_found_on_device
 
@@ -173,12 +177,9 @@ def _learnt_with_a_device(plan: Declaration) -> list[str]:
 def _computed_by(
     nodes: Iterable[Node], types: Types | None, place: Callable[[Call], str]
 ) -> list[str]:
-    """Return a line for each step, which says what or where computes it.
+    """Return a line for each step, prefixed by `place(step)`.
 
-    Args:
-        nodes: the steps, and others.
-        types: of the nodes, without which choices between texts are not known to be steps.
-        place: says it.
+    Without `types`, choices between texts cannot be recognized as steps.
     """
     calls = [n for n in nodes if isinstance(n, Call) and not is_window(n)]
     steps = [n for n in calls if (is_step(n, types) if types else n.function in STEPS)]
@@ -187,7 +188,7 @@ def _computed_by(
 
 
 def _scans(plan: Declaration) -> str:
-    """Return the scans of the training rows as text, with the aggregates that each learns."""
+    """Return the passes of fit over the training rows as text, with the aggregates of each."""
     scans = scans_of(list(plan.nodes.values()))
     if not scans:
         return "fit: nothing to learn, no scan of the training rows"
@@ -218,7 +219,10 @@ def _bound(plan: Declaration, types: Types, made: Mapping[str, Node]) -> str:
 
 
 def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
-    """Return the number of columns of an indicator, and the first of them; empty if not known."""
+    """Return the number of columns of a one-hot feature, with the first names, as text.
+
+    `made` has the output columns of the fitted plan by name. "" for other features, and before fit.
+    """
     if not is_one_hot(node):
         return ""
     of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
@@ -231,7 +235,10 @@ def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
 
 
 def _optimized(plan: Declaration, types: Types) -> str:
-    """Return the expressions computed once before the rows, and those that features share."""
+    """Return lines on the expressions computed once before all rows, and on shared ones.
+
+    Shared expressions are read by several features or expressions, and computed once per row.
+    """
     nodes = _outside_of_aggregates(list(plan.nodes.values()))
     constant = constant_nodes(nodes)
     users = [node for node in nodes if not isinstance(node, Aggregate)]
@@ -246,10 +253,10 @@ def _optimized(plan: Declaration, types: Types) -> str:
 
 
 def _schedules(plan: Declaration, types: Types) -> str:
-    """Return the tasks that run a plan, in their order: what fit learns, and then the features.
+    """Return the tasks that run a plan, as text: first those of fit, then those of transform.
 
-    Those of rows in parts are told where they differ, and those of the training rows: where
-    encodings are out of fold.
+    Learning from rows that arrive in parts, and the features of training rows, are listed
+    separately if their tasks differ.
     """
     learnt = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Aggregate)]
     purposes: list[Purpose] = ["apply"]
@@ -267,7 +274,7 @@ def _indented(texts: Iterable[str]) -> list[str]:
 
 
 def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
-    """Return the nodes that are computed for each row, or before all: not those learnt from."""
+    """Return the nodes that are no arguments of aggregates, so that transform computes them."""
     reached, order = set(roots), postorder(roots)
     for node in reversed(order):
         if node in reached and not isinstance(node, Aggregate):
@@ -294,7 +301,7 @@ def _physical(plan: Declaration, types: Types, program: Program) -> str:
 
 
 def _kernel(program: Program) -> str:
-    """Return the LLVM text, with the columns of each loop as comments above it."""
+    """Return the LLVM code of the plan's kernel, with comments on the columns of each loop."""
     from fastfeat.engine.cpu.compiled import compiled
 
     laid_out = compiled(program)
@@ -315,7 +322,7 @@ def _kernel(program: Program) -> str:
 
 
 def _cuda(plan: Declaration, types: Types, program: Program) -> str:
-    """Return the text of the kernels, after the places of steps and groups."""
+    """Return the CUDA code of the plan's kernels, after comments on steps and learnt values."""
     from fastfeat.engine.gpu.programs.program import device_program, text_of
 
     lines = [*_steps_of_a_device(plan, types), *_learnt_with_a_device(plan)]

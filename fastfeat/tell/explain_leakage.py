@@ -1,4 +1,8 @@
-"""The text of `explain("leakage")`: what features can see, by which clock, and how old it is."""
+"""`explain("leakage")`: the data that each feature can see, by which clock, and its age.
+
+A column is late if its value is not yet known at the time of its row, such as the label. A clock is
+a column of times by which a feature sees earlier rows.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,10 @@ from fastfeat.plan.declare.late_windows import age_text
 
 
 def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
-    """Return the sight of each feature: columns of its own row, earlier rows, what fit learns."""
+    """Return lines on the data that each feature sees.
+
+    These are columns of its own row, earlier rows, tables, and learnt values.
+    """
     lines = [f"late columns (label, outcomes): {_listed_late(late)}"]
     if late.known:
         lines.append(f"read by the label, and known: {', '.join(sorted(late.known))}")
@@ -44,7 +51,7 @@ def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
     lines.append(f"  {', '.join(undeclared) or 'none'}")
     if tables:
         lines += ["", "columns of tables, on your word that they are known then:"]
-        for table, names in tables.items():  # the label's own clock needs no word
+        for table, names in tables.items():  # the label's own clock needs no declaration
             own = NO_NAMES if late.ahead is None else late.ahead.tables.get(table, NO_NAMES)
             named = [name for name in names if name not in own]
             lines.append(f"  {table}: {', '.join(named)}")
@@ -52,13 +59,16 @@ def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
 
 
 def _listed_late(late: Late) -> str:
-    """Return the late columns, and how long after its row each is known."""
+    """Return the names of the late columns, with the delay until each is known, as text."""
     told = (f"{name}{_known_after(late.delays.get(name, ()))}" for name in sorted(late.columns))
     return ", ".join(told) or "none declared"
 
 
 def _known_after(delays: Sequence[Delay]) -> str:
-    """Return the delay of a column after its row: of delays of one kind the longest counts."""
+    """Return the delay until a column is known, as text; "" if it has none.
+
+    Of several delays in one unit, the longest is shown.
+    """
     longest: dict[str, int] = {}
     for delay in delays:
         if delay.everywhere is not None:
@@ -77,7 +87,7 @@ def _listed(
 
 
 def _listed_windows(root: Node) -> list[str]:
-    """Return a line for each window or as-of join of a feature: earlier rows, and tables."""
+    """Return a line for each window or as-of join of a feature, with the age of rows it sees."""
     found: dict[str, Sequence[Call]] = {
         "earlier rows": window_nodes([root]),
         "rows of tables": [node for node in postorder([root]) if is_over_table(node)],
@@ -92,7 +102,10 @@ def _listed_windows(root: Node) -> list[str]:
 
 
 def _listed_past(features: Mapping[str, Node], late: Late) -> list[str]:
-    """Return lines of the late columns that windows miss in a batch that comes without them."""
+    """Return lines on the late columns that windows read in earlier rows; empty without any.
+
+    Earlier rows that arrive without these columns are in none of these windows, so features change.
+    """
     nodes = postorder(list(features.values()))
     if not any(is_over_window(node) for node in nodes):
         return []

@@ -1,6 +1,8 @@
-"""`explain("live")`: which way a plan goes live, and what a state holds; and windows in `explain`.
+"""`explain("live")`: how a plan computes arriving rows. Also the list of windows in `explain`.
 
-Windows that read the rows of their entities in one order stand together.
+A live state keeps a log, which holds the earlier rows of each entity as far as windows reach. A row
+order is the pair of an entity key and a time, by which windows find earlier rows; windows with
+equal row orders are listed together.
 """
 
 from __future__ import annotations
@@ -18,18 +20,15 @@ _WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0,
 
 
 def is_window(node: Node) -> bool:
-    """Return whether a node is a window, or the order of rows that it is of: no value of a row."""
+    """Return whether a node is a window or a row order, not a value per row."""
     return isinstance(node, Call) and node.function in PARTS_OF_WINDOWS
 
 
 def describe_windows(roots: Iterable[Node]) -> list[str]:
-    """Return the functions over windows, those that share an order of the rows together.
+    """Return lines on the functions over windows, grouped by row order.
 
-    Rows are put in order once for all functions over the same entity and time, whatever their
-    windows, and before that once more for those that such functions read.
-
-    Args:
-        roots: the features.
+    Rows are sorted once for all functions over the same entity and time, whatever their windows.
+    Functions come before the functions that read them.
     """
     roots = list(roots)
     learnt = [n for n in postorder(roots) if isinstance(n, Aggregate)]
@@ -42,11 +41,9 @@ def describe_windows(roots: Iterable[Node]) -> list[str]:
 
 
 def _groups(roots: Iterable[Node], known: set[Node]) -> Iterator[tuple[Call, list[Call]]]:
-    """Yield each order with the functions over it that a row reads, after those that they read.
+    """Yield each row order with its functions, after the functions that these read.
 
-    Args:
-        roots: what is computed for a row.
-        known: the functions that were given already; takes those that are given.
+    `known` are the functions already yielded; new ones are added to it.
     """
     by_order: dict[Call, list[Call]] = {}
     for node in row_order(roots):
@@ -61,7 +58,7 @@ def _groups(roots: Iterable[Node], known: set[Node]) -> Iterator[tuple[Call, lis
 
 
 def order_text(order: Call) -> str:
-    """Return an order as a window writes it: "by='card', time='t'"."""
+    """Return a row order in the form of window arguments: "by='card', time='t'"."""
     return show(Call("window", (order,), _WHOLE)).removeprefix("ff.window(").removesuffix(")")
 
 
@@ -73,13 +70,10 @@ _ALONE = "row way: no window reads earlier rows, so a row is computed as transfo
 
 
 def describe_live(plan: Declaration) -> str:
-    """Return a description of how a plan is computed live, as text.
+    """Return a text on how a live state computes a plan.
 
-    That is: the way that it goes; the orders of the rows, with how far back each function sees of
-    an entity; what stands in the log; the tables that are read; and what is refused, with why.
-
-    Args:
-        plan: what is shown.
+    The text lists the row orders, how far back each function sees, the columns of the log, the
+    tables, and the calls that a live state of this plan refuses, with reasons.
     """
     functions = live_functions(plan.nodes.items())
     if not functions:
@@ -99,7 +93,7 @@ def describe_live(plan: Declaration) -> str:
 
 
 def _log(plan: Declaration) -> list[str]:
-    """Return the columns that the log holds: those that windows read, and the id of rows."""
+    """Return a line with the columns of the log: those that windows read, and the row id."""
     late = set(plan.late)
     columns = [f"{name} (late)" if name in late else name for name in plan.past_columns]
     if plan.row_id is not None and plan.row_id not in plan.past_columns:
@@ -108,7 +102,7 @@ def _log(plan: Declaration) -> list[str]:
 
 
 def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
-    """Return the functions that stand in the log beside each row."""
+    """Return lines on the functions with results that the log keeps for other windows."""
     kept = [one for one in functions if one.is_kept]
     if not kept:
         return []
@@ -116,7 +110,10 @@ def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]
 
 
 def _tables(plan: Declaration) -> list[str]:
-    """Return the tables that rows read, and how: by key and as of a moment, or in windows."""
+    """Return a line with the names of the tables that features read.
+
+    Tables that windows read are marked with "(in windows)".
+    """
     nodes = postorder(list(plan.nodes.values()))
     seen = {
         node.table
@@ -131,7 +128,7 @@ def _tables(plan: Declaration) -> list[str]:
 
 
 def _refused(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
-    """Return the calls that a state of the plan refuses, and the reasons, as lines."""
+    """Return lines on the calls that a live state of the plan refuses, with reasons."""
     endless = [one for one in functions if one.reach.is_everything]
     kept = [one for one in functions if one.is_kept]
     lines: list[str] = []

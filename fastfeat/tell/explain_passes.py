@@ -1,4 +1,4 @@
-"""Passes of fit over a data set as text: what each learns, and how much of the data it reads."""
+"""The passes of fit over a data set, as text: the values learnt and the columns read in each."""
 
 from __future__ import annotations
 
@@ -20,13 +20,9 @@ _MOST_NAMES = 8
 
 
 def describe_passes(learning: Learning, dataset: Dataset) -> str:
-    """Return the passes of a fit over data that is read in parts, and then that of its features.
+    """Return lines on the passes of a fit over data in parts, and on the pass for its features.
 
-    There may be fewer: a task takes as many rounds as its rows need.
-
-    Args:
-        learning: before its first round.
-        dataset: the data.
+    The number of passes is an upper limit, since some tasks finish early, depending on the rows.
     """
     schedule = learning.prepared.typed.schedule(PURPOSE)
     n_passes, n_looks = learning.n_passes, learning.most_rounds - learning.n_passes
@@ -58,7 +54,10 @@ def describe_passes(learning: Learning, dataset: Dataset) -> str:
 
 
 def _copied(dataset: Dataset, read_by_pass: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield a line for the copy on disk that later passes read, where there is one."""
+    """Yield a line on the copy on disk of columns that later passes read again.
+
+    Yields nothing if no column is read often enough for a copy to save time.
+    """
     pays = dataset.readings_that_pay if dataset.parts else None
     n_read = Counter(name for columns in read_by_pass for name in columns)
     again = [name for name, n in n_read.items() if pays is not None and n - 1 >= pays]
@@ -81,7 +80,7 @@ def _more(n: int) -> str:
 
 
 def _data(dataset: Dataset, learning: Learning) -> str:
-    """Return the rows and files of the data, as far as they are known before it is read."""
+    """Return a line on the numbers of rows, files and columns, as far as known before reading."""
     n_rows, parts = dataset.n_rows, dataset.parts
     told = "rows" if n_rows is None or not parts else counted(n_rows, "row")
     if parts and all(isinstance(part, FilePart) for part in parts):
@@ -94,7 +93,7 @@ def _data(dataset: Dataset, learning: Learning) -> str:
 
 
 def _read(dataset: Dataset, columns: Sequence[str]) -> str:
-    """Return columns, and about how many bytes they take in memory, where that is known."""
+    """Return names and number of columns as text, with their size in memory if known."""
     if not columns:
         return "no column, and counts rows"
     n_bytes = dataset.bytes_of(columns)
@@ -105,7 +104,10 @@ def _read(dataset: Dataset, columns: Sequence[str]) -> str:
 
 
 def _learnt(schedule: Schedule, active: set[int]) -> Iterator[str]:
-    """Yield a line for the tasks of a kind that learn in a pass."""
+    """Yield a line per kind of task with the number of values it learns in a pass.
+
+    `active` has the numbers of the tasks that learn in this pass.
+    """
     n_values = dict[str, int]()
     for k in sorted(active):
         task = schedule.tasks[k]

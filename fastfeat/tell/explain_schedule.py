@@ -1,4 +1,9 @@
-"""Schedules as text: the tasks of each round, in order, and the spaces that they run in."""
+"""Schedules as text: the tasks of each round, in order, with the sets of rows that they run on.
+
+A schedule is the list of tasks that run a plan. A round is a pass over the training rows. A space
+is a set of rows: the rows of the data, the history followed by the rows of the data, the rows of a
+table, or the elements of lists.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +31,17 @@ _KEPT = {
     "fit": ", for training rows alone",
 }
 _MOST = 12
-"""Columns or values on a line."""
+"""Limit on the columns or values on a line."""
 _MOST_LEARNT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A schedule with what its columns and values are called: by their task, or as expressions."""
+    """A schedule with a name for each of its columns and values.
+
+    The name is the number of the task that makes the column or value, such as "[3]". If no task
+    makes it, the name is its expression.
+    """
 
     schedule: Schedule
     shown: dict[Node, str]
@@ -41,13 +50,10 @@ class _Named:
 
 
 def describe_schedule(schedule: Schedule) -> str:
-    """Return a schedule as text: the tasks, numbered, of each round.
+    """Return a schedule as text: the numbered tasks of each round.
 
-    A task stands with the space that it runs in. What it reads that another one has made or learnt
-    is told by the number of that, and where that makes several, which one it is: [3.2].
-
-    Args:
-        schedule: of a plan.
+    Each task is shown with its space. A column or value that a task makes is called by the task's
+    number: [3], or [3.2] for the second of several.
     """
     named = _named(schedule)
     read = {schedule.columns[place].space for task in schedule.tasks for place in _touched(task)}
@@ -84,7 +90,7 @@ def _named(schedule: Schedule) -> _Named:
 
 
 def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
-    """Yield the lines of a task."""
+    """Yield the lines that describe a task; `number` counts tasks from 1."""
     schedule = named.schedule
     places = task.gives or task.reads
     own = schedule.columns[places[0]].space if places else 0
@@ -103,7 +109,10 @@ def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
 
 
 def _used(named: _Named, task: Task) -> list[str]:
-    """Return the names of the values that a task uses; of many that are learnt before, how many."""
+    """Return the names of the learnt values that a task uses.
+
+    If the task uses many values of earlier schedules, only their number is given.
+    """
     learnt = {value for other in named.schedule.tasks for value in other.learns}
     before = [value for value in task.uses if value not in learnt]
     if len(before) <= _MOST_LEARNT:
@@ -113,7 +122,7 @@ def _used(named: _Named, task: Task) -> list[str]:
 
 
 def _column(named: _Named, place: ColumnOf, own: int) -> str:
-    """Return the name of a column, with its space where that is not a task's own."""
+    """Return the name of a column, with its space if this differs from `own`, the task's space."""
     space = named.schedule.columns[place].space
     name = named.columns[place]
     return name if space == own else f"{named.schedule.spaces[space].name}: {name}"
@@ -133,7 +142,7 @@ def _learnt(named: _Named, place: ValueOf) -> str:
 
 
 def _line(word: str, texts: Iterable[str]) -> Iterator[str]:
-    """Yield a line of names; of many the first."""
+    """Yield `word` followed by names, of which only the first are listed; nothing without names."""
     found = [*dict.fromkeys(texts)]
     if found:
         more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
@@ -141,7 +150,7 @@ def _line(word: str, texts: Iterable[str]) -> Iterator[str]:
 
 
 def _below(word: str, texts: list[str]) -> Iterator[str]:
-    """Yield lines of what a task makes."""
+    """Yield `word` followed by the results of a task, numbered if there are several."""
     if len(texts) == 1:
         yield f"   {word} {texts[0]}"
     elif texts:

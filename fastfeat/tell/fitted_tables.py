@@ -1,7 +1,7 @@
-"""Tables of a fitted plan that a user reads: categories, values per key, and the map of features.
+"""Tables of a fitted plan for users: categories, values per key, and the map of features.
 
-The map says of what each column of the output is made: importances and SHAP values are grouped by
-it.
+The map lists the source columns of each output column; importances and SHAP values can be grouped
+by it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,12 @@ from fastfeat.plan.lower.lower import Constant, Types
 
 
 def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
-    """Return the first codes that a feature is made of.
+    """Return the first call in a feature's expression that encodes categories.
 
-    Args:
-        known: the nodes of each feature, and of each column of the fitted plan.
-        feature: one of them.
+    `known` has the expressions of each feature and of each output column, by name.
 
     Raises:
-        InvalidPlan: there is none of that name, or it has no codes.
+        InvalidPlan: There is no such feature, or it has no codes.
     """
     if feature not in known:
         hint = did_you_mean(str(feature), known) or f" There are: {listed(known)}"
@@ -50,10 +48,13 @@ def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
 
 
 def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> Table:
-    """Return the categories that codes stand for: code, parts, number of training rows."""
+    """Return a table of an encoder's categories: code, parts of the key, and number of rows.
+
+    `codes` is the call of the encoder. The first codes stand for missing and unseen keys.
+    """
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     n_unseen = int(dict(codes.params)["n_unseen"])
-    # of several codes, the hash of a rare key says which: how often is not kept
+    # with several codes, the hash of a rare key chooses one, and no counts are kept per code
     rare = [vocabulary.n_rare] if n_unseen == 1 else [None if vocabulary.n_rare else 0] * n_unseen
     counts = [vocabulary.n_missing, *rare]
     numbers = np.arange(1 + n_unseen + len(vocabulary), dtype=np.int32)
@@ -68,11 +69,13 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types)
 def categories_of_codes(
     codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types
 ) -> Any:
-    """Return the categories that codes stand for, null for those of no category.
+    """Return an Arrow array with the category of each code, null for codes without a category.
+
+    With several keys, a category is a struct of their values.
 
     Raises:
-        InvalidData: a code that is none.
-        TypeMismatch: what is given are no integers.
+        InvalidData: A number is not a code of the encoder.
+        TypeMismatch: The codes are not integers.
     """
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     n_codes = 1 + int(dict(codes.params)["n_unseen"]) + len(vocabulary)
@@ -90,10 +93,10 @@ def categories_of_codes(
 
 
 def _integers(given: Any) -> Array:
-    """Return codes in any form that PyArrow takes as one array of int64.
+    """Return codes, in any form that PyArrow accepts, as one array of int64.
 
     Raises:
-        TypeMismatch: they are something else.
+        TypeMismatch: They are not whole numbers.
     """
     try:
         column = given if isinstance(given, pa.ChunkedArray | pa.Array) else pa.array(given)
@@ -111,7 +114,7 @@ def _integers(given: Any) -> Array:
 def learnt_table(
     aggregate: Aggregate, value: Vocabulary | Groups, learnt: Mapping[Node, Constant], types: Types
 ) -> Table:
-    """Return a table of learnt keys: the key, and its count or its value."""
+    """Return a table of learnt keys, with the row count or the learnt value of each."""
     if isinstance(value, Vocabulary):
         parts = _named(aggregate.args, value, types, 0)
         return pa.table({**parts, "count": array_of_values(value.counts, None, pa.int64())})
@@ -125,7 +128,7 @@ def learnt_table(
 
 
 def _stored(groups: Groups, dtype: DType) -> Array:
-    """Return the values of groups as an Arrow array of their type."""
+    """Return the values of groups as an Arrow array of type `dtype`, null if a group has none."""
     if dtype.name == "bool":
         return array_of_values(groups.values.astype(bool), groups.present, pa.bool_())
     if dtype.physical == "f64":
@@ -152,15 +155,10 @@ def _named(
     unnamed: str = "value",
     taken: Sequence[str] = ("code", "count"),
 ) -> dict[str, Array]:
-    """Return the parts of keys by name, after nulls for codes that stand for no key.
+    """Return the columns of a table of keys by name, one per part of the key.
 
-    Args:
-        keys: the parts.
-        vocabulary: their values.
-        types: of nodes.
-        n_before: how many codes stand for no key.
-        unnamed: the name of a part that is no column.
-        taken: names of the other columns of the table.
+    Each begins with `n_before` nulls, for the codes of missing and unseen keys. `unnamed` is the
+    name of parts that are computed expressions. A name that is in `taken` gets a "_" appended.
     """
     parts: dict[str, Array] = {}
     for key, values in zip(keys, vocabulary.parts, strict=True):
@@ -173,7 +171,7 @@ def _named(
 
 
 def column_of_keys(keys: Array, dtype: DType) -> Array:
-    """Return keys, as they are stored, as values of the type of their column."""
+    """Return keys, as they are stored, in the Arrow type of the column that they came from."""
     wanted = arrow_type(comparable(dtype))
     if dtype.name == "utf8" or keys.type == wanted:
         return keys
@@ -198,9 +196,9 @@ def feature_map(fitted: Fitted) -> Table:
 
 
 def sources_of(roots: list[Node]) -> dict[Node, list[str]]:
-    """Return the columns that each root is made of, in order of first use.
+    """Return the names of the source columns of each root, in order of first use.
 
-    What encoders learn from, and the folds by which, is not among them: no row is made of it.
+    Targets and folds of target encoders are left out, since transform does not read them.
     """
 
     def visit(node: Node, args: list[dict[str, None]]) -> dict[str, None]:
@@ -218,7 +216,7 @@ def sources_of(roots: list[Node]) -> dict[Node, list[str]]:
 
 
 def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
-    """Yield each column of the output and the feature of the plan that it is of."""
+    """Yield the name of each output column with the name of its feature."""
     plan = fitted.declaration
     for feature, expression in plan.features.items():
         written = {feature + suffix: plan.nodes[feature + suffix] for suffix in expression.suffixes}
@@ -227,11 +225,14 @@ def features_of_columns(fitted: Fitted) -> Iterator[tuple[str, str]]:
 
 
 def learnt_values(fitted: Fitted) -> dict[str, Any]:
-    """Return the learnt values, by the text of the aggregate; see `FittedPlan.learnt`."""
+    """Return each learnt value, keyed by the text of the expression that learns it.
+
+    See `FittedPlan.learnt`.
+    """
     aggregates = aggregates_of(fitted.declaration.nodes.values())
     values: dict[str, Any] = {}
     for aggregate, text in show_all(aggregates).items():
-        # texts that were shortened may be the same
+        # shortened texts may be equal
         name = text if text not in values else f"{text} #{len(values)}"
         value = fitted.learnt[aggregate]
         if isinstance(aggregate, Aggregate) and isinstance(value, Vocabulary | Groups):
@@ -242,18 +243,18 @@ def learnt_values(fitted: Fitted) -> dict[str, Any]:
 
 
 def vocabulary(fitted: Fitted, feature: str) -> Table:
-    """Return the categories of an encoder; see `FittedPlan.vocabulary`."""
+    """Return a table of the categories of an encoder; see `FittedPlan.vocabulary`."""
     return vocabulary_table(_encoder(fitted, feature), fitted.learnt, fitted.types)
 
 
 def inverse(fitted: Fitted, feature: str, codes: Any) -> Any:
-    """Return the categories that codes of an encoder stand for; see `FittedPlan.inverse`."""
+    """Return the category of each code of an encoder; see `FittedPlan.inverse`."""
     encoder = _encoder(fitted, feature)
     return categories_of_codes(encoder, codes, fitted.learnt, fitted.types)
 
 
 def _encoder(fitted: Fitted, feature: str) -> Call:
-    """Return the first encoder of an output column, or of a feature of the plan."""
+    """Return the first call that encodes categories, in an output column or feature of the plan."""
     plan = fitted.declaration
     of_plan: dict[str, list[Node]] = {
         name: [plan.nodes[name + suffix] for suffix in expression.suffixes]

@@ -1,6 +1,6 @@
-"""A plan as a table in a notebook: a row a feature, which opens to how it is made.
+"""A plan as a table in a notebook: a row per feature, which unfolds to its details.
 
-The text of users is escaped, there is no script, and the table ends after so many features.
+Text from users is escaped, there is no script, and the number of features is limited.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_LISTED = 12
 _LONGEST_FORMULA = 90
 _LONGEST_VALUE = 100
 FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
-"""The titles of details that are no names."""
+"""Titles of details that are code, not names."""
 
 
 def plan_html(plan: Declaration) -> str:
@@ -45,7 +45,7 @@ def plan_html(plan: Declaration) -> str:
 
 
 def fitted_html(fitted: Fitted) -> str:
-    """Return a fitted plan as HTML, with types and what it has learnt."""
+    """Return a fitted plan as HTML, with types and learnt values."""
     plan = fitted.declaration
     head = ("feature", "type", "formula", "learns", "sees", "runs on")
     rows = [
@@ -61,14 +61,14 @@ def fitted_html(fitted: Fitted) -> str:
 
 
 def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: Declaration) -> str:
-    """Return the whole: cells are HTML already, all else is text."""
+    """Return the whole HTML output; `rows` are HTML, and `told` and `head` are text to escape."""
     left = len(plan.features) - len(rows)
     more = f"<p>... and {left:,} more. explain() says how each is made</p>" if left else ""
     return in_notebook(told, f"{_options(plan)}{table(head, rows)}{more}")
 
 
 def _options(plan: Declaration) -> str:
-    """Return the options of a plan, folded up; nothing where it has none."""
+    """Return the options of a plan as a collapsed HTML block; "" without options."""
     label = [f"{name} = {show(node)}" for name, node in plan.label_nodes.items()]
     given = {
         "label": label,
@@ -91,7 +91,7 @@ def _named(name: str) -> str:
 
 
 def _formula(details: Mapping[str, Sequence[str]]) -> str:
-    """Return a formula, short, that opens to the details: the whole of it, if that says more."""
+    """Return a shortened formula as an HTML block that unfolds to the details."""
     (formula,) = details["formula"]
     start = capped(formula, _LONGEST_FORMULA)
     more = {title: texts for title, texts in details.items() if [*texts] != [start]}
@@ -103,7 +103,7 @@ def _nodes(plan: Declaration, feature: str) -> list[Node]:
 
 
 def details_of(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
-    """Return the details of a feature by their title: its whole formula, and what it reads."""
+    """Return the details of a feature by title: full formula, columns, inputs, tables, windows."""
     expression, nodes = plan.features[feature], _nodes(plan, feature)
     windows = [
         node for node in postorder(nodes) if isinstance(node, Call) and node.function == "window"
@@ -119,7 +119,7 @@ def details_of(plan: Declaration, feature: str) -> dict[str, Sequence[str]]:
 
 
 def facts_of(plan: Declaration, feature: str) -> list[str]:
-    """Return the cells of what a feature learns, what it sees, and what computes it."""
+    """Return three table cells on a feature: its learnt values, the data it sees, how it runs."""
     nodes = _nodes(plan, feature)
     cells = [_learns(nodes), _sees(nodes), _runs_on(nodes)]
     return [lines(cell) for cell in cells]
@@ -132,7 +132,7 @@ def _learns(nodes: Iterable[Node]) -> list[str]:
 
 
 def learnt_word(learnt: Aggregate) -> str:
-    """Return a word or two for what is learnt."""
+    """Return a short name for a learnt value, such as "mean by key"."""
     by_key = " by key" if isinstance(learnt.frame, GroupFrame) else ""
     return f"{AGGREGATES[learnt.function].called or learnt.function}{by_key}"
 
@@ -148,14 +148,14 @@ def _sees(nodes: list[Node]) -> list[str]:
 
 
 def _runs_on(nodes: list[Node]) -> list[str]:
-    """Return names of what computes a feature: kernels, and steps that Arrow does on the host."""
+    """Return "kernel", then a line for each function of a feature that Arrow computes."""
     calls = [node for node in postorder(nodes) if isinstance(node, Call)]
     host = [c.function for c in calls if c.function in STEPS and STEPS[c.function].host is not None]
     return ["kernel", *(f"host: {name}" for name in dict.fromkeys(host))]
 
 
 def learnt_of(fitted: Fitted, feature: str) -> list[str]:
-    """Return the values that fit has learnt for a feature, and of keys how many there are."""
+    """Return a line for each learnt value of a feature; tables of keys show only their length."""
     learnt = aggregates_of(_nodes(fitted.declaration, feature))
     return [
         f"{capped(text, _LONGEST_VALUE)} = {learnt_text(fitted.constants[one], fitted.bound[one])}"
@@ -164,7 +164,7 @@ def learnt_of(fitted: Fitted, feature: str) -> list[str]:
 
 
 def learnt_text(value: Constant, dtype: DType) -> str:
-    """Return a learnt value as text, of keys their number."""
+    """Return a learnt value as text; for tables of keys, only their length."""
     match value:
         case Vocabulary():
             return counted(len(value), "key")

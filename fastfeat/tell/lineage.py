@@ -1,4 +1,4 @@
-"""Lineage: the columns that each feature comes from, and by which ways."""
+"""Lineage: the source columns of each feature, and how their values reach the feature."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from fastfeat.ir.scope import is_of_table, is_over, order_of, query_of
 from fastfeat.plan.declare.columns_read import reads_own
 
 Way = Literal["itself", "computed", "past", "group", "join", "learnt"]
-"""How a column reaches a feature: it is the feature, or computed with in its own row; by other rows
-in a window; by the group, or the rows of a table, that it finds; by what fit learnt from it."""
+"""The way in which a column reaches a feature.
+
+"itself": it is the feature. "computed": from the feature's own row. "past": from other rows in a
+window. "group" or "join": it finds the group, or the rows of a table. "learnt": fit learnt from it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnSource:
-    """A column that a feature comes from.
+    """A source column of a feature.
 
     Args:
-        table: the lookup table that it is of; None of the data.
-        column: its name.
-        ways: how it reaches the feature, in the order of `Way`.
+        table: Lookup table of the column; None for a column of the data.
+        column: Name of the column.
+        ways: How its values reach the feature, in the order of `Way`.
     """
 
     table: str | None
@@ -31,11 +34,7 @@ class ColumnSource:
 
 
 def lineage(nodes: Mapping[str, Node]) -> dict[str, tuple[ColumnSource, ...]]:
-    """Return the columns that each feature comes from, in order of first use.
-
-    Args:
-        nodes: the expression of each output column.
-    """
+    """Return the source columns of each output column, in order of first use."""
     return {name: _sources(node) for name, node in nodes.items()}
 
 
@@ -61,13 +60,16 @@ def _sources(root: Node) -> tuple[ColumnSource, ...]:
 
 
 def _below(node: Node, way: Way) -> list[tuple[Node, Way]]:
-    """Return the arguments of a node that is reached by a way, each with its own."""
-    if way == "learnt":  # from training rows, whatever these read
+    """Return the arguments of a node, each with the way in which its values reach the feature.
+
+    `way` is the way in which the values of the node itself reach the feature.
+    """
+    if way == "learnt":  # from training rows, however these compute it
         return [(arg, way) for arg in node.args]
     if is_over(node):
         order = order_of(node)
         past: list[tuple[Node, Way]] = [(arg, "past") for arg in (node.args[0], *order.args)]
-        if is_of_table(order):  # whose rows the row finds by its own time and keys
+        if is_of_table(order):  # the row finds the table's rows by its own time and keys
             asks: Way = "past" if way == "past" else "join"
             past[1 : 1 + len(query_of(order))] = [(arg, asks) for arg in query_of(order)]
         own: Way = "computed" if way == "itself" else way

@@ -1,4 +1,4 @@
-"""A plan in a few lines, as a notebook shows it: a line a feature, no more than fit a screen."""
+"""A plan in a few lines for notebooks: a line per feature, limited to fit a screen."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SHORTEST_FORMULA = 24
 
 @dataclass(frozen=True, slots=True)
 class FeatureSources:
-    """The sources of a feature besides its own row: what it learns and sees.
+    """The kinds of data that a feature depends on besides its own row.
 
     Args:
-        learns: whether fit learns something for it.
-        label: whether that is of the label, out of fold.
-        past: whether it sees earlier rows of the data.
-        tables: the tables that it reads.
+        learns: Whether fit learns values for it.
+        label: Whether it learns values from the label (for a training row: from other folds).
+        past: Whether it reads earlier rows of the data.
+        tables: Lookup tables that it reads.
     """
 
     learns: bool
@@ -44,7 +44,7 @@ class FeatureSources:
     tables: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return it in a few words; nothing for a function of the row."""
+        """Return the sources in a few words; "" if the feature depends on its own row only."""
         learnt = "learnt out of fold from the label" if self.label else "learnt in fit"
         told = [
             *([learnt] if self.learns else []),
@@ -55,7 +55,7 @@ class FeatureSources:
 
 
 def feature_sources(nodes: Iterable[Node]) -> FeatureSources:
-    """Return the kinds of what a feature learns and sees, from the expressions of its columns."""
+    """Return the kinds of data that a feature depends on, from the expressions of its columns."""
     roots = list(nodes)
     every = postorder(roots)
     learnt = [node for node in every if isinstance(node, Aggregate)]
@@ -65,12 +65,12 @@ def feature_sources(nodes: Iterable[Node]) -> FeatureSources:
 
 
 def plan_summary(plan: Declaration) -> str:
-    """Return a line of the plan, and one for each of its first features."""
+    """Return a line on the plan, and a line for each of its first features."""
     return _listed(head_of_plan(plan), plan, lambda name: "")
 
 
 def fitted_summary(fitted: Fitted) -> str:
-    """Return a line of the fitted plan, and one for each of its first features."""
+    """Return a line on the fitted plan, and a line for each of its first features."""
     return _listed(
         head_of_fitted(fitted), fitted.declaration, lambda name: f" {type_of(fitted, name)} ="
     )
@@ -92,7 +92,7 @@ def head_of_fitted(fitted: Fitted) -> str:
 
 
 def type_of(fitted: Fitted, feature: str) -> str:
-    """Return the type of a feature of a fitted plan, or how many columns of which type it is."""
+    """Return the type of a feature as text, or the number and type of its columns."""
     plan, n_columns = fitted.declaration, 0
     types: dict[str, None] = {}
     for suffix in plan.features[feature].suffixes:
@@ -110,7 +110,7 @@ def type_of(fitted: Fitted, feature: str) -> str:
 
 
 def _options(plan: Declaration) -> str:
-    """Return the options of a plan that were given."""
+    """Return the options of a plan that were set, as text."""
     params = [f"{name!r}: {capped(repr(value), 20)}" for name, value in plan.params.items()]
     more = ", ..." if len(params) > _MOST_NAMES else ""
     options = {

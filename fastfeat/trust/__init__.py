@@ -1,1 +1,1 @@
-"""Trust: data checked, drift told, promises verified, all of it reported."""
+"""Trust: checks of data and drift, checks that all ways to compute features agree, and reports."""

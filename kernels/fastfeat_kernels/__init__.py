@@ -1,4 +1,4 @@
-"""Kernels over columns of Arrow: loops of Numba and of CUDA C++, each with a reference.
+"""Kernels over Arrow columns: loops in Numba and CUDA C++, each with a reference.
 
 A folder holds one subject: `__init__` its spec, `cpu` and `cuda` its loops, `state` its interface,
 `reference` its definition over lists. It imports nothing of `fastfeat`; `engine` and `steps` run

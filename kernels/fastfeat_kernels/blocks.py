@@ -1,9 +1,8 @@
 # pyright: basic
-"""Reads a column block by block, whatever its type and bitmap, as float64 or int64.
+"""Reads a column block by block, of any type and with or without a bitmap, as float64 or int64.
 
-What the hand-written kernels have in common: a block is `BLOCK` rows at most. Floats come as
-float64 with NaN for every missing value; integers as int64 (uint64 less 2**63) with a fill for
-every missing value.
+The hand-written kernels share this. A block has at most `BLOCK` rows. Floats come as float64 with
+NaN for missing values; integers as int64 (uint64 minus 2**63) with a fill for missing values.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from fastfeat_kernels.intrinsics import (
 )
 
 NAN_BITS = 0x7FF8 << 48
-INFINITE = 0x7FF << 52  # bits of +inf; those of a NaN, but for its sign, are more
+INFINITE = 0x7FF << 52  # bits of +inf; those of a NaN, without its sign, are greater
 LOWEST = np.int64(-(2**63))
-HIGHEST = 2**63 - 1  # also: all bits of a float but its sign
+HIGHEST = 2**63 - 1  # also: all bits of a float except its sign
 FLOAT64, FLOAT32, INT8, INT64, UINT8, BOOL = (
     ELEMENTS.index(element) for element in ("float64", "float32", "int8", "int64", "uint8", "bool")
 )
@@ -52,10 +51,10 @@ def mask(target, source, validity, bit, n, fill):
 
 @njit(**SEPARATE_OPTIONS)
 def count_bits(address, first, n):
-    """Return how many of n bits are set, from bit `first` of a bitmap on."""
+    """Return the number of set bits among n, from bit `first` of a bitmap on."""
     total = types.int64(0)
     n_whole = n & ~63
-    if first & 7 == 0:  # whole words, which the compiler counts several at a time
+    if first & 7 == 0:  # whole words, several of which are counted at a time
         words = pointer_int64(address + (first >> 3))
         for i in range(n_whole >> 6):
             total += popcount(words[i])
@@ -67,7 +66,7 @@ def count_bits(address, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def read_floats(element, values, row, n, scratch):
-    """Return the address of n float64, missing ones too: in the column itself, or `scratch`."""
+    """Return the address of n float64, with missing ones: in the column itself, or `scratch`."""
     if element == FLOAT64:
         return values + (row << 3)
     x, y = pointer_float32(values), pointer_float64(scratch)
@@ -78,9 +77,9 @@ def read_floats(element, values, row, n, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def read_integers(element, values, row, n, scratch):
-    """Return the address of n int64: in the column itself, or `scratch`. uint64 comes less 2**63.
+    """Return the address of n int64: in the column itself, or `scratch`; uint64 minus 2**63.
 
-    Narrow integers are read without their sign, which is then extended: (x ^ sign) - sign.
+    Narrow integers are read unsigned, and their sign is then extended: (x ^ sign) - sign.
     """
     if element == INT64:
         return values + (row << 3)
@@ -119,7 +118,7 @@ def read_bools(values, value_bit, row, n, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def read_words(element, values, value_bit, row, n, scratch):
-    """Return the address of n values as float64, or as int64 (uint64 less 2**63)."""
+    """Return the address of n values as float64, or as int64 (uint64 minus 2**63)."""
     if element == BOOL:
         return read_bools(values, value_bit, row, n, scratch)
     if element <= FLOAT32:

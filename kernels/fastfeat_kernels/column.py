@@ -1,4 +1,4 @@
-"""A column as the kernels see it: chunks in place, runs of rows, and the keys that order values."""
+"""A column for the kernels: chunks in place, runs of rows, and the keys that order values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 1024  # rows that a kernel takes at a time: 8 kB, a quarter of the first-level cache
 
-# A kernel is told the type of a column as its place in this list. Integers stand by sign and width.
+# A kernel gets the type of a column as its place in this list. Integers have sign and width.
 ELEMENTS: Final = (
     "float64",
     "float32",
@@ -27,14 +27,13 @@ ELEMENTS: Final = (
     "bool",
 )
 
-# Text and bytes alike: what a kernel is told instead of a place in that list, for they have kernels
-# of their own.
+# Text and bytes, which have kernels of their own: this marks them instead of a place in that list.
 TEXT: Final = "text"
 
-# Kinds of the words of 64 bits that kernels read numbers as.
+# Kinds of the 64-bit words that kernels read numbers as.
 FLOAT: Final = 0
 INTEGER: Final = 1
-UNSIGNED: Final = 2  # its words are less 2**63
+UNSIGNED: Final = 2  # its words are reduced by 2**63
 
 _SIGN: Final = 1 << 63
 _MAGNITUDE: Final = _SIGN - 1
@@ -45,17 +44,17 @@ class Chunk(Protocol):
 
     @property
     def values(self) -> int:
-        """Address of element 0; of bools, of the byte that holds bit 0."""
+        """Address of element 0; for bools, of the byte that holds bit 0."""
         ...
 
     @property
     def value_bit_offset(self) -> int:
-        """Of bools, the bit of the first row; else 0."""
+        """For bools, the bit of the first row; else 0."""
         ...
 
     @property
     def validity(self) -> int:
-        """Address of the bitmap, 0 where no value is missing."""
+        """Address of the bitmap, 0 if no value is missing."""
         ...
 
     @property
@@ -87,12 +86,12 @@ class TextChunk(Protocol):
 
     @property
     def data(self) -> int:
-        """Address of the byte at offset 0; any number where all rows are empty."""
+        """Address of the byte at offset 0; any number if all rows are empty."""
         ...
 
     @property
     def validity(self) -> int:
-        """Address of the bitmap, 0 where no value is missing."""
+        """Address of the bitmap, 0 if no value is missing."""
         ...
 
     @property
@@ -107,15 +106,15 @@ class TextChunk(Protocol):
 
 
 class Columns(NamedTuple):
-    """Columns of one piece each, and of one length.
+    """Columns of one chunk each, all of one length.
 
     Args:
-        values: address of element 0 of each, shape (n_columns,); of bools, of its byte.
-        value_bit_offset: of bools, the bit in it; else 0.
-        validity: address of the bitmap, 0 where nothing is missing.
-        bit_offset: bit of the first row in the bitmap.
-        n_rows: of each.
-        owner: what keeps the memory alive.
+        values: Address of element 0 of each, shape (n_columns,); for bools, of its byte.
+        value_bit_offset: For bools, the bit in it; else 0.
+        validity: Address of the bitmap, 0 if no value is missing.
+        bit_offset: Bit of the first row in the bitmap.
+        n_rows: Number of rows.
+        owner: Object that keeps the memory alive.
     """
 
     values: npt.NDArray[np.int64]
@@ -145,7 +144,7 @@ C = TypeVar("C", bound=AnyChunk)
 class Call(NamedTuple):
     """One call of a kernel: on rows [first, first + n) of the chunk in the table.
 
-    The table holds bare addresses; `owners` keeps what is there alive, with the call.
+    The table holds bare addresses; `owners` keeps their memory alive as long as the call.
     """
 
     table: np.ndarray
@@ -160,7 +159,7 @@ Run = Callable[[str, Sequence[Sequence[Call]]], None]
 
 
 class Rows(NamedTuple, Generic[C]):
-    """Rows [first, first + n) of a chunk, whose row 0 is row `chunk_start` of the column."""
+    """Rows [first, first + n) of a chunk; its row 0 is row `chunk_start` of the column."""
 
     chunk: C
     first: int
@@ -171,10 +170,7 @@ class Rows(NamedTuple, Generic[C]):
 def split_rows(chunks: Sequence[C], n_parts: int, multiple: int = 1) -> list[list[Rows[C]]]:
     """Return the rows of a column in at most n_parts runs of about equal length, in order.
 
-    Args:
-        chunks: the column.
-        n_parts: how many runs at most.
-        multiple: what the number of rows of every run but the last is a multiple of.
+    Each run but the last has a multiple of `multiple` rows.
 
     >>> split_rows([], 4)
     []
@@ -209,7 +205,7 @@ def key_of(element: str, value: float) -> int:
 
 
 def value_of_key(element: str, key: int) -> float | int | bool:
-    """Return the value that a key orders.
+    """Return the value of a key.
 
     >>> value_of_key("float32", key_of("float32", 0.5))
     0.5

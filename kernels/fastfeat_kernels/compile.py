@@ -1,8 +1,8 @@
 # pyright: basic
 """Machine code of a kernel: from a Python entry function to an object that loads without Numba.
 
-Private interface of Numba: `CFunc._compile_uncached`, and of the library `._final_module`,
-`._codegen._tm` and `._codegen._module_pass_manager`; `pipeline` touches the rest.
+It uses private interfaces of Numba: `CFunc._compile_uncached`, and of the library `._final_module`,
+`._codegen._tm` and `._codegen._module_pass_manager`; `pipeline` uses the rest.
 """
 
 from __future__ import annotations
@@ -29,11 +29,8 @@ SIGNATURE = types.int64(types.int64, types.int64, types.int64)
 def compile_entry(entry: Callable[..., int]) -> tuple[bytes, str]:
     """Return object code and symbol of a kernel (table address, first row, n rows) -> status.
 
-    Args:
-        entry: a plain Python function that Numba can compile; it may neither allocate nor raise.
-
-    Raises:
-        NotCacheable: it needs a symbol other than memcpy and memset.
+    The entry is a plain Python function that Numba can compile; it may neither allocate nor raise.
+    NotCacheable if it needs a symbol other than memcpy and memset.
     """
     module, machine, symbol = _compile(entry)
     code = machine.emit_object(module)
@@ -48,20 +45,19 @@ def assembly_of(entry: Callable[..., int]) -> str:
 
 
 def kernel_of_process(entry: Callable[..., int]) -> Kernel:
-    """Return a kernel that lives in this process alone: compiled by Numba as it compiles anything.
+    """Return a kernel for this process alone, compiled by Numba in its usual way.
 
-    Args:
-        entry: as for `compile_entry`; it may need symbols that this process has.
+    The rules of `compile_entry` apply, but it may need symbols that this process has.
     """
     function = _function(entry, NoAliasCompiler)
     with global_compiler_lock, target_override(NAME):
-        rtsys.initialize(KernelDispatcher.targetdescr.target_context)  # errors free by its symbols
+        rtsys.initialize(KernelDispatcher.targetdescr.target_context)  # errors are freed by it
         function.compile()
     return function.ctypes
 
 
 class _KernelFunction(CFunc):
-    """A C callback of our target."""
+    """A C callback for our target."""
 
     _targetdescr = KernelDispatcher.targetdescr
 
@@ -69,7 +65,7 @@ class _KernelFunction(CFunc):
 def _function(entry: Callable[..., int], compiler: type[CompilerBase]) -> CFunc:
     options = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True}
     signature = (SIGNATURE.args, SIGNATURE.return_type)
-    pipeline = cast("Any", compiler)  # Numba's annotation names a class that ours are not of
+    pipeline = cast("Any", compiler)  # ours do not derive from the class in Numba's annotation
     return _KernelFunction(entry, signature, {}, options, pipeline)
 
 
@@ -86,10 +82,10 @@ def _compile(entry: Callable[..., int]):
 
 
 def _optimize(module, codegen, symbol: str) -> None:
-    """Run LLVM's passes over the whole kernel, where only its entry can be called from outside.
+    """Run LLVM's passes over the whole kernel, with only its entry callable from outside.
 
-    Numba gives every function external linkage, behind which a constant "no error" is not
-    propagated, and the code which reports an error stays.
+    Numba gives every function external linkage. That would stop the propagation of a constant "no
+    error", so the code that reports errors would stay.
     """
     for function in module.functions:
         if function.name != symbol:

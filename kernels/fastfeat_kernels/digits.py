@@ -1,7 +1,7 @@
 # pyright: basic
-"""Integers of many digits of 32 bits, lowest first: added up, multiplied, rounded, divided.
+"""Integers of many 32-bit digits, lowest first: added, multiplied, rounded, divided.
 
-Sums stand as limbs, int64 that can wait to be carried into digits of a magnitude and a sign.
+Sums are limbs: int64 words with room before they are carried into digits of a magnitude and a sign.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def parts_of(kind, word):
 
 @njit(**INNER_OPTIONS)
 def carry(limbs, first, n, digits):
-    """Write n limbs from the first on as digits of 32 bits, of the magnitude; return the sign."""
+    """Write n limbs from the first on as 32-bit digits of the magnitude; return the sign."""
     rest = i64(0)
     for k in range(n):
         total = limbs[first + k] + rest
@@ -64,7 +64,7 @@ def carry(limbs, first, n, digits):
 
 @njit(**INNER_OPTIONS)
 def n_bits_of(digit):
-    """Return how many bits a digit of 32 bits has."""
+    """Return the number of bits of a 32-bit digit."""
     for k in range(5):
         digit |= digit >> (1 << k)
     return popcount(digit)
@@ -100,12 +100,10 @@ def top_of_digits(digits, n):
 
 @njit(**INNER_OPTIONS)
 def finish(x, rest, exponent):
-    """Return x * 2**exponent rounded once, where x is a value of 53 bits that lost a `rest`.
+    """Return x * 2**exponent rounded once, for a value that x was rounded from.
 
-    Args:
-        x: a normal float, or 0.
-        rest: positive where the magnitude of the value is above that of x, negative if below.
-        exponent: any.
+    `x` is a normal float, or 0. `rest` is positive if the value's magnitude is above that of x,
+    negative if below.
     """
     bits = bits_of(x)
     sign, size = bits & (i64(-1) << 63), bits & HIGHEST
@@ -127,7 +125,7 @@ def finish(x, rest, exponent):
 
 @njit(**INNER_OPTIONS)
 def divided(x, divisor, exponent):
-    """Return x * 2**exponent / divisor, rounded once; x >= 1 in magnitude, or 0."""
+    """Return x * 2**exponent / divisor, rounded once; |x| >= 1, or x is 0."""
     quotient = x / divisor
     rest = fma(-quotient, divisor, x)
     return finish(quotient, select(x < 0.0, -rest, rest), exponent)
@@ -146,7 +144,7 @@ def carried_limbs(limbs, n):
 
 @njit(**INNER_OPTIONS)
 def n_digits_of(digits, n):
-    """Return how many digits are left of n without zeros above them, 1 at least."""
+    """Return the number of digits without leading zeros, at least 1."""
     while n > 1 and digits[n - 1] == 0:
         n -= 1
     return n
@@ -161,7 +159,7 @@ def clear(limbs, n):
 
 @njit(**SEPARATE_OPTIONS)
 def add_product(limbs, x, n_x, y, n_y, sign):
-    """Add sign * x * y to limbs, of n_x and n_y digits."""
+    """Add sign * x * y, integers of n_x and n_y digits, to limbs."""
     for i in range(n_x):
         digit = x[i]
         if digit != 0:
@@ -173,7 +171,7 @@ def add_product(limbs, x, n_x, y, n_y, sign):
 
 @njit(**SEPARATE_OPTIONS)
 def add_multiple(limbs, x, n, factor, sign):
-    """Add sign * factor * x to limbs, x of n digits and the factor of 32 bits."""
+    """Add sign * factor * x to limbs, for x of n digits and a factor of 32 bits."""
     for k in range(n):
         product = i64(u64(x[k]) * u64(factor))
         limbs[k] += sign * (product & LOW)
@@ -182,7 +180,7 @@ def add_multiple(limbs, x, n, factor, sign):
 
 @njit(**SEPARATE_OPTIONS)
 def multiply(digits, n, factor):
-    """Multiply an integer of n digits by one of 32 bits; return how many digits it has then."""
+    """Multiply an integer of n digits by one of 32 bits; return its new number of digits."""
     rest = i64(0)
     for k in range(n):
         total = i64(u64(digits[k]) * u64(factor) + u64(rest))

@@ -1,7 +1,7 @@
-"""Object files of x86-64 Linux: their symbols, and how their code comes into this process.
+"""Object files of x86-64 Linux: their symbols, and loading their code into this process.
 
-It knows what LLVM writes for our kernels: code and constants, one kind of relocation, two functions
-of the C library. Whatever else an object holds is refused.
+It handles the output of LLVM for our kernels: code and constants, one kind of relocation, two
+functions of the C library. It refuses an object that holds anything else.
 
 Source: System V ABI, chapters 4 (object files) and ELF-64 (layout); its AMD64 supplement, section
 4.4 (relocations).
@@ -31,7 +31,7 @@ _FUNCTIONS: Final = ("memcpy", "memset")
 
 
 class UnknownObject(Exception):
-    """The object holds what this loader does not know, or is none."""
+    """The object holds something that this loader cannot handle, or is no object."""
 
 
 class CodeRefused(Exception):
@@ -53,12 +53,12 @@ class _Section(NamedTuple):
     entry_size: int
 
     def is_mapped(self) -> bool:
-        """Return whether it is code or constants: not empty, and not what unwinds a stack."""
+        """Return whether it is code or constants: not empty, and not data for unwinding a stack."""
         return bool(self.kind == _PROGRAM and self.flags & _IN_MEMORY and self.size)
 
 
 class _Symbol(NamedTuple):
-    """A symbol: its name, its section, its place in that."""
+    """A symbol: its name, its section, its place in the section."""
 
     name: str
     section: int
@@ -66,22 +66,21 @@ class _Symbol(NamedTuple):
 
 
 def load(code: bytes, symbol: str) -> int:
-    """Return the address of a function, once its object is in memory: for as long as the process.
+    """Return the address of a function after loading its object, which is never unloaded.
 
-    Its pages are written first and executable then, never both at once.
+    Its pages are first writable and then executable, never both at once.
 
     Args:
-        code: the object file.
-        symbol: the name of the function.
+        code: The object file.
+        symbol: Name of the function.
 
     Raises:
-        UnknownObject: the object does not define the function, or has something that is not known
-            here.
-        CodeRefused: the system allows no new code.
+        UnknownObject: The object does not define the function, or holds something unsupported.
+        CodeRefused: The system allows no new code.
     """
     try:
         return _load(code, symbol)
-    except (struct.error, IndexError, ValueError, OverflowError) as error:  # out of the file
+    except (struct.error, IndexError, ValueError, OverflowError) as error:  # outside of the file
         raise UnknownObject(f"the object is damaged: {error}") from None
 
 
@@ -139,7 +138,7 @@ def _sections_of(code: bytes) -> list[_Section]:
 
 
 def _tables(sections: list[_Section]) -> list[_Section]:
-    """Return the tables of symbols."""
+    """Return the symbol tables."""
     return [section for section in sections if section.kind == _SYMBOLS]
 
 
@@ -152,7 +151,7 @@ def _symbols(code: bytes, sections: list[_Section], table: _Section) -> Iterator
 
 
 def _laid_out(sections: list[_Section]) -> tuple[dict[int, int], int]:
-    """Return the place of each section that is mapped, and the bytes of all of them."""
+    """Return the place of each mapped section, and the total bytes."""
     places: dict[int, int] = {}
     end = 0
     for number, section in enumerate(sections):
@@ -176,16 +175,16 @@ def _relocate(
     symbols: list[_Symbol],
     base: int,
 ) -> None:
-    """Write the addresses that one section of relocations asks for.
+    """Apply the relocations of one section.
 
     Args:
-        image: what will be in memory; takes the addresses.
-        code: the object file.
-        sections: those of the file.
-        listed: the section of relocations.
-        places: of the sections in memory.
-        symbols: those of the file.
-        base: the address at which the image will be.
+        image: Future content of the memory; takes the addresses.
+        code: The object file.
+        sections: Sections of the file.
+        listed: The section of relocations.
+        places: Places of the sections in memory.
+        symbols: Symbols of the file.
+        base: Future address of the image.
     """
     if listed.kind != _RELOCATIONS:
         raise UnknownObject("it has relocations without addends")
@@ -216,13 +215,9 @@ def _function(name: str) -> int:
 
 
 class _Memory:
-    """Pages of this process. Code is never given back: threads may run it until the process ends.
+    """Pages of this process. Code is never freed: threads may run it until the process ends.
 
-    Args:
-        n_bytes: a multiple of the size of a page.
-
-    Raises:
-        UnknownObject: there are none.
+    `n_bytes` must be a multiple of the page size. UnknownObject if there are no pages.
     """
 
     def __init__(self, n_bytes: int) -> None:
@@ -240,18 +235,14 @@ class _Memory:
         self.address: int = found
 
     def make_code(self, image: bytearray) -> None:
-        """Fill the pages, and make them readable and executable.
-
-        Raises:
-            CodeRefused: the system allows no new code.
-        """
+        """Fill the pages, and make them readable and executable; CodeRefused if forbidden."""
         ctypes.memmove(self.address, bytes(image), self._n_bytes)
         executable = mmap.PROT_READ | mmap.PROT_EXEC
         if _c_library().mprotect(self.address, self._n_bytes, executable):
             raise CodeRefused(os.strerror(ctypes.get_errno()))
 
     def release(self) -> None:
-        """Give the pages back, before any of their code has run."""
+        """Free the pages, before any of their code has run."""
         _c_library().munmap(self.address, self._n_bytes)
 
 

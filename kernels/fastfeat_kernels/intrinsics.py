@@ -17,10 +17,10 @@ from fastfeat_kernels.pipeline import INNER_OPTIONS, KERNEL_OPTIONS, SEPARATE_OP
 
 __all__ = ["INNER_OPTIONS", "KERNEL_OPTIONS", "SEPARATE_OPTIONS"]
 
-# What it decorates has a first argument that is Numba's, not the caller's.
+# The first argument of a decorated function is Numba's, not the caller's.
 intrinsic: Any = numba_intrinsic
 
-LANES = 64  # rows whose bits of a bitmap make one word
+LANES = 64  # rows with one word of bitmap
 I1, I32, I64 = (ir.IntType(bits) for bits in (1, 32, 64))
 F64 = ir.DoubleType()
 
@@ -54,7 +54,7 @@ def bits_of(typingctx, value):
 
 @intrinsic
 def float_of(typingctx, bits):
-    """Return the float64 that 64 bits stand for."""
+    """Return the float64 with the given 64 bits."""
     return types.float64(types.int64), lambda c, builder, s, args: builder.bitcast(args[0], F64)
 
 
@@ -71,7 +71,7 @@ def fma(typingctx, x, y, z):
 
 @intrinsic
 def select(typingctx, condition, yes, no):
-    """Return yes or no without a branch; both of one type, float64 if either is a float."""
+    """Return yes or no without a branch; both have one type, float64 if either is a float."""
     result = yes if yes == no else types.int64
     if isinstance(yes, types.Float) or isinstance(no, types.Float):
         result = types.float64
@@ -94,13 +94,13 @@ def _chosen_of_two(operator: str):
     return chosen
 
 
-# As min and max of two int64, which Numba compiles as functions each time that they are used.
+# Like min and max of two int64, which Numba compiles as functions at each use.
 smaller, larger = _chosen_of_two("<"), _chosen_of_two(">")
 
 
 @intrinsic
 def shift_logical(typingctx, value, count):
-    """Return an int64 shifted to the right, zeros coming in; the count is in [0, 63]."""
+    """Return an int64 shifted to the right, filled with zeros; the count is in [0, 63]."""
     return types.int64(types.int64, types.int64), lambda c, builder, s, args: builder.lshr(*args)
 
 
@@ -116,7 +116,7 @@ def less_unsigned(typingctx, x, y):
 
 @intrinsic
 def fold_multiply(typingctx, x, y):
-    """Return the two halves of the 128-bit product of two int64, read as unsigned, xored."""
+    """Return the xor of the two halves of the 128-bit product of two unsigned 64-bit integers."""
 
     def generate(context, builder, signature, args):
         wide = ir.IntType(128)
@@ -130,7 +130,7 @@ def fold_multiply(typingctx, x, y):
 def _load_unaligned(bits: int):
     @intrinsic
     def load(typingctx, address):
-        """Return the integer at any address, zeros above it."""
+        """Return the integer at any address, zero-extended."""
 
         def generate(context, builder, signature, args):
             narrow = ir.IntType(bits)
@@ -159,7 +159,7 @@ def store_int64(typingctx, address, value):
 
 @intrinsic
 def prefetch(typingctx, address):
-    """Ask for the cache line at an address, which need not be one of ours, to be read."""
+    """Prefetch the cache line at an address, which may be any, for reading."""
 
     def generate(context, builder, signature, args):
         pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
@@ -173,7 +173,7 @@ def prefetch(typingctx, address):
 
 @intrinsic
 def popcount(typingctx, bits):
-    """Return how many bits of an int64 are set."""
+    """Return the number of set bits of an int64."""
 
     def generate(context, builder, signature, args):
         shape = ir.FunctionType(I64, [I64])
@@ -184,7 +184,7 @@ def popcount(typingctx, bits):
 
 @intrinsic
 def lowest_bit(typingctx, bits):
-    """Return the place of the lowest bit of an int64 that is set; 64 where none is."""
+    """Return the place of the lowest set bit of an int64; 64 if none is set."""
 
     def generate(context, builder, signature, args):
         shape = ir.FunctionType(I64, [I64, I1])
@@ -196,7 +196,7 @@ def lowest_bit(typingctx, bits):
 
 @intrinsic
 def equal_words(typingctx, address, word):
-    """Return a bit for each of the 8 words at an address, 1 where it equals one; first is bit 0."""
+    """Return a bit for each of the 8 words at an address, 1 if it equals `word`; bit 0 first."""
 
     def generate(context, builder, signature, args):
         vector = ir.VectorType(I64, 8)
@@ -215,8 +215,7 @@ def equal_words(typingctx, address, word):
 def opaque(typingctx, value):
     """Return an int64 unchanged, through a barrier that LLVM moves no memory access across.
 
-    What depends on it cannot be computed before the barrier: so the float environment is set in
-    time.
+    Code that depends on it cannot run before the barrier, so the float environment is set in time.
     """
 
     def generate(context, builder, signature, args):
@@ -247,7 +246,7 @@ def _swap_fpcr(builder, new):
 
 
 def _environment(triple: str):
-    """Return (IEEE control word, how to exchange it) of the machine."""
+    """Return (IEEE control word, instruction that exchanges it) of the machine."""
     match triple.split("-")[0]:
         case "x86_64" | "i686" | "i386":
             return 0x1F80, _swap_mxcsr  # all exceptions masked, round to nearest, no FTZ, no DAZ
@@ -262,13 +261,13 @@ IEEE_CONTROL_WORD, _swap = _environment(binding.get_process_triple())
 
 @intrinsic
 def swap_float_environment(typingctx, control_word):
-    """Set the float control word of this thread (MXCSR, FPCR) and return what it was."""
+    """Set the float control word of this thread (MXCSR, FPCR) and return the old one."""
     return types.int64(types.int64), lambda c, builder, s, args: _swap(builder, args[0])
 
 
 @njit(**INNER_OPTIONS)
 def enter_ieee():
-    """Switch flush-to-zero off and rounding to nearest on; return what `leave_ieee` needs.
+    """Turn flush-to-zero off and rounding to nearest on; return the argument for `leave_ieee`.
 
     A library linked with -ffast-math turns on flush-to-zero for its whole process.
     """
@@ -283,7 +282,7 @@ def leave_ieee(saved):
 
 @intrinsic
 def expand(typingctx, target, source, bits, fill):
-    """Copy 64 words; those whose bit is 0 become `fill`. Reads all 64, whatever their bits."""
+    """Copy 64 words; those with bit 0 become `fill`. Reads all 64, whatever their bits."""
     pointer = types.CPointer(types.int64)
     signature = types.void(pointer, pointer, types.int64, types.int64)
 
@@ -307,7 +306,7 @@ def expand(typingctx, target, source, bits, fill):
 def read_bits(address, first, n):
     """Return n <= 64 bits of a bitmap from bit `first` on, the first in bit 0; zeros above.
 
-    Touches only bytes that hold a wanted bit, so a bitmap may end anywhere.
+    Reads only bytes that hold a wanted bit, so a bitmap may end anywhere.
     """
     start, shift = address + (first >> 3), first & 7
     if n == 64:
@@ -321,6 +320,6 @@ def read_bits(address, first, n):
         byte = types.int64(pointer_uint8(start)[i])
         if i < 8:
             word |= byte << (i << 3)
-        else:  # a ninth byte, only where shift > 0
+        else:  # a ninth byte, only if shift > 0
             return (shift_logical(word, shift) | (byte << (64 - shift))) & ((1 << n) - 1)
     return shift_logical(word, shift) & ((types.int64(1) << n) - 1)

@@ -1,7 +1,7 @@
 # pyright: basic
-"""Machine code of LLVM modules, by llvmlite alone: optimised, checked, and written as an object.
+"""Machine code of LLVM modules, through llvmlite alone: optimised, checked, made an object.
 
-Texts of LLVM come here, and the modules that Numba makes of hand-written kernels end here.
+Texts of LLVM come here, and so do the modules that Numba makes of hand-written kernels.
 """
 
 from __future__ import annotations
@@ -20,18 +20,14 @@ ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
 
 
 class NotCacheable(Exception):
-    """The code calls into Numba, Python or libm: loaded elsewhere, it would crash there."""
+    """The code calls Numba, Python or libm, so it would crash when loaded in another process."""
 
 
 def compile_text(text: str, symbol: str) -> tuple[bytes, str]:
     """Return object code of an LLVM text, and the symbol of its kernel.
 
-    Args:
-        text: of a module that defines a kernel (loop, address of its words, n rows) -> status.
-        symbol: the name of that function.
-
-    Raises:
-        NotCacheable: it needs a symbol other than memcpy and memset.
+    The text is a module that defines a kernel (loop, address of its words, n rows) -> status;
+    `symbol` names the kernel. NotCacheable if it needs a symbol other than memcpy and memset.
     """
     code, foreign = _object_of(text)
     require_no_other(foreign, symbol)
@@ -39,11 +35,9 @@ def compile_text(text: str, symbol: str) -> tuple[bytes, str]:
 
 
 def kernel_of_process(text: str, symbol: str) -> Kernel:
-    """Return a kernel that lives in this process alone: it may call functions of the C library.
+    """Return a kernel for this process alone: it may call functions of the C library.
 
-    Args:
-        text: as for `compile_text`.
-        symbol: as for `compile_text`.
+    The arguments are like those of `compile_text`.
     """
     code, foreign = _object_of(text)
     library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
@@ -68,7 +62,7 @@ def optimized(text: str):
     options.speed_level, options.loop_vectorization, options.slp_vectorization = 3, True, False
     builder = binding.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    for function in module.functions:  # the bodies on vectors, which LLVM calls once it vectorizes
+    for function in module.functions:  # the vector variants, which LLVM calls once it vectorizes
         if function.linkage == binding.Linkage.weak_odr:
             function.linkage = "internal"
     remove_unused(module, builder)
@@ -90,14 +84,9 @@ def foreign_symbols(code: bytes, module) -> set[str]:
 
 
 def require_no_other(foreign: set[str], name: str) -> None:
-    """Raise an error if object code needs symbols that another process may lack.
+    """Raise NotCacheable if object code needs symbols that another process may lack.
 
-    Args:
-        foreign: the symbols that it needs.
-        name: of the kernel, for the message.
-
-    Raises:
-        NotCacheable: one of them is neither memcpy nor memset.
+    Only memcpy and memset are safe. `name` of the kernel is for the message.
     """
     if foreign - ALLOWED_SYMBOLS:
         raise NotCacheable(f"{name}: needs {', '.join(sorted(foreign))}")
@@ -110,7 +99,7 @@ def _object_of(text: str) -> tuple[bytes, set[str]]:
 
 
 def _declared_symbols(module) -> set[str]:
-    """Return the names that the module declares, which are close to what its object needs."""
+    """Return the names that the module declares, which approximate the needs of its object."""
     declared = [*module.functions, *module.global_variables]
     names = {symbol.name for symbol in declared if symbol.is_declaration}
     return {name for name in names if not name.startswith("llvm.")}
@@ -118,7 +107,7 @@ def _declared_symbols(module) -> set[str]:
 
 @cache
 def _machine() -> binding.TargetMachine:
-    """Return the machine of this process; settings of Numba that name another one hold here too."""
+    """Return the machine of this process; Numba's settings of another machine apply here too."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     triple = binding.get_process_triple()

@@ -1,7 +1,7 @@
 """Object code of a kernel: loaded into the process, without Numba.
 
-On x86-64 Linux our own loader does that, without a compiler in the process; elsewhere, and for what
-it does not know, the one of LLVM.
+On x86-64 Linux our own loader does that, without a compiler in the process. Elsewhere, and for
+objects that it does not support, LLVM's loader does.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def load_object(code: bytes, symbol: str) -> Kernel:
     """Return a kernel (table address, first row, n rows) -> status; calls release the GIL.
 
     Args:
-        code: what `compile_entry` or `compile_text` returned, for this processor.
-        symbol: the name that came with it.
+        code: Result of `compile_entry` or `compile_text`, for this processor.
+        symbol: The symbol from the same result.
 
     Raises:
-        ValueError: the object does not define the symbol.
-        CodeRefused: the system allows no new code. That of LLVM would be run all the same, and
-            end the process.
+        ValueError: The object does not define the symbol.
+        CodeRefused: The system allows no new code. LLVM's loader would run its code anyway, and end
+            the process.
     """
     try:
         return load_known(code, symbol)
@@ -40,11 +40,11 @@ def load_object(code: bytes, symbol: str) -> Kernel:
 
 
 def load_known(code: bytes, symbol: str) -> Kernel:
-    """Return a kernel as `load_object` does, by our own loader alone.
+    """Return a kernel like `load_object`, with our own loader only.
 
     Raises:
-        UnknownObject: it does not know the object, or the system.
-        CodeRefused: the system allows no new code.
+        UnknownObject: It does not support the object, or the system.
+        CodeRefused: The system allows no new code.
     """
     if not _IS_KNOWN:
         raise elf.UnknownObject("this system is not x86-64 Linux")
@@ -52,10 +52,10 @@ def load_known(code: bytes, symbol: str) -> Kernel:
 
 
 def load_by_llvm(code: bytes, symbol: str) -> Kernel:
-    """Return a kernel as `load_object` does, by the loader of LLVM.
+    """Return a kernel like `load_object`, with LLVM's loader.
 
     Raises:
-        ValueError: the object does not define the symbol.
+        ValueError: The object does not define the symbol.
     """
     import llvmlite.binding as llvmlite_binding  # pyright: ignore[reportMissingTypeStubs]
 

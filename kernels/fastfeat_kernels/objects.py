@@ -1,7 +1,7 @@
-"""Hand-written kernels that were compiled before: with the wheel, or once in a checkout.
+"""Precompiled hand-written kernels: from the wheel, or compiled once in a checkout.
 
-A manifest names each by its entry, with a digest of the sources that it was compiled from and one
-of the object. What was altered, swapped, or compiled from other sources is not found.
+A manifest names each by its entry, with a digest of its sources and a digest of the object. An
+object that was altered, swapped, or compiled from other sources is not found.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from fastfeat_kernels import processor
 FOLDER = Path(__file__).parent / "objects"
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
-TARGETS: Final = {"x86-64-v3": processor.V3}
-"""The flags that each target needs, by its name in LLVM; the first one that fits is taken."""
+TARGETS: Final = {"x86-64-v4": processor.V4, "x86-64-v3": processor.V3}
+"""The flags that each target needs, by its name in LLVM, the fastest first.
+
+A processor gets the first target that it can run and that the kernel was compiled for.
+"""
 
 
 class Object(NamedTuple):
     """A compiled kernel.
 
     Args:
-        code: the object file.
-        symbol: the name of its function.
+        code: The object file.
+        symbol: Name of its function.
     """
 
     code: bytes
@@ -34,41 +37,43 @@ class Object(NamedTuple):
 
 
 def file_of(entry: str, target: str, folder: Path) -> Path:
-    """Return the file of an object.
+    """Return the file of an object in the folder of objects.
 
-    Args:
-        entry: folder and entry of the kernel, such as "windows.compute".
-        target: such as "x86-64-v3".
-        folder: of all objects.
+    `entry` is the folder and entry of the kernel, such as "windows.compute"; `target` is a name
+    such as "x86-64-v3".
     """
     return folder / target / f"{entry}.o"
 
 
 def found(entry: str, sources: str) -> Object | None:
-    """Return the object of a kernel for this processor; None where there is none.
+    """Return the object of a kernel for this processor, if there is one.
 
-    Args:
-        entry: folder and entry of the kernel.
-        sources: a digest of what it is compiled from.
+    `entry` is the folder and entry of the kernel, `sources` a digest of its sources.
     """
     folder = FOLDER
     listed: Any = manifest_of(folder).get(entry)
     if listed is None or listed["sources"] != sources:
         return None
-    for target, needed in TARGETS.items():
-        if target in listed["targets"] and needed <= processor.flags():
-            return read(entry, target, listed["targets"][target], folder)
-    return None
+    known = listed["targets"]
+    objects = (
+        read(entry, target, known[target], folder) for target in targets() if target in known
+    )
+    return next((one for one in objects if one is not None), None)
+
+
+def targets() -> list[str]:
+    """Return the targets that this processor can run, the fastest first."""
+    return [target for target, needed in TARGETS.items() if needed <= processor.flags()]
 
 
 def entry_of(code: bytes, symbol: str) -> dict[str, str]:
-    """Return the symbol and the digest of an object, as the manifest lists them."""
+    """Return the symbol and the digest of an object, for the manifest."""
     return {"symbol": symbol, "digest": hashlib.sha256(code).hexdigest()}
 
 
 @cache
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """Return the entries of a manifest; none where there is no whole one."""
+    """Return the entries of a manifest; empty without a complete one."""
     try:
         with open(folder / MANIFEST, "rb") as file:
             content = json.loads(file.read())
@@ -81,7 +86,7 @@ def _checked(content: Any) -> dict[str, Any]:
     """Return the entries of a manifest.
 
     Raises:
-        ValueError: it is of another format; TypeError, KeyError and AttributeError: it is damaged.
+        ValueError: It has another format; TypeError, KeyError and AttributeError: it is damaged.
     """
     if content["format"] != FORMAT:
         raise ValueError("the format is another one")
@@ -93,13 +98,9 @@ def _checked(content: Any) -> dict[str, Any]:
 
 
 def read(entry: str, target: str, listed: dict[str, str], folder: Path) -> Object | None:
-    """Return an object that the manifest lists; None where its file is not the one that it names.
+    """Return an object of the manifest; None if its file does not match the manifest.
 
-    Args:
-        entry: folder and entry of the kernel.
-        target: of the object.
-        listed: what the manifest says of it.
-        folder: of all objects.
+    `listed` is the entry of the manifest.
     """
     try:
         with open(file_of(entry, target, folder), "rb") as file:

@@ -1,14 +1,14 @@
 # pyright: basic
-"""Compilation of our functions by Numba: arguments that do not overlap, LLVM run once a kernel.
+"""Compilation of our functions by Numba: arguments that do not overlap, one run of LLVM per kernel.
 
 Numba optimises each function and turns it into machine code before it inlines it into its callers,
-and then does both again. Ours stay LLVM code as it was written until `compile` has the whole
-kernel, and go through those passes of Numba alone that they need: the row driver compiles in 0.55 s
+and then does both again. Our functions stay unoptimised LLVM code until `compile` has the whole
+kernel, and run only through the Numba passes that they need. The row driver compiles in 0.55 s
 instead of 1.35.
 
 Private interface of Numba: the flag `no_compile`, the pass `NativeLowering`,
-`insert_user_function`, `Lower.setup_function`, and of `CPUCodeLibrary` the three methods that are
-overridden, `_final_module`, `_linking_libraries`, `_get_module_for_linking` and `_finalized`.
+`insert_user_function`, `Lower.setup_function`, and of `CPUCodeLibrary` the three overridden
+methods, `_final_module`, `_linking_libraries`, `_get_module_for_linking` and `_finalized`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from numba.core.untyped_passes import (
 
 from fastfeat_kernels.target import NAME
 
-# Not among them, for our functions give them nothing to do: what inlines closures, unrolls loops
-# over tuples, reads literals in types, reconstructs SSA, fuses array expressions.
+# Left out, since our functions give them nothing to do: passes that inline closures, unroll loops
+# over tuples, read literals in types, reconstruct SSA, fuse array expressions.
 _BEFORE_LOWERING = (
     TranslateByteCode,
     FixupArgs,
@@ -44,25 +44,25 @@ _BEFORE_LOWERING = (
 
 
 class PlainLibrary(CPUCodeLibrary):
-    """LLVM code of a function and of those that it calls, as it was written: not optimised."""
+    """Unoptimised LLVM code of a function and of the functions that it calls."""
 
     def add_llvm_module(self, ll_module):
-        """Take in the code of the function, or of a wrapper around it."""
+        """Add the code of the function, or of a wrapper around it."""
         self._final_module.link_in(ll_module)
 
     def add_linking_library(self, library):
-        """Remember what is called: only a kernel takes it in, so nothing is copied twice."""
+        """Record a called library: only a kernel adds its code, so nothing is copied twice."""
         self._linking_libraries.append(library)
 
     def finalize(self):
-        """Take in the code of all that is called; there is no machine code."""
+        """Add the code of all called functions; there is no machine code."""
         for library in _called(self):
             self._final_module.link_in(_code_of(library), preserve=True)
         self._finalized = True
 
 
 def _code_of(library: CPUCodeLibrary):
-    """Return the code of a function that is called; another library may hold it too."""
+    """Return the code of a called function; another library may hold it too."""
     if not isinstance(library, PlainLibrary):
         return library._get_module_for_linking()
     for function in library._final_module.functions:
@@ -72,31 +72,31 @@ def _code_of(library: CPUCodeLibrary):
 
 
 def _called(kernel: PlainLibrary) -> list[CPUCodeLibrary]:
-    """Return the libraries of what a kernel calls, and of what these call, each once."""
+    """Return the libraries that a kernel calls, directly or indirectly, each once."""
     found: dict[CPUCodeLibrary, None] = {}
     pending = kernel._linking_libraries[::-1]
     while pending:
         library = pending.pop()
         if library not in found:
             found[library] = None
-            if not library._finalized:  # by Numba's own pipeline: it holds what it calls
+            if not library._finalized:  # compiled by Numba's own pipeline: it contains its callees
                 pending += library._linking_libraries[::-1]
     return list(found)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class PlainLowering(NativeLowering):
-    """Lowering to LLVM alone; the function is known to its callers without an address."""
+    """Lowering to LLVM alone; callers know the function without an address."""
 
     _name = "fastfeat_plain_lowering"
 
     def run_pass(self, state):
-        """Run the pass, as Numba asks for it."""
+        """Run the pass; Numba calls it."""
         state.library = PlainLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
         lowered = state["cr"]
-        # stands where the machine code would: Numba insists on a builtin, new each time
+        # in place of the machine code; Numba insists on a new builtin each time
         key = [].append
         state.targetctx.insert_user_function(key, lowered.fndesc, [state.library])
         state["cr"] = _LowerResult(lowered.fndesc, lowered.call_helper, cfunc=key, env=lowered.env)
@@ -104,7 +104,7 @@ class PlainLowering(NativeLowering):
 
 
 class SeparateLower(Lower):
-    """Writes a function that LLVM must not copy into its callers."""
+    """Writer of a function that LLVM must not copy into its callers."""
 
     def setup_function(self, fndesc):
         """Begin the function."""
@@ -114,7 +114,7 @@ class SeparateLower(Lower):
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class SeparateLowering(PlainLowering):
-    """Lowers a function that LLVM must not copy into its callers."""
+    """Lowering of a function that LLVM must not copy into its callers."""
 
     _name = "fastfeat_separate_lowering"
 
@@ -127,28 +127,29 @@ class SeparateLowering(PlainLowering):
 class NoAliasCompiler(CompilerBase):
     """Numba's nopython pipeline, with pointers among the arguments declared not to overlap.
 
-    Without it no loop that writes what it might read vectorizes. Callers must refuse overlap.
+    Otherwise a loop does not vectorize if its output might overlap its input. Callers must refuse
+    overlap.
     """
 
     def define_pipelines(self):
-        """Return the pipelines, as Numba asks for them."""
+        """Return the pipelines; Numba calls it."""
         self.state.flags.noalias = True
         return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
 
 
 class PlainCompiler(CompilerBase):
-    """The way to LLVM code: for kernels, and for functions that only kernels call."""
+    """The pipeline to LLVM code, for kernels and for functions that only kernels call."""
 
     def define_pipelines(self):
-        """Return the pipelines, as Numba asks for them."""
+        """Return the pipelines; Numba calls it."""
         return [_pipeline(self.state, PlainLowering)]
 
 
 class SeparateCompiler(CompilerBase):
-    """The way to LLVM code for the loops of a plan, which stay functions of their own."""
+    """The pipeline to LLVM code for the loops of a plan, which stay functions of their own."""
 
     def define_pipelines(self):
-        """Return the pipelines, as Numba asks for them."""
+        """Return the pipelines; Numba calls it."""
         return [_pipeline(self.state, SeparateLowering)]
 
 

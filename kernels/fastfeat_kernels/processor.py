@@ -1,6 +1,6 @@
-"""The processor of this process, as Linux describes it: asked without a compiler.
+"""The processor of this process, from Linux's description, without a compiler.
 
-The flags are those that programs may use: what the system has turned off is not among them.
+The flags are those that programs may use, without those that the system has turned off.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ _NAMES = ("vendor_id", "cpu family", "model", "stepping", "flags")
 
 V2 = frozenset({"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"})
 V3 = V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
-"""What the levels of x86-64 ask for, by the names of Linux. Source: its psABI, section 3.1.1."""
+V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+"""Flags of the levels V2, V3 and V4 of x86-64, by their names in Linux. Source: psABI, 3.1.1."""
 
 
 def description() -> str | None:
-    """Return the names of all by which two processors differ for a compiler; None if not known."""
+    """Return all names that distinguish processors for a compiler; None if unknown."""
     found = _found()
     return None if found is None else ", ".join(f"{name} {found[name]}" for name in _NAMES)
 
 
 def flags() -> frozenset[str]:
-    """Return the instruction sets that programs may use here; none where they are not known."""
+    """Return the instruction sets that programs may use here; empty if unknown."""
     found = _found()
     return frozenset() if found is None else frozenset(found["flags"].split())
 
 
 @cache
 def lanes() -> int:
-    """Return how many float64 a vector register of this processor holds."""
+    """Return the number of float64 in a vector register of this processor."""
     known = flags() if description() is not None else _flags_of_llvm()
     return 8 if "avx512f" in known else 4 if "avx" in known else 2
 
 
 def _flags_of_llvm() -> frozenset[str]:
-    """Return the instruction sets that LLVM finds; of x86-64 those of vectors are named alike."""
+    """Return the instruction sets that LLVM finds; its vector sets of x86-64 have Linux's names."""
     import llvmlite.binding as llvmlite_binding  # pyright: ignore[reportMissingTypeStubs]
 
     binding: Any = llvmlite_binding  # it has no types
@@ -48,7 +49,7 @@ def _flags_of_llvm() -> frozenset[str]:
 
 @cache
 def _found() -> dict[str, str] | None:
-    """Return the facts that the system tells of a processor of x86-64; None of another one."""
+    """Return the system's facts about an x86-64 processor; None for another one."""
     if sys.platform != "linux" or sys.maxsize < 1 << 32:
         return None
     try:

@@ -1,12 +1,12 @@
 # pyright: basic
-"""A target of Numba's that knows what kernels are made of: numbers, tuples, ranges and pointers.
+"""A Numba target limited to the ingredients of kernels: numbers, tuples, ranges and pointers.
 
-Numba's own CPU target also loads what it knows of NumPy, containers, random numbers and, if SciPy
-is installed, its linear algebra; it looks for more before every function, and asks NumPy's rules
-about every operator. A first compilation took 0.25 s more, and each up to a third longer. What an
-operator gives for arguments of some types, and how large these are, Numba finds out at every use;
-here once. This is Numba's interface for targets,
-`numba.core.target_extension`, with contexts derived from its CPU's.
+Numba's own CPU target also loads its support for NumPy, containers, random numbers and, if SciPy is
+installed, its linear algebra. It looks for more before every function, and asks NumPy's rules about
+every operator. A first compilation took 0.25 s more, and others up to a third longer. Numba also
+determines the result types of operators, and the sizes of types, at every use; this target does so
+once. It is based on Numba's interface for targets, `numba.core.target_extension`, with contexts
+derived from Numba's CPU contexts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class KernelTyping(BaseContext):
         return {}
 
     def resolve_function_type(self, func, args, kws):
-        """Return the signature of a call; that of an operator or intrinsic is found once."""
+        """Return the signature of a call; signatures of operators and intrinsics are cached."""
         key, known = (func, tuple(args)), self._signatures
         found = None if kws else known.get(key)
         if found is None:
@@ -55,22 +55,22 @@ class KernelContext(CPUContext):
     """Code of the builtin functions alone."""
 
     def load_additional_registries(self):
-        """Import the modules that lower them, which register it themselves."""
+        """Import the modules that lower them, which register themselves."""
         from numba.core import optional  # noqa: F401
         from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401
 
     def get_abi_sizeof(self, ty):
-        """Return the size of a type of LLVM, which is asked once: that makes a module each time."""
+        """Return the size of an LLVM type; it is cached, since each query makes a module."""
         if ty not in _SIZES:
             _SIZES[ty] = super().get_abi_sizeof(ty)
         return _SIZES[ty]
 
     def post_lowering(self, mod, library):
-        """Link no runtime for counting references: there are none."""
+        """Link no runtime for reference counts: there are none."""
 
 
 class KernelDescriptor(CPUTarget):
-    """Both contexts, made when first asked for."""
+    """Both contexts, made on first use."""
 
     @cached_property
     def _toplevel_target_context(self):
@@ -90,4 +90,4 @@ class KernelDispatcher(Dispatcher):
 target_registry[NAME] = KernelTarget
 dispatcher_registry[KernelTarget] = KernelDispatcher
 _jit: Any = jit  # its annotation has no targets
-jit_registry[KernelTarget] = partial(_jit, _target=NAME)  # for what Numba itself writes in Python
+jit_registry[KernelTarget] = partial(_jit, _target=NAME)  # for Python code of Numba itself

@@ -1,10 +1,10 @@
-"""The words of what kernels and plans both know: imports nothing, so that plans are built fast."""
+"""Words that kernels and plans share; this module imports nothing, so that plans build fast."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
-"""The value between two values in order."""
+"""The result for a quantile between two sorted values."""
 RankMethod = Literal["average", "min", "max"]
-"""The rank of values that are equal."""
+"""The rank of equal values."""

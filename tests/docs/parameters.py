@@ -32,7 +32,8 @@ HEAD = """# Parameters
 
 What the parameters of functions may be: an operator refuses anything else where it is called, and
 so does a plan that is read from JSON (`ff.plan_schema()` says the same as a JSON schema). What a
-parameter means there says the help of an operator: `help(ff.Expr.qcut)`. Durations are nanoseconds.
+parameter means there says the help of an operator: `help(ff.Expr.qcut)`. Durations are nanoseconds,
+or steps if times are whole numbers.
 
 Written by `python tests/docs/parameters.py`.
 """

@@ -23,6 +23,7 @@ from fastfeat.engine.learner import (
     to_bytes,
 )
 from fastfeat.engine.program import RowFailed, program_of
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.inputs import slot_columns
 from fastfeat.execute.values import argument_output
 from fastfeat.expr import Expr
@@ -142,7 +143,7 @@ def columns(draw: st.DrawFn, kind: str, n_rows: int) -> pa.ChunkedArray:
 def task_of(features: Mapping[str, Expr], table: pa.Table) -> Case:
     """Return the task that learns the aggregates of all rows of some features, as fit lowers it."""
     plan = ff.Plan(features).declaration
-    batch = prepare(plan, table, history=None, tables=None, backend="cpu").rows
+    batch = prepare(plan, CallRows(table)).rows
     wanted: dict[Node, list[Aggregate]] = {}
     for node in postorder(list(plan.nodes.values())):
         if isinstance(node, Aggregate):

@@ -235,6 +235,20 @@ def test_the_feature_that_surely_failed_is_named_before_one_that_cannot_be_looke
         fitted.transform({"n": [1, LARGE]})
 
 
+@pytest.mark.parametrize("n_rows", [1, 2, 63, 64, 65, 130])
+def test_the_first_failing_row_is_found_in_few_calls(n_rows: int):
+    for failing in range(n_rows):
+        calls: list[int] = []
+
+        def fails(first: int, n: int, failing: int = failing, calls: list[int] = calls) -> bool:
+            assert first % 64 == 0
+            calls.append(n)
+            return first <= failing < first + n
+
+        assert first_failing_row(fails, n_rows) == failing
+        assert len(calls) <= 10
+
+
 def test_data_that_changes_while_it_is_read_is_a_named_error():
     def fails(first: int, n_rows: int) -> bool:
         return False

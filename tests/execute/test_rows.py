@@ -23,6 +23,7 @@ from fastfeat.errors import (
     RowsRepeated,
     RowsWithoutLabel,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.io.arrow import call
 from fastfeat.keep.artifact import artifact_bytes
 from fastfeat.learn.fit import fit_on
@@ -411,9 +412,7 @@ def test_a_row_that_is_not_learnt_from_may_fail() -> None:
     assert found["month"].to_pylist() == [1, 3]
     later = fitted.transform(data, rows=[3, 0], history="batch")
     assert later["month"].to_pylist() == [5, 1]
-    prepared = prepare(
-        ff.Plan(features).declaration, data, history=None, tables=None, backend="cpu"
-    )
+    prepared = prepare(ff.Plan(features).declaration, CallRows(data))
     share(prepared)
     assert len(prepared.rows.made) > 0  # the count, which every row has
     again, training = fit_on(prepared, np.arange(2), transforms=True)
@@ -459,9 +458,7 @@ def test_columns_of_the_rows_are_read_only_where_they_are_needed() -> None:
 
 def test_fits_of_one_preparation_are_as_fits_of_the_data() -> None:
     table = events(80, 11)
-    prepared = prepare(
-        PLAN.declaration, table, history=None, tables=TABLES, backend="cpu", further=PLAN.keep
-    )
+    prepared = prepare(PLAN.declaration, CallRows(table, tables=TABLES), further=PLAN.keep)
     quietly(share, prepared)
     shared = set(prepared.rows.made)
     for seed in range(3):
@@ -489,9 +486,7 @@ def test_what_one_fit_needs_is_computed_once(monkeypatch: pytest.MonkeyPatch) ->
 
     over = made.run_over
     monkeypatch.setattr(made, "run_over", run_over)
-    prepared = prepare(
-        PLAN.declaration, table, history=None, tables=TABLES, backend="cpu", further=PLAN.keep
-    )
+    prepared = prepare(PLAN.declaration, CallRows(table, tables=TABLES), further=PLAN.keep)
     quietly(share, prepared)
     n_shared = len(n_runs)
     assert n_shared > 0

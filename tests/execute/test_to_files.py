@@ -18,6 +18,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.execute import pieces, to_files
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.layout import layout_of
 from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.to_files import write_later_rows
@@ -187,7 +188,7 @@ def test_bytes_are_the_same_however_rows_come(
     data = data.set_column(2, "city", data["city"].dictionary_encode())
     for name, n_bytes in {"cut": most_bytes, "whole": 1 << 30}.items():
         layout = layout_of(tmp_path / name, None, partition_by, 2_500)
-        write_later_rows(fitted.record, data, layout, "digest", most_bytes=n_bytes)
+        write_later_rows(fitted.record, CallRows(data), layout, "digest", most_bytes=n_bytes)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
@@ -298,7 +299,9 @@ def test_lookup_tables_are_read_once(tmp_path: Path) -> None:
     data = pa.table({"plane": ["a", "b", "c"] * 1_000})
     tables = {"planes": str(tmp_path / "planes.parquet")}
     fitted = plan.fit(data, tables=tables)
-    pieces = pieces_of_later_rows(fitted.record, data, tables=tables, most_bytes=1_000).of_all()
+    pieces = pieces_of_later_rows(
+        fitted.record, CallRows(data, tables=tables), most_bytes=1_000
+    ).of_all()
     first = next(pieces)
     assert first.num_rows < len(data)
     (tmp_path / "planes.parquet").unlink()
@@ -404,7 +407,7 @@ def test_features_are_not_written_among_the_data(
 def test_pieces_are_small_enough_for_features_that_are_many() -> None:
     data = pa.table({"x": np.arange(50_000.0)})
     fitted = ff.Plan({f"f{k}": col("x") + k for k in range(64)}).fit(data)
-    pieces = list(pieces_of_later_rows(fitted.record, data, most_bytes=1 << 20).of_all())
+    pieces = list(pieces_of_later_rows(fitted.record, CallRows(data), most_bytes=1 << 20).of_all())
     assert max(piece.nbytes for piece in pieces) < 2 << 20
     assert sum(piece.num_rows for piece in pieces) == 50_000
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.execute import large_shares, stage_work
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.layout import layout_of
 from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.stage_work import RowSource, share_bytes
@@ -81,7 +82,7 @@ def test_features_are_those_of_all_rows_at_once(
 ) -> None:
     data, past = rows(n_rows, seed, 200), EARLIER if history == "rows" else history
     pieces = pieces_of_later_rows(
-        FITTED.record, data, history=past, n_shares=n_shares, most_bytes=most_bytes
+        FITTED.record, CallRows(data, history=past), n_shares=n_shares, most_bytes=most_bytes
     )
     with pytest.MonkeyPatch.context() as patch:  # shares that are read a table after another
         patch.setattr(large_shares, "LARGE", large)
@@ -92,7 +93,9 @@ def test_features_are_those_of_all_rows_at_once(
 
 def test_rows_may_start_anywhere() -> None:
     data = rows(300, 5, 200)
-    pieces = pieces_of_later_rows(FITTED.record, data, history=EARLIER, n_shares=3, most_bytes=999)
+    pieces = pieces_of_later_rows(
+        FITTED.record, CallRows(data, history=EARLIER), n_shares=3, most_bytes=999
+    )
     found = pa.concat_tables(pieces.of_all(start=123))
     assert found.equals(FITTED.transform(data, history=EARLIER).slice(123))
 
@@ -107,14 +110,14 @@ def test_files_of_both_are_written_and_resumed(
             parts, tmp_path / name, format="parquet", max_rows_per_file=70, max_rows_per_group=30
         )
     monkeypatch.chdir(tmp_path)
-    options: Any = {"history": "earlier", "n_shares": 3, "most_bytes": 1_000}
+    given = CallRows("data", history="earlier")
 
     def write(**patches: Any) -> None:
         with monkeypatch.context() as patched:
             for name, value in patches.items():
                 patched.setattr(f"fastfeat.execute.to_files.{name}", value)
             layout = layout_of("out", part_rows=100)
-            write_later_rows(FITTED.record, "data", layout, "digest", **options)
+            write_later_rows(FITTED.record, given, layout, "digest", n_shares=3, most_bytes=1_000)
 
     with pytest.raises(ZeroDivisionError):
         write(publish=lambda *_: 1 / 0)
@@ -150,8 +153,9 @@ def test_columns_may_have_any_names(large: int, monkeypatch: pytest.MonkeyPatch)
     data = rows(200, 3).rename_columns(["t", "card", "shop", *names, "row"])
     seen = {n: (col(n) - col(n).mean(over=CARD) + col("row")).max(over=SHOP) for n in names}
     fitted = ff.Plan(seen).fit(data, history="batch")
-    options: Any = {"history": "batch", "n_shares": 3, "most_bytes": 1_000}
-    found = pa.concat_tables(pieces_of_later_rows(fitted.record, data, **options).of_all())
+    given = CallRows(data, history="batch")
+    pieces = pieces_of_later_rows(fitted.record, given, n_shares=3, most_bytes=1_000)
+    found = pa.concat_tables(pieces.of_all())
     assert found.equals(fitted.transform(data, history="batch"))
 
 
@@ -169,10 +173,12 @@ def test_rows_that_are_not_in_order_of_time_are_told() -> None:
     times = np.asarray(data["t"]).copy()
     times[250] = 199
     turned = data.set_column(0, "t", pa.array(times))
-    pieces = pieces_of_later_rows(fitted.record, turned, history="batch", most_bytes=1_000)
+    pieces = pieces_of_later_rows(
+        fitted.record, CallRows(turned, history="batch"), most_bytes=1_000
+    )
     with pytest.raises(ff.errors.InvalidData, match=r"^row 250: col\('t'\) is earlier than in a"):
         list(pieces.of_all())
-    pieces = pieces_of_later_rows(fitted.record, data.slice(0, 9), history=turned)
+    pieces = pieces_of_later_rows(fitted.record, CallRows(data.slice(0, 9), history=turned))
     with pytest.raises(ff.errors.InvalidData, match=r"^history=, row 250: "):
         list(pieces.of_all())
 
@@ -196,7 +202,7 @@ def test_a_row_that_fails_is_told_by_its_number_in_the_data() -> None:
     with pytest.raises(ff.errors.Overflow) as expected:
         fitted.transform(data, history="batch")
     number = int(str(expected.value).partition("row ")[2].partition(":")[0].partition(" ")[0])
-    pieces = pieces_of_later_rows(fitted.record, data, history="batch", n_shares=3)
+    pieces = pieces_of_later_rows(fitted.record, CallRows(data, history="batch"), n_shares=3)
     with pytest.raises(ff.errors.Overflow, match=r"row \d+\b.*") as found:
         list(pieces.of_all())
     told = int(str(found.value).partition("row ")[2].partition(":")[0].partition(" ")[0])
@@ -221,7 +227,9 @@ def test_a_row_that_fails_beside_a_history_is_told_by_its_number_where_it_stands
     everything = ff.window(by="card", time="t", closed="both", tie="row")
     feature = col("big") if of == "window" else col("big") * 2
     fitted = ff.Plan({"sum": feature.sum(over=everything)}).fit(EARLIER_BIG, history="batch")
-    pieces = pieces_of_later_rows(fitted.record, both["data"], history=both["history"], n_shares=5)
+    pieces = pieces_of_later_rows(
+        fitted.record, CallRows(both["data"], history=both["history"]), n_shares=5
+    )
     with pytest.raises(ff.errors.Overflow) as found:
         list(pieces.of_all())
     told = str(found.value)
@@ -236,7 +244,7 @@ def test_a_history_that_is_later_is_told_by_its_row() -> None:
     row = 199 - past["card"].to_pylist()[::-1].index("a")
     later[row] = 1_000
     past = past.set_column(0, "t", pa.array(later))
-    pieces = pieces_of_later_rows(OF_KEYS.record, data, history=past, n_shares=5)
+    pieces = pieces_of_later_rows(OF_KEYS.record, CallRows(data, history=past), n_shares=5)
     with pytest.raises(ff.errors.InvalidData, match=rf"^history=, row {row}: .* is later than"):
         list(pieces.of_all())
 

@@ -19,6 +19,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.integrations.batches.blocks import (
     CODES,
     DENSE,
@@ -84,7 +85,9 @@ def stream(
     }  # fmt: skip
     made = contents_of(fitted, **given | contents)
     columns = [*made.columns, *made.columns_if_there]
-    found = rows_of(made, pieces_of(data, columns, piece_rows), history, tables)
+    found = rows_of(
+        made, pieces_of(data, columns, piece_rows), CallRows(data, history=history, tables=tables)
+    )
     return Stream(found, Division(found.n_rows, batch_size), Mixing(shuffle, 0, mix))
 
 

@@ -125,7 +125,7 @@ def test_what_the_process_has_already_is_no_part_of_what_is_free(
 
 
 def test_what_needs_all_rows_in_memory_is_an_error() -> None:
-    with pytest.raises(InvalidPlan, match="backend= needs all of them in memory"):
+    with pytest.raises(InvalidPlan, match="leave out backend="):
         SCALED.fit({"x": [1.0]}, memory="64GiB", backend="reference")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat.errors import TypeMismatch
+from fastfeat.operators import OnFirstUse
 
 API: Any = ff
 X: Any = ff.col("x")
@@ -86,6 +87,8 @@ def public_callables() -> dict[str, Callable[..., Any]]:
     found = {f"ff.{name}": getattr(ff, name) for name in ff.__all__ if name not in MADE_BY_US}
     for name, thing in OF_OBJECTS.items():
         for method in dir(thing):
+            if isinstance(inspect.getattr_static(thing, method), OnFirstUse):
+                getattr(thing, method)  # which puts the function in its place
             kind = inspect.getattr_static(thing, method)
             if method[0] != "_" and (inspect.isfunction(kind) or isinstance(kind, staticmethod)):
                 found[f"{name}.{method}"] = getattr(thing, method)

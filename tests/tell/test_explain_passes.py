@@ -13,7 +13,8 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidPlan, TypeMismatch, UnknownColumn
-from fastfeat.learn.part_state import RECORDS, task_learner
+from fastfeat.learn.kinds import KINDS
+from fastfeat.learn.part_state import task_learner
 from fastfeat.tell import explain_passes
 
 ROWS = pa.table(
@@ -134,4 +135,4 @@ def test_what_has_no_passes_is_told(files: str) -> None:
 
 
 def test_every_kind_of_state_says_what_it_takes() -> None:
-    assert all(task_learner(kind).learner.takes for kind in RECORDS)
+    assert all(task_learner(kind).learner.takes for kind in KINDS)

@@ -1,6 +1,6 @@
-"""The command line: `fastfeat --help` lists its commands.
+"""The command line; `fastfeat --help` lists the commands.
 
-It may import every other folder, each when a command needs it; none imports it.
+It may import every other folder, each when a command needs it; no folder imports it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; without typer, say in one line how to get it."""
+    """Run the command line; without typer, print how to install it."""
     try:
         from fastfeat.apps.cli.commands import app
     except ModuleNotFoundError as error:

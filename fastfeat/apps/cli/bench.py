@@ -1,4 +1,7 @@
-"""The command that times a plan beside the same features as code of pandas and of Polars."""
+"""`fastfeat bench`: time a plan, and the same features written in pandas and Polars.
+
+Each contestant (fastfeat, pandas or Polars) runs in its own process; see `contestant`.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +29,19 @@ if TYPE_CHECKING:
     from fastfeat.tell.peers.writing import Refusal
 
 _DIFFERS = 1
-"""The exit code where outputs differ."""
+"""Exit code if outputs differ."""
 
 
 @dataclass(slots=True)
 class Peer:
-    """The features and times of one peer.
+    """A library compared with fastfeat (pandas or Polars): its agreement, and the times of both.
 
     Args:
         name: "pandas" or "polars".
-        refused: the features that it cannot compute.
-        agreements: the others, compared.
-        own: the times of the peer, by stage.
-        ours: those of fastfeat, of the same features.
+        refused: Features that the library cannot compute.
+        agreements: For each other feature, whether its values equal fastfeat's.
+        own: Times of this library, by stage.
+        ours: Times of fastfeat for the same features, by stage.
     """
 
     name: str
@@ -49,7 +52,7 @@ class Peer:
 
     @property
     def differing(self) -> list[Agreement]:
-        """The features whose values differ, which are not timed."""
+        """Features with values that differ from fastfeat's; they are not timed."""
         return [one for one in self.agreements if not one.ok]
 
 
@@ -59,18 +62,21 @@ def bench(
     history: History = None,
     table: LookupTables = None,
     against: Annotated[
-        str, typer.Option(help="The libraries to compare with, joined by commas.")
+        str, typer.Option(help="Libraries to compare with, separated by commas.")
     ] = "pandas,polars",
-    threads: Annotated[int, typer.Option(min=1, help="The threads of each library.")] = 2,
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median counts.")] = 7,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON in place of a table.")
-    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads of each library.")] = 2,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Runs of each stage; the median is reported.")
+    ] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     picture: Annotated[
-        Path | None, typer.Option(metavar="SVG", help="Where a picture of the ratios goes.")
+        Path | None, typer.Option(metavar="SVG", help="Output file for a bar chart of the ratios.")
     ] = None,
 ) -> None:
-    """Time a plan beside the same features in pandas and Polars, once the outputs are equal."""
+    """Time a plan and the same features in pandas and Polars, after comparing their outputs.
+
+    The exit code is 1 if outputs differ; features that differ are not timed.
+    """
     from fastfeat.tell.peers.code import PEERS
 
     names = list(dict.fromkeys(name.strip() for name in against.split(",") if name.strip()))
@@ -98,15 +104,15 @@ def bench(
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The plan and the data that all contestants read.
+    """The plan, and the files that all contestants read.
 
     Args:
-        folder: where files between processes stand.
-        fitted: the plan.
-        plan_file: where it is saved.
-        request: what is the same in all requests.
-        n_rows: the number of rows.
-        fit: the times of `fit`; None of a plan that was fitted before.
+        folder: Folder for files exchanged between processes.
+        fitted: The fitted plan.
+        plan_file: File of the fitted plan.
+        request: Entries of the JSON request that are the same for all contestants.
+        n_rows: Number of rows.
+        fit: Times of `fit`; None if the plan was already fitted.
     """
 
     folder: Path
@@ -117,10 +123,10 @@ class Work:
     fit: Times | None
 
     def ask(self, peer: str, code: Path, out: Path | None) -> dict[str, Any]:
-        """Return the answer of a contestant.
+        """Run a contestant in its own process, and return its JSON answer.
 
         Raises:
-            InvalidPlan: it failed; the message has the end of what it said.
+            InvalidPlan: The process failed; the message has the last line that it printed.
         """
         request = {**self.request, "peer": peer, "code": str(code), "out": out and str(out)}
         n = str(self.request["threads"])
@@ -139,7 +145,7 @@ class Work:
         return json.loads(done.stdout)
 
     def features(self, code: Path, peer: str, name: str) -> Any:
-        """Return the features of a contestant."""
+        """Return the table of features that a contestant computes, read from the file `name`."""
         from fastfeat.io.arrow import pa
 
         self.ask(peer, code, self.folder / name)
@@ -156,7 +162,7 @@ def _prepared(
     threads: int,
     runs: int,
 ) -> Work:
-    """Read the rows, fit the plan where it is not fitted, and write both for the contestants."""
+    """Read the rows, fit the plan if needed, and write both to files for the contestants."""
     import time
 
     from fastfeat.api.plan import Plan
@@ -204,7 +210,7 @@ def _written(path: Path, table: Any) -> str:
 
 
 def compared(work: Work, name: str, expected: Any) -> Peer:
-    """Return the features of a peer, compared with those of fastfeat."""
+    """Compute the features with a library, and return a `Peer` with the compared values."""
     from fastfeat.tell.peers.agreement import agreements
     from fastfeat.tell.peers.code import code_as_far
 
@@ -218,7 +224,7 @@ def compared(work: Work, name: str, expected: Any) -> Peer:
 
 
 def _time(work: Work, peer: Peer) -> None:
-    """Time a peer, and fastfeat, by the features that both compute alike."""
+    """Time another library and fastfeat on the features with equal values; store both times."""
     from fastfeat.tell.peers.code import code_as_far
 
     alike = [one.feature for one in peer.agreements if one.ok]
@@ -235,7 +241,7 @@ def _time(work: Work, peer: Peer) -> None:
 
 
 def _table(peers: Sequence[Peer], work: Work) -> str:
-    """Return the times as text, a row a stage and library, then the features that have none."""
+    """Return a table of times as text, then the features that were not timed."""
     lines = [
         f"{counted(work.n_rows, 'row')}, {counted(len(work.fitted.feature_names), 'feature')}, "
         f"{counted(work.request['threads'], 'thread')}, medians of "

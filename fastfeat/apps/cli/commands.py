@@ -1,4 +1,4 @@
-"""The commands of `fastfeat`. What is heavy is imported inside them: `--help` stays quick."""
+"""The commands of `fastfeat`. Heavy modules are imported inside them, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from fastfeat.progress import Step, doing
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
+    from fastfeat.execute.call_rows import CallRows
 
 app = typer.Typer(
     cls=Commands,
@@ -48,7 +49,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-cache = typer.Typer(help="Show or clear the folder of compiled kernels.", no_args_is_help=True)
+cache = typer.Typer(help="Show or clear the cache of compiled kernels.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(live.state, name="state")
@@ -56,16 +57,16 @@ app.add_typer(live.state, name="state")
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show where an error happened.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Declare what every command takes; `Commands` acts on it."""
+    """Declare `--debug`, an option of all commands; the class `Commands` handles it."""
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+    folder: Annotated[Path, typer.Option("--dir", help="Output folder.")] = Path("demo"),
 ) -> None:
-    """Make features of 336,776 real flights, beside the same in pandas."""
+    """Compute features of 336,776 real flights, and compare the times with pandas."""
     from fastfeat.apps.cli.demo_summary import print_summary
     from fastfeat.demo.run import run
 
@@ -80,36 +81,39 @@ def demo(
 def fit(
     plan_file: PlanFile,
     data: DataFile,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the fitted plan goes.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output file for the fitted plan.")],
     history: History = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
     memory: Memory = None,
     contract: Annotated[
         Path | None,
-        typer.Option(metavar="JSON", help="Rules that DATA must hold, and later rows."),
+        typer.Option(metavar="JSON", help="Contract: rules that DATA and later rows must meet."),
     ] = None,
     stable: Annotated[
         Path | None,
-        typer.Option(metavar="FITTED", help="An earlier fit, whose categories keep their codes."),
+        typer.Option(
+            metavar="FITTED", help="An earlier fitted plan; its categories keep their codes."
+        ),
     ] = None,
     features: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT",
-            help="Where features of the rows go, out of fold: a file, or a folder.",
+            help="Output file or folder for the features of DATA; target encodings are "
+            "out of fold.",
         ),
     ] = None,
     profile: Annotated[
         bool,
         typer.Option(
             "--profile",
-            help="Keep a profile of the rows, for `drift`, `report` and `serve --drift`: it has "
-            "values of single rows.",
+            help="Keep a profile of the rows, for `drift`, `report` and `serve --drift`. It "
+            "contains values of single rows.",
         ),
     ] = False,
 ) -> None:
-    """Learn from training data what a plan must learn."""
+    """Fit a plan to training data."""
     from fastfeat.apps.cli.plans import read_fitted, read_plan, tables_named
 
     started = time.perf_counter()
@@ -120,14 +124,31 @@ def fit(
     with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.declaration.nodes), 'feature')} on {data}")
-        options: Any = {"tables": tables_named(table), "history": history, "memory": memory}
-        options["profile"] = profile
-        options["contract"] = None if contract is None else contracts.read_contract(contract)
-        options["stable"] = None if stable is None else read_fitted(stable)
+        tables = tables_named(table)
+        rules = None if contract is None else contracts.read_contract(contract)
+        old = None if stable is None else read_fitted(stable)
         if features is None:
-            fitted = plan.fit(data, backend=backend, **options)
+            fitted = plan.fit(
+                data,
+                history=history,
+                tables=tables,
+                backend=backend,
+                memory=memory,
+                contract=rules,
+                profile=profile,
+                stable=old,
+            )
         else:
-            fitted, _ = plan.fit_transform_to(data, features, **options)
+            fitted, _ = plan.fit_transform_to(
+                data,
+                features,
+                memory=memory,
+                history=history,
+                tables=tables,
+                contract=rules,
+                profile=profile,
+                stable=old,
+            )
         fitted.save(out)
     typer.echo(
         f"{out}: {counted(len(plan.declaration.nodes), 'feature')}, "
@@ -142,7 +163,8 @@ def transform(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help='A file, a folder, a pattern ("logs/*.parquet") or an address.'
+            metavar="DATA",
+            help='A file, a folder, a pattern such as "logs/*.parquet", or an address.',
         ),
     ],
     out: Annotated[
@@ -150,7 +172,8 @@ def transform(
         typer.Option(
             "-o",
             "--out",
-            help="Parquet, Arrow IPC, Feather, CSV or TSV by its suffix; without one, a folder.",
+            help="Output file: Parquet, Arrow IPC, Feather, CSV or TSV by its suffix. Without a "
+            "suffix, an output folder.",
         ),
     ],
     history: History = None,
@@ -158,34 +181,43 @@ def transform(
     backend: Backend = "cpu",
     memory: Annotated[
         str | None,
-        typer.Option(metavar="BYTES", help="The most memory to take, such as 600MiB."),
+        typer.Option(metavar="BYTES", help="Memory limit of the process, such as 600MiB."),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="Of a folder: parquet, ipc, csv, tsv, delta or lance.")
+        str | None,
+        typer.Option(help="Format of an output folder: parquet, ipc, csv, tsv, delta or lance."),
     ] = None,
     partition_by: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Split the files of a folder by its values."),
+        typer.Option(
+            metavar="COLUMN", help="Partition an output folder by this column; may be repeated."
+        ),
     ] = None,
     part_rows: Annotated[
-        int | None, typer.Option(min=1, help="Rows of a part of a folder; else about 256 MiB.")
+        int | None,
+        typer.Option(
+            min=1, help="Rows per part of an output folder. By default a part has about 256 MiB."
+        ),
     ] = None,
     on_violation: Annotated[
         str | None,
         typer.Option(
-            help="Of rows that break the plan's contract: reject, quarantine, warn or ignore."
+            help="Treatment of rows that break the plan's contract: reject, quarantine, warn or "
+            "ignore. By default each rule decides."
         ),
     ] = None,
     quarantined: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Where rows go that `--on-violation quarantine` sets apart."
+            metavar="FILE",
+            help="Output file or folder for the rows that `--on-violation quarantine` removes.",
         ),
     ] = None,
 ) -> None:
-    """Compute the features of data; a folder that was interrupted goes on where it was."""
+    """Compute the features of data. An interrupted output folder is continued."""
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
+    from fastfeat.execute.call_rows import checked_call_rows
     from fastfeat.execute.layout import names_file
 
     started = time.perf_counter()
@@ -202,18 +234,26 @@ def transform(
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted, tables = load(fitted_file), tables_named(table)
         n_columns = len(fitted.feature_names) + len(fitted.plan.keep)
-        folder_options = {"format": format, "partition_by": partition_by, "part_rows": part_rows}
-        is_folder = any(folder_options.values()) or not names_file(out)
-        of_rows: Any = {"history": history, "tables": tables, "backend": backend}
-        of_rows["on_violation"] = on_violation
+        is_folder = bool(format or partition_by or part_rows) or not names_file(out)
         is_whole = not (is_folder or memory or quarantined)
         if fitted.plan.declaration.past_columns and is_whole:
-            n_rows = _transform_whole(fitted, data, out, of_rows, step)
+            given = checked_call_rows(data, None, history, tables, backend)
+            n_rows = _transform_whole(fitted, given, out, on_violation, step)
         else:
             step(f"Computing {counted(len(fitted.feature_names), 'feature')} of {data}")
-            options: Any = {**of_rows, **folder_options, "partition_by": partition_by or ()}
-            options["memory"] = memory
-            made = fitted.transform_to(data, out, quarantined=quarantined, **options)
+            made = fitted.transform_to(
+                data,
+                out,
+                format=format,
+                partition_by=partition_by or (),
+                part_rows=part_rows,
+                history=history,
+                tables=tables,
+                backend=backend,
+                memory=memory,
+                on_violation=on_violation,
+                quarantined=quarantined,
+            )
             n_rows, apart = made.n_rows, made.quarantined
             if apart is not None:
                 typer.echo(f"{quarantined}: {counted(apart.n_rows, 'row')} set apart")
@@ -224,20 +264,12 @@ def transform(
 
 
 def _transform_whole(
-    fitted: FittedPlan,
-    data: str,
-    out: Path,
-    of_rows: dict[str, Any],
-    step: Step,
+    fitted: FittedPlan, given: CallRows, out: Path, on_violation: str | None, step: Step
 ) -> int:
-    """Write the features of rows that see others of the data, and return how many rows there are.
+    """Compute features of data that is read whole, write them, and return the number of rows.
 
-    Args:
-        fitted: the plan.
-        data: a file.
-        out: the file that is written.
-        of_rows: how `FittedPlan.transform` takes rows, with history and tables as files.
-        step: tells what is done.
+    This is for features that depend on other rows of the data. `given` has data, history and tables
+    as files; `on_violation` is the argument of `FittedPlan.transform`; `step` reports progress.
     """
     from fastfeat.execute.guard import columns_judged
     from fastfeat.execute.history import id_columns, is_batch
@@ -245,18 +277,20 @@ def _transform_whole(
     from fastfeat.execute.layout import check_beside, layout_of
     from fastfeat.io.sinks.write import write_table
 
-    history = of_rows["history"]
-    earlier = () if is_batch(history) else (history,)
-    check_beside(layout_of(out), data, *earlier, *of_rows["tables"].values(), read=())
-    step(f"Reading {data}")
+    earlier = () if is_batch(given.history) else (given.history,)
+    of_tables = () if given.tables is None else given.tables.values()
+    check_beside(layout_of(out), given.data, *earlier, *of_tables, read=())
+    step(f"Reading {given.data}")
     plan = fitted.plan
-    ids = id_columns(plan.row_id, history, plan.declaration.past_columns)
+    ids = id_columns(plan.row_id, given.history, plan.declaration.past_columns)
     judged = columns_judged(fitted.record)
     wanted = [*plan.declaration.row_columns, *plan.keep, *judged, *ids]
-    rows = read_columns(data, wanted, plan.declaration.past_columns)
+    rows = read_columns(given.data, wanted, plan.declaration.past_columns)
     n_features = len(fitted.feature_names)
     step(f"Computing {counted(n_features, 'feature')} of {counted(rows.num_rows, 'row')}")
-    features = fitted.transform(rows, **of_rows)
+    features = fitted.transform(
+        rows, backend=given.backend, on_violation=on_violation, **given.beside
+    )
     step(f"Writing {out}")
     write_table(features, out)
     return features.num_rows
@@ -270,16 +304,17 @@ def compile_kernels(
         typer.Option(
             "--schema",
             metavar="DATA",
-            help="Data whose types a plan that is not fitted will read; of it the head is read.",
+            help="Data to take the column types from, if FILE is not fitted; only its head is "
+            "read.",
         ),
     ] = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
     profile: Annotated[
-        bool, typer.Option("--profile", help="Compile the kernels of `fit --profile`, too.")
+        bool, typer.Option("--profile", help="Also compile the kernels of `fit --profile`.")
     ] = False,
 ) -> None:
-    """Compile the kernels of a plan, without data: once, where an image is built."""
+    """Compile the kernels of a plan ahead of time, for example in a container build."""
     from fastfeat.api.plan import Plan
     from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
     from fastfeat.engine.kernel_cache import cache_folder
@@ -294,8 +329,8 @@ def compile_kernels(
                     "--schema FILE",
                     param_hint="'--schema'",
                 )
-            options: Any = {"tables": tables_named(table), "backend": backend}
-            made = plan.compile(schema, **options, profile=profile)
+            tables = tables_named(table)
+            made = plan.compile(schema, tables=tables, backend=backend, profile=profile)
         elif schema is not None or table:
             raise typer.BadParameter("a fitted plan knows its types", param_hint="'--schema'")
         else:
@@ -309,8 +344,8 @@ def explain(
     stage: Annotated[
         str | None,
         typer.Option(
-            help="plan, leakage, live, bound, optimized, schedule, passes (of fit over DATA), "
-            "physical, cpu or cuda (kernels), pandas or polars (the features as code)."
+            help="What to show: plan, leakage, live, bound, optimized, schedule, passes (of fit "
+            "over DATA), physical, cpu or cuda (kernels), pandas or polars (features as code)."
         ),
     ] = None,
     data: Annotated[
@@ -319,12 +354,13 @@ def explain(
             "--data",
             "--schema",
             metavar="DATA",
-            help="Data whose types a plan that is not fitted is shown for; of it the head is read.",
+            help="Data to take the column types from, if FILE is not fitted; only its head is "
+            "read.",
         ),
     ] = None,
     table: LookupTables = None,
 ) -> None:
-    """Show what a plan computes, learns and can see."""
+    """Show what a plan computes and learns, and which data it sees."""
     from fastfeat.api.plan import Plan
     from fastfeat.apps.cli.plans import read_plan_or_fitted, tables_named
     from fastfeat.tell.explain import OF_DATA, TYPED
@@ -349,7 +385,7 @@ def explain(
 
 @app.command()
 def version() -> None:
-    """Show the versions that results depend on."""
+    """Show the versions of fastfeat, its libraries, Python and the platform."""
     import platform
     from importlib.metadata import version as version_of
 
@@ -366,7 +402,7 @@ GATES: Mapping[str, Callable[..., Judged]] = {
     "verify": verify.verify,
     "replay": live.replay,
 }
-"""The commands that judge: each returns what it found, which is told as `gates` says."""
+"""The commands that judge; each returns its findings, which `gates` reports."""
 
 for name, gate in GATES.items():
     app.command(name)(gated(name, gate))
@@ -380,7 +416,7 @@ app.command()(live.stream)
 
 @cache.command()
 def info() -> None:
-    """Show where compiled kernels are kept, how many, and the size of all that belongs to them."""
+    """Show the cache folder, the number of compiled kernels, and their total size."""
     from fastfeat.engine.kernel_cache import cache_folder, is_code, written_files
 
     n_kernels, n_bytes = 0, 0
@@ -393,7 +429,7 @@ def info() -> None:
 
 @cache.command()
 def clear() -> None:
-    """Remove compiled kernels; what is needed again is compiled again."""
+    """Delete all compiled kernels; they are compiled again when needed."""
     from fastfeat.engine.kernel_cache import written_files
 
     files = written_files()

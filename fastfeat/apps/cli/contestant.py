@@ -1,7 +1,8 @@
-"""One contestant of `bench`, in a process of its own: computes features, or times itself.
+"""The process of one contestant of `bench` (fastfeat, pandas or Polars).
 
-`python -m fastfeat.apps.cli.contestant`: a request as JSON on stdin, the answer as JSON on stdout.
-Each library reads its number of threads when it is imported, so that the parent sets it before.
+It computes features, or times them. `python -m fastfeat.apps.cli.contestant` reads a JSON request
+from stdin and writes a JSON answer to stdout. Libraries read their number of threads when they are
+imported, so the parent process sets it in the environment.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 STAGES = {"transform": None, "1,000 rows": 1000, "one row": 1}
-"""What is timed, and how many rows of the data it is of; None for all."""
+"""Stages that are timed, with the number of rows of the data; None for all rows."""
 _SHORTEST_S = 0.01
-"""A sample that is shorter is made of several calls."""
+"""Shorter samples consist of several calls."""
 
 
 class Request(TypedDict):
-    """A request of the parent.
+    """A request of the parent process: files to read, and whether to compute features or times.
 
     Args:
         peer: "fastfeat", "pandas" or "polars".
-        code: the file of the fitted plan, or of the module of the peer.
-        data: the file of the rows, Arrow IPC.
-        history: the file of earlier rows; None where there are none.
-        tables: the files of tables, by name.
-        out: where features go; None where times are asked for.
-        threads: the number of threads of fastfeat; others have it from the environment.
-        runs: how many samples are taken.
+        code: File of the fitted plan, or of the peer's module.
+        data: Arrow IPC file of the rows.
+        history: Arrow IPC file of earlier rows; None if there are none.
+        tables: Table name to Arrow IPC file.
+        out: File for the features; None to measure times instead.
+        threads: Number of threads of fastfeat; other libraries read the environment.
+        runs: Number of samples.
     """
 
     peer: str
@@ -49,12 +50,12 @@ class Request(TypedDict):
 
 
 class Times(TypedDict):
-    """The medians of one stage.
+    """The median times of one stage (fit or transform), and its peak memory.
 
     Args:
-        wall_s: seconds that have passed.
-        cpu_s: seconds of all threads.
-        peak_bytes: the memory above what was taken before the call; None where it is not known.
+        wall_s: Wall-clock seconds.
+        cpu_s: Processor seconds of all threads.
+        peak_bytes: Largest increase of memory during the call; None if unknown.
     """
 
     wall_s: float
@@ -63,8 +64,8 @@ class Times(TypedDict):
 
 
 def main() -> None:
-    """Answer one request."""
-    warnings.simplefilter("ignore")  # the parent has told them
+    """Read one request from stdin, and write its answer to stdout."""
+    warnings.simplefilter("ignore")  # the parent has shown them
     request: Request = json.load(sys.stdin)
     call, table_of = _contestant(request)
     table = _read(request["data"])
@@ -97,7 +98,7 @@ def _write(table: Any, path: str) -> None:
 
 
 def _contestant(request: Request) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return the function that computes features, and the one that makes its rows of a table."""
+    """Return two functions: one computes features, the other makes its input from Arrow."""
     history = None if request["history"] is None else _read(request["history"])
     tables = {name: _read(path) for name, path in request["tables"].items()}
     if request["peer"] == "fastfeat":
@@ -127,7 +128,7 @@ def _of_polars(table: Any) -> Any:
 
 
 def _timed(call: Callable[[Any], Any], rows: Any, runs: int) -> Times:
-    """Return the medians of some runs, after one that is not counted."""
+    """Return the median times of `runs` samples and the peak memory, after two uncounted calls."""
     begin = time.perf_counter()
     call(rows)
     once = time.perf_counter() - begin
@@ -149,7 +150,10 @@ def _timed(call: Callable[[Any], Any], rows: Any, runs: int) -> Times:
 
 
 def _peak(*, reset: bool) -> int | None:
-    """Return the peak of the memory of this process in bytes; Linux alone says and resets it."""
+    """Return this process's peak memory so far, in bytes; None on systems other than Linux.
+
+    `reset` first sets the peak back to the present memory.
+    """
     with suppress(OSError, StopIteration):
         if reset:
             Path("/proc/self/clear_refs").write_text("5")

@@ -1,11 +1,11 @@
-"""Commands of contracts: they judge data by rules, divide it by them, and infer rules from it."""
+"""Commands for contracts: check data against rules, split data by rules, infer rules from data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RuleTables = Annotated[
     list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="A table that rules read."),
+    typer.Option("--table", metavar="NAME=FILE", help="A lookup table that rules read."),
 ]
 
 
@@ -35,24 +35,35 @@ def check(
     table: RuleTables = None,
     clock: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help='The time of the check, as ISO 8601, or "now".'),
+        typer.Option(
+            metavar="TIME",
+            help='Time of the check for rules that read the clock: ISO 8601, or "now".',
+        ),
     ] = None,
     memory: Memory = None,
     thresholds: Thresholds = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="List the rules that hold, too.")
+        bool, typer.Option("--verbose", "-v", help="Also list the rules that are met.")
     ] = False,
 ) -> Judged:
-    """Judge data by a contract; exit code 1 where rules are broken, 3 where nothing was judged."""
+    """Check data against a contract.
+
+    The exit code is 1 if a rule is broken, and 3 if nothing could be judged.
+    """
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
-    options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
     with doing("Reading the rules", at_once=True) as step:
         limits = limits_of(thresholds, "check")
         judge = read_rules(rules)
         step(f"Checking {data}")
-        report = judge.check(data, clock=time_of(clock), **options)
+        report = judge.check(
+            data,
+            history=history,
+            tables=tables_named(table),
+            clock=time_of(clock),
+            memory=memory,
+        )
     limits.check_names(report.counts)
     return judged_of(report, limits, verbose=verbose)
 
@@ -61,16 +72,22 @@ def quarantine(
     rules: RulesFile,
     data: JudgedDataFile,
     accepted: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where rows go that hold the rules; or a folder.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Output file or folder for the rows that meet the rules."
+        ),
     ],
     quarantined: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="Where the others go, with the rules that each breaks."),
+        typer.Option(
+            metavar="FILE",
+            help="Output file or folder for the other rows, with the rules that each one breaks.",
+        ),
     ],
     table: RuleTables = None,
     memory: Memory = None,
 ) -> None:
-    """Divide rows into those that hold the rules of a contract, and those that break one."""
+    """Split rows into those that meet a contract and those that break one of its rules."""
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.trust.quality.contract import Contract
 
@@ -80,8 +97,9 @@ def quarantine(
         if contract is None:
             raise InvalidPlan(f"{rules}: the plan has no contract. Give one as JSON")
         step(f"Judging {data}")
-        options: Any = {"tables": tables_named(table), "memory": memory}
-        written = contract.quarantine_to(data, accepted, quarantined, **options)
+        written = contract.quarantine_to(
+            data, accepted, quarantined, tables=tables_named(table), memory=memory
+        )
     for path, rows in zip((accepted, quarantined), written, strict=True):
         typer.echo(f"{path}: {counted(rows.n_rows, 'row')}")
 
@@ -90,20 +108,30 @@ def infer_contract(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV: files or an address."
+            metavar="DATA",
+            help="Parquet, Arrow IPC, Feather, CSV or TSV: a file, a folder, a pattern or an "
+            "address.",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the contract goes, as JSON.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Output file for the contract, as JSON.")
+    ],
     key: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Of these no two rows have the same values."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Key column; may be repeated. No two rows may have the same key.",
+        ),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Nothing is said of it.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="Column to leave out of the contract; may be repeated."
+        ),
     ] = None,
     memory: Memory = None,
 ) -> None:
-    """Write the rules that hold in data, with room for what later data may bring."""
+    """Infer a contract from data: rules that the data meets, with some room for later data."""
     from fastfeat.io.sinks.atomic import write_bytes
     from fastfeat.trust.quality.infer import infer_contract as infer
 
@@ -116,11 +144,11 @@ def infer_contract(
 
 
 def read_rules(path: Path) -> FittedPlan | Contract:
-    """Return the contract of a JSON file, or the fitted plan of another one.
+    """Return the contract in a JSON file, or the fitted plan in any other file.
 
     Raises:
-        ArtifactError: it is neither.
-        InvalidPlan: there is no such file.
+        ArtifactError: The file is neither.
+        InvalidPlan: There is no such file.
     """
     if path.suffix != ".json":
         from fastfeat.api.plan import load
@@ -130,11 +158,11 @@ def read_rules(path: Path) -> FittedPlan | Contract:
 
 
 def read_contract(path: Path) -> Contract:
-    """Return the contract of a JSON file.
+    """Return the contract in a JSON file.
 
     Raises:
-        ArtifactError: it is none.
-        InvalidPlan: there is no such file.
+        ArtifactError: The file is not a contract.
+        InvalidPlan: There is no such file.
     """
     from fastfeat.trust.quality.contract import Contract
 
@@ -145,7 +173,7 @@ def read_contract(path: Path) -> Contract:
 
 
 def time_of(text: str | None) -> datetime | None:
-    """Return the time of a check, as an option gives it."""
+    """Return the time given by the option `--clock`: an ISO 8601 time or "now"."""
     if text is None:
         return None
     if text == "now":
@@ -160,12 +188,9 @@ def time_of(text: str | None) -> datetime | None:
 
 
 def judged_of(report: CheckReport, limits: Limits, *, verbose: bool = True) -> Judged:
-    """Return a report as a gate tells it: a case a rule.
+    """Return a `CheckReport` as the report of a command, with one case per rule.
 
-    Args:
-        report: the report.
-        limits: the thresholds.
-        verbose: whether rules that hold are listed too.
+    With `verbose` the text lists rules that hold, too.
     """
     cases = [
         Case(
@@ -198,7 +223,7 @@ def _result(of: RuleResult, limits: Limits) -> Result:
 
 
 def _within(cases: Sequence[Case], report: CheckReport, limits: Limits) -> list[str]:
-    """Return a line for each rule of which thresholds say other than the rule itself."""
+    """Return a line of text for each rule that is a finding, or is not, because of a threshold."""
     found: list[str] = []
     for case, of in zip(cases, report.results, strict=True):
         if case.result == "warning" and of.on_violation != "warn":

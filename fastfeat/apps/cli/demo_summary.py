@@ -1,4 +1,4 @@
-"""Results of the demo of features, on one screen."""
+"""The printed results of `fastfeat demo`, on one screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastfeat.demo.run import TOLERANCE, Outcome
 
 
 def print_summary(outcome: Outcome) -> None:
-    """Print what was done, how fast, where the files are, and what to try next."""
+    """Print the results, times, file locations, and commands to try next."""
     console = Console(highlight=False)
     console.print("\n[bold]A flight has just left New York. Will it land 15 minutes late?[/bold]\n")
     for title, table in {
@@ -98,7 +98,7 @@ def _files(outcome: Outcome) -> Table:
 
 
 def _commands(folder: str) -> list[str]:
-    """Return commands to try, one a line; by name where the shell finds it by name."""
+    """Return command lines that the user can try next on the files of the demo."""
     program = program_run()
     mine, train, test = (f"{folder}/{name}" for name in ("mine", "train.parquet", "test.parquet"))
     weather = f"--table weather={folder}/weather.parquet"
@@ -112,7 +112,7 @@ def _commands(folder: str) -> list[str]:
 
 
 def program_run() -> str:
-    """Return how this program is run again: by name, by its path, or as a module of its Python."""
+    """Return the command line that runs this program: by name, by path, or as a Python module."""
     if shutil.which("fastfeat"):
         return "fastfeat"
     is_module = Path(sys.argv[0]).name == "__main__.py"

@@ -1,9 +1,9 @@
-"""The gate of changes: a fitted plan compared with the one that was there before."""
+"""`fastfeat diff`: compare a fitted plan with an earlier one, with an exit code for CI."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,40 +18,44 @@ if TYPE_CHECKING:
 def diff(
     before: Annotated[
         Path,
-        typer.Argument(metavar="A", help="What `fit` wrote, as it was before.", callback=existing),
+        typer.Argument(metavar="A", help="The earlier fitted plan.", callback=existing),
     ],
     after: Annotated[
-        Path, typer.Argument(metavar="B", help="What `fit` wrote after it.", callback=existing)
+        Path, typer.Argument(metavar="B", help="The later fitted plan.", callback=existing)
     ],
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="A sample, whose features by both are compared."),
+        typer.Option(
+            metavar="DATA",
+            help="Sample rows to compare the features on. By default the golden rows of A.",
+        ),
     ] = None,
     history: History = None,
     table: LookupTables = None,
     finding: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="VERDICT", help="What is a finding: major (which is, unless said), minor, refit"
+            metavar="VERDICT",
+            help="Kind of change that counts as a finding: major, minor or refit; may be "
+            "repeated. By default major.",
         ),
     ] = None,
     thresholds: Thresholds = None,
 ) -> Judged:
-    """Compare two fitted plans; exit code 1 where a change is one that may break a model."""
+    """Compare two fitted plans. The exit code is 1 if a change may break a model."""
     from fastfeat.api.diff import diff as changes_of
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.trust.quality.thresholds import thresholds as limits_of
 
     limits = limits_of({"diff": {"findings": finding}} if finding else thresholds, "diff")
-    options: Any = {"history": history, "tables": tables_named(table)}
     with doing(f"Comparing {before} and {after}", at_once=True):
-        found = changes_of(before, after, data, **options)
+        found = changes_of(before, after, data, history=history, tables=tables_named(table))
     facts = {"verdict": found.verdict, "n_rows": found.n_rows, "n_compared": found.n_compared}
     return Judged("changes", _cases_of(found, limits["findings"]), str(found), facts)
 
 
 def _cases_of(found: Diff, findings: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return the changes as cases; where there are none, the one that nothing has changed."""
+    """Return one case per change; without changes, a single case that says so."""
 
     def result(verdict: str) -> Result:
         return "finding" if verdict in findings else "ok"

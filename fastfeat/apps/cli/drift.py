@@ -1,4 +1,4 @@
-"""The gate of drift: data compared with the training rows of a fitted plan, or with other rows."""
+"""`fastfeat drift`: compare data with the training rows of a plan, with an exit code for CI."""
 
 from __future__ import annotations
 
@@ -29,16 +29,24 @@ def drift(
     reference: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Rows to compare with, such as last year's, not the training rows."
+            metavar="FILE",
+            help="Rows to compare with instead of the training rows, such as last year's.",
         ),
     ] = None,
     reference_history: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Earlier rows than --reference; without, itself alone."),
+        typer.Option(
+            metavar="FILE",
+            help="Earlier rows, which windows of --reference see. By default --reference "
+            "contains its own past.",
+        ),
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Compare the rows of each of its values, too."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Also compare the rows of each value of this column; may be repeated.",
+        ),
     ] = None,
     history: History = None,
     table: LookupTables = None,
@@ -46,11 +54,10 @@ def drift(
     backend: Backend = "cpu",
     thresholds: Thresholds = None,
 ) -> Judged:
-    """Compare data with training rows; exit code 1 where a feature or an input has drifted."""
+    """Compare data with the training rows. The exit code is 1 if a feature or input has drifted."""
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
 
-    options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
     with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Comparing {data}")
@@ -60,15 +67,20 @@ def drift(
             reference=reference,
             reference_history=reference_history,
             thresholds=thresholds,
+            history=history,
+            tables=tables_named(table),
             backend=backend,
-            **options,
+            memory=memory,
         )
     facts = {"n_rows": found.n_now, "n_then": found.n_then, "no_features": found.no_features}
     return Judged("columns", tuple(_cases_of(found)), str(found), facts)
 
 
 def _cases_of(found: Drift, segment: str = "") -> list[Case]:
-    """Return the columns of a comparison as cases, those of segments after those of all rows."""
+    """Return one case per compared column, named with the segment if there is one.
+
+    `segment` is the value that the rows of a segment share; "" for all rows.
+    """
     cases: list[Case] = []
     for prefix, columns in (("", found.features), ("input ", found.inputs)):
         for name, one in columns.items():
@@ -86,7 +98,7 @@ def _cases_of(found: Drift, segment: str = "") -> list[Case]:
 
 
 def figures_of(one: ColumnDrift) -> dict[str, Any]:
-    """Return the figures of a column, for programs."""
+    """Return the drift figures of a column as a dict that JSON can represent."""
     return {
         "psi": one.psi,
         "psi_threshold": one.psi_threshold,

@@ -1,7 +1,8 @@
-"""Gates: commands that judge, and tell what they found to people, programs and CI, all one way.
+"""Gates: commands that judge data or plans, and tell people, programs and CI servers the result.
 
-A gate is a function that returns `Judged`: cases by name, each in order or a finding. `gated` makes
-a command of it, which takes `--json` and `--junit`, and whose exit code says how it ended.
+A gate is a function that returns `Judged`: a list of named cases (rules, features or changes), each
+either in order or a finding. `gated` turns it into a command with the options `--json` and
+`--junit`, and with an exit code for its result.
 """
 
 from __future__ import annotations
@@ -46,20 +47,18 @@ CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     ),
     ((Exception,), NOT_RUN),
 )
-"""The exit code of each kind of error; the first kinds that it is of say it."""
+"""Exit code by kind of error; the first match counts."""
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 _JUnit = Annotated[
-    Path | None, typer.Option(metavar="XML", help="Write the report as JUnit's XML, for CI, too.")
+    Path | None, typer.Option(metavar="XML", help="Also write the report as JUnit XML, for CI.")
 ]
 
 
 def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
-    """Return the command of a gate: it prints the report, and ends with an exit code.
+    """Return the command-line function of a gate: it prints the report and sets the exit code.
 
-    Args:
-        name: of the command.
-        gate: takes what the command takes, but for `--json` and `--junit`.
+    `gate` takes the parameters of the command except `--json` and `--junit`.
     """
 
     @wraps(gate)
@@ -85,17 +84,17 @@ def gated(name: str, gate: Callable[..., Judged]) -> Callable[..., None]:
         if code:
             raise typer.Exit(code)
 
-    cast(Any, command).__signature__ = _signature(gate)  # PEP 362: what typer reads
+    cast(Any, command).__signature__ = _signature(gate)  # typer reads this (PEP 362)
     return command
 
 
 def code_of(error: Exception) -> int:
-    """Return the exit code of a gate that ends by an error."""
+    """Return the exit code for an error that ended a gate."""
     return next(code for kinds, code in CODES if isinstance(error, kinds))
 
 
 def _signature(gate: Callable[..., Judged]) -> inspect.Signature:
-    """Return the parameters of the command of a gate."""
+    """Return a gate's signature plus `--json` and `--junit`; typer makes options from it."""
     of_gate, kind = inspect.signature(gate, eval_str=True), inspect.Parameter.KEYWORD_ONLY
     parameters = [
         *(each.replace(kind=kind) for each in of_gate.parameters.values()),
@@ -109,9 +108,9 @@ def _signature(gate: Callable[..., Judged]) -> inspect.Signature:
 def _judged(
     gate: Callable[..., Judged], given: Mapping[str, Any]
 ) -> tuple[Judged, Exception | None]:
-    """Return the report of a gate, and the error by which it ended.
+    """Call a gate; return its report, and the error that ended it or None.
 
-    That rows break the contract of a plan is a finding beside the error that says so.
+    If the error says that rows break the plan's contract, the report has it as a finding, too.
     """
     try:
         return gate(**given), None
@@ -124,11 +123,7 @@ def _judged(
 
 
 def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
-    """Raise where a report would be written in the place of a file that is read.
-
-    Raises:
-        BadParameter: an argument or option names that file.
-    """
+    """Raise BadParameter if the JUnit report would overwrite a file that is read."""
     if junit is None or not junit.exists():
         return
     for value in given.values():
@@ -140,7 +135,10 @@ def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
 def _write_junit(
     path: Path, name: str, judged: Judged, failed: Exception | None, seconds: float
 ) -> None:
-    """Write the report of a gate as XML; one that was not judged has an error in place of cases."""
+    """Write the report of a gate as JUnit XML.
+
+    If no case was judged, the error that ended the gate is written as the only case.
+    """
     from fastfeat.io.sinks.atomic import write_bytes
 
     error = None

@@ -1,4 +1,4 @@
-"""`fastfeat gpu`: is the card one that gives the bits of the contract, and how fast is it?"""
+"""`fastfeat gpu`: checks that the GPU gives the promised bits, and measures its speed."""
 
 from __future__ import annotations
 
@@ -18,23 +18,28 @@ app = typer.Typer(help="Check the GPU of this machine.", no_args_is_help=True)
 
 @app.callback()
 def options() -> None:
-    """Declare the group: with one command only, typer would make it the group itself."""
+    """Make `fastfeat gpu` a group of commands; typer would merge a group with its only command."""
 
 
 @app.command()
 def check(
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Where the report goes, as JSON.")
+        Path | None, typer.Option("-o", "--out", help="Output file for the report, as JSON.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="gpu; any other for comparison.")] = "gpu",
+    backend: Annotated[
+        str, typer.Option(help="Backend to check: gpu, or another one for comparison.")
+    ] = "gpu",
     rows: Annotated[
-        int, typer.Option(min=0, help="Rows of the measurement of speed; 0 leaves it out.")
+        int, typer.Option(min=0, help="Number of rows for the speed measurement; 0 skips it.")
     ] = 1 << 27,
 ) -> None:
-    """Compute the contract on the card: every bit must be known; exit code 1 where one is not."""
+    """Check that the GPU computes the expected bits, and measure its speed.
+
+    The exit code is 1 if a bit differs.
+    """
     from fastfeat.trust.selfcheck.check import check as check_contract
 
-    if out is not None and not out.parent.is_dir():  # known before the minutes that a check takes
+    if out is not None and not out.parent.is_dir():  # fail early: a check takes minutes
         raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
     with doing("Looking for a card", at_once=True) as step:
         report = check_contract(backend, step, n_rows=rows)

@@ -1,4 +1,4 @@
-"""The command that lists the parts of an artifact, and what they hold of single rows."""
+"""`fastfeat inspect`: list the parts of an artifact, and the values of single rows in them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 def inspect(
     fitted_file: JudgedPlanFile,
     few: Annotated[
-        int, typer.Option(min=1, help="Keys of fewer training rows than this are told of.")
+        int, typer.Option(min=1, help="Report keys with fewer training rows than this.")
     ] = 10,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 1 where a part holds values of single rows.")
+        bool,
+        typer.Option("--strict", help="Exit with code 1 if a part contains values of single rows."),
     ] = False,
     golden: Annotated[
         bool,
-        typer.Option("--golden", help="Compute the golden rows again, too; 3 where bits differ."),
+        typer.Option(
+            "--golden", help="Also recompute the golden rows; exit with code 3 if bits differ."
+        ),
     ] = False,
 ) -> Judged:
-    """List the parts of a fitted plan, their sizes, and the values of single rows in them."""
+    """List the parts of a fitted plan, their sizes, and values of single rows in them."""
     from fastfeat.trust.quality.golden.golden_rows import checked_artifact
     from fastfeat.trust.quality.inspection import inspect as inspected
 
@@ -49,7 +52,7 @@ def inspect(
 
 
 def _case_of(part: PartReport, held: Result) -> Case:
-    """Return a part as a gate tells it."""
+    """Return a part of the artifact as a case with this result."""
     details = {
         "n_bytes": part.n_bytes,
         "says": part.says,

@@ -1,4 +1,7 @@
-"""Reports of gates: cases by name, each in order or a finding, and the whole as JSON."""
+"""The report of a gate (a command that judges): its cases, a text, and a JSON document.
+
+A case is one judged rule, feature or change. It is in order, or a finding.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,24 @@ from typing import Any, Literal, cast
 from fastfeat.apps.cli.reporting import FAILED, with_options
 
 OK, FOUND, USAGE, NOT_RUN = 0, 1, FAILED, 3
-"""Exit codes: all is in order; there are findings; the command cannot be as it was written; the
-artifact, the data or the machine is at fault, and nothing was judged."""
+"""Exit codes: no findings; findings; wrong usage; failure of the artifact, the data or the machine.
+
+With NOT_RUN nothing was judged.
+"""
 
 Result = Literal["ok", "finding", "warning", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that was judged.
+    """One judged rule, feature, change or other item.
 
     Args:
-        name: of the rule, the feature or whatever it is.
-        result: "finding" and "warning" where it is not in order, of which only the first changes
-            the exit code; "skipped" where it need not be judged.
-        told: what was found, in a line or more; "" where there is nothing to say.
-        details: what programs are told besides.
+        name: Name of the item.
+        result: "finding" and "warning" are problems, but only "finding" changes the exit code;
+            "skipped" was not judged.
+        told: Result as text of one or more lines; "" if there is nothing to say.
+        details: Further entries of the case in the JSON document.
     """
 
     name: str
@@ -36,13 +41,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The report of a gate.
+    """The report of a gate, a command that judges.
 
     Args:
-        of: what the cases are of, in the plural, such as "rules".
-        cases: in their order.
-        text: as people read it.
-        facts: what programs are told besides, as JSON has it.
+        of: Plural noun for the cases, such as "rules".
+        cases: The cases, in order.
+        text: The report for people.
+        facts: Further entries of the whole JSON document.
     """
 
     of: str
@@ -57,13 +62,13 @@ class Judged:
 
 
 def document_of(name: str, judged: Judged, code: int, failed: Exception | None) -> dict[str, Any]:
-    """Return the report of a gate as JSON has it.
+    """Return the report of a gate as a JSON document.
 
     Args:
-        name: of the command.
-        judged: the report.
-        code: how it ends.
-        failed: the error by which it ended; None without.
+        name: Name of the command.
+        judged: The report.
+        code: Exit code.
+        failed: The error that ended the command; None without one.
     """
     head = {"command": name, "ok": code == OK, "exit_code": code, "findings": judged.findings}
     if failed is not None:
@@ -77,7 +82,7 @@ def document_of(name: str, judged: Judged, code: int, failed: Exception | None) 
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: numbers that are not finite, times and other things as text.
+    """Return a value that JSON can represent: infinities, NaN, times and other objects become text.
 
     Example:
         >>> _plain({"ks": (0.1, float("inf"))})

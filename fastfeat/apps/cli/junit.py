@@ -1,4 +1,4 @@
-"""JUnit: the report of a gate as XML, as servers of CI read the results of tests."""
+"""JUnit XML of a gate's report, for CI servers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from fastfeat.apps.cli.judged import Case, Judged
 
 
 def junit_of(name: str, judged: Judged, error: tuple[str, str] | None, seconds: float) -> bytes:
-    """Return the XML of a report: a test case each, a failure where it is a finding.
+    """Return a gate's report as JUnit XML: one test case per case, a failure for each finding.
 
-    A warning is a case in order, whose output says it.
-
-    Args:
-        name: of the command.
-        judged: the report.
-        error: kind and text of why nothing was judged; None where it was.
-        seconds: how long it took.
+    A warning is a passed test case with an output. `error` is the kind and text of the error if
+    nothing was judged, `seconds` the duration.
 
     Source: the schema of Jenkins' xUnit plugin, https://github.com/jenkinsci/xunit-plugin.
     """
@@ -60,14 +55,17 @@ def _case(suite: ElementTree.Element, group: str, name: str) -> ElementTree.Elem
 
 
 def _tell(case: ElementTree.Element, tag: str, text: str, kind: str) -> None:
-    """Add what was found: its first line as the message, all of it as the text."""
+    """Add an element to a test case, with the first line of the text as its message.
+
+    `tag` is its name, such as "failure"; its content is the whole text.
+    """
     first = text.partition("\n")[0]
     found = ElementTree.SubElement(case, tag, {"message": written(first), "type": kind})
     found.text = written(text)
 
 
 def written(text: str) -> str:
-    r"""Return a text that XML can have: other characters stand as Python escapes them.
+    r"""Return a text in which Python escapes replace the characters that XML forbids.
 
     Example:
         >>> written("a\x00b\ud800")
@@ -77,4 +75,4 @@ def written(text: str) -> str:
 
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What the production `Char` of XML 1.0 leaves out."""
+"""Characters outside the production `Char` of XML 1.0."""

@@ -1,4 +1,4 @@
-"""The commands of live plans: a server, a stream, and the file of a state: shown, replayed."""
+"""The commands for live plans: a server, a stream, and the state file (show, export, replay)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ from fastfeat.errors import counted
 from fastfeat.progress import doing
 
 state = typer.Typer(
-    help="Show, export or compact the file of a live plan's state.", no_args_is_help=True
+    help="Show, export or compact a state file, or delete its audit key.", no_args_is_help=True
 )
 
 StateFile = Annotated[
-    Path, typer.Argument(metavar="STATE", help="The file of a state, which `path=` names.")
+    Path, typer.Argument(metavar="STATE", help="State file, the `path=` of `online` in Python.")
 ]
 ServedFile = Annotated[
-    Path, typer.Argument(metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.")
+    Path,
+    typer.Argument(
+        metavar="FITTED", help="A fitted plan, written by `fastfeat fit`; it contains no code."
+    ),
 ]
 LookupTables = Annotated[
     list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="A lookup table of a new state."),
+    typer.Option("--table", metavar="NAME=FILE", help="A lookup table for a new state."),
 ]
 
 
@@ -37,83 +40,113 @@ def serve(
     fitted_file: ServedFile,
     state_file: Annotated[
         Path | None,
-        typer.Option("--state", metavar="FILE", help="The state; without, it is in memory alone."),
+        typer.Option(
+            "--state",
+            metavar="FILE",
+            help="State file. By default the state is kept in memory only.",
+        ),
     ] = None,
     history: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows that a new state begins with.")
+        Path | None, typer.Option(metavar="FILE", help="Initial rows of a new state.")
     ] = None,
     table: LookupTables = None,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
     ] = 8000,
     uds: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="A Unix socket, in place of host and port.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Unix socket to listen on, instead of host and port."),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Holds the token that callers must send."),
+        typer.Option(metavar="FILE", help="File with the bearer token that callers must send."),
     ] = None,
     tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate, as PEM.")
+        Path | None, typer.Option(metavar="FILE", help="TLS certificate (PEM); turns TLS on.")
     ] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")
+    ] = None,
     flight_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="The port of Arrow Flight; 0 takes a free one."),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of Arrow Flight; 0 picks a free one. By default Flight is off.",
+        ),
     ] = None,
-    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request, at most.")] = 16 << 20,
-    max_rows: Annotated[int, typer.Option(min=1, help="Rows of a request, at most.")] = 100_000,
+    max_body: Annotated[
+        int, typer.Option(min=1, help="Maximum size of a request body, in bytes.")
+    ] = 16 << 20,
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="Maximum number of rows per request.")
+    ] = 100_000,
     max_waiting: Annotated[
-        int, typer.Option(min=1, help="Requests that wait; further ones are answered by 429.")
+        int,
+        typer.Option(
+            min=1, help="Maximum number of waiting requests; further ones get status 429."
+        ),
     ] = 256,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Another process writes the state: only read it.")
+        bool, typer.Option("--follow", help="Only read the state; another process writes it.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Serve FITTED anew whenever the file changes.")
+        bool, typer.Option("--watch", help="Reload FITTED whenever the file changes.")
     ] = False,
-    name: Annotated[
-        str | None, typer.Option(help="Of the model; by default that of the file.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Model name. By default the file name.")] = None,
     late: Annotated[
-        str | None, typer.Option(help="What becomes of late rows: error, insert or drop.")
+        str | None, typer.Option(help="Treatment of late rows: error, insert or drop.")
     ] = None,
     keep: Annotated[
         str | None,
-        typer.Option(help='How much longer rows stay than windows see: "2d", or everything.'),
+        typer.Option(
+            help='How much longer than windows see rows are kept, such as "2d"; or "everything".'
+        ),
     ] = None,
     max_ahead: Annotated[
         str | None,
         typer.Option(
-            help='How far times of rows that are kept may be ahead of this clock; "any" for no '
-            "limit.  [default: 1h, for times with a zone]"
+            help="How far the times of added rows may be ahead of this machine's clock; "
+            '"any" for no limit. By default "1h" for times with a time zone, unless late is insert.'
         ),
     ] = None,
     max_jump: Annotated[
         str | None,
-        typer.Option(help='How far they may be ahead of the row before: "1d", or a whole number.'),
+        typer.Option(
+            help="How far the times of added rows may be ahead of the latest row before them: "
+            '"1d", or a whole number for integer clocks.'
+        ),
     ] = None,
     durability: Annotated[
         str | None,
-        typer.Option(help="When a call is on disk: commit (before it is answered) or interval."),
+        typer.Option(
+            help="When a change is on disk: commit (before the answer), interval (within a second) "
+            "or checkpoint (when the server ends)."
+        ),
     ] = None,
     archive: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Keeps what a whole state replaces, for `replay`."),
+        typer.Option(
+            metavar="FOLDER", help="Folder that keeps replaced data of the state, for `replay`."
+        ),
     ] = None,
     keep_audit: Annotated[
-        str | None, typer.Option(help='How long that is kept, such as "90d".')
+        str | None, typer.Option(help='How long the archive is kept, such as "90d".')
     ] = None,
     drift: Annotated[
         str | None,
         typer.Option(
             metavar="WINDOW",
-            help='Compare rows answered in such a time, "1h", with training: gauges in /metrics.',
+            help='Compare the rows answered in this time window, such as "1h", with the training '
+            "rows; /metrics shows the result.",
         ),
     ] = None,
 ) -> None:
-    """Serve features over HTTP, JSON or Arrow; ends by SIGTERM or Ctrl-C, with all on disk."""
+    """Serve features over HTTP as JSON or Arrow.
+
+    SIGTERM or Ctrl-C stops the server, with the state on disk.
+    """
     from fastfeat.apps.cli.plans import tables_named
     from fastfeat.apps.serve import run
 
@@ -148,10 +181,16 @@ def serve(
 
 def stream(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="TOML: sources, sinks, and the plan.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG", help="TOML file with the plan, the sources and the sinks."
+        ),
     ],
 ) -> None:
-    """Answer the events of a topic; ends by SIGTERM or Ctrl-C, with all on disk."""
+    """Compute features for the events of a Kafka topic.
+
+    SIGTERM or Ctrl-C stops the stream, with the state on disk.
+    """
     from fastfeat.apps.stream import run
 
     with _told_on_stderr("fastfeat.stream"):
@@ -164,7 +203,7 @@ def stream(
 
 @contextmanager
 def _told_on_stderr(name: str) -> Generator[None]:
-    """Print what a logger tells, from what is done on, while it lasts."""
+    """Within the block, print the messages of the logger `name` (INFO and above) to stderr."""
     logger, handler = logging.getLogger(name), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("fastfeat stream: %(message)s"))
     level = logger.level
@@ -178,15 +217,17 @@ def _told_on_stderr(name: str) -> Generator[None]:
 
 
 def _length(text: str | None) -> str | int | None:
-    """Return a length as an option gives it: a text such as "2d", or a whole number."""
+    """Return an option's duration: text such as "2d", or a whole number; None if absent."""
     return int(text) if text is not None and text.isdigit() else text
 
 
 def _link(text: str | None) -> str | None:
-    """Return a link as an option gives it, or none where none was given.
+    """Return an option's audit link: the hash of a change, which chains it to all changes before.
+
+    Returns None if the option is absent.
 
     Raises:
-        BadParameter: it has no such form.
+        BadParameter: It is not 64 hexadecimal digits.
     """
     if text is not None and not re.fullmatch("[0-9A-Fa-f]{64}", text):
         raise typer.BadParameter(f"got {text!r}: a link has 32 bytes, or 64 hexadecimal digits")
@@ -194,10 +235,10 @@ def _link(text: str | None) -> str | None:
 
 
 def _parquet(path: Path | None) -> Path | None:
-    """Return the path of a Parquet file as an option gives it, or none where none was given.
+    """Return the path of a Parquet file given as an option; None if absent.
 
     Raises:
-        BadParameter: it has another suffix.
+        BadParameter: It has another suffix.
     """
     if path is not None and path.suffix.lower() not in (".parquet", ".pq"):
         raise typer.BadParameter(f"what was served is written as Parquet: name.parquet, got {path}")
@@ -209,7 +250,7 @@ def replay(
         Path,
         typer.Argument(
             metavar="STATE",
-            help="The file of a state, which `path=` names.",
+            help="State file, the `path=` of `online` in Python.",
             callback=existing,
         ),
     ],
@@ -217,7 +258,7 @@ def replay(
         Path | None,
         typer.Argument(
             metavar="FITTED",
-            help="The plan that is said to have answered; else that of STATE.",
+            help="The plan that is claimed to have answered. By default the plan in STATE.",
             callback=existing,
         ),
     ] = None,
@@ -225,7 +266,7 @@ def replay(
         str | None,
         typer.Option(
             metavar="LINK",
-            help="A link that was noted elsewhere: it must be there.",
+            help="A link that was recorded elsewhere; STATE must contain it.",
             callback=_link,
         ),
     ] = None,
@@ -233,29 +274,31 @@ def replay(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Parquet that the features go to that were served, to train on.",
+            help="Output file for the served features as training data, in Parquet.",
             callback=_parquet,
         ),
     ] = None,
     plan: Annotated[
-        str | None, typer.Option(help="Whose features these are, where STATE has several plans.")
+        str | None,
+        typer.Option(help="Name of the plan to write features of, if STATE has several."),
     ] = None,
     outcomes: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Late columns by row_id, for labels that STATE does not have."
-        ),
+        typer.Option(metavar="FILE", help="Late columns by row id, for labels that STATE lacks."),
     ] = None,
     partial: Annotated[
         bool,
-        typer.Option("--partial", help="Write --to FILE also where STATE no longer has all rows."),
+        typer.Option("--partial", help="Write the --to file even if STATE no longer has all rows."),
     ] = False,
     archive: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="The archive of STATE, where it was moved."),
+        typer.Option(metavar="FOLDER", help="Archive of STATE, if the folder was moved."),
     ] = None,
 ) -> Judged:
-    """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
+    """Recompute all answers of a state, and compare their bits with the served ones.
+
+    The exit code is 1 if a bit differs; the report shows the first difference.
+    """
     from fastfeat.live.audit.replay import replay_state
     from fastfeat.live.audit.replay_report import KNOWN
 
@@ -288,7 +331,7 @@ def replay(
 
 @state.command()
 def show(state_file: StateFile) -> None:
-    """Show what a state holds: rows, reach of the windows, offsets, size, the last link."""
+    """Show the content of a state: rows, needed history, offsets, size and last audit link."""
     from fastfeat.live.state_summary import read_state
 
     with doing(f"Reading {state_file}", at_once=True):
@@ -300,15 +343,22 @@ def show(state_file: StateFile) -> None:
 def export(
     state_file: StateFile,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Output file: Parquet, Arrow IPC, Feather, CSV or TSV by its suffix.",
+        ),
     ],
     table: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A lookup table of it, in place of its rows.")
+        str | None,
+        typer.Option(metavar="NAME", help="Export this lookup table instead of the rows."),
     ] = None,
 ) -> None:
-    """Write the rows of a state, which `--history` takes, in order of arrival.
+    """Write the rows of a state, in order of arrival, to a file that `--history` accepts.
 
-    In Parquet they are the whole state but for its lookup tables: a new one answers as this does.
+    A Parquet file has the whole state except its lookup tables: a new state that begins with it
+    gives the same answers.
     """
     from fastfeat.io.sinks.write import write_table
     from fastfeat.live.parquet import export as export_state
@@ -326,7 +376,7 @@ def export(
 
 @state.command()
 def compact(state_file: StateFile) -> None:
-    """Write a state as a whole in the place of its changes; replay begins from there."""
+    """Replace the recorded changes in a state file by a snapshot; `replay` then starts from it."""
     from fastfeat.live.state_summary import compact_state
 
     with doing(f"Compacting {state_file}", at_once=True):
@@ -336,7 +386,7 @@ def compact(state_file: StateFile) -> None:
 
 @state.command("delete-key")
 def delete_key(state_file: StateFile) -> None:
-    """Delete the key of the audit: what it noted then says nothing of any row."""
+    """Delete the audit key and end the audit; its digests then reveal nothing about any row."""
     from fastfeat.live.state_summary import delete_audit_key
 
     with doing(f"Compacting {state_file}", at_once=True):
@@ -345,10 +395,10 @@ def delete_key(state_file: StateFile) -> None:
 
 
 def _one_of(option: str, value: str | None, *known: str) -> Any:
-    """Return a word that an option takes.
+    """Return the value of an option that takes a few known words; None if absent.
 
     Raises:
-        BadParameter: it is none of them.
+        BadParameter: The value is not one of `known`.
     """
     if value is not None and value not in known:
         told = f"{value!r} is none of {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, each with its help."""
+"""Arguments and options shared by several commands, with their help texts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 
 def existing(path: Path | None) -> Path | None:
-    """Return the path of a file that is there, or none where none was given.
+    """Return the path, after checking that the file exists; None if the option is absent.
 
     Raises:
-        BadParameter: there is no such file.
+        BadParameter: There is no such file.
     """
     if path is not None and not path.exists():
         raise typer.BadParameter(f"no such file: {path}")
@@ -21,10 +21,10 @@ def existing(path: Path | None) -> Path | None:
 
 
 def existing_data(data: str) -> str:
-    """Return data that is an address, or a path or a pattern of files that are there.
+    """Return the data argument if it is an address, an existing path, or a pattern with matches.
 
     Raises:
-        BadParameter: there is no such path, or no file that the pattern matches.
+        BadParameter: There is no such path, or no file matches the pattern.
     """
     if "://" in data or Path(data).exists():
         return data
@@ -37,13 +37,19 @@ def existing_data(data: str) -> str:
 
 PlanFile = Annotated[
     Path,
-    typer.Argument(metavar="PLAN", help="PLAN.py, which is executed and defines `plan`; or JSON."),
+    typer.Argument(
+        metavar="PLAN", help="PLAN.py, which is executed and must define `plan`, or a plan as JSON."
+    ),
 ]
 FittedFile = Annotated[
-    Path, typer.Argument(metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.")
+    Path,
+    typer.Argument(
+        metavar="FITTED", help="A fitted plan, written by `fastfeat fit`; it contains no code."
+    ),
 ]
 AnyPlanFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="What `fit` wrote, or PLAN.py (executed), or JSON.")
+    Path,
+    typer.Argument(metavar="FILE", help="A fitted plan, PLAN.py (executed) or a plan as JSON."),
 ]
 DataFile = Annotated[
     str,
@@ -54,36 +60,36 @@ DataFile = Annotated[
 ]
 LookupTables = Annotated[
     list[str] | None,
-    typer.Option(
-        "--table", metavar="NAME=FILE", help="A table that the plan reads beside the data."
-    ),
+    typer.Option("--table", metavar="NAME=FILE", help="A lookup table that the plan reads."),
 ]
 History = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help='Earlier rows, which windows see; "batch" where DATA holds its own past.',
+        help='Earlier rows, which windows see; "batch" if DATA contains its own past.',
     ),
 ]
 Memory = Annotated[
     str | None,
     typer.Option(
         metavar="BYTES",
-        help="The most memory to take, such as 600MiB: DATA is then read in passes.",
+        help="Memory limit of the process, such as 600MiB; DATA is then read in chunks.",
     ),
 ]
-Backend = Annotated[str, typer.Option(help="cpu, gpu or reference; the bits are the same.")]
+Backend = Annotated[str, typer.Option(help="cpu, gpu or reference (slow); all give the same bits.")]
 JudgedPlanFile = Annotated[
     Path,
     typer.Argument(
-        metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.", callback=existing
+        metavar="FITTED",
+        help="A fitted plan, written by `fastfeat fit`; it contains no code.",
+        callback=existing,
     ),
 ]
 RulesFile = Annotated[
     Path,
     typer.Argument(
         metavar="RULES",
-        help="A contract as JSON, or what `fit --contract` wrote, which has one.",
+        help="A contract as JSON, or a fitted plan with a contract (`fit --contract`).",
         callback=existing,
     ),
 ]
@@ -98,6 +104,8 @@ JudgedDataFile = Annotated[
 Thresholds = Annotated[
     Path | None,
     typer.Option(
-        metavar="TOML", help="What is a finding, for all gates; one section each.", exists=True
+        metavar="TOML",
+        help="Limits that decide what counts as a finding; one section per command.",
+        exists=True,
     ),
 ]

@@ -1,4 +1,4 @@
-"""A plan that a user names: Python that defines `plan`, JSON, or a saved fitted plan."""
+"""Read the plan in a user's file: Python with a variable `plan`, JSON, or an artifact."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def read_plan(path: Path) -> Plan:
-    """Return the plan of a file; one with the suffix .py is executed.
+    """Return the plan in a JSON file, or the variable `plan` of a .py file, which is run.
 
     Raises:
-        InvalidPlan: no such file, or it defines no plan, or it fails.
-        ArtifactError: the JSON is no plan.
+        InvalidPlan: There is no such file, it defines no plan, or it fails.
+        ArtifactError: The JSON is not a plan.
     """
     if path.suffix == ".py":
         return _plan_of_python(path)
@@ -40,14 +40,14 @@ def read_plan_or_fitted(path: Path) -> Plan | FittedPlan:
 
 
 def read_fitted(path: Path) -> FittedPlan:
-    """Return a fitted plan."""
+    """Return the fitted plan in an artifact file."""
     from fastfeat.api.plan import load
 
     return load(path)
 
 
 def _plan_of_python(path: Path) -> Plan:
-    """Return the `plan` of a Python file; its folder is searched for what it imports."""
+    """Run a Python file, and return its variable `plan`. It may import modules from its folder."""
     from fastfeat.api.plan import Plan
 
     if not path.is_file():
@@ -68,7 +68,7 @@ def _plan_of_python(path: Path) -> Plan:
 
 
 def _place(path: Path, error: Exception) -> str:
-    """Return the file, and the last of its lines that an error came through."""
+    """Return the text "FILE, line N" for an error that the Python file raised, or FILE alone."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
@@ -76,7 +76,7 @@ def _place(path: Path, error: Exception) -> str:
 
 
 def tables_named(options: Sequence[str] | None) -> dict[str, str]:
-    """Return the files of tables by name, as `--table NAME=FILE` gives them."""
+    """Return the file of each lookup table by name, from the options `--table NAME=FILE`."""
     tables: dict[str, str] = {}
     for option in options or ():
         name, equals, file = option.partition("=")

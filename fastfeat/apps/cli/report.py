@@ -1,9 +1,9 @@
-"""The command of reports: a fitted plan, and rows beside those of training, as one HTML file."""
+"""`fastfeat report`: write an HTML page about a fitted plan, optionally with new rows."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,28 +14,42 @@ from fastfeat.progress import doing
 
 def report(
     fitted_file: FittedFile,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="HTML", help="Where the page goes.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="HTML", help="Output file for the page.")
+    ],
     data: Annotated[
         str | None,
-        typer.Argument(metavar="[DATA]", help="Rows to compare with those of training."),
+        typer.Argument(metavar="[DATA]", help="Rows to compare with the training rows."),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Of the page; else the file's name.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the page. By default the file name.")
+    ] = None,
     history: History = None,
     table: LookupTables = None,
     clock: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="The time of the check, where rules read one: or now."),
+        typer.Option(
+            metavar="TIME",
+            help='Time of the check for rules that read the clock: ISO 8601, or "now".',
+        ),
     ] = None,
     thresholds: Thresholds = None,
     memory: Memory = None,
 ) -> None:
-    """Write a page of a fitted plan, and of what is in DATA beside its training rows."""
+    """Write an HTML report on a fitted plan, and on DATA compared with its training rows."""
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
 
     with doing("Reading the fitted plan", at_once=True):
         fitted = load(fitted_file)
-        options: Any = {"history": history, "tables": tables_named(table), "memory": memory}
-        options |= {"clock": time_of(clock), "thresholds": thresholds}
-        made = fitted.report(data, out, title=title or fitted_file.name, **options)
+        made = fitted.report(
+            data,
+            out,
+            title=title or fitted_file.name,
+            history=history,
+            tables=tables_named(table),
+            memory=memory,
+            clock=time_of(clock),
+            thresholds=thresholds,
+        )
     typer.echo(f"{out}: {made.verdict}")

@@ -1,8 +1,7 @@
 """Errors of commands: one red line and a hint on stderr, exit code 2; 130 when interrupted.
 
-Commands that judge data and plans say by their code what is at fault: see `gates`.
-
-Messages of the library name parameters: here they become the options of commands.
+Commands that judge data and plans have further exit codes, see `gates`. Messages of the library
+name Python parameters; here they are rewritten to the options of commands.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from fastfeat.markup.html import printable
 DEBUG = "--debug"
 FAILED, INTERRUPTED = 2, 130
 EXIT_CODE = "fastfeat.exit_code"
-"""Under this name a command leaves, in its context, the exit code of the error that it raises."""
+"""Key in a command's context for the exit code of an error that it raises."""
 _META = "fastfeat.debug"
 
 
 class Commands(TyperGroup):
-    """A group of commands whose errors and warnings are reported in one line each.
+    """A group of commands that reports each error and warning in one line.
 
-    A class because typer takes one; it has no state.
+    It is a class only because typer requires one; it has no state.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `--debug` wherever it stands: it is appended to the command that has just failed."""
+        """Accept `--debug` anywhere, because users append it to a command that has just failed."""
         ctx.meta[_META] = DEBUG in args
         return super().parse_args(ctx, [arg for arg in args if arg != DEBUG])
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
+        """Run the command; print its warnings and its error, and set the exit code."""
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
@@ -56,25 +55,25 @@ class Commands(TyperGroup):
 
 
 def say(text: str, colour: str) -> None:
-    """Print one coloured line to stderr; plain where it is no terminal, or NO_COLOR is set."""
+    """Print one coloured line to stderr; uncoloured if it is not a terminal or NO_COLOR is set."""
     plain = False if os.environ.get("NO_COLOR") else None
     typer.secho(printable(" ".join(text.split())), fg=colour, err=True, color=plain)
 
 
 def is_for_typer(error: Exception) -> bool:
-    """Whether an error is an exit, a call for help, or a reader that has left the pipe."""
+    """Whether typer handles the error itself: an exit, a request for help, or a closed pipe."""
     is_help = type(error).__name__ == "NoArgsIsHelpError"  # a private name; typer compares it too
     return is_help or isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError))
 
 
 def _show(error: Exception) -> None:
-    """Show an error as what it says, if it was raised on purpose, or as what it is: a bug."""
+    """Print an error to stderr; an unexpected one with a hint to show its traceback."""
     from fastfeat.errors import FastfeatError
 
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
         say(f"error: {usage()}", "red")
-        if "extra argument" in usage():  # a shell has written out a pattern
+        if "extra argument" in usage():  # the shell has expanded a pattern
             say("hint: several files are one argument: write their pattern in quotes", "yellow")
         context = getattr(error, "ctx", None)
         if context is not None:
@@ -90,7 +89,7 @@ def _show(error: Exception) -> None:
 
 
 def _show_warning(message: Warning | str, *_where: object) -> None:
-    """Show a warning without the line of code that it comes from."""
+    """Show a warning without the line of code that raised it."""
     say(f"warning: {with_options(str(message))}", "yellow")
 
 
@@ -122,11 +121,11 @@ _OPTIONS = (
     (r"\btransform_to needs less", "fastfeat transform needs less"),
     (r"\bplan\.explain\('passes', schema=files\)", "explain PLAN.py --stage passes --data FILES"),
 )
-"""A pattern of the text, and what a command has instead; the first ones first."""
+"""Pattern and its replacement, applied in this order."""
 
 
 def with_options(text: str) -> str:
-    """Return a message in which what a user of the command line gives is named by its option.
+    """Return a message with Python parameters replaced by the command's options.
 
     Example:
         >>> with_options("history=, row 3: is late. Pass it: tables={'rates': table}")

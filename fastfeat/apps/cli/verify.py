@@ -1,4 +1,4 @@
-"""The gate of bits: every path of a fitted plan compared on a sample of data."""
+"""`fastfeat verify`: compare all ways to compute a plan's features on a sample of data."""
 
 from __future__ import annotations
 
@@ -19,14 +19,23 @@ def verify(
     fitted_file: JudgedPlanFile,
     data: JudgedDataFile,
     rows: Annotated[
-        int, typer.Option(min=1, help="How many rows are sampled: evenly, or entity by entity.")
+        int,
+        typer.Option(
+            min=1,
+            help="Sample size: evenly spaced rows, or whole entities if the plan has windows.",
+        ),
     ] = 1000,
-    backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="A further backend to compare: gpu; may be repeated.")
+    ] = None,
     history: History = None,
     table: LookupTables = None,
     memory: Memory = None,
 ) -> Judged:
-    """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
+    """Check on a sample that every way to compute the features gives the same bits.
+
+    The exit code is 1 if one differs.
+    """
     from fastfeat.api.plan import load
     from fastfeat.apps.cli.plans import tables_named
 
@@ -46,7 +55,7 @@ def verify(
 
 
 def _case_of(check: Check) -> Case:
-    """Return a comparison as a gate tells it."""
+    """Return one comparison of the verification as a case."""
     if check.skipped:
         return Case(check.name, "skipped", check.skipped)
     result: Result = "ok" if check.difference is None else "finding"

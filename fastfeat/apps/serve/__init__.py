@@ -2,13 +2,13 @@
 
 `run(artifact, *, state=, history=, tables=, host=, port=, uds=, token=, token_file=, tls_cert=,
 tls_key=, flight_port=, max_body=, max_rows=, max_waiting=, follow=, watch=, name=, late=, keep=,
-max_ahead=, durability=, said=)` serves until SIGTERM or SIGINT, and returns once what had come is
-answered and the state is on disk. It raises InvalidPlan for options that it does not take, and
-another FastfeatError where the artifact or the state cannot be opened.
+max_ahead=, durability=, said=)` serves until SIGTERM or SIGINT. It returns once all received
+requests are answered and the state is on disk. It raises InvalidPlan for invalid options, and
+another FastfeatError if the artifact or the state cannot be opened.
 
-A request goes from `wire` (HTTP) through `app` (limits, access, refusals) and `routes` to what
-answers it (`calls`, `kserve`, `mlflow`, `status`, `explain_calls`, `artifacts`), and from there
-through `service` to `work`, which asks the live plan. `flight` gives its batches to the same work.
+A request goes from `wire` (HTTP) through `app` (limits, access, refusals) and `routes` to its
+handler (in `calls`, `kserve`, `mlflow`, `status`, `explain_calls` or `artifacts`), and from there
+through `service` to `work`, which calls the live plan. `flight` sends its batches to the same work.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Access to a server: for those that know a token, over TLS where there is a certificate."""
+"""Access to a server: a token that callers must send, and a certificate for TLS."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FilePath = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The token and the certificate that calls need.
+    """The token and certificate of a server.
 
     Args:
-        token: what a caller must know; None where anyone may call.
-        tls: what speaks TLS; None for plain text.
-        pem: certificate and key, as PEM; None without TLS.
+        token: Secret that callers must send; None lets anyone call.
+        tls: TLS context; None for plain text.
+        pem: Certificate and key, as PEM; None without TLS.
     """
 
     token: bytes | None
@@ -28,18 +28,18 @@ class Access:
 
     @property
     def scheme(self) -> str:
-        """The beginning of an address."""
+        """The scheme of the server's URL."""
         return "http" if self.tls is None else "https"
 
 
 def access_of(
     token: str | None, token_file: FilePath | None, cert: FilePath | None, key: FilePath | None
 ) -> Access:
-    """Return the rights of callers; the arguments as of `run`.
+    """Return the token and certificate of a server, read from the options of `run`.
 
     Raises:
-        InvalidPlan: two tokens, one that no header can hold, a certificate without its key, or a
-            file that cannot be read.
+        InvalidPlan: Two tokens, a token that no header can hold, a certificate without its key, or
+            an unreadable file.
     """
     if (cert is None) != (key is None):
         raise InvalidPlan("TLS needs both: tls_cert= and tls_key=")

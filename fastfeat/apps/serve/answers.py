@@ -1,4 +1,4 @@
-"""Features as they are answered: rows of JSON, an Arrow stream."""
+"""Encode features for answers: as JSON rows, an Arrow stream, or a float matrix."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
 
 def rows_of(features: Table) -> Any:
-    """Return features as rows for JSON: lists of values, or a matrix of floats.
+    """Return features for JSON: a list of values per row, or a matrix if many rows are float64.
 
     A float is the shortest text of its value as float64, whatever its width.
 
     Raises:
-        Refusal: a feature is infinite, which JSON does not have.
+        Refusal: A feature is infinite, which JSON cannot express.
     """
     columns = features.columns
     if features.num_rows > _FEW and all(column.type.id == _FLOAT64 for column in columns):
@@ -36,10 +36,10 @@ def rows_of(features: Table) -> Any:
 
 
 def values_of(name: str, column: ChunkedArray) -> list[Any]:
-    """Return the values of a column for JSON: times as ISO 8601, durations as whole numbers.
+    """Return a column's values for JSON: times as ISO 8601 text, durations as whole numbers.
 
     Raises:
-        Refusal: one is infinite.
+        Refusal: A value is infinite.
     """
     written = _WRITTEN.get(column.type.id)
     values = column.to_pylist() if written is None else written(column)
@@ -60,7 +60,7 @@ def _texts(column: ChunkedArray) -> list[Any]:
 
 
 def _times(column: ChunkedArray) -> list[Any]:
-    if column.type.tz is not None:  # in UTC, so that the text is that of one moment
+    if column.type.tz is not None:  # in UTC, so that the text is unambiguous
         column = column.cast(pa.timestamp(column.type.unit, "UTC"))
     texts = column.cast(pa.string()).to_pylist()
     return [None if text is None else text.replace(" ", "T", 1) for text in texts]
@@ -71,7 +71,7 @@ def _ticks(column: ChunkedArray) -> list[Any]:
 
 
 _FEW = 16
-"""So many values are faster one by one than through NumPy."""
+"""Up to this many values, a Python loop is faster than NumPy."""
 _INFINITE = (float("inf"), float("-inf"))
 _FLOAT64 = pa.float64().id
 _WRITTEN: Mapping[int, Callable[[ChunkedArray], list[Any]]] = {
@@ -81,11 +81,11 @@ _WRITTEN: Mapping[int, Callable[[ChunkedArray], list[Any]]] = {
     pa.timestamp("us").id: _times,
     pa.duration("us").id: _ticks,
 }
-"""What writes the values of a type, by its number in Arrow; others are written as they are."""
+"""Arrow type id to the function that converts its values; other types need no conversion."""
 
 
 def arrow_bytes(features: Table) -> bytes:
-    """Return features as an Arrow stream."""
+    """Return features as the bytes of an Arrow stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, features.schema) as writer:
         writer.write_table(features)
@@ -93,10 +93,10 @@ def arrow_bytes(features: Table) -> bytes:
 
 
 def matrix_of(features: Table) -> NDArray[np.float64]:
-    """Return features as a matrix of float64, row after row, where NaN is missing.
+    """Return features as a float64 matrix, shape (n_rows, n_features), row by row; NaN is missing.
 
     Raises:
-        Refusal: one is no number, or infinite, or an integer that a float does not hold.
+        Refusal: A feature is not numeric, is infinite, or is an integer that float64 cannot hold.
     """
     matrix = np.empty((features.num_rows, features.num_columns))
     for k, name in enumerate(features.column_names):
@@ -128,7 +128,7 @@ def matrix_of(features: Table) -> NDArray[np.float64]:
 
 
 def infinite(name: str, row: int, value: float) -> Refusal:
-    """Return the refusal of a feature that JSON does not have."""
+    """Return the error to raise for an infinite feature, which JSON cannot express."""
     return Refusal(
         400,
         "NotInJson",

@@ -1,6 +1,8 @@
-"""The server's application: from a request of HTTP to what answers it, and its answer.
+"""The server's ASGI application: it checks each HTTP request, calls its handler, sends the answer.
 
-It is plain ASGI, without a framework: what stands between the wire and a live plan is this file.
+A route is a path of the server with the functions (handlers) that answer it. A `Refusal` is an
+error that becomes the answer. There is no web framework: this file is everything between the socket
+and a handler.
 """
 
 from __future__ import annotations
@@ -23,23 +25,23 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 JSON = b"application/json"
 _CLOSES = (b"connection", b"close")
 _GONE = 499
-"""The status under which a request is counted whose caller went away."""
+"""Status under which a request is counted if its caller went away."""
 _BODY_SECONDS = 30.0
-"""A body that has not arrived after so long is given up."""
+"""Time limit for a body to arrive."""
 _DRAIN_SECONDS = 1.0
-"""So long the rest of a body is read, and forgotten, so that its sender sees the answer."""
+"""How long the rest of a body is read and dropped, so that its sender sees the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, read whole.
+    """An HTTP request that was received in full.
 
     Args:
-        name: what the path names: a table, or a model.
-        content_type: of the body, without parameters.
-        headers: by name, in lower case.
-        query: the parameters in the address, as they stand there.
-        body: what was sent.
+        name: Table or model name in the path of the request; "" without one.
+        content_type: Content type of the body, without parameters.
+        headers: Header name in lower case to value.
+        query: Raw query string of the address.
+        body: Content of the body.
     """
 
     name: str
@@ -50,14 +52,14 @@ class Request:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters in the address.
+        """The query parameters by name.
 
         Raises:
-            Refusal: one stands twice, or they are no text.
+            Refusal: A parameter appears twice, or the query string is not valid text.
         """
         try:
             pairs = parse_qsl(self.query.decode("ascii"), True, True, errors="strict")
-        except ValueError:  # bytes that are no text, too
+        except ValueError:  # or bytes that are not text
             told = "the parameters in the address cannot be read"
             raise Refusal(400, "InvalidRequest", told) from None
         found = dict(pairs)
@@ -68,13 +70,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to a request.
+    """The HTTP answer to a request.
 
     Args:
-        body: of the answer.
-        content_type: of the body.
-        headers: further ones.
-        status: of HTTP.
+        body: Content of the body.
+        content_type: Content type of the body.
+        headers: Further headers.
+        status: HTTP status.
     """
 
     body: bytes
@@ -88,13 +90,13 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The handlers of a path.
+    """A path of the server, and the handlers that answer its requests.
 
     Args:
-        name: of it in the metrics.
-        handlers: by method.
-        is_open: whether it is answered without a token.
-        always: whether it is answered before the server is ready.
+        name: Name of the path in metrics.
+        handlers: HTTP method to handler.
+        is_open: Whether requests are answered without a token.
+        always: Whether requests are answered before the plan is loaded.
     """
 
     name: str
@@ -105,12 +107,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that a server takes.
+    """Limits on the requests that a server accepts.
 
     Args:
-        body: bytes of a request.
-        waiting: requests that are not answered yet; further ones are told to come again.
-        waiting_bytes: of their bodies.
+        body: Maximum bytes of one body.
+        waiting: Maximum number of unanswered requests; further ones are refused (429).
+        waiting_bytes: Maximum bytes of the bodies of all unanswered requests.
     """
 
     body: int
@@ -120,11 +122,11 @@ class Limits:
 
 @dataclass(slots=True)
 class Load:
-    """The requests that a server has taken and not answered yet.
+    """The requests that a server has accepted and not answered yet.
 
     Args:
-        requests: how many.
-        n_bytes: of their bodies.
+        requests: Number of requests.
+        n_bytes: Bytes of their bodies in memory.
     """
 
     requests: int = 0
@@ -132,22 +134,22 @@ class Load:
 
 
 Observed = Callable[[str, int, float, str], None]
-"""Is told of each answer its route, status, seconds, and the kind of its error, if any."""
+"""Called for each answer with route, status, seconds, and the kind of its error ("" for none)."""
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The application.
+    """The ASGI application.
 
     Args:
-        route: finds what answers a path, and the name in it; None where nothing does.
-        limits: what is taken at most.
-        token: what a caller must know; None where anyone may call.
-        is_ready: whether the plan is loaded.
-        observed: is told of each answer.
-        load: what is not answered yet.
-        released: is told how many bytes of a body are needed no more.
-        lifespan: begins with the server, and ends with it.
+        route: Returns the route of a path and the name in the path; None for unknown paths.
+        limits: Limits on requests.
+        token: Secret that callers must send; None lets anyone call.
+        is_ready: Returns whether the plan is loaded.
+        observed: Called after each answer, to count it.
+        load: Unanswered requests.
+        released: Called with the size of a body in bytes once its memory is free again.
+        lifespan: Called when the server starts; returns when it has ended.
     """
 
     route: Callable[[str], tuple[Route, str] | None]
@@ -160,7 +162,7 @@ class App:
     lifespan: Callable[[Receive, Send], Awaitable[None]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or begin and end with the server."""
+        """Answer one HTTP request, or run the start and the end of the server."""
         if scope["type"] != "http":
             await self.lifespan(receive, send)
             return
@@ -177,7 +179,7 @@ class App:
         except ConnectionResetError:
             self.observed(name, _GONE, time.perf_counter() - start, "Disconnected")
             return
-        except Exception as raised:  # a defect of ours is told too, and the log says where
+        except Exception as raised:  # our own bugs get an answer too, and the log says where
             answer, error = _refused(raised, name)
         finally:
             self.load.n_bytes -= body.n_bytes
@@ -186,11 +188,11 @@ class App:
         self.observed(name, answer.status, time.perf_counter() - start, error)
 
     async def _answer(self, route: Route, name: str, scope: Scope, body: Body) -> Answer:
-        """Return the answer of a route.
+        """Return the answer of a route's handler, after the checks of method, token and load.
 
         Raises:
-            Refusal: the request is refused.
-            ConnectionResetError: the caller went away.
+            Refusal: The request is refused.
+            ConnectionResetError: The caller closed the connection.
         """
         method = scope["method"]
         handler = route.handlers.get("GET" if method == "HEAD" else method)
@@ -209,10 +211,10 @@ class App:
         load = self.load
         check_load(load, self.limits)
         content = await body.read() if method == "POST" else b""
-        check_load(load, self.limits)  # others have come meanwhile
+        check_load(load, self.limits)  # others may have arrived meanwhile
         load.requests += 1
         try:
-            await asyncio.sleep(0)  # requests that came at once are seen before one is computed
+            await asyncio.sleep(0)  # let all requests that arrived together register
             return await handler(_request(name, headers, scope, content))
         finally:
             load.requests -= 1
@@ -224,11 +226,7 @@ def _request(name: str, headers: Mapping[bytes, bytes], scope: Scope, content: b
 
 
 def check_load(load: Load, limits: Limits) -> None:
-    """Raise where more is waited for than can be.
-
-    Raises:
-        Refusal: it is: come again.
-    """
+    """Raise Refusal (429) if too many requests, or too many bytes, wait for an answer."""
     if load.requests >= limits.waiting or load.n_bytes > limits.waiting_bytes:
         raise Refusal(
             429,
@@ -239,13 +237,10 @@ def check_load(load: Load, limits: Limits) -> None:
 
 
 class Body:
-    """The body of a request, which is read up to a limit.
+    """The body of a request, read up to a limit.
 
-    Args:
-        receive: gives its parts.
-        headers: of the request, by name, in lower case.
-        limits: what is taken at most, of one body and of all together.
-        load: counts the bytes of all bodies: those that are announced, or have come.
+    `load` counts the bytes of all bodies, from the moment that a header announces them or they
+    arrive.
     """
 
     def __init__(
@@ -253,7 +248,7 @@ class Body:
     ) -> None:
         self.headers = headers
         self.n_bytes = 0
-        """Bytes of it that are counted in the load."""
+        """Bytes of this body that are counted in the load."""
         self._receive = receive
         self._limits = limits
         self._load = load
@@ -262,16 +257,17 @@ class Body:
 
     @property
     def is_left(self) -> bool:
-        """Whether some of it may come still, which nobody reads."""
+        """Whether a part of the body may still arrive that no handler will read."""
         announced = self.headers.get(b"content-length", b"0") != b"0"
         return not self._ended and (announced or b"transfer-encoding" in self.headers)
 
     async def read(self) -> bytes:
-        """Return it.
+        """Return the bytes of the whole body, as soon as they have arrived.
 
         Raises:
-            Refusal: it is larger than the limit, or all bodies together are, or it does not come.
-            ConnectionResetError: the caller went away.
+            Refusal: The body, or all bodies together, exceed the limits; or it does not arrive in
+                time.
+            ConnectionResetError: The caller went away.
         """
         self._count(int(self.headers.get(b"content-length", 0)))
         parts: list[bytes] = []
@@ -294,10 +290,11 @@ class Body:
         return part
 
     def _count(self, n_bytes: int) -> None:
-        """Have so many bytes of it counted, where that is more than are counted already.
+        """Count this body as `n_bytes` bytes in `load`, unless more were counted before.
 
         Raises:
-            Refusal: it has too many, or all bodies together do: the newest is refused.
+            Refusal: The body is too large, or all bodies together are; then the newest one is
+                refused.
         """
         if n_bytes > self._limits.body:
             told = f"the body has more than {self._limits.body:,} bytes"
@@ -313,11 +310,7 @@ class Body:
         self._load.n_bytes += more
 
     async def drain(self, seconds: float) -> None:
-        """Read what is left of it, for a while, and forget it.
-
-        Args:
-            seconds: 0 for what is there, without a wait.
-        """
+        """Read and drop the rest of the body for up to `seconds`; 0 drops only received bytes."""
         try:
             async with asyncio.timeout(seconds):
                 while not self._ended:
@@ -328,17 +321,9 @@ class Body:
 
 
 def check_token(given: bytes, token: bytes) -> None:
-    """Raise where a caller does not know a token.
-
-    Args:
-        given: the header `authorization` of his call.
-        token: what he must know.
-
-    Raises:
-        Refusal: he does not.
-    """
+    """Raise Refusal (401) unless the `authorization` header contains the token."""
     kind, _, told = given.partition(b" ")
-    # digests are compared: how long it takes tells nothing of the token, nor of its length
+    # compare digests: the time it takes then reveals nothing about the token or its length
     is_right = hmac.compare_digest(*(hmac.digest(b"-", t, "sha256") for t in (told.strip(), token)))
     if kind.lower() != b"bearer" or not is_right:
         raise Refusal(
@@ -350,7 +335,7 @@ def check_token(given: bytes, token: bytes) -> None:
 
 
 def answer_of(refusal: Refusal) -> Answer:
-    """Return the answer that tells of a refusal."""
+    """Return a refusal as an HTTP answer."""
     headers = refusal.headers
     if refusal.retry_after is not None:
         headers += ((b"retry-after", str(refusal.retry_after).encode()),)
@@ -358,17 +343,17 @@ def answer_of(refusal: Refusal) -> Answer:
 
 
 def _refused(error: Exception, route: str) -> tuple[Answer, str]:
-    """Return the answer to a request that an error ended, and the kind of it.
+    """Return the answer to a failed request, and the name of its error for the metrics.
 
-    The error goes with its frames, which hold what has come of the body.
+    After this call nothing refers to the error, so the body in its stack frames can be freed.
     """
     refusal = refusal_of(error, route)
     return answer_of(refusal), refusal.kind
 
 
 async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None:
-    """Send an answer; where some of the body is left, close the connection after it."""
-    if body.is_left and b"expect" not in body.headers:  # who expects sends it when told to
+    """Send an answer. If the caller is still sending the body, close the connection afterwards."""
+    if body.is_left and b"expect" not in body.headers:  # it waits before sending
         await body.drain(0)
     is_left = body.is_left
     await send(
@@ -384,7 +369,7 @@ async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None
         }
     )
     content = b"" if head_only else answer.body
-    if is_left:  # closed at once, while its body comes, the answer would not be read
+    if is_left:  # if closed while the body still arrives, the caller would not read the answer
         await send({"type": "http.response.body", "body": content, "more_body": True})
         await body.drain(_DRAIN_SECONDS)
         content = b""

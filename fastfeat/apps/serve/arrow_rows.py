@@ -1,4 +1,4 @@
-"""Rows of an Arrow stream that a stranger sent: checked whole before a kernel reads them."""
+"""Rows of an Arrow stream from an untrusted sender, fully checked before a kernel reads them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from fastfeat.io.sources.unpacked import unpacked_bytes
 
 
 def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:
-    """Return the rows of an Arrow stream.
+    """Return the rows of an Arrow stream as a table with the columns that the plan reads.
 
-    Args:
-        body: the stream.
-        reader: says which columns are read, and how many rows are taken.
-        most_bytes: of the rows in memory, where they were compressed.
+    `most_bytes` limits the size of the rows in memory, after decompression.
 
     Raises:
-        Refusal: it is no such stream, or its buffers do not say what its types promise.
+        Refusal: The body is no Arrow stream, its buffers contradict its types, or it is too large.
     """
     try:
         if unpacked_bytes(body) > most_bytes:
@@ -43,21 +40,19 @@ _REFUSED = (
 
 
 def too_large(most_bytes: int) -> Refusal:
-    """Return the refusal of rows that are too large, unpacked."""
+    """Return the error to raise for rows that are too large when decompressed."""
     return Refusal(413, "BodyTooLarge", f"the rows have more than {most_bytes:,} bytes")
 
 
 def not_arrow(error: Exception) -> Refusal:
-    """Return the refusal of what is no Arrow stream."""
+    """Return the error to raise for a body that is not an Arrow stream."""
     return Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}")
 
 
 class CheckedStream:
-    """A reader that checks a stream, batch by batch.
+    """The checks of one stream, batch by batch: its columns, its buffers, and its total size.
 
-    Args:
-        reader: says which columns are read, and how many rows are taken.
-        most_bytes: of the rows in memory.
+    `most_bytes` limits the size of all rows in memory.
     """
 
     def __init__(self, reader: RowReader, most_bytes: int) -> None:
@@ -67,11 +62,11 @@ class CheckedStream:
         self._n_bytes = 0
 
     def checked(self, batch: RecordBatch) -> RecordBatch:
-        """Return the columns of a batch that are read; each of its buffers says what it must.
+        """Return a batch with only the columns that the plan reads, after checking their buffers.
 
         Raises:
-            Refusal: there are too many rows, or they are too large.
-            ArrowInvalid: an offset points beyond its buffer, a text is not UTF-8, or the like.
+            Refusal: There are too many rows, or they are too large.
+            ArrowInvalid: An offset points beyond its buffer, a text is not UTF-8, or the like.
         """
         self._n_rows += batch.num_rows
         check_number(self._n_rows, self._reader.most)
@@ -83,10 +78,10 @@ class CheckedStream:
         return read
 
     def schema(self, given: Schema) -> Schema:
-        """Return the part of a schema that is read.
+        """Return a schema with only the columns that the plan reads.
 
         Raises:
-            Refusal: a column stands twice in it, or none is read.
+            Refusal: A column appears twice, or the plan reads none of them.
         """
         known = self._reader.columns
         names = [name for name in given.names if name in known or name in self._reader.passed]
@@ -95,4 +90,4 @@ class CheckedStream:
             raise Refusal(400, "InvalidData", f"the column {twice!r} stands twice", column=twice)
         if not names and (known or not given.names):
             raise self._reader.reads_none(given.names)
-        return schema_with(given, names or given.names[:1])  # one at least tells how many rows
+        return schema_with(given, names or given.names[:1])  # one column keeps n_rows

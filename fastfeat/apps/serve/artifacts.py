@@ -1,6 +1,8 @@
-"""Another artifact in place of the one that is served: loaded beside it, checked, warmed, swapped.
+"""Replace the served plan by a new artifact while the server runs.
 
-What is wrong with it is told, and the one that is served stays.
+The new artifact is loaded beside the old one, checked, warmed (so that no caller waits for a
+compiler) and swapped in between two calls. If it cannot be served, the caller gets the reason and
+the old one stays.
 """
 
 from __future__ import annotations
@@ -35,11 +37,9 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class WatchedFile:
-    """A file that is watched.
+    """An artifact file that is reloaded when it changes.
 
-    Args:
-        path: of the file.
-        stamp: what it was, by `stamp_of`, before it was read.
+    `stamp` is the result of `stamp_of` for the file, taken before the server read it.
     """
 
     path: Path
@@ -47,12 +47,12 @@ class WatchedFile:
 
 
 class Artifacts:
-    """The exchange of the served artifact for another.
+    """Replaces the artifact that a server serves.
 
     Args:
-        service: the plan that is served, with its work.
-        opening: how its state is opened.
-        said: is told what happened, a line each.
+        service: The served plan and its work.
+        opening: Options for opening the state.
+        said: Called with one line of text for each event.
     """
 
     def __init__(self, service: Service, opening: Opening, said: Callable[[str], None]) -> None:
@@ -62,7 +62,7 @@ class Artifacts:
         self._turn = asyncio.Lock()
 
     def handler(self) -> Handler:
-        """Return the handler that takes an artifact, the body of a request."""
+        """Return the handler of requests with a new artifact in their body."""
 
         async def answer(request: Request) -> Answer:
             if request.content_type not in _TYPES:
@@ -74,13 +74,13 @@ class Artifacts:
         return answer
 
     async def take(self, content: bytes) -> dict[str, Any]:
-        """Return a document of the changes once an artifact is served, and of what it lacks.
+        """Serve a new artifact, and return a JSON document about the replacement.
 
-        Args:
-            content: of its file.
+        The document lists added and removed columns, and past rows that the new windows need but
+        the state lacks. `content` is the content of the artifact's file.
 
         Raises:
-            Refusal: it is not taken: the reason.
+            Refusal: The artifact cannot be served; the message says why.
         """
         service = self._service
         async with self._turn:
@@ -99,7 +99,7 @@ class Artifacts:
             return told
 
     def _without_path(self, error: Refusal | FastfeatError) -> Refusal | FastfeatError:
-        """Return an error that does not tell where the state stands."""
+        """Return the error, without the path of the state in its message."""
         path = self._opening.path
         if path is None or isinstance(error, Refusal):
             return error
@@ -130,10 +130,9 @@ class Artifacts:
         }
 
     def _swap(self, old: ServedPlan, new: FittedPlan) -> str:
-        """Put a plan in the place of what is served, while no call runs.
+        """Serve `new` instead of `old`; the caller makes sure that no call runs.
 
-        Returns:
-            What the state lacks of what its windows see; empty for nothing.
+        Returns text about past rows that windows of `new` need and the state lacks; "" if none.
         """
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
@@ -152,7 +151,7 @@ class Artifacts:
         self._service.served = served_plan(live, fitted, old.reader.most)
 
     async def watch(self, watched: WatchedFile) -> None:
-        """Take what a file holds whenever it has changed, until it is cancelled."""
+        """Look at a file every second, and serve it anew when it has changed, until cancelled."""
         path, seen = watched.path, watched.stamp
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
@@ -160,23 +159,26 @@ class Artifacts:
             if found is None or found == seen:
                 continue
             await asyncio.sleep(_WATCH_SECONDS / 4)
-            if stamp_of(path) != found:  # it is being written
+            if stamp_of(path) != found:  # it is still being written
                 continue
             seen = found
             try:
                 await self.take(await self._service.work.apart(path.read_bytes))
             except Refusal:
-                continue  # it was told
+                continue  # `take` has reported it
             except OSError as error:
                 print(f"fastfeat serve: {path}: {error.strerror}", file=sys.stderr, flush=True)
 
 
 def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
-    """Return the plan of an artifact, and a note where it is not warm; None where it is served.
+    """Return the plan of an artifact, and a note if it could not be warmed.
+
+    The plan is None if the server already serves it.
 
     Raises:
-        Refusal: it cannot take its place.
-        FastfeatError: it is no artifact, or its golden rows have other features.
+        Refusal: It cannot replace the old plan.
+        FastfeatError: It is not an artifact, or this machine computes other features for the test
+            rows (golden rows) in it.
     """
     new = fitted_of(content)
     if fitted_digest(new.record).hex() == old.artifact:
@@ -189,7 +191,7 @@ def _loaded(content: bytes, old: ServedPlan) -> tuple[FittedPlan | None, str]:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Return a stamp that changes when a file does; None where there is none."""
+    """Return a file's time of change, size and inode; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,8 @@
-"""The server's own calls: features, events, outcomes and tables, in JSON or as an Arrow stream."""
+"""Handlers of calls for features, events, outcomes and tables, in JSON or Arrow.
+
+A handler is an async function from a request to an answer. An event is a row that is added to the
+state of past rows; outcomes are its late columns, which are known later.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ _OF_FEATURES = ("rows", "update", "names")
 
 
 def features_of(service: Service) -> Handler:
-    """Return the handler that answers features of rows, and puts these into the state if asked."""
+    """Return the handler that computes features of rows; if asked, it adds them to the state."""
 
     async def of_arrow(request: Request) -> Answer:
         asked = request.parameters
@@ -33,7 +37,7 @@ def features_of(service: Service) -> Handler:
         checked_names(service.now, names)
         rows = arrow_rows(request.body, service.now.reader, service.limits.body)
         found = await service.features(rows, update=update)
-        wanted = checked_names(found.by, names)  # of what was served as they were computed
+        wanted = checked_names(found.by, names)  # the plan may be a new one
         return _arrow_answer(found, wanted)
 
     async def of_json(request: Request) -> Answer:
@@ -81,12 +85,12 @@ def _json_answer(found: CallResult, features: Any, wanted: Sequence[str] | None)
 
 
 def _audit(found: CallResult) -> Any:
-    """Return the link of the audit that holds a change, or a later one, as JSON has it."""
+    """Return a call's audit link (a hash that chains changes) for JSON; None without a link."""
     return {"link": found.link.hex()} if found.link else None
 
 
 def update_of(service: Service) -> Handler:
-    """Return the handler that puts events into the state, without their features."""
+    """Return the handler that adds events to the state without computing features."""
 
     async def answer(request: Request) -> Answer:
         rows = _rows(request, service, service.now.reader)
@@ -96,7 +100,7 @@ def update_of(service: Service) -> Handler:
 
 
 def outcomes_of(service: Service) -> Handler:
-    """Return the handler that puts late columns of rows into the state, by the id of their row."""
+    """Return the handler that adds late columns to the state, matched to rows by their id."""
 
     async def answer(request: Request) -> Answer:
         served = service.now
@@ -114,7 +118,7 @@ def outcomes_of(service: Service) -> Handler:
 
 
 def table_of(service: Service) -> Handler:
-    """Return the handler that puts rows into a lookup table."""
+    """Return the handler that adds rows to the lookup table that the path names."""
 
     async def answer(request: Request) -> Answer:
         served = service.now
@@ -150,14 +154,12 @@ def _taken(found: CallResult, rows: Table) -> Answer:
 
 
 def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
-    """Return the object that a request has as its body.
+    """Return the JSON object in a request's body.
 
-    Args:
-        request: the request.
-        others: the other types that the address takes, for the message.
+    `others` lists further content types that the address accepts, for the message.
 
     Raises:
-        Refusal: it is of another type, or no object.
+        Refusal: The content type is another one, or the body is not a JSON object.
     """
     if request.content_type != "application/json":
         given = request.content_type[:60] or "missing"
@@ -170,11 +172,7 @@ def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
 
 
 def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raise where a request has a parameter that is not known.
-
-    Raises:
-        Refusal: it has.
-    """
+    """Raise Refusal if a request has an unknown parameter."""
     for name in given:
         if name not in known:
             there = f" There are: {', '.join(known)}" if known else " There are none"
@@ -183,10 +181,10 @@ def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
 
 
 def checked_names(served: ServedPlan, names: Any) -> Sequence[str] | None:
-    """Return the names of features that a caller asks for; None for all.
+    """Return the feature names that a caller asks for; None stands for all features.
 
     Raises:
-        Refusal: it is no list of them.
+        Refusal: It is not a list of distinct feature names.
     """
     if names is None:
         return None

@@ -1,4 +1,4 @@
-"""One row explained: what each of its features came from, for a page or a reader."""
+"""Handlers that explain the features of one row: the values and learned numbers behind each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastfeat.live.state.feature_origins import MOST_ROWS, shown
 
 
 def explain_of(service: Service) -> Handler:
-    """Return the handler that explains a row: the parameter `row` of the address, as JSON."""
+    """Return the handler that explains the row in the query parameter `row`, given as JSON."""
 
     async def answer(request: Request) -> Answer:
         asked = request.parameters
@@ -29,7 +29,7 @@ def explain_of(service: Service) -> Handler:
 
 
 def explain_rows(service: Service) -> Handler:
-    """Return the handler that explains a row: the entry `row` of the body."""
+    """Return the handler that explains the row in the entry `row` of the body."""
 
     async def answer(request: Request) -> Answer:
         asked = json_object(request)
@@ -52,7 +52,7 @@ async def _explain(service: Service, row: Any) -> Answer:
 
 
 def document(served: ServedPlan, explained: Explained) -> dict[str, Any]:
-    """Return a report of a row as a document for JSON, each value as text."""
+    """Return the explanation of a row as a JSON document, with each value as text."""
     return {
         "artifact": served.artifact,
         "features": [
@@ -77,6 +77,6 @@ def document(served: ServedPlan, explained: Explained) -> dict[str, Any]:
 
 
 def _latest(rows: Table) -> list[dict[str, str]]:
-    """Return the latest of some rows, each value as text."""
+    """Return the last few rows of a table as dicts, with each value as text."""
     some = rows.slice(max(0, rows.num_rows - MOST_ROWS)).to_pylist()
     return [{name: shown(value) for name, value in row.items()} for row in some]

@@ -1,7 +1,8 @@
-"""Batches over Arrow Flight: rows go one way, their features come back, on a port of its own.
+"""Batches over Arrow Flight, on its own port: rows are sent and their features come back.
 
-The descriptor of an exchange is the command `features`, `process` (which puts the rows into the
-state too) or `update` (which answers nothing); each batch that is written is answered by one.
+The descriptor of an exchange is a command: `features`; `process`, which also adds the rows to the
+state; or `update`, which only adds them. Each written batch is answered by one batch, except with
+`update`, which answers nothing.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _TCP = (socket.AF_INET, socket.AF_INET6)
 
 
 class Token(flight.ServerMiddlewareFactory):
-    """A middleware that lets calls in that know a token."""
+    """Flight middleware that rejects calls without the server's token."""
 
     def __init__(self, token: bytes) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # it has no types
         self._token = token
 
     def start_call(self, info: Any, headers: Mapping[str, list[Any]]) -> None:
-        """Raise where a call does not know it."""
+        """Raise unless the call has the token."""
         given = next(
             (values[0] for name, values in headers.items() if name.lower() == "authorization"), ""
         )
@@ -51,15 +52,15 @@ class Token(flight.ServerMiddlewareFactory):
 
 
 class FlightServer(flight.FlightServerBase):
-    """A server of Arrow Flight beside one of HTTP, whose work it gives its rows to.
+    """An Arrow Flight server beside the HTTP server; both share one work queue.
 
     Args:
-        service: the plan that is served, with its work.
-        loop: its event loop.
-        host: the address to listen at.
-        port: 0 for a free one.
-        token: what a caller must know; None where anyone may call.
-        tls: certificate and key, as PEM; None for plain text.
+        service: The served plan and its work.
+        loop: Event loop of the HTTP server.
+        host: Address to listen at.
+        port: Port, 0 for a free one.
+        token: Secret that callers must send; None lets anyone call.
+        tls: Certificate and key, as PEM; None for plain text.
     """
 
     def __init__(
@@ -89,9 +90,9 @@ class FlightServer(flight.FlightServerBase):
             ) from None
 
     async def end(self, seconds: float) -> None:
-        """Take no more calls, wait a while for those that are open, and cut what is left.
+        """Refuse new calls, wait up to `seconds` for open ones, then cut their connections.
 
-        gRPC itself would wait for a caller who says nothing for ever.
+        gRPC alone would wait forever for a silent caller.
         """
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -110,12 +111,12 @@ class FlightServer(flight.FlightServerBase):
             await ended.wait()
 
     def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
-        """Answer each batch that is written by its features."""
+        """Answer each written batch with its features."""
         try:
             self._exchange(_command(descriptor), reader, writer, context)
-        except flight.FlightError:  # of the wire
+        except flight.FlightError:  # a Flight error of the connection
             raise
-        except Exception as error:  # any other would carry our stack to the caller
+        except Exception as error:  # other errors would send our stack trace to the caller
             raise self._told(error) from None
 
     def list_flights(self, context: Any, criteria: Any) -> Any:
@@ -127,7 +128,7 @@ class FlightServer(flight.FlightServerBase):
         raise _no_call()
 
     def get_schema(self, context: Any, descriptor: Any) -> Any:
-        """Refuse: what is answered depends on what is sent."""
+        """Refuse: the schema depends on the rows sent."""
         raise _no_call()
 
     def do_get(self, context: Any, ticket: Any) -> Any:
@@ -135,15 +136,15 @@ class FlightServer(flight.FlightServerBase):
         raise _no_call()
 
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
-        """Refuse: rows are exchanged."""
+        """Refuse: rows are sent by `do_exchange`."""
         raise _no_call()
 
     def do_action(self, context: Any, action: Any) -> Any:
-        """Refuse: there are none."""
+        """Refuse: there are no actions."""
         raise _no_call()
 
     def list_actions(self, context: Any) -> Any:
-        """Refuse: there are none."""
+        """Refuse: there are no actions."""
         raise _no_call()
 
     def _exchange(self, command: Kind, reader: Any, writer: Any, context: Any) -> None:
@@ -166,7 +167,7 @@ class FlightServer(flight.FlightServerBase):
                 writer.write_batch(batch)
 
     def _computed(self, command: Kind, rows: Table) -> Table | None:
-        """Return the features of rows, which the loop computes."""
+        """Return the features of rows. The event loop computes them while this thread waits."""
 
         async def computed() -> Table | None:
             self._service.begin(rows.nbytes)
@@ -178,7 +179,7 @@ class FlightServer(flight.FlightServerBase):
         return _waited(computed(), self._loop)
 
     def _told(self, error: Exception) -> Exception:
-        """Return the error of a call that tells of another: the document of a refusal."""
+        """Return an error as a Flight error, with its JSON error document as the text; count it."""
         refusal = _refusal(error)
 
         def count() -> None:
@@ -191,9 +192,9 @@ class FlightServer(flight.FlightServerBase):
 
 
 def _cut(port: int) -> None:
-    """Cut the connections of this process at a port of its own."""
+    """Close this process's connections at a local port."""
     for name in os.listdir("/dev/fd"):
-        with suppress(OSError):  # no connection, or closed by now
+        with suppress(OSError):  # not a connection, or already closed
             if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
                 _cut_at(port, socket.socket(fileno=os.dup(int(name))))
 

@@ -1,6 +1,7 @@
-"""A state that another process writes, such as a stream's worker, read beside it again and again.
+"""Serving from a state file that another process, such as a stream's worker, writes.
 
-The file says which plans are served: where its writer takes another artifact, so does the reader.
+This server only reads the file. The file says which plans are served: if its writer changes to
+another artifact, so does this server.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ _PAUSE_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A state as it was read: the plans, by name, and what changes it further."""
+    """The state as read from the file so far, and its plans by name."""
 
     state: State
     plans: Mapping[str, FittedPlan]
 
 
 class Following:
-    """A state that another process writes.
+    """A reader of a state file that another process writes.
 
     Args:
-        path: of its file.
-        fitted: the plan that is served first: one of those of the state.
-        most_rows: so many rows are taken at once.
-        drift: the window of time in which answered rows are counted; None for none.
+        path: Path of the state file.
+        fitted: The plan that is served first; it must be one of the state's plans.
+        most_rows: Maximum number of rows per call.
+        drift: Time window over which answered rows are compared with training rows; None for no
+            comparison.
     """
 
     def __init__(
@@ -51,44 +53,47 @@ class Following:
         self._most_rows, self._drift = most_rows, drift
         self._is_first = True
         self.note = ""
-        """Why the plan that is served is not warm; "" where it is."""
+        """Why the served plan is not warm; "" if it is."""
         self.unwatched = ""
-        """Why drift is not told of the plan that is served, in a sentence; "" where it is."""
+        """Why drift of the served plan is not measured, in a sentence; "" if it is."""
         self._follower: Follower | None = None
         self._read: _Read | None = None
 
     def opened(self) -> ServedPlan:
-        """Return the plan that is served, over the state as the file stands.
+        """Read the whole file, and return the plan to serve with this state.
 
         Raises:
-            StateError: it cannot be read, or has other plans.
+            StateError: The file cannot be read, or does not contain the served plan.
         """
         self._read = self._begun()
         return self._served(self._read)
 
     def renewed(self) -> ServedPlan | None:
-        """Read what has changed since; return what is served from now on where that is another.
+        """Apply the changes that were written since the last call to the state.
+
+        Returns the plan to serve from now on if the file was replaced or its writer changed the
+        plans; otherwise None.
 
         Raises:
-            StateError: the file cannot be read now; the next call opens it anew.
+            StateError: The file cannot be read now; the next call opens it anew.
         """
         if self._follower is None or self._read is None:
             return self.opened()
         try:
             return self._changed(self._follower, self._read)
         except StateError:
-            self._read = None  # another file may be there, such as a state that was made again
+            self._read = None  # the file may have been replaced, for example by a new state
             raise
 
     def _changed(self, follower: Follower, read: _Read) -> ServedPlan | None:
         news = follower.news()
-        if news.base is not None or _is_of_other_plans(news):  # a base may be of other plans
+        if news.base is not None or _is_of_other_plans(news):  # a base may have other plans
             return self.opened()
         read.state.restore([written.entry for written in news.entries])
         return None
 
     def close(self) -> None:
-        """End reading."""
+        """Close the file."""
         if self._follower is not None:
             self._follower.close()
 
@@ -100,11 +105,15 @@ class Following:
             news = follower.news()
             if not _is_of_other_plans(news):
                 return _of_news(news, plans, follower)
-            time.sleep(_PAUSE_SECONDS)  # its writer writes the base of the new plans by then
+            time.sleep(_PAUSE_SECONDS)  # by then the writer has written the base for the new plans
         raise StateError("the state changes its plans again and again")
 
     def _plan_of(self, content: bytes) -> FittedPlan:
-        """Return a plan of the state; the given one with its profile, which no state keeps."""
+        """Return the plan in an artifact (as bytes) that the state contains.
+
+        If it equals the plan that the server was given, the given object is returned: it may have a
+        profile (statistics of the training rows), which a state does not keep.
+        """
         found = fitted_of(content)
         return self._given if fitted_digest(found.record) == self._given_digest else found
 
@@ -132,7 +141,7 @@ class Following:
         if self._drift is not None:
             try:
                 live.watch(self._drift, plans=[name])
-            except InvalidPlan as error:  # features go on: a monitor does not stop them
+            except InvalidPlan as error:  # a monitor must not stop the features
                 self.unwatched = f"drift is not told any more: {error}"
         return served_plan(live, fitted, self._most_rows, name=name)
 

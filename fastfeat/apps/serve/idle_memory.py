@@ -1,4 +1,4 @@
-"""Memory of a server that was busy: given back to the system once nobody asks."""
+"""Returning memory to the system after a server was busy."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import Any
 from fastfeat.io.arrow import pa
 
 IDLE_SECONDS = 1.0
-"""A server that has not answered for so long is idle."""
+"""Seconds without answers after which a server is idle."""
 _WORTH_BYTES = 8 << 20
-"""Bytes that came since memory was given back, before it is worth to do so again."""
+"""Bytes that must have arrived since memory was last returned, to make returning it worthwhile."""
 _REQUEST_BYTES = 4 << 10
-"""Memory that a request takes beside its body, about."""
+"""Approximate memory of a request without its body."""
 
 
 class IdleMemory:
-    """Memory that goes back to the system when a server is idle; of one event loop.
+    """Returns memory to the system some time after requests have ended; used from one event loop.
 
-    Args:
-        is_idle: whether no request waits, and no body is read.
+    `is_idle` returns whether no request waits and no body is being read.
     """
 
     def __init__(self, is_idle: Callable[[], bool]) -> None:
@@ -30,7 +29,7 @@ class IdleMemory:
         self._n_seen = 0
 
     def note(self, n_bytes: int) -> None:
-        """Note that a request has ended, and the bytes of its body."""
+        """Note that a request has ended, and the size of its body in bytes."""
         before, self._n_bytes = self._n_bytes, self._n_bytes + n_bytes + _REQUEST_BYTES
         if before < _WORTH_BYTES <= self._n_bytes:
             self._look_later()
@@ -48,8 +47,8 @@ class IdleMemory:
 
 
 def give_back() -> None:
-    """Give free memory back to the system, as far as libraries can."""
+    """Return free memory of this process to the system, as far as the libraries can."""
     pa.default_memory_pool().release_unused()
-    trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
+    trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
     if trim is not None:
         trim(0)

@@ -1,4 +1,7 @@
-"""Rows of JSON as an Arrow table, of the types that fit saw: exactly, or not at all."""
+"""Convert JSON rows to an Arrow table with the types seen in fit.
+
+A value that does not convert exactly is refused.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ Given = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """A reader of the rows of a plan.
+    """Converts JSON rows to an Arrow table with the columns of a plan.
 
     Args:
-        columns: the type of each column that the plan reads.
-        late: those that a row may lack, beside others that have them.
-        passed: columns of any type that are passed through.
-        most: so many rows are taken at once.
+        columns: Type of each column that the plan reads.
+        late: Columns that a single row may lack even if other rows have them.
+        passed: Columns of any type that are passed through, such as ids.
+        most: Maximum number of rows per call.
     """
 
     columns: Mapping[str, DType]
@@ -37,13 +40,11 @@ class RowReader:
     most: int
 
     def table(self, rows: Any) -> Table:
-        """Return rows as a table of the columns that they have; further entries are ignored.
-
-        Args:
-            rows: a list of objects, value by column.
+        """Return a list of JSON objects, one per row, as a table; unknown keys are ignored.
 
         Raises:
-            Refusal: they are none, or too many, or a value is not one of the type of its column.
+            Refusal: It is not a list of objects, is too long, or a value does not fit its column's
+                type.
         """
         check_rows(rows, self.most)
         if not rows:
@@ -62,16 +63,16 @@ class RowReader:
 
     @property
     def empty(self) -> Table:
-        """A table of no rows."""
+        """A table with the reader's columns and no rows."""
         known = {name: arrow_type(dtype) for name, dtype in self.columns.items()}
         others = dict.fromkeys(self.passed, pa.string())
         return pa.schema(list({**known, **others}.items())).empty_table()
 
     def of_columns(self, columns: Mapping[str, Sequence[Any]], n_rows: int) -> Table:
-        """Return a table of columns that are lists of values; those that no one reads are ignored.
+        """Return lists of values by column name as a table; unknown columns are ignored.
 
         Raises:
-            Refusal: a value is not one of the type of its column, or there are too many rows.
+            Refusal: A value does not fit its column's type, or there are too many rows.
         """
         check_number(n_rows, self.most)
         arrays = {
@@ -85,7 +86,7 @@ class RowReader:
         return columns_table(arrays, n_rows)
 
     def reads_none(self, given: Iterable[str]) -> Refusal:
-        """Return the refusal of rows of which no column is read."""
+        """Return the error to raise for rows that have no column of the plan."""
         hints = ((name, did_you_mean(name, self.columns)) for name in given)
         near = next((f" There is {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
         return Refusal(
@@ -102,13 +103,9 @@ def row_reader(
     passed: Iterable[str],
     most: int,
 ) -> RowReader:
-    """Return a reader of rows.
+    """Return a reader of rows with these columns, except columns of unsupported types.
 
-    Args:
-        columns: the type of each; one of a type that no expression reads is ignored.
-        late: those that a row may lack, beside others that have them.
-        passed: those that are passed through, of whatever type.
-        most: so many rows are taken at once.
+    `late`, `passed` and `most` are described in `RowReader`.
     """
     known = {name: dtype for name, dtype in columns.items() if isinstance(dtype, DType)}
     others = tuple(name for name in dict.fromkeys(passed) if name not in known)
@@ -116,11 +113,7 @@ def row_reader(
 
 
 def check_number(n_rows: int, most: int) -> None:
-    """Raise where there are more rows than are taken at once.
-
-    Raises:
-        Refusal: there are.
-    """
+    """Raise Refusal if there are more rows than allowed."""
     if n_rows > most:
         raise Refusal(
             413, "TooManyRows", f"{counted(n_rows, 'row')}, and {most:,} are taken at once"
@@ -128,11 +121,7 @@ def check_number(n_rows: int, most: int) -> None:
 
 
 def check_rows(rows: Any, most: int) -> None:
-    """Raise where something is not a list of objects, or too long.
-
-    Raises:
-        Refusal: it is not.
-    """
+    """Raise Refusal unless `rows` is a list of objects, and not too long."""
     found = as_list(rows, ROWS)
     check_number(len(found), most)
     for k, row in enumerate(found):
@@ -143,15 +132,12 @@ def check_rows(rows: Any, most: int) -> None:
 
 
 def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
-    """Return values of JSON as an array of the type of a column; see `json_values.RULES`.
+    """Return JSON values, one per row, as an array of a column's type; see `json_values.RULES`.
 
-    Args:
-        values: one a row; None is missing.
-        name: of the column, for messages.
-        dtype: its type.
+    None is missing.
 
     Raises:
-        Refusal: a value is not one of the type; names its row.
+        Refusal: A value does not fit the type; the message names its row.
     """
     try:
         return json_values.column_of(values, name, dtype)
@@ -167,10 +153,10 @@ def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
 
 
 def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
-    """Return the values of a column; None where no row has it.
+    """Return a column's value in each row; None if no row has the column.
 
     Raises:
-        Refusal: some rows have it and others do not.
+        Refusal: Some rows have the column and others do not.
     """
     try:
         return [row[name] for row in rows]
@@ -192,11 +178,7 @@ def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
 
 
 def _passed(values: Sequence[Any], name: str) -> Array:
-    """Return values of JSON as an array of the type that they have.
-
-    Raises:
-        Refusal: they have no type in common.
-    """
+    """Return JSON values as an array of their common type; raise Refusal if there is none."""
     try:
         return pa.array(values)
     except _NO_TYPE:

@@ -1,4 +1,4 @@
-"""JSON of a server as bytes to values and back; `fastfeat.io.sources.json_text` has the rules."""
+"""Decode and encode the server's JSON, by the rules in `fastfeat.io.sources.json_text`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fastfeat.io.sources.json_text import orjson
 
 
 def read_json(body: bytes) -> Any:
-    """Return the value of a JSON text.
+    """Return the Python value of a JSON text.
 
     Raises:
-        Refusal: it is not JSON, or an object in it has a key twice.
+        Refusal: It is not JSON, or an object in it has a repeated key.
     """
     try:
         return json_text.read_json(body)
@@ -22,43 +22,31 @@ def read_json(body: bytes) -> Any:
 
 
 def write_json(value: Any) -> bytes:
-    """Return a value as JSON text; NaN is null, arrays of NumPy are lists."""
+    """Return a value as JSON text; NaN becomes null, NumPy arrays become lists."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def ready_json(value: Any) -> Any:
-    """Return a value that `write_json` puts into others as it is, written once."""
+    """Return the value as encoded JSON, which `write_json` can insert into many answers."""
     return orjson.Fragment(orjson.dumps(value))
 
 
 def as_object(value: Any, message: str) -> dict[str, Any]:
-    """Return a value that is an object of JSON.
-
-    Raises:
-        Refusal: it is none; told by the message.
-    """
+    """Return `value` if it is a JSON object; otherwise raise Refusal with the message."""
     if type(value) is not dict:
         raise Refusal(400, "InvalidRequest", message)
     return cast("dict[str, Any]", value)
 
 
 def as_list(value: Any, message: str) -> list[Any]:
-    """Return a value that is a list of JSON.
-
-    Raises:
-        Refusal: it is none; told by the message.
-    """
+    """Return `value` if it is a JSON list; otherwise raise Refusal with the message."""
     if type(value) is not list:
         raise Refusal(400, "InvalidRequest", message)
     return cast("list[Any]", value)
 
 
 def as_bool(value: Any, message: str) -> bool:
-    """Return a value that is true or false.
-
-    Raises:
-        Refusal: it is neither; told by the message.
-    """
+    """Return `value` if it is true or false; otherwise raise Refusal with the message."""
     if type(value) is not bool:
         raise Refusal(400, "InvalidRequest", message)
     return value

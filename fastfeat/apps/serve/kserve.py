@@ -1,8 +1,8 @@
-"""The Open Inference Protocol, version 2, as KServe and others speak it: tensors in, one out.
+"""The Open Inference Protocol, version 2 (used by KServe and others): tensors in, one tensor out.
 
-A column is a tensor of shape (n_rows,) or (n_rows, 1) by its name; text is BYTES, a time the INT64
-of its ticks since 1970, or BYTES of ISO 8601. null is missing. The features are one tensor of
-shape (n_rows, n_features), FP32 or FP64 as the plan says.
+Each column is a tensor of shape (n_rows,) or (n_rows, 1) with the column's name. Text is BYTES. A
+time is INT64 ticks since 1970, or BYTES of ISO 8601. null is missing. The features are one tensor
+of shape (n_rows, n_features), FP32 or FP64 depending on the plan's dtype.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _TYPES: Mapping[str, str] = {
     **dict.fromkeys(("binary", "list"), "BYTES"),
     **dict.fromkeys(("decimal", "null"), "FP64"),
 }
-"""Datatypes by the name of the type of a column; times are INT64."""
+"""Column type name to datatype; times are INT64."""
 
 
 def server_metadata() -> Handler:
-    """Return the handler that tells which server this is."""
+    """Return the handler that describes this server."""
 
     async def answer(request: Request) -> Answer:
         told = {"name": "fastfeat", "version": __version__}
@@ -54,7 +54,7 @@ def server_metadata() -> Handler:
 
 
 def model_metadata(service: Service) -> Handler:
-    """Return the handler that tells the tensors of a model."""
+    """Return the handler that describes the input and output tensors of a model."""
 
     async def answer(request: Request) -> Answer:
         served = _model(service, request.name)
@@ -87,7 +87,7 @@ def model_metadata(service: Service) -> Handler:
 
 
 def model_ready(service: Service) -> Handler:
-    """Return the handler that tells whether a model is ready."""
+    """Return the handler that says whether a model is ready."""
 
     async def answer(request: Request) -> Answer:
         _model(service, request.name)
@@ -97,7 +97,7 @@ def model_ready(service: Service) -> Handler:
 
 
 def infer(service: Service) -> Handler:
-    """Return the handler that answers the features of rows that come as tensors."""
+    """Return the handler that computes the features of rows sent as tensors."""
 
     async def answer(request: Request) -> Answer:
         served = _model(service, request.name)
@@ -125,16 +125,12 @@ def infer(service: Service) -> Handler:
 
 
 def datatype_of(dtype: DType) -> str:
-    """Return the datatype of the tensor of a column."""
+    """Return the protocol's name of the type in which a column is sent, such as "INT64"."""
     return "INT64" if dtype.is_temporal else _TYPES[dtype.name]
 
 
 def _model(service: Service, name: str) -> ServedPlan:
-    """Return the plan that is served, by the name of a model and perhaps its version.
-
-    Raises:
-        Refusal: there is no such model.
-    """
+    """Return the served plan if the model's name and version are right; else raise Refusal."""
     served = service.now
     model, _, version = name.partition("/versions/")
     if model != service.name or version not in ("", served.artifact):
@@ -143,7 +139,7 @@ def _model(service: Service, name: str) -> ServedPlan:
 
 
 def _output_type(served: ServedPlan) -> str:
-    """Return the datatype of the features; JSON has none of 16 bits, whose values FP32 holds."""
+    """Return "FP32" or "FP64", the type in which features are sent; 16-bit floats become FP32."""
     dtype = served.fitted.record.matrix_dtype
     return "FP32" if dtype.is_float and dtype != FLOAT64 else "FP64"
 
@@ -163,11 +159,7 @@ def _check_outputs(outputs: Any) -> None:
 
 
 def _rows(inputs: Any, served: ServedPlan) -> Table:
-    """Return tensors as a table.
-
-    Raises:
-        Refusal: they are no tensors of columns, or not of one length.
-    """
+    """Return input tensors as a table of rows; raise Refusal if they are invalid."""
     reader = served.reader
     arrays: dict[str, Array] = {}
     n_rows: int | None = None
@@ -192,11 +184,7 @@ def _rows(inputs: Any, served: ServedPlan) -> Table:
 
 
 def _tensor(tensor: Any) -> tuple[str, DType, Sequence[Any]]:
-    """Return the name, type and values of a tensor.
-
-    Raises:
-        Refusal: it is none, or its shape is not that of a column.
-    """
+    """Return the name, type and values of a JSON tensor; raise Refusal if it is invalid."""
     found = as_object(tensor, "a tensor is an object")
     name, datatype, data = found.get("name"), found.get("datatype"), found.get("data")
     if not isinstance(name, str):
@@ -229,7 +217,7 @@ def _tensor(tensor: Any) -> tuple[str, DType, Sequence[Any]]:
 def _array(
     values: Sequence[Any], name: str, dtype: DType, wanted: DType | UnsupportedType | None
 ) -> Array:
-    """Return the values of a tensor as an array that stands for a column of a type."""
+    """Return a tensor's values as an Arrow array, converted to the type of the plan's column."""
     if not isinstance(wanted, DType):
         return column_of(values, name, dtype)
     if dtype == UTF8 and (wanted == BINARY or wanted.is_temporal):

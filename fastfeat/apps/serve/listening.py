@@ -1,4 +1,4 @@
-"""Address of a server: a port of TCP, or a Unix socket that a dead server may have left."""
+"""A server's address: a TCP port, or a Unix socket (a file that a dead server left is replaced)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Listening:
     """The address that a server listens at.
 
     Args:
-        host: the address.
-        port: of TCP; 0 for a free one.
-        path: of a Unix socket, in place of both; None for TCP.
-        flight_port: of Arrow Flight; None for none.
+        host: Host address.
+        port: TCP port; 0 for a free one.
+        path: Path of a Unix socket, instead of host and port; None for TCP.
+        flight_port: Port of Arrow Flight; None if the server does not offer it.
     """
 
     host: str
@@ -32,15 +32,15 @@ class Listening:
 
     @property
     def is_open(self) -> bool:
-        """Whether other machines reach it."""
+        """Whether other machines can reach this address."""
         return self.host not in _LOOPBACK and (self.path is None or self.flight_port is not None)
 
     @contextmanager
     def bound(self) -> Generator[socket.socket]:
-        """Give a socket that listens, and take away what it leaves.
+        """Provide a listening socket; remove the socket file at the end.
 
         Raises:
-            InvalidPlan: the address cannot be used.
+            InvalidPlan: The address cannot be used.
         """
         listener = self._tcp() if self.path is None else _unix(self.path)
         try:
@@ -52,7 +52,7 @@ class Listening:
                     os.unlink(self.path)
 
     def url(self, listener: socket.socket, scheme: str) -> str:
-        """Return the address of a bound socket, for a message."""
+        """Return the URL of a bound socket, for a message."""
         if self.path is not None:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -72,13 +72,13 @@ class Listening:
 
 
 def _unix(path: str) -> socket.socket:
-    """Return a Unix socket that this user alone may call.
+    """Return a listening Unix socket that only this user may call.
 
     Raises:
-        InvalidPlan: another server listens there, something else stands there, or it cannot be.
+        InvalidPlan: Another server or file is at that path, or the socket cannot be made.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)  # it is made with no more rights than that
+    before = os.umask(0o177)  # the socket gets only these rights from the start
     try:
         _take_away(path)
         listener.bind(path)
@@ -92,10 +92,10 @@ def _unix(path: str) -> socket.socket:
 
 
 def _take_away(path: str) -> None:
-    """Remove the socket of a server that has died.
+    """Remove a socket file at this path that a server left when it ended.
 
     Raises:
-        OSError: something else stands there, or a server that lives.
+        OSError: The path has another kind of file, or a server that still listens.
     """
     try:
         found = os.lstat(path)

@@ -1,4 +1,4 @@
-"""Calls of MLflow's scoring server: a frame as JSON, split or as records; records come back."""
+"""MLflow's scoring protocol: a JSON data frame (split or records) in, records out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMS = ("dataframe_split", "dataframe_records")
 
 
 def invocations(service: Service) -> Handler:
-    """Return the handler that answers the features of a frame, as one record a row."""
+    """Return the handler that computes the features of a data frame, one record per row."""
 
     async def answer(request: Request) -> Answer:
         asked = json_object(request)
@@ -47,10 +47,10 @@ def _update(params: Any) -> bool:
 
 
 def _split(given: Any, reader: RowReader) -> Table:
-    """Return a frame of columns and data, row by row, as a table.
+    """Return the rows of a data frame in MLflow's "split" form: column names, and lists of values.
 
     Raises:
-        Refusal: it is none, or a row has more or fewer values than there are columns.
+        Refusal: The frame is malformed, or a row's length differs from the number of columns.
     """
     found = as_object(given, "dataframe_split is an object of columns and data")
     check_known(found, ("columns", "index", "data"))

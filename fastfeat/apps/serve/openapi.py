@@ -1,4 +1,4 @@
-"""The description of a server's addresses, as OpenAPI 3.1: of what it serves now."""
+"""The server's OpenAPI 3.1 description: its paths, and JSON schemas for the plan that it serves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.version import __version__
 
 Schema = dict[str, Any]
-_EXPLAIN = "what the features of a row came from"
+_EXPLAIN = "Explanation of the features of a row"
 _TEXT: Schema = {"type": "string"}
 _WHOLE: Schema = {"type": "integer"}
 _BOOL: Schema = {"type": "boolean"}
@@ -24,7 +24,7 @@ _HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def document_of(service: Service) -> Handler:
-    """Return the handler that describes the addresses of a server."""
+    """Return the handler that sends the OpenAPI description."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(document(service.now)))
@@ -33,14 +33,14 @@ def document_of(service: Service) -> Handler:
 
 
 def document(served: ServedPlan) -> Schema:
-    """Return the description of a server that serves a plan."""
+    """Return the OpenAPI description of a server that serves this plan, as a JSON object."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "fastfeat",
             "version": __version__,
-            "description": f"Features of the artifact {served.artifact}. A value that is missing "
-            "is null. JSON has no infinities: rows and features with them go as an Arrow stream.",
+            "description": f"Serves the features of the artifact {served.artifact}. Missing values "
+            "are null. JSON has no infinities: use Arrow streams for rows and features with them.",
         },
         "security": [{}, {"token": []}],
         "paths": {path: _placed(path, operations) for path, operations in _operations().items()},
@@ -52,11 +52,11 @@ def document(served: ServedPlan) -> Schema:
 
 
 def _operations() -> dict[str, dict[str, Schema]]:
-    """Return the operations of each path, by method."""
+    """Return the OpenAPI operations of each path, by HTTP method."""
     kserve = {
-        "": ("get", "the tensors of a model", None, "Model"),
-        "/ready": ("get", "whether a model is ready", None, "Ready"),
-        "/infer": ("post", "the features of rows that come as tensors", "Tensors", "Inferred"),
+        "": ("get", "Input and output tensors of a model", None, "Model"),
+        "/ready": ("get", "Readiness of a model", None, "Ready"),
+        "/infer": ("post", "Features of rows sent as tensors", "Tensors", "Inferred"),
     }
     names = {"": "metadata", "/ready": "ready", "/infer": "infer"}
     models = {
@@ -68,63 +68,79 @@ def _operations() -> dict[str, dict[str, Schema]]:
         for version in ("", "/versions/{version}")
         for end, (method, told, asked, answered) in kserve.items()
     }
-    features = _operation("features", "the features of rows", "Asked", "Features", arrow=True)
+    features = _operation("features", "Features of rows", "Asked", "Features", arrow=True)
     features["parameters"] = [
-        _query("update", "whether the rows then stand in the state; of an Arrow stream", _BOOL),
         _query(
-            "names", "of the features that are answered, with commas; of an Arrow stream", _TEXT
+            "update",
+            "Add the rows to the state after they are answered. For Arrow streams only; "
+            "in JSON it is part of the body.",
+            _BOOL,
+        ),
+        _query(
+            "names",
+            "Features to return, separated by commas. For Arrow streams only; in JSON they "
+            "are part of the body.",
+            _TEXT,
         ),
     ]
     features["responses"]["200"]["content"][ARROW_STREAM] = {"schema": _TEXT}
-    page = _operation("page", "a page that shows the plan", None, None)
+    page = _operation("page", "HTML page of the plan", None, None)
     page["responses"]["200"]["content"] = {"text/html": {"schema": _TEXT}}
-    metrics = _operation("metrics", "what was counted, as Prometheus reads it", None, None)
+    metrics = _operation("metrics", "Metrics in Prometheus text format", None, None)
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": _TEXT}}
-    artifact = _operation(
-        "artifact", "put another artifact in the place of this one", None, "Swapped"
-    )
+    artifact = _operation("artifact", "Replace the served artifact", None, "Swapped")
     artifact["requestBody"] = {
         "required": True,
         "content": {"application/octet-stream": {"schema": _TEXT}},
     }
     explain = _operation("explain", _EXPLAIN, None, "Explained")
-    row = {**_query("row", "the row, as JSON", _TEXT), "required": True}
+    row = {**_query("row", "The row as JSON", _TEXT), "required": True}
     explain["parameters"] = [row]
     return {
         "/": {"get": page},
-        "/openapi.json": {"get": _operation("openapi", "this description", None, "AnyObject")},
+        "/openapi.json": {
+            "get": _operation("openapi", "This OpenAPI description", None, "AnyObject")
+        },
         "/metrics": {"get": metrics},
         "/v1/features": {"post": features},
         "/v1/update": {
-            "post": _operation("update", "put events into the state", "Rows", "Taken", arrow=True)
+            "post": _operation("update", "Add events to the state", "Rows", "Taken", arrow=True)
         },
         "/v1/outcomes": {
             "post": _operation(
                 "outcomes",
-                "put late columns of rows into the state",
+                "Add late columns of earlier rows to the state",
                 "Outcomes",
                 "Taken",
                 arrow=True,
             )
         },
         "/v1/tables/{name}": {
-            "post": _operation("tables", "put rows into a table", "AnyRows", "Taken", arrow=True)
+            "post": _operation(
+                "tables", "Add rows to a lookup table", "AnyRows", "Taken", arrow=True
+            )
         },
         "/v1/artifact": {"post": artifact},
-        "/v1/plan": {"get": _operation("plan", "the plan that is served", None, "Plan")},
+        "/v1/plan": {"get": _operation("plan", "The served plan", None, "Plan")},
         "/v1/explain": {
             "get": explain,
             "post": _operation("explainGiven", _EXPLAIN, "RowToExplain", "Explained"),
         },
-        "/v1/status": {"get": _operation("status", "how the server does", None, "Status")},
-        "/v2": {"get": _operation("server", "which server this is", None, "Server")},
-        "/v2/health/live": {"get": _operation("live", "whether it answers", None, "Live")},
+        "/v1/status": {
+            "get": _operation(
+                "status", "Figures on the server: uptime, requests, rows and errors", None, "Status"
+            )
+        },
+        "/v2": {"get": _operation("server", "Name and version of the server", None, "Server")},
+        "/v2/health/live": {"get": _operation("live", "Liveness of the server", None, "Live")},
         "/v2/health/ready": {
-            "get": _operation("healthReady", "whether it is ready", None, "IsReady")
+            "get": _operation("healthReady", "Readiness of the server", None, "IsReady")
         },
         **models,
         "/invocations": {
-            "post": _operation("invocations", "the features of a frame", "Frame", "Predictions")
+            "post": _operation(
+                "invocations", "Features of a data frame in MLflow's format", "Frame", "Predictions"
+            )
         },
     }
 
@@ -132,14 +148,10 @@ def _operations() -> dict[str, dict[str, Schema]]:
 def _operation(
     name: str, told: str, asked: str | None, answered: str | None, *, arrow: bool = False
 ) -> Schema:
-    """Return one operation.
+    """Return the OpenAPI description of one operation: a method of one path.
 
-    Args:
-        name: of it.
-        told: what it gives.
-        asked: the schema of its body; None where it has none.
-        answered: the schema of its answer; None where that is no JSON.
-        arrow: whether its body may be an Arrow stream.
+    `asked` and `answered` name the schemas of body and answer: None if there is no body, or the
+    answer is not JSON. `arrow` says that the body may be an Arrow stream.
     """
     found: Schema = {
         "operationId": name,
@@ -147,7 +159,7 @@ def _operation(
         "responses": {
             "200": {"description": told},
             "default": {
-                "description": "it is refused",
+                "description": "The request was refused",
                 "content": {"application/json": {"schema": _named("Error")}},
             },
         },
@@ -163,7 +175,7 @@ def _operation(
 
 
 def _placed(path: str, operations: Mapping[str, Schema]) -> Schema:
-    """Return the operations of a path, with the names that stand in it as parameters."""
+    """Return the operations of a path, each with the names in `{...}` as path parameters."""
     given = [
         {"name": name, "in": "path", "required": True, "schema": _TEXT}
         for name in re.findall(r"{(\w+)}", path)
@@ -202,7 +214,7 @@ def _schemas(served: ServedPlan) -> dict[str, Schema]:
     row: Schema = {
         "type": "object",
         "properties": {name: value_of(dtype) for name, dtype in reader.columns.items()},
-        "description": "Late columns may lack; further entries are ignored.",
+        "description": "Late columns may be absent; unknown entries are ignored.",
     }
     rows = _list(_named("Row"))
     columns = _list(_object({"name": _TEXT, "type": _TEXT, "late": _BOOL}))
@@ -352,7 +364,7 @@ def _schemas(served: ServedPlan) -> dict[str, Schema]:
 
 
 def value_of(dtype: DType) -> Schema:
-    """Return the schema of a value of a column."""
+    """Return the JSON schema of a value of a column."""
     if dtype.of is not None:
         return {"type": ["array", "null"], "items": value_of(dtype.of)}
     told = {"description": str(dtype)}

@@ -1,4 +1,4 @@
-"""Options of a server that contradict each other, or are no numbers that it can work with."""
+"""Checks of a server's options: contradictions and invalid numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ _PORTS = range(1 << 16)
 def check_options(
     where: Listening, opening: Opening, history: Any, *, follow: bool, watch: bool
 ) -> None:
-    """Raise where options contradict each other.
-
-    Raises:
-        InvalidPlan: they do.
-    """
+    """Raise InvalidPlan if options contradict each other or a port is invalid."""
     for option, port in (("port", where.port), ("flight_port", where.flight_port)):
         if port is not None and (isinstance(port, bool) or port not in _PORTS):
             raise InvalidPlan(f"{option}={port!r}: a port is a number below {len(_PORTS)}")
@@ -35,11 +31,7 @@ def check_options(
 
 
 def check_limits(limits: Limits, rows: int) -> None:
-    """Raise where a limit is no positive whole number.
-
-    Raises:
-        InvalidPlan: one is not.
-    """
+    """Raise InvalidPlan unless every limit is a positive whole number."""
     for option, limit in (
         ("max_body", limits.body),
         ("max_waiting", limits.waiting),

@@ -1,6 +1,6 @@
-"""The page of a server: its plan, how it does, and one row explained; whole, with nothing fetched.
+"""The web page of a server: its plan, its figures, and one row explained. It loads no other files.
 
-It holds no data itself: its script asks the server for what it shows, and writes that as text.
+The page contains no data: its script asks the server and inserts the answers as text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fastfeat.apps.serve.app import Answer, Handler, Request
 
 
 def page_of() -> Handler:
-    """Return the handler that answers the page."""
+    """Return the handler that sends the web page."""
     page = files("fastfeat.apps.serve").joinpath("page.html").read_text("utf-8")
     policy = (
         f"default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; "
@@ -36,7 +36,7 @@ def page_of() -> Handler:
 
 
 def _digests(page: str, element: str) -> str:
-    """Return the digests of the elements that a browser may run."""
+    """Return the SHA-256 digests of the page's scripts or styles; a browser runs no others."""
     contents = re.findall(f"<{element}>(.*?)</{element}>", page, re.DOTALL)
     digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in contents]
     return " ".join(f"'sha256-{digest}'" for digest in digests)

@@ -1,6 +1,7 @@
-"""A row of JSON on the short way: as the dict that a live plan takes, to the floats it gives.
+"""A fast path for few JSON rows: each becomes the dict that a live plan accepts, without Arrow.
 
-What is not plain goes the general way, in a table, which tells what is wrong with it.
+A plain row is a JSON object with simple values of the expected types (numbers, text, bools, times).
+Any other row takes the general path, through an Arrow table, which gives clear errors.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ Converting = Callable[[Any], Any]
 
 
 class NotPlain(Exception):
-    """A row that goes the general way."""
+    """Raised for a row that is not plain, so that the caller takes the general path."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRow:
-    """A reader of one plain row, which also writes its features.
+    """Converts plain rows to dicts for a live plan, and their features to JSON.
 
     Args:
-        converting: of each column that a row must have, what makes a value of it.
-        optional: the same of late columns.
-        ids: columns that are passed on, which rows may lack.
-        writing: of each feature, what makes of a float what stands in JSON.
+        converting: Name of each required column, with the function that converts its JSON values.
+        optional: The same for late columns, which a row may lack.
+        ids: Columns that are passed on unchanged; rows may lack them.
+        writing: For each feature, the function that converts a float to a JSON value.
     """
 
     converting: tuple[tuple[str, Converting], ...]
@@ -44,11 +45,7 @@ class PlainRow:
     writing: tuple[Converting, ...]
 
     def read(self, row: Any) -> dict[str, Any]:
-        """Return a row as a live plan takes it.
-
-        Raises:
-            NotPlain: it is none, or holds a value that is not plain.
-        """
+        """Return a JSON row as a dict for a live plan; raise NotPlain if it is not plain."""
         try:
             found = {name: convert(row[name]) for name, convert in self.converting}
             for name in self.ids:
@@ -61,10 +58,10 @@ class PlainRow:
         return found
 
     def read_few(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """Return rows as a live plan takes them.
+        """Return JSON rows as dicts that a live plan accepts.
 
         Raises:
-            NotPlain: one is not plain, or lacks a column that another has.
+            NotPlain: A row is not plain, or lacks a column that another has.
         """
         found = [self.read(row) for row in rows]
         if any(len(one) != len(found[0]) for one in found):
@@ -72,15 +69,12 @@ class PlainRow:
         return found
 
     def written(self, features: Any, names: Sequence[str], row: int = 0) -> list[Any]:
-        """Return features as they stand in JSON.
+        """Return one row's features as JSON values; missing is None.
 
-        Args:
-            features: of a row, as floats.
-            names: of them.
-            row: its number in the request, for messages.
+        `features` is a float array, shape (n_features,); `row` is the row's number, for messages.
 
         Raises:
-            Refusal: one is infinite.
+            Refusal: A feature is infinite.
         """
         values: list[Any] = features.tolist()
         for k, value in enumerate(values):
@@ -92,8 +86,12 @@ class PlainRow:
 
 
 def plain_row_of(fitted: FittedPlan, reader: RowReader) -> PlainRow | None:
-    """Return a reader of one row of a plan; None where its columns or features are not plain."""
-    if fitted.plan.keep or fitted.record.matrix_dtype == BFLOAT16:  # which no array of NumPy has
+    """Return the converter of plain rows for a plan.
+
+    Returns None if the plan has a column or a feature of a type that the fast path does not
+    support.
+    """
+    if fitted.plan.keep or fitted.record.matrix_dtype == BFLOAT16:  # NumPy has no bfloat16
         return None
     converting: dict[str, Converting] = {}
     for name, dtype in reader.columns.items():
@@ -140,7 +138,11 @@ _WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool":
 
 
 def _converting(dtype: DType) -> Converting | None:
-    """Return a converter of values of a column, which raises where one is not plain, or None."""
+    """Return a function that checks and converts the JSON values of a column of this type.
+
+    It raises for values that are not plain. Returns None for types that the fast path does not
+    support.
+    """
     if dtype.name == "timestamp":
         return _moments(dtype)
     if dtype.is_integer:
@@ -175,7 +177,10 @@ def _bool(value: Any) -> Any:
 
 
 def _moments(dtype: DType) -> Converting:
-    """Return a converter of texts to times, strict as Arrow is, with no more digits than Python."""
+    """Return a function that converts ISO 8601 text to a `datetime`.
+
+    It is as strict as Arrow, and accepts no more digits of a second than Python can hold.
+    """
     assert dtype.unit is not None
     most = _DIGITS[dtype.unit]
     fraction = rf"(?:\.\d{{1,{most}}})?" if most else ""

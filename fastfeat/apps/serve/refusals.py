@@ -1,7 +1,7 @@
-"""Refusals: requests that are not answered, with what a caller is told of it.
+"""Refusals: errors that become answers to requests, and the part of an error that a caller may see.
 
-A caller learns what is wrong with the rows that he sent, and nothing else: no path of the machine,
-no stack, no row of another.
+A caller learns about errors in the rows that it sent, and nothing else: no path of the machine, no
+stack trace, no row of another caller.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OTHERS = (
         r", and \1 another. What is wrong",
     ),
 )
-"""What errors say of a row that came before, by its id, which may be that of another caller."""
+"""Parts of messages that quote an earlier row with the same id, which may be another caller's."""
 _LONGEST_VALUE = 80
 _LONGEST_MESSAGE = 600
 _OF_SERVER = (StateError, KernelFailed, BackendUnavailable, OutOfDeviceMemory)
@@ -36,18 +36,18 @@ _COLUMN = re.compile(r"\bcol(?:umn)?s? ?\(?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|
 
 
 class Refusal(Exception):
-    """A request that is refused: the status of its answer, and the error in it.
+    """An error that becomes the answer to a request: an HTTP status and a JSON error document.
 
     Args:
-        status: of HTTP.
-        kind: the name of the error.
-        message: what is wrong, and what to do.
-        row: number of the row in the request that is wrong; None where it is not one.
-        column: name of the column.
-        value: what stands there.
-        retry_after: seconds after which to ask again; None where that does not help.
-        more: further entries of the error.
-        headers: of the answer.
+        status: HTTP status.
+        kind: Name of the error.
+        message: The problem, and how to solve it.
+        row: Number of the faulty row in the request, if it is one row.
+        column: Name of the faulty column.
+        value: The faulty value.
+        retry_after: Seconds after which to try again; None if that does not help.
+        more: Further entries of the error document.
+        headers: Further headers of the answer.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Refusal(Exception):
 
     @property
     def document(self) -> dict[str, Any]:
-        """The body of the answer."""
+        """The JSON document that is the body of the answer."""
         return {"error": self.error}
 
 
 def shown(value: Any) -> Any:
-    """Return a value for an answer: what JSON has as it is, and not too long."""
+    """Return a value to show in an answer: JSON values unchanged, others as shortened text."""
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
@@ -94,7 +94,7 @@ def shown(value: Any) -> Any:
 
 
 def without_others(message: str) -> str:
-    """Return a message without the values of rows that came before.
+    """Return an error message without the values of rows that other callers sent.
 
     Example:
         >>> without_others("row 0: its id came before, and x is 1 here and 2 there. Write")
@@ -106,14 +106,10 @@ def without_others(message: str) -> str:
 
 
 def refusal_of(error: Exception, route: str) -> Refusal:
-    """Return the refusal of a request that an error ended; the log says more where we failed.
+    """Return any error as a refusal; errors of the server itself are logged with their details.
 
-    An error of the data names its row and column in words: these are found there. An error of the
-    server tells its kind alone.
-
-    Args:
-        error: what has ended it.
-        route: the name of what was asked for, for the log.
+    Row and column are parsed from the message of a data error. Of a server error the caller sees
+    only the kind. `route` names the request in the log.
     """
     if isinstance(error, Refusal):
         return error
@@ -124,7 +120,7 @@ def refusal_of(error: Exception, route: str) -> Refusal:
     if not isinstance(error, FastfeatError):
         traceback.print_exception(error)
         return Refusal(500, "Internal", "the server failed at this request. Its log says why")
-    message = without_others(str(error)).removesuffix(SETS_APART)  # of Python, not of a request
+    message = without_others(str(error)).removesuffix(SETS_APART)  # advice for Python users only
     row, column = _ROW.search(message), _COLUMN.search(message)
     return Refusal(
         400,

@@ -1,4 +1,4 @@
-"""The addresses of a server, and what answers each."""
+"""The paths of a server, and the handlers that answer their requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Finding = Callable[[str], tuple[Route, str] | None]
 
 
 def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
-    """Return the route of each address; `{name}` in it stands for a name."""
+    """Return the route of each path; `{name}` in a path stands for any name."""
     metadata = Route("model", {"GET": kserve.model_metadata(service)})
     infer = Route("infer", {"POST": kserve.infer(service)})
     model_ready = Route("model_ready", {"GET": kserve.model_ready(service)})
@@ -52,9 +52,10 @@ def routes_of(service: Service, artifacts: Artifacts) -> dict[str, Route]:
 
 
 def finding(routes: Mapping[str, Route]) -> Finding:
-    """Return a finder of the route of an address, and of the name in it.
+    """Return a function that takes a path, and returns its route and the name in the path.
 
-    A version stands behind the name, as in "name/versions/1".
+    The function returns None for an unknown path. The name is "" if the path has none.
+    A version is appended to the name: "name/versions/1".
     """
     plain = {path: (route, "") for path, route in routes.items() if "{" not in path}
     named = [(path.split("/"), route) for path, route in routes.items() if "{" in path]

@@ -1,4 +1,4 @@
-"""The plan that is served, over a state, and all that does not change between its calls."""
+"""The served plan with its state, and the values that stay the same between its calls."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from fastfeat.live.live import ALONE, Live
 
 @dataclass(frozen=True, slots=True)
 class ServedPlan:
-    """A fitted plan over a state.
+    """A fitted plan with its state of past rows, ready to answer calls.
 
     Args:
-        live: the plan with its state.
-        fitted: the plan.
-        plan: its name in the state.
-        artifact: its digest, in hexadecimal digits: what features were made by.
-        columns: the names of what is answered: features, and the columns that the plan keeps.
-        reader: of rows in JSON.
-        outcomes: reads late columns by the id of their row; None where the plan has none.
-        plain_row: reads one row on the short way; None where the plan has none.
-        head: the digest, as JSON.
-        names: of the answers, as JSON.
+        live: The live plan, which has the state.
+        fitted: The fitted plan.
+        plan: Name of the plan in the state.
+        artifact: Digest of the plan, in hexadecimal; answers carry it, to say which plan made them.
+        columns: Names in the answers: features, and columns that are passed through.
+        reader: Reader of JSON rows.
+        outcomes: Reader of late columns with row ids; None if the plan has none.
+        plain_row: The fast path for few rows; None if the plan does not support it.
+        head: The digest, encoded as JSON.
+        names: The column names, encoded as JSON.
     """
 
     live: Live
@@ -43,18 +43,14 @@ class ServedPlan:
     names: Any
 
     def own(self, results: Any) -> Any:
-        """Return the results of the plan, of those of all plans of the state."""
+        """Return this plan's results; `results` is a dict if the state has several plans."""
         return results if self.plan == ALONE else results[self.plan]
 
 
 def served_plan(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE) -> ServedPlan:
-    """Return a plan as it is served.
+    """Return a live plan with its readers and encoded names, ready to be served.
 
-    Args:
-        live: a plan with its state.
-        fitted: the plan.
-        most_rows: so many rows are taken at once.
-        name: of the plan in the state.
+    `most_rows` is the maximum number of rows per call, `name` the plan's name in the state.
     """
     plan = fitted.plan
     artifact = fitted_digest(fitted.record).hex()

@@ -1,4 +1,4 @@
-"""A server's process: what it opens, in which order it begins, and how it ends."""
+"""The server process: `run`, the order in which it opens its files, and its end."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 _FOLLOW_SECONDS = 0.2
 _FLIGHT_SECONDS = 3.0
-"""So long streams of Flight that are open may go on once the server ends."""
+"""How long open Flight streams may continue once the server ends."""
 _TURN_SECONDS = 0.001
-"""Python's own is five times as long."""
+"""Thread switch interval; Python's default is five times as long."""
 FilePath = str | os.PathLike[str]
 
 
@@ -76,49 +76,63 @@ def run(
     drift: str | None = None,
     said: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve an artifact until the process is told to end by SIGTERM or SIGINT; then return.
+    """Serve an artifact over HTTP until SIGTERM or SIGINT, then return.
 
-    What has been asked for by then is answered, and the state is on disk.
+    Requests that arrived before the signal are answered, and the state is on disk, before it
+    returns.
 
     Args:
-        artifact: the file of a fitted plan.
-        state: the file of its state; None for one in memory.
-        history: rows that a new state begins with, in any form that `ff.online` takes; a server
-            that is started again with them goes on with the state that is there, and says so.
-        tables: lookup tables of a new state, by name.
-        host: the address to listen at.
-        port: of TCP; 0 for a free one, which `said` is told.
-        uds: the path of a Unix socket to listen at, in place of host and port.
-        token: what callers must know; "Authorization: Bearer TOKEN".
-        token_file: the file that holds it, in place of `token`.
-        tls_cert: the file of the certificate, as PEM; then TLS is spoken.
-        tls_key: the file of its key.
-        flight_port: the port of Arrow Flight, 0 for a free one; None for none.
-        max_body: bytes of a request.
-        max_rows: rows of a request.
-        max_waiting: requests that wait for an answer; further ones are answered by 429.
-        follow: whether another process writes the state: this one reads it, and changes nothing.
-        watch: whether the artifact is served anew whenever its file changes.
-        name: of the model; None for the name of the file.
-        late: as of `ff.online`, as the following are.
-        keep: how much longer rows stay.
-        max_ahead: how far the time of a row that is kept may be ahead of this machine's clock. None
-            is "1h" for a new state whose times have a zone, unless `late` is "insert"; "any" sets
-            no limit. A state that is there keeps its own. Rows that only ask are not limited.
-        max_jump: how far the time of a row that is kept may be ahead of the latest row before it;
-            None for any.
-        durability: when a call is on disk.
-        archive: the folder of what a whole state replaces, for `ff.replay`.
-        keep_audit: how long that is kept.
-        drift: a window of time, such as "1h", in which the rows that are answered are compared with
-            those of training; `/metrics` has gauges of it. None for none.
-        said: is told where the server listens, and what becomes of new artifacts; None prints it.
+        artifact: File of a fitted plan.
+        state: File of its state; None keeps the state in memory.
+        history: Rows that a new state begins with, in any form that `ff.online` accepts. If the
+            state file already exists, the server continues with it, ignores these rows, and says
+            so.
+        tables: Lookup tables of a new state, by name.
+        host: Address to listen at.
+        port: TCP port; 0 picks a free one, which is reported to `said`.
+        uds: Path of a Unix socket to listen at, instead of host and port.
+        token: Secret that callers must send: "Authorization: Bearer TOKEN". None lets anyone call.
+        token_file: File with the token, instead of `token`.
+        tls_cert: File of the certificate (PEM). Turns TLS on.
+        tls_key: File of the certificate's private key (PEM).
+        flight_port: Port of Arrow Flight, 0 for a free one; None turns Flight off.
+        max_body: Maximum bytes of a request body.
+        max_rows: Maximum rows of a request.
+        max_waiting: Maximum number of requests that wait for an answer; further ones get status
+            429.
+        follow: Whether another process writes the state. This server then reads it and changes
+            nothing.
+        watch: Whether to reload the artifact whenever its file changes.
+        name: Model name; None takes the file name.
+        late: Treatment of a row that is earlier than the latest one of its entity: "error" refuses
+            it, "insert" answers it for its own time and adds it to the state, "drop" answers it
+            for its own time without adding it. None means "error" for a new state and the stored
+            setting for an existing one.
+        keep: How long rows are kept, for late rows, after windows no longer need them: a duration
+            such as "2d", a whole number for integer clocks, or "everything". None takes the stored
+            setting of an existing state. A new state that accepts late rows then keeps rows twice
+            as long as windows need.
+        max_ahead: How far the time of a row that is added may be ahead of this machine's clock;
+            "any" sets no limit. None means "1h" for a new state that has times with a zone, unless
+            `late` is "insert"; an existing state keeps its setting. Rows that only request
+            features are not limited.
+        max_jump: How far the time of a row that is added may be ahead of the latest row before it;
+            None sets no limit.
+        durability: When a change is on disk: "commit" (the default) before it is answered,
+            "interval" within a second, "checkpoint" when the server ends.
+        archive: Folder that keeps recorded changes when a snapshot replaces them, for `ff.replay`.
+        keep_audit: How long the archive is kept, such as "90d".
+        drift: Time window, such as "1h", over which answered rows are compared with the training
+            rows; `/metrics` shows the result. None turns the comparison off.
+        said: Called with one line of text for the address and for each new artifact; None prints
+            it.
 
     Raises:
-        InvalidPlan: options that contradict each other, or an address that cannot be used.
-        ArtifactError, StateError: a file that cannot be opened, or an artifact whose golden rows
-            have other features here.
-        FastfeatError: of the history and the tables.
+        InvalidPlan: Options contradict each other, or the address cannot be used.
+        ArtifactError: The artifact cannot be read, or this machine computes other features for the
+            test rows (golden rows) in it.
+        StateError: The state cannot be opened.
+        FastfeatError: The history or the tables do not fit the plan.
     """
     where = Listening(host, port, None if uds is None else os.fspath(uds), flight_port)
     opening = Opening(
@@ -178,17 +192,17 @@ def _printed(text: str) -> None:
 
 
 class Process:
-    """A server from its begin to its end.
+    """A server process, from its start to its end.
 
     Args:
-        service: what it serves.
-        artifacts: what takes another artifact.
-        opened: opens what is served, which takes a while.
-        watched: the file of the artifact, where it is taken anew when it changes.
-        following: a state that another process writes; None where this one does.
-        where: where it listens.
-        access: who may call.
-        said: is told what happens.
+        service: The served plan and its counters.
+        artifacts: Replaces the artifact.
+        opened: Opens the plan and its state, which takes a while.
+        watched: The artifact's file, if it is reloaded when it changes.
+        following: A state that another process writes; None if this server writes it.
+        where: Addresses to listen at.
+        access: Token and certificate.
+        said: Called with messages for the operator.
     """
 
     def __init__(
@@ -216,10 +230,10 @@ class Process:
         self._is_told_to_end = False
 
     def run(self) -> None:
-        """Answer until told to end.
+        """Answer requests until told to end.
 
         Raises:
-            FastfeatError: what is served could not be opened.
+            FastfeatError: The plan or its state could not be opened.
         """
         service = self._service
         app = App(
@@ -251,13 +265,13 @@ class Process:
             raise self._failed
 
     def _told_to_end(self) -> None:
-        """End, also where what reads from the sockets, which knows these signals, has not begun."""
+        """End the server; works even before uvicorn, which handles signals, has started."""
         self._is_told_to_end = True
         if self._wire is not None:
             self._wire.end()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        """Begin and end with the loop; what is served is loaded while the server answers."""
+        """Load the plan when the event loop starts, and close the state when the server ends."""
         await receive()
         task = asyncio.create_task(self._begin())
         await send({"type": "lifespan.startup.complete"})
@@ -269,7 +283,7 @@ class Process:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _begin(self) -> None:
-        """Load what is served, and look after it; what fails here ends the server."""
+        """Load the plan and start to watch its files; an error here ends the server."""
         try:
             await self._look_after()
         except Exception as error:  # raised by `run`, in the main thread
@@ -291,7 +305,7 @@ class Process:
             await self._follow(self._following)
 
     async def _follow(self, following: Following) -> None:
-        """Read what another process writes, until it is cancelled."""
+        """Apply the changes that another process writes to the state file, until cancelled."""
         service, told = self._service, ""
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
@@ -321,7 +335,7 @@ class Process:
         self._said(f"Arrow Flight at {scheme}://{host}:{self._flight.port}")
 
     def _close(self) -> None:
-        """Finish what was begun, and have the state on disk."""
+        """End the threads that compute, and close the state."""
         self._service.work.close()
         if self._following is not None:
             self._following.close()
@@ -331,7 +345,7 @@ class Process:
 
 @contextmanager
 def _threads_take_turns() -> Generator[None]:
-    """Have the loop wait less long for a thread that computes in Python."""
+    """Within the block, let threads that run Python yield sooner to the event loop."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_TURN_SECONDS)
     try:
@@ -342,7 +356,7 @@ def _threads_take_turns() -> Generator[None]:
 
 @contextmanager
 def _ended_by_signals(end: Callable[[], None]) -> Generator[None]:
-    """Have the process not die by the signals that end a server: it ends by itself."""
+    """Call `end` on SIGINT and SIGTERM, so that the server ends itself instead of being killed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

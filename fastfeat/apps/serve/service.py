@@ -1,4 +1,4 @@
-"""The state of a server: what it serves now, its work, and what it has counted."""
+"""The service of a server: the plan that it serves now, the calls to it, and the counters."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from fastfeat.live.state.prepared_arrival import FEW
 
 
 def _not_told(text: str) -> None:
-    """Tell nobody."""
+    """Do nothing with the text: the default for `Service.said`."""
 
 
 class Metrics:
-    """The counters of a server; of one event loop."""
+    """The counters of a server; used from one event loop."""
 
     def __init__(self) -> None:
         self.answers: Counter[tuple[str, int]] = Counter()
@@ -37,25 +37,27 @@ class Metrics:
         self.seconds: defaultdict[str, Durations] = defaultdict(Durations)
 
     def observed(self, route: str, status: int, seconds: float, error: str) -> None:
-        """Count an answer."""
+        """Count an answer of a route, its error if any, and its duration in seconds."""
         self.answers[route, status] += 1
         if error:
             self.errors[route, error] += 1
         self.seconds[route].note(seconds)
 
     def rows(self, call: str, n_rows: int) -> None:
-        """Count rows that were computed, or taken."""
+        """Count the rows of a call, by the kind of the call."""
         self.rows_by_call[call] += n_rows
 
 
 class Service:
-    """The plan that a server serves now, its work, and its counters; of one event loop.
+    """The plan that a server serves now, the queues of its calls, and its counters.
+
+    It is used from one event loop.
 
     Args:
-        limits: what is taken at most.
-        name: of the model, for clients that ask for one by its name.
-        durable: whether each update waits for the disk.
-        read_only: whether another process writes the state.
+        limits: Limits on requests.
+        name: Model name, for clients that ask for a model by name.
+        durable: Whether each update waits for the disk.
+        read_only: Whether another process writes the state.
     """
 
     def __init__(self, limits: Limits, *, name: str, durable: bool, read_only: bool) -> None:
@@ -63,7 +65,7 @@ class Service:
         self.work = Work(lambda: self.now, durable=durable)
         self.served: ServedPlan | None = None
         self.drift: DriftGauges | None = None
-        """Gauges of the rows that are answered; None where they are not compared."""
+        """Gauges that compare answered rows with training rows; None if they are not compared."""
         self.load = Load()
         self.memory = IdleMemory(lambda: not (self.load.requests or self.load.n_bytes))
         self.limits = limits
@@ -71,18 +73,18 @@ class Service:
         self.read_only = read_only
         self.started = time.time()
         self.refused = ""
-        """Why the latest artifact was refused; empty where it was taken."""
+        """Why the latest artifact was refused; empty if it was accepted."""
         self.said: Callable[[str], None] = _not_told
-        """Is told of entities that one row holds up."""
+        """Called with a message about each entity with late rows, caused by one row far ahead."""
         self.is_lost = False
-        """Whether the state that another process writes cannot be read any more."""
+        """Whether the state of another process cannot be read any more."""
 
     @property
     def now(self) -> ServedPlan:
         """The plan that is served.
 
         Raises:
-            Refusal: nothing yet, or no more.
+            Refusal: The plan is not loaded yet, or the state cannot be read any more.
         """
         if self.is_lost:
             told = "the state cannot be read any more. The log of the server says why"
@@ -92,18 +94,17 @@ class Service:
         return self.served
 
     async def features(self, rows: Table, *, update: bool) -> CallResult:
-        """Return the features of rows, which then stand in the state if asked to."""
+        """Return the features of rows; with `update` the rows are also added to the state."""
         return await self.call("process" if update else "features", rows)
 
     async def few(self, rows: Sequence[Any], *, update: bool) -> CallResult | None:
-        """Return the features of few rows as JSON has them; None where a table is needed.
+        """Return the features of a few JSON rows as JSON values, by the fast path without a table.
 
-        Args:
-            rows: as they were sent.
-            update: whether they then stand in the state.
+        Returns None if the fast path cannot compute these rows; the caller then sends them as a
+        table. With `update` the rows are also added to the state.
 
         Raises:
-            Refusal: a feature is infinite, or another process writes the state.
+            Refusal: A feature is infinite, or another process writes the state.
         """
         plain_row = self.now.plain_row
         if plain_row is None or not 1 <= len(rows) <= FEW:
@@ -123,10 +124,10 @@ class Service:
         return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> CallResult:
-        """Return the features of rows by the plan that is served; see `Work.call`.
+        """Compute, or add to the state, the rows of a table; see `Work.call` for the result.
 
         Raises:
-            Refusal: they would change a state that another process writes.
+            Refusal: The call would change a state that another process writes.
         """
         if kind != "features":
             self._check_writes()
@@ -142,10 +143,13 @@ class Service:
         return found
 
     async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> CallResult:
-        """Return the plan that was served as the state was changed, in a thread of its own.
+        """Change the state by a function that runs in a separate thread.
+
+        Returns a result without features: the plan that was served, and the audit link of the
+        change.
 
         Raises:
-            Refusal: another process writes the state.
+            Refusal: Another process writes the state.
         """
         self._check_writes()
 
@@ -159,24 +163,27 @@ class Service:
         return found
 
     def _count_late(self, error: LateRow) -> None:
-        """Count a late row, and tell of an entity that one row holds up."""
+        """Count a row that arrived too late, and report entities with many such rows.
+
+        A single row with a time far in the future makes all later rows of its entity late.
+        """
         live = self.now.live
         live.count_late(error)
         for held in live.held_up(is_due=True, places=False):
             self.said(str(held))
 
     def begin(self, n_bytes: int) -> None:
-        """Count a request that does not come by HTTP among those that wait.
+        """Count a request of Arrow Flight as waiting; `end` must follow.
 
         Raises:
-            Refusal: there are too many.
+            Refusal: Too many requests wait.
         """
         check_load(self.load, self.limits)
         self.load.requests += 1
         self.load.n_bytes += n_bytes
 
     def end(self, n_bytes: int) -> None:
-        """Count it no more."""
+        """Count a request of Arrow Flight as answered."""
         self.load.requests -= 1
         self.load.n_bytes -= n_bytes
         self.memory.note(n_bytes)

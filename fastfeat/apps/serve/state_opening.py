@@ -1,4 +1,4 @@
-"""Opening of the state of a server, and its opening anew for another version of its plan."""
+"""Open the state of a server: at its start, and for a new version of its plan."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ALONE = ""
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The options with which a state is opened.
+    """The options for opening a state.
 
     Args:
-        path: of its file; None for one in memory.
-        tables: the lookup tables that a new state begins with.
-        late: as of `ff.online`, as the following are.
-        keep: how much longer rows stay.
-        max_ahead: how far a time may be ahead of this machine's clock; None for the default.
-        max_jump: how far it may be ahead of the latest row before it.
-        durability: when a call is on disk.
-        archive: the folder of what a whole state replaces.
-        keep_audit: how long that is kept.
-        drift: the window of time in which answered rows are counted and compared; None for none.
+        path: Path of the state file; None for a state in memory.
+        tables: Lookup tables of a new state.
+        late: Treatment of late rows: "error", "insert" or "drop"; None for the default.
+        keep: How long rows are kept after windows no longer need them.
+        max_ahead: How far a time may be ahead of this machine's clock; None for the default.
+        max_jump: How far a time may be ahead of the latest row before it; None for no limit.
+        durability: When a change is on disk: "commit", "interval" or "checkpoint".
+        archive: Folder that keeps the recorded changes when a snapshot of the state replaces them.
+        keep_audit: How long the archive is kept.
+        drift: Time window over which answered rows are compared with training; None turns it off.
     """
 
     path: str | None = None
@@ -53,24 +53,26 @@ class Opening:
 
     @property
     def is_there(self) -> bool:
-        """Whether the state has a file, which was begun before."""
+        """Whether the state file exists."""
         return self.path is not None and os.path.exists(self.path)
 
     def open(self, fitted: FittedPlan, history: Any = None) -> Live:
-        """Return a plan with the state; one that is there takes no history and no tables.
+        """Return a live plan with its state. An existing state ignores history and tables.
 
         Raises:
-            FastfeatError: of the file, the history, or the tables.
+            FastfeatError: The file, the history or the tables do not fit the plan.
         """
         if self.is_there:
             return self.reopened(fitted)
         return self._opened(fitted, self.path, history, self.tables)
 
     def opened_anew(self, live: Live, fitted: FittedPlan) -> Live:
-        """Return another plan with the state of a live one, which is closed if it has a file.
+        """Return a live plan for `fitted` with the state of `live`.
+
+        If `live` has a file, it is closed.
 
         Raises:
-            FastfeatError: the state is not one for this plan: the live one goes on.
+            FastfeatError: The state does not fit the new plan.
         """
         if self.path is None:
             return self._opened(fitted, None, live.history(), dict(live.tables))
@@ -78,7 +80,7 @@ class Opening:
         return self._opened(fitted, self.path, None, None)
 
     def reopened(self, fitted: FittedPlan) -> Live:
-        """Return a plan with the state of its file, which was closed for one that did not fit."""
+        """Return a live plan for `fitted` with the state in the file, which must not be open."""
         return self._opened(fitted, self.path, None, None)
 
     def _opened(
@@ -107,9 +109,10 @@ class Opening:
 
 
 def difference(old: FittedPlan, new: FittedPlan) -> str:
-    """Return the reason why a plan cannot take the place of another; empty where it can.
+    """Return the reason why a plan cannot replace another, as text; "" if it can.
 
-    Whoever sends rows sends the columns of the old one.
+    It can if callers already send all columns that it reads, and the state has all tables that it
+    reads.
     """
     known = row_inputs(old.record)
     for name, dtype in row_inputs(new.record).items():
@@ -132,7 +135,10 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
 
 
 def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
-    """Return a text that tells what a state in memory, kept for one plan, lacks for another."""
+    """Return text about past rows that the windows of `new` need and a state in memory lacks.
+
+    Such a state has only kept the rows that windows of `old` see. "" if nothing is missing.
+    """
     known = old.history_needed()
     further = [
         f"windows by {entity} see {reach}, and rows were kept for {known.get(entity, 'none')}"
@@ -143,7 +149,7 @@ def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
 
 
 def without_path(text: str, path: str) -> str:
-    """Return a message without the path of the state, which is none of the caller's."""
+    """Return a message without the path of the state, which callers must not see."""
     for known in (str(path_of(path)), path):
         text = text.replace(f"{known}: ", "").replace(known, "the state")
     return text

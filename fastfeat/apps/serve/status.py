@@ -1,4 +1,4 @@
-"""Status of a server: its plan, how it does, and its counters."""
+"""Handlers that describe a server: its plan, whether it is ready, and its counters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_FORMULA = 2000
 
 
 def is_live() -> Handler:
-    """Return the handler that tells that the process answers."""
+    """Return the handler that answers that the process is alive."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json({"live": True}))
@@ -34,7 +34,7 @@ def is_live() -> Handler:
 
 
 def is_ready(service: Service) -> Handler:
-    """Return the handler that tells whether features can be asked for."""
+    """Return the handler that answers whether features can be requested."""
 
     async def answer(request: Request) -> Answer:
         ready = service.served is not None and not service.is_lost
@@ -44,7 +44,7 @@ def is_ready(service: Service) -> Handler:
 
 
 def plan_of(service: Service) -> Handler:
-    """Return the handler that tells the plan: features, columns and tables that it reads, reach."""
+    """Return the handler that describes the plan: features, columns, tables, needed history."""
 
     async def answer(request: Request) -> Answer:
         return Answer(write_json(plan_document(service.now, service.name)))
@@ -53,7 +53,7 @@ def plan_of(service: Service) -> Handler:
 
 
 def plan_document(served: ServedPlan, name: str) -> dict[str, Any]:
-    """Return a plan, for readers."""
+    """Return the description of a plan as a JSON document."""
     fitted = served.fitted
     return {
         "artifact": served.artifact,
@@ -80,7 +80,7 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
 
 
 def _ids(fitted: FittedPlan) -> list[dict[str, Any]]:
-    """Return the column of the id of a row, where no feature reads it."""
+    """Return JSON descriptions of the row-id columns, except those that features read."""
     known = row_inputs(fitted.record)
     names = [name for name in fitted.plan.declaration.row_ids if name not in known]
     return [{"name": name, "type": "any", "late": False} for name in names]
@@ -96,7 +96,7 @@ def _columns(
 
 
 def status_of(service: Service) -> Handler:
-    """Return the handler that tells how the server does, as the page shows it."""
+    """Return the handler that sends the figures shown on the server's web page."""
 
     async def answer(request: Request) -> Answer:
         metrics, served = service.metrics, service.now
@@ -124,7 +124,7 @@ def status_of(service: Service) -> Handler:
 
 
 def metrics_of(service: Service) -> Handler:
-    """Return the handler that tells all that was counted, in the text that Prometheus reads."""
+    """Return the handler that sends all counters as Prometheus text."""
 
     async def answer(request: Request) -> Answer:
         if request.query:
@@ -138,7 +138,7 @@ def metrics_of(service: Service) -> Handler:
 
 
 def metrics_text(service: Service) -> str:
-    """Return the counters of a server, as text."""
+    """Return the counters of a server as Prometheus text."""
     metrics, served = service.metrics, service.served
     answers = [
         ((("route", route), ("status", str(status))), float(n))
@@ -152,44 +152,51 @@ def metrics_text(service: Service) -> str:
         family(
             "fastfeat_ready",
             "gauge",
-            "Whether features can be asked for.",
+            "1 if the server is ready to compute features, else 0.",
             [((), served is not None)],
         ),
-        family("fastfeat_requests_total", "counter", "Answers, by route and status.", answers),
-        family("fastfeat_errors_total", "counter", "Requests that were refused, by kind.", errors),
+        family(
+            "fastfeat_requests_total", "counter", "Requests answered, by route and status.", answers
+        ),
+        family(
+            "fastfeat_errors_total",
+            "counter",
+            "Requests refused, by route and kind of error.",
+            errors,
+        ),
         histogram(
             "fastfeat_request_seconds",
-            "Seconds from a request to its answer, by route.",
+            "Time from a request to its answer in seconds, by route.",
             [((("route", route),), durations) for route, durations in metrics.seconds.items()],
         ),
         family(
             "fastfeat_rows_total",
             "counter",
-            "Rows computed or taken, by call.",
+            "Rows computed or added, by kind of call.",
             _by("call", metrics.rows_by_call),
         ),
         family(
             "fastfeat_waiting_requests",
             "gauge",
-            "Requests that wait for an answer.",
+            "Requests waiting for an answer.",
             [((), service.load.requests)],
         ),
         family(
             "fastfeat_waiting_bytes",
             "gauge",
-            "Bytes of their bodies.",
+            "Size of the bodies of waiting requests in bytes.",
             [((), service.load.n_bytes)],
         ),
         family(
             "fastfeat_artifact_swaps_total",
             "counter",
-            "Artifacts that were taken or refused.",
+            "New artifacts taken or refused, by result.",
             _by("result", metrics.swaps),
         ),
         family(
             "fastfeat_start_time_seconds",
             "gauge",
-            "When the server began, since 1970.",
+            "Start time of the server in seconds since 1970.",
             [((), service.started)],
         ),
     ]
@@ -198,21 +205,31 @@ def metrics_text(service: Service) -> str:
             family(
                 "fastfeat_artifact_info",
                 "gauge",
-                "The artifact that is served.",
+                "The served artifact and model, as labels; the value is always 1.",
                 [((("artifact", served.artifact), ("model", service.name)), 1)],
             )
         )
         sizes = served.live.sizes
         entities = _by("by", sizes.entities)
-        texts.append(family("fastfeat_state_rows", "gauge", "Rows in memory.", [((), sizes.rows)]))
         texts.append(
-            family("fastfeat_state_entities", "gauge", "Entities in memory, by key.", entities)
+            family(
+                "fastfeat_state_rows", "gauge", "Rows of the state in memory.", [((), sizes.rows)]
+            )
+        )
+        texts.append(
+            family(
+                "fastfeat_state_entities",
+                "gauge",
+                "Entities of the state in memory, by key columns.",
+                entities,
+            )
         )
         texts.append(
             family(
                 "fastfeat_events_total",
                 "counter",
-                "What has happened to events of the state, such as late ones.",
+                "Rows by kind of event (late, dropped, repeated and others) since the state was "
+                "opened.",
                 _by("event", served.live.counts),
             )
         )
@@ -224,7 +241,8 @@ def metrics_text(service: Service) -> str:
                 family(
                     "fastfeat_held_up_rows",
                     "gauge",
-                    "Rows that were late behind one event, of entities that it holds up, by key.",
+                    "Late rows of entities held up by an event that is ahead in time, by key "
+                    "columns.",
                     _by("by", held),
                 )
             )
@@ -233,7 +251,7 @@ def metrics_text(service: Service) -> str:
                 family(
                     "fastfeat_contract_violations_total",
                     "counter",
-                    "Rows that broke a rule of the contract, those that were refused among them.",
+                    "Rows that broke a rule of the contract, including refused rows, by rule.",
                     _by("rule", violations),
                 )
             )

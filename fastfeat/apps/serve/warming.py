@@ -1,7 +1,7 @@
-"""Warming: a plan computes some rows before it is served, so that callers wait for no compiler.
+"""Warm a plan before it is served: compute some rows, so that no caller waits for a compiler.
 
-The rows are the golden rows of the artifact, else rows that are made up for the plan. A plan that
-none of these rows suits is served all the same, and the server says so.
+The rows are made up: the golden rows of the artifact (which are stored with their features), or new
+ones. If none of them can be computed, the plan is served all the same, and the server says so.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from fastfeat.api.example_rows import made_up
 from fastfeat.api.online import online
@@ -26,20 +25,16 @@ _N_ROWS = 20
 
 
 def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> str:
-    """Compute some rows of a plan, so that its kernels are compiled or loaded.
+    """Compute features of made-up rows, so that the plan's kernels are compiled or loaded.
 
-    Args:
-        fitted: the plan.
-        tables: the lookup tables of the state.
-
-    Returns:
-        A note that the plan is not warm, with the first reason; "" where it is.
+    `tables` are the lookup tables of the state. Returns "" if some rows could be computed,
+    otherwise a note with the first reason.
     """
     reason = ""
     for make in _sources(fitted.record, tables):
         try:
             _compute(fitted.record, make(), tables)
-        except Exception as error:  # whatever it is, rows of callers may be other ones
+        except Exception as error:  # callers' rows may differ, so no error is fatal here
             reason = reason or f"{type(error).__name__}: {error}".partition("\n")[0]
         else:
             return ""
@@ -47,7 +42,7 @@ def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> str:
 
 
 def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[], MadeUp]]:
-    """Yield functions that make rows to try, those that fit the plan best first."""
+    """Yield functions that make rows to compute. The first makes rows most like real ones."""
     golden = fitted.golden
     if golden is not None:
         yield lambda: GoldenRows.from_bytes(golden).made_up
@@ -57,11 +52,7 @@ def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[
 
 
 def _made_for(fitted: Fitted) -> MadeUp:
-    """Return rows as golden ones are made.
-
-    Raises:
-        InvalidData: of none the features can be computed.
-    """
+    """Return new rows made like golden rows; raise InvalidData if no row has all features."""
     found = golden_rows(fitted, _N_ROWS, "cpu")
     if found is None:
         raise InvalidData("its features cannot be computed of any row that was made up")
@@ -69,7 +60,7 @@ def _made_for(fitted: Fitted) -> MadeUp:
 
 
 def _of_types(fitted: Fitted, tables: Mapping[str, Table]) -> MadeUp:
-    """Return rows of the types that the plan reads, beside the tables of the state."""
+    """Return rows that only have the right column types, with the lookup tables of the state."""
     ids = fitted.declaration.row_ids
     rows = made_up(row_inputs(fitted), _N_ROWS, distinct=[*ids])
     for name in ids:
@@ -79,22 +70,19 @@ def _of_types(fitted: Fitted, tables: Mapping[str, Table]) -> MadeUp:
 
 
 def _compute(fitted: Fitted, made: MadeUp, tables: Mapping[str, Table]) -> None:
-    """Judge rows by the contract, and have a state of their own take them and answer one.
+    """Check rows against the contract, and compute their features with a new state in memory.
 
-    Args:
-        fitted: the plan.
-        made: the rows, with their history and tables.
-        tables: those of the state, of which a contract may read others.
+    `tables` are the tables of the state; the contract may read some that `made` lacks.
 
     Raises:
-        FastfeatError: it cannot.
+        FastfeatError: The rows cannot be computed.
     """
-    bare = replace(fitted, contract=None, told=GivenWarnings())  # made-up rows may break it
+    bare = replace(fitted, contract=None, told=GivenWarnings())  # made-up rows may break rules
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FastfeatWarning)
         warm_guard(fitted, made.rows, {**tables, **made.tables})
-        options: Any = {"tables": made.tables, "late": "insert", "keep": "everything"}
-        live = online({_ALONE: face_of(bare)}, made.history, **options)
+        plans = {_ALONE: face_of(bare)}
+        live = online(plans, made.history, tables=made.tables, late="insert", keep="everything")
         try:
             live.process(made.rows)
             live.features(made.rows.slice(made.rows.num_rows - 1))

@@ -1,4 +1,4 @@
-"""HTTP on a socket: the one place that knows the library for it, and its limits to slow callers."""
+"""HTTP on a socket: the only module that uses uvicorn, with limits on slow callers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ except ModuleNotFoundError as error:
 
 _HEAD_BYTES = 64 << 10
 _READ_BYTES = 16 << 10
-"""The most bytes that are read at once: a head is longer by at most as many.
+"""Maximum bytes per read; a request head can exceed its limit by at most this much.
 
-A connection holds one read more than the 64 KiB of a body after which the library stops reading.
+A connection holds one read more than the 64 KiB of a body after which uvicorn stops reading.
 """
 _HEAD_SECONDS = 10.0
 _IDLE_SECONDS = 75
@@ -33,9 +33,9 @@ MOST_CONNECTIONS = 900
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection: it ends where a request does not begin, or its head does not end, in time.
+    """One HTTP connection, closed if its caller does not begin or end a request's head in time.
 
-    All that comes between bytes of bodies is bounded: heads, trailers, the sizes of chunks.
+    All bytes outside of bodies are bounded: heads, trailers, and chunk sizes.
     """
 
     _n_head = 0
@@ -44,19 +44,19 @@ class Protocol(HttpToolsProtocol):
     _limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; one more than can be held is told to come again."""
+        """Start a connection; refuse it if there are too many connections."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             self._end(b"503 Service Unavailable", "Overloaded", "too many connections")
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Stop the connection's timer."""
         self._rest()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse the bytes of one read."""
+        """Parse the bytes that one read of the socket returned."""
         self._n_head += len(data)
         super().data_received(data)
         if self._n_head > _HEAD_BYTES:
@@ -67,33 +67,33 @@ class Protocol(HttpToolsProtocol):
             )
 
     def on_message_begin(self) -> None:
-        """Note that a request begins."""
+        """Note that a request has started, for the time limit."""
         super().on_message_begin()
         self._in_head, self._n_head = True, 0
         self._wait()
 
     def on_body(self, body: bytes) -> None:
-        """Note that some of its body has come."""
+        """Count a part of the body that arrived."""
         self._n_head = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that it has ended."""
+        """Note that a request has ended."""
         self._n_head = 0
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        """Note that its head has ended."""
+        """Note that the head of a request has ended."""
         self._in_head = False
         self._rest()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
+        """Send an error answer (400) to bytes that are not HTTP."""
         self._end(b"400 Bad Request", "NotHttp", "this is no request of HTTP/1.1")
 
     def timeout_keep_alive_handler(self) -> None:
-        """End an idle connection; one whose caller does not read its answer at once."""
+        """Close an idle connection, without waiting for a caller that does not read the answer."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
@@ -126,12 +126,10 @@ class Protocol(HttpToolsProtocol):
 
 
 class Reader(asyncio.BufferedProtocol):
-    """A connection that is read in small pieces; else the event loop reads 256 KiB at once.
+    """A connection with a small read buffer, instead of the event loop's 256 KiB.
 
-    Args:
-        protocol: parses what is read.
-        piece: where bytes are read to. Connections of one loop share it: each read is parsed before
-            the next one begins.
+    `piece` is this buffer. Connections of one event loop share it, because each read is parsed
+    before the next one begins.
     """
 
     def __init__(self, protocol: Protocol, piece: bytearray) -> None:
@@ -144,20 +142,18 @@ class Reader(asyncio.BufferedProtocol):
         self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return the memory that the next bytes are read to."""
+        """Return the buffer for the next read."""
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Parse the bytes that have come."""
+        """Parse the bytes of a read, now in the buffer."""
         self._protocol.data_received(bytes(self._piece[:nbytes]))
 
 
 class Server(uvicorn.Server):
-    """The library's server, whose callers of TLS must shake hands as fast as send a head.
+    """Uvicorn's server, with a time limit on TLS handshakes.
 
-    Args:
-        config: of the library, without TLS.
-        tls: what speaks TLS; None for plain text.
+    `config` has no TLS settings; `tls` is the TLS context, or None for plain text.
     """
 
     def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
@@ -165,7 +161,7 @@ class Server(uvicorn.Server):
         self._tls = tls
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Begin, and take connections."""
+        """Start the server, and accept connections."""
         await super().startup(sockets=[])
         loop = asyncio.get_running_loop()
         seconds = None if self._tls is None else _HEAD_SECONDS
@@ -188,18 +184,15 @@ class Server(uvicorn.Server):
 
 
 class Wire:
-    """A connection of a socket to an application: it reads requests, and writes answers.
+    """An ASGI application that is served on one listening socket.
 
-    Args:
-        app: an application of ASGI.
-        listener: the socket, which listens.
-        tls: what speaks TLS; None for plain text.
+    `tls` is the TLS context, or None for plain text.
     """
 
     def __init__(self, app: Any, listener: socket, tls: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
             app,
-            # uvloop, where there is one, never ends while hands are being shaken
+            # uvloop never ends while a TLS handshake is open
             loop="auto" if tls is None else "asyncio",
             http=Protocol,
             ws="none",
@@ -218,9 +211,9 @@ class Wire:
         self._server = Server(config, tls)
 
     def run(self) -> None:
-        """Answer until the process is told to end: then finish what has come, and return."""
+        """Answer requests until told to end; then finish open requests and return."""
         self._server.run(sockets=[self._listener])
 
     def end(self) -> None:
-        """Finish what has come, and return from `run`; for any thread."""
+        """Make `run` finish open requests and return; safe from any thread."""
         self._server.should_exit = True

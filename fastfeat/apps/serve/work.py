@@ -1,11 +1,14 @@
-"""Work of a live plan: calls from many requests, some together, none of them on the loop for long.
+"""Scheduling of calls to a live plan: some run together, and none blocks the event loop for long.
 
-Few plain rows are computed where they arrive, however many callers there are: to hand them to a
-thread, or to make a table of them, costs more than their features. A lone small table is, too.
-Others wait in a lane, which does those that stand next to each other together: events that are put
-into the state share one commit, and tables of rows that ask share one call. The answers are the
-same, since events go row by row, and rows that ask do not see each other. Calls that take long, or
-wait for the disk, run in a thread; large batches have a lane of their own.
+A few plain rows are computed right on the event loop, however many callers there are: handing them
+to a thread or building a table costs more than computing their features. A single small table is
+treated the same way.
+
+Other calls wait as jobs in a queue (a lane), which computes neighbouring calls of the same kind
+together: events added to the state share one commit, and tables of rows that are not added share
+one call. The answers do not change, because events are processed row by row, and rows that are not
+added do not see each other. Slow calls, and calls that wait for the disk, run in a thread; calls
+with many rows have a lane of their own.
 """
 
 from __future__ import annotations
@@ -27,23 +30,19 @@ from fastfeat.io.arrow import Table, pa
 Kind = Literal["features", "process", "update"]
 Result = TypeVar("Result")
 SMALL = 64
-"""Requests of more rows are large."""
+"""Requests with more rows are large."""
 _INLINE_ROWS = 8
 _INLINE_SECONDS = 0.004
-"""What is computed on the loop: so many rows, while calls take at most so long there."""
+"""Limits of calls on the event loop: number of rows, and average seconds of recent calls."""
 _FORGOTTEN = 3
-"""One call that took longer than so many times that counts as this, and is soon forgotten."""
+"""Cap on one call's time, in multiples of `_INLINE_SECONDS`: an outlier is soon forgotten."""
 _TOGETHER = 1000
-"""Rows of requests that are computed together, of tables; of plain rows `SMALL`."""
+"""Maximum rows of table requests computed together; for plain rows it is `SMALL`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRows:
-    """Few rows, each as the dict that a live plan takes.
-
-    Args:
-        rows: the dicts.
-    """
+    """A few rows, each as the dict that a live plan accepts; see `plain_row`."""
 
     rows: Sequence[dict[str, Any]]
 
@@ -53,17 +52,17 @@ class PlainRows:
 
 
 class NeedsTable(Exception):
-    """Plain rows of which one is unusual, or wrong: nothing was done, and a table tells more."""
+    """Raised, before any change, if plain rows must be sent again as a table, for a clear error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request for features, or to take events.
+    """One waiting call: a request for features, or one that adds events.
 
     Args:
-        kind: of the call.
-        rows: what it is given.
-        done: is told what it gave, or the error.
+        kind: Kind of the call.
+        rows: Rows of the call.
+        done: Future that gets the result or the error.
     """
 
     kind: Kind
@@ -71,7 +70,7 @@ class Job:
     done: asyncio.Future[CallResult]
 
     def is_like(self, other: Job) -> bool:
-        """Return whether this and another one can be computed together."""
+        """Return whether this job and another can be computed together."""
         if self.kind != other.kind:
             return False
         if isinstance(self.rows, PlainRows) or isinstance(other.rows, PlainRows):
@@ -81,12 +80,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """The result of a call, and the plan that was served as it was computed.
+    """The result of a call, and the plan that was served when it was computed.
 
     Args:
-        features: of the rows: a table, or of plain rows a float array of each; None of "update".
-        by: what was served.
-        link: the last link of the audit by then; empty where the state was asked alone.
+        features: Features as a table, or for plain rows one float array per row; None for "update".
+        by: The served plan.
+        link: Audit link after the call (a hash that chains all changes); empty without a change.
     """
 
     features: Any
@@ -95,11 +94,14 @@ class CallResult:
 
 
 def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
-    """Return the features of rows by the plan that is served; None of "update".
+    """Call the live plan with these rows, and return their features; None for "update".
+
+    "features" only computes them; "process" also adds the rows to the state; "update" only adds the
+    rows.
 
     Raises:
-        NeedsTable: they are plain rows of which one is unusual.
-        FastfeatError: of a table.
+        NeedsTable: A plain row cannot be computed without a table.
+        FastfeatError: The rows of a table cannot be processed.
     """
     live = served.live
     if isinstance(rows, PlainRows):
@@ -120,9 +122,9 @@ def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
 
 
 def call_together(served: ServedPlan, jobs: Sequence[Job]) -> list[Any]:
-    """Return the results of jobs of one kind: for each a table, None, or its error.
+    """Compute jobs of one kind by one call; return each job's result: features, None, or an error.
 
-    Where they fail together nothing was applied, and each is tried alone.
+    If the joint call fails, it has changed nothing, and each job is tried alone.
     """
     if len(jobs) == 1:
         return [_call_alone(served, jobs[0])]
@@ -130,7 +132,7 @@ def call_together(served: ServedPlan, jobs: Sequence[Job]) -> list[Any]:
         found = call(served, jobs[0].kind, _joined([job.rows for job in jobs]))
     except (FastfeatError, NeedsTable):
         return [_call_alone(served, job) for job in jobs]
-    except Exception as error:  # a defect: whether it was applied is not known, so none is tried
+    except Exception as error:  # a bug of ours: it may have been applied, so nothing is retried
         return [error] * len(jobs)
     if found is None:
         return [None] * len(jobs)
@@ -148,7 +150,7 @@ def _joined(parts: Sequence[Table | PlainRows]) -> Table | PlainRows:
 def _call_alone(served: ServedPlan, job: Job) -> Any:
     try:
         return call(served, job.kind, job.rows)
-    except Exception as error:  # whatever it is, it is raised where the job is waited for
+    except Exception as error:  # any error is raised where the job is awaited
         return error
 
 
@@ -157,13 +159,13 @@ def _link(served: ServedPlan, kind: Kind) -> bytes:
 
 
 class Lane:
-    """Jobs that wait for each other, in order of arrival; of one event loop.
+    """A queue of jobs, computed in order of arrival, on the event loop or in one thread.
 
     Args:
-        served: what they ask, as it is when they begin.
-        name: of the thread.
-        is_here: whether calls of a kind are quick, and done on the loop.
-        learn: is told the seconds of a processor that jobs took; of any thread.
+        served: Returns the plan that is served when jobs start.
+        name: Name of the thread.
+        is_here: Returns whether calls of a kind are fast enough to run on the event loop.
+        learn: Called, from any thread, with the processor seconds that jobs took.
     """
 
     def __init__(
@@ -184,37 +186,37 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being done, and what comes may begin."""
+        """Whether no job runs, and the lane is not held."""
         return self._idle.is_set() and not self._is_held
 
     @property
     def n_waiting(self) -> int:
-        """The number of jobs that wait."""
+        """The number of waiting jobs."""
         return len(self._waiting)
 
     def add(self, job: Job) -> None:
-        """Take a job."""
+        """Add a job to the queue."""
         self._waiting.append(job)
         if self.is_idle:
             self._begin()
 
     async def hold(self) -> None:
-        """Begin nothing more; return once nothing is being done."""
+        """Start no more jobs; return once none is running."""
         self._is_held = True
         await self._idle.wait()
 
     def release(self) -> None:
-        """Go on."""
+        """Start jobs again."""
         self._is_held = False
         if self._idle.is_set():
             self._begin()
 
     def close(self) -> None:
-        """End the thread, after what it does."""
+        """End the lane's thread after its current job."""
         self._thread.shutdown()
 
     def _begin(self) -> None:
-        """Have the next jobs done, with all that come until the loop is there."""
+        """Ask the event loop to start the next jobs, along with all that arrive before it does."""
         if self._is_held or not self._waiting:
             self._idle.set()
             return
@@ -249,12 +251,12 @@ class Lane:
             self._thread.submit(lambda: loop.call_soon_threadsafe(self._done, run(), jobs))
 
     def _next(self) -> list[Job]:
-        """Return the jobs that stand first and can be computed together."""
+        """Remove the first jobs of the queue that can be computed together, and return them."""
         waiting, jobs = self._waiting, list[Job]()
         n_rows = 0
         while waiting:
             job = waiting[0]
-            if job.done.done():  # no one waits any more
+            if job.done.done():  # nobody waits for it any more
                 waiting.popleft()
                 continue
             n_rows += len(job.rows)
@@ -276,11 +278,11 @@ class Lane:
 
 
 class Work:
-    """The lanes of a server, and what is computed without one; of one event loop.
+    """The lanes of a server, and the slow work outside of them; for one event loop.
 
     Args:
-        served: what is asked, as it is when a call begins.
-        durable: whether each update waits for the disk: then none is done on the loop.
+        served: Returns the plan that is served when a call starts.
+        durable: Whether each update waits for the disk; updates then never run on the event loop.
     """
 
     def __init__(self, served: Callable[[], ServedPlan], *, durable: bool) -> None:
@@ -294,20 +296,17 @@ class Work:
 
     @property
     def n_waiting(self) -> int:
-        """The number of calls that wait for a thread."""
+        """The number of calls that wait in the lanes."""
         return sum(lane.n_waiting for lane in self._lanes)
 
     async def call(self, kind: Kind, rows: Table | PlainRows, *, alone: bool) -> CallResult:
-        """Return the features of rows by the plan that is served; None of "update".
+        """Compute a call now or in a lane. Its features are None for "update".
 
-        Args:
-            kind: of the call.
-            rows: what it is given.
-            alone: whether no other request waits.
+        `alone` says that no other request waits.
 
         Raises:
-            NeedsTable: they are plain rows of which one is unusual.
-            FastfeatError: of a table.
+            NeedsTable: A plain row cannot be computed without a table.
+            FastfeatError: The rows of a table cannot be processed.
         """
         is_quick = isinstance(rows, PlainRows) or (alone and len(rows) <= _INLINE_ROWS)
         if is_quick and self._is_here(kind) and self._is_idle():
@@ -322,11 +321,11 @@ class Work:
         return await done
 
     async def apart(self, function: Callable[[], Result]) -> Result:
-        """Return the result of a function that takes long, in a thread beside the lanes."""
+        """Run a slow function in a thread of its own, beside the lanes, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._apart, function)
 
     async def between(self, function: Callable[[], Result]) -> Result:
-        """Return the result of a function that runs while nothing else does."""
+        """Stop all lanes, run a function, start the lanes again; return the function's result."""
         try:
             for lane in self._lanes:
                 await lane.hold()
@@ -336,18 +335,18 @@ class Work:
                 lane.release()
 
     def close(self) -> None:
-        """End the threads, after what they do."""
+        """End all threads after their current work."""
         for lane in self._lanes:
             lane.close()
         self._apart.shutdown()
 
     def _is_here(self, kind: Kind) -> bool:
-        """Whether calls of a kind are quick, and wait for no disk."""
+        """Whether calls of this kind run on the event loop: fast ones that need no disk."""
         return self._seconds <= _INLINE_SECONDS and (kind == "features" or not self._durable)
 
     def _is_idle(self) -> bool:
         return all(lane.is_idle for lane in self._lanes)
 
     def _learn(self, seconds: float) -> None:
-        """Note what calls took of a processor: slow ones soon send their like to a thread."""
+        """Update the average processor seconds per call, which decides where the next calls run."""
         self._seconds += (min(seconds, _FORGOTTEN * _INLINE_SECONDS) - self._seconds) / 4

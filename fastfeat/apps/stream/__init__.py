@@ -1,9 +1,9 @@
 """Features of a stream: Kafka in, and out to Kafka, Valkey or Redis, and Parquet.
 
 `run` is the command `fastfeat stream CONFIG.toml`; the module `config` lists every key. The command
-line and the demos import this folder; it imports the API, `live` and what is below.
+line and the demos import this folder. It imports the API, `live` and the layers below them.
 
-Names are loaded when they are used: the libraries of streams are extras.
+The names of this package are imported on first use, because the libraries for streams are optional.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Avro records, each read by the schema of its writer; the one module that imports fastavro.
+"""Decoding Avro records with the schema of their writer. The only module that imports fastavro.
 
-A schema registry puts 5 bytes before a record: 0, and the number of the schema of its writer. A
-record has no names of fields: read by another schema than that of its writer, fields change places
-and nothing tells. So the number decides, and a number that nobody vouches for is an error.
+A schema registry puts 5 bytes before a record: a zero byte, then the id of the writer's schema. An
+Avro record contains no field names, so reading it with another schema can swap fields silently. The
+id therefore selects the schema, and an id that is not configured is an error.
 """
 
 from __future__ import annotations
@@ -21,24 +21,22 @@ from fastfeat.errors import InvalidConfig, LibraryUnavailable
 from fastfeat.io.sinks.atomic import new_file
 
 _FRAME = 5
-"""Bytes before a record of a registry: 0, and the number of its schema."""
+"""Bytes before a record of a registry: a zero byte and the schema id."""
 
 
 class UnknownSchema(ValueError):
-    """A message whose number of a schema is not among the known ones."""
+    """Raised for a message with a schema id that is not known."""
 
 
 def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mapping[str, Any]]:
-    """Return a reader of one record, which raises ValueError where it cannot.
+    """Return a function that decodes one record; it raises ValueError if it cannot.
 
-    Args:
-        topic: the schemas: of the reader, and of writers by number.
-        folder: of the state, which remembers the first number of a topic; None to remember it as
-            long as the reader lives.
+    `folder` is the folder of the states, where the first schema id of a topic is stored; with None
+    it is kept in memory only.
 
     Raises:
-        InvalidConfig: a schema cannot be read, or is none of a record; or a writer's schema lacks a
-            field that the reader's has without a default.
+        InvalidConfig: A schema cannot be read or is not a record schema, or a writer's schema lacks
+            a field for which the reader's schema has no default.
         LibraryUnavailable: fastavro is not installed.
     """
     try:
@@ -97,12 +95,10 @@ _SAME = "schema_ids = [..., {0}], if fields stand in the same order there"
 
 
 class FirstNumber:
-    """The number of the schema that the first record of a topic had: others are refused.
+    """The schema id of the first record of a topic; records with other ids are refused.
 
-    Args:
-        topic: the topic.
-        folder: the folder of a file with the number, which members of a group share; None for no
-            file.
+    All members of a consumer group share the id in a file under `folder`; with None it is only kept
+    in memory.
     """
 
     def __init__(self, topic: Topic, folder: Path | None) -> None:
@@ -111,11 +107,7 @@ class FirstNumber:
         self._number: int | None = None
 
     def check(self, number: int) -> None:
-        """Raise unless a number is the first one, or there is none yet.
-
-        Raises:
-            UnknownSchema: another number was there before.
-        """
+        """Raise UnknownSchema if a first id is known and differs from this one."""
         if self._number is None:
             self._number = self._read()
         if self._number in (None, number):
@@ -129,11 +121,11 @@ class FirstNumber:
         )
 
     def remember(self, number: int) -> None:
-        """Note the first number, before anything that was read with it leaves.
+        """Store the first id, before any row that was decoded with it is sent on.
 
         Raises:
-            UnknownSchema: another process has noted another one in the meantime.
-            OSError: the file cannot be written.
+            UnknownSchema: Another process has stored another id in the meantime.
+            OSError: The file cannot be written.
         """
         if self._number is not None:
             return
@@ -166,11 +158,7 @@ def _unknown(topic: Topic, number: int, known: Any, write: str) -> UnknownSchema
 
 
 def _schema_of(fastavro: Any, path: Path) -> Any:
-    """Return the schema of a record that a file holds.
-
-    Raises:
-        InvalidConfig: the file cannot be read, or holds another schema.
-    """
+    """Return the Avro record schema in a file; raise InvalidConfig if it has none."""
     try:
         parsed: Any = fastavro.parse_schema(json.loads(path.read_text("utf-8")))
     except OSError as error:
@@ -183,11 +171,7 @@ def _schema_of(fastavro: Any, path: Path) -> Any:
 
 
 def _check_fields(topic: Topic, number: int, writer: Any, wanted: Any) -> None:
-    """Raise where a writer's schema lacks a field that the reader cannot do without.
-
-    Raises:
-        InvalidConfig: it does.
-    """
+    """Raise InvalidConfig if a writer lacks a field for which the reader has no default."""
     there = {field["name"] for field in writer["fields"]}
     for field in wanted["fields"]:
         names = {field["name"], *field.get("aliases", ())}

@@ -1,75 +1,86 @@
-"""Configuration of a stream as records, checked; `read_config` makes them of TOML.
+"""Configuration of a stream as checked records; `read_config` makes them from TOML.
 
-A configuration, with every key; those in brackets of a comment may be left out:
+An example with every key. Keys with a comment in brackets are optional:
 
-    artifact = "flights.fastfeat"     # or a table [artifacts] of names and files, over one log
-    state = "state"                   # a folder: one SQLite file a partition of the events
-    group = "flight-features"         # the consumer group
-    late = "dead_letter"              # ["error", "insert", "drop", "dead_letter", the default]
-    keep = "2d"                       # [as of `FittedPlan.online`]
-    max_ahead = "1h"                  # [as of `FittedPlan.online`; the default where times have
-                                      # a zone and late is not "insert"; "any" for no limit]
-    max_jump = "7d"                   # [as of `FittedPlan.online`]
-    archive = "archive"               # [a folder that keeps what whole states replace, for replay]
-    keep_audit = "90d"                # [how long it is kept]
-    checkpoint = "1s"                 # [how often state, offsets and audit are committed]
-    history = "history/{partition}.parquet"   # [rows that new states begin with]
-    start = "beginning"               # [of a new state: "beginning" refuses a topic that has lost
-                                      # its first rows, "retained" begins with the first one kept]
-    lock_wait = "60s"                 # [how long a state that another member holds is waited for]
-    metrics = "127.0.0.1:9464"        # [where Prometheus reads; port 0 for a free one]
-    drift = "1h"                      # [the events answered in such a time are compared with the
-                                      # training rows: gauges in metrics]
+    artifact = "flights.fastfeat"     # or a table [artifacts] of names and files: several plans
+                                      # that share one state
+    state = "state"                   # folder with one SQLite file per partition of the events
+    group = "flight-features"         # consumer group
+    late = "dead_letter"              # [rows earlier than the latest row of their entity: "error",
+                                      # "insert", "drop" or "dead_letter", the default]
+    keep = "2d"                       # [how much longer than windows see rows are kept, for late
+                                      # rows; or "everything"]
+    max_ahead = "1h"                  # [how far times may be ahead of this machine's clock; "any"
+                                      # for no limit; "1h" is the default if times have a zone and
+                                      # late is not "insert"]
+    max_jump = "7d"                   # [how far a row may be ahead of the latest row before it in
+                                      # its partition; by default no limit]
+    archive = "archive"               # [folder that keeps replaced data of states, for replay]
+    keep_audit = "90d"                # [how long the archive is kept]
+    checkpoint = "1s"                 # [interval between commits of state, offsets and audit]
+    history = "history/{partition}.parquet"   # [initial rows of new states]
+    start = "beginning"               # [where a new state begins: "beginning" refuses a topic that
+                                      # has lost its first rows, "retained" begins with the first
+                                      # row that is still there]
+    lock_wait = "60s"                 # [how long to wait for a state that another member holds]
+    metrics = "127.0.0.1:9464"        # [address for Prometheus; port 0 picks a free one]
+    drift = "1h"                      # [time window over which answered events are compared with
+                                      # the training rows; the metrics show the result]
 
     [kafka]
     brokers = "127.0.0.1:9092"
-    options = { "security.protocol" = "ssl" }    # [of confluent-kafka, for all clients]
-    consumer = { "session.timeout.ms" = 6000 }   # [for consumers alone]
-    producer = { "compression.type" = "lz4" }    # [for the producer alone]
+    options = { "security.protocol" = "ssl" }    # [confluent-kafka options for all clients]
+    consumer = { "session.timeout.ms" = 6000 }   # [options for consumers only]
+    producer = { "compression.type" = "lz4" }    # [options for the producer only]
 
-    [events]                          # rows that are asked for, and then stand in the state
+    [events]                          # rows to answer, which are then added to the state
     topic = "flights"
-    format = "json"                   # ["json", the default, "arrow": IPC streams, "avro"]
-    times = "iso"                     # [times in JSON: "iso" text, or counts of "s" "ms" "us" "ns"]
-    absent = "error"                  # [a message that lacks a column which is not late is a dead
-                                      # letter; "missing": its rows have no value there]
-    columns = { tailnum = "tail" }    # [columns of the plan that have other names in messages]
-    types = { id = "string" }         # [of columns whose type the plan does not know: the row_id
-                                      # and what it keeps]
+    format = "json"                   # ["json", the default, "arrow" (IPC streams) or "avro"]
+    times = "iso"                     # [times in JSON: "iso" text, or whole numbers of "s", "ms",
+                                      # "us" or "ns" since 1970]
+    absent = "error"                  # [messages that lack a column which is not late: "error", the
+                                      # default, makes them dead letters; "missing" takes the value
+                                      # as missing]
+    columns = { tailnum = "tail" }    # [plan columns that have other names in messages]
+    types = { id = "string" }         # [types of columns that fit has not read: the row_id and kept
+                                      # columns]
 
-    [outcomes]                        # [late columns, by `row_id`; partitioned as events are]
-    topic = "landings"                # and times, absent, columns, types, as of events
+    [outcomes]                        # [late columns, matched to events by `row_id`; partitioned
+                                      # like the events]
+    topic = "landings"                # format, times, absent, columns and types: like in [events]
     format = "avro"
-    schema = "landing.avsc"           # the schema that records are read by
-    framing = "confluent"             # ["none", the default, or 5 bytes of a registry]
-    schemas = { 1 = "v1.avsc", 2 = "v2.avsc" }  # [schemas of writers by number; in their place
-                                      # schema_ids = [1, 2]: numbers of schemas with the same
-                                      # fields in the same order; without both the first number
-                                      # of the topic is the only one]
+    schema = "landing.avsc"           # schema that records are read with
+    framing = "confluent"             # ["none", the default, or "confluent": messages start with
+                                      # the 5 bytes of a schema registry]
+    schemas = { 1 = "v1.avsc", 2 = "v2.avsc" }  # [schemas of writers by id. Or schema_ids = [1, 2]:
+                                      # ids of schemas with the fields of `schema` in the same
+                                      # order. Without both, only the id of the first message is
+                                      # accepted]
 
     [tables.weather]                  # [a lookup table]
-    topic = "weather"                 # [rows that are added; and format, ...]
-    path = "weather.parquet"          # [rows that a new state begins with]
+    topic = "weather"                 # [topic with further rows; takes the keys of [events]]
+    path = "weather.parquet"          # [initial rows of a new state]
 
-    [batch]                           # [a micro-batch ends with so many rows, or after the wait]
+    [batch]                           # [a micro-batch ends after this many messages, or this wait]
     rows = 1000
     wait = "20ms"
 
     [out.kafka]                       # [features to a topic]
     topic = "features"
-    format = "json"                   # ["json": a message a row; "arrow": one a micro-batch]
-    buffer = "32MiB"                  # [messages that wait for the broker]
+    format = "json"                   # ["json": a message per row; "arrow": one per micro-batch]
+    buffer = "32MiB"                  # [maximum size of messages waiting for the broker]
 
-    [out.valkey]                      # [the latest features of each entity, in Valkey or Redis]
+    [out.valkey]                      # [latest features of each entity to Valkey or Redis]
     url = "redis://127.0.0.1:6379/0"
-    keys = ["tailnum"]                # columns of the events
-    prefix = "flights:"               # [the default is "fastfeat:"]
-    ttl = "7d"                        # [none: they stay]
+    keys = ["tailnum"]                # event columns that identify the entity
+    prefix = "flights:"               # [prefix of all keys; the default is "fastfeat:"]
+    ttl = "7d"                        # [when rows that were not replaced expire; default: never]
 
-    [out.parquet]                     # [features as files of a range of offsets]
+    [out.parquet]                     # [features to Parquet files, one per range of offsets]
     folder = "features"
 
-    [dead_letters]                    # [without it what cannot be read or taken ends the stream]
+    [dead_letters]                    # [messages and rows that cannot be read or accepted; without
+                                      # this section the first one stops the stream]
     topic = "dead-flights"
 """
 
@@ -92,13 +103,13 @@ Option = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """The addresses of the brokers, and options of confluent-kafka.
+    """Broker addresses, and options that are passed to confluent-kafka.
 
     Args:
-        brokers: addresses, host:port, with commas between them.
-        options: for all clients.
-        consumer: for consumers, over `options`.
-        producer: for the producer, over `options`.
+        brokers: Comma-separated `host:port` addresses.
+        options: Options for all clients.
+        consumer: Options for consumers only; they override `options`.
+        producer: Options for the producer only; they override `options`.
     """
 
     brokers: str
@@ -109,25 +120,30 @@ class Kafka:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic that is read, and how its messages hold rows.
+    """An input topic, and how its messages encode rows.
 
     Args:
-        topic: its name.
-        format: of its messages: a JSON object a row, an Arrow IPC stream of any number of rows, or
-            Avro, a record a row.
-        times: how JSON has times: as ISO 8601 text, with an offset where the column has a zone and
-            without one where it has none, or as whole numbers of a unit since 1970.
-        absent: what a column is that a message lacks, and that is not late: an error, or missing.
-        columns: columns of the plan that have other names in messages, and these.
-        types: of columns whose type fit has not seen, as text: the id of rows, and kept ones.
-        schema: of Avro: the file of the schema that messages are read by.
-        framing: of Avro: whether 5 bytes of a schema registry stand before each message: 0, and the
-            number of the schema that it was written with. With "none" nothing tells that number:
-            a message of another schema whose bytes fit is read wrongly.
-        schemas: of Avro: files of the schemas that messages are written with, by number; fields
-            come to those of `schema` by the rules of Avro. Another number is a dead letter.
-        schema_ids: of Avro, without `schemas`: numbers of schemas that have the fields of `schema`
-            in the same order. Empty where the number of the first message is the only one.
+        topic: Topic name.
+        format: Message format: "json" (one object per row), "arrow" (an IPC stream with any number
+            of rows) or "avro" (one record per row).
+        times: How JSON encodes times: "iso" for ISO 8601 text, or "s", "ms", "us", "ns" for whole
+            numbers of that unit since 1970. ISO text has an offset if the column has a time zone,
+            and none otherwise.
+        absent: Treatment of a message that lacks a column: "error" rejects the message, "missing"
+            takes the value as missing. Late columns (known only later) may always be absent.
+        columns: Plan column name to its name in messages, for columns with different names.
+        types: Column name to type name, for columns that `fit` has not read: the row id and columns
+            that are passed through (`keep=`).
+        schema: Avro only: file of the schema that the rows are read with.
+        framing: Avro only: "confluent" if each message starts with the 5 bytes of a schema registry
+            (a zero byte, then the id of the writer's schema). With "none" nothing identifies the
+            writer's schema: a message with another schema whose bytes happen to fit is misread.
+        schemas: Avro only: schema id to file, for the schemas that messages are written with.
+            Fields are resolved to those of `schema` by Avro's rules. A message with any other id is
+            a dead letter.
+        schema_ids: Avro only, instead of `schemas`: ids of schemas that have the same fields as
+            `schema` in the same order. If both are empty, only the id of the first message is
+            accepted.
     """
 
     topic: str
@@ -144,11 +160,11 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """A lookup table: rows that it begins with, and a topic of further ones.
+    """A lookup table: initial rows, and a topic of updates.
 
     Args:
-        path: a file of rows that a new state begins with; None for none.
-        source: where further rows come from; None for nowhere.
+        path: File with the rows of a new state; None to start empty.
+        source: Topic with further rows; None if there are no updates.
     """
 
     path: Path | None = None
@@ -157,11 +173,11 @@ class LookupTable:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The size and the time at which a micro-batch ends.
+    """Limits of a micro-batch; it ends at whichever comes first.
 
     Args:
-        rows: messages that are polled at once, at most.
-        wait_s: how long they are waited for, in seconds.
+        rows: Maximum number of messages polled at once.
+        wait_s: Maximum wait for messages, in seconds.
     """
 
     rows: int = 1000
@@ -170,12 +186,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class KafkaOut:
-    """Features to a topic, each to the partition of the number that its event came from.
+    """Output of features to a topic.
+
+    Features go to the partition with the same number as their event's partition, modulo the number
+    of partitions of this topic.
 
     Args:
-        topic: its name; it exists, with any number of partitions.
-        format: "json" for a message a row, "arrow" for an IPC stream a micro-batch.
-        buffer_bytes: of messages that wait for the broker; more pause the partition.
+        topic: Topic name. The topic must exist; any number of partitions will do.
+        format: "json" for one message per row, "arrow" for one IPC stream per micro-batch.
+        buffer_bytes: Maximum size of the messages waiting for the broker. Above it the partition
+            pauses.
     """
 
     topic: str
@@ -185,13 +205,13 @@ class KafkaOut:
 
 @dataclass(frozen=True, slots=True)
 class ValkeyOut:
-    """The latest features of each entity to Valkey or Redis.
+    """Output of each entity's latest features to Valkey or Redis.
 
     Args:
-        url: of the server.
-        keys: columns of the events which the entity is named by.
-        prefix: of keys.
-        ttl_s: seconds after which a row that was not replaced is gone; None for never.
+        url: Server URL.
+        keys: Event columns that identify the entity.
+        prefix: Prefix of all keys.
+        ttl_s: Seconds after which a row that was not replaced expires; None for never.
     """
 
     url: str
@@ -202,10 +222,10 @@ class ValkeyOut:
 
 @dataclass(frozen=True, slots=True)
 class ParquetOut:
-    """Features to Parquet files, one for each checkpoint of a partition.
+    """Output of features to Parquet files, one per partition and checkpoint.
 
     Args:
-        folder: that they stand in.
+        folder: Output folder.
     """
 
     folder: Path
@@ -213,36 +233,47 @@ class ParquetOut:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The configuration of `run`; `read_config` makes it of TOML.
+    """Configuration of `run`. `read_config` reads it from a TOML file.
 
     Args:
-        artifacts: files of fitted plans by name; of one alone the name is "".
-        state: the folder of states, one SQLite file a partition.
-        group: the consumer group.
-        kafka: the brokers.
-        events: rows that are asked for, and then stand in the state.
-        outcomes: late columns by `row_id`; None where events have them.
-        tables: lookup tables by name.
-        late: what becomes of rows that are late; "dead_letter" is "error" for the state, and sends
-            the row away.
-        keep: as of `FittedPlan.online`, as the following are.
-        max_ahead: how far ahead of this machine's clock a row may be. None is "1h" for new states
-            whose times have a zone, unless late is "insert"; "any" sets no limit.
-        max_jump: how far ahead of the latest row of its partition a row may be; None for any.
-        archive: a folder that keeps what whole states replace.
-        keep_audit: how long it is kept.
-        history: a file of rows that new states begin with; `{partition}` in it is the number.
-        start: where a new state begins.
-        checkpoint_s: how often state, offsets and audit are committed, in seconds.
-        lock_wait_s: how long a state that another member holds is waited for, in seconds.
-        batch: when a micro-batch ends.
-        kafka_out: features to a topic.
-        valkey_out: features to Valkey or Redis.
-        parquet_out: features to files.
-        dead_letters: the topic of what cannot be read or taken; None ends the stream there.
-        metrics: host and port where Prometheus reads; None for nowhere.
-        drift_s: the window of time in which answered events are compared with the training rows, in
-            seconds; None for none.
+        artifacts: Name to fitted-plan file. A single unnamed plan has the name "".
+        state: Folder of the state files, one SQLite file per partition of the events.
+        group: Consumer group.
+        kafka: Brokers and client options.
+        events: Topic of the events. Each event is answered, then added to the state.
+        outcomes: Topic of late columns, matched to events by `row_id`; None if the events already
+            contain them.
+        tables: Name to lookup table.
+        late: Treatment of a row that is earlier than the latest row of its entity: "error" stops
+            the stream, "insert" answers it for its own time and adds it to the state, "drop"
+            answers it for its own time without adding it, "dead_letter" sends it to the dead-letter
+            topic.
+        keep: How long rows are kept, for late rows, after windows no longer need them: a duration
+            such as "2d", a whole number for integer clocks, or "everything". None takes the stored
+            setting of an existing state. A new state that accepts late rows then keeps rows twice
+            as long as windows need.
+        max_ahead: How far ahead of this machine's clock a row may be, such as "1h"; "any" sets no
+            limit. None means "1h" for new states that have times with a zone, unless `late` is
+            "insert".
+        max_jump: How far ahead of the latest earlier row of its partition a row may be; None for no
+            limit.
+        archive: Folder that keeps recorded changes when a snapshot replaces them, for `ff.replay`.
+        keep_audit: How long the archive is kept, such as "90d".
+        history: File of rows for new states; `{partition}` in it is replaced by the partition
+            number.
+        start: Where a new state begins. "beginning" refuses a topic that has lost its first rows;
+            "retained" begins with the first row that is still there.
+        checkpoint_s: Seconds between commits of state, offsets and audit.
+        lock_wait_s: How long to wait for a state that another member holds, in seconds.
+        batch: Limits of a micro-batch.
+        kafka_out: Output to a topic, or None.
+        valkey_out: Output to Valkey or Redis, or None.
+        parquet_out: Output to Parquet files, or None.
+        dead_letters: Topic for messages and rows that cannot be read or accepted. None stops the
+            stream at the first one.
+        metrics: Host and port that Prometheus scrapes; None for no metrics.
+        drift_s: Time window, in seconds, over which answered events are compared with the training
+            rows; None for no comparison.
     """
 
     artifacts: Mapping[str, Path]

@@ -1,4 +1,4 @@
-"""TOML to a `Config`: every key is known, and every error names the key."""
+"""Reading a `Config` from TOML: unknown keys are errors, and every error names its key."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ _LARGEST_PORT = 65535
 
 @explaining_as("fastfeat.apps.stream.", {})
 def read_config(path: str | os.PathLike[str]) -> Config:
-    """Return the configuration of a TOML file; files that it names are beside it.
+    """Return the configuration in a TOML file. Relative paths in it start at the file's folder.
 
     Args:
-        path: of the file.
+        path: Path of the TOML file.
 
     Raises:
-        InvalidConfig: it cannot be read, or a key is unknown, lacking, or has no such value.
+        InvalidConfig: The file cannot be read; a key is unknown or missing, or has a wrong value.
     """
     source = Path(path)
     try:
         document = tomllib.loads(source.read_text("utf-8"))
     except OSError as error:
         raise InvalidConfig(f"cannot read {source}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:  # of TOML, UTF-8, digits, and depth
+    except (ValueError, RecursionError) as error:  # bad TOML, UTF-8, too many digits, or too deep
         raise InvalidConfig(f"{source} is not TOML: {error}") from None
     try:
         return config_of(document, source.parent)
@@ -61,14 +61,14 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 @explaining_as("fastfeat.apps.stream.", {})
 def config_of(document: Mapping[str, Any], folder: str | os.PathLike[str] = ".") -> Config:
-    """Return the configuration that a mapping of TOML's form holds.
+    """Return the configuration in a dict with the keys of the TOML file.
 
     Args:
-        document: keys and sections, as the module `config` lists them.
-        folder: that relative paths begin in.
+        document: Keys and sections, as listed in the module `config`.
+        folder: Folder in which relative paths start.
 
     Raises:
-        InvalidConfig: a key is unknown, lacking, or has no such value.
+        InvalidConfig: A key is unknown or missing, or has a wrong value.
 
     Example:
         >>> config_of({"artifact": "a.fastfeat", "state": "s", "group": "g", "late": "never"})
@@ -114,12 +114,14 @@ got 'never'
 
 
 class Section:
-    """Keys of one table of a configuration, each read once, with its type and bounds.
+    """One table of a TOML configuration. Its methods read one key each, and check type and bounds.
+
+    A key that no method has read is an error at the end.
 
     Args:
-        values: what stands there.
-        name: of the table, with dots; "" for the top.
-        folder: that relative paths begin in.
+        values: Keys and values of the table.
+        name: Dotted name of the table; "" for the top level.
+        folder: Folder in which relative paths start.
     """
 
     def __init__(self, values: Mapping[str, Any], name: str, folder: Path) -> None:
@@ -127,30 +129,30 @@ class Section:
         self._read: set[str] = set()
 
     def has(self, key: str) -> bool:
-        """Whether a key stands there."""
+        """Whether the table has a key. The key counts as read."""
         self._read.add(key)
         return key in self._values
 
     def section(self, key: str, *, required: bool = False) -> Section:
-        """Return the table under a key; without it an empty one."""
+        """Return the subtable under a key, or an empty one if it is missing and not required."""
         if required and not self.has(key):
             raise InvalidConfig(f"[{self.path_of(key)}] is missing")
         found = self._of_type(key, Mapping, "a table", {})
         return Section(cast("Mapping[str, Any]", found), self.path_of(key), self._folder)
 
     def sections(self) -> list[tuple[str, Section]]:
-        """Return all tables that stand there, by their key."""
+        """Return the pairs of a key and its subtable, for all keys."""
         return [(key, self.section(key)) for key in self._values]
 
     def text(self, key: str, default: Any = ...) -> Any:
-        """Return a text that is not empty."""
+        """Return the value of a key, a non-empty text."""
         found = self._of_type(key, str, "text", default)
         if found == "":
             raise InvalidConfig(f"{self.path_of(key)}: is empty")
         return found
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of at least one text."""
+        """Return the value of a key, a list of one or more texts."""
         found: Any = self._of_type(key, Sequence, "a list of text")
         if isinstance(found, str) or not found or not all(isinstance(each, str) for each in found):
             raise InvalidConfig(
@@ -159,7 +161,7 @@ class Section:
         return tuple(found)
 
     def choice(self, key: str, allowed: Sequence[str], default: str) -> str:
-        """Return one of some words."""
+        """Return the value of a key, one of the allowed texts."""
         found = self.text(key, default)
         if found not in allowed:
             words = [repr(word) for word in allowed]
@@ -169,21 +171,21 @@ class Section:
         return found
 
     def path(self, key: str, default: Any = ...) -> Any:
-        """Return a path, from the folder of the configuration on."""
+        """Return the value of a key as a path, taken relative to the configuration's folder."""
         found = self.text(key, default)
         return found if found is None else self._folder / found
 
     def under(self, path: str) -> Path:
-        """Return a path from the folder of the configuration on."""
+        """Return `path`, which is relative to the configuration's folder, as a `Path`."""
         return self._folder / path
 
     def path_text(self, key: str) -> str | None:
-        """Return a path as text, in which a part may be put later; None without it."""
+        """Return a path as text, in which "{partition}" may remain; None if the key is missing."""
         found = self.path(key, None)
         return None if found is None else str(found)
 
     def length(self, key: str) -> str | int | None:
-        """Return a duration as text, a whole number, or None without it."""
+        """Return a duration: text such as "2d", or a whole number; None if the key is missing."""
         if not self.has(key):
             return None
         found = self._values[key]
@@ -192,7 +194,7 @@ class Section:
         raise InvalidConfig(f"{self.path_of(key)}: is text or a whole number, got {found!r}")
 
     def count(self, key: str, default: int, most: int) -> int:
-        """Return a whole number from 1 on."""
+        """Return the value of a key, a whole number from 1 to `most`."""
         found = self._of_type(key, int, "a whole number", default)
         if isinstance(found, bool) or not 1 <= found <= most:
             raise InvalidConfig(
@@ -201,15 +203,15 @@ class Section:
         return found
 
     def seconds(self, key: str, default: float | None) -> Any:
-        """Return a positive duration, such as "20ms" or "7d", in seconds."""
+        """Return a duration, such as "20ms" or "7d" in the file, as seconds."""
         return self._with_unit(key, default, _SECONDS, "a duration", "'20ms', '1s', '5m' or '7d'")
 
     def n_bytes(self, key: str, default: int) -> int:
-        """Return a positive size, such as "32MiB", in bytes."""
+        """Return a size, such as "32MiB" in the file, as a number of bytes."""
         return int(self._with_unit(key, default, _BYTES, "a size", "'512KiB' or '32MiB'"))
 
     def address(self, key: str) -> tuple[str, int] | None:
-        """Return a host and a port of "host:port", or of a port alone on loopback."""
+        """Return host and port of a value "host:port"; a port alone means 127.0.0.1."""
         if not self.has(key):
             return None
         found = self._values[key]
@@ -226,12 +228,12 @@ class Section:
         return host, int(port)
 
     def options(self, key: str) -> dict[str, Option]:
-        """Return options of a library: a table of text, numbers and bools."""
+        """Return a subtable of texts, numbers and bools: options that are passed to a library."""
         section = self.section(key)
         return section.plain()
 
     def plain(self) -> dict[str, Option]:
-        """Return the whole table: text, numbers and bools."""
+        """Return all keys and values; none may be a subtable or a list."""
         for key, value in self._values.items():
             if not isinstance(value, str | int | float | bool):
                 raise InvalidConfig(
@@ -240,7 +242,7 @@ class Section:
         return dict(self._values)
 
     def names(self, key: str) -> dict[str, str]:
-        """Return a table of names to names."""
+        """Return a subtable of texts as a dict, such as column names; empty if missing."""
         found = self.options(key)
         for name, value in found.items():
             if not isinstance(value, str):
@@ -248,7 +250,7 @@ class Section:
         return cast("dict[str, str]", found)
 
     def numbered_paths(self, key: str) -> dict[int, Path]:
-        """Return a table of numbers to paths; without it an empty one."""
+        """Return a subtable of paths by number, such as schema ids; empty if missing."""
         found: dict[int, Path] = {}
         for name, path in self.names(key).items():
             if not re.fullmatch("[0-9]{1,10}", name):
@@ -257,14 +259,14 @@ class Section:
         return found
 
     def numbers(self, key: str) -> tuple[int, ...]:
-        """Return a list of whole numbers from 0 on; without it an empty one."""
+        """Return a list of non-negative whole numbers; empty if the key is missing."""
         found: Any = self._of_type(key, list, "a list of whole numbers", [])
         if not all(type(each) is int and each >= 0 for each in found):
             raise InvalidConfig(f"{self.path_of(key)}: is a list of whole numbers, got {found!r}")
         return tuple(found)
 
     def end(self) -> None:
-        """Raise for the first key that nothing has read."""
+        """Raise InvalidConfig if the table has a key that was never read."""
         for key in self._values:
             if key not in self._read:
                 near = did_you_mean(key, self._read)
@@ -272,7 +274,7 @@ class Section:
                 raise InvalidConfig(f"{self.path_of(key)}: is no key of a stream.{known}")
 
     def path_of(self, key: str) -> str:
-        """Return a key with the names of the tables that it stands in."""
+        """Return a key with the name of its table, such as "out.kafka.topic"."""
         return f"{self._name}.{key}" if self._name else key
 
     def _of_type(self, key: str, kind: type[Any], called: str, default: Any = ...) -> Any:
@@ -326,7 +328,7 @@ def _topic(section: Section) -> Topic:
 
 
 def _source(section: Section) -> Topic:
-    """Return the topic of a section, which may have other keys too."""
+    """Return the topic that a section configures; the section may have further keys."""
     kind = cast(Format, section.choice("format", get_args(Format), "json"))
     framing = cast(Framing, section.choice("framing", get_args(Framing), "none"))
     schemas, schema_ids = section.numbered_paths("schemas"), section.numbers("schema_ids")
@@ -352,11 +354,7 @@ def _check_schemas(
     schemas: Mapping[int, Path],
     schema_ids: Sequence[int],
 ) -> None:
-    """Raise where numbers of schemas are given, and messages have none.
-
-    Raises:
-        InvalidConfig: they are; or schemas and numbers of one layout are both given.
-    """
+    """Raise if schema ids are given for messages without ids, or in two different keys."""
     given = "schemas" if schemas else "schema_ids" if schema_ids else ""
     if given and (kind != "avro" or framing != "confluent"):
         raise InvalidConfig(

@@ -1,4 +1,4 @@
-"""Parts that all partitions of a stream share, made once: plans, readers, names."""
+"""The job of a stream: the fitted plans and message decoders that all partitions share."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Job:
     """The parts of a stream that all partitions share.
 
     Args:
-        config: what the stream was told.
-        plans: the fitted plans by name.
-        artifact: the digest of their files, as hexadecimal text.
-        events: reads messages of events.
-        outcomes: reads messages of outcomes; None where there are none.
-        tables: reads messages of each lookup table that has a topic.
+        config: Configuration of the stream.
+        plans: Name to fitted plan.
+        artifact: Digest of the plan files, in hexadecimal.
+        events: Function that decodes event messages to rows.
+        outcomes: Function that decodes outcome messages; None without outcomes.
+        tables: Function that decodes rows of a lookup table, by table name, if it has a topic.
     """
 
     config: Config
@@ -57,11 +57,11 @@ class Job:
     tables: Mapping[str, Decode]
 
     def state_path(self, partition: int) -> Path:
-        """Return the file of the state of a partition of the events."""
+        """Return the path of the state file for this partition of the events."""
         return self.config.state / f"{self.config.events.topic}-{partition}.state"
 
     def open(self, partition: int) -> Live:
-        """Return the live plans of a partition: those of its file, or new ones."""
+        """Return the live plans of a partition, with the state in its file or with a new one."""
         config, path = self.config, self.state_path(partition)
         is_new = not path.exists()
         if config.drift_s is not None:  # before a file is opened
@@ -85,7 +85,7 @@ class Job:
         return live
 
     def _max_ahead(self) -> str | None:
-        """Return how far rows of a new state may be ahead of this machine's clock."""
+        """Return how far rows of a new state may be ahead of the clock, such as "1h"."""
         config = self.config
         return max_ahead_of(records_of(self.plans), config.late, config.max_ahead)
 
@@ -95,7 +95,7 @@ class Job:
         return read_table(self.config.history.replace("{partition}", str(partition)))
 
     def _tables(self) -> dict[str, Table]:
-        """Return the lookup tables that a new state begins with; without a file empty ones."""
+        """Return the lookup tables of a new state; those without a file are empty."""
         found: dict[str, Table] = {}
         for name, types in table_types(records_of(self.plans)).items():
             told = self.config.tables[name]
@@ -106,14 +106,12 @@ class Job:
 
 
 def job_of(config: Config) -> Job:
-    """Return the job that a configuration asks for, after reading the artifacts.
-
-    Args:
-        config: what the stream is told.
+    """Return the job for a configuration, after reading the artifacts.
 
     Raises:
-        ArtifactError: an artifact cannot be read, or its golden rows have other features here.
-        InvalidConfig: what is configured does not fit the plans.
+        ArtifactError: An artifact cannot be read, or this machine computes other features for the
+            test rows (golden rows) in it.
+        InvalidConfig: The configuration does not fit the plans.
     """
     plans = {name: load(path) for name, path in config.artifacts.items()}
     for fitted in plans.values():
@@ -137,15 +135,13 @@ def job_of(config: Config) -> Job:
 
 
 def typed(text: str, key: str) -> DType:
-    """Return the type of a text.
+    """Return the type with a given name, such as "int64" or "timestamp[ms, Europe/Berlin]".
 
-    Args:
-        text: "string", "int32", "int64", "float64", "bool", "date32", "timestamp", which is that of
-            microseconds in UTC, or "timestamp[ms, Europe/Berlin]".
-        key: of the configuration, for the message.
+    "timestamp" alone means microseconds in UTC. `key` is the configuration key, for the error
+    message.
 
     Raises:
-        InvalidConfig: it is none of these.
+        InvalidConfig: The name is unknown.
 
     Example:
         >>> str(typed("timestamp[ms]", "events.types.t"))
@@ -162,7 +158,7 @@ def typed(text: str, key: str) -> DType:
 
 
 def _event_types(plans: Mapping[str, FittedPlan], events: Topic) -> dict[str, DType]:
-    """Return the type of each column of the events: as fit saw it, or as it is configured."""
+    """Return the type of each event column, from fit or from the configuration."""
     types: dict[str, DType] = {}
     unknown: list[str] = []
     for fitted in plans.values():
@@ -203,7 +199,7 @@ def _outcomes(
 
 
 def _late(plans: Mapping[str, FittedPlan]) -> set[str]:
-    """Return the late columns, which rows may lack."""
+    """Return the names of the plans' late columns, which event messages may lack."""
     return {name for fitted in plans.values() for name in fitted.plan.late}
 
 
@@ -222,7 +218,7 @@ def _check_tables(config: Config, types: Mapping[str, object]) -> None:
 def _check_outputs(
     config: Config, plans: Mapping[str, FittedPlan], types: Mapping[str, DType]
 ) -> None:
-    """Raise where a sink has no form for a feature, or no column to name entities by."""
+    """Raise if a sink cannot encode a feature, or if `out.valkey.keys` names an unknown column."""
     if config.valkey_out is not None:
         lacking = [name for name in config.valkey_out.keys if name not in types]
         if lacking:
@@ -242,7 +238,7 @@ def _empty(types: Mapping[str, DType]) -> Table:
 
 
 def _digest(artifacts: Mapping[str, Path]) -> str:
-    """Return the digest of artifacts: of one alone that of its file."""
+    """Return one digest, in hexadecimal, for the files of all fitted plans."""
     digests = {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in artifacts.items()
     }

@@ -1,7 +1,8 @@
-"""Clients of Kafka: a member of a group, a reader of chosen partitions, a producer.
+"""Kafka clients: a member of a consumer group, a reader of chosen partitions, a producer.
 
-The one module that imports confluent-kafka. Brokers that are away are the library's to find again,
-for as long as it takes; only what cannot pass by itself is raised.
+A place is a topic and a partition number. This is the only module that imports confluent-kafka. The
+library reconnects to absent brokers by itself, for as long as it takes. Only errors that cannot go
+away by themselves are raised.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from fastfeat.apps.stream.config import Kafka, Option
 from fastfeat.errors import LibraryUnavailable, StreamError
 
 Message = Any
-"""A message as confluent-kafka has it: `value()`, `key()`, `offset()`, `partition()`, ..."""
+"""A confluent-kafka message, with `value()`, `key()`, `offset()`, `partition()`, ..."""
 Headers = Sequence[tuple[str, bytes]]
 Place = tuple[str, int]
-"""A topic and the number of one of its partitions."""
+"""A topic and a partition number."""
 
 LOG = logging.getLogger("fastfeat.stream")
 _ANSWERS_WITHIN_S = 2.0
 _CONSUMER: dict[str, Option] = {
     "enable.auto.commit": False,
-    "auto.offset.reset": "error",  # a state decides where it goes on; no other place will do
+    "auto.offset.reset": "error",  # the state decides where to continue; no other offset will do
     "fetch.wait.max.ms": 20,
     "queued.max.messages.kbytes": 16384,
     "fetch.message.max.bytes": 4 << 20,
@@ -34,7 +35,7 @@ _CONSUMER: dict[str, Option] = {
 _PRODUCER: dict[str, Option] = {
     "enable.idempotence": True,
     "linger.ms": 2,
-    "message.timeout.ms": 0,  # for as long as the broker is away
+    "message.timeout.ms": 0,  # no limit: wait for as long as the broker is away
     "delivery.report.only.error": True,
 }
 _LARGEST = "message.max.bytes"
@@ -42,11 +43,7 @@ _OWNED = {"bootstrap.servers", "enable.auto.commit", "group.id", "auto.offset.re
 
 
 def library() -> Any:
-    """Return the module `confluent_kafka`.
-
-    Raises:
-        LibraryUnavailable: it is not installed.
-    """
+    """Return the module `confluent_kafka`, or raise LibraryUnavailable."""
     try:
         return importlib.import_module("confluent_kafka")
     except ImportError:
@@ -56,15 +53,15 @@ def library() -> Any:
 
 
 class Consumer:
-    """A reader of partitions: as a member of a group, or of those that it is told.
+    """A reader of partitions, which a consumer group assigns or the caller chooses.
 
     Args:
-        kafka: the brokers, and options.
-        group: the group; offsets that are committed there are for monitoring alone.
+        kafka: Brokers and client options.
+        group: Consumer group. Offsets committed to it are for monitoring only.
 
     Attributes:
-        ends: where partitions ended when their end was reached since they were assigned, which may
-            be after the last message and what else a transaction leaves there.
+        ends: Offset at which each assigned partition ended, once its end was reached. This may lie
+            after the last message, since transactions leave markers there.
     """
 
     def __init__(self, kafka: Kafka, group: str) -> None:
@@ -72,11 +69,11 @@ class Consumer:
         own: dict[str, Option] = {"bootstrap.servers": kafka.brokers, "group.id": group}
         settings = _settings(_CONSUMER, kafka.options, kafka.consumer) | own
         self._is_cooperative = "cooperative" in str(settings["partition.assignment.strategy"])
-        self._incremental = False  # only members of a group are given partitions one by one
+        self._incremental = False  # only group members get partitions incrementally
         self._error = self._kafka.KafkaError
         self.ends: dict[Place, int] = {}
         self._assigned: set[Place] = set()
-        self._starting: set[Place] = set()  # assigned, and have given nothing yet
+        self._starting: set[Place] = set()  # assigned, but no message yet
         self._held: set[Place] = set()
         self._consumer = _client(
             self._kafka.Consumer, {**settings, "error_cb": _told, "logger": LOG}
@@ -88,13 +85,11 @@ class Consumer:
         opened: Callable[[Sequence[int]], Mapping[int, int]],
         closed: Callable[[Sequence[int], bool], None],
     ) -> None:
-        """Become a member of the group for a topic.
+        """Join the consumer group, to read its partitions of a topic.
 
-        Args:
-            topic: that is read.
-            opened: is given the partitions that come; returns the offsets where they go on. It may
-                leave some out, which are not read until `read` names them.
-            closed: is given those that go, and whether another member may have them already.
+        `opened` gets the newly assigned partitions and returns their start offsets. Partitions that
+        it leaves out are not read until `read` names them. `closed` gets the partitions that are
+        taken away, and whether another member may already own them.
         """
         self._incremental = self._is_cooperative
 
@@ -113,10 +108,10 @@ class Consumer:
         self._consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def read(self, offsets: Mapping[Place, int]) -> None:
-        """Read these partitions from these offsets on, and no others; none of them is held.
+        """Read exactly these partitions from these offsets, with none paused.
 
-        Where members of the group are given partitions one by one, those that are read already are
-        read on, whatever their offsets here.
+        With cooperative assignment, partitions that are already being read continue where they are,
+        whatever their offset here.
         """
         self._resume(self._assigned)
         if self._incremental:
@@ -130,10 +125,10 @@ class Consumer:
         self._starting |= new.keys()
 
     def poll(self, most: int, wait_s: float) -> list[Message]:
-        """Return up to so many messages, after at most so many seconds.
+        """Return up to `most` messages, after at most `wait_s` seconds.
 
         Raises:
-            StreamError: the topic is unknown, or an offset is not there any more.
+            StreamError: The topic is unknown, or an offset no longer exists.
         """
         polled: list[Message] = self._consumer.consume(most, wait_s)
         if self._starting:
@@ -146,10 +141,10 @@ class Consumer:
         return found
 
     def hold(self, places: Collection[Place]) -> None:
-        """Read no more of these partitions for now, and all others on.
+        """Pause exactly these partitions, and resume all others.
 
-        A partition that has given nothing since it was assigned is not held yet: librdkafka may
-        never start a partition that is paused while it starts.
+        A partition that has returned no message since it was assigned is not paused yet: librdkafka
+        may never start a partition that is paused while it starts.
         """
         held = (self._assigned - self._starting).intersection(places)
         if held - self._held:
@@ -158,9 +153,9 @@ class Consumer:
         self._held = held
 
     def bounds(self, place: Place) -> tuple[int, int] | None:
-        """Return the first offset of a partition and the one after its last, or None.
+        """Ask the broker for a partition's first offset, and the offset after its last message.
 
-        The broker is asked. It is None where it does not answer.
+        Returns None if the broker does not answer.
         """
         where = self._place(place)
         try:
@@ -170,12 +165,12 @@ class Consumer:
             return None
         if asked is None:
             return None
-        # Tansu answers with the offset after the first message of the last batch; what it says with
-        # messages is right
+        # Tansu answers with the offset after the first message of the last batch; the end that
+        # it sends with messages is right
         return asked[0], max(asked[1], self.known_end(place))
 
     def known_end(self, place: Place) -> int:
-        """Return the offset after the last message, as the broker said it with messages."""
+        """Return the offset after a partition's last message, known from fetched messages."""
         found = self._consumer.get_watermark_offsets(self._place(place), cached=True)
         return 0 if found is None else max(found[1], 0)
 
@@ -189,7 +184,7 @@ class Consumer:
         return max(found[0].offset, 0)
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Tell the group how far its states are, without waiting for an answer."""
+        """Commit offsets to the group, without waiting for an answer."""
         places = [self._place(place, offset) for place, offset in offsets.items()]
         try:
             self._consumer.commit(offsets=places, asynchronous=True)
@@ -197,7 +192,7 @@ class Consumer:
             LOG.warning("offsets are not committed to the group: %s", error)
 
     def close(self) -> None:
-        """Leave the group, and end; partitions that are there are closed first."""
+        """Leave the consumer group and end; `closed` is called for open partitions first."""
         self._consumer.close()
 
     def _place(self, place: Place, offset: int | None = None) -> Any:
@@ -205,7 +200,7 @@ class Consumer:
         return self._kafka.TopicPartition(*place, *where)
 
     def _unassign(self, partitions: Sequence[Any]) -> None:
-        """Give back partitions of the group; those that were not read yet are not assigned."""
+        """Give partitions back to the group, after resuming those that are paused."""
         places = {(place.topic, place.partition) for place in partitions}
         gone = self._assigned & places if self._incremental else set(self._assigned)
         self._resume(gone)
@@ -216,11 +211,12 @@ class Consumer:
             self._consumer.unassign()
 
     def _resume(self, places: Collection[Place]) -> None:
-        """Read partitions on that may be paused.
+        """Resume partitions that may be paused.
 
-        They are also resumed before they are given back or assigned anew: librdkafka keeps a paused
-        partition paused over assignments. All that have begun are resumed, held or not: librdkafka
-        drops a resume while it pauses them itself, at the begin of a change in the group.
+        Partitions are also resumed before they are given back or newly assigned, because librdkafka
+        keeps a paused partition paused across assignments. All started partitions are resumed, even
+        if this class did not pause them: librdkafka pauses them itself at the start of a group
+        rebalance, and drops resumes meanwhile.
         """
         begun = sorted(set(places) - self._starting)
         if begun:
@@ -234,7 +230,7 @@ class Consumer:
         self._starting -= set(gone)
 
     def _check(self, message: Message) -> None:
-        """Raise for an error that does not pass by itself; note others."""
+        """Raise the error in a message if it cannot go away by itself; log other errors."""
         error, kinds = message.error(), self._error
         where = f"{message.topic()}:{message.partition()}"
         if error.code() in (kinds._AUTO_OFFSET_RESET, kinds.OFFSET_OUT_OF_RANGE):
@@ -251,14 +247,14 @@ class Consumer:
 
 
 class Producer:
-    """A sender of messages, which keeps a bounded number of bytes until the broker has them.
+    """A sender of messages that buffers a bounded number of bytes until the broker has them.
 
     Args:
-        kafka: the brokers, and options.
-        buffer_bytes: that wait for the broker, at most.
+        kafka: Brokers and client options.
+        buffer_bytes: Maximum size of the messages waiting for the broker.
 
     Attributes:
-        largest: bytes of a message with its key and headers, at most.
+        largest: Maximum size of a message with its key and headers, in bytes.
     """
 
     def __init__(self, kafka: Kafka, buffer_bytes: int) -> None:
@@ -277,17 +273,12 @@ class Producer:
         self.largest = int(settings.get(_LARGEST, 1_000_000))
 
     def send(self, topic: str, partition: int, key: Any, value: bytes, headers: Headers) -> bool:
-        """Send a message; return whether there was room for it.
+        """Send a message; return False if the buffer is full.
 
-        Args:
-            topic: that it goes to.
-            partition: of the topic; -1 for that of its key.
-            key: bytes, or None.
-            value: its content.
-            headers: names and values.
+        With `partition` -1 the key decides the partition.
 
         Raises:
-            StreamError: it has more bytes than a message may have.
+            StreamError: The message is too large.
         """
         try:
             self._producer.produce(topic, value, key, partition, headers=headers)
@@ -303,29 +294,29 @@ class Producer:
         return True
 
     def flush(self, wait_s: float) -> bool:
-        """Return whether the broker has all messages, after waiting at most so long.
+        """Wait up to `wait_s` seconds; return whether the broker has all messages.
 
         Raises:
-            StreamError: one of them was refused.
+            StreamError: The broker rejected a message.
         """
         left = self._producer.flush(wait_s)
         self.check()
         return left == 0
 
     def check(self) -> None:
-        """Let the library tell what happened.
+        """Let the library call back about delivered and rejected messages.
 
         Raises:
-            StreamError: a message was refused.
+            StreamError: The broker rejected a message.
         """
         self._producer.poll(0)
         if self._lost:
             raise StreamError(f"the broker did not take a message: {self._lost[0]}")
 
     def n_partitions(self) -> dict[str, int] | None:
-        """Return the number of partitions of each topic; None where the brokers do not answer.
+        """Return the number of partitions of each topic; None if the brokers do not answer.
 
-        All topics are asked for: to ask for one that is not there would create it.
+        It lists all topics: asking for a single missing one would create it.
         """
         try:
             topics = self._producer.list_topics(timeout=_ANSWERS_WITHIN_S).topics
@@ -335,7 +326,7 @@ class Producer:
         return {name: len(found.partitions) for name, found in topics.items()}
 
     def discard(self) -> None:
-        """Forget what the broker does not have yet."""
+        """Drop the buffered messages that the broker does not have yet."""
         self._producer.purge()
         self._producer.flush(1.0)
 
@@ -354,11 +345,7 @@ def _told(error: Any) -> None:
 
 
 def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any]) -> Any:
-    """Return a client with options.
-
-    Raises:
-        StreamError: the library does not know one of them, or not its value.
-    """
+    """Return a confluent-kafka client; raise StreamError if the library rejects an option."""
     try:
         return kind(settings)
     except (library().KafkaException, TypeError, ValueError) as error:
@@ -370,7 +357,7 @@ def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any
 
 
 def _settings(*layers: Mapping[str, Option]) -> dict[str, Any]:
-    """Return options over others; those that a stream decides itself are refused."""
+    """Return the merged options; later ones win. Raise for options that a stream sets itself."""
     found: dict[str, Any] = {}
     for layer in layers:
         found |= layer

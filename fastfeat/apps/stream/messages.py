@@ -1,4 +1,4 @@
-"""Messages to columns: JSON, Arrow and Avro, a batch at once, and what cannot be read."""
+"""Decode a batch of messages (JSON, Arrow or Avro) to rows, and find the unreadable messages."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from fastfeat.ir.dtypes import DType
 Types = Mapping[str, DType]
 Numbers = NDArray[Any]
 _MOST_ROWS, _MOST_BYTES = 1_000_000, 256 << 20
-"""Of a message in Arrow, unpacked: a kilobyte of it may say that it holds gigabytes."""
+"""Limits of an unpacked Arrow message: a kilobyte can claim to hold gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows that messages hold, and where each comes from.
+    """Rows decoded from messages, and the message of each.
 
     Args:
-        table: the rows, as the columns of the plan.
-        message: of each row the number of its message in the batch, shape (n_rows,).
-        within: of each row its number in its message, shape (n_rows,).
+        table: The rows, with the plan's column names.
+        message: Index of each row's message in the batch, shape (n_rows,).
+        within: Index of each row in its message, shape (n_rows,).
     """
 
     table: Table
@@ -47,9 +47,9 @@ class Poison:
     """A message that cannot be read.
 
     Args:
-        message: its number in the batch.
-        reason: what is wrong with it.
-        kind: the same in a word.
+        message: Index of the message in the batch.
+        reason: The reason, for people.
+        kind: The reason in one word.
     """
 
     message: int
@@ -58,26 +58,26 @@ class Poison:
 
 
 class Decode(Protocol):
-    """A reader of messages as rows; raises ValueError where any of them cannot be read."""
+    """A function that decodes messages to rows; it raises ValueError if any cannot be read."""
 
     def __call__(self, values: Sequence[bytes]) -> Rows:
-        """Return the rows of messages, in their order."""
+        """Return the rows of the messages, in their order."""
         ...
 
 
 def decoder(
     topic: Topic, types: Types, may_lack: Collection[str] = (), folder: Path | None = None
 ) -> Decode:
-    """Return a decoder of the messages of a topic.
+    """Return the function that decodes messages of a topic.
 
     Args:
-        topic: how they hold rows.
-        types: of the columns of the plan that are read.
-        may_lack: columns that a message may lack: late ones.
-        folder: of the state, which remembers the number of the first schema in Avro.
+        topic: Configuration of the topic.
+        types: Type of each plan column to read.
+        may_lack: Late columns: messages may lack them, because they are known only later.
+        folder: Folder of the states, where the id of the first Avro schema is stored.
 
     Raises:
-        InvalidConfig: a mapped column is none of the plan's; the schema cannot be read.
+        InvalidConfig: The plan does not read a mapped column, or the schema cannot be read.
     """
     for name in topic.columns:
         if name not in types:
@@ -98,13 +98,10 @@ def decoder(
 
 
 def decoded(decode: Decode, values: Sequence[bytes | None]) -> tuple[Rows, list[Poison]]:
-    """Return the rows of those messages that can be read, and the others.
+    """Return the rows of the readable messages of a batch, and the unreadable messages.
 
-    All are read at once; where that fails they are halved until what cannot be read is alone.
-
-    Args:
-        decode: of `decoder`.
-        values: contents of messages; None and empty ones cannot be read.
+    All messages are decoded at once. If that fails, the batch is halved until each unreadable
+    message is alone. Messages that are None or empty cannot be read.
     """
     poison = [Poison(at, "the message is empty") for at, value in enumerate(values) if not value]
     given = [(at, value) for at, value in enumerate(values) if value]
@@ -125,7 +122,7 @@ def _halved(
         return
     try:
         rows = decode([value for _, value in given])
-    except ValueError as error:  # of pyarrow too
+    except ValueError as error:  # pyarrow's errors are ValueErrors too
         if len(given) == 1:
             kind: Reason = "schema" if isinstance(error, UnknownSchema) else "unreadable"
             poison.append(Poison(given[0][0], _first_line(error), kind))
@@ -163,7 +160,10 @@ def _lacks(given: str) -> ValueError:
 def _json(
     names: Mapping[str, str], needed: Mapping[str, str], types: Types, times: Times
 ) -> Decode:
-    """Return a decoder of JSON objects, one a message, by the rules that the server has too."""
+    """Return a function that decodes JSON messages, one object each.
+
+    Values are converted by the rules of the HTTP server.
+    """
 
     def decode(values: Sequence[bytes]) -> Rows:
         objects = read_objects(values)
@@ -183,7 +183,7 @@ def _json(
 
 
 def _arrow(names: Mapping[str, str], needed: Mapping[str, str], types: Types) -> Decode:
-    """Return a decoder of Arrow IPC streams."""
+    """Return a function that decodes messages that are Arrow IPC streams."""
     wanted = {name: arrow_type(dtype) for name, dtype in types.items()}
     empty = pa.table({name: pa.array([], kind) for name, kind in wanted.items()})
 
@@ -217,7 +217,10 @@ def _conformed(
     needed: Mapping[str, str],
     wanted: Mapping[str, DataType],
 ) -> Table:
-    """Return the columns of the plan of a table; what it may lack is missing."""
+    """Return a table with the plan's column names and types.
+
+    Optional columns that the message lacks become nulls.
+    """
     there = table.column_names
     made: dict[str, Any] = {}
     for name, kind in wanted.items():
@@ -243,7 +246,7 @@ def _avro(
     types: Types,
     read: Callable[[bytes], Mapping[str, Any]],
 ) -> Decode:
-    """Return a decoder of Avro records."""
+    """Return a function that decodes messages that are Avro records."""
     wanted = [(name, names[name], arrow_type(dtype)) for name, dtype in types.items()]
 
     def decode(values: Sequence[bytes]) -> Rows:

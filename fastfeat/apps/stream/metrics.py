@@ -1,4 +1,4 @@
-"""Counters of a stream, as the text that Prometheus reads, on a port of its own."""
+"""Counters of a stream as Prometheus text, served on their own port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfeat.live.state.held_up import HeldUp
 
 
 class Measured(Protocol):
-    """The counters of a stream, as far as they are shown."""
+    """The counters of a stream that are published as metrics."""
 
     n_events: int
     n_batches: int
@@ -27,14 +27,14 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The position and the size of a partition.
+    """The position and size of a partition's state.
 
     Args:
-        lag: events that are not answered yet.
-        offset: that its state is at.
-        n_rows: rows that its state has in memory.
-        n_entities: entities that it knows, by what orders their rows.
-        held_up: entities whose rows come late behind one row.
+        lag: Number of events not answered yet.
+        offset: Offset that the state has reached.
+        n_rows: Rows in memory.
+        n_entities: Number of entities, by the key that orders their rows.
+        held_up: Entities with many late rows, because one row's time was far in the future.
     """
 
     lag: int
@@ -46,14 +46,14 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value for Prometheus.
+    """One metric value for Prometheus.
 
     Args:
-        name: of the metric, without `fastfeat_stream_`.
+        name: Metric name without the prefix `fastfeat_stream_`.
         kind: "counter" or "gauge".
-        told: what it is.
-        labels: names and values.
-        value: the value.
+        told: Help text.
+        labels: Label names and values.
+        value: The value.
     """
 
     name: str
@@ -66,54 +66,53 @@ class Sample:
 def samples_of(
     done: Measured, measures: Mapping[int, Measure], n_checkpoints: int, topic: str
 ) -> list[Sample]:
-    """Return the values of what was done.
+    """Return the values of all metrics of a stream.
 
     Args:
-        done: counts of all partitions.
-        measures: how each partition stands.
-        n_checkpoints: commits of a partition's state.
-        topic: of the events.
+        done: Counters summed over all partitions.
+        measures: Partition number to its position and size.
+        n_checkpoints: Commits of partition states.
+        topic: Topic of the events.
     """
     found = [
-        Sample("events_total", "counter", "Events that were answered.", (), done.n_events),
-        Sample("batches_total", "counter", "Micro-batches.", (), done.n_batches),
-        Sample("repeats_total", "counter", "Messages polled again.", (), done.n_repeated),
-        Sample("checkpoints_total", "counter", "Commits of a state.", (), n_checkpoints),
-        Sample("partitions", "gauge", "Partitions of this member.", (), len(measures)),
+        Sample("events_total", "counter", "Events answered.", (), done.n_events),
+        Sample("batches_total", "counter", "Micro-batches processed.", (), done.n_batches),
+        Sample(
+            "repeats_total", "counter", "Messages polled again and skipped.", (), done.n_repeated
+        ),
+        Sample("checkpoints_total", "counter", "Commits of partition states.", (), n_checkpoints),
+        Sample("partitions", "gauge", "Partitions assigned to this member.", (), len(measures)),
     ]
     for name in get_args(Reason):
-        told = "Messages and rows that were not taken, by what they were refused for."
+        told = "Messages and rows refused as dead letters, by reason."
         found.append(Sample("dead_total", "counter", told, (("kind", name),), done.dead[name]))
     for name, n in sorted(done.taken.items()):
-        told = "Rows to which something happened, since their state was opened."
+        told = (
+            "Rows by kind of event (late, dropped, repeated and others) since the state was opened."
+        )
         found.append(Sample("rows_total", "counter", told, (("what", name),), n))
     for name, n in sorted(done.violations.items()):
-        told = "Rows that broke a rule of the contract, since their state was opened."
+        told = "Rows that broke a rule of the contract since the state was opened, by rule."
         found.append(Sample("contract_violations_total", "counter", told, (("rule", name),), n))
     for number, one in sorted(measures.items()):
         of = (("topic", topic), ("partition", str(number)))
         found += [
             Sample("lag", "gauge", "Events not answered yet.", of, one.lag),
-            Sample("offset", "gauge", "Offset that the state is at.", of, one.offset),
+            Sample("offset", "gauge", "Offset that the state has reached.", of, one.offset),
             Sample("state_rows", "gauge", "Rows of the state in memory.", of, one.n_rows),
         ]
         for order, n in one.n_entities.items():
-            told = "Entities that the state knows."
+            told = "Entities of the state, by key columns."
             found.append(Sample("entities", "gauge", told, (*of, ("order", order)), n))
         for held in one.held_up:
-            told = "Rows that were late behind one event: of an entity that it holds up."
+            told = "Late rows of an entity held up by an event that is ahead in time."
             where = (*of, ("order", held.order), ("event", held.place))
             found.append(Sample("held_up_rows", "gauge", told, where, held.n_late))
     return found
 
 
 def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
-    """Return the text that Prometheus reads.
-
-    Args:
-        samples: values; those of one metric have one kind and one text.
-        latency: of micro-batches, from their poll until all sinks had taken them.
-    """
+    """Return metric values, and the latency of micro-batches in seconds, as Prometheus text."""
     families: dict[tuple[str, str, str], list[tuple[Labels, float]]] = {}
     for each in samples:
         families.setdefault((each.name, each.kind, each.told), []).append((each.labels, each.value))
@@ -121,20 +120,20 @@ def metrics_text(samples: Sequence[Sample], latency: Durations) -> bytes:
         family(f"fastfeat_stream_{name}", kind, told, values)
         for (name, kind, told), values in families.items()
     ]
-    told = "Seconds from the poll of a micro-batch until all sinks had taken it."
+    told = "Time from the poll of a micro-batch until all sinks accepted it, in seconds."
     parts.append(histogram("fastfeat_stream_batch_seconds", told, [((), latency)]))
     return "".join(parts).encode()
 
 
 class MetricsServer:
-    """A server of metrics, in threads of its own.
+    """An HTTP server of metrics, in its own threads.
 
     Args:
-        address: host and port; port 0 for a free one.
-        text: gives what is served.
+        address: Host and port; port 0 for a free one.
+        text: Returns the current content.
 
     Raises:
-        OSError: the port is in use.
+        OSError: The port is in use.
     """
 
     def __init__(self, address: tuple[str, int], text: Callable[[], bytes]) -> None:
@@ -142,7 +141,7 @@ class MetricsServer:
             timeout = 10
 
             def do_GET(self) -> None:
-                """Answer `GET /metrics`."""
+                """Send the metrics text if the path is /metrics."""
                 is_there = self.path.partition("?")[0] == "/metrics"
                 content = text() if is_there else b"GET /metrics\n"
                 self.send_response(200 if is_there else 404)
@@ -152,7 +151,7 @@ class MetricsServer:
                 self.wfile.write(content)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Write nothing."""
+                """Write no log line for a request."""
 
         self._server = ThreadingHTTPServer(address, Handler)
         self._server.daemon_threads = True
@@ -161,11 +160,11 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the server listens on."""
         return self._server.server_address[1]
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)

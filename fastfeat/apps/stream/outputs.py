@@ -1,4 +1,4 @@
-"""Outputs of a micro-batch: features and where they come from, and what was refused."""
+"""Outputs of a micro-batch (the events answered together), and the interface of their sinks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Reason = Literal["unreadable", "schema", "late", "future", "outcome", "contract"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message, or a row of one, that cannot be taken.
+    """A message that cannot be read, or one of its rows that a state refuses.
 
     Args:
-        topic: that it came from.
-        partition: of the topic.
-        offset: of the message.
-        row: number of the row in the message; -1 for all of it.
-        kind: what it is refused for, in a word.
-        reason: the same in a sentence.
-        key: of the message.
-        value: content of the message.
+        topic: Topic of the message.
+        partition: Partition of the message.
+        offset: Offset of the message.
+        row: Index of the row in the message; -1 for the whole message.
+        kind: The reason in one word.
+        reason: The reason in a sentence.
+        key: Key of the message.
+        value: Content of the message.
     """
 
     topic: str
@@ -40,21 +40,21 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The outputs of the messages of a partition between two offsets.
+    """The outputs for a range of messages of one partition of the events.
 
     Args:
-        topic: that they came from.
-        partition: of the topic.
-        first: the first offset.
-        end: the offset after the last one.
-        artifact: digest of the fitted plans, as hexadecimal text.
-        offsets: of each row of the features that of its message, shape (n_rows,), int64.
-        within: its number in its message, shape (n_rows,), int64.
-        times_ms: the message's time in milliseconds since 1970, shape (n_rows,), int64.
-        keys: the message's key.
-        rows: the events, as the columns of the plans.
-        features: what is served for them.
-        dead: what cannot be taken.
+        topic: Topic of the messages.
+        partition: Partition of the messages.
+        first: First offset of the range.
+        end: Offset after the range.
+        artifact: Digest of the fitted plans, in hexadecimal.
+        offsets: Message offset of each feature row, shape (n_rows,), int64.
+        within: Index of each feature row in its message, shape (n_rows,), int64.
+        times_ms: Message time in milliseconds since 1970, shape (n_rows,), int64.
+        keys: Message key of each feature row.
+        rows: The events, with the plans' column names, one per feature row.
+        features: Features of the events, and columns that are passed through.
+        dead: Messages and rows that were refused.
     """
 
     topic: str
@@ -72,38 +72,37 @@ class Outputs:
 
 
 class Sink(Protocol):
-    """A target of outputs. Each partition's come in order, and some of them again after a crash."""
+    """A target of outputs: a topic, files or a server.
+
+    It gets the outputs of each partition in order; after a crash some arrive again.
+    """
 
     def opened(self, partition: int) -> None:
-        """Take a partition that comes to this member."""
+        """Prepare for outputs of a partition that is now assigned to this member."""
         ...
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Take what there is room for.
+        """Accept items (feature rows or dead letters) from index `first` on, if there is room.
 
-        Args:
-            outputs: of a micro-batch.
-            first: how much of them was taken before: rows, or what else this sink counts.
-
-        Returns:
-            How much of them is taken now; less than all where it is full, or the server away.
+        Returns how many items of these outputs were accepted in all calls; less than `size` if the
+        sink is full or its server does not answer.
         """
         ...
 
     def size(self, outputs: Outputs) -> int:
-        """Return the amount that there is to take of some outputs."""
+        """Return the number of items that this sink takes: feature rows, or dead letters."""
         ...
 
     def flush(self, partition: int, end: int, wait_s: float) -> bool:
-        """Return whether all that was taken of a partition is where it belongs.
+        """Wait up to `wait_s` seconds; return whether all accepted items of a partition are stored.
 
-        Args:
-            partition: its number.
-            end: the offset after the last message that outputs were taken of.
-            wait_s: how long to wait for it, in seconds.
+        `end` is the offset after the last message with outputs.
         """
         ...
 
     def close(self) -> None:
-        """End; what is not where it belongs is forgotten, and made again by whoever goes on."""
+        """Close the sink.
+
+        Items that are not stored are dropped; the next owner of the partition sends them again.
+        """
         ...

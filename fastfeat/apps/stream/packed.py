@@ -2,20 +2,20 @@
 
 A row is, with little-endian numbers:
 
-    bytes     what
+    bytes     content
     0-3       "FFR1"
-    4-7       uint32: the partition of the event
-    8-15      int64: its offset
-    16-23     int64: the time of its message in milliseconds since 1970
-    24-55     the digest of the fitted plans, SHA-256
-    56-57     uint16: bytes of the name of the topic, which follows
-    then      a bit for each feature, the first one lowest: 1 where it is there, 0 where it is
-              missing; as many bytes as that takes
+    4-7       uint32: partition of the event
+    8-15      int64: offset of the event
+    16-23     int64: time of its message, in milliseconds since 1970
+    24-55     digest of the fitted plans, SHA-256
+    56-57     uint16: number of bytes of the topic's name, which follows
+    then      one bit per feature, in the order of the plan, from the lowest bit up: 1 if it has a
+              value, 0 if it is missing; filled up to whole bytes
     then      the features of a fixed width, in the order of the plan: floats and integers in their
               width, a bool as a byte 0 or 1, a date as int32, times and durations as int64 (a time
-              of day in seconds or milliseconds as int32) in the unit of their type; 0 where missing
-    then      the features that are text or bytes, in the order of the plan: uint32: bytes, then
-              those; 0 bytes where missing
+              of day in seconds or milliseconds as int32) in the unit of their type; 0 if missing
+    then      the features that are text or bytes, in the order of the plan: uint32: number of
+              bytes, then the bytes; no bytes if missing
 
 The key is a prefix and the entity as a JSON array without spaces: `flights:["N14228"]`, where text
 is UTF-8 and times are ISO 8601.
@@ -43,15 +43,15 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class PackedRow:
-    """A row of features that was read from bytes, and where it comes from.
+    """A row of features decoded from bytes, and its origin.
 
     Args:
-        topic: of the event.
-        partition: of the topic.
-        offset: of the event's message.
-        time_ms: of the message, in milliseconds since 1970.
-        artifact: digest of the fitted plans, as hexadecimal text.
-        features: values by name; None is missing.
+        topic: Topic of the event.
+        partition: Partition of the event.
+        offset: Offset of the event's message.
+        time_ms: Time of the event's message, in milliseconds since 1970.
+        artifact: Digest of the fitted plans, in hexadecimal.
+        features: Feature name to value; None is missing.
     """
 
     topic: str
@@ -64,11 +64,11 @@ class PackedRow:
 
 @explaining_as("fastfeat.apps.stream.", {})
 def entity_key(prefix: str, values: Sequence[Any]) -> str:
-    """Return the key that an entity's features stand under.
+    """Return the key under which an entity's features are stored.
 
     Args:
-        prefix: as it is configured.
-        values: of the columns that name the entity, in their order.
+        prefix: The configured prefix.
+        values: Values of the columns that identify the entity, in the configured order.
 
     Example:
         >>> entity_key("flights:", ["N14228"])
@@ -78,11 +78,9 @@ def entity_key(prefix: str, values: Sequence[Any]) -> str:
 
 
 def entity_keys(prefix: str, columns: Sequence[Any]) -> list[str | None]:
-    """Return the key of each row; None where a part of it is missing.
+    """Return the Valkey or Redis key of each row; None if one of its values is missing.
 
-    Args:
-        prefix: as it is configured.
-        columns: Arrow columns that name the entity, of one length.
+    `columns` are Arrow columns of equal length.
     """
     parts = [
         cast(column, pa.string()) if pa.types.is_temporal(column.type) else column
@@ -93,14 +91,7 @@ def entity_keys(prefix: str, columns: Sequence[Any]) -> list[str | None]:
 
 
 def check_packed(schema: Schema) -> None:
-    """Raise where a row cannot be packed.
-
-    Args:
-        schema: of the features.
-
-    Raises:
-        InvalidConfig: a feature is a list or another type without a place in the layout.
-    """
+    """Raise InvalidConfig if a feature's type cannot be packed, such as a list."""
     for field in schema:
         if not _is_bytes(field.type) and _width(field.type) is None:
             raise InvalidConfig(
@@ -117,16 +108,16 @@ def packed_rows(
     partition: int,
     artifact: str,
 ) -> list[bytes]:
-    """Return some rows of features as bytes.
+    """Return the packed bytes of each chosen row of features.
 
     Args:
-        features: what `check_packed` has taken.
-        rows: which of them.
-        offsets: of each row of the features, shape (n_rows,).
-        times_ms: the same, of its message.
-        topic: of all.
-        partition: of all.
-        artifact: digest of the fitted plans, as hexadecimal text.
+        features: Table that `check_packed` accepts.
+        rows: Indices of the chosen rows.
+        offsets: Message offset of each row of `features`, shape (n_rows,).
+        times_ms: Message time of each row of `features`, shape (n_rows,).
+        topic: Topic of all rows.
+        partition: Partition of all rows.
+        artifact: Digest of the fitted plans, in hexadecimal.
     """
     chosen = np.asarray(rows, np.int64)
     n_rows = len(chosen)
@@ -160,14 +151,14 @@ def packed_rows(
 
 @explaining_as("fastfeat.apps.stream.", {})
 def read_packed(content: bytes, schema: Schema) -> PackedRow:
-    """Return the features that bytes hold.
+    """Return the features in a value that was read from Valkey or Redis.
 
     Args:
-        content: of a key.
-        schema: of the features, as `fitted.schema` or that of `fitted.transform(rows)`.
+        content: Value of a key.
+        schema: Arrow schema of the features: `fitted.schema`, or `fitted.transform(rows).schema`.
 
     Raises:
-        InvalidData: they are no packed row, or one of another schema.
+        InvalidData: The bytes are not a packed row, or have another schema.
     """
     if len(content) < _HEAD.size or content[:4] != MAGIC:
         raise InvalidData(f"these bytes are no packed row: they begin with {content[:4]!r}")
@@ -206,7 +197,7 @@ def read_packed(content: bytes, schema: Schema) -> PackedRow:
 
 
 def _fixed(column: Any, width: str) -> NDArray[Any]:
-    """Return the values of a column in the width of the layout; missing ones are 0."""
+    """Return the values of a column with the NumPy type `width`; missing values are 0."""
     if pa.types.is_boolean(column.type):
         column = cast(column, pa.uint8())
     elif pa.types.is_temporal(column.type):
@@ -230,7 +221,7 @@ def _value(content: bytes, kind: DataType, width: str) -> Any:
 
 
 def _width(kind: DataType) -> str | None:
-    """Return NumPy's name for a value of a fixed width; None for others."""
+    """Return the NumPy type that holds values of an Arrow type; None for text, bytes and others."""
     types = pa.types
     if types.is_boolean(kind):
         return "|u1"

@@ -1,4 +1,4 @@
-"""One partition of the events: its state, what was polled of it, and what waits for the sinks."""
+"""One partition of the events: its state, polled messages, and outputs that wait for sinks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from fastfeat.live.live import Live
 
 @dataclass(slots=True)
 class Waiting:
-    """Outputs that a sink has not taken wholly.
+    """Outputs of a micro-batch that a sink has not fully accepted.
 
     Args:
-        outputs: of a micro-batch.
-        n_taken: how much of them it has taken.
-        since: when they were made, in seconds of the monotonic clock.
+        outputs: Outputs of one micro-batch.
+        n_taken: Number of items that the sink has accepted.
+        since: When processing of the micro-batch began, in seconds of the monotonic clock.
     """
 
     outputs: Outputs
@@ -40,16 +40,16 @@ class Waiting:
 
 @dataclass(slots=True)
 class Done:
-    """The counters of a partition since it was opened.
+    """Counters of a partition since it was opened.
 
     Args:
-        n_events: events that were answered.
-        n_batches: micro-batches.
-        n_repeated: messages that came again and were left out.
-        dead: dead letters by kind.
-        taken: of the state, by what happened to rows, as of `Live.counts`.
-        violations: rows that break each rule of a contract, as of `Live.violations`.
-        latency: of micro-batches, from their poll until a sink had taken them.
+        n_events: Events answered.
+        n_batches: Micro-batches.
+        n_repeated: Messages that were polled again and skipped.
+        dead: Dead letters by kind.
+        taken: Number of rows by outcome, such as late or dropped; `Live.counts` of the state.
+        violations: Number of rows that break each contract rule; `Live.violations` of the state.
+        latency: Seconds from the start of each micro-batch until a sink had accepted it.
     """
 
     n_events: int = 0
@@ -61,7 +61,7 @@ class Done:
     latency: Durations = field(default_factory=Durations)
 
     def add(self, other: Done) -> None:
-        """Count what was done elsewhere too."""
+        """Add the counters of `other` to these."""
         self.n_events += other.n_events
         self.n_batches += other.n_batches
         self.n_repeated += other.n_repeated
@@ -72,15 +72,15 @@ class Done:
 
 
 class Partition:
-    """One partition of the events, which this member owns.
+    """One partition of the events that this member owns.
 
     Args:
-        job: what all share.
-        number: of the partition.
-        live: its plans and state.
-        lock: of the state.
-        sinks: where outputs go.
-        start: the offset that it goes on at.
+        job: Parts shared by all partitions.
+        number: Partition number.
+        live: Plans with the state of this partition.
+        lock: Lock of the state.
+        sinks: Targets of the outputs.
+        start: Offset at which a state without offsets begins.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Partition:
 
     @property
     def offset(self) -> int:
-        """The offset after the last event that stands in the state."""
+        """The offset after the last event that the state contains."""
         return self.live.offsets.get(self.source, self._start)
 
     @property
@@ -122,26 +122,26 @@ class Partition:
 
     @property
     def n_polled(self) -> int:
-        """The number of messages that wait to be taken."""
+        """Number of polled events that are not processed yet."""
         return len(self._inbox)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a sink has not taken all outputs."""
+        """Whether a sink has outputs left to accept."""
         return any(self._waiting)
 
     @property
     def head_ms(self) -> int | None:
-        """The time of the next event in milliseconds; None where none was polled."""
+        """The time of the next polled event, in milliseconds; None if none is polled."""
         return self._inbox[0].timestamp()[1] if self._inbox else None
 
     @property
     def head_offset(self) -> int | None:
-        """The offset of the next event; None where none was polled."""
+        """The offset of the next polled event; None if none is polled."""
         return self._inbox[0].offset() if self._inbox else None
 
     def receive(self, messages: Sequence[Message]) -> None:
-        """Take messages of the events that were polled, in order of their offsets."""
+        """Queue polled events, which must be in offset order."""
         self.received = time.monotonic()
         for message in messages:
             if message.offset() >= self._position:
@@ -151,12 +151,12 @@ class Partition:
                 self.done.n_repeated += 1
 
     def process(self, most: int, before_ms: float = float("inf"), end: int | None = None) -> bool:
-        """Answer the next events, whose outputs wait for `offer`; return whether there were any.
+        """Answer the next events and queue their outputs; return whether there were any events.
 
         Args:
-            most: how many messages.
-            before_ms: only those whose time is earlier.
-            end: only those before this offset.
+            most: Maximum number of messages.
+            before_ms: Only take events earlier than this time, in milliseconds.
+            end: Only take events before this offset; None for no limit.
         """
         messages = self._next(most, before_ms, end)
         if not messages:
@@ -174,12 +174,12 @@ class Partition:
         return True
 
     def apply(self, place: Place, name: str, messages: Sequence[Message]) -> None:
-        """Take outcomes, or rows of a lookup table.
+        """Apply outcomes, or rows of a lookup table, to the state.
 
         Args:
-            place: that they come from.
-            name: of the table; "" for outcomes.
-            messages: in order of their offsets.
+            place: Topic and partition of the messages.
+            name: Name of the table; "" for outcomes.
+            messages: Messages in offset order.
         """
         decode = self.job.tables[name] if name else self.job.outcomes
         assert decode is not None
@@ -203,7 +203,10 @@ class Partition:
             self.done.dead.update(letter.kind for letter in dead)
 
     def put(self) -> bool:
-        """Offer what waits to the sinks, once its order is on disk; return whether all is taken."""
+        """Offer waiting outputs to the sinks; return whether the sinks have accepted all of them.
+
+        The order in which messages of the sources were applied is written to disk first.
+        """
         self.order.sync()
         for sink, waiting in zip(self._sinks, self._waiting, strict=True):
             while waiting:
@@ -216,13 +219,9 @@ class Partition:
         return not self.is_waiting
 
     def checkpoint(self, wait_s: float) -> bool:
-        """Commit state, offsets and audit, once all outputs are where they belong.
+        """Commit state, offsets and audit to disk, once the sinks have stored all outputs.
 
-        Args:
-            wait_s: how long to wait for that, in seconds.
-
-        Returns:
-            Whether it was done.
+        Returns False if that takes longer than `wait_s` seconds.
         """
         if not self.put():
             return False
@@ -234,19 +233,16 @@ class Partition:
         self.live.checkpoint()
         self.order.clear(self.offset)
         self._committed = dict(self.live.offsets)
-        for held in self.live.held_up(is_due=True):  # all that it was read from is on disk
+        for held in self.live.held_up(is_due=True):  # every row it mentions is on disk
             LOG.warning("%s: %s", self.source, held)
         self.last_checkpoint = time.monotonic()
         return True
 
     def close(self, wait_s: float) -> bool:
-        """Give the partition up: after a checkpoint where that succeeds in time.
+        """Close the partition, with a checkpoint if the sinks store all outputs in time.
 
-        Args:
-            wait_s: how long to wait for the sinks, in seconds.
-
-        Returns:
-            Whether there was a checkpoint; without one whoever goes on repeats what has left.
+        Returns False if there was no checkpoint. The next owner of the partition then repeats
+        outputs that were already sent.
         """
         until = time.monotonic() + wait_s
         while not (is_done := self.checkpoint(max(0.0, until - time.monotonic()))):
@@ -257,7 +253,7 @@ class Partition:
         return is_done
 
     def discard(self, *, keep: bool = False) -> None:
-        """End; what was applied since the last checkpoint is forgotten unless it is kept."""
+        """Close the state. Changes since the last checkpoint are lost unless `keep` is set."""
         if keep:
             self.live.close()
         else:
@@ -289,7 +285,11 @@ class Partition:
     def _without_ahead(
         self, rows: Rows, messages: Sequence[Message]
     ) -> tuple[Rows, list[DeadLetter]]:
-        """Return rows without those that were ahead of the clock before a crash, and these."""
+        """Refuse rows again that were refused before a crash, because their time was in the future.
+
+        The clock has moved on, so they would be accepted now, and outputs would differ. Returns the
+        other rows, and dead letters for the refused ones.
+        """
         if not self.order.ahead:
             return rows, []
         places = [
@@ -369,7 +369,7 @@ class Partition:
 
 
 def source_of(place: Place) -> str:
-    """Return the name of a partition of a topic in a state."""
+    """Return the name of a topic's partition in a state, such as "events:0"."""
     return f"{place[0]}:{place[1]}"
 
 

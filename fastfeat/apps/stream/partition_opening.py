@@ -1,4 +1,4 @@
-"""A partition that comes to this member: its lock, its state, and whether its topic still fits."""
+"""Opening a partition that Kafka assigns to this member: its lock, its state, and checks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fastfeat.live.live import Live
 
 
 class Openings:
-    """Partitions that came, and whose states cannot be opened yet.
+    """Opens assigned partitions, and remembers those with states that cannot be opened yet.
 
     Args:
-        job: what all share.
-        consumer: of the events.
-        sinks: where outputs go.
+        job: Parts shared by all partitions.
+        consumer: Consumer of the events.
+        sinks: Targets of the outputs.
     """
 
     def __init__(self, job: Job, consumer: Consumer, sinks: Sequence[Sink]) -> None:
@@ -29,20 +29,21 @@ class Openings:
 
     @property
     def numbers(self) -> list[int]:
-        """The partitions that wait."""
+        """The numbers of the assigned partitions that could not be opened yet."""
         return list(self._since)
 
     def forget(self, number: int) -> None:
-        """Take a partition that has gone."""
+        """Stop waiting for a partition that was taken away from this member."""
         self._since.pop(number, None)
 
     def open(self, number: int) -> Partition | None:
-        """Return a partition, or None while another member has its state or brokers are away.
+        """Return an opened partition; None while its state is locked or the brokers do not answer.
 
         Raises:
-            StateError: the state is altered, or that of another partition; or another process has
-                had it for longer than `lock_wait`.
-            StreamError: the topic has lost rows that the state has not seen, or is another one.
+            StateError: The state is damaged or belongs to another partition, or another process has
+                held it for longer than `lock_wait`.
+            StreamError: The topic was deleted and created again, or has lost rows that the state
+                has not seen.
         """
         is_first = number not in self._since
         since = self._since.setdefault(number, time.monotonic())
@@ -88,7 +89,10 @@ class Openings:
         return Partition(job, number, live, lock, self._sinks, start)
 
     def _start(self, number: int, live: Live, bounds: tuple[int, int]) -> int:
-        """Return the offset where a state goes on."""
+        """Return the offset at which a partition with this state continues to read.
+
+        `bounds` are the partition's first offset, and the offset after its last message.
+        """
         (low, end), topic = bounds, self._job.config.events.topic
         place, path = (topic, number), self._job.state_path(number)
         others = sorted(
@@ -108,7 +112,7 @@ class Openings:
                 f"{start}: the rows between are gone. Restore the topic; or remove the state and "
                 "begin anew with start = 'retained'"
             )
-        if start > end == 0:  # of a topic with rows the consumer tells it
+        if start > end == 0:  # if the topic has rows, the consumer reports a bad offset itself
             raise StreamError(
                 f"{source_of(place)} is empty, and its state {path} goes on at {start}: the topic "
                 "was made again. Restore it; or remove the state, and begin anew"
@@ -116,7 +120,11 @@ class Openings:
         return start
 
     def _check_new(self, number: int, low: int) -> None:
-        """Raise where a new state would lack the first rows; tell where one was lost."""
+        """Check a partition that has no state file yet.
+
+        Raises if its first rows are gone from the topic; warns if it had a state before, which was
+        lost.
+        """
         place = (self._job.config.events.topic, number)
         if low > 0 and self._job.config.start == "beginning":
             raise StreamError(

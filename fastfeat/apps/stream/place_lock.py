@@ -1,4 +1,4 @@
-"""The lock of a partition's state: one member of a group has it at a time."""
+"""The lock of a partition's state: only one member of a consumer group holds it at a time."""
 
 from __future__ import annotations
 
@@ -7,28 +7,19 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows, where the state's own lock has to do
+except ImportError:  # on Windows the state's own lock must suffice
     fcntl = None
 
 
 class PlaceLock:
-    """A lock file beside a state, held until it is given back or the process has ended.
-
-    Args:
-        path: of the lock file, which stays.
-        descriptor: of the open file.
-    """
+    """A lock file beside a state, held until it is released or the process ends; the file stays."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
 
     @staticmethod
     def take(path: Path) -> PlaceLock | None:
-        """Return the lock, or None while another process has it.
-
-        Args:
-            path: of the lock file.
-        """
+        """Return the lock of this file; None while another process holds it."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if fcntl is not None:
             try:
@@ -42,12 +33,12 @@ class PlaceLock:
 
     @staticmethod
     def holder(path: Path) -> str:
-        """Return the number of the process that took a lock last, for messages."""
+        """Return the id of the process that last took the lock, for messages."""
         try:
             return path.read_text("ascii").strip() or "unknown"
         except (OSError, UnicodeDecodeError):
             return "unknown"
 
     def give_back(self) -> None:
-        """Let others take it."""
+        """Release the lock."""
         os.close(self._descriptor)

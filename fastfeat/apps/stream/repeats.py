@@ -1,8 +1,8 @@
-"""For consumers of features: what a crash of the stream has sent twice is dropped.
+"""Helpers for consumers of features: dropping outputs that a stream sent twice because of a crash.
 
-A stream sends the features of a partition in order of their offsets, and after a crash some of them
-again, with the same bits. Who reads a topic, or one partition of it, in its order therefore drops
-what is not after the last row that was seen of the same source.
+A stream sends the features of a partition in offset order, and after a crash sends some of them
+again, with the same bits. A consumer that reads a topic, or one partition of it, in order can
+therefore drop every row that is not after the last row seen from the same source.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from fastfeat.io.arrow import Table, pa
 
 Source = tuple[str, int]
 LastOffsets = MutableMapping[Source, tuple[int, int]]
-"""Offset and row of the last features that were seen, by topic and partition of the events."""
+"""Offset and row of the last features seen, by topic and partition of the events."""
 
 
 @explaining_as("fastfeat.apps.stream.", {})
 def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Generator[Any]:
-    """Give the messages of a topic of features, or of dead letters, that did not come before.
+    """Yield the messages of a topic of features, or of dead letters, that were not seen before.
 
     Args:
-        messages: of confluent-kafka, or anything with the same `headers()`, in the order of their
-            partition.
-        seen: what was seen before, which is kept up to date; store it with what you make of the
-            messages. None for nothing.
+        messages: Messages of confluent-kafka, or objects with the same `headers()`, in the order of
+            their partition.
+        seen: The last offset and row seen of each source (topic and partition of the events);
+            updated in place. Store it together with your results. None starts with nothing seen.
 
     Raises:
-        InvalidData: a message has no headers of a stream.
+        InvalidData: A message lacks the headers of a stream.
     """
     known: LastOffsets = {} if seen is None else seen
     for message in messages:
@@ -45,7 +45,7 @@ def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Ge
                 f"a message lacks the header {error}: it is none of a stream's in JSON. Rows in "
                 "Arrow: drop_repeated_rows"
             ) from None
-        except ValueError as error:  # no number, or no text
+        except ValueError as error:  # not a number, or not UTF-8
             raise InvalidData(f"a message has headers that no stream writes: {error}") from None
         if place > known.get(source, (-1, -1)):
             known[source] = place
@@ -54,12 +54,12 @@ def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Ge
 
 @explaining_as("fastfeat.apps.stream.", {})
 def drop_repeated_rows(features: Table, source: Source, seen: LastOffsets) -> Table:
-    """Return the rows of a message in Arrow that did not come before.
+    """Return the rows of an Arrow message that were not seen before.
 
     Args:
-        features: what the message holds, with the columns `fastfeat.offset` and `fastfeat.row`.
-        source: topic and partition of the events, which stand in the headers.
-        seen: what was seen before, which is kept up to date.
+        features: The message's table, with the columns `fastfeat.offset` and `fastfeat.row`.
+        source: Topic and partition of the events, from the message headers.
+        seen: The last offset and row seen of each source; updated in place.
     """
     offsets = features.column("fastfeat.offset").to_numpy()
     within = features.column("fastfeat.row").to_numpy()

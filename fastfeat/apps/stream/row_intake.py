@@ -1,4 +1,8 @@
-"""Rows into a state: all at once, or where that fails each that can be taken, by halving."""
+"""Adding rows to a state: all at once if it accepts them, or in halves, to find refused rows.
+
+A span is a list of rows from one source (a topic's partition), and the range of offsets that their
+messages cover. A state records the offset that it has reached, also past refused rows.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +25,14 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.live.live import Live
 
 OF_ROWS = (InvalidData, Overflow, TypeMismatch)
-"""Errors that are a row's: without it the others are taken."""
+"""Errors caused by one row: without it, the other rows can be taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that the state does not take.
+    """A row that the state refused, and the error.
 
-    Args:
-        row: its number.
-        error: says why.
+    `row` is its index in the span's rows.
     """
 
     row: int
@@ -39,14 +41,14 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows of a source, and the offsets that they stand between.
+    """Rows of one source, and the range of offsets that their messages cover.
 
     Args:
-        source: such as "events:0".
-        rows: the rows.
-        offsets: of each row that of its message.
-        first: the offset that they begin with.
-        end: the offset after all of them.
+        source: Name of a topic's partition, such as "events:0".
+        rows: The rows.
+        offsets: Message offset of each row, length n_rows.
+        first: First offset of the range.
+        end: Offset after the range.
     """
 
     source: str
@@ -57,12 +59,7 @@ class Span:
 
 
 def processed(live: Live, span: Span) -> tuple[Table, list[int], list[RefusedRow]]:
-    """Return the features of the rows that are taken, which rows these are, and the others.
-
-    Args:
-        live: the state, which takes them.
-        span: the rows.
-    """
+    """Add events to a state; return features, the indices of accepted rows, and refused rows."""
     pieces: list[Table] = []
     taken: list[int] = []
 
@@ -78,12 +75,9 @@ def processed(live: Live, span: Span) -> tuple[Table, list[int], list[RefusedRow
 
 
 def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRow]:
-    """Return the rows that are not taken; the others are.
+    """Apply outcomes, or rows of a lookup table, to the state; return the refused rows.
 
-    Args:
-        live: the state.
-        call: takes rows: `live.outcomes`, or `live.update_table` of one table.
-        span: the rows.
+    `call` is the method of the live plan that applies rows.
     """
 
     def take(piece: Span, at: int) -> None:
@@ -96,7 +90,7 @@ def applied(live: Live, call: Callable[..., None], span: Span) -> list[RefusedRo
 
 
 def one_table(given: Any) -> Table:
-    """Return features of some plans as one table, whose columns have the plan before their name."""
+    """Return features as one table; those of several plans get column names "plan.feature"."""
     if not isinstance(given, Mapping):
         return given
     by_plan = cast("Mapping[str, Table]", given)
@@ -107,7 +101,7 @@ def one_table(given: Any) -> Table:
 
 
 def kind_of(error: FastfeatError) -> Reason:
-    """Return the reason why a row is refused, in a word."""
+    """Return the kind of a dead letter, such as "late", for the error that refused a row."""
     match error:
         case LateRow():
             return "late"
@@ -122,9 +116,10 @@ def kind_of(error: FastfeatError) -> Reason:
 
 
 def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[RefusedRow]:
-    """Return the rows that are not taken; the others are, in order.
+    """Pass rows to `take`; if it raises, pass each half, down to single rows; return refused rows.
 
-    A piece that ends within a message ends at its offset: the rest of it is still to come.
+    `at` is the index of the first row. If a half ends inside a message, its range of offsets ends
+    before that message, because the other rows of the message follow.
     """
     n_rows: int = span.rows.num_rows
     if not n_rows:
@@ -144,6 +139,9 @@ def _halved(take: Callable[[Span, int], None], span: Span, at: int) -> list[Refu
 
 
 def _rest(span: Span, live: Live) -> Span:
-    """Return no rows, up to the end: the state goes on after those that it does not take."""
+    """Return a span without rows, with the same end as `span`.
+
+    Applying it moves the offset of the state past refused rows.
+    """
     first = max(span.first, live.offsets.get(span.source, 0))
     return Span(span.source, span.rows.slice(0, 0), (), first, span.end)

@@ -1,4 +1,4 @@
-"""`run`: a stream of events answered, until it is told to stop."""
+"""The process of a stream: `run` answers events until it is stopped."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _MEASURES_EACH_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The counters of a stream at its end.
+    """Counters of a finished stream.
 
     Args:
-        n_events: events that were answered.
-        n_dead: messages and rows that went to the dead-letter topic.
-        n_checkpoints: commits of a partition's state.
+        n_events: Events answered.
+        n_dead: Messages and rows sent to the dead-letter topic.
+        n_checkpoints: Commits of partition states.
     """
 
     n_events: int
@@ -56,26 +56,27 @@ def run(
     *,
     stop: threading.Event | None = None,
 ) -> Summary:
-    """Answer the events of a topic until the stream is told to stop, and return what was done.
+    """Answer the events of a topic until the stream is stopped, and return its counters.
 
-    Each partition has a state of its own. Outputs leave before the state is committed, so that a
-    crash repeats some of them, with the same bits, and loses none: consumers drop what they have
-    by topic, partition, offset and row, see `fastfeat.apps.stream.drop_repeats`.
+    Each partition has its own state. Outputs are sent before the state is committed. A crash
+    therefore repeats some outputs, with the same bits, and loses none. Consumers drop repeats by
+    topic, partition, offset and row, see `fastfeat.apps.stream.drop_repeats`.
 
-    SIGTERM and SIGINT stop it where it runs in the main thread: all outputs are sent, and all
-    states are committed.
+    SIGTERM and SIGINT stop a stream that runs in the main thread: all outputs are sent and all
+    states are committed first.
 
     Args:
-        config: a `Config`, what TOML holds, or the path of a TOML file.
-        stop: is set to stop it.
+        config: A `Config`, a mapping with the structure of the TOML file, or the path of a TOML
+            file.
+        stop: Event that stops the stream when it is set.
 
     Raises:
-        InvalidConfig: the configuration has an unknown key, or a value that is none.
-        ArtifactError: a fitted plan cannot be read.
-        LibraryUnavailable: a library that it needs is not installed.
-        StreamError: a topic lacks, or has lost rows that a state needs; a message cannot be taken
-            and there is no topic for dead letters.
-        StateError: a state is altered, or another member keeps it for longer than `lock_wait`.
+        InvalidConfig: The configuration has an unknown key or a wrong value.
+        ArtifactError: A fitted plan cannot be read.
+        LibraryUnavailable: A required library is not installed.
+        StreamError: A topic lacks, or has lost, rows that a state needs; or a message cannot be
+            accepted and no dead-letter topic is configured.
+        StateError: A state is damaged, or another member holds it for longer than `lock_wait`.
     """
     match config:
         case Config():
@@ -91,11 +92,7 @@ def run(
 
 
 class Stream:
-    """A member of a consumer group that answers events.
-
-    Args:
-        job: what it is to do.
-    """
+    """One member of a Kafka consumer group: it reads its partitions and answers their events."""
 
     def __init__(self, job: Job) -> None:
         self._job, config = job, job.config
@@ -122,7 +119,7 @@ class Stream:
         self._metrics_text, self._metrics_at = b"", 0.0
 
     def run(self, stop: threading.Event) -> Summary:
-        """Answer events until it is told to stop."""
+        """Answer events until `stop` is set."""
         config = self._job.config
         is_whole = False
         try:
@@ -137,7 +134,7 @@ class Stream:
         return Summary(self._total.n_events, self._total.dead.total(), self._n_checkpoints)
 
     def _turn(self) -> None:
-        """Poll once, answer what came, and commit where it is time."""
+        """Poll once, answer the new events, and make the checkpoints that are due."""
         batch = self._job.config.batch
         self._sort(self._consumer.poll(batch.rows, 0 if self._has_more else batch.wait_s))
         if self._failed:
@@ -175,7 +172,7 @@ class Stream:
         LOG.info("metrics: http://%s:%d/metrics", address[0], self._metrics.port)
 
     def _measured(self) -> bytes:
-        """Return the text that Prometheus reads."""
+        """Return the present metrics as Prometheus text."""
         done = Done()
         done.add(self._total)
         measures: dict[int, Measure] = {}
@@ -211,7 +208,7 @@ class Stream:
             self._consumer.commit({partition.place: partition.offset})
 
     def _hold(self) -> None:
-        """Read no more of partitions whose outputs or messages wait, and the others again."""
+        """Pause partitions with too many waiting outputs or messages, and resume all others."""
         most = 2 * self._job.config.batch.rows
         self._consumer.hold(
             {
@@ -222,15 +219,15 @@ class Stream:
         )
 
     def _opened(self, numbers: Sequence[int]) -> Mapping[int, int]:
-        """Open the states of partitions that come; return where they go on, if they could be."""
+        """Open the states of assigned partitions; return the start offset of each open one."""
         offsets = {number: self._open(number) for number in numbers}
         return {number: offset for number, offset in offsets.items() if offset is not None}
 
     def _open(self, number: int) -> int | None:
-        """Return the offset where a partition goes on; None while it cannot be opened."""
+        """Open a partition; return the offset at which it continues, or None if it cannot."""
         try:
             partition = self._openings.open(number)
-        except FastfeatError as error:  # in a callback of the library: raised by the next turn
+        except FastfeatError as error:  # callbacks cannot raise: the next turn does
             self._failed.append(error)
             return None
         if partition is None:
@@ -247,14 +244,14 @@ class Stream:
         return partition.offset
 
     def _open_waiting(self) -> None:
-        """Open partitions whose states others had, and read them too."""
+        """Try again to open partitions with states that other members had locked, and read them."""
         opened = [number for number in self._openings.numbers if self._open(number) is not None]
         if opened:
             places = self._partitions.values()
             self._consumer.read({partition.place: partition.position for partition in places})
 
     def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
-        """Give up partitions that go, all of them within the same time."""
+        """Close partitions that were taken away from this member, all within one time limit."""
         until = time.monotonic() + _CLOSES_WITHIN_S
         for number in numbers:
             self._openings.forget(number)
@@ -290,7 +287,10 @@ class Stream:
             sink.close()
 
     def _prepare(self, stop: threading.Event) -> bool:
-        """Make sinks and sides once the brokers answer; return whether they did before a stop."""
+        """Make sinks and readers of side topics, once brokers answer and all topics exist.
+
+        Returns False if the stream is stopped before.
+        """
         wanted, told = set(topics_of(self._job.config)), set[str]()
         while not stop.is_set():
             counts = self._producer.n_partitions()
@@ -319,13 +319,7 @@ def topics_of(config: Config) -> list[str]:
 
 
 def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Sink]:
-    """Return the sinks that take the outputs of a stream.
-
-    Args:
-        job: what it is to do.
-        producer: sends messages.
-        counts: of partitions, by topic.
-    """
+    """Return the sinks of a configuration. `counts` is the number of partitions of each topic."""
     config = job.config
     found: list[Sink] = []
     if config.kafka_out is not None:
@@ -342,7 +336,7 @@ def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Si
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Generator[None]:
-    """Set an event at SIGTERM and SIGINT, where this is the main thread."""
+    """Within the block, set the event on SIGTERM and SIGINT, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,8 +1,12 @@
-"""Outcomes and rows of lookup tables: topics beside the events, taken in order of time with them.
+"""Side topics (outcomes and lookup-table rows), merged with the events by time.
 
-Sources of a partition are merged by the times of their messages, as a broker or a producer set
-them. At one time rows of tables come first, then events, then outcomes, which may be of these
-events. A message waits until all that was in the other topics when it came has been read.
+All sources of a partition of the events are merged by message time, as set by the broker or the
+producer. At equal times table rows come first, then events, then outcomes, since an outcome may
+belong to an event of that time. A message is held back until everything that was in the other
+topics when it arrived has been read.
+
+A place is a topic and a partition number. Each partition of the events has *sides*: the places that
+are read for it, each with its own position. A turn is the sort key of a message.
 """
 
 from __future__ import annotations
@@ -21,19 +25,19 @@ _BEGINNING = -2
 _TURN_S = 0.1
 OF_TABLES, OF_EVENTS, OF_OUTCOMES = 0, 1, 2
 Turn = tuple[int, int]
-"""When a message is taken: its time in milliseconds, and its rank among those of that time."""
+"""Sort key of a message: its time in milliseconds, then its rank among messages of that time."""
 
 
 @dataclass(slots=True)
 class Side:
-    """One partition of a topic beside the events, as one partition of these needs it.
+    """One partition of a side topic, as read for one partition of the events.
 
     Args:
-        place: the topic and the number.
-        table: that its rows are for; "" for outcomes.
-        position: the offset after the last message that was polled; below 0 for the beginning.
-        inbox: messages that wait.
-        received: when the last ones came, in seconds of the monotonic clock.
+        place: Topic and partition number of the side topic.
+        table: Lookup table that the rows belong to; "" for outcomes.
+        position: Offset after the last polled message; negative for the beginning.
+        inbox: Polled messages that are not applied yet.
+        received: Time of the last poll with a message, in seconds of the monotonic clock.
     """
 
     place: Place
@@ -44,18 +48,19 @@ class Side:
 
     @property
     def turn(self) -> Turn | None:
-        """The turn of the next message; None where none was polled."""
+        """The sort key of the next polled message: its time, then the rank of its kind.
+
+        None if no message is polled.
+        """
         if not self.inbox:
             return None
         return self.inbox[0].timestamp()[1], OF_TABLES if self.table else OF_OUTCOMES
 
 
 class Sides:
-    """Topics beside the events, for all partitions of a member.
+    """The sides of all partitions of the events that this member owns, read by one consumer.
 
-    Args:
-        job: what all share.
-        counts: of partitions, by topic.
+    `counts` is the number of partitions of each topic.
     """
 
     def __init__(self, job: Job, counts: Mapping[str, int]) -> None:
@@ -65,7 +70,7 @@ class Sides:
         self._ends: dict[Place, tuple[float, int]] = {}
 
     def opened(self, partition: Partition) -> None:
-        """Take a partition that comes to this member."""
+        """Start reading the side topics for a partition of the events."""
         offsets = partition.live.offsets
         sides: dict[Place, Side] = {}
         for place, table in self._places(partition.number):
@@ -74,12 +79,12 @@ class Sides:
         self._assign()
 
     def closed(self, number: int) -> None:
-        """Give a partition up."""
+        """Stop reading the side topics for a partition of the events."""
         if self._of.pop(number, None) is not None:
             self._assign()
 
     def poll(self, most: int) -> None:
-        """Read what came."""
+        """Read up to `most` new messages into the inboxes of the sides."""
         now = time.monotonic()
         for message in self._consumer.poll(most, 0):
             place = (message.topic(), message.partition())
@@ -92,25 +97,20 @@ class Sides:
         self._hold(most)
 
     def of(self, number: int) -> Mapping[Place, Side]:
-        """Return the sides of a partition."""
+        """Return the sides of a partition of the events, by place."""
         return self._of[number]
 
     def first(self, number: int) -> Side | None:
-        """Return the side whose next message is taken first; None where none was polled."""
+        """Return the side that has the earliest waiting message; None if no messages wait."""
         there = [side for side in self._of[number].values() if side.turn is not None]
         return min(there, key=lambda side: side.turn or (0, 0), default=None)
 
     def are_read(self, number: int, since: float) -> bool:
-        """Whether each side has a message, or had none left at a time.
-
-        Args:
-            number: of the partition.
-            since: the time, in seconds of the monotonic clock.
-        """
+        """Whether each side has a waiting message, or had no more to read at the time `since`."""
         return all(side.inbox or self._is_read(side, since) for side in self._of[number].values())
 
     def close(self) -> None:
-        """End."""
+        """Close the consumer of the side topics."""
         self._consumer.close()
 
     def _is_read(self, side: Side, since: float) -> bool:
@@ -136,7 +136,10 @@ class Sides:
         return found
 
     def _assign(self) -> None:
-        """Read from where the partition that is least far goes on; others leave out the rest."""
+        """Start reading each place at the smallest offset that any side of it needs.
+
+        `poll` skips messages that a side already has.
+        """
         offsets: dict[Place, int] = {}
         for sides in self._of.values():
             for place, side in sides.items():
@@ -144,7 +147,7 @@ class Sides:
         self._consumer.read(offsets)
 
     def _hold(self, most: int) -> None:
-        """Read no more of places of which many messages wait, and the others again."""
+        """Pause places with many messages that are not applied yet, and resume the others."""
         self._consumer.hold(
             {
                 place
@@ -156,15 +159,7 @@ class Sides:
 
 
 def check_counts(job: Job, counts: Mapping[str, int]) -> None:
-    """Raise where outcomes are not partitioned as the events are.
-
-    Args:
-        job: what all share.
-        counts: of partitions, by topic.
-
-    Raises:
-        StreamError: the topics have unequal numbers of partitions.
-    """
+    """Raise StreamError unless the topic of outcomes has as many partitions as the events."""
     config = job.config
     if config.outcomes is None:
         return
@@ -178,16 +173,10 @@ def check_counts(job: Job, counts: Mapping[str, int]) -> None:
 
 
 def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> bool:
-    """Take what can be taken of all sources of a partition in order, and offer what that gives.
+    """Apply messages of all sources of a partition in order, and offer the outputs to the sinks.
 
-    It returns before long, since others want their turn, and what was taken its checkpoint: whether
-    there may be more to take.
-
-    Args:
-        partition: the events, and the state.
-        sides: the other sources.
-        events: the consumer of the events.
-        most: messages of a micro-batch, and events of one turn.
+    It stops after about 0.1 s or `most` events, so that other partitions and checkpoints get their
+    turn. Returns whether there may be more messages to apply.
     """
     until = time.monotonic() + _TURN_S
     first = partition.offset
@@ -203,7 +192,7 @@ def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> 
 
 
 def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
-    """Return whether messages were taken in the order that they had before a crash."""
+    """Apply messages in the order recorded before a crash; return False to wait for more."""
     source, end = partition.order.steps[0]
     if source == partition.source:
         head = partition.head_offset
@@ -212,13 +201,13 @@ def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
     for side in sides.of(partition.number).values():
         if source_of(side.place) == source and not (side.inbox and side.inbox[0].offset() >= end):
             return _apply(partition, side, [m for m in side.inbox if m.offset() < end])
-    # what was taken then is there no longer, or its topic is no longer configured
+    # those messages are gone, or their topic is no longer configured
     partition.order.steps.popleft()
     return True
 
 
 def _taken(partition: Partition, sides: Sides, events: Consumer, most: int) -> bool:
-    """Return whether messages were taken in the order of their times."""
+    """Apply messages in the order of their times; return whether any could be applied."""
     side = sides.first(partition.number)
     time_ms = partition.head_ms
     turn = None if side is None else side.turn
@@ -252,14 +241,18 @@ def _apply(partition: Partition, side: Side, messages: Sequence[Message]) -> boo
 
 
 def _before(turn: Turn | None) -> float:
-    """Return the time before which events are taken: those of the time itself, if it ranks so."""
+    """Return the time before which events may be answered, in milliseconds.
+
+    `turn` is the sort key of the next message of a side topic. If it is an outcome, the
+    result is one millisecond after its time, since events of the same time come first.
+    """
     if turn is None:
         return float("inf")
     return turn[0] + (turn[1] > OF_EVENTS)
 
 
 def _is_read(partition: Partition, events: Consumer, since: float) -> bool:
-    """Whether all events were polled that were there at a time."""
+    """Whether all events that existed at `since` have been polled."""
     position = max(partition.position, events.ends.get(partition.place, 0))
     if partition.asked < since or position < partition.known_end:
         asked = time.monotonic()

@@ -1,9 +1,10 @@
-"""The order in which a partition has taken its sources since its last checkpoint, in a file.
+"""A file with the order in which a partition took messages of its sources since its checkpoint.
 
-What a row is answered depends on which outcomes and rows of tables came before it. After a crash a
-partition goes back to its checkpoint, and takes its sources in the order of this file again, so
-that outputs that had left come again with the same bits. A row that was too far ahead of the clock
-then is so again, although the clock has moved.
+A source is a topic's partition: events, outcomes or rows of a lookup table. The answer to an event
+depends on the outcomes and table rows that were applied before it. After a crash a partition
+returns to its checkpoint and takes its sources in the order of this file again, so that repeated
+outputs have the same bits. A row that was too far ahead of the clock before the crash is refused
+again, although the clock has moved on.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from fastfeat.io.sinks.atomic import write_bytes
 
 
 class Order:
-    """The file of one partition: a line for each step, and for each row ahead of the clock.
+    """The order file of one partition.
+
+    It has a line per step (some messages taken from one source), and a line per row that was
+    refused because its time was ahead of the clock.
 
     Args:
-        path: of the file; what it holds is of the last checkpoint on.
-        offsets: of the checkpoint, by source: steps up to there are left out.
-        is_kept: whether steps are written; without other sources there is one order only.
+        path: Path of the file, which covers the time since the last checkpoint.
+        offsets: Offset of each source at the checkpoint; steps up to these offsets are skipped.
+        is_kept: Whether steps are written; with a single source there is only one order.
     """
 
     def __init__(self, path: Path, offsets: Mapping[str, int], *, is_kept: bool) -> None:
@@ -43,13 +47,12 @@ class Order:
         self._descriptor = self._rewritten()
 
     def step(self, source: str, end: int) -> None:
-        """Note that a source is taken up to an offset, before outputs of it leave.
+        """Record that messages of `source` up to offset `end` are taken, before outputs are sent.
 
-        Args:
-            source: such as "events:0"; while there are `steps`, that of the first.
-            end: the offset; while there are `steps`, not after that of the first.
+        `steps` are the steps that a run before a crash recorded. While some are left, each call
+        must repeat the first of them: the same source, and an offset no larger than its end.
         """
-        if self.steps:  # it stands there already
+        if self.steps:  # the file has it already
             first, most = self.steps[0]
             assert first == source
             assert end <= most
@@ -59,22 +62,21 @@ class Order:
             self._write([source, end])
 
     def put_ahead(self, offset: int, row: int) -> None:
-        """Note that a row was ahead of the clock, before its dead letter leaves."""
+        """Record a row that was refused as ahead of the clock, before its dead letter is sent."""
         if (offset, row) not in self.ahead:
             self.ahead.add((offset, row))
             self._write([offset, row])
 
     def sync(self) -> None:
-        """Bring what was noted onto the disk."""
+        """Make sure that all lines of the file are on disk."""
         if self._n_unsynced:
             os.fsync(self._descriptor)
             self._n_unsynced = 0
 
     def clear(self, offset: int) -> None:
-        """Forget what a checkpoint has.
+        """Drop the records that a checkpoint covers.
 
-        Args:
-            offset: of the events that it goes to.
+        `offset` is the offset of the events at the checkpoint.
         """
         self.ahead = {place for place in self.ahead if place[0] >= offset}
         if self.steps or self.ahead:
@@ -85,14 +87,14 @@ class Order:
         self._n_unsynced = 0
 
     def close(self) -> None:
-        """End."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def _write(self, line: list[str | int]) -> None:
         self._n_unsynced += os.write(self._descriptor, json.dumps(line).encode() + b"\n")
 
     def _rewritten(self) -> int:
-        """Return the descriptor of the file after writing what is known anew."""
+        """Rewrite the file with the steps and rows that remain; return its file descriptor."""
         lines: Iterable[tuple[str | int, int]] = [*self.steps, *self.ahead]
         content = "".join(json.dumps(line) + "\n" for line in lines).encode()
         write_bytes(self._path, content, durable=bool(content), private=True)

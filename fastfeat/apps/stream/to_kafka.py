@@ -1,15 +1,15 @@
-"""Features and dead letters to topics; what consumers read them by stands in headers.
+"""Sinks that send features and dead letters to Kafka topics, with their origin in message headers.
 
 Headers of features: `fastfeat.topic`, `fastfeat.partition` and `fastfeat.offset` of the event, as
-text, `fastfeat.row` where its message holds more than one, and `fastfeat.artifact`, the digest of
-the fitted plans. Of an Arrow message, which holds a micro-batch, the offsets and rows are the
-columns `fastfeat.offset` and `fastfeat.row`, and the other headers are those of all its rows.
+text; `fastfeat.row` if the event's message has more than one row; and `fastfeat.artifact`, the
+digest of the fitted plans. An Arrow message holds a micro-batch: offsets and rows are its columns
+`fastfeat.offset` and `fastfeat.row`, and the other headers apply to all its rows.
 
 Headers of dead letters: `fastfeat.topic`, `fastfeat.partition`, `fastfeat.offset`, `fastfeat.row`
 (-1 for the whole message), `fastfeat.kind` ("unreadable", "schema", "late", "future", "outcome",
-"contract", "refused") and `fastfeat.reason`; key and value are those of the message. Where these
-are larger than a message may be, the letter has none of both, and the header `fastfeat.bytes` says
-how many there were.
+"contract", "refused") and `fastfeat.reason`. Key and value are copied from the message. If they are
+larger than a message may be, the letter has neither, and the header `fastfeat.bytes` has their
+size.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from fastfeat.io.arrow import Table, pa
 
 OFFSET, ROW = "fastfeat.offset", "fastfeat.row"
 _ARROW_BYTES = 512 << 10
-"""Of a message in Arrow, about; brokers take 1 MiB unless they are told otherwise."""
+"""Approximate size of an Arrow message; brokers accept 1 MiB by default."""
 _LONGEST_REASON = 1000
 _BESIDE_BYTES = 1000
-"""Of a message, beside key, value and headers, at most."""
+"""Upper bound of the overhead of a message, without its key, value and headers."""
 
 
 class ToKafka:
-    """Features to a topic.
+    """A sink that sends features to a topic.
 
     Args:
-        producer: that sends them.
-        topic: that they go to.
-        n_partitions: of the topic.
-        is_arrow: whether a message is a micro-batch in Arrow, and not a row in JSON.
+        producer: Sends the messages.
+        topic: Output topic.
+        n_partitions: Number of partitions of the output topic.
+        is_arrow: True for one Arrow message per micro-batch, False for one JSON message per row.
     """
 
     def __init__(self, producer: Producer, topic: str, n_partitions: int, is_arrow: bool) -> None:
@@ -42,23 +42,23 @@ class ToKafka:
         self._is_arrow = is_arrow
 
     def opened(self, partition: int) -> None:
-        """Take a partition that comes to this member."""
+        """Do nothing: a topic needs no preparation."""
 
     def size(self, outputs: Outputs) -> int:
-        """Return the number of rows of features."""
+        """Return the number of feature rows."""
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Take what there is room for, and return how many rows are taken."""
+        """Send rows from `first` on while the buffer has room; return how many are sent in all."""
         self._producer.check()
         return self._arrow(outputs, first) if self._is_arrow else self._json(outputs, first)
 
     def flush(self, partition: int, end: int, wait_s: float) -> bool:
-        """Return whether the broker has all rows that were taken."""
+        """Return whether the broker has all sent rows."""
         return self._producer.flush(wait_s)
 
     def close(self) -> None:
-        """End; the producer is the stream's."""
+        """Do nothing: the stream closes the producer."""
 
     def _json(self, outputs: Outputs, first: int) -> int:
         send, topic, to = self._producer.send, self._topic, self._to(outputs)
@@ -96,26 +96,20 @@ class ToKafka:
 
 
 class DeadLetters:
-    """Messages that cannot be taken, to a topic.
-
-    Args:
-        producer: that sends them.
-        topic: that they go to.
-        n_partitions: of the topic.
-    """
+    """A sink that sends refused messages and rows (dead letters) to a topic."""
 
     def __init__(self, producer: Producer, topic: str, n_partitions: int) -> None:
         self._producer, self._topic, self._n_partitions = producer, topic, n_partitions
 
     def opened(self, partition: int) -> None:
-        """Take a partition that comes to this member."""
+        """Do nothing: a topic needs no preparation."""
 
     def size(self, outputs: Outputs) -> int:
-        """Return the number of letters."""
+        """Return the number of dead letters."""
         return len(outputs.dead)
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Take what there is room for, and return how many letters are taken."""
+        """Send letters from `first` on while the buffer has room; return the number sent in all."""
         for at, letter in enumerate(outputs.dead[first:]):
             headers = [
                 ("fastfeat.topic", letter.topic.encode()),
@@ -137,11 +131,11 @@ class DeadLetters:
         return len(outputs.dead)
 
     def flush(self, partition: int, end: int, wait_s: float) -> bool:
-        """Return whether the broker has all letters that were taken."""
+        """Return whether the broker has all sent letters."""
         return self._producer.flush(wait_s)
 
     def close(self) -> None:
-        """End; the producer is the stream's."""
+        """Do nothing: the stream closes the producer."""
 
 
 def _of_all(outputs: Outputs) -> list[tuple[str, bytes]]:
@@ -153,7 +147,7 @@ def _of_all(outputs: Outputs) -> list[tuple[str, bytes]]:
 
 
 def _with_places(outputs: Outputs, first: int, n_rows: int) -> Table:
-    """Return some rows of features, and the columns that tell where they come from."""
+    """Return rows of features, with each row's message offset, and its index in the message."""
     part = outputs.features.slice(first, n_rows)
     offsets = pa.array(outputs.offsets[first : first + n_rows], pa.int64())
     within = pa.array(outputs.within[first : first + n_rows], pa.int64())

@@ -1,9 +1,9 @@
-"""Features to Parquet: a file for each checkpoint of a partition, whole or not at all.
+"""A sink that writes features to Parquet files, at each checkpoint, each whole or not at all.
 
-Files are `TOPIC/partition=N/FIRST-END.parquet`, of the offsets from FIRST up to END without it.
-Their rows have the offset and the number in their message in the columns `fastfeat.offset` and
-`fastfeat.row`; topic, partition and digest of the fitted plans stand in the metadata of the file.
-What comes again after a crash is dropped by its offset, so that no row stands twice.
+A file `TOPIC/partition=N/FIRST-END.parquet` covers the offsets FIRST <= offset < END. Its columns
+`fastfeat.offset` and `fastfeat.row` hold each row's offset and its index in the message; topic,
+partition and the digest of the fitted plans are in the file's metadata. Rows that are repeated
+after a crash are dropped by offset, so no row is stored twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fastfeat.io.sinks.atomic import TEMPORARY, replacing, sync
 
 _NAME = re.compile(r"(\d{20})-(\d{20})\.parquet")
 _LARGEST_BYTES = 64 << 20
-"""Of rows that wait for a checkpoint; more are written before it."""
+"""Maximum size of rows that wait for a checkpoint; above it they are written early."""
 
 
 @dataclass(slots=True)
@@ -34,11 +34,11 @@ class _Waiting:
     """Rows of a partition that are in no file yet.
 
     Args:
-        covered: the offset up to which files have all rows.
-        first: the offset that the waiting rows begin with.
-        end: the offset up to which rows came.
-        tables: these, in order.
-        n_bytes: of them.
+        covered: Offset; files contain all rows before it.
+        first: Offset at which the waiting rows begin.
+        end: Offset at which the rows received so far end.
+        tables: The waiting rows, in order.
+        n_bytes: Size of `tables`.
     """
 
     covered: int
@@ -49,19 +49,17 @@ class _Waiting:
 
 
 class ToParquet:
-    """Features to files.
-
-    Args:
-        folder: that they stand in.
-        topic: of the events.
-    """
+    """A sink that writes features to files under a folder, for the events of a topic."""
 
     def __init__(self, folder: Path, topic: str) -> None:
         self._folder = folder / quote(topic, safe="")
         self._waiting: dict[int, _Waiting] = {}
 
     def opened(self, partition: int) -> None:
-        """Take a partition that comes to this member: what its files have is not written again."""
+        """Prepare the folder of a partition.
+
+        It reads from the file names which offsets are written; those rows are not written again.
+        """
         folder = self._of(partition)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -74,15 +72,15 @@ class ToParquet:
             if found is not None:
                 covered = max(covered, int(found[2]))
             elif TEMPORARY.fullmatch(path.name):
-                path.unlink(missing_ok=True)  # of a member that was killed
+                path.unlink(missing_ok=True)  # left by a killed member
         self._waiting[partition] = _Waiting(covered, covered, covered)
 
     def size(self, outputs: Outputs) -> int:
-        """Return the number of rows of features."""
+        """Return the number of feature rows."""
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Take all rows that no file has."""
+        """Keep the rows that are in no file yet, to write them later; accept all rows."""
         waiting = self._waiting[outputs.partition]
         is_new = np.flatnonzero(outputs.offsets >= waiting.covered)
         if len(is_new):
@@ -97,12 +95,12 @@ class ToParquet:
         return outputs.features.num_rows
 
     def flush(self, partition: int, end: int, wait_s: float) -> bool:
-        """Return True, once all rows are in files on the disk."""
+        """Write the kept rows to a file, and return True."""
         self._write(partition)
         return True
 
     def close(self) -> None:
-        """Forget what is in no file."""
+        """Drop the kept rows that are in no file."""
         self._waiting.clear()
 
     def _write(self, partition: int) -> None:
@@ -127,11 +125,13 @@ class ToParquet:
 
 @explaining_as("fastfeat.apps.stream.", {})
 def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
-    """Return the features in the files of a topic, with the partition, in order within it.
+    """Return all features that a stream wrote to files for a topic, in order within each partition.
+
+    The table has the further column `fastfeat.partition`.
 
     Args:
-        folder: as it is configured.
-        topic: of the events.
+        folder: The configured output folder.
+        topic: Topic of the events.
     """
     tables: list[Table] = []
     for path in sorted((Path(folder) / quote(topic, safe="")).glob("partition=*/*.parquet")):
@@ -143,7 +143,7 @@ def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
 
 
 def _alike(tables: Sequence[Table]) -> list[Table]:
-    """Return tables without the metadata in which they may differ."""
+    """Return the tables without their schema metadata, so that they can be concatenated."""
     return [table.replace_schema_metadata(None) for table in tables]
 
 

@@ -1,9 +1,9 @@
-"""The latest features of each entity, to Valkey or Redis; the one module that imports redis.
+"""A sink that stores the latest features of each entity in Valkey or Redis. It alone imports redis.
 
-A row takes the place of another one where it is newer: of the same partition by its offset, of
-another one, as after the topic was given more partitions, by the time of its message. So what comes
-again after a crash changes nothing. A script writes many rows at once, which a server that is part
-of a cluster does not take. The layout of keys and rows is that of the module `packed`.
+A row replaces a stored one only if it is newer: by offset within one partition, by message time
+between partitions (an entity moves if the topic gets more partitions). So repeats after a crash
+change nothing. A script writes many rows at once; a server in a cluster does not accept that. The
+module `packed` defines the layout of keys and rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ANSWERS_WITHIN_S = 5.0
 _CONNECTS_WITHIN_S = 1.0
 _FIRST_BACKOFF_S, _LARGEST_BACKOFF_S = 0.1, 5.0
 _AT_ONCE = 256
-"""Rows of one script: the server answers nobody else meanwhile."""
+"""Rows per script; the server answers no other client while it runs."""
 _SCRIPT = """
 local written = 0
 for i = 1, #KEYS do
@@ -52,11 +52,7 @@ return written
 
 
 class ToValkey:
-    """The latest features of each entity.
-
-    Args:
-        out: where the server is, and how entities are named.
-    """
+    """A sink that stores the latest features of each entity."""
 
     def __init__(self, out: ValkeyOut) -> None:
         try:
@@ -72,7 +68,7 @@ class ToValkey:
                 socket_timeout=_ANSWERS_WITHIN_S,
                 socket_connect_timeout=_CONNECTS_WITHIN_S,
             )
-        except ValueError as error:  # which does not tell the password
+        except ValueError as error:  # the message does not contain the password
             raise InvalidConfig(f"out.valkey.url: {error}") from None
         self._script = self._client.register_script(_SCRIPT)
         errors = redis.exceptions
@@ -82,14 +78,14 @@ class ToValkey:
         self.n_written = self.n_without_key = 0
 
     def opened(self, partition: int) -> None:
-        """Take a partition that comes to this member."""
+        """Do nothing: the server needs no preparation."""
 
     def size(self, outputs: Outputs) -> int:
-        """Return the number of rows of features."""
+        """Return the number of feature rows."""
         return outputs.features.num_rows
 
     def put(self, outputs: Outputs, first: int) -> int:
-        """Take all rows, or none while the server is away."""
+        """Write all rows, and return their number; if the server is away, return `first`."""
         n_rows = outputs.features.num_rows
         if not n_rows or time.monotonic() < self._not_before:
             return first
@@ -117,11 +113,11 @@ class ToValkey:
         return n_rows
 
     def flush(self, partition: int, end: int, wait_s: float) -> bool:
-        """Return True: what was taken is there."""
+        """Return True: rows are stored as soon as they are written."""
         return True
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection to the server."""
         self._client.close()
 
     def _write(self, keys: Sequence[str], packed: Sequence[bytes]) -> int:
@@ -133,7 +129,7 @@ class ToValkey:
         return n_written
 
     def _wait(self, error: Exception) -> None:
-        """Leave the server alone for a while, and each time longer."""
+        """Set the time of the next attempt; each failure in a row doubles the pause."""
         LOG.warning("%s does not take features, and is asked again: %s", self._server, error)
         self._backoff_s = min(_LARGEST_BACKOFF_S, max(_FIRST_BACKOFF_S, 2 * self._backoff_s))
         self._not_before = time.monotonic() + self._backoff_s

@@ -1,4 +1,4 @@
-"""The engine on the CPU: programs rendered as fused loops, compiled, and cached as machine code.
+"""The engine on the CPU: programs become fused loops, compiled, and cached as machine code.
 
-The steps of the CPU import it, and the host's part of those of a device.
+The CPU steps import it, and so do the host parts of device steps.
 """

@@ -1,4 +1,4 @@
-"""Learning from many columns of one type at once: one call of the kernel, results read together."""
+"""Learn from many columns of one type at once: one kernel call computes the moments of all."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from fastfeat.ir.dtypes import DType
 
 
 class Alike(NamedTuple):
-    """Outputs that are columns of one type, of which the same is wanted, from moments alone.
+    """Outputs that copy input columns of one type, with equal aggregates, computed from moments.
 
     Args:
-        outputs: their numbers.
-        inputs: the number of the input that each is, shape (n_outputs,).
-        dtype: their type.
-        level: as of the kernel of moments.
-        functions: what is wanted of each.
+        outputs: Indices of the outputs.
+        inputs: Index of the input that each output copies, shape (n_outputs,).
+        dtype: Type of the columns.
+        level: Level of the moments kernel.
+        functions: The aggregates of each output.
     """
 
     outputs: tuple[int, ...]
@@ -42,9 +42,10 @@ class Alike(NamedTuple):
 
 
 def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
-    """Return the values of the aggregates of outputs that are alike, by the number of the output.
+    """Return the values of aggregates for the outputs that one kernel call can learn, by index.
 
-    Empty where it is not known where all columns lie.
+    Outputs that must be learned one by one are left out. The dict is empty unless `task.columns`
+    has the memory addresses of its columns.
     """
     columns = in_place(task.columns, task.program)
     if columns is None:
@@ -65,7 +66,7 @@ def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
 
 @lru_cache(maxsize=16)
 def _alike(program: Program, wanted: tuple[Functions, ...]) -> tuple[Alike, ...]:
-    """Return the outputs that are learnt together."""
+    """Return groups of outputs; one kernel call can learn all outputs of a group."""
     numbers = {slot: k for k, slot in enumerate(program.inputs)}
     members: dict[tuple[DType, Functions], list[tuple[int, int]]] = {}
     known = {

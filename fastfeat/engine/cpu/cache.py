@@ -2,15 +2,15 @@
 
 A recipe is a few lines of Python that make a kernel: imports, and a call with arguments. The name
 of a kernel is a hash of its recipe, of the sources of the imported modules, and of the machine.
-Nothing is rendered to find it.
+Nothing has to be rendered to find it.
 
-Hand-written kernels come compiled with the package where their sources, this processor and the
-settings allow it: see `fastfeat_kernels.objects`. All others are kept in a folder.
+Hand-written kernels come compiled with the package if their sources, this processor and the
+settings match: see `fastfeat_kernels.objects`. All others are kept in a folder.
 
-A file holds a digest of its key and its body: what is truncated, altered, or another kernel's, at a
-name that is not its own, is compiled again, never run. Files appear whole, by renaming, so
-processes may fill one cache at once; of those that want one kernel, the others wait for the first.
-A folder that cannot be written costs one warning.
+A file holds a digest of its key and its body. A file that is truncated, altered, or holds another
+kernel under the wrong name is compiled again, never run. Files appear whole, by renaming, so
+several processes may fill one cache. If several want the same kernel, the others wait for the
+first. A folder that cannot be written costs one warning.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from fastfeat.progress import doing
 
 try:
     import fcntl
-except ImportError:  # Windows, where each process compiles what it wants
+except ImportError:  # Windows, where each process compiles its own kernels
     fcntl = None
 
 _MAGIC = b"fastfeat kernel 2\n"
-_TARGET = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")  # for which processor LLVM writes machine code
-_SETTINGS = (  # of Numba, that change the machine code
+_TARGET = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")  # the processor that LLVM generates code for
+_SETTINGS = (  # settings of Numba that change the machine code
     *_TARGET,
     "NUMBA_ENABLE_AVX",
     "NUMBA_OPT",
@@ -63,9 +63,9 @@ code, symbol = compile_entry(ENTRIES["{entry}"])
 _WRITTEN = re.compile(
     re.escape(_BY_NUMBA).replace(r"\{folder\}", r"(\w+)").replace(r"\{entry\}", r"(\w+)")
 )
-_PAUSE = 0.5  # seconds; compilations that are no further apart are told as one
-_LONGEST_WAIT = 30.0  # seconds, for a process that compiles; it may stand still
-_ASKED_AGAIN = 0.02  # seconds between two looks whether it is done
+_PAUSE = 0.5  # seconds; compilations no further apart are reported as one
+_LONGEST_WAIT = 30.0  # seconds, for a process that compiles; it may hang
+_ASKED_AGAIN = 0.02  # seconds between two checks
 
 Compile = Callable[[], tuple[bytes, str] | Kernel]
 
@@ -81,13 +81,13 @@ def cached_kernel(
     """Return the kernel of a recipe: from this process, from disk, or compiled now.
 
     Args:
-        recipe: what the code is made of; with the sources and the machine it names the file.
-        compile_kernel: returns object code and its symbol, or a kernel that cannot be kept on disk.
-        text: the LLVM text that is compiled, which is kept beside the code for people; else the
-            recipe is.
+        recipe: The code's recipe; it names the file, together with the sources and the machine.
+        compile_kernel: Returns object code and its symbol, or a kernel that cannot be kept on disk.
+        text: Returns the LLVM text that is compiled, to be kept beside the code for people to read;
+            without it, the recipe is kept.
 
     Raises:
-        BackendUnavailable: the system allows no new code.
+        BackendUnavailable: The system does not allow new code.
     """
     key = kernel_key(recipe)
     kernel = _loaded.get(key)
@@ -103,18 +103,13 @@ def cached_kernel(
 
 
 def is_compiled(recipe: str) -> bool:
-    """Return whether the kernel of a recipe is there, in this process or on disk."""
+    """Return whether the kernel of a recipe exists, in this process or on disk."""
     key = kernel_key(recipe)
     return key in _loaded or _is_kept(key, recipe)
 
 
 def object_of(recipe: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> tuple[bytes, str]:
-    """Return the object code of a recipe and its symbol: from the folder, or compiled now.
-
-    Args:
-        recipe: as of `cached_kernel`.
-        compile_kernel: returns object code and its symbol.
-    """
+    """Return object code of a recipe and its symbol name, from the cache folder or compiled now."""
     key = kernel_key(recipe)
     path = _path(key)
     stored = None if path is None else _read(path, key)
@@ -126,7 +121,7 @@ def object_of(recipe: str, compile_kernel: Callable[[], tuple[bytes, str]]) -> t
 
 
 def kernel_key(recipe: str) -> str:
-    """Return the name of a kernel: a hash of its recipe, of our sources, and of the machine."""
+    """Return a kernel's key in the cache: a hash of its recipe, its sources, and the machine."""
     is_by_numba = _WRITTEN.fullmatch(recipe) is not None
     content = "\n".join([_machine(is_by_numba), digest_of_sources(recipe), recipe])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
@@ -134,12 +129,12 @@ def kernel_key(recipe: str) -> str:
 
 @dataclass(slots=True)
 class _Burst:
-    """Compilations one after another, which are told as one.
+    """Compilations in quick succession, which are reported as one.
 
     Args:
-        began: `time.monotonic()` when the first of them did.
-        ended: when the last one did.
-        n: how many there were.
+        began: `time.monotonic()` at the start of the first.
+        ended: `time.monotonic()` at the end of the last.
+        n: Number of compilations.
     """
 
     began: float = 0.0
@@ -151,15 +146,16 @@ _burst = _Burst()
 
 
 def _name(recipe: str) -> str:
-    """Return the name of a kernel: its folder and entry, or "features" of a generated one."""
+    """Return a kernel's name for users: folder and entry, or "features" for generated code."""
     written = _WRITTEN.fullmatch(recipe)
     return f"{written[1]}.{written[2]}" if written else "features"
 
 
 def _shipped(recipe: str) -> objects.Object | None:
-    """Return the object of a hand-written kernel that came with this package, if it fits.
+    """Return the object code of a hand-written kernel that came with the package, or None.
 
-    A setting of Numba asks for other code: then none does.
+    It is None if there is none for this processor and these sources, or if a setting of Numba asks
+    for other code.
     """
     written = _WRITTEN.fullmatch(recipe)
     if written is None or any(os.environ.get(name) for name in _SETTINGS):
@@ -168,17 +164,17 @@ def _shipped(recipe: str) -> objects.Object | None:
 
 
 def _is_kept(key: str, recipe: str) -> bool:
-    """Return whether a kernel has a file, from which other processes load it."""
+    """Return whether the kernel is on disk, so that other processes can load it."""
     if _shipped(recipe) is not None:
         return True
     path = _path(key)
-    # to pathlib a folder that another user has is an error
+    # pathlib raises for a folder of another user
     return path is not None and os.path.isfile(path)
 
 
 @contextmanager
 def _progress_of(recipe: str) -> Generator[None]:
-    """Report that a kernel is compiled, and the number of those before it."""
+    """Report that a kernel is being compiled, with its number among recent compilations."""
     now = time.monotonic()
     if now - _burst.ended > _PAUSE:
         _burst.began, _burst.n = now, 0
@@ -193,10 +189,10 @@ def _progress_of(recipe: str) -> Generator[None]:
 
 @contextmanager
 def _code_allowed() -> Generator[None]:
-    """Raise an error of ours where the system allows this process no new code."""
+    """Raise BackendUnavailable if the system does not let this process run new code."""
     try:
         yield
-    except (CodeRefused, PermissionError) as error:  # llvmlite raises the second
+    except (CodeRefused, PermissionError) as error:  # PermissionError comes from llvmlite
         raise BackendUnavailable(
             f"backend='cpu' runs compiled kernels, and the system lets this process run no new "
             f"code ({reason_of(error)}). Allow it, in a unit of systemd by "
@@ -207,7 +203,7 @@ def _code_allowed() -> Generator[None]:
 def _load_or_compile(
     key: str, recipe: str, compile_kernel: Compile, text: Callable[[], str] | None
 ) -> tuple[Kernel, bool]:
-    """Return a kernel that this process has not loaded, and whether it was compiled."""
+    """Return a kernel that this process has not loaded yet, and whether it had to be compiled."""
     shipped = _shipped(recipe)
     if shipped is not None:
         with suppress(UnknownObject):
@@ -231,11 +227,7 @@ def _load_or_compile(
 
 @contextmanager
 def _locked(path: Path | None) -> Generator[None]:
-    """Keep other processes from compiling a kernel meanwhile; where locks are none, they may.
-
-    Args:
-        path: of the kernel; None where there is no folder.
-    """
+    """Hold a file lock in the `with` block, so that no other process compiles the same kernel."""
     lock = None if path is None else path.with_suffix(".lock")
     descriptor = None if lock is None else _lock_of(lock)
     try:
@@ -248,7 +240,7 @@ def _locked(path: Path | None) -> Generator[None]:
 
 
 def _lock_of(path: Path) -> int | None:
-    """Return the descriptor of a file that is locked; None where it cannot be, or not in time."""
+    """Return the file descriptor of a lock file, locked; None if that fails or takes too long."""
     if fcntl is None:
         return None
     try:
@@ -272,7 +264,7 @@ def _lock_of(path: Path) -> int | None:
 
 
 def _is_locked(descriptor: int) -> bool:
-    """Lock a file that no other process has locked; return whether it is done."""
+    """Try to lock a file; return whether this process has the lock now."""
     assert fcntl is not None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -282,7 +274,7 @@ def _is_locked(descriptor: int) -> bool:
 
 
 def _path(key: str) -> Path | None:
-    """Return the file of a kernel, None where the user has no folder for it."""
+    """Return the path of a kernel's file; None if the user has no cache folder."""
     try:
         return cache_folder() / f"{key}.kernel"
     except FastfeatError as error:
@@ -291,7 +283,7 @@ def _path(key: str) -> Path | None:
 
 
 def _read(path: Path, key: str) -> tuple[bytes, str] | None:
-    """Return object code and symbol, or None when there is no whole and unaltered file of a key."""
+    """Return object code and symbol name from a file; None unless it is intact and has this key."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -308,9 +300,9 @@ def _read(path: Path, key: str) -> tuple[bytes, str] | None:
 
 
 def _digest(key: str, body: bytes) -> bytes:
-    """Return the digest of a file; with its key, because what restores files may mix their names.
+    """Return the digest of a file, including its key, because restoring files may mix up names.
 
-    The code of `x - y` is as whole as that of `x + y`, and was run in its place.
+    Without the key, the intact code of `x - y` would run in place of `x + y`.
     """
     return hashlib.sha256(key.encode() + b"\n" + body).hexdigest().encode()
 
@@ -322,7 +314,7 @@ def _write(
     recipe: str,
     text: Callable[[], str] | None = None,
 ) -> None:
-    """Keep object code, and beside it the text, for people."""
+    """Write object code to a file, and beside it a text about it for people to read."""
     ending, beside = (".py", recipe) if text is None else (".ll", text())
     code, symbol = stored
     body = symbol.encode() + b"\n" + code
@@ -336,7 +328,7 @@ def _write(
 
 
 def warn_once(about: str, message: str) -> None:
-    """Warn at the line of the user, once a process for what it is about."""
+    """Warn at the line of the user's code, once per process and subject `about`."""
     if about not in _warned:
         _warned.add(about)
         warn(message, KernelsNotKept)
@@ -362,7 +354,7 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def _machine(is_by_numba: bool) -> str:
-    """Return the names of all that object code depends on besides sources: compilers and CPU."""
+    """Return all that object code depends on besides sources, as text: compilers and CPU."""
     compilers = [_version("llvmlite"), sys.platform]
     if is_by_numba:
         compilers += [_version("numba"), sys.implementation.cache_tag]
@@ -372,7 +364,10 @@ def _machine(is_by_numba: bool) -> str:
 
 
 def _host_of_llvm() -> str:
-    """Return the processor by its names in LLVM, where the system does not describe it."""
+    """Return the processor's name and features as LLVM gives them.
+
+    It is used if the system does not describe the processor.
+    """
     from llvmlite import binding  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
     features = binding.get_host_cpu_features().flatten()
@@ -382,7 +377,7 @@ def _host_of_llvm() -> str:
 def _version(package: str) -> str:
     """Return the version of an installed package, from the name of its metadata folder.
 
-    `importlib.metadata` reads the same, and takes 30 ms to be imported.
+    `importlib.metadata` gives the same, but importing it takes 30 ms.
     """
     spec = find_spec(package)
     if spec is not None and spec.origin is not None:
@@ -394,7 +389,7 @@ def _version(package: str) -> str:
 
 
 def digest_of_sources(recipe: str) -> str:
-    """Return a digest of the modules that a kernel is made of, and of those that compile it."""
+    """Return a digest of the sources of all modules that a recipe imports, also indirectly."""
     return _digest_of_sources(tuple(imports_of(recipe.encode("utf-8", "surrogatepass"))))
 
 
@@ -404,7 +399,7 @@ def _digest_of_sources(imports: tuple[Import, ...]) -> str:
 
 
 def tell_not_kept(why: str, todo: str) -> None:
-    """Warn, once a process, that compiled kernels last no longer than this process."""
+    """Warn, once per process, that compiled kernels are lost when this process ends."""
     warn_once(
         "kernels that cannot be kept",
         f"compiled kernels cannot be kept for other processes ({why}); each process compiles its "
@@ -413,7 +408,7 @@ def tell_not_kept(why: str, todo: str) -> None:
 
 
 def tell_foreign(needed: Exception) -> None:
-    """Warn as `tell_not_kept`: machine code for this processor calls functions of libraries."""
+    """Warn that compiled kernels are not kept, since their machine code calls library functions."""
     tell_not_kept(
         f"on this processor they call functions of other libraries, {needed}",
         "If NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set, remove it",

@@ -1,6 +1,7 @@
-"""Few rows at a time: a program with memory for its columns, and a table that is filled in once.
+"""Run a program over few rows at a time: its columns and its table of addresses are kept for reuse.
 
-The machine code is that of every other run; what a call costs is that of its bits, and the loop.
+The machine code is the same as for many rows. A call only packs presence flags into bits and runs
+the loop.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.cpu.compiled import address_of, compiled, driver
-from fastfeat.engine.cpu.table import bind_constants
+from fastfeat.engine.cpu.bound import bound_program
+from fastfeat.engine.cpu.compiled import address_of, driver
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import output_storage, storage
 from fastfeat.scalars.value import LARGE_ARGUMENT
 
 _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
-_MORE_BYTES = 64  # what loops may write behind the last row
+_MORE_BYTES = 64  # loops may write this far past the last row
 Memory = NDArray[Any]
 
 
 class ColumnOfRows(NamedTuple):
-    """A column of few rows.
+    """Memory for a column of at most `most` rows.
 
     Args:
-        values: shape (most,); of floats NaN is missing.
-        present: whether each row has a value; None for floats.
+        values: Shape (most,); a missing float is NaN.
+        present: Whether each row has a value; None for floats.
     """
 
     values: Memory
@@ -36,12 +37,12 @@ class ColumnOfRows(NamedTuple):
 
 
 class FewRows(NamedTuple):
-    """A program ready for few rows; it belongs to one thread.
+    """A program with memory for a few rows; use it in one thread only.
 
     Args:
-        inputs: a column a slot, which are written to.
-        outputs: a column an output, which are read from.
-        run: computes some of the first rows; returns whether all of them can be computed.
+        inputs: A column per input slot, which the caller fills in.
+        outputs: A column per output, which the caller reads.
+        run: Computes the first n rows; returns whether all of them succeeded.
     """
 
     inputs: Sequence[ColumnOfRows]
@@ -50,7 +51,7 @@ class FewRows(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """A column beside the memory that loops read or write, in which a flag is a bit."""
+    """A column, and its memory in the form that loops use, with bools and presence as bits."""
 
     column: ColumnOfRows
     values: Memory
@@ -58,18 +59,12 @@ class _Stored(NamedTuple):
 
 
 def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
-    """Return a program ready for at most some rows.
-
-    Args:
-        program: what is computed.
-        constants: what it reads besides the rows.
-        most: how many rows there are at most.
-    """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    """Return a program with memory for at most `most` rows, to be run again and again."""
+    bound = bound_program(program, constants)
+    plan = bound.compiled
     inputs = [_stored(storage(slot.dtype), most) for slot in program.inputs]
     outputs = [_stored(output_storage(output.dtype), most) for output in program.outputs]
-    words, places = bound.words, plan.table
+    words, places = bound.words(), bound.places
     scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
     words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
     words[places.input_words] = _addresses(inputs)[places.input_slots]
@@ -79,7 +74,7 @@ def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
     words[places.output_words[:, 1][has_flags]] = written[:, 2][has_flags]
     kernel = driver()
     call = _PROTOTYPE(address_of(kernel))
-    table, owners = words.ctypes.data, (bound, inputs, outputs, scratch)
+    table, owners = words.ctypes.data, (bound, inputs, outputs, scratch, words)
 
     def run(n: int) -> bool:
         for one in inputs:
@@ -97,7 +92,7 @@ def few_rows(program: Program, constants: Constants, most: int) -> FewRows:
 
 
 def _stored(element: str, most: int) -> _Stored:
-    """Return memory for a column of an element type."""
+    """Return memory for a column with elements of a type."""
     n_bytes = -(-most // 8) + _MORE_BYTES
     bits = np.full(n_bytes, 0xFF, np.uint8)
     if element.startswith("float"):
@@ -112,7 +107,7 @@ def _stored(element: str, most: int) -> _Stored:
 
 
 def _addresses(columns: Sequence[_Stored]) -> NDArray[np.int64]:
-    """Return the four words of each column, as loops read them."""
+    """Return the four words that tell a loop where each column is, shape (n_columns, 4)."""
     rows = [
         (one.values.ctypes.data, 0, 0 if one.present is None else one.present.ctypes.data, 0)
         for one in columns
@@ -121,7 +116,7 @@ def _addresses(columns: Sequence[_Stored]) -> NDArray[np.int64]:
 
 
 def _pack(stored: _Stored, n: int) -> None:
-    """Write the flags of some rows as bits."""
+    """Write the first n flags of a column as bits."""
     values, present = stored.column
     if present is not None and stored.present is not None:
         _write_bits(present[:n], stored.present)
@@ -135,7 +130,7 @@ def _write_bits(flags: NDArray[np.bool_], bits: Memory) -> None:
 
 
 def _unpack(stored: _Stored, n: int) -> None:
-    """Read the flags of some rows from bits."""
+    """Read the first n flags of a column from bits."""
     values, present = stored.column
     if present is not None and stored.present is not None:
         present[:n] = np.unpackbits(stored.present[: -(-n // 8)], count=n, bitorder="little")

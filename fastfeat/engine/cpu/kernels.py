@@ -1,6 +1,8 @@
-"""Compiling hand-written kernels by Numba, and running them on our threads.
+"""Compile hand-written kernels by Numba, and run them on the thread pool.
 
-Numba is imported only for compiling. Here it is also said into how many parts it pays to divide.
+Numba is imported only for compiling. This module also decides into how many row ranges to split
+work. A kernel is known by its folder and entry: function `entry` of
+`fastfeat_kernels.<folder>.cpu`.
 """
 
 from __future__ import annotations
@@ -25,16 +27,16 @@ from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.first_use import at
 from fastfeat.progress import doing
 
-import_module("concurrent.futures.thread")  # Numba needs it, and at exit it is too late for it
+import_module("concurrent.futures.thread")  # Numba needs it, and it cannot be imported at exit
 
 
 def written_kernel(folder: str, entry: str) -> Kernel:
-    """Return a hand-written kernel: `entry` of `fastfeat_kernels.<folder>.cpu`."""
+    """Return a hand-written kernel, loaded or compiled on first use."""
     return cached_kernel(recipe_of_written(folder, entry), lambda: _compile(folder, entry))
 
 
 def is_written_kernel_compiled(folder: str, entry: str) -> bool:
-    """Return whether a hand-written kernel is there, in this process or on disk."""
+    """Return whether a hand-written kernel is available, in this process or on disk."""
     return is_compiled(recipe_of_written(folder, entry))
 
 
@@ -42,7 +44,7 @@ def written_object(folder: str, entry: str) -> tuple[bytes, str]:
     """Return the object code of a hand-written kernel and its symbol, to be kept in the package.
 
     Raises:
-        NotCacheable: it needs a function that a process without Numba lacks.
+        NotCacheable: It needs a function that a process without Numba lacks.
     """
     from fastfeat_kernels.compile import compile_entry
 
@@ -51,7 +53,7 @@ def written_object(folder: str, entry: str) -> tuple[bytes, str]:
 
 
 def sources_of_written(folder: str, entry: str) -> str:
-    """Return a digest of all that a hand-written kernel is compiled from."""
+    """Return a digest of everything that a hand-written kernel is compiled from."""
     return digest_of_sources(recipe_of_written(folder, entry))
 
 
@@ -60,7 +62,7 @@ def _entry_of(folder: str, entry: str) -> Callable[..., int]:
 
 
 def _compile(folder: str, entry: str) -> tuple[bytes, str] | Kernel:
-    """Return object code; a kernel of this process alone where the code cannot leave it."""
+    """Return object code and its symbol name, or a loaded kernel if the code cannot be stored."""
     from fastfeat_kernels.compile import compile_entry, kernel_of_process
     from fastfeat_kernels.llvm import NotCacheable
 
@@ -69,7 +71,7 @@ def _compile(folder: str, entry: str) -> tuple[bytes, str] | Kernel:
         return compile_entry(function)
     except NotCacheable as error:
         tell_foreign(error)
-    except AttributeError as error:  # the private interface of Numba has moved
+    except AttributeError as error:  # Numba's private interface has changed
         import numba
 
         why = f"this version of Numba, {numba.__version__}, is not known: {error}"
@@ -82,27 +84,27 @@ PARTS_PER_THREAD = 2
 
 
 def n_parts(n_rows: int) -> int:
-    """Return into how many runs of rows a column is divided: one, where threads would not pay."""
+    """Return the number of row ranges to split `n_rows` rows into: 1 if threads would not pay."""
     return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * num_threads()
 
 
 def n_tables(n_rows: int) -> int:
-    """Return into how many runs of rows a column is divided that each fill a table of their own.
+    """Return the number of row ranges to split rows into, if each fills its own hash table.
 
-    One a thread: another table more takes more of the cache than even shares save.
+    There is one range per thread. More ranges would balance the threads better, but the cache that
+    their tables take costs more.
     """
     return max(n_parts(n_rows) // PARTS_PER_THREAD, 1)
 
 
 _BY_ROWS = ("grouped", "vocabulary", "windows")
-"""The folders whose layout names the kernels that more rows may ask for."""
+"""Folders with a layout that names further kernels, which only larger data needs."""
 
 
 def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the kernels that more rows may ask for, by folder and entry, where some were run.
+    """Return the further kernels that only larger data needs, as (folder, entry).
 
-    Args:
-        names: of those that were run, such as "windows.compute".
+    `names` are kernels that already ran, such as "windows.compute"; their folders are searched.
     """
     folders = dict.fromkeys(name.partition(".")[0] for name in names)
     return [
@@ -114,11 +116,7 @@ def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def make_ready(wanted: Sequence[tuple[str, str]]) -> None:
-    """Load kernels, or compile them, before they are run.
-
-    Args:
-        wanted: folder and entry of each.
-    """
+    """Load or compile kernels, given as (folder, entry), so that their first run is fast."""
     with doing("kernels for more rows", len(wanted), "kernels") as step:
         for k, (folder, entry) in enumerate(wanted):
             step(k)
@@ -126,7 +124,7 @@ def make_ready(wanted: Sequence[tuple[str, str]]) -> None:
 
 
 def forget_kernels() -> None:
-    """Look kernels up anew, in this process and on disk, when they are run next."""
+    """Forget loaded kernels; their next use looks for them again, in this process and on disk."""
     _kernel_of.cache_clear()
 
 
@@ -135,7 +133,7 @@ _kernel_of = cache(written_kernel)
 
 @cache
 def runner(folder: str) -> Run:
-    """Return the function that runs the calls of a hand-written kernel on our threads."""
+    """Return the function that runs calls of a hand-written kernel on the thread pool."""
     kernel_of = partial(_kernel_of, folder)
 
     def run(element: str, sequences: Sequence[Sequence[Call]]) -> None:
@@ -145,7 +143,7 @@ def runner(folder: str) -> Run:
             for call in calls:
                 kernel(call.table.ctypes.data, call.first, call.n)
 
-        if len(sequences) == 1:  # no thread is asked to help: 5 of the 15 us that few rows take
+        if len(sequences) == 1:  # without the pool: saves 5 of 15 us for few rows
             work(sequences[0])
         else:
             run_tasks([lambda calls=calls: work(calls) for calls in sequences])

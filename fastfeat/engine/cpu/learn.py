@@ -1,7 +1,9 @@
-"""Learner of the aggregates of all rows: the hand-written kernels over batches, on all threads.
+"""The learner of aggregates over all rows on the CPU: kernels over batches, on all threads.
 
-An output that is an input column as it is, is read in place. Others are computed piece by piece
-and freed, except those that are read again where all rows are in memory: those keep one copy.
+The columns to learn from are outputs of a program. An output that is an unchanged input column is
+read in place. Others are computed, some rows at a time, and freed; but if all rows are in memory
+and an output is read again, one copy is kept. Aggregates of an output are computed from the results
+of parts, such as moments or values by rank; see `part`. A round is one pass over all rows.
 """
 
 from __future__ import annotations
@@ -63,12 +65,12 @@ ROWS_PER_PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Aggregates of what a program computes.
+    """The aggregates to learn, of the outputs of a program.
 
     Args:
-        program: computes what is learnt from.
-        wanted: the aggregates of each output, by name and parameters.
-        constants: what the program reads besides the columns.
+        program: Computes the values to learn from.
+        wanted: The aggregates of each output, by name and parameters.
+        constants: Constants that the program reads.
     """
 
     program: Program
@@ -78,13 +80,13 @@ class Spec:
 
 @dataclass(slots=True)
 class OfOutput:
-    """The state of one output.
+    """The learner's state for one output.
 
     Args:
-        asked: its aggregates.
-        found: what parts have found in earlier rounds, by their name.
-        parts: the parts that look for more in this round, and their states.
-        kept: its values, where all rows are in memory and will be read again; else None.
+        asked: The aggregates of the output.
+        found: Results of the parts that finished in earlier rounds, by the part's name.
+        parts: The parts that still need this round, with their states.
+        kept: Its values, if all rows are in memory and will be read again; else None.
     """
 
     asked: Asked
@@ -95,12 +97,12 @@ class OfOutput:
 
 @dataclass(slots=True)
 class Statistics:
-    """The state.
+    """The learner's state for all outputs.
 
     Args:
-        spec: what is learnt.
-        n_rows: how many rows were added.
-        outputs: what is known of each.
+        spec: The aggregates.
+        n_rows: Number of rows added in this round.
+        outputs: State of each output.
     """
 
     spec: Spec
@@ -109,7 +111,7 @@ class Statistics:
 
 
 def learn(task: LearnTask) -> list[list[Any]]:
-    """Return the value of each wanted aggregate of each output; None is missing."""
+    """Return the value of each wanted aggregate of each output; None if missing."""
     together = alike.learn_together(task) if len(task.wanted) >= MANY else {}
     others = [k for k in range(len(task.wanted)) if k not in together]
     program = task.program if not together else _part(task.program, tuple(others))
@@ -119,7 +121,7 @@ def learn(task: LearnTask) -> list[list[Any]]:
         output.kept = []
     _add(state, task.columns, range(task.n_rows))
     learnt = _next(state)
-    assert isinstance(learnt, Learnt)  # nothing asks for the rows again that are in memory
+    assert isinstance(learnt, Learnt)  # rows in memory never need another round
     values = {**together, **dict(zip(others, learnt.values, strict=True))}
     return [list(values[k]) for k in range(len(task.wanted))]
 
@@ -145,7 +147,7 @@ def _start(spec: Spec, hint: Any) -> Statistics:
 
 @cache
 def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
-    """Return the parts that find what some aggregates need."""
+    """Return the parts that aggregates with these names are computed from."""
     rows = [AGGREGATES[name] for name in names]
     return (
         *([MOMENTS] if needs_moments(rows) else ()),
@@ -156,7 +158,7 @@ def _parts(names: tuple[str, ...]) -> tuple[Part[Any], ...]:
 
 
 def _methods(rows: Sequence[AggregateFunction]) -> list[Method]:
-    """Return the methods whose likeliest power some aggregates need."""
+    """Return the power transforms whose most likely power some aggregates need."""
     return [power.METHODS[row.name] for row in rows if "likelihood" in row.primitives]
 
 
@@ -170,15 +172,10 @@ def _add(state: Statistics, columns: Mapping[InputSlot, Any], rows: Rows) -> Non
 
 
 def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: Rows) -> None:
-    """Add the outputs that are columns.
+    """Add rows to the states of outputs that are input columns.
 
-    Of many columns each is a task: to divide every one of 8 between two threads took 0.1 ms more a
-    column than it saved.
-
-    Args:
-        state: what they are added to.
-        columns: the columns, by the places of the outputs.
-        rows: the numbers of the rows.
+    `columns` is by index of the output. If there are many columns, each is a task for one thread:
+    splitting each of 8 columns between two threads cost 0.1 ms more per column than it saved.
     """
     many = len(columns) >= PARTS_PER_THREAD * num_threads()
     parts = 1 if many else n_parts(len(rows))
@@ -195,10 +192,10 @@ def _add_in_place(state: Statistics, columns: Mapping[int, ChunkedArray], rows: 
 def _add_computed(
     state: Statistics, computed: Sequence[int], columns: Mapping[InputSlot, Any], rows: Rows
 ) -> None:
-    """Add the outputs that are computed.
+    """Add rows to the states of outputs that must be computed; `computed` has their indices.
 
     Raises:
-        RowFailed: the first row that cannot be computed.
+        RowFailed: The first row that cannot be computed.
     """
     if not computed:
         return
@@ -218,12 +215,12 @@ def _add_computed(
 
 @lru_cache(maxsize=64)
 def _part(program: Program, numbers: tuple[int, ...]) -> Program:
-    """Return the program of some outputs of another one."""
+    """Return the program that computes only the outputs with these indices."""
     return program_of([program.outputs[k] for k in numbers])
 
 
 def _add_output(output: OfOutput, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
-    """Add rows of an output, as numbers in plain storage."""
+    """Add rows to the state of an output; `column` has its values in plain storage."""
     if output.kept is not None and any(part.at_once for part, _ in output.parts):
         output.kept.append(column)
     for part, state in output.parts:
@@ -266,7 +263,7 @@ def _next(state: Statistics) -> Learnt | Again:
 
 
 def _plain(output: OfOutput, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the finds of the parts of an output as a hint holds them."""
+    """Return the results of an output's finished parts in the form that a hint may contain."""
     parts = {part.name: part for part in _parts(output.asked.names)}
     return {name: parts[name].plain(value) for name, value in found.items()}
 
@@ -280,13 +277,7 @@ def _end_of_round(output: OfOutput, part: Part[Any], state: Any) -> Found | Agai
 
 
 def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
-    """Return the summary that the aggregates of an output are made from.
-
-    Args:
-        asked: the aggregates.
-        found: what its parts have found.
-        n_rows: how many rows there are.
-    """
+    """Return the input of an output's aggregate functions, from the results of its parts."""
     order, powers, count = dict[int, Number](), NO_POWERS, 0
     if OF_RANKS in found:
         count, places, values = found[OF_RANKS]
@@ -306,7 +297,10 @@ def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
 
 
 def _each(state: Statistics) -> list[tuple[str, Part[Any], Any]]:
-    """Return the parts of this round, with the names that their states have in data."""
+    """Return all parts of this round, of all outputs, as (name, part, state).
+
+    The state has this name in packed data.
+    """
     return [
         (f"{k} {part.name}", part, own)
         for k, output in enumerate(state.outputs)
@@ -358,7 +352,10 @@ def _spill(state: Statistics, folder: Path) -> None:
 
 
 def _of_sample(state: Statistics, n_rows: int) -> Any:
-    """Return the beginning of the first round, in which parts without a use for a sample sample."""
+    """Return a hint, from a sample, with which the first round can do more than take a sample.
+
+    It is None if no part can use such a hint. `n_rows` is the number of all rows.
+    """
     hints = [
         {p.name: None if p.of_sample is None else p.of_sample(own, n_rows) for p, own in of.parts}
         for of in state.outputs
@@ -368,7 +365,7 @@ def _of_sample(state: Statistics, n_rows: int) -> Any:
 
 
 def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
-    """Return the first aggregate that cannot be told, as the places of its output and its own."""
+    """Return the first aggregate that fails: output index, index in its aggregates, error."""
     for k, output in enumerate(state.outputs):
         for j, function in enumerate(output.asked.functions):
             spec = Spec(_part(state.spec.program, (k,)), [[function]], state.spec.constants)
@@ -381,7 +378,7 @@ def _failed(state: Statistics) -> tuple[int, int, FastfeatError] | None:
 
 
 def told(task: LearnTask) -> tuple[Spec, Mapping[InputSlot, Any]]:
-    """Return the spec of a task, and the columns that it reads."""
+    """Return a task's settings as `Spec`, and the columns that it reads, by input slot."""
     return Spec(task.program, task.wanted, task.constants), task.columns
 
 

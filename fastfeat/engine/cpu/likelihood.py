@@ -1,8 +1,9 @@
-"""Parts of the learner of aggregates of all rows: the likeliest power, in rounds of grids.
+"""A part of the learner of aggregates: the most likely power of a Box-Cox or Yeo-Johnson transform.
 
-The first round finds the ends of the values; each further one the exact sums of the values raised
-to the powers of a grid. Programs of rows raise them, as they do later rows. In memory the
-logarithms are computed once: eight bytes a row.
+A round is one pass over all rows. The first finds the smallest and largest value. Each further
+round tries a grid of powers: it computes exact sums of the values raised to each of them, with the
+row programs that also transform later rows. The cost of a power is its negative log-likelihood, see
+`aggregates.power`. In memory the logarithms are computed once, in eight bytes per row.
 """
 
 from __future__ import annotations
@@ -58,12 +59,12 @@ from fastfeat.scalars.power import raised_beside, raised_signed, size_to_raise
 from fastfeat.scalars.value import NO_STATUS, InputSlot, Value, as_f64, column_slot
 
 MOST_POWERS = 32
-"""No grid has more."""
+"""Largest number of powers in a grid."""
 
 
 @dataclass(slots=True)
 class Ends:
-    """The state of the first round: moments without sums."""
+    """The state of the first round: the aggregates, and moments with the extremes but no sums."""
 
     asked: Asked
     moments: Moments
@@ -71,14 +72,14 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The beginning of a further round.
+    """The hint for a further round: what is known, and the grid to try.
 
     Args:
-        field: where the values lie.
-        count: how many values there are.
-        sizes: the sum of their logarithms; None before it was found.
-        costs: those of the powers tried so far.
-        grid: the powers to be tried.
+        field: The range of the values.
+        count: Number of values.
+        sizes: Sum of the logarithms of the values; None before it is known.
+        costs: Costs of the powers tried so far.
+        grid: The powers to try.
     """
 
     field: Field
@@ -89,19 +90,19 @@ class Search:
 
     @property
     def untried(self) -> list[float]:
-        """The powers of the grid whose costs are not known."""
+        """The powers of the grid that have no cost yet."""
         return [power for power in self.grid.powers if power not in self.costs]
 
 
 @dataclass(slots=True)
 class Tried:
-    """The state of a further round: the sums that the costs of its powers are made from.
+    """The state of a further round: the sums from which the costs of its powers are computed.
 
     Args:
-        asked: what is asked.
-        search: what the round began with.
-        sizes: moments of the logarithms.
-        raised: moments of the values raised to each power.
+        asked: The aggregates.
+        search: The hint for the round.
+        sizes: Moments of the logarithms.
+        raised: Moments of the values raised to each power.
     """
 
     asked: Asked
@@ -142,13 +143,13 @@ def _ends(asked: Asked, column: ChunkedArray, n_parts: int) -> Moments:
 
 
 def _sizes(field: Field, dtype: DType, column: ChunkedArray) -> ChunkedArray:
-    """Return the logarithms of values, NaN where one is missing."""
+    """Return the logarithms that powers are computed from, one per value; NaN if missing."""
     is_positive = field.method == "box-cox"
     return _computed(_program_of_sizes(dtype, is_positive, field.is_mixed), column, {})
 
 
 def _raised(field: Field, sizes: ChunkedArray, power: float) -> Moments:
-    """Return the moments of values raised to a power, from their logarithms."""
+    """Return the moments (sums) of values raised to a power, from the values' logarithms."""
     if field.is_mixed:
         return _summarized(_computed(_program_of_signs(), sizes, {"power": power}), 2)
     given = {"exponent": field.exponent(power), "end": field.end(power)}
@@ -215,7 +216,10 @@ def _next(method: Method, state: State) -> Found | Again:
 
 
 def _begun(method: Method, asked: Asked, moments: Moments) -> Search | float | None:
-    """Return the search, or the power, where the ends of the values settle it."""
+    """Return the first search, or the power itself if the extremes of the values determine it.
+
+    The result is None if there are no values.
+    """
     if moments.count == 0:
         return None
     element = key_element(asked.dtype)
@@ -236,7 +240,7 @@ def _again(search: Search) -> Again:
 def _costs(
     field: Field, count: int, sizes: int, powers: Sequence[float], raised: Sequence[Moments]
 ) -> dict[float, float]:
-    """Return the cost of each power."""
+    """Return the cost of each power, from sums of the values raised to it."""
     sums = [
         Raised(not m.n_positive_infinite + m.n_negative_infinite, m.sum, m.sum_of_squares)
         for m in raised

@@ -1,4 +1,4 @@
-"""The lines of a function of LLVM text, and among them how a row is loaded and stored."""
+"""A writer of LLVM text for a function, including how a row's values are loaded and stored."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ONE_NAN = {"float32": ("float", "i32", 0x7FC00000), "float64": ("double", "i64"
 
 
 class Lines:
-    """The lines of a function, or of a part of it.
+    """LLVM text of a function, or of a part of it, to which lines are added.
 
     Args:
-        block: the label of the block that the next line is in.
+        block: Label of the basic block that the next line is in.
     """
 
     def __init__(self, block: str) -> None:
@@ -33,11 +33,11 @@ class Lines:
         self._stem, self._n = "", 0
 
     def name(self, stem: str) -> None:
-        """Name the next results by a stem and a number."""
+        """Set the stem of the names of the next results, to which a number is added."""
         self._stem, self._n = stem, 0
 
     def put(self, instruction: str) -> str:
-        """Add an instruction with a result; return the name of the result."""
+        """Add an instruction that has a result; return the name given to the result."""
         value = f"%{self._stem}.{self._n}"
         self._n += 1
         self.texts.append(f"  {value} = {instruction}")
@@ -48,12 +48,12 @@ class Lines:
         self.texts.append(f"  {instruction}")
 
     def start(self, block: str) -> None:
-        """Begin a block."""
+        """Start a basic block."""
         self.texts.append(f"{block}:")
         self.block = block
 
     def element(self, kind: str, source: str, index: str) -> str:
-        """Load an element of an array."""
+        """Add a load of an array's element; return the name of the loaded value."""
         return self.put(
             f"load {kind}, ptr {self.put(f'getelementptr {kind}, ptr {source}, i64 {index}')}"
         )
@@ -61,7 +61,7 @@ class Lines:
     def primitive(
         self, name: str, args: Sequence[str], value: str, lanes: int | None = None
     ) -> str:
-        """Add a primitive, whose result is named `value`; return that name with its `%`."""
+        """Add a primitive operation, with a result named `value`; return that name with `%`."""
         text = llvm_template(name, lanes).format(*args, n=value, block=self.block)
         self.texts += [line if line[-1] == ":" else f"  {line}" for line in text.split("\n")]
         if PRIMITIVES[name].loops:
@@ -70,7 +70,7 @@ class Lines:
 
 
 def read_element(lines: Lines, name: str, source: str, flags: str, i: str) -> str:
-    """Load the value of a row of an input; a missing float is NaN."""
+    """Add the load of an input's value in row `i`, NaN if a float is missing; return its name."""
     kind = _ELEMENTS[name]
     x = lines.element(kind, source, i)
     match name:
@@ -87,7 +87,7 @@ def read_element(lines: Lines, name: str, source: str, flags: str, i: str) -> st
 
 
 def write_element(lines: Lines, name: str, target: str, i: str, x: str) -> None:
-    """Store the value of a row of an output; every NaN has the same bits."""
+    """Add the store of an output's value in row `i`; every NaN gets the same bits."""
     kind = _ELEMENTS[name]
     match name:
         case "bool":
@@ -95,7 +95,7 @@ def write_element(lines: Lines, name: str, target: str, i: str, x: str) -> None:
         case "float16" | "bfloat16":
             x = _narrowed(lines, x, FLOAT_FORMATS[name])
         case "float32" | "float64":
-            # the choice is between integers: LLVM may drop a choice between a NaN and a NaN
+            # select between integers: LLVM may drop a select between two NaNs
             of_float, kind, nan = _ONE_NAN[name]
             x = lines.put(f"fptrunc double {x} to float") if name == "float32" else x
             is_nan = lines.put(f"fcmp uno {of_float} {x}, {x}")
@@ -110,10 +110,10 @@ def write_element(lines: Lines, name: str, target: str, i: str, x: str) -> None:
 
 
 def _narrowed(lines: Lines, value: str, kind: FloatFormat) -> str:
-    """Return the bits of a float in a format of 16 of them.
+    """Add the conversion of a float to a 16-bit format; return the name of its bits.
 
-    Rounded once, ties to even; NaN has one pattern. Below the least normal number the sum with a
-    power of two has the multiple of the least number in its last bits.
+    The value is rounded once, ties to even; NaN has one pattern. Below the smallest normal number,
+    adding a power of two moves the multiple of the smallest subnormal number into the last bits.
     """
     n_lost, n_stored = 53 - kind.n_bits, kind.n_bits - 1
     bias = (1023 - kind.largest_exponent) << n_stored

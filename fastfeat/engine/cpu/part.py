@@ -1,6 +1,7 @@
-"""Parts of the learner of aggregates of all rows: what one kernel finds of one output.
+"""Parts of the learner of aggregates over all rows: each computes one result of one output.
 
-A part is a learner of its own, of one column: in rounds, which all parts have at once.
+A result is an input of aggregate functions, such as moments or the values at some ranks. A part is
+itself a learner, of one column; all parts go through the same rounds (passes over all rows).
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ State = TypeVar("State")
 
 
 class Asked(NamedTuple):
-    """Aggregates of one output.
+    """The aggregates to learn from one output.
 
     Args:
-        dtype: its type.
-        functions: its aggregates.
+        dtype: Type of the output.
+        functions: Its aggregates.
     """
 
     dtype: DType
@@ -52,21 +53,21 @@ class Asked(NamedTuple):
 
     @property
     def element(self) -> str:
-        """The type of its values, as kernels are told."""
+        """The name by which kernels know the type of the output's values."""
         return storage(self.dtype)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its aggregates."""
+        """The names of the aggregates."""
         return tuple(name for name, _ in self.functions)
 
     def rows(self) -> list[tuple[AggregateFunction, Params]]:
-        """Return the rows of its aggregates, with their parameters."""
+        """Each aggregate's row in the table `AGGREGATES`, with the aggregate's parameters."""
         return [(AGGREGATES[name], params) for name, params in self.functions]
 
 
 class Found(NamedTuple):
-    """The end of a part."""
+    """The end of a part: no further round is needed, and this is its result."""
 
     value: Any
 
@@ -77,25 +78,24 @@ def _as_it_is(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[State]):
-    """A learner of one output, but for `at_once` as of a learner of a task.
+    """A learner of one output; for states, hints and packed data see `Learner`.
 
     Args:
-        name: of the part, as states carry it.
-        start: from the aggregates and the hint.
-        add: from the state, a column in plain storage, the numbers of the rows, and into how many
-            runs of rows to divide the work.
-        merge: the state of both.
-        next: what was found, or the hint of the next round.
-        pack: a state as data.
-        unpack: from the aggregates, the hint and the data.
-        size: bytes of a state.
-        bound: from the aggregates and the number of rows.
-        spill: writes what can leave memory into a folder.
-        plain: what was found as a hint holds it.
-        restored: what was found, from that.
-        at_once: what is found, from the aggregates, the column of all rows in memory, and into how
-            many runs to divide the work; None where that is no other way.
-        of_sample: as of a learner of a task.
+        name: Name of the part, stored in states.
+        start: Returns the state of no rows, from the aggregates and the hint.
+        add: Adds rows to a state, from a column in plain storage, the numbers of the rows, and the
+            number of row ranges to split the work into.
+        merge: Returns the state of the rows of two states.
+        next: Returns the result, or the hint for the next round.
+        pack: Returns a state in serializable form.
+        unpack: Returns the state from the aggregates, the hint and the data.
+        size: Returns the bytes of a state.
+        bound: Returns the most bytes of a state, from the aggregates and the number of rows.
+        spill: Writes the parts that can leave memory to a folder.
+        plain: Returns the result in a form that a hint may contain.
+        restored: Returns the result from that form.
+        at_once: Returns the result from the aggregates, the column of all rows in memory, and the
+            number of row ranges to split the work into; None if there is no such shortcut.
     """
 
     name: str
@@ -115,21 +115,21 @@ class Part(Generic[State]):
 
 
 plain_moments: Callable[[Moments], tuple[int, ...]] = attrgetter(*[f.name for f in fields(Moments)])
-"""Gives moments as a tuple of integers; `dataclasses.astuple` took a fifth of a small column."""
+"""Returns moments as a tuple of integers; `dataclasses.astuple` took a fifth of a small column."""
 
 MANY = 32
-"""Columns of one type, of which the same is learnt, from which on they are learnt together."""
+"""Number of columns, alike in type and aggregates, from which they are learned together."""
 
 OF_RANKS = "ranks"
 OF_LIKELIHOOD = "likelihood of {}"
-"""The names of parts of other modules, the latter with a method."""
+"""The names of parts in other modules; the second is formatted with a method."""
 
 N_BYTES_OF_MOMENTS, N_BYTES_OF_POWERS = 1 << 10, 3 << 10  # of the widest floats
 
 
 @dataclass(slots=True)
 class _Sums:
-    """The state of moments, or of sums of powers."""
+    """The state of a part that sums up: moments, or sums of powers, with the aggregates."""
 
     asked: Asked
     sums: Any
@@ -153,7 +153,7 @@ def _add_moments(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) -
 
 
 def _moments_of_bools(column: ChunkedArray, level: Level) -> Moments:
-    """Return the moments of bools, which Arrow counts: 2 us, where a call of a kernel takes 30."""
+    """Return the moments of bools, which Arrow counts: 2 us instead of 30 for a kernel call."""
     count = len(column) - column.null_count
     n_true: int = sum(column.chunk(at).true_count for at in range(column.num_chunks))
     found = moments_of_count("bool", len(column), count)
@@ -169,7 +169,7 @@ def _level(names: tuple[str, ...]) -> Level:
 
 
 def numbered(found: Moments, rows: Rows) -> Moments:
-    """Return moments of some rows whose first infinity has the number of its row in all rows."""
+    """Return a batch's moments; the row of the first infinity gets its number among all rows."""
     if found.first_infinite == NO_ROW:
         return found
     return replace(found, first_infinite=number_of(rows, found.first_infinite))
@@ -199,7 +199,10 @@ def _sums(
     restored: Callable[[Sequence[Any]], Any],
     n_bytes: int,
 ) -> Part[_Sums]:
-    """Return a part that finds exact sums in one round."""
+    """Return a part that needs one round and computes exact sums.
+
+    The arguments are its name, the functions for its sums, and the bytes of its state.
+    """
     return Part(
         name,
         start=start,

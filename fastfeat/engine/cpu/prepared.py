@@ -1,9 +1,10 @@
-"""Prepared calls: a program with all that does not depend on the rows, made once for small batches.
+"""Prepared calls: a program is set up once for many calls with small batches.
 
-A batch goes in by the C interface of Arrow, and its features come out as a matrix, or as a batch by
-the same interface: what is called from Python is as much for 500 features as for one. The machine
-code that computes them is that of every other run. Steps that are calls of kernels are run before
-the program, by the same call, in memory that is kept.
+A batch enters through the C interface of Arrow. Its features are written to a matrix, or returned
+as a batch through the same interface, so the work in Python is the same for 500 features as for
+one. The machine code is that of every other run. A call's words are 64-bit integers: its table
+(addresses for the program's loops) and its block (what to copy from the batch into the table).
+Steps that are kernel calls run before the program, in the same call and in memory that is kept.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from fastfeat_kernels.rows import (
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu import step_calls
-from fastfeat.engine.cpu.compiled import address_of, call_kernel, compiled, driver
-from fastfeat.engine.cpu.table import TablePlan, Words, bind_constants
+from fastfeat.engine.cpu.bound import bound_program
+from fastfeat.engine.cpu.compiled import address_of, call_kernel, driver
+from fastfeat.engine.cpu.table import TablePlan, Words
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Schema, pa
@@ -44,28 +46,30 @@ if TYPE_CHECKING:
 _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
 _FEW_VALUES = 1 << 14  # computed in 10 to 100 us
 FEW_ROWS = 1 << 10
-"""Rows for which there is memory at first."""
+"""Number of rows for which memory is allocated at first."""
 
 MatrixCall = Callable[[Any, int], int]
-"""Writes the features of a record batch to the address of a matrix; gives the status."""
+"""Writes the features of a record batch to the address of a matrix; returns the status."""
 
 ArrowCall = Callable[[Any], Any]
-"""Gives the features of a record batch as another; None where the status is not 0."""
+"""Returns the features of a record batch as another; None if the status is not 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedProgram:
-    """A program ready for batches of one schema; each of its calls has a table of its own.
+    """A program set up for batches of one schema; each thread makes calls of its own from it.
 
     Args:
-        steps: what is run before it.
-        read: the step, and the first word of the table, of each of its columns that one makes.
-        copied: the step, and the first word of the block, of each result that is one's column.
-        table: the words of the table, as they are before a call.
-        n_scratch_bytes: scratch memory that a call needs, for a tile too.
-        block: the words of a call, less the address of its table.
-        kernel: of the native loop.
-        owners: the memory that the tables point to.
+        table: The table as it is before a call.
+        n_scratch_bytes: Scratch memory that a call needs, including a tile.
+        block: The block, without the address of its table.
+        kernel: The machine code that runs a call.
+        owners: The memory that the tables point to.
+        steps: Steps to run before the program.
+        read: For each input column that a step makes, the step and the column's first word in the
+            table.
+        copied: For each output that is a step's column, the step and the output's first word in the
+            block.
     """
 
     table: Words
@@ -86,33 +90,27 @@ def matrix_program(
     *,
     by_rows: bool,
 ) -> PreparedProgram:
-    """Return a program prepared to write a matrix.
+    """Return a program prepared to write a matrix of type `dtype`, the type of all its outputs.
 
-    Args:
-        program: what is computed; its outputs are all of the type of the matrix.
-        constants: what it reads besides the rows.
-        sources: where the columns are that it reads.
-        dtype: the type of the matrix.
-        by_rows: whether one row after the other is contiguous in it, not its columns.
+    `sources` locates the input columns. With `by_rows`, rows are contiguous instead of columns.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
-    table, n_columns, item = bound.words.copy(), len(program.outputs), dtype.itemsize
-    n_scratch = plan.table.n_scratch_bytes
+    bound = bound_program(program, constants)
+    table, places = bound.words(), bound.places
+    n_columns, item, n_scratch = len(program.outputs), dtype.itemsize, places.n_scratch_bytes
     if by_rows:
         n_rows = tile_rows(n_columns, item)
         column = tile_column_bytes(n_rows, item)
         strides = n_columns * item, item
         table[BLOCK_WORD] = n_rows
         table[TILE_WORDS] = 0, column, n_columns, CODES[dtype.name], 0, *strides
-        table[plan.table.output_words[:, 0]] = plan.table.outputs * column
-        table[plan.table.output_words[:, 3]] = 1
+        table[places.output_words[:, 0]] = places.outputs * column
+        table[places.output_words[:, 3]] = 1
         n_scratch += n_columns * column
-    block = _block(plan.table, sources, program, [item] * n_columns, range(n_columns), {})
+    block = _block(places, sources, program, [item] * n_columns, range(n_columns), {})
     block[4:6] = 0 if by_rows else item, item
-    table[1] = plan.loops_address()
+    table[1] = bound.compiled.loops_address()
     kernel, owners = call_kernel("into_matrix"), (bound, constants)
-    read = _read(plan.table, sources, program)
+    read = _read(places, sources, program)
     return PreparedProgram(table, n_scratch, block, kernel, owners, sources.steps, read)
 
 
@@ -123,29 +121,28 @@ def arrow_program(
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> PreparedProgram:
-    """Return a program prepared to give Arrow columns.
+    """Return a program prepared to return Arrow columns.
 
     Args:
-        program: as of `matrix_program`; its outputs have a type that is stored, not null.
-        constants: as there.
-        sources: as there.
-        places: of its outputs, among all columns that are given.
-        copied: by the place of each of the others, the step that makes it.
+        program: The program; its outputs have stored types, not null.
+        constants: Constants that the program reads.
+        sources: Locations of the input columns.
+        places: Position of each output among all returned columns.
+        copied: For the position of every other column, the step that makes it.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
     widths = [
         0 if output.dtype.name == "bool" else memory_type(output.dtype).itemsize
         for output in program.outputs
     ]
-    block = _block(plan.table, sources, program, widths, places, copied)
+    block = _block(bound.places, sources, program, widths, places, copied)
     block[6:9] = *_memory(), address_of(call_kernel("release"))
-    table = bound.words.copy()
+    table = bound.words()
     if program.outputs:
-        table[1] = plan.loops_address()
+        table[1] = bound.compiled.loops_address()
     else:  # there is nothing to run
         block[1] = 0
-    n_scratch = plan.table.n_scratch_bytes
+    n_scratch = bound.places.n_scratch_bytes
     first = len(block) - WRITE_WORDS * len(copied)
     return PreparedProgram(
         table,
@@ -154,13 +151,13 @@ def arrow_program(
         call_kernel("into_arrow"),
         (bound, constants),
         sources.steps,
-        _read(plan.table, sources, program),
+        _read(bound.places, sources, program),
         [(step, first + WRITE_WORDS * k) for k, step in enumerate(copied.values())],
     )
 
 
 def _read(table: TablePlan, sources: Sources, program: Program) -> list[tuple[Of, int]]:
-    """Return the step, and the first word of the table, of each column that a step makes."""
+    """Return (step, position of its first word in the table) of each input that a step makes."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     pairs = zip(slots, table.input_words[:, 0].tolist(), strict=True)
     return [(sources.made[slot], at) for slot, at in pairs if slot in sources.made]
@@ -174,7 +171,7 @@ def _block(
     places: Sequence[int],
     copied: Mapping[int, Of],
 ) -> Words:
-    """Return the words of a call, less those that depend on the form of the result."""
+    """Return the words of a block that are the same for results as a matrix and as a batch."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     reads = [
         [8 * at, sources.children[slot], _width(storage(slot.dtype))]
@@ -196,12 +193,12 @@ def _block(
 
 
 def _width(kind: str) -> int:
-    """Return the bytes of a value of a column; 0 of a bool."""
+    """Return the bytes of a value of a column; 0 for bool."""
     return 0 if kind == "bool" else np.dtype(kind).itemsize
 
 
 def _memory() -> tuple[int, int]:
-    """Return the addresses of functions that give memory and take it back, in any thread."""
+    """Return the addresses of functions that allocate and free memory from any thread."""
     python = ctypes.pythonapi
     return _address(python.PyMem_RawMalloc), _address(python.PyMem_RawFree)
 
@@ -214,9 +211,9 @@ def _address(function: Any) -> int:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """The memory of one call at a time: table, block, scratch, structures of Arrow, and of steps.
+    """The memory of a call: table, block, scratch, Arrow structures and columns of steps.
 
-    It is for so many rows.
+    It can take `n_rows` rows, and serves one call at a time.
     """
 
     table: Words
@@ -230,7 +227,7 @@ class _Call:
 
 
 def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
-    """Return memory for calls of a prepared program, none of which is in use by another."""
+    """Allocate memory for calls of a prepared program with up to `n_rows` rows."""
     table, block = ready.table.copy(), ready.block.copy()
     scratch = np.empty(ready.n_scratch_bytes + 64, dtype=np.uint8)
     first = scratch.ctypes.data + -scratch.ctypes.data % 64
@@ -243,7 +240,10 @@ def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
 
 
 def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -> object:
-    """Write where the columns of steps are in the words of a call; return what keeps them."""
+    """Write the addresses of the steps' columns into table and block.
+
+    Return the owner of the columns.
+    """
     if not ready.steps:
         return None
     first, of_block = table.ctypes.data, block.ctypes.data
@@ -263,10 +263,10 @@ def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -
 
 
 def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
-    """Return the number of rows that are few, the kernel, and that for few.
+    """Return the most rows of a small batch, the kernel for large batches, and one for small ones.
 
-    That one keeps the interpreter's lock: to give it away and to get it back takes .25 us, and ms
-    where another thread computes.
+    The kernel for small batches keeps the interpreter's lock: releasing and taking it again costs
+    .25 us, and milliseconds while another thread computes.
     """
     n_columns = int(ready.block[3])
     kernel: Any = ready.kernel
@@ -274,7 +274,10 @@ def _kernels(ready: PreparedProgram) -> tuple[int, Any, Any]:
 
 
 def matrix_call(ready: PreparedProgram) -> MatrixCall:
-    """Return a function that writes a matrix; it belongs to whoever calls it at a time."""
+    """Return a function that runs the program on a batch and writes its outputs to a matrix.
+
+    The function returns 0 on success. Only one thread may call it at a time.
+    """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
 
@@ -294,11 +297,10 @@ def matrix_call(ready: PreparedProgram) -> MatrixCall:
 
 
 def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
-    """Return a function that gives Arrow columns; it belongs to whoever calls it at a time.
+    """Return a function that runs the program on a batch and returns an Arrow batch.
 
-    Args:
-        ready: the program.
-        schema: of what it gives.
+    The function returns None if a kernel failed. Only one thread may call it at a time. `schema` is
+    the schema of the result.
     """
     call = _call_of(ready)
     few, kernel, kernel_of_few = _kernels(ready)
@@ -319,12 +321,9 @@ def arrow_call(ready: PreparedProgram, schema: Schema) -> ArrowCall:
 
 
 def _growing(ready: PreparedProgram, call: _Call, prepared: Callable[[_Call], Any]) -> Any:
-    """Return a call whose memory grows with the rows that it is given.
+    """Return a function that makes calls, and allocates new memory when it gets more rows.
 
-    Args:
-        ready: the program.
-        call: its memory at first.
-        prepared: gives a call that works in some memory.
+    `prepared` returns the function for given memory.
     """
     run, n_most = prepared(call), call.n_rows
 

@@ -1,9 +1,10 @@
-"""Part of the learner of aggregates of all rows: values by rank, in three rounds.
+"""A part of the learner of aggregates over all rows: the values at given ranks, in three rounds.
 
-A sample of the rows says where to look: the map of buckets. Counting says exactly which bucket
-holds each wanted rank. The keys of those buckets are extracted. A state of the first round that
-has seen few rows holds all their keys, and ends at once. All rows in memory are selected from
-there, which finds the same: the values of ranks are one truth.
+A round is one pass over all rows. A key is an int64 that sorts like the value (`column.key_of`).
+The first round takes a sample of the rows, from which the ranges of buckets are defined. The second
+counts the keys in each bucket, so that the bucket of each wanted rank is known exactly. The third
+collects the keys of those buckets. A first-round state that has seen few rows holds all their keys
+and finishes at once. If all rows are in memory, a direct selection finds the same values.
 """
 
 from __future__ import annotations
@@ -37,23 +38,23 @@ from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.unnamed import mapped, unnamed_file
 
-N_SAMPLE = 1 << 15  # keys at most, and at least half as many where there are so many rows
-N_PER_KEY = 2  # buckets: counts of 8 bytes take at most 1 MiB
-N_FEWEST = 1 << 10  # keys that a map is learnt from: counts of its buckets stay in the first cache
-MOST_KEYS = 1 << 20  # about how many may be extracted for that
-FEW_KEYS = 4  # rows to each; with fewer rows there is room for all keys, and none are counted
+N_SAMPLE = 1 << 15  # keys at most; half as many at least, given enough rows
+N_PER_KEY = 2  # buckets per key: counts of 8 bytes take at most 1 MiB
+N_FEWEST = 1 << 10  # keys of a small map: its bucket counts stay in the L1 cache
+MOST_KEYS = 1 << 20  # about how many keys may be extracted to keep the map small
+FEW_KEYS = 4  # rows per key; with fewer rows, buckets are counted to size the memory
 N_MAP_BYTES = (1 << 12) * 8 + 2 * N_SAMPLE * N_PER_KEY * 8
 
 
 @dataclass(slots=True)
 class Sampled:
-    """The state of the first round.
+    """The state of the first round: a sample of the keys.
 
     Args:
-        asked: what is asked.
-        n_rows: how many rows were seen.
-        stride: keys are those of one row of so many; a power of two.
-        keys: those of the rows with a value, in any order.
+        asked: The aggregates.
+        n_rows: Number of rows seen.
+        stride: Every `stride`-th row is sampled; a power of two.
+        keys: Keys of the sampled rows that have a value, in any order.
     """
 
     asked: Asked
@@ -64,7 +65,7 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """The beginning of the second round: the map, and the sample that it was learnt from."""
+    """The input of the second round: the buckets, the sample that they come from, the row count."""
 
     buckets: BucketMap
     sample: Keys
@@ -73,7 +74,7 @@ class Counting:
 
 @dataclass(slots=True)
 class Counted:
-    """The state of the second round: how many values are in each bucket."""
+    """The state of the second round: the number of keys in each bucket, shape (n_buckets,)."""
 
     asked: Asked
     hint: Counting
@@ -82,17 +83,18 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Extracting:
-    """The beginning of the third round.
+    """The input of the third round: the buckets to collect keys from, and the ranks in them.
 
     Args:
-        buckets: the map.
-        wanted: the buckets of the wanted ranks, ascending.
-        pivots: the key of each that is counted and not kept.
-        totals: how many values each holds.
-        ranks: the wanted ranks, ascending.
-        index: the place of the bucket of each among `wanted`.
-        inside: the rank inside its bucket.
-        count: how many values there are.
+        buckets: The buckets.
+        wanted: Numbers of the buckets that contain wanted ranks, ascending.
+        pivots: For each of these buckets, its most common key in the sample. It is counted instead
+            of collected.
+        totals: Number of values in each of these buckets.
+        ranks: The wanted ranks, ascending.
+        index: For each rank, the index of its bucket in `wanted`.
+        inside: For each rank, the rank inside its bucket.
+        count: Number of values.
     """
 
     buckets: BucketMap
@@ -110,12 +112,12 @@ class Extracted:
     """The state of the third round.
 
     Args:
-        asked: what is asked.
-        hint: what the round began with.
-        n_others: of each bucket, how many keys are not the pivot.
-        n_less: of each bucket, how many are below it.
-        pieces: those keys, in any order.
-        runs: such keys in files without a name, each in order.
+        asked: The aggregates.
+        hint: The hint for the round.
+        n_others: For each bucket in `hint.wanted`, the number of keys other than the pivot.
+        n_less: For each of these buckets, the number of keys below the pivot.
+        pieces: The collected keys, which are not pivots, in any order.
+        runs: Collected keys in unnamed files, each file sorted.
     """
 
     asked: Asked
@@ -169,7 +171,7 @@ def _add_sample(state: Sampled, column: ChunkedArray, n_parts: int) -> None:
 
 
 def _thin(state: Sampled, n_rows: int) -> None:
-    """Keep the keys of fewer rows, as many as is due for a number of them."""
+    """Halve the sample until it has the right size for `n_rows` rows."""
     while n_rows > state.stride * N_SAMPLE:
         state.keys = np.sort(state.keys)[::2].copy()
         state.stride *= 2
@@ -228,7 +230,7 @@ def _next(state: State) -> Found | Again:
 
 
 def _found(asked: Asked, count: int, ranks: Indices, keys: Keys) -> Found:
-    """Return the number of values, the wanted ranks, and the values that have them."""
+    """Return the result: the number of values, the wanted ranks, and the values at these ranks."""
     values = tuple(value_of_key(asked.element, key) for key in keys.tolist())
     return Found((count, tuple(ranks.tolist()), values))
 
@@ -247,15 +249,18 @@ def _after_sampling(state: Sampled) -> Found | Again:
 
 
 def _of_sample(state: State, n_rows: int) -> Any:
-    """Return the beginning of the second round, of a sample of so many rows that it must count."""
+    """Return the hint for the second round, from the sample.
+
+    It is None if `n_rows` is so small that no counting is needed.
+    """
     assert isinstance(state, Sampled)
     return _counting(state.asked, np.sort(state.keys), n_rows) if n_rows > N_SAMPLE else None
 
 
 def _counting(asked: Asked, sample: Keys, n_rows: int) -> tuple[Any, ...]:
-    """Return the beginning of the second round, of a sample in order."""
+    """Return the hint for the second round, with buckets defined by a sorted sample."""
     if len(sample) == 0:
-        sample = np.zeros(1, np.int64)  # perhaps nothing is there, perhaps the sample missed it
+        sample = np.zeros(1, np.int64)  # no value exists, or the sample missed them all
     n_ranks = len(_ranks(asked, n_rows, n_rows))
     while len(sample) >= 2 * N_FEWEST and 2 * n_rows * n_ranks <= MOST_KEYS * len(sample):
         sample = sample[::2].copy()
@@ -279,7 +284,7 @@ def _after_counting(state: Counted) -> Found | Again:
 
 
 def _keys_at(state: Extracted) -> Keys:
-    """Return the keys of the wanted ranks: the pivot of the bucket, or one of the others."""
+    """Return the key at each wanted rank: the pivot of its bucket, or a collected key."""
     hint, index = state.hint, state.hint.index
     n_less, n_equal = state.n_less[index], (hint.totals - state.n_others)[index]
     above = hint.inside >= n_less + n_equal
@@ -292,13 +297,13 @@ def _keys_at(state: Extracted) -> Keys:
 
 
 def _runs(state: Extracted) -> list[Keys]:
-    """Return the keys in runs that are each in order; those in files are read as they are asked."""
+    """Return the collected keys as sorted arrays; those in files are memory-mapped."""
     pieces = [np.empty(0, np.int64), *state.pieces]
     return [np.sort(np.concatenate(pieces)), *state.runs]
 
 
 def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
-    """Return the keys at some places of the order of all runs."""
+    """Return the keys at given positions in the merged order of sorted arrays."""
     if len(runs) == 1:
         return runs[0][places]
     found = [_at_place(runs, place) for place in places.tolist()]
@@ -306,7 +311,7 @@ def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
 
 
 def _at_place(runs: Sequence[Keys], place: int) -> int:
-    """Return the least key that has more keys up to it than a place says, by halving."""
+    """Return the key at position `place` (from 0) of sorted arrays, merged; found by bisection."""
     low, high = -(2**63), 2**63 - 1
     while low < high:
         middle = (low + high) // 2
@@ -370,9 +375,9 @@ def _size(state: State) -> int:
 
 
 def _bound(asked: Asked, n_rows: int) -> int:
-    """Return the bytes of counts, or those of the keys of all rows and their buckets."""
+    """Return the most bytes of a state: the counts, or the keys of all rows and their buckets."""
     of_ranks = 16 * len(_ranks(asked, n_rows, n_rows)) if n_rows else 0
-    if 0 < n_rows <= N_SAMPLE:  # all keys are in the sample, and none are counted
+    if 0 < n_rows <= N_SAMPLE:  # all keys are in the sample, so nothing is counted
         return 8 * n_rows + of_ranks
     return max(N_MAP_BYTES, 8 * n_rows + of_ranks)
 

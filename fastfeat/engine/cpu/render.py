@@ -1,7 +1,7 @@
-"""Rendering: loops become one module of LLVM text, readable and the same for the same loops.
+"""Render loops as one module of LLVM text, readable and identical for identical loops.
 
-Names in the text are positions only: x inputs, k their flags, y outputs, v their flags, c
-parameters, t tables, s the logarithm of the words between two groups of a table, a the steps of a
+Names in the text have a letter and a number: x inputs, k their flags, y outputs, v their flags, c
+parameters, t tables, s strides (log2 of the words between two groups of a table), a the steps of a
 row. The driver in `fastfeat_kernels.rows` calls `entry` with the number of a loop, the address of
 its words and the number of its rows. Rendering needs no compiler.
 """
@@ -26,11 +26,10 @@ _INTRINSIC = re.compile(r"@llvm\.(\w+)\.((?:v\d+)?f64)\(")
 
 
 def render(shapes: Sequence[Shape], lanes: int) -> str:
-    """Return the text of the module whose function `entry` is called by the driver.
+    """Return LLVM text for all loops, and for the function `entry`, by which the driver calls them.
 
-    Args:
-        shapes: the loops, with the types that their columns have in memory.
-        lanes: how many float64 the vectors of this processor hold.
+    `shapes` has the types of columns in memory. `lanes` is the number of float64 values in a vector
+    of this processor.
     """
     calls: list[str] = [s.detail for shape in shapes for s in shape.steps if s.name == "call"]
     names = sorted(set(calls))
@@ -44,14 +43,14 @@ def render(shapes: Sequence[Shape], lanes: int) -> str:
 
 @cache
 def _loops(name: str) -> bool:
-    """Return whether an elementary function has a loop: such a one is never inlined."""
+    """Return whether an elementary function contains a loop; such functions are not inlined."""
     nodes = postorder([body_of(name)[1]])
     return any(node.name in PRIMITIVES and PRIMITIVES[node.name].loops for node in nodes)
 
 
 @cache
 def _body(name: str, lanes: int | None, linkage: str, attributes: str) -> str:
-    """Return the function that computes an elementary function, of scalars or of vectors."""
+    """Return the LLVM text of an elementary function, on scalars or on vectors of `lanes`."""
     inputs, result = body_of(name)
     kind, suffix = ("double", "") if lanes is None else (f"<{lanes} x double>", f"_v{lanes}")
     lines = Lines("entry")
@@ -69,14 +68,14 @@ def _body(name: str, lanes: int | None, linkage: str, attributes: str) -> str:
 
 
 def _inlined(name: str) -> str:
-    """Return an elementary function that LLVM copies into each loop that calls it."""
+    """Return the text of an elementary function that LLVM copies into each loop that calls it."""
     return _body(name, None, "internal", "alwaysinline nounwind")
 
 
 def _separate(name: str, lanes: int) -> list[str]:
-    """Return an elementary function and its form on vectors, which vectorized loops call.
+    """Return the texts of an elementary function and of its vector form, for vectorized loops.
 
-    The form on vectors has weak linkage: it is kept although nothing calls it yet.
+    The vector form has weak linkage, so that it is kept although nothing calls it yet.
     """
     pure = "noinline nounwind willreturn memory(none)"
     form = f"fastfeat_{name}(fastfeat_{name}_v{lanes})"
@@ -87,7 +86,7 @@ def _separate(name: str, lanes: int) -> list[str]:
 
 
 def _arguments(shape: Shape) -> list[tuple[str, str, int]]:
-    """Return each argument of a loop: its name, its type, and which word it is."""
+    """Return the arguments of a loop's function: name, LLVM type, and position among its words."""
     values, flags = reads(shape)
     found: list[tuple[str, str, int]] = []
     for j in range(len(shape.inputs)):
@@ -108,10 +107,11 @@ def _arguments(shape: Shape) -> list[tuple[str, str, int]]:
 
 
 def _loop(k: int, shape: Shape, lanes: int, separate: set[str]) -> str:
-    """Return the function of a loop: loads, steps, stores.
+    """Return the LLVM text of a loop as a function: loads, steps, stores.
 
-    Where it calls functions on vectors, it may have as many lanes as they. For some processors with
-    registers of 512 bits LLVM prefers 256, and such loops then called scalars.
+    If it calls vector functions, it is allowed as many lanes (values per vector) as they use. For
+    some processors with 512-bit registers LLVM prefers 256 bits, and such loops then called scalar
+    functions.
     """
     lines = Lines("entry")
     for number, table, stride in _asked_ahead(shape):
@@ -141,13 +141,13 @@ def _loop(k: int, shape: Shape, lanes: int, separate: set[str]) -> str:
 def _for_each_row(
     lines: Lines, label: str, write: Callable[[Lines, str], None], status: str | None = None
 ) -> None:
-    """Add a loop over the rows.
+    """Add the LLVM text of a loop over the rows.
 
     Args:
-        lines: of the function.
-        label: of the block of a row.
-        write: adds the lines of one row; it is called with them and the name of the row's number.
-        status: the name of the status after a row; None if no row has one.
+        lines: Text of the function, to which lines are added.
+        label: Label of the block of a row.
+        write: Adds the lines of one row, from the lines and the name of the row's number.
+        status: Name of the status after a row; None if no row has one.
     """
     before, part = lines.block, Lines(label)
     write(part, f"%{label}.i")
@@ -167,7 +167,7 @@ def _for_each_row(
 
 
 def _asked_ahead(shape: Shape) -> Iterator[tuple[int, int, int]]:
-    """Yield each table of groups that rows read: the input with their numbers, table, stride."""
+    """Yield the tables of groups to prefetch, as (input with group numbers, table, stride)."""
     asked: set[int] = set()
     strides = interleaved(shape)
     for step in shape.steps:
@@ -180,7 +180,7 @@ def _asked_ahead(shape: Shape) -> Iterator[tuple[int, int, int]]:
 
 
 def _ask(shape: Shape, number: int, table: int, stride: int, lines: Lines, i: str) -> None:
-    """Ask for an element of a table of groups, before any row waits for it."""
+    """Add a prefetch of row `i`'s element in a table of groups, before any row needs it."""
     lines.name(f"ask{stride}")
     group = read_element(lines, shape.inputs[number].name, f"%x{number}", f"%k{number}", i)
     n_bytes = lines.put(f"shl i64 {lines.put(f'shl i64 {group}, %s{stride}')}, 3")
@@ -189,7 +189,7 @@ def _ask(shape: Shape, number: int, table: int, stride: int, lines: Lines, i: st
 
 
 def _steps(lines: Lines, i: str, shape: Shape) -> list[str]:
-    """Add the steps of a row; return the name of each value."""
+    """Add the text of all steps of a row; return the name of each step's value."""
     values: list[str] = []
     for number, step in enumerate(shape.steps):
         args = [values[argument] for argument in step.args]
@@ -199,7 +199,7 @@ def _steps(lines: Lines, i: str, shape: Shape) -> list[str]:
 
 
 def _step(lines: Lines, i: str, number: int, step: Step, args: Sequence[str], shape: Shape) -> str:
-    """Add what computes a step; return the name of its value."""
+    """Add the text that computes a step; return the name of its value."""
     match step.name:
         case "literal":
             return _literal(step)
@@ -231,7 +231,7 @@ def _literal(step: Step) -> str:
 
 
 def _store(lines: Lines, i: str, j: int, store: Store, shape: Shape, values: Sequence[str]) -> None:
-    """Add what writes an output of a row; missing is NaN, or 0 with its flag clear."""
+    """Add the text that writes an output of a row; missing is NaN, or 0 with a cleared flag."""
     lines.name(f"y{j}")
     value, ok = values[store.value], values[store.ok]
     if has_flags(store, shape):
@@ -243,7 +243,7 @@ def _store(lines: Lines, i: str, j: int, store: Store, shape: Shape, values: Seq
 
 
 def _entry(shapes: Sequence[Shape]) -> str:
-    """Return the function that the driver calls, which takes the words of a loop apart."""
+    """Return the text of the function that the driver calls; it unpacks the words of a loop."""
     lines = Lines("entry")
     cases = " ".join(f"i64 {k}, label %call_{k}" for k in range(len(shapes)))
     lines.do("%words = inttoptr i64 %address to ptr")
@@ -272,7 +272,7 @@ def _entry(shapes: Sequence[Shape]) -> str:
 
 
 def declarations(text: str) -> list[str]:
-    """Return the declarations of the intrinsics that a text calls."""
+    """Return the declarations of the LLVM intrinsics that a text calls."""
     found: list[str] = []
     for name, suffix in sorted(set(_INTRINSIC.findall(text))):
         kind = "double" if suffix == "f64" else f"<{suffix[1:-3]} x double>"

@@ -1,4 +1,4 @@
-"""One row at a time: the kernels of a program over one row, with a table filled in once."""
+"""Run a program over one row at a time; its table of addresses is filled in once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.cpu.compiled import CompiledProgram, address_of, compiled, driver
-from fastfeat.engine.cpu.table import BoundTable, bind_constants
+from fastfeat.engine.cpu.bound import BoundProgram, bound_program
+from fastfeat.engine.cpu.compiled import CompiledProgram, address_of, driver
+from fastfeat.engine.cpu.table import Words
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import output_storage, storage
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
@@ -38,15 +39,16 @@ _PROTOTYPE = ctypes.PYFUNCTYPE(*[ctypes.c_int64] * 4)
 
 @dataclass(frozen=True, slots=True)
 class RowProgram:
-    """A program ready for one row; it belongs to one thread.
+    """A program with buffers for one row; use it in one thread only.
 
     Args:
-        pack: writes the values of all slots into the buffer; struct.error for what does not fit.
-        rounded: returns the float32 values in the buffer, which packing has rounded.
-        present: one byte a slot, 1 where it has a value.
-        run: computes the row in the buffer; returns its status.
-        result: returns what `run` wrote: a new array of shape (n_outputs,), or a list of values.
-        owners: the memory that the table points to.
+        pack: Writes the values of all input slots into the buffer; raises struct.error for a value
+            out of range.
+        rounded: Returns the float32 values in the buffer, after rounding by `pack`.
+        present: One byte per slot, 1 if it has a value.
+        run: Computes the row in the buffer; returns its status bits, 0 for success.
+        result: Returns the result of `run`: a new array of shape (n_outputs,), or a list of values.
+        owners: The memory that the table points to.
     """
 
     pack: Callable[..., None]
@@ -58,29 +60,27 @@ class RowProgram:
 
 
 def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) -> RowProgram:
-    """Return a program whose outputs are all of one float type, ready for one row.
+    """Return a program with buffers for one row; all outputs must have the same float type.
 
     Its result is an array of that type; NaN is missing.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
     result = np.empty(len(program.outputs), dtype=dtype)
-    words, places = bound.words, plan.table
+    words, places = bound.words(), bound.places
     words[places.output_words[:, 0]] = result.ctypes.data + places.outputs * result.itemsize
-    return _ready(program, plan, bound, result.copy, (result,))
+    return _ready(bound, words, result.copy, (result,))
 
 
 def row_values_program(program: Program, constants: Constants) -> RowProgram:
-    """Return a program ready for one row, whose result is a list of values as they are stored.
+    """Return a program with buffers for one row, which returns a list of stored values.
 
-    None is missing, a NaN too; 0.0 stands for -0.0, as in keys.
+    Missing values, including NaN, are None; -0.0 becomes 0.0, as in keys.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
     n_outputs = len(program.outputs)
     cells = np.zeros(n_outputs, dtype=np.int64)
-    flags = np.ones(n_outputs, dtype=np.int64)  # of what is always present they stay
-    words, places = bound.words, plan.table
+    flags = np.ones(n_outputs, dtype=np.int64)  # flags of outputs that are always present stay 1
+    words, places = bound.words(), bound.places
     words[places.output_words[:, 0]] = cells.ctypes.data + places.outputs * _WIDTH
     names = [output_storage(output.dtype) for output in program.outputs]
     has_flags = np.array([not name.startswith("float") for name in names])[places.outputs]
@@ -100,30 +100,28 @@ def row_values_program(program: Program, constants: Constants) -> RowProgram:
             values[k] = None if values[k] is None else values[k] & 1 == 1
         return values
 
-    return _ready(program, plan, bound, result, (cells, flags))
+    return _ready(bound, words, result, (cells, flags))
 
 
 def _ready(
-    program: Program,
-    plan: CompiledProgram,
-    bound: BoundTable,
+    bound: BoundProgram,
+    words: Words,
     result: Callable[[], Any],
     owners: tuple[object, ...],
 ) -> RowProgram:
-    """Return a program with buffers for the values of one row.
+    """Return a program with input buffers for one row.
 
     Args:
-        program: what it computes.
-        plan: the same, compiled.
-        bound: its table, in which the addresses of outputs are.
-        result: returns what it has written.
-        owners: the memory of the outputs.
+        bound: The program.
+        words: Its own words of the table, with the addresses of the outputs.
+        result: Returns the outputs.
+        owners: The memory of the outputs.
     """
+    program, places = bound.compiled.program, bound.places
     n_slots = max(1, len(program.inputs))
     values = np.zeros(n_slots * _WIDTH, dtype=np.uint8)
     present = np.ones(n_slots, dtype=np.uint8)
-    scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
-    words, places = bound.words, plan.table
+    scratch = np.empty(places.n_scratch_bytes + 64, dtype=np.uint8)
     words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
     words[places.input_words] = _input_words(program.inputs, values, present)[places.input_slots]
     codes = [_padded(FORMATS[storage(slot.dtype)]) for slot in program.inputs]
@@ -132,16 +130,17 @@ def _ready(
         partial(struct.Struct("<" + "".join(codes)).pack_into, values.data, 0),
         partial(struct.Struct(narrow).unpack_from, values.data),
         present.data,
-        _runner(plan, words),
+        _runner(bound.compiled, words),
         result,
-        (bound, values, present, scratch, *owners),
+        (bound, words, values, present, scratch, *owners),
     )
 
 
 def _runner(plan: CompiledProgram, words: NDArray[np.int64]) -> Callable[[], int]:
-    """Return the function that computes the one row of a table; it returns the status.
+    """Return a function that runs a program over the one row that a table describes.
 
-    It keeps the interpreter's lock, and its arguments are made once: .46 us a call instead of .71.
+    The function returns the row's status. It keeps the interpreter's lock, and its arguments are
+    created once: .46 us a call instead of .71.
     """
     kernel = driver()
     call = _PROTOTYPE(address_of(kernel))
@@ -169,7 +168,10 @@ def _padded(code: str) -> str:
 def _input_words(
     slots: tuple[InputSlot, ...], values: NDArray[np.uint8], present: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
-    """Return the four words of each slot: floats say themselves that they are missing."""
+    """Return the four words that tell a loop where each input is, shape (n_slots, 4).
+
+    Floats need no presence flag, since NaN is missing.
+    """
     rows = [
         (
             values.ctypes.data + k * _WIDTH,

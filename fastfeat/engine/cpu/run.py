@@ -1,6 +1,8 @@
-"""Running a program over the rows: pieces in place, threads, and what went wrong in which row.
+"""Run a program over rows: split them into pieces and tasks, use threads, find the row that failed.
 
-It writes into memory of its own, Arrow columns, or into the columns of a matrix.
+In a piece each input is contiguous in memory; a task is one call of the kernel for a part of a
+piece. The kernel writes into newly allocated Arrow columns, or into the columns of a matrix. It
+reads a table of 64-bit words: addresses and numbers.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_byt
 from numpy.typing import NDArray
 
 from fastfeat.engine import failure
-from fastfeat.engine.cpu.compiled import CompiledProgram, compiled, driver
-from fastfeat.engine.cpu.table import BoundTable, Words, bind_constants
+from fastfeat.engine.cpu.bound import BoundProgram, bound_program
+from fastfeat.engine.cpu.compiled import CompiledProgram, driver
+from fastfeat.engine.cpu.table import Words
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Program, RowFailed
 from fastfeat.engine.storage import storage
@@ -31,7 +34,10 @@ from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 
 class Piece(NamedTuple):
-    """Rows [start, stop) whose inputs are each one contiguous piece of memory."""
+    """Rows [start, stop).
+
+    Each input is contiguous there: a chunk, and the first row's position in it.
+    """
 
     start: int
     stop: int
@@ -44,15 +50,10 @@ def pieces(
     columns: Mapping[InputSlot, Any],
     slots: Sequence[InputSlot],
 ) -> Iterator[Piece]:
-    """Yield all rows in pieces that begin at multiples of 64.
+    """Split rows into pieces that begin at multiples of 64 and in which columns are contiguous.
 
-    Where a chunk ends within a word of 64 rows, that word is a piece of its own, and copied.
-
-    Args:
-        chunks: the chunks of each column, without empty ones.
-        n_rows: number of rows.
-        columns: the columns, for what is copied.
-        slots: which column each element of `chunks` is.
+    If a chunk ends inside a word of 64 rows, that word becomes a piece of its own, which is copied.
+    `chunks` holds the non-empty chunks of each of the columns `slots`.
     """
     if not n_rows:
         return
@@ -70,7 +71,7 @@ def pieces(
 
 
 def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
-    """Yield the row after each chunk but the last."""
+    """Yield the row where each chunk ends, except the last."""
     end = 0
     for chunk in parts[:-1]:
         end += chunk.length
@@ -79,21 +80,21 @@ def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
 
 @dataclass(slots=True)
 class _Cursor:
-    """Walks the chunks of one column forward."""
+    """Finds the chunk of a row in a column, for rows in ascending order."""
 
     parts: Sequence[Chunk]
     index: int = 0
     start: int = 0
 
     def at(self, row: int) -> tuple[Chunk, int]:
-        """Return the chunk that holds a row, and which of its rows that is."""
+        """Return the chunk that contains a row, and the row's position in it."""
         while row >= self.start + self.parts[self.index].length:
             self.start += self.parts[self.index].length
             self.index += 1
         return self.parts[self.index], row - self.start
 
     def splits(self, start: int, stop: int) -> bool:
-        """Return whether rows [start, stop) are not in one chunk."""
+        """Return whether rows [start, stop) span several chunks."""
         chunk, offset = self.at(start)
         return offset + (stop - start) > chunk.length
 
@@ -109,19 +110,19 @@ ROWS_PER_TASK = 1 << 17
 
 SERIAL_BELOW = 1 << 16
 
-COUNT = 2  # of the words of an output: how many values are missing, counted by the kernel
+COUNT = 2  # word of an output with its number of missing values, counted by the kernel
 
 _scratch = threading.local()
 
 
 class Target(NamedTuple):
-    """Addresses that an output is written to.
+    """The place that an output is written to.
 
     Args:
-        values: address of row 0, or of the first bits of a bool column.
-        n_bytes: bytes of a value; 0 for a bool column.
-        validity: address of the bitmap, 0 when missing values are NaN alone.
-        in_tile: whether `values` is a place in the tile of a matrix.
+        values: Address of row 0, or of the first bits of a bool column.
+        n_bytes: Bytes of a value; 0 for a bool column.
+        validity: Address of the bitmap; 0 if only NaN marks missing values.
+        in_tile: Whether `values` is an offset in the tile of a matrix.
     """
 
     values: int
@@ -131,15 +132,15 @@ class Target(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """The tile in which the outputs of a block wait to be written as rows of a matrix.
+    """A small buffer that collects the outputs of a block of rows, before they go to matrix rows.
 
     Args:
-        n_rows: rows of a block.
-        column_bytes: bytes between columns of the tile.
-        n_columns: how many.
-        code: of the type of all.
-        matrix: address of its first element.
-        strides: bytes between its rows, and between its columns.
+        n_rows: Rows of a block.
+        column_bytes: Bytes between columns of the tile.
+        n_columns: Number of columns.
+        code: The kernel's code for the common type of all columns.
+        matrix: Address of the matrix's first element.
+        strides: Bytes between the matrix's rows, and between its columns.
     """
 
     n_rows: int
@@ -154,10 +155,10 @@ class Task(NamedTuple):
     """One call of the kernel.
 
     Args:
-        table: its words, of its own.
-        first: first row, counted from `start`.
-        n_rows: how many rows.
-        start: the row that row 0 of the table is.
+        table: The call's own copy of the table.
+        first: First row, counted from `start`.
+        n_rows: Number of rows.
+        start: Row of the data that is row 0 of the table.
     """
 
     table: Words
@@ -175,25 +176,25 @@ def run(
     owners: object,
     tile: Tile | None = None,
 ) -> NDArray[np.int64]:
-    """Compute all outputs into their targets; return how many values of each are missing.
+    """Compute all outputs into their targets; return each output's number of missing values.
 
     Args:
-        program: what to compute.
-        columns: an Arrow chunked array of `n_rows` rows for each input slot.
-        n_rows: number of rows.
-        constants: what fit has learnt.
-        targets: where each output goes; where bits are written, whole words of 64 rows are.
-        owners: what keeps the memory of the targets alive.
-        tile: where targets are in one.
+        program: The program.
+        columns: An Arrow chunked array of `n_rows` rows for each input slot.
+        n_rows: Number of rows.
+        constants: Learned constants.
+        targets: Memory for each output. Bits are written in whole words of 64 rows.
+        owners: Objects that keep the memory of the targets alive.
+        tile: The tile, if targets are in one.
 
     Raises:
-        RowFailed: an overflow, or the like; the first row.
+        RowFailed: The first row that fails, such as by an overflow.
     """
-    plan = compiled(program)
-    bound = bind_constants(plan.table, constants)
+    bound = bound_program(program, constants)
+    plan = bound.compiled
     chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
     kept = list(pieces(chunks, n_rows, columns, program.inputs))
-    tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets, tile)]
+    tasks = [task for piece in kept for task in _tasks(bound, piece, targets, tile)]
     loops = plan.loops_address()
     statuses = _run_tasks(plan, loops, tasks, (owners, bound, kept))
     failed = next((k for k, status in enumerate(statuses) if status), None)
@@ -212,14 +213,10 @@ def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.
 def _run_tasks(
     plan: CompiledProgram, loops: int, tasks: Sequence[Task], owners: object
 ) -> list[int]:
-    """Return the status of each task, run on all threads where that pays.
+    """Run tasks, on all threads if that pays; return the status bits of each.
 
-    Args:
-        plan: the program.
-        loops: address of its loops.
-        tasks: tables of bare addresses.
-        owners: the memory at these; each job keeps it, because an interrupt may end this function
-            while other threads still work.
+    Tasks hold bare addresses. Each job keeps `owners` alive, because an interrupt may end this
+    function while other threads still work.
     """
     statuses, done, n_rows = [0] * len(tasks), list[int](), sum(task.n_rows for task in tasks)
 
@@ -238,17 +235,12 @@ def _run_tasks(
 
 
 def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
-    """Run some rows of a task; return their status.
+    """Run rows [first, first + n_rows) of a task's table; return their status bits.
 
-    Args:
-        plan: the program.
-        loops: address of the loops; those for large arguments are run where a status asks for it.
-        task: whose table is used.
-        first: first row, within the task's.
-        n_rows: how many.
+    If the status asks for it, they are run again with the loops for large arguments.
     """
     status = _call(plan, loops, task, first, n_rows)
-    if status & LARGE_ARGUMENT:  # other bits may come from the values that this one says are wrong
+    if status & LARGE_ARGUMENT:  # other bits may come from wrong values, which this bit reports
         task.table[plan.table.output_words[:, COUNT]] = 0
         exact = plan.loops_address(exact=True)
         status = _call(plan, exact, task, first, n_rows) & ~LARGE_ARGUMENT
@@ -273,20 +265,20 @@ def _scratch_address(n_bytes: int) -> int:
 
 
 def _tasks(
-    plan: CompiledProgram,
-    bound: BoundTable,
+    bound: BoundProgram,
     piece: Piece,
     targets: Sequence[Target],
     tile: Tile | None,
 ) -> Iterator[Task]:
-    """Yield the tasks of a piece."""
-    words = bound.words.copy()
-    places = plan.table
+    """Split a piece into tasks, each with its own table."""
+    words, places = bound.words(), bound.places
     if tile is not None:
         words[BLOCK_WORD] = tile.n_rows
         first = tile.matrix + piece.start * tile.strides[0]
         words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
-    words[places.input_words] = _input_words(piece, plan.program.inputs)[places.input_slots]
+    words[places.input_words] = _input_words(piece, bound.compiled.program.inputs)[
+        places.input_slots
+    ]
     words[places.output_words] = np.array(
         [
             (
@@ -305,12 +297,12 @@ def _tasks(
 
 
 def _offset(row: int, n_bytes: int) -> int:
-    """Return the offset of a row in a column, in bytes; one of bools is bits."""
+    """Return the position of a row in a column, in bytes from its start; 8 bool rows are a byte."""
     return row * n_bytes if n_bytes else row // 8
 
 
 def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
-    """Return the four words of each input for a piece, shape (n_slots, 4)."""
+    """Return the four words that tell a loop where each input of a piece is, shape (n_slots, 4)."""
     rows: list[tuple[int, int, int, int]] = []
     for (chunk, row), slot in zip(piece.inputs, slots, strict=True):
         kind = storage(slot.dtype)
@@ -323,7 +315,7 @@ def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
 
 
 def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
-    """Return the first row that fails, by running ever smaller parts of a failed task."""
+    """Return the first failing row of a failed task, by running ever smaller parts of it."""
 
     def fails(first: int, n_rows: int) -> bool:
         return _run_task(plan, loops, task, task.first + first, n_rows) != 0
@@ -332,7 +324,7 @@ def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
 
 
 def compute(task: RowTask) -> list[Any]:
-    """Return an Arrow array for each output, which the kernel wrote."""
+    """Return the values of each output as an Arrow array."""
     program, n_rows = task.program, task.n_rows
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
@@ -353,7 +345,7 @@ def compute(task: RowTask) -> list[Any]:
 
 
 def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
-    """Return output columns with their addresses, those of one type in one allocation."""
+    """Return memory and address of each output column; columns of one type share an allocation."""
     by_type: dict[Any, list[int]] = {}
     for k, output in enumerate(program.outputs):
         by_type.setdefault(output.dtype, []).append(k)
@@ -366,7 +358,7 @@ def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
 
 
 def compute_matrix(task: MatrixTask) -> None:
-    """Write the outputs, all of one float type, into a matrix."""
+    """Compute the outputs of a task, which all have one float type, into its matrix."""
     out = task.out
     first, (row, column), n_bytes = out.ctypes.data, out.strides, out.itemsize
     n_outputs = len(task.program.outputs)
@@ -380,7 +372,7 @@ def compute_matrix(task: MatrixTask) -> None:
 
 
 def _tile(out: NDArray[Any]) -> Tile:
-    """Return the tile of a matrix whose columns are not contiguous."""
+    """Return the tile for writing a matrix that has no contiguous columns."""
     n_columns, n_bytes = out.shape[1], out.itemsize
     n_rows = tile_rows(n_columns, n_bytes)
     return Tile(

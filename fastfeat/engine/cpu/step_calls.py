@@ -1,7 +1,7 @@
-"""Steps as calls of kernels: what a prepared call runs before its program, without Python.
+"""Steps as kernel calls, which a prepared call runs before its program without Python.
 
-A step says which kernels it runs, which words of their tables are the same for all rows, and where
-the memory of columns and of results stands in them. A prepared call makes that memory, once.
+A step lists its kernels. The table of a kernel is an array of 64-bit words: some are the same for
+all rows, others hold addresses of columns and results. A prepared call allocates that memory once.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from fastfeat.scalars.value import InputSlot
 
 Words = NDArray[np.int64]
 Of = tuple[int, int]
-"""A step among some, and which of the columns that it makes."""
+"""The number of a step, and the number of one of the columns that it makes."""
 NOWHERE = -1
-_ROWS = 64  # memory is of whole words of bits
+_ROWS = 64  # memory is rounded up to whole words of bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
-    """Memory for what a step makes of rows; each one is a piece of its own.
+    """A request for memory, such as for a step's result; each `Room` is allocated separately.
 
     Args:
-        row_bytes: bytes a row; 0: a bit.
-        more_bytes: beside those of rows.
-        is_scratch: whether nothing there outlives a kernel, so that all steps share it.
+        row_bytes: Bytes per row; 0 means one bit.
+        more_bytes: Bytes in addition to those of rows.
+        is_scratch: Whether all steps can share the memory, because nothing in it outlives a kernel.
     """
 
     row_bytes: int
@@ -41,21 +41,21 @@ class Room:
     is_scratch: bool = False
 
     def bytes_of(self, n_rows: int) -> int:
-        """Return the bytes for so many rows."""
+        """Return the number of bytes for `n_rows` rows."""
         whole = whole_rows(n_rows)
         return (whole * self.row_bytes if self.row_bytes else whole // 8) + self.more_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A column that a kernel reads, and the words of its table that say where that is.
+    """A column that a kernel reads, and the positions of its addresses in the kernel's table.
 
     Args:
-        argument: which of the columns of the step.
-        form: bytes of a value; 0 of a bool; below 0 of an offset.
-        is_of_elements: whether the elements of its lists are read, not the lists.
-        values, bit, offsets, validity, validity_bit: words; NOWHERE for those that there are none
-            of.
+        argument: Number of the column among the step's columns.
+        form: Bytes of a value; 0 for bool; negative for the size of offsets.
+        is_of_elements: Whether the elements of its lists are read instead of the lists.
+        values, bit, offsets, validity, validity_bit: Positions in the table; NOWHERE for an address
+            that the kernel does not read.
     """
 
     argument: int
@@ -73,15 +73,17 @@ class KernelCall:
     """A call of a kernel on all rows.
 
     Args:
-        kernel: gives 0, else the step is left to the other way.
-        words: its table, without addresses of rows.
-        given: the columns that it reads.
-        rooms: by word, the memory whose address that is.
-        rows: the word for how many rows there is memory; None where it needs none.
-        unless_failed: a word that stays as it is in the table unless the kernel fails.
-        fewest_rows: the least that it takes.
-        cleared: the memory that is set to 0 before.
-        owners: what the addresses in its table are of.
+        kernel: The kernel. It returns 0 on success; otherwise the batch must be computed without a
+            prepared call.
+        words: Its table, in which the addresses of rows are still missing.
+        given: The columns that it reads.
+        rooms: The memory to allocate, by the position of its address in the table.
+        rows: Position of the word that gets the number of rows for which memory is allocated; None
+            if the kernel does not need it.
+        unless_failed: Position of a word that changes only if the kernel fails.
+        fewest_rows: Lowest number of rows that the kernel accepts.
+        cleared: Memory that is set to 0 before the call.
+        owners: Objects that keep the addresses in the table alive.
     """
 
     kernel: Kernel
@@ -97,16 +99,16 @@ class KernelCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepCalls:
-    """A step as calls of kernels.
+    """The kernel calls that compute a step, and where its result is.
 
     Args:
-        calls: in order.
-        values: where its values go.
-        width: bytes of a value; 0 of a bool.
-        validity: where the bits go that say which rows have one; the number of the argument whose
-            bits these are; None where all have.
-        form_of_validity: of that argument.
-        part: which of the columns that it makes, one after the other in memory.
+        calls: The calls, in order.
+        values: Memory for the values of the result.
+        width: Bytes of a value; 0 for bool.
+        validity: Memory for the validity bits; or the number of the argument that has the same
+            bits; or None if no value is missing.
+        form_of_validity: The form of that argument.
+        part: Number of the column among those that the step makes, which are adjacent in memory.
     """
 
     calls: tuple[KernelCall, ...]
@@ -119,11 +121,11 @@ class StepCalls:
 
 @dataclass(frozen=True, slots=True)
 class StepOfBatch:
-    """A step of a batch.
+    """A step, with the columns of the batch that it reads.
 
     Args:
-        step: its calls.
-        children: by argument, which column of the batch that is.
+        step: Its calls.
+        children: Number of the batch's column for each argument.
     """
 
     step: StepCalls
@@ -132,12 +134,12 @@ class StepOfBatch:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The columns that a program reads, by where they are.
+    """The places where a program finds its input columns: in the batch, or computed by steps.
 
     Args:
-        children: which column of a batch a slot is, in the storage that kernels read.
-        steps: what is run before the program.
-        made: by slot, the one of these that makes its column.
+        children: Number of the batch's column for each slot, in the storage that kernels read.
+        steps: Steps that run before the program.
+        made: For each slot computed by a step, that step and the number of its column.
     """
 
     children: Mapping[InputSlot, int]
@@ -147,11 +149,13 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Words that say where the result of a step is, outside of the tables of steps.
+    """A place outside the steps' tables that needs the address of a step's result.
 
     Args:
-        step: which one, and which of its columns.
-        values, validity, validity_bit: addresses of these words.
+        step: Number of the step, and of its column.
+        values: Address of the word that gets the address of the result's values.
+        validity, validity_bit: Addresses of the words that get the address of its bitmap, and the
+            bitmap's first bit.
     """
 
     step: Of
@@ -161,7 +165,7 @@ class Reader:
 
 
 def scratch_of(n_words: int) -> Room:
-    """Return memory of so many words that a kernel works in."""
+    """Return a request for scratch memory of `n_words` 64-bit words."""
     return Room(0, 8 * n_words, is_scratch=True)
 
 
@@ -169,7 +173,7 @@ AddressOf = Callable[[Room], int]
 
 
 def form_of(given: DataType) -> int | None:
-    """Return the form of a column of an Arrow type; None where kernels do not read it in place."""
+    """Return the form of an Arrow type, see `Given`; None if kernels cannot read it in place."""
     types = pa.types
     if types.is_string(given) or types.is_binary(given) or types.is_list(given):
         return -4
@@ -185,12 +189,10 @@ def form_of(given: DataType) -> int | None:
 def placed(
     steps: Sequence[StepOfBatch], readers: Sequence[Reader], n_rows: int
 ) -> tuple[Words, object]:
-    """Return the words of the kernels of steps, with memory for rows, and what keeps that.
+    """Allocate memory for steps; return the words that run their kernels, and the memory's owner.
 
-    Args:
-        steps: in order.
-        readers: of their results; the words are written, or are when a batch comes.
-        n_rows: for which there is memory.
+    The memory is for `n_rows` rows. The addresses for `readers` are written now if they are known,
+    else when a batch arrives.
     """
     rooms = [room for one in steps for call in one.step.calls for room in call.rooms.values()]
     most = max((room.bytes_of(n_rows) for room in rooms if room.is_scratch), default=0)
@@ -215,12 +217,16 @@ def placed(
 
 
 def whole_rows(n_rows: int) -> int:
-    """Return the rows of which a column has the memory, in which there are so many."""
+    """Return `n_rows` rounded up to the number of rows that columns get memory for."""
     return -(-n_rows // _ROWS) * _ROWS
 
 
 def _read(one: StepOfBatch, reader: Reader, n_rows: int, address: AddressOf) -> list[list[int]]:
-    """Write where the result of a step is; return the columns of which it is known with a batch."""
+    """Write the addresses of a step's result for a reader; return [] if that was possible.
+
+    If its validity is a column of the batch, return the words by which the kernel writes the
+    address when a batch arrives.
+    """
     step = one.step
     _write(reader.values, address(step.values) + reader.step[1] * step.width * whole_rows(n_rows))
     match step.validity:
@@ -247,7 +253,7 @@ def _words_of(
     kept: list[object],
     more: Sequence[Sequence[int]],
 ) -> list[int]:
-    """Return the words of a call of a kernel, with those that more columns are written to."""
+    """Return the words that run one kernel, including those for the columns in `more`."""
     table = call.words.copy()
     kept += [table, call]
     for word, room in call.rooms.items():

@@ -1,4 +1,8 @@
-"""The table of addresses that a kernel reads: built once, filled in for each piece of rows."""
+"""The table that a program's machine code reads: 64-bit words with addresses and numbers.
+
+It is laid out once per program, and filled in for each piece of rows. A table of groups is another
+thing: learnt values by group number, which the program looks up.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +46,10 @@ _KEPT: WeakKeyDictionary[Constants, Tables] = WeakKeyDictionary()
 
 
 def tables_of_groups(constants: Constants) -> Tables:
-    """Return each table of groups as a column of the array of its groups; made on first use.
+    """Return each table of groups as a column, shape (n_groups,), of a 2-d array.
 
-    Columns have the shape (n_groups,), and the words between two groups, a power of 2, are their
-    stride: no row reads more lines of the cache than it must.
+    Tables of equal groups are columns of one array, which is made on first use. The number of words
+    between two groups is a power of 2, so that a row reads as few cache lines as possible.
     """
     found = _KEPT.get(constants)
     return _KEPT.setdefault(constants, _interleaved(constants)) if found is None else found
@@ -73,17 +77,17 @@ def _side_by_side(columns: list[Words]) -> Words:
 
 
 class TablePlan(NamedTuple):
-    """The words of a table, and the place of each word that a run fills.
+    """The layout of a program's table: its words, and the positions that a run fills in.
 
     Args:
-        words: the table with everything that is the same for each run; addresses are 0.
-        input_words, input_slots: shape (n_reads, 4) and (n_reads,): the words of each read column
-            after its kind, and which input it is.
-        output_words, outputs: shape (n_outputs, 4) and (n_outputs,): the same of outputs.
+        words: The table with everything that is the same in each run; addresses are 0.
+        input_words, input_slots: Shapes (n_reads, 4) and (n_reads,): the words of each column read,
+            after its kind, and the number of its input.
+        output_words, outputs: Shapes (n_outputs, 4) and (n_outputs,): the same for outputs.
         parameters: (word, key, physical type) of each parameter.
         tables: (word, key) of each table.
-        strides: (word, key of a table of groups) for the logarithm of the words between two.
-        n_scratch_bytes: scratch memory that a call needs.
+        strides: (word, key of a table of groups) for the logarithm of the words between two groups.
+        n_scratch_bytes: Scratch memory that a call needs.
     """
 
     words: Words
@@ -98,7 +102,7 @@ class TablePlan(NamedTuple):
 
 
 def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
-    """Return the layout of the table of a program."""
+    """Return the layout of a program's table, for its loops."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     reads_at: list[tuple[int, int]] = []
     writes_at: list[tuple[int, int]] = []
@@ -138,7 +142,10 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
 
 
 def _place(words: list[int], columns: Sequence[int], kinds: Sequence[int]) -> list[tuple[int, int]]:
-    """Append the words of some columns; return (first word, column) of each."""
+    """Append the words of some columns to a table.
+
+    Return (position of its first word, column) of each column.
+    """
     places: list[tuple[int, int]] = []
     for column, kind in zip(columns, kinds, strict=True):
         places.append((len(words), column))
@@ -147,7 +154,7 @@ def _place(words: list[int], columns: Sequence[int], kinds: Sequence[int]) -> li
 
 
 def _kinds(shape: Shape) -> tuple[list[int], list[int]]:
-    """Return the kind of each input and output of a loop, as the driver reads it."""
+    """Return the kind of each input and output of a loop: codes for the type and flags to read."""
     values, flags = reads(shape)
     read_kinds = [
         CODES[storage(dtype)]
@@ -168,14 +175,14 @@ def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
 
 
 class BoundTable(NamedTuple):
-    """A table with the constants of a fitted plan; `owners` keeps its tables alive."""
+    """A table with the constants of a fitted plan in place; `owners` keeps their arrays alive."""
 
     words: Words
     owners: tuple[NDArray[Any], ...]
 
 
 def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
-    """Return the table with its header, parameters and tables filled in."""
+    """Return a copy of the table with the addresses and values of all constants."""
     words = plan.words.copy()
     for at, key, physical in plan.parameters:
         words[at] = parameter_bits(constants.parameters[key], physical)

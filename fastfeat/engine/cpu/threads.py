@@ -1,7 +1,7 @@
-"""Our own small thread pool: kernels release the GIL, and the caller works too.
+"""A small thread pool: kernels release the GIL, and the calling thread works too.
 
 Numba's parallel layers abort with several Python threads, or after a fork. This pool belongs to a
-process id: a forked child makes its own.
+process id, so a forked child creates its own.
 """
 
 from __future__ import annotations
@@ -20,16 +20,23 @@ from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidPlan
 
 _WHOLE = re.compile("0*[1-9][0-9]{0,8}")  # str.isdigit takes "\u00b2" too, which int does not
-_PATIENCE = 0.01  # seconds; an interrupt may have taken what a thread said when it stopped
+_PATIENCE = 0.01  # seconds; an interrupt may have lost a thread's stop signal
 _chosen: int | None = None
 _pools: dict[int, _Pool] = {}
 
 
 @explaining
 def set_num_threads(n_threads: int | None) -> None:
-    """Set how many threads kernels use; None returns to FASTFEAT_NUM_THREADS, or all cores.
+    """Set the number of threads that kernels use in this process.
 
-    Results do not depend on it.
+    Results do not depend on the number of threads.
+
+    Args:
+        n_threads: Number of threads, from 1. None returns to the environment variable
+            FASTFEAT_NUM_THREADS, or to all cores that the process may use.
+
+    Raises:
+        InvalidPlan: `n_threads` is not a whole number from 1.
     """
     global _chosen
     _chosen = (
@@ -39,7 +46,16 @@ def set_num_threads(n_threads: int | None) -> None:
 
 @contextmanager
 def using_threads(n_threads: int) -> Generator[None, None, None]:
-    """Let kernels use a number of threads inside a `with`, and then what was set before."""
+    """Set the number of threads that kernels use inside a `with` block, and restore it afterwards.
+
+    Results do not depend on the number of threads.
+
+    Args:
+        n_threads: Number of threads, from 1.
+
+    Raises:
+        InvalidPlan: `n_threads` is not a whole number from 1.
+    """
     global _chosen
     before = _chosen
     set_num_threads(n_threads)
@@ -51,7 +67,14 @@ def using_threads(n_threads: int) -> Generator[None, None, None]:
 
 @explaining
 def num_threads() -> int:
-    """Return how many threads kernels use."""
+    """Return the number of threads that kernels use.
+
+    It is the number given to `set_num_threads`, else the environment variable FASTFEAT_NUM_THREADS,
+    else the number of cores that the process may use.
+
+    Raises:
+        InvalidPlan: FASTFEAT_NUM_THREADS is not a whole number from 1.
+    """
     if _chosen is not None:
         return _chosen
     text = os.environ.get("FASTFEAT_NUM_THREADS", "")
@@ -67,10 +90,11 @@ def num_threads() -> int:
 def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
     """Run tasks on the pool and in the calling thread; return when no thread works on them.
 
-    A task must refer to the memory that it uses: an interrupt can come anywhere.
+    A task must hold a reference to the memory that it uses: an interrupt can come at any time.
 
     Raises:
-        BaseException: the first that a task raised, or an interrupt; tasks not begun are dropped.
+        BaseException: The first error of a task, or an interrupt; tasks not yet started are
+            dropped.
     """
     run = _Run(deque(tasks), deque(), deque(), allocate_lock())
     n_others = 0 if len(run.queue) < 2 else min(num_threads(), len(run.queue)) - 1
@@ -80,30 +104,31 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
             _take_tasks(run.queue)
         finally:
             _stop(run)
-    finally:  # once more: an interrupt may have come before the first could wait
+    finally:  # again: an interrupt may have come before the first call waited
         _stop(run)
     if run.errors:
-        raise run.errors.popleft()  # whose frames hold the run: it must not hold them
+        raise run.errors.popleft()  # popped: its frames refer to the run
 
 
 class _Pool(NamedTuple):
-    """The threads of a process, and the runs that they are to help with, once for each thread."""
+    """The threads of a process, and a queue with one entry per run and thread that should help."""
 
     runs: SimpleQueue[_Run]
     threads: list[int]
 
 
 class _Run(NamedTuple):
-    """Tasks, and the threads of the pool that work on them.
+    """One call of `run_tasks`: its tasks, and the pool threads that work on them.
 
-    The calling thread waits for no lock of Python code, such as a future's: an interrupt between
-    two of its lines would leave it locked, and the other thread would wait for ever.
+    The calling thread does not wait for locks of Python code, such as a future's: an interrupt
+    between two lines of that code would leave the lock held, and another thread would wait for
+    ever.
 
     Args:
-        queue: the tasks not begun.
-        running: has an element for each thread of the pool that may be at a task.
-        errors: what tasks have raised there.
-        stopped: is unlocked when a thread has stopped.
+        queue: Tasks not yet started.
+        running: One element per pool thread that may be running a task.
+        errors: Errors that tasks raised in pool threads.
+        stopped: Lock that is released when a pool thread stops.
     """
 
     queue: deque[Callable[[], None]]
@@ -113,7 +138,10 @@ class _Run(NamedTuple):
 
 
 def _share(run: _Run, n_threads: int) -> None:
-    """Let threads of the pool take tasks too; none where Python no longer starts threads."""
+    """Put a run into the pool's queue for `n_threads` threads.
+
+    Nothing happens if Python can no longer start threads.
+    """
     pool = _pools.setdefault(os.getpid(), _Pool(SimpleQueue(), []))
     for k in range(n_threads):
         if len(pool.threads) <= k:
@@ -125,13 +153,13 @@ def _share(run: _Run, n_threads: int) -> None:
 
 
 def _serve(runs: SimpleQueue[_Run]) -> None:
-    """Help with runs as long as the process lives."""
+    """Take runs from the queue and help with them, as long as the process lives."""
     while True:
         _help(runs.get())
 
 
 def _help(run: _Run) -> None:
-    """Do tasks in a thread of the pool."""
+    """Run tasks of a run in a pool thread, until none are left."""
     run.running.append(None)
     try:
         _take_tasks(run.queue)
@@ -144,7 +172,7 @@ def _help(run: _Run) -> None:
 
 
 def _take_tasks(queue: deque[Callable[[], None]]) -> None:
-    """Do tasks until there are none."""
+    """Take tasks from the queue and run them, until none are left."""
     try:
         while queue:
             try:
@@ -158,7 +186,10 @@ def _take_tasks(queue: deque[Callable[[], None]]) -> None:
 
 
 def _stop(run: _Run) -> None:
-    """Wait until all have stopped, however often that is interrupted; then raise the interrupt."""
+    """Wait until all pool threads have stopped working on a run, even if interrupted.
+
+    Then raise the last interrupt.
+    """
     interrupt: BaseException | None = None
     while True:
         try:

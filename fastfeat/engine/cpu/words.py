@@ -1,6 +1,6 @@
-"""The words of a loop: which addresses and numbers its machine code reads, and in which order.
+"""The words of a loop: the addresses and numbers that its machine code reads, in order.
 
-The driver in `fastfeat_kernels.rows` gives a loop the address of its words:
+The driver in `fastfeat_kernels.rows` passes a loop the address of its words:
 
     for each input:  address of its values, address of its flags
     for each output: address of its values, address of its flags
@@ -19,10 +19,10 @@ ENTRY = "entry"
 
 
 def reads(shape: Shape) -> tuple[set[int], set[int]]:
-    """Return the inputs of which a loop reads values, and those of which it reads flags.
+    """Return the numbers of the inputs with values that a loop reads, and of those with flags.
 
-    A missing float is a NaN in the loop: its flag is read with the value, so that the memory of
-    both streams into the computation (copying floats to scratch first cost 3 of 17 ns a row).
+    A flag tells whether a value is present. Flags of floats are read too, because the loop itself
+    turns missing floats into NaN (copying floats to scratch first cost 3 of 17 ns a row).
     """
     values: set[int] = {step.detail for step in shape.steps if step.name == "input"}
     floats = {j for j in values if shape.inputs[j].physical == "f64"}
@@ -30,7 +30,7 @@ def reads(shape: Shape) -> tuple[set[int], set[int]]:
 
 
 def n_arguments(shape: Shape) -> int:
-    """Return how many words the arguments of a loop take."""
+    """Return the number of words that a loop reads."""
     columns = len(shape.inputs) + len(shape.stores)
     constants = len(shape.parameters) + len(shape.tables) + n_strides(shape)
     return 2 * columns + constants
@@ -38,10 +38,10 @@ def n_arguments(shape: Shape) -> int:
 
 @cache
 def interleaved(shape: Shape) -> dict[int, int]:
-    """Return the tables with an entry for each group, and the number of the stride of each.
+    """Return, for each table with an entry per group, the number of its stride.
 
-    Those that are read at one number of a group are one array and have one stride: a row reads one
-    line of the cache, not one a table.
+    Tables that are read at the same group number form one array with one stride: a row then reads
+    one cache line, instead of one per table.
     """
     places: dict[int, int] = {}
     found: dict[int, int] = {}
@@ -53,12 +53,12 @@ def interleaved(shape: Shape) -> dict[int, int]:
 
 
 def n_strides(shape: Shape) -> int:
-    """Return how many strides a loop reads."""
+    """Return the number of different strides that a loop reads."""
     return len(set(interleaved(shape).values()))
 
 
 def is_of_group(step: Step, shape: Shape) -> bool:
-    """Return whether a step loads what is learnt of a group."""
+    """Return whether a step of a loop loads a value learned for a group."""
     if step.name not in ("load_f64", "load_i64"):
         return False
     source = shape.steps[step.args[0]]

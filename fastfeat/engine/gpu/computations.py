@@ -1,10 +1,10 @@
-"""Computations of several threads on one device: they share its memory, or one has it alone.
+"""Computations of several threads on one device: they share its memory, or one uses it alone.
 
-A computation that lacks memory while others compute drops all that it has, waits until they have
-ended, and begins again alone. Nobody waits who has memory, so all come to their end. One that lacks
-memory alone begins again with smaller pieces; with the smallest, the error is that of the caller.
-
-What is not a computation's, such as a matrix that the user keeps, is only less that is free.
+If a computation lacks memory while others compute, it drops all of its memory, waits until they
+have ended, and starts again alone. A computation that has memory never waits, so all of them end.
+If it lacks memory although it is alone, it starts again with smaller pieces; if these are already
+the smallest, the caller gets the error. Memory outside of computations, such as a matrix that the
+user keeps, only reduces the free memory.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.errors import FastfeatError, OutOfDeviceMemory
 
 SMALLER = 1 / 4
-"""The share of its pieces with which a computation that lacks memory alone begins again."""
+"""Factor on the size of pieces for a new start of a computation that lacks memory alone."""
 _LOOK_AGAIN_S = 0.002
-"""How often one who waits looks whether others have ended: an interrupt may keep them from saying.
+"""Seconds between checks of a waiting computation whether the others have ended.
+
+It must check, because an interrupt may keep the others from notifying it.
 """
 _TELLING = (RowFailed, FastfeatError, KeyboardInterrupt)
 _Result = TypeVar("_Result")
 
 _LOCK = threading.RLock()
-"""Of all devices: a handler of a signal may compute while it is held; a fork waits for it, because
-in the child nobody would release it. Nothing is asked of a device, and so nothing else is waited
-for, while it is held."""
+"""The lock of all devices. A signal handler may compute while it is held.
+
+A fork waits for it, because in the child nobody would release it. While it is held, no request goes
+to a device, so nothing else is waited for.
+"""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -46,8 +50,8 @@ class _Computation:
     """One attempt at a computation.
 
     Args:
-        is_alone: it begins when no other runs, and until its end no other begins.
-        share: of the memory that there is, for its pieces.
+        is_alone: Whether it starts only if no other runs, and blocks others until its end.
+        share: Share of the memory for its pieces.
     """
 
     __slots__ = (
@@ -60,7 +64,7 @@ class _Computation:
         self.share = share
         self.thread = threading.get_ident()
         self.process = os.getpid()
-        self.outer: _Computation | None = None  # of this thread, which goes on after this one
+        self.outer: _Computation | None = None  # of this thread, which continues after this one
         self.is_running = False
         self.is_over = False
         self.had_company = False
@@ -72,20 +76,17 @@ class Computations:
     """The computations of all threads that compute on a device."""
 
     def __init__(self) -> None:
-        # In the order of arrival. What is dropped without a word, by an interrupt, is over, too.
+        # In the order of arrival. One that an interrupt dropped without notice counts as over.
         self._known: list[weakref.ref[_Computation]] = []
 
     def run(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of a computation, which may be begun several times.
+        """Run `work` and return its result; it may be started several times if memory is short.
 
-        What has failed gives its memory back, though the error may be kept. A computation within
-        another of the same thread, such as that of a handler of a signal, waits for nobody.
+        A failed attempt frees its memory even if the error is kept. A computation within another of
+        the same thread, such as one of a signal handler, waits for nobody.
 
-        Args:
-            work: computes; what it writes is the same each time.
-
-        Raises:
-            OutOfDeviceMemory: it lacks memory alone, with the smallest pieces.
+        `work` computes; it must write the same each time. Raises OutOfDeviceMemory if it lacks
+        memory alone, with the smallest pieces.
         """
         handled = sys.exc_info()[1]
         is_alone, share = False, 1.0
@@ -104,26 +105,25 @@ class Computations:
                 _let_go(error, handled)
                 raise
             finally:
-                mine.is_over = True  # not by a call, which an interrupt may come before
+                mine.is_over = True  # not by a call, since an interrupt may come before it
 
     def unclaimed(self, free: int) -> float:
-        """Return how much of the free memory the computations of other threads do not claim."""
+        """Return the part of `free` bytes that computations of other threads have not claimed."""
         with _LOCK:
             thread = threading.get_ident()
             others = [one for one in self._live() if one.thread != thread and one.is_running]
             return max(0.0, free - sum(one.n_claimed for one in others))
 
     def share(self) -> float:
-        """Return the share of the memory left that the calling computation may plan with."""
+        """Return the share, 0 to 1, of unclaimed memory that the calling computation may use."""
         mine = self._current()
         return 1.0 if mine is None else mine.share
 
     def plan(self, n_claimed: float, can_shrink: bool) -> None:
         """Record the memory that the calling computation has planned.
 
-        Args:
-            n_claimed: bytes that it is going to take bit by bit, besides its pieces.
-            can_shrink: there are smaller pieces.
+        `n_claimed` are the bytes that it will allocate over time, besides its pieces. `can_shrink`
+        says that smaller pieces are possible.
         """
         mine = self._current()
         if mine is not None:
@@ -138,7 +138,7 @@ class Computations:
             time.sleep(_LOOK_AGAIN_S)
 
     def _has_begun(self, mine: _Computation) -> bool:
-        """Let a computation run if it may."""
+        """Start a computation if it may run; return whether it runs."""
         with _LOCK:
             mine.is_running = self._may_run(mine)
             for one in self._live():
@@ -147,7 +147,7 @@ class Computations:
         return mine.is_running
 
     def _may_run(self, mine: _Computation) -> bool:
-        """Return whether nobody who runs, or has come before, keeps others from running."""
+        """Return whether no running or earlier computation blocks this one."""
         if mine.outer is not None:
             return True
         live = self._live()
@@ -163,7 +163,10 @@ class Computations:
             return own[-1] if own else None
 
     def _live(self) -> list[_Computation]:
-        """Return the computations that are not over; after a fork only this thread's can end."""
+        """Return the computations that wait or run.
+
+        After a fork, these are only this thread's.
+        """
         process, thread = os.getpid(), threading.get_ident()
         known = (ref() for ref in self._known)
         return [
@@ -176,14 +179,11 @@ class Computations:
 
 
 def _let_go(error: BaseException, handled: BaseException | None) -> None:
-    """Drop the memory of what has failed, which the frames of its error hold.
+    """Free the memory of a failed attempt, which the frames of its error hold.
 
-    An error that tells all that there is to say has no need of its frames. Of others, which are
-    looked into, the frames stay, less their variables.
-
-    Args:
-        error: just caught.
-        handled: what the caller was handling before; its frames are not ours.
+    Errors with a complete message lose their frames. Other errors keep their frames for debugging,
+    without the variables. `handled` is the error that the caller was handling before; its frames
+    stay.
     """
     seen: set[int] = set()
     left: list[BaseException | None] = [error]

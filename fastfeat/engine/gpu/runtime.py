@@ -1,13 +1,14 @@
-"""The protocol of a device: memory, copies, kernels. Two runtimes have this shape.
+"""The interface of a device: memory, copies, kernels. Two runtimes implement it.
 
-Everything above is the same code for both: `CardRuntime` on a card, `EmulatedRuntime` by g++.
+The code above this interface is the same for both: `CardRuntime` on a card, `EmulatedRuntime` by
+g++ on the host. A mark is a point in a thread's sequence of requests, to wait for.
 
-The order of things: launches and `zero` run one after another. An upload is there for every launch
-that is asked for later; one asked for earlier may see it or not, so a buffer that a launch still
-needs is never uploaded to: allocate another, which costs little, or `finish` a mark after that
-launch. A download is there once `synchronize` has returned, or `finish` of a mark that it came
-after; until then nothing is asked for that writes to its buffer. A buffer may be dropped while
-launches that use it are outstanding.
+Order of operations: launches and `zero` run one after another. An upload is complete before every
+launch that is requested later; a launch requested earlier may see it or not. So never upload to a
+buffer that an earlier launch still needs: allocate another one, which is cheap, or `finish` a mark
+after that launch. A download is complete once `synchronize` has returned, or `finish` of a mark
+before the download; until then request nothing that writes to its buffer. A buffer may be dropped
+while launches that use it are outstanding.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from fastfeat.engine.gpu.computations import Computations
 from fastfeat.errors import KernelFailed
 
 MOST_BLOCKS = (1 << 31) - 1
-"""Blocks along x that CUDA takes; CuPy truncates more without a word."""
+"""Blocks along x that CUDA allows; CuPy truncates a larger number silently."""
 
 GRID_STRIDE_BLOCKS = 1 << 16
-"""Enough blocks to fill every card many times over; beyond, each block takes several turns."""
+"""Enough blocks to fill every card many times; with more, each block takes several turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The shape of a runtime's launches; the bits of a result depend on none of this.
+    """The numbers of threads and blocks of launches; the bits of a result do not depend on them.
 
     Args:
-        block: threads a block, a multiple of 32, at most the 256 that kernels are compiled for.
-        most_blocks: cap on the blocks along x.
-        rows_per_thread: how many rows a thread of a kernel that adds up takes, where there are very
-            many: fewer blocks to add to the result.
+        block: Threads per block, a multiple of 32, at most the 256 that kernels are compiled for.
+        most_blocks: Highest number of blocks along x.
+        rows_per_thread: Rows per thread of a kernel that adds up, for very many rows. More rows per
+            thread mean fewer blocks that add to the result.
     """
 
     block: int = 256
@@ -45,24 +46,24 @@ class Geometry:
     rows_per_thread: int = 64
 
     def grid_of_rows(self, n_rows: int) -> int:
-        """Return the number of blocks for a kernel that takes a row a thread."""
+        """Return the number of blocks of threads for a kernel with one row per thread."""
         return grid_of(n_rows, self.block, self.most_blocks)
 
     def grid_of_sums(self, n_rows: int) -> int:
-        """Return the number of blocks for a kernel that adds up."""
+        """Return the number of blocks of threads for a kernel that sums up rows."""
         return grid_of(-(-n_rows // self.rows_per_thread), self.block, self.most_blocks)
 
 
 def grid_of(n_rows: int, block: int, most: int = GRID_STRIDE_BLOCKS) -> int:
-    """Return the number of blocks for a kernel whose blocks step through all rows.
+    """Return the number of blocks for a kernel in which blocks step through all rows.
 
     Args:
-        n_rows: number of rows; an empty range still takes a block, because a grid cannot be empty.
-        block: threads a block.
-        most: cap on the result, at most `MOST_BLOCKS`.
+        n_rows: Number of rows; an empty range still takes a block, because a grid cannot be empty.
+        block: Threads per block.
+        most: Highest result, at most `MOST_BLOCKS`.
 
     Raises:
-        ValueError: a count that makes no sense.
+        ValueError: An argument is out of range, such as a negative number of rows.
 
     Example:
         >>> grid_of(1000, 256), grid_of(0, 256), grid_of(1 << 40, 256)
@@ -74,30 +75,30 @@ def grid_of(n_rows: int, block: int, most: int = GRID_STRIDE_BLOCKS) -> int:
 
 
 class Owner:
-    """The owner that buffers refer to; its end gives the memory back."""
+    """The object that buffers keep alive; when it dies, their memory is freed."""
 
     __slots__ = ("__weakref__",)
 
 
 class Watch(weakref.ref[Owner]):
-    """A weak reference to an owner that says which memory it keeps.
+    """A weak reference to an owner, which knows the memory to free when the owner dies.
 
-    Make it with the `append` of a deque, which holds it when the owner is gone.
+    Its callback is the `append` of a deque, which thus receives it when the owner is gone.
     """
 
     __slots__ = ("address", "kept", "n_bytes")
 
     address: int
-    """Of the first byte."""
+    """Address of the first byte."""
     n_bytes: int
     kept: object
-    """Objects that are needed to give the memory back."""
+    """Objects that are needed to free the memory."""
 
 
 ALIGNMENT = 256
 
 SHARED_LIMIT = 48 << 10
-"""Bytes of shared memory that a block has on every card without asking."""
+"""Bytes of shared memory that a block has on every card by default."""
 
 PRELUDE = "prelude.cuh"
 
@@ -107,12 +108,12 @@ KERNEL_FILE = "kernel.cu"
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Buffer:
-    """Memory of the device, free again when the last reference to its owner is gone.
+    """Memory of the device, freed when the last reference to its owner is gone.
 
     Args:
-        address: of its first byte, on the device.
-        n_bytes: its length.
-        owner: what keeps the memory.
+        address: Address of the first byte, on the device.
+        n_bytes: Length in bytes.
+        owner: The object that keeps the memory.
     """
 
     address: int
@@ -122,7 +123,7 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Module:
-    """Compiled kernels; `loaded` is of the runtime's own kind."""
+    """Compiled kernels; the type of `loaded` depends on the runtime."""
 
     key: str
     loaded: Any
@@ -130,11 +131,11 @@ class Module:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """A point in what a thread asks of a device.
+    """A point in the requests of a thread to a device.
 
     Args:
-        number: how many launches came before it.
-        event: of the runtime's own kind.
+        number: Number of launches before it.
+        event: An event; its type depends on the runtime.
     """
 
     number: int
@@ -142,7 +143,7 @@ class Mark:
 
 
 class Runtime(Protocol):
-    """A device. Kernels are `NAME(const i64* table, i64 first, i64 n)`; see `prelude.cuh`."""
+    """A device; kernels are C functions `NAME(const i64* table, i64 first, i64 n)`."""
 
     @property
     def name(self) -> str:
@@ -151,72 +152,62 @@ class Runtime(Protocol):
 
     @property
     def geometry(self) -> Geometry:
-        """Return the shape of launches."""
+        """Return the numbers of threads and blocks for launches."""
         ...
 
     @property
     def computations(self) -> Computations:
-        """Return the computations that share the device."""
+        """Return the record of the computations that share the device."""
         ...
 
     def allocate(self, n_bytes: int) -> Buffer:
-        """Return memory that begins at a multiple of 256 bytes and holds anything.
+        """Return uninitialized memory, aligned to 256 bytes.
 
-        Raises:
-            OutOfDeviceMemory: says what was asked for and what is free.
+        Raises OutOfDeviceMemory with the bytes requested and free.
         """
         ...
 
     def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
-        """Return memory of the device that is somebody else's, in place.
+        """Return memory of the device that belongs to another object, without a copy.
 
-        Args:
-            address: of its first byte.
-            n_bytes: its length, not 0.
-            owner: what keeps it, which the buffer keeps.
-
-        Raises:
-            InvalidData: it is not in the memory of this device; says where it is, if that is known.
+        `owner` keeps the memory, and the buffer keeps `owner`. `n_bytes` is not 0. Raises
+        InvalidData if the memory is not on this device; the message says where it is, if known.
         """
         ...
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Wait until work of others is done.
+        """Wait for work that others have started.
 
         Args:
-            kind: "stream": all that was asked of a stream; "event": an event has come to pass.
-            number: of the stream, as in CUDA's array interface: 1 the legacy default stream, 2 that
-                of the thread, else its address; or the address of the event.
+            kind: "stream": all work put into a stream so far; "event": an event.
+            number: The stream in CUDA's array interface: 1 the legacy default stream, 2 the default
+                stream of the thread, else its address; or the address of the event.
         """
         ...
 
     def array(
         self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
     ) -> Any:
-        """Return memory of the device as an array that users know; it keeps the memory.
+        """Return memory of the device as an array for users, which keeps the memory.
 
-        Args:
-            buffer: the memory.
-            shape: number of elements along each axis.
-            dtype: their NumPy type.
-            strides: bytes from one to the next.
+        `strides` are the bytes from one element to the next, along each axis.
         """
         ...
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
-        """Copy a contiguous array into a buffer, from byte `offset`; the array may change then."""
+        """Copy a contiguous array to byte `offset` of a buffer; the array may change afterwards."""
         ...
 
     def download(
         self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
     ) -> None:
-        """Fill a contiguous array from byte `offset` of a buffer, beside later launches.
+        """Fill a contiguous array from byte `offset` of a buffer, in parallel with later launches.
 
         Args:
-            buffer: what is read.
-            array: is filled when `synchronize` returns, or `finish` of the mark.
-            offset: first byte.
-            after: what was asked for before it is waited for; None: all so far.
+            buffer: The source.
+            array: Filled when `synchronize` returns, or `finish` of the mark.
+            offset: First byte.
+            after: The copy waits for the requests before this mark; None: for all so far.
         """
         ...
 
@@ -225,11 +216,10 @@ class Runtime(Protocol):
         ...
 
     def module(self, text: str) -> Module:
-        """Return the kernels of a text, compiled if this is the first time.
+        """Return the kernels of a CUDA text, compiled on first use.
 
-        Raises:
-            KernelFailed: holds what the compiler says.
-            BackendUnavailable: there is no compiler.
+        Raises KernelFailed with the compiler's message, or BackendUnavailable if there is no
+        compiler.
         """
         ...
 
@@ -247,52 +237,47 @@ class Runtime(Protocol):
         """Run a kernel over rows [first, first + n).
 
         Args:
-            module: where the kernel is.
-            kernel: its name.
-            grid: number of blocks, and of instances.
-            block: threads a block, a multiple of 32.
-            table: buffer of the words that the kernel reads, or its address.
-            first: first row.
-            n: number of rows.
-            shared_bytes: length of the dynamic array in shared memory.
+            module: The module of the kernel.
+            kernel: Its name.
+            grid: Number of blocks, and of instances.
+            block: Threads per block, a multiple of 32.
+            table: Buffer of the words that the kernel reads, or its address.
+            first: First row.
+            n: Number of rows.
+            shared_bytes: Length of the dynamic array in shared memory.
 
         Raises:
-            KernelFailed: names the kernel; a failure while it runs may come at `synchronize`,
-                and name all kernels since the last one.
+            KernelFailed: Names the kernel. A failure during the run may be raised by `synchronize`,
+                and then names all kernels since the last one.
         """
         ...
 
     def mark(self) -> Mark:
-        """Return a mark after all that the calling thread has asked for so far."""
+        """Return a mark after all requests of the calling thread so far."""
         ...
 
     def finish(self, mark: Mark) -> None:
-        """Wait until everything asked for before a mark is done, and the downloads after that.
+        """Wait until all requests before a mark are done, and the downloads after them.
 
-        Args:
-            mark: made by the calling thread.
+        The calling thread must have made the mark.
         """
         ...
 
     def synchronize(self) -> None:
-        """Wait until everything that was asked for is done."""
+        """Wait until all requests are done."""
         ...
 
     def memory(self) -> tuple[int, int]:
-        """Return the numbers of bytes that are free, and that there are."""
+        """Return two numbers of bytes: free memory, and all memory."""
         ...
 
     def give_back(self) -> None:
-        """Return memory that is kept for later to the device."""
+        """Return to the device the freed memory that was kept for later."""
         ...
 
 
 def check_launch(kernel: str, grid: tuple[int, int], block: int, n: int, shared_bytes: int) -> None:
-    """Raise KernelFailed where a card would refuse the shape of a launch.
-
-    Raises:
-        KernelFailed: names the kernel.
-    """
+    """Raise KernelFailed, with the kernel's name, if a card would reject the sizes of a launch."""
     problem = None
     if not (0 < grid[0] < 1 << 31 and 0 < grid[1] < 1 << 16):
         problem = f"a grid of {grid[0]} x {grid[1]} blocks; at most 2147483647 x 65535"
@@ -307,10 +292,9 @@ def check_launch(kernel: str, grid: tuple[int, int], block: int, n: int, shared_
 
 
 def bytes_of(array: NDArray[Any], buffer: Buffer, offset: int) -> NDArray[np.uint8]:
-    """Return the bytes of an array, without a copy, once it is known to fit into a buffer.
+    """Return the bytes of an array, without a copy, after a check that they fit into a buffer.
 
-    Raises:
-        ValueError: the array is not contiguous, or reaches beyond the buffer.
+    Raises ValueError if the array is not contiguous, or exceeds the buffer.
     """
     if not array.flags.c_contiguous:
         raise ValueError("a copy between host and device needs a contiguous array")

@@ -1,4 +1,4 @@
-"""The engine of the reference: the slowest clear code, which the others must equal bit for bit.
+"""The engine of the reference: slow, simple code that the other engines must equal bit for bit.
 
-`backends` and what runs one row, or a constant, import it.
+`backends` and callers that compute one row, or a constant, import it.
 """

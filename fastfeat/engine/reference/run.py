@@ -1,6 +1,6 @@
 """The reference: one operation after the other, each over a few rows, in plain Python.
 
-Its lists become Arrow arrays with the same bytes as a kernel writes.
+Its results become Arrow arrays with the same bytes that a kernel writes. For a leaf, see `program`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
 
 NAN = float("nan")
 BLOCK = 64
-"""Rows of which an operation is done before the next one."""
+"""Number of rows that an operation computes before the next operation."""
 MOST_VALUES = 1 << 20
-"""Values that are held at once: of many operations a block has fewer rows."""
+"""Values held at once: with many operations, a block has fewer rows."""
 Values = list[float | int | bool | None]
 
 
@@ -51,7 +51,7 @@ def compute(task: RowTask) -> list[Any]:
 
 
 def learn(task: LearnTask) -> list[list[Any]]:
-    """Return the value of each wanted aggregate of each output, from its definition."""
+    """Return the value of each wanted aggregate of each output, by its definition."""
     outputs = task.program.outputs
     results = run(task.program, task.columns, task.n_rows, task.constants)
     return [
@@ -63,16 +63,10 @@ def learn(task: LearnTask) -> list[list[Any]]:
 def run(
     program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
 ) -> list[Values]:
-    """Return the values of every output, None where missing.
+    """Return the values of every output, one list per output, None if missing.
 
-    Args:
-        program: what to compute.
-        columns: an Arrow chunked array of `n_rows` rows for each input slot.
-        n_rows: number of rows.
-        constants: what fit has learnt.
-
-    Raises:
-        RowFailed: an overflow, or the like; the first row, and those that follow it in its block.
+    `columns` has a chunked array of `n_rows` rows for each input slot. Raises RowFailed with the
+    first row that has an error, such as an overflow, and later ones in its block.
     """
     lists = {slot: columns[slot].to_pylist() for slot in program.inputs}
     tables = tables_of(program, constants)
@@ -106,9 +100,7 @@ def run(
 def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any, Any, Any]]:
     """Return value, presence and status of each output, in one row.
 
-    Args:
-        program: what to compute.
-        leaf: gives the value of an input, parameter or table.
+    `leaf` returns the value of a leaf operation: an input, parameter or table.
     """
     outputs = [with_own_operations(output) for output in program.outputs]
     return _in_threes(evaluate([part for o in outputs for part in (o.op, o.ok, o.status)], leaf))
@@ -117,11 +109,7 @@ def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any,
 def evaluate_constants(program: Program, constants: Constants) -> list[tuple[Any, Any, Any]]:
     """Return value, presence and status of each output of a program that reads no row.
 
-    Outputs that share their operations are computed together, a step of all of them at a time.
-
-    Args:
-        program: what to compute.
-        constants: its parameters and tables.
+    Outputs that share operations are computed together, one operation for all of them at a time.
     """
     tables = tables_of(program, constants)
     leaf, outputs = _reader({}, constants.parameters, tables), program.outputs
@@ -144,12 +132,12 @@ def evaluate_constants(program: Program, constants: Constants) -> list[tuple[Any
 
 
 def _in_threes(values: list[Any]) -> list[tuple[Any, Any, Any]]:
-    """Return values in threes."""
+    """Return the values as a list of triples: (values[0], values[1], values[2]), and so on."""
     return list(zip(values[::3], values[1::3], values[2::3], strict=True))
 
 
 def _constant(leaf: Leaf, constants: Constants, tables: Mapping[TableKey, list[Any]]) -> Any:
-    """Return a parameter or a table that an output reads."""
+    """Return the value of a leaf that is a parameter or a table."""
     kind, value = leaf
     return constants.parameters[value[0]] if kind == "parameter" else tables[value]
 
@@ -157,12 +145,12 @@ def _constant(leaf: Leaf, constants: Constants, tables: Mapping[TableKey, list[A
 def leaf_reader(
     program: Program, inputs: Mapping[InputSlot, Any], constants: Constants
 ) -> Callable[[Op], Any]:
-    """Return the function that gives the value of a leaf in one row; None is a missing input."""
+    """Return a function that gives the value of a leaf operation in one row; None if missing."""
     return _reader(inputs, constants.parameters, tables_of(program, constants))
 
 
 def tables_of(program: Program, constants: Constants) -> dict[TableKey, list[Any]]:
-    """Return the searched tables of a program as lists, laid out as a kernel has them."""
+    """Return the searched tables of a program as lists, in the layout of kernels."""
     laid_out: dict[TableKey, Any] = {
         key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
     }
@@ -198,7 +186,7 @@ def _leaf_over(
     parameters: Mapping[Any, Any],
     tables: Mapping[TableKey, list[Any]],
 ) -> list[Any]:
-    """Return the value of a leaf in each of some rows."""
+    """Return the value of a leaf operation in each of some rows."""
     match node.name:
         case "input":
             return [_input(value, node) for value in rows[node.value]]
@@ -221,9 +209,9 @@ def _input(value: Any, node: Op) -> Any:
 
 
 def array_of(values: list[Any], dtype: DType) -> Any:
-    """Return an Arrow array of a type; a missing float is a NaN under a null, anything else a 0.
+    """Return an Arrow array of a type; a missing float is a NaN under a null, other types a 0.
 
-    Of bfloat16, which Arrow has not, it is the bits.
+    For bfloat16, which Arrow lacks, the array has its bits.
     """
     storage = memory_type(dtype)
     if dtype == BFLOAT16:
@@ -266,7 +254,7 @@ def column_of_values(values: list[Any], dtype: DType) -> Any:
 
 
 def stored_values(values: Any, dtype: DType) -> list[Any]:
-    """Return values as they are stored: times as integers."""
+    """Return the values of an Arrow array as a list in storage form: times as integers."""
     from fastfeat.io.columns.types import storage_type
 
     if not dtype.is_temporal:

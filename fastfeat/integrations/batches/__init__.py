@@ -1,6 +1,11 @@
-"""Batches of rows for a training loop, without the library that trains, in this order.
+"""Batches of rows for a training loop, independent of the library that trains.
 
-`epochs` is the order of an epoch, as arithmetic; `pieces` data that is read again in each epoch;
-`columns` what a batch takes from it as it is; `blocks` all that a batch holds; `streams` the
-batches of one worker; `options` what a user gives. Integrations alone import them.
+Data is read in pieces, such as row groups of Parquet files. A block is a dict of arrays made from
+some rows. A rank is one of several processes that train a model together, each with its own
+workers, which read and transform the data.
+
+`epochs` computes the order of rows in an epoch; `pieces` reads data again in each epoch; `columns`
+takes label and kept columns from it; `blocks` builds the content of a batch; `streams` yields the
+batches of one worker; `options` checks the user's arguments. Only integrations import these
+modules.
 """

@@ -1,7 +1,8 @@
-"""Blocks of rows as a training loop takes them: features, codes, bags, label, kept columns.
+"""Blocks: rows for a training loop, as a dict of arrays (features, codes, bags, label, ...).
 
-A block maps what it holds, such as ("dense", "") or ("keep", "id"), to an array with one row a row:
-of NumPy, or of Arrow where the values of a kept column are no numbers.
+The keys are pairs such as ("dense", "") or ("keep", "id"). Each array has one entry per row: NumPy
+arrays, or Arrow arrays for kept columns that are not numbers. Codes are numbers of categories, for
+embeddings. A bag is a feature with several columns of codes: the codes of a list.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.execute.guard import columns_judged
 from fastfeat.execute.inputs import read_columns
@@ -33,23 +35,23 @@ DENSE, CODES = ("dense", ""), ("codes", "")
 Float = Literal["float32", "float64"]
 _SAMPLE = 64
 PLANS_LABEL = True
-"""Says that the label is that of the plan."""
+"""The marker of the plan's own label in `Contents.label`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The columns of a block, and the plans that compute them.
+    """The columns that blocks contain, and the plans that compute them.
 
     Args:
-        fitted: the plan.
-        dense: the plan of the features that are numbers; None where there are none.
-        codes: the plan of the columns of codes, those of bags behind the others.
-        n_codes: how many codes there are, by the name of each column that is no part of a bag.
-        bags: the columns of each bag.
-        n_bag_codes: how many codes there are, by the name of each bag.
-        label: the name of a column; True for the plan's own label; None for none.
-        keep: columns that are passed through.
-        dtype: float type of the features.
+        fitted: The fitted plan.
+        dense: The plan with only the features that are numbers; None if there are none.
+        codes: The plan with only the columns of codes, bags last; None without codes.
+        n_codes: The number of codes of each column outside bags, by name.
+        bags: The columns of each bag, by name.
+        n_bag_codes: The number of codes of each bag, by name.
+        label: The name of a column; True for the plan's own label; None for no label.
+        keep: The columns that are passed through.
+        dtype: The float type of the features.
     """
 
     fitted: FittedPlan
@@ -75,12 +77,12 @@ class Contents:
 
     @property
     def label_is_ahead(self) -> bool:
-        """Whether the label is computed from rows ahead, and rows may have none."""
+        """Whether the label is computed from later rows, so that some rows may lack it."""
         return self.label is PLANS_LABEL and self.fitted.plan.declaration.looks_ahead
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the data that must be there."""
+        """The columns that the data must have."""
         judged = columns_judged(self.fitted.record)
         of_rows = self.fitted.plan.declaration.row_columns
         read = [*of_rows, *judged, *self.keep, *self.label_columns]
@@ -88,7 +90,7 @@ class Contents:
 
     @property
     def columns_if_there(self) -> list[str]:
-        """Further columns, which windows read, or rows are known by, where the data has them."""
+        """The columns that are read if the data has them: those that windows see, and row ids."""
         plan = self.fitted.plan
         further = [*plan.declaration.past_columns, *plan.declaration.row_ids]
         return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
@@ -104,19 +106,14 @@ def contents_of(
     dtype: Float,
     as_matrix: bool,
 ) -> Contents:
-    """Return the contents of blocks, of arguments as a user gives them.
+    """Return the columns of blocks for the arguments of a user, after checking them.
 
-    Args:
-        fitted: the plan.
-        codes: how many codes each column of codes has; None for the plan's ordinal encodings.
-        bags: features whose columns are the codes of a list.
-        label: the name of a column, None for the plan's own label if there is one, False for none.
-        keep: columns that are passed through; None for the plan's own.
-        dtype: float type of the features.
-        as_matrix: whether codes are among the numbers.
+    `codes` are numbers of codes by column; None for the plan's ordinal encodings. `label` is a
+    column name, None for the plan's own label, or False for none. `as_matrix` puts codes among the
+    numbers.
 
     Raises:
-        InvalidPlan: a name of no feature, a bag that is none, a label that there is not.
+        InvalidPlan: An unknown feature, a bag that is not a list of codes, or an invalid label.
     """
     if as_matrix and (codes or bags or keep):
         raise InvalidPlan("a matrix holds features alone: codes=, bags=, keep= are for form='dict'")
@@ -154,7 +151,7 @@ def _check_counts(fitted: FittedPlan, counts: Mapping[str, int]) -> None:
 
 
 def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the columns of a bag: of one feature, all codes, of one vocabulary."""
+    """Return the columns of a bag: all columns of one feature, which share one list of codes."""
     expressions = fitted.plan.features
     if name not in expressions:
         raise InvalidPlan(f"bags=[{name!r}]: no feature is named so.{_near(name, expressions)}")
@@ -194,71 +191,58 @@ def _near(name: object, known: Iterable[str]) -> str:
 
 def block_of(
     contents: Contents,
-    table: Table,
+    rows: CallRows,
     *,
-    history: Any = None,
-    tables: Mapping[str, Any] | None = None,
     out: NDArray[Any] | None = None,
     leaves_out: bool = False,
 ) -> Block:
-    """Return rows as a block.
+    """Return the features, label and kept columns of some rows as a block.
 
-    Args:
-        contents: what it holds.
-        table: the rows.
-        history: as in `FittedPlan.transform`, as the next is.
-        tables: lookup tables.
-        out: the array for the numbers, shape (n_rows, n_numbers); None makes one.
-        leaves_out: whether rows to which a label that looks ahead gives none are left out.
+    `out` is the array for the numbers, shape (n_rows, n_numbers); None allocates one. `leaves_out`
+    drops rows that lack the label, if it is computed from later rows.
 
     Raises:
-        UnknownColumn: the rows lack a column.
+        UnknownColumn: The rows lack a column.
     """
-    lacking = [name for name in contents.label_columns if name not in table.column_names]
+    there = rows.data.column_names
+    lacking = [name for name in contents.label_columns if name not in there]
     if lacking:
         raise UnknownColumn(
             f"the data lacks {shortened(lacking)}, of which the label is made. Rows to predict "
             "have none: label=False"
         )
-    table = read_columns(table, contents.columns, contents.columns_if_there)
+    table = read_columns(rows.data, contents.columns, contents.columns_if_there)
     block: Block = {}
     if contents.dense is not None:
         shape = (table.num_rows, len(contents.dense.feature_names))
         out = np.empty(shape, contents.dtype) if out is None else out
-        block[DENSE] = contents.dense.transform(
-            table, history=history, tables=tables, to="numpy", out=out
-        )
+        block[DENSE] = contents.dense.transform(table, to="numpy", out=out, **rows.beside)
     if contents.codes is not None:
-        made = contents.codes.transform(table, history=history, tables=tables)
+        made = contents.codes.transform(table, **rows.beside)
         block |= _codes(contents, made)
     block |= {("keep", name): kept_array(table.column(name), name) for name in contents.keep}
     if contents.label is None:
         return block
-    label = _label(contents, table, history, tables)
+    label = _label(contents, rows._replace(data=table))
     if leaves_out and contents.label_is_ahead and label.null_count:
         known = np.flatnonzero(label.is_valid().to_numpy())
         block, label = take_rows(block, known), label.drop_null()
     return block | {LABEL: label_array(label)}
 
 
-def _label(contents: Contents, table: Table, history: Any, tables: Any) -> ChunkedArray:
-    """Return the label of rows: the plan's, or a column."""
+def _label(contents: Contents, rows: CallRows) -> ChunkedArray:
+    """Return the label of rows: computed by the plan, or a column of the data."""
     if contents.label is PLANS_LABEL:
-        return contents.fitted.label(table, history=history, tables=tables)
-    return table.column(contents.label)
+        return contents.fitted.label(rows.data, **rows.beside)
+    return rows.data.column(contents.label)
 
 
 def features_block(contents: Contents, features: Table, label: Any = None) -> Block:
-    """Return features that are computed as a block.
-
-    Args:
-        contents: what it holds; its label is not computed.
-        features: as `transform` and `fit_transform` give them, with the kept columns.
-        label: of the rows; None for none.
+    """Return features that were computed before, with kept columns and a label, as a block.
 
     Raises:
-        TypeMismatch: a feature that is no number.
-        InvalidData: the label is of another length.
+        TypeMismatch: A feature is not a number.
+        InvalidData: The label has another length.
     """
     block: Block = {}
     if contents.dense is not None:
@@ -282,7 +266,7 @@ def features_block(contents: Contents, features: Table, label: Any = None) -> Bl
 
 
 def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
-    """Return a feature as floats, NaN where it is missing."""
+    """Return a feature as a NumPy array of floats; NaN is missing."""
     try:
         return cast(column, pa.type_for_alias(dtype)).to_numpy()
     except pa.ArrowException as error:
@@ -290,7 +274,7 @@ def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
 
 
 def _codes(contents: Contents, features: Table) -> Block:
-    """Return columns of codes, shape (n_rows, n_columns): of bags each by itself."""
+    """Return a block of codes: an array of shape (n_rows, n_columns), and one more for each bag."""
     wanted = {CODES: tuple(contents.n_codes)} if contents.n_codes else {}
     wanted |= {("bags", name): columns for name, columns in contents.bags.items()}
     block: Block = {}
@@ -312,7 +296,7 @@ def _codes(contents: Contents, features: Table) -> Block:
 def _check_codes(
     codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: Contents
 ) -> None:
-    """Raise where a code is none of as many as a table of embeddings would be made for."""
+    """Raise if a code is too large for the declared number of codes (the size of an embedding)."""
     for k, name in enumerate(names):
         n = contents.n_bag_codes[bag] if bag else contents.n_codes[name]
         beyond = codes[(codes[:, k] < 0) | (codes[:, k] >= n), k]
@@ -324,7 +308,7 @@ def _check_codes(
 
 
 def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
-    """Return some rows of a block, in their order."""
+    """Return some rows of a block, in the given order."""
     return {
         key: array.take(rows, axis=0) if isinstance(array, np.ndarray) else array.take(rows)
         for key, array in block.items()
@@ -332,7 +316,7 @@ def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """Return the rows of blocks, one after another; there is one block at least."""
+    """Return one block with the rows of all given blocks, in order."""
     if len(blocks) == 1:
         return blocks[0]
     first = blocks[0]
@@ -345,7 +329,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def sampled(block: Block) -> bytes:
-    """Return bytes that tell blocks apart: the names in it, how many rows, and some of these."""
+    """Return bytes that differ between blocks: keys, number of rows, and values of some rows."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
     values = {key: of.tolist() for key, of in take_rows(block, rows).items()}

@@ -1,6 +1,6 @@
-"""Columns of the data that a training loop takes as they are: the label, and what is kept.
+"""Columns of the data that a training loop takes unchanged: the label, and kept columns (`keep=`).
 
-Their types are those of the data, and the same in all of its pieces.
+Their types come from the data, and are the same in all pieces of it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ LABEL = ("label", "")
 
 
 def label_array(label: Any) -> NDArray[Any]:
-    """Return a label as an array: integers as int64, floats and bools as float32.
-
-    Args:
-        label: one value a row, a column of any kind.
+    """Return a label as an array, shape (n_rows,): integers as int64, floats and bools as float32.
 
     Raises:
-        TypeMismatch: it is neither a number nor a bool.
-        InvalidData: it is missing somewhere.
+        TypeMismatch: The label is neither numbers nor bools.
+        InvalidData: A value is missing.
     """
     column = label_column(label)
     types, dtype = pa.types, column.type
@@ -47,16 +44,16 @@ def label_array(label: Any) -> NDArray[Any]:
             "label={'y': col('answer') == 'yes'}, or take none: label=False"
         )
     made = cast(column, pa.int64() if types.is_integer(dtype) else pa.float32())
-    return np.array(made.to_numpy(zero_copy_only=False))  # a copy: torch warns of Arrow's own
+    return np.array(made.to_numpy(zero_copy_only=False))  # a copy: torch warns about Arrow's memory
 
 
 def kept_array(column: ChunkedArray, name: str) -> Any:
-    """Return a kept column: numbers and bools as a NumPy array, any other as an Arrow array.
+    """Return a kept column: numbers and bools as a NumPy array, any other type as an Arrow array.
 
     Raises:
-        InvalidData: an integer or bool that is missing.
+        InvalidData: An integer or bool is missing.
     """
-    column = plain(decoded(column))  # no rows can be taken of views, nor dictionaries joined
+    column = plain(decoded(column))  # Arrow cannot take rows of views, nor join dictionaries
     dtype = column.type
     if pa.types.is_floating(dtype):
         return np.array(column.to_numpy())
@@ -72,7 +69,7 @@ def kept_array(column: ChunkedArray, name: str) -> Any:
 
 
 def kinds_of(block: Block) -> dict[tuple[str, str], Any]:
-    """Return the types of what a block holds as the data has it: the label and kept columns."""
+    """Return the type of the label and of each kept column of a block, by key."""
     return {key: _kind(of) for key, of in block.items() if key == LABEL or key[0] == "keep"}
 
 
@@ -82,14 +79,9 @@ def _kind(values: Any) -> Any:
 
 
 def of_kinds(block: Block, kinds: Mapping[tuple[str, str], Any]) -> Block:
-    """Return a block with types of another one, so that no batch depends on the pieces it is of.
+    """Return a block with label and kept columns converted to the given types.
 
-    Args:
-        block: of a later piece.
-        kinds: the types of the first one.
-
-    Raises:
-        TypeMismatch: they are others, and not all of their values are values of those.
+    They are the types in the first piece of the data, so that batches do not depend on pieces.
     """
     converted = {key: _of_kind(block[key], kind, key) for key, kind in kinds.items()}
     return {key: converted.get(key, of) for key, of in block.items()}

@@ -1,10 +1,13 @@
-"""The order of an epoch: which rows come in which batch, to which rank and worker, and after what.
+"""The order of rows in an epoch: the rows of each batch, for each rank and worker.
 
-Rows stand in pieces: row groups of a file, batches of a reader, parts of a table. An epoch puts the
-pieces in an order, and the rows of all pieces, one after another, are its *positions*. Ranks share
-the positions in equal ranges, and the batches of a rank are shared by its workers. All of it is
-arithmetic on the sizes of pieces, so that every process knows what the others give, and a resumed
-one what was given before.
+Data is in *pieces*: row groups of a file, batches of a reader, or parts of a table. An epoch puts
+the pieces in some order; the rows of all pieces, one after another, have the *positions* 0, 1, 2
+and so on. *Ranks* (processes that train one model together) divide the positions into equal ranges,
+and the *workers* of a rank, which read the data, divide its batches. Batches are *given* once the
+training loop has received them.
+
+Everything is computed from the sizes of pieces. So each process knows the batches of the others,
+and an epoch can be resumed after any number of batches.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Even = Literal["pad", "drop"] | None
-"""Whether all ranks have as many rows: some twice, or some left out."""
+"""Whether all ranks get equally many rows: some rows twice ("pad") or never ("drop")."""
 
 
 class Segment(NamedTuple):
-    """Neighbouring rows of a piece: from `start` to below `stop`."""
+    """Consecutive rows of one piece: from `start` to before `stop`."""
 
     piece: int
     start: int
@@ -34,13 +37,13 @@ class Segment(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Segments whose rows are shuffled together.
+    """A few segments of a worker's rows, which are shuffled together.
 
     Args:
-        number: of the pool in its share.
-        segments: in the order of positions.
-        n_rows: of all segments.
-        first: how many rows of the pool were given out before.
+        number: The number of the worker's pool, counted from 0.
+        segments: The segments, in the order of positions.
+        n_rows: The number of rows in all segments.
+        first: The number of rows of the pool that the training loop received before.
     """
 
     number: int
@@ -51,16 +54,16 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """The division of an epoch's rows into ranks and batches, whatever their order.
+    """The division of an epoch's positions into ranks and batches.
 
     Args:
-        n_rows: of all pieces.
-        batch_size: rows of a batch; the last one of a rank may have fewer.
-        drop_last: whether a last batch of fewer rows is left out.
-        rank: number of this process.
-        world_size: how many such processes there are.
-        even: "pad" gives each rank as many rows as the largest, by some of the next rank's; "drop"
-            as many as the smallest; with None they may differ by a row.
+        n_rows: The number of rows in all pieces.
+        batch_size: The number of rows per batch; the last batch of a rank may have fewer.
+        drop_last: Whether a last batch with fewer rows is dropped.
+        rank: The number of this process, from 0.
+        world_size: The number of ranks.
+        even: "pad" gives each rank as many rows as the largest, by repeating rows of the next rank;
+            "drop" as many as the smallest; with None they may differ by one row.
     """
 
     n_rows: int
@@ -72,7 +75,7 @@ class Division:
 
     @property
     def positions(self) -> range:
-        """The positions of the rank: beyond `n_rows` they begin again at 0.
+        """The range of positions of the rank; a position p >= `n_rows` means p - `n_rows`.
 
         Example:
             >>> [Division(10, 4, rank=k, world_size=3, even="pad").positions for k in range(3)]
@@ -94,41 +97,42 @@ class Division:
         return -(-len(self.positions) // self.batch_size)
 
     def batches(self, numbers: range) -> range:
-        """Return the positions of neighbouring batches of the rank.
+        """Return the range of positions of some consecutive batches of the rank.
 
-        Args:
-            numbers: from the first batch to below the last, step 1.
+        `numbers` are the numbers of the batches, a range of step 1.
         """
         return self.positions[numbers.start * self.batch_size : numbers.stop * self.batch_size]
 
 
 class Worker(NamedTuple):
-    """One of the workers of a rank, which give batches in turn.
+    """A worker of a rank. The workers of a rank take turns, with one batch each.
 
     Args:
-        number: from 0.
-        n_workers: how many there are; a process without workers is one.
+        number: The number of the worker, from 0.
+        n_workers: The number of workers; a process without workers counts as one.
     """
 
     number: int = 0
     n_workers: int = 1
 
     def after(self, n_given: int) -> Worker:
-        """Return whose part a worker has that begins when so many batches were given before.
+        """Return the former worker that this one replaces after a resume at `n_given` batches.
 
-        The loader asks worker 0 first, whichever worker's turn it was.
+        A resumed loader asks its worker 0 first, so worker 0 replaces the worker that was next.
         """
         return Worker((self.number + n_given) % self.n_workers, self.n_workers)
 
     def n_given(self, n_given: int) -> int:
-        """Return the number of this worker's batches among those that a rank has given."""
+        """Return the number of batches that this worker gave if its rank gave `n_given`."""
         return (n_given - self.number + self.n_workers - 1) // self.n_workers
 
     def share(self, n_batches: int) -> range:
-        """Return the range of numbers of a rank's batches that the worker has.
+        """Return the numbers of this worker's batches, out of the `n_batches` of its rank.
 
-        Workers give them in turn. Shares differ by one at most, the first workers have the larger
-        ones, and the worker whose turn is the last has the last batch, which may be short.
+        This is for rows that are shuffled piece by piece: a worker computes consecutive batches,
+        and workers give batches in turn. The numbers of batches differ by at most one between
+        workers. The first workers have more, and the worker with the last turn has the last batch,
+        which may be short.
 
         Example:
             >>> [Worker(k, 3).share(8) for k in range(3)]
@@ -140,25 +144,20 @@ class Worker(NamedTuple):
         return range(first, first + size + (self.number < n_larger))
 
     def turns(self, n_batches: int, n_given: int) -> range:
-        """Return the numbers of batches that are this worker's turn, where batches keep an order.
+        """Return the numbers of this worker's remaining batches: every `n_workers`-th batch.
 
-        Args:
-            n_batches: of the rank.
-            n_given: how many the rank has given before.
+        The rank has `n_batches` batches in all, and has given `n_given` of them before.
         """
         first = self.number + self.n_given(n_given) * self.n_workers
         return range(first, max(first, n_batches), self.n_workers)
 
 
 def permutation(n: int, *key: int) -> NDArray[np.int64]:
-    """Return the numbers below `n` in an order that depends on the key alone.
+    """Return the numbers 0 to n - 1 in random order, shape (n,); the same key gives the same order.
 
-    A generator's own `permutation` may change with the version of NumPy; the raw numbers of a bit
-    generator do not, so that an epoch is resumed elsewhere in the same order.
-
-    Args:
-        n: how many, at most 2**31.
-        key: whole numbers from 0.
+    NumPy may change the `permutation` of a generator between versions, but not the raw numbers of a
+    bit generator. An epoch therefore resumes in the same order on another machine. `n` is at most
+    2**31; the key consists of whole numbers from 0.
 
     Example:
         >>> permutation(5, 0, 1).tolist(), permutation(5, 0, 2).tolist()
@@ -166,7 +165,7 @@ def permutation(n: int, *key: int) -> NDArray[np.int64]:
     """
     n_bits = np.uint64(max(n - 1, 0).bit_length())
     drawn: NDArray[np.uint64] = np.random.PCG64(np.random.SeedSequence(key)).random_raw(n)
-    # A number in the low bits of a random one: to sort these takes half the time of `argsort`.
+    # The number is in the low bits of a random one: sorting these takes half the time of `argsort`.
     drawn >>= n_bits
     drawn <<= n_bits
     drawn |= np.arange(n, dtype=np.uint64)
@@ -177,12 +176,12 @@ def permutation(n: int, *key: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The pieces of an epoch, one after another.
+    """The pieces of an epoch in their order. It finds the rows at a position.
 
     Args:
-        sizes: rows of each piece.
-        pieces: number of the piece that comes first, second and so on.
-        ends: the position behind the last row of each of these.
+        sizes: The number of rows of each piece.
+        pieces: The numbers of the pieces, in order.
+        ends: The position after the last row of each of these pieces.
     """
 
     sizes: Sequence[int]
@@ -190,10 +189,9 @@ class Order:
     ends: NDArray[np.int64]
 
     def segments(self, positions: range) -> list[Segment]:
-        """Return the parts of pieces that hold some positions, in the order of these.
+        """Return the rows at some positions, as segments of pieces, in the order of the positions.
 
-        Args:
-            positions: beyond the end of the epoch they begin again at 0.
+        Positions beyond the end of the epoch start again at 0.
 
         Example:
             >>> order_of([3, 2], np.array([1, 0])).segments(range(1, 6))
@@ -218,22 +216,14 @@ Segment(piece=1, start=0, stop=1)]
 
 
 def order_of(sizes: Sequence[int], pieces: NDArray[np.int64]) -> Order:
-    """Return the order of an epoch.
-
-    Args:
-        sizes: rows of each piece.
-        pieces: number of the piece that comes first, second and so on.
-    """
+    """Return the order of an epoch, given the sizes of all pieces and their numbers in order."""
     return Order(sizes, pieces, np.cumsum(np.asarray(sizes, np.int64)[pieces]))
 
 
 def pools(parts: Sequence[Segment], mix: int, n_given: int) -> Iterator[Pool]:
-    """Yield the pools of a share that are not given out whole: `mix` segments each.
+    """Yield the pools of a worker's rows, `mix` segments each, except those given before.
 
-    Args:
-        parts: the segments of the share.
-        mix: how many segments make a pool.
-        n_given: rows of the share that were given out before.
+    `parts` are the segments of the worker's rows; `n_given` is the number of its rows given before.
     """
     before = 0
     for number, at in enumerate(range(0, len(parts), mix)):

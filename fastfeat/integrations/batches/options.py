@@ -1,4 +1,4 @@
-"""Options of batches that a user gives: checked, and made what a stream is made of."""
+"""The user's options for batches: checked, and converted to the parts of a `Stream`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def resolve_contents(
     form: str,
     dtype: str,
 ) -> Contents:
-    """Return the contents of batches, of arguments as a user gives them."""
+    """Return the columns of batches for the arguments of a user, after checking them."""
     if not isinstance(fitted, FittedPlan):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(
             f"{_NAME}: takes a fitted plan, got {type(fitted).__name__}. Write "
@@ -50,7 +50,7 @@ def resolve_contents(
 
 
 def resolve_mixing(shuffle: bool, seed: int, mix: int) -> Mixing:
-    """Return the mixing of rows, of arguments as a user gives them."""
+    """Return the options for shuffling, after checking them."""
     return Mixing(
         switch(_NAME, "shuffle", shuffle),
         whole_number(_NAME, "seed", seed, 0),
@@ -61,7 +61,7 @@ def resolve_mixing(shuffle: bool, seed: int, mix: int) -> Mixing:
 def resolve_division(
     n_rows: int, batch_size: int, drop_last: bool, even: Even, rank: int, world_size: int
 ) -> Division:
-    """Return the division of rows, of arguments as a user gives them."""
+    """Return the division of rows into ranks and batches, after checking the arguments."""
     if even is not None:
         choice(_NAME, "even", even, ("pad", "drop"))
     world_size = whole_number(_NAME, "world_size", world_size, 1)
@@ -78,7 +78,13 @@ def resolve_division(
 def resolve_ranks(
     rank: int | None, world_size: int | None, found: tuple[int, int]
 ) -> tuple[int, int]:
-    """Return the number of this process, and how many there are: given, or as they are found."""
+    """Return the rank of this process and the number of ranks, given by the user or else found.
+
+    Args:
+        rank: The user's argument.
+        world_size: The user's argument.
+        found: The pair that torch or the environment tells.
+    """
     if rank is None and world_size is None:
         return found
     if rank is None or world_size is None:
@@ -90,15 +96,12 @@ def resolve_ranks(
 
 
 def resolve_state(state: Any, settings: Mapping[str, Any], n_batches: int) -> tuple[int, int]:
-    """Return the epoch, and the batches given in it, of the state of a loader.
+    """Return the epoch of a saved loader state, and the number of batches given in that epoch.
 
-    Args:
-        state: as the loader gave it.
-        settings: of the loader that goes on.
-        n_batches: of one of its epochs.
+    `settings` and `n_batches` describe the loader that continues.
 
     Raises:
-        InvalidData: it is the state of another loader, or none.
+        InvalidData: The state belongs to another loader, or is not a state.
     """
     match state:
         case {"epoch": int(epoch), "batches": int(n_given), "of": dict()} if epoch >= 0:

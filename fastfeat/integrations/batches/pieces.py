@@ -1,7 +1,8 @@
-"""Data in pieces, read in each epoch: parts of a table, row groups of files, a reader's batches.
+"""Data in pieces, which are read in each epoch.
 
-A piece is what is read, and transformed, at a time. That they are the same in each epoch is checked
-as they are read: a file that was written anew, or a reader that gives other batches, is an error.
+A piece is a part of a table, a row group of a Parquet file, or a batch of a reader; it is read and
+transformed at once. Each epoch must read the same pieces, which is checked: a file that was
+rewritten, or a reader that returns other batches, is an error.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from fastfeat.io.sources.read import is_one_file, read_table
 from fastfeat.io.sources.tables import select
 
 ReadPiece = Callable[[int], Table]
-"""Gives the rows of a piece, by its number."""
+"""`(number) -> rows` of a piece."""
 _SAMPLE = 64
 _ONCE = (
     "can be read once, and each epoch reads the rows again. Pass a function that opens it anew, "
@@ -32,7 +33,7 @@ _ONCE = (
 
 
 class Pieces(Protocol):
-    """Data of which each piece can be read in each epoch."""
+    """Data that can be read piece by piece, anew in each epoch."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -45,55 +46,53 @@ class Pieces(Protocol):
         ...
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of pieces for one pass: of those of the columns that there are."""
+        """Return a function that reads a piece by its number, for one pass over the data.
+
+        The piece has those of the given columns that exist.
+        """
         ...
 
     def digest(self) -> str:
-        """Return a text by which a resumed epoch knows the data again."""
+        """Return a hash of the data, so that an epoch is not resumed with other data."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TablePieces:
-    """Parts of a table in memory.
-
-    Args:
-        table: the rows.
-        piece_rows: how many make a piece.
-    """
+    """Pieces of a table in memory, of `piece_rows` rows each."""
 
     table: Table
     piece_rows: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The number of rows of each part."""
+        """The number of rows of each piece."""
         n_whole, rest = divmod(self.table.num_rows, self.piece_rows)
         return (*[self.piece_rows] * n_whole, *([rest] if rest else []))
 
     @property
     def is_in_turn(self) -> bool:
-        """False: any part is at hand."""
+        """False: pieces can be read in any order."""
         return False
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of parts of the table, which copies nothing."""
+        """Return a function that returns a slice of the table, without a copy."""
         chosen = select(self.table, columns)
         return lambda piece: chosen.slice(piece * self.piece_rows, self.piece_rows)
 
     def digest(self) -> str:
-        """Return a digest of the schema, and of rows evenly spaced."""
+        """Return a hash of the schema and of evenly spaced rows."""
         return _digest([_sampled(self.table)])
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetPieces:
-    """Row groups of Parquet files.
+    """Pieces that are row groups of Parquet files.
 
     Args:
-        files: in their order.
-        groups: of each piece, the file and the number of its row group.
-        sizes: rows of each piece.
+        files: The files, in order.
+        groups: The file and the row group number of each piece.
+        sizes: The number of rows of each piece.
     """
 
     files: tuple[Located, ...]
@@ -102,11 +101,11 @@ class ParquetPieces:
 
     @property
     def is_in_turn(self) -> bool:
-        """False: any row group is at hand."""
+        """False: pieces can be read in any order."""
         return False
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of row groups, by this thread alone."""
+        """Return a function that reads a row group; it uses the calling thread only."""
 
         def read(piece: int) -> Table:
             file, group = self.groups[piece]
@@ -120,15 +119,11 @@ class ParquetPieces:
         return _remembering(read)
 
     def digest(self) -> str:
-        """Return a digest of the footers of all files: schemas, sizes, places and statistics."""
+        """Return a hash of the footers of all files: schemas, sizes, offsets and statistics."""
         return _digest(map(_footer_bytes, self.files))
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raise where a file lacks a column.
-
-        Raises:
-            UnknownColumn: it names the file.
-        """
+        """Raise `UnknownColumn`, with the name of the file, if a file lacks a column."""
         for file in self.files:
             there = set(_footer(file).schema.to_arrow_schema().names)
             lacking = [name for name in columns if name not in there]
@@ -138,11 +133,11 @@ class ParquetPieces:
 
 @dataclass(frozen=True, slots=True)
 class BatchPieces:
-    """The pieces that a function gives anew at each call: a reader, or tables in turn.
+    """Pieces that a user's function yields: it opens a reader, or returns tables, at each call.
 
     Args:
-        make: the function.
-        sizes: rows of each piece, counted in a first pass.
+        make: The function.
+        sizes: The number of rows of each piece, counted in a first pass.
     """
 
     make: Callable[[], Iterable[Any]]
@@ -150,11 +145,11 @@ class BatchPieces:
 
     @property
     def is_in_turn(self) -> bool:
-        """True: a reader has no way back."""
+        """True: pieces can only be read one after another."""
         return True
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return a reader of pieces in rising order; for an earlier one it begins again."""
+        """Return a function that reads a piece; to go back, it opens the reader again."""
         opened: Iterator[Any] = iter(())
         following = len(self.sizes)
 
@@ -179,7 +174,7 @@ class BatchPieces:
         return _remembering(read)
 
     def digest(self) -> str:
-        """Return a digest of the sizes, and of rows of the first piece."""
+        """Return a hash of the pieces' sizes, and of rows of the first piece."""
         first = next(iter(self.make()), None)
         sample = b"" if first is None else _sampled(read_table(first))
         return _digest([str(self.sizes).encode(), sample])
@@ -191,19 +186,16 @@ class BatchPieces:
 
 
 def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
-    """Return data in pieces.
+    """Return the user's data as pieces, which can be read in each epoch.
 
-    Args:
-        data: a table in memory, of any kind that `fit` takes; Parquet files: a path, several, a
-            folder, a pattern or an address; a function without arguments that opens a reader of
-            record batches, or gives tables one after another. A file that is not Parquet is read
-            into memory.
-        columns: what is read of a table in memory, where it has them.
-        piece_rows: how many rows of a table in memory make a piece.
+    Data is a table in memory, in any form that `fit` takes; Parquet files (a path, several, a
+    folder, a pattern or an address); or a function without arguments that opens a reader of record
+    batches, or returns tables one after another. A file that is not Parquet is read into memory. A
+    table is cut into pieces of `piece_rows` rows, with those `columns` that it has.
 
     Raises:
-        TypeMismatch: a reader that can be read once, or something that is no table.
-        InvalidData: a file that is missing or damaged, a folder without Parquet files.
+        TypeMismatch: A reader that can only be read once, or an object that is not a table.
+        InvalidData: A file that is absent or damaged, or a folder without Parquet files.
     """
     match data:
         case str() | os.PathLike():
@@ -227,13 +219,12 @@ def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
 
 
 def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
-    """Return the row groups of Parquet files; those without rows are left out.
+    """Return the non-empty row groups of Parquet files as pieces.
 
-    Args:
-        paths: files, folders, patterns and addresses.
+    Paths may be files, folders, patterns and addresses.
 
     Raises:
-        InvalidData: a file that is missing, damaged, not Parquet, or given twice.
+        InvalidData: A file is absent, damaged, not Parquet, or given twice.
     """
     files = tuple(file for path in paths for file in located(path, ".parquet"))
     check_once(files)
@@ -250,7 +241,10 @@ def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
 
 
 def _is_parquet(path: Path) -> bool:
-    """Return whether a file begins as Parquet does; what cannot be opened is told when it is."""
+    """Return whether a file begins like Parquet; False if it cannot be opened.
+
+    A file that cannot be opened is reported later, when it is read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(4) == b"PAR1"
@@ -259,7 +253,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
-    """Return the wanted columns of a row group, those that there are."""
+    """Return a row group as a table with the given columns, as far as they exist."""
     now = file_at(file.filesystem, file.path)
     if (now.n_bytes, now.changed_ns) != (file.n_bytes, file.changed_ns):
         raise InvalidData(
@@ -281,7 +275,7 @@ def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
 
 @lru_cache(maxsize=256)
 def _footer(file: Located) -> Any:
-    """Return the metadata of a Parquet file."""
+    """Return pyarrow's metadata of a Parquet file."""
     parquet = parquet_module()
     try:
         with file.filesystem.open_input_file(file.path) as source:
@@ -291,7 +285,7 @@ def _footer(file: Located) -> Any:
 
 
 def _footer_bytes(file: Located) -> bytes:
-    """Return the footer of a Parquet file as it is written: its length stands behind it."""
+    """Return the raw footer of a Parquet file; the file ends with its length."""
     with file.filesystem.open_input_file(file.path) as opened:
         opened.seek(-8, os.SEEK_END)
         n_bytes = int.from_bytes(opened.read(4), "little")
@@ -300,12 +294,12 @@ def _footer_bytes(file: Located) -> bytes:
 
 
 def _remembering(read: ReadPiece) -> ReadPiece:
-    """Return a reader that reads a piece once where it is asked for several times in turn."""
+    """Return a reader that keeps the last piece, in case it is requested again."""
     return lru_cache(maxsize=1)(read)
 
 
 def _sampled(table: Table) -> bytes:
-    """Return the schema of a table, its length, and some of its rows."""
+    """Return bytes that differ between tables: schema, number of rows, and values of some rows."""
     n = table.num_rows
     rows = sorted({k * (n - 1) // (_SAMPLE - 1) for k in range(_SAMPLE)}) if n else []
     # `take` of a chunked column of text may overflow its offsets: rows one by one

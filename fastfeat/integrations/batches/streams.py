@@ -1,8 +1,8 @@
-"""The batches of an epoch as blocks of arrays: what one worker of one rank gives, and after what.
+"""The batches of an epoch as blocks (dicts of arrays), for one worker of one rank.
 
-A stream is all that says which rows those are: data in pieces that a plan transforms, or a block
-that is ready; how its rows are divided; how they are mixed. It is frozen: epoch, worker and the
-number of batches that were given before come with each pass.
+A `Stream` determines the rows of every batch: the data, read in pieces and transformed, or computed
+before as one block; the division of its rows into ranks and batches; and the options for shuffling.
+It is immutable: epoch, worker and the number of batches given before are arguments of each pass.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.encoded_rows import warn_encoded
 from fastfeat.execute.history import BATCH
 from fastfeat.integrations.batches.blocks import (
@@ -44,21 +45,21 @@ from fastfeat.io.arrow import pa
 from fastfeat.keep.artifact import artifact_bytes
 
 PIECE = "piece"
-"""Says that each piece holds the past of its rows."""
+"""The value of `history` if each piece contains the past of its rows."""
 _OF_PIECES, _OF_POOLS = 0, 1
-"""Parts of the keys of orders, so that no two orders of an epoch have the same."""
+"""Parts of the keys of random orders: those of pieces and of rows in pools get different keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransformedRows:
-    """Rows that are transformed a piece at a time, in each epoch.
+    """Rows that are read and transformed piece by piece, in each epoch.
 
     Args:
-        contents: what blocks hold.
-        pieces: the data.
-        tables: lookup tables.
-        by_piece: whether a piece is transformed whole, as it holds the past of its rows.
-        kinds: the types of label and kept columns, as the first piece has them.
+        contents: The columns of blocks.
+        pieces: The data.
+        tables: Lookup tables.
+        by_piece: Whether a piece is transformed whole, because it contains the past of its rows.
+        kinds: The types of label and kept columns in the first piece, by key of the block.
     """
 
     contents: Contents
@@ -69,22 +70,22 @@ class TransformedRows:
 
     @property
     def n_rows(self) -> int:
-        """The number of rows."""
+        """The number of rows in all pieces."""
         return sum(self.pieces.sizes)
 
     def reader(self) -> ReadPiece:
-        """Return a reader of pieces for one pass."""
+        """Return a function that reads a piece with the needed columns, for one pass."""
         return self.pieces.reader([*self.contents.columns, *self.contents.columns_if_there])
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Rows that are computed.
+    """Rows that were transformed before, all in one block in memory.
 
     Args:
-        contents: what the block holds.
-        block: all rows.
-        n_left_out: how many rows had no label, and were left out.
+        contents: The columns of the block.
+        block: All rows.
+        n_left_out: The number of rows that were dropped because they had no label.
     """
 
     contents: Contents
@@ -99,12 +100,12 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """The options by which the rows of an epoch are mixed.
+    """The options for shuffling the rows of an epoch.
 
     Args:
-        shuffle: whether they are.
-        seed: of the order.
-        mix: how many pieces are mixed.
+        shuffle: Whether rows are shuffled.
+        seed: The seed of the random order.
+        mix: The number of consecutive pieces with rows that are shuffled together.
     """
 
     shuffle: bool
@@ -114,12 +115,12 @@ class Mixing:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Rows as batches, epoch after epoch.
+    """Rows, and the way they are divided into batches in any epoch.
 
     Args:
-        rows: where they come from.
-        division: into ranks and batches.
-        mixing: how they are shuffled.
+        rows: The source of the rows.
+        division: The division into ranks and batches.
+        mixing: The options for shuffling.
     """
 
     rows: TransformedRows | Ready
@@ -127,13 +128,7 @@ class Stream:
     mixing: Mixing
 
     def batches(self, epoch: int, worker: Worker, n_given: int) -> Iterator[Block]:
-        """Return the batches that a worker gives.
-
-        Args:
-            epoch: its number.
-            worker: whose batches they are.
-            n_given: how many batches the rank has given in this epoch before.
-        """
+        """Return a worker's batches of an epoch; its rank has given `n_given` batches before."""
         shuffle, key = self.mixing.shuffle, (self.mixing.seed, epoch)
         match self.rows:
             case Ready(block=block):
@@ -152,7 +147,7 @@ class Stream:
         return shuffled_batches(read, order, self.division, worker, n_given, mix, key)
 
     def settings(self) -> dict[str, Any]:
-        """Return texts and numbers by which a resumed epoch knows that its order is the same."""
+        """Return all values that determine the order of rows, for a resumed epoch to compare."""
         match self.rows:
             case Ready(contents=contents, block=block):
                 data = hashlib.sha256(sampled(block)).hexdigest()
@@ -173,26 +168,20 @@ class Stream:
         }
 
 
-def rows_of(
-    contents: Contents, pieces: Pieces, history: Any, tables: Mapping[str, Any] | None
-) -> TransformedRows | Ready:
-    """Return the rows of data: computed at once where windows see other pieces.
+def rows_of(contents: Contents, pieces: Pieces, rows: CallRows) -> TransformedRows | Ready:
+    """Return the rows of a data set, to be read piece by piece in each epoch.
 
-    A row is transformed here at any rate, so that what is wrong is told at once.
-
-    Args:
-        contents: what blocks hold.
-        pieces: the data.
-        history: earlier rows, "batch", "piece" or None.
-        tables: lookup tables.
+    If windows see rows of other pieces, all rows are transformed here instead, at once. One row is
+    transformed in any case, to report errors early. `rows.history` may also be "piece": each piece
+    contains the past of its rows.
 
     Raises:
-        InvalidPlan: the plan has windows, and `history` is None.
+        InvalidPlan: The plan has windows, and `history` is None.
 
     Warns:
-        EncodedInFold: the plan has put the labels of these rows into an encoding.
+        EncodedInFold: An encoding of the plan has learned from the labels of these rows.
     """
-    plan = contents.fitted.plan
+    plan, history = contents.fitted.plan, rows.history
     if isinstance(pieces, ParquetPieces):
         pieces.check(contents.columns)
     by_piece = isinstance(history, str) and history == PIECE
@@ -203,14 +192,13 @@ def rows_of(
             "is transformed at once; history=earlier rows; history='piece' where each piece holds "
             "the past of its rows"
         )
-    computed = TransformedRows(contents, pieces, tables, by_piece)
+    computed = TransformedRows(contents, pieces, rows.tables, by_piece)
     _warn_encoded(computed)
     if not by_piece and (plan.declaration.past_columns or contents.label_is_ahead):
         return _ready(computed, history)
     if pieces.sizes:
-        past = BATCH if by_piece else None
         first = computed.reader()(0).slice(0, 1)
-        block = block_of(contents, first, history=past, tables=tables)
+        block = block_of(contents, rows._replace(data=first, history=BATCH if by_piece else None))
         return replace(computed, kinds=kinds_of(block))
     return computed
 
@@ -220,10 +208,10 @@ def _listed(needed: Mapping[str, str]) -> str:
 
 
 def _warn_encoded(computed: TransformedRows) -> None:
-    """Warn of data whose labels fit has put into an encoding, as `transform` does.
+    """Warn, like `transform`, if an encoding has learned from the labels of this data.
 
-    Rows that have no ids are known by all of them together. Where there are as many as were learnt
-    from, the columns by which they are known are read once more.
+    Without row ids only the full training data is recognized, by a hash of some columns. They are
+    read for it if the number of rows agrees.
     """
     fitted = computed.contents.fitted
     encoded = fitted.record.encoded
@@ -237,7 +225,7 @@ def _warn_encoded(computed: TransformedRows) -> None:
 
 
 def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
-    """Return rows that are transformed at once."""
+    """Read all pieces and transform their rows at once; return them as one block."""
     contents = computed.contents
     read = computed.reader()
     parts = [read(piece) for piece in range(len(computed.pieces.sizes))]
@@ -247,21 +235,20 @@ def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Ready:
         table = pa.concat_tables(parts)
     except pa.ArrowException as error:
         raise InvalidData(f"pieces of the data differ in their columns: {error}") from error
-    block = block_of(contents, table, history=history, tables=computed.tables, leaves_out=True)
+    rows = CallRows(table, history=history, tables=computed.tables)
+    block = block_of(contents, rows, leaves_out=True)
     return Ready(contents, block, table.num_rows - n_rows_of(block))
 
 
 ReadSegments = Callable[[Sequence[Segment]], Block]
-"""Gives the rows of segments, one after another, as a block."""
+"""`(segments) -> block` with the rows of the segments, one after another."""
 
 
 def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
-    """Return a function that reads and transforms segments, for one pass.
+    """Return a function that reads and transforms the rows of segments, for one pass.
 
-    Args:
-        rows: the data, and what blocks of it hold.
-        reuses: whether the numbers of a block are overwritten by the next: new memory for 1M rows
-            of 50 takes as long as their features.
+    With `reuses`, the memory for features is used again for the next block: new memory for 1M rows
+    of 50 features takes as long as the features themselves.
     """
     contents, tables, by_piece, read = rows.contents, rows.tables, rows.by_piece, rows.reader()
     n_dense = 0 if contents.dense is None else len(contents.dense.feature_names)
@@ -269,14 +256,15 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
 
     @lru_cache(maxsize=1)
     def whole(piece: int) -> Block:
-        block = block_of(contents, read(piece), history=BATCH, tables=tables)
+        block = block_of(contents, CallRows(read(piece), history=BATCH, tables=tables))
         return of_kinds(block, rows.kinds)
 
     def one(part: Segment, out: NDArray[Any]) -> Block:
         try:
             if not by_piece:
                 table = read(part.piece).slice(part.start, part.n_rows)
-                return of_kinds(block_of(contents, table, tables=tables, out=out), rows.kinds)
+                block = block_of(contents, CallRows(table, tables=tables), out=out)
+                return of_kinds(block, rows.kinds)
             block = {k: of[part.start : part.stop] for k, of in whole(part.piece).items()}
         except FastfeatError as error:
             error.add_note(f"in piece {part.piece} of the data, rows from {part.start:,}")
@@ -290,7 +278,7 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
         *starts, n = accumulate((part.n_rows for part in parts), initial=0)
         if len(buffer) < n or not reuses:
             buffer = np.empty((n, n_dense), contents.dtype)
-        dense = buffer[:n]  # one array for all parts, which are not joined then
+        dense = buffer[:n]  # one array for all parts, so they need not be joined
         outs = [dense[at : at + part.n_rows] for at, part in zip(starts, parts, strict=True)]
         others = [
             {key: of for key, of in one(part, out).items() if key != DENSE}
@@ -304,14 +292,10 @@ def segments_reader(rows: TransformedRows, *, reuses: bool) -> ReadSegments:
 def ready_batches(
     block: Block, order: NDArray[np.int64], division: Division, worker: Worker, n_given: int
 ) -> Iterator[Block]:
-    """Yield the batches of a worker, of a block that holds all rows.
+    """Yield a worker's batches of rows in memory, taken from a block of all rows.
 
-    Args:
-        block: all rows.
-        order: number of the row that comes first, second and so on.
-        division: of the rows.
-        worker: whose batches they are.
-        n_given: how many batches the rank has given before.
+    `order` has the row numbers in the order of the epoch, shape (n_rows,). `n_given` is the number
+    of batches that the rank has given before.
     """
     for number in worker.turns(division.n_batches, n_given):
         positions = division.batches(range(number, number + 1))
@@ -321,7 +305,7 @@ def ready_batches(
 def ordered_batches(
     read: ReadSegments, order: Order, division: Division, worker: Worker, n_given: int
 ) -> Iterator[Block]:
-    """Yield the batches of a worker in the order of the rows; arguments as of `ready_batches`."""
+    """Yield a worker's batches with rows in the order of the data, after `n_given` of its rank."""
     for number in worker.turns(division.n_batches, n_given):
         yield read(order.segments(division.batches(range(number, number + 1))))
 
@@ -335,16 +319,10 @@ def shuffled_batches(
     mix: int,
     key: Sequence[int],
 ) -> Iterator[Block]:
-    """Yield the batches of a worker, rows shuffled within pools of `mix` segments.
+    """Yield a worker's batches with shuffled rows.
 
-    Args:
-        read: gives the rows of segments.
-        order: of the pieces.
-        division: of the rows.
-        worker: whose batches they are.
-        n_given: how many batches the rank has given before.
-        mix: how many segments make a pool.
-        key: of the order within pools.
+    A worker reads `mix` segments at a time, a pool, and shuffles its rows. `key` determines the
+    random order; `n_given` is the number of batches that the rank has given before.
     """
     size = division.batch_size
     share = division.batches(worker.share(division.n_batches))

@@ -1,24 +1,24 @@
 """Batches of tensors for torch: tables, files or readers, transformed by a plan piece by piece.
 
-Rows of any size are read and transformed a row group at a time, by the workers of a loader:
+Data of any size is read and transformed one row group at a time, by the workers of a loader:
 
     loader = FeatureBatches(fitted, "train/", 4096).loader(num_workers=2)
     for epoch in range(10):
         for batch in loader:  # "dense" float32 (n, d), "codes" int64 (n, k), "label" (n,)
             ...
 
-What encodes a target must not know the label of the row that it is for: the rows that a plan has
-learnt from have their encodings out of fold, which `fit_transform` gives.
+A target encoding must not know the label of the row that it encodes. The rows that a plan has
+learned from therefore need out-of-fold encodings, which `fit_transform` returns.
 
     fitted, features = plan.fit_transform(train)
     batches = FeatureBatches.of_features(fitted, features, label=fitted.label(train))
 
-A layer of embeddings a column of codes:
+One embedding layer for each column of codes:
 
     layers = [torch.nn.Embedding(*size) for size in embedding_sizes(batches).values()]
 
-A data module of Lightning. Its trainer saves what a loader has as `state_dict`, so that a
-checkpoint from the middle of an epoch goes on with the rows that were not seen:
+A data module of Lightning. Its trainer saves the loader's `state_dict`, so a checkpoint from the
+middle of an epoch resumes with the rows that were not seen:
 
     class Flights(lightning.LightningDataModule):
         def __init__(self, fitted):

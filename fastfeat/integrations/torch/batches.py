@@ -1,7 +1,7 @@
-"""`FeatureBatches`: features of a plan as an iterable data set of torch; and `FeatureLoader`.
+"""`FeatureBatches`, an iterable data set of torch with the features of a plan; `FeatureLoader`.
 
-The loader is a DataLoader of batches that counts what it has given, and can go on there. Both stand
-in one file, for each gives the other.
+The loader is a DataLoader that counts the batches it has given, and can resume there. Both classes
+are in one file because each returns the other.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fastfeat.calls.arguments import explaining_methods
 from fastfeat.calls.checks import choice, switch, whole_number
 from fastfeat.engine.cpu.threads import set_num_threads
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, resolve_tables
 from fastfeat.integrations.batches.blocks import (
@@ -50,76 +51,80 @@ from fastfeat.integrations.torch.tensors import (
 from fastfeat.io.sources.read import read_table
 
 _LOST = (EOFError, ConnectionError, FileNotFoundError)
-"""What it looks like where a worker dies as the tensors of a batch are fetched from it."""
+"""The errors that are raised if a worker dies while the tensors of a batch are fetched from it."""
 
 
-@explaining_methods(lambda _: "batches.", {"__init__": {}})
+@explaining_methods(lambda _: "batches.", {"__init__": {}}, made_by="")
 class FeatureBatches(torch_data.IterableDataset):
     """Batches of features, codes and labels as tensors: an iterable data set for a DataLoader.
 
-    A piece, which is a row group of Parquet files, a batch of a reader, or a part of a table, is
-    read and transformed at a time, anew in each epoch: a worker holds `mix` pieces of features and
-    one of the data, so that a file of one large row group is held whole. Each row comes once an
-    epoch, whatever the number of workers; ranks share the rows evenly, within pieces too. Batches
-    go on over the ends of pieces: only the last one of a rank may be short.
+    The data is read and transformed in pieces, anew in each epoch. A piece is a row group of
+    Parquet files, a batch of a reader, or a part of a table. A worker holds `mix` pieces of
+    features and one piece of data in memory, so a file with one large row group is held whole. Each
+    row occurs once per epoch, whatever the number of workers. Ranks share the rows evenly, also
+    within pieces. Batches continue across the ends of pieces: only the last batch of a rank may be
+    short.
 
-    Shuffled, pieces come in another order in each epoch, and rows of `mix` pieces that follow each
-    other are mixed. In files that are sorted, rows of one batch are of `mix` places, so take more
-    of smaller row groups there. What a reader gives comes in its order, and is mixed within `mix`
-    pieces alone. Not shuffled, batches come in the order of the rows, from several workers too:
-    each of them reads every piece then, and transforms its own batches.
+    With `shuffle`, each epoch orders the pieces differently, and mixes the rows of `mix`
+    consecutive pieces. In sorted files the rows of a batch then come from `mix` places only, so use
+    more and smaller row groups there. Pieces of a reader stay in its order, and are only mixed
+    within `mix` pieces. Without `shuffle`, batches come in the order of the rows, even from several
+    workers: each worker then reads every piece and transforms its own batches.
 
-    Windows see rows of other pieces, so that a plan with windows needs `history=`. With "batch"
-    (the data holds its own past) or a table of earlier rows, the data is read and transformed at
-    once, here, as `transform` does, to the same bits; features stay in memory, and are shuffled
-    as a whole. With "piece" each piece holds the past of its rows, as where files are divided by
-    entity, and is transformed by itself. A label that looks ahead is computed with all rows too;
-    those to which it gives none are left out, and counted in `n_rows_without_label`.
+    Windows see rows of other pieces, so a plan with windows needs `history=`. With "batch" (the
+    data contains its own past) or a table of earlier rows, all data is read and transformed at
+    once, here, to the same bits as by `transform`. The features stay in memory, and are shuffled as
+    a whole. With "piece" each piece contains the past of its rows, for instance if files are
+    divided by entity, and is transformed alone. A label that reads later rows is also computed from
+    all rows at once; rows without such a label are dropped, and counted in `n_rows_without_label`.
 
-    Take `loader()`, which is a DataLoader made right. In a DataLoader of your own, say
-    `batch_size=None`, and call `set_epoch` before each epoch.
+    `loader()` returns a suitable DataLoader. For a DataLoader of your own, pass `batch_size=None`,
+    and call `set_epoch` before each epoch.
 
     Args:
-        fitted: the plan. Its encodings of a target know the labels of the rows that were learnt
-            from: to learn from these, take `of_features`.
-        data: a table in memory; Parquet files: a path, several, or a folder; a function without
-            arguments that opens a reader of record batches or gives tables, one after another.
-        batch_size: rows of a batch.
-        label: the name of a column; None for the plan's own label, if it has one; False for none.
-            Integers become int64, floats and bools float32, of shape (n,).
-        codes: how many codes each column of codes has, by its name; None for `fitted.n_codes`,
-            which are the ordinal encodings. Other columns are numbers.
-        bags: features whose columns are the codes of a list, `list.ordinal_encode(width=)`, given
-            as torch's EmbeddingBag takes them: {"codes": (n_codes,), "offsets": (n,)}, both int64,
-            without the code 0 of elements that are missing, or beyond the end of a short list.
-        keep: columns that are passed through; None for the plan's own. Numbers and bools are
-            tensors, what else there is a list of Python values.
+        fitted: The fitted plan. Its target encodings know the labels of the training rows: use
+            `of_features` to train on these rows.
+        data: A table in memory, in any form that `Plan.fit` takes; Parquet files (a path, several,
+            or a folder); or a function without arguments that opens a reader of record batches, or
+            returns tables one after another.
+        batch_size: The number of rows per batch.
+        label: The name of a column; None for the plan's own label, if it has one; False for no
+            label. Integers become int64, floats and bools float32, of shape (n,).
+        codes: The number of codes of each column of codes, by name; None for `fitted.n_codes`, the
+            ordinal encodings. Other columns are treated as numbers.
+        bags: Features with columns that are the codes of a list, `list.ordinal_encode(width=)`.
+            They are given in the form of torch's EmbeddingBag: {"codes": (n_codes,), "offsets":
+            (n,)}, both int64, without code 0, which marks missing elements and positions beyond the
+            end of a short list.
+        keep: Columns that are passed through; None for the plan's own. Numbers and bools become
+            tensors, other types a list of Python values.
         form: "dict" for a dict with "dense" (n, d), "codes" int64 (n, k), "bags", "label" and
-            "keep", each where there are some; "matrix" for all features in one (n, d), or that and
-            the label. Missing numbers are NaN.
-        dtype: "float32" or "float64", of the numbers.
-        shuffle: whether rows are shuffled.
-        seed: of the order; an epoch's own number is another part of it.
-        mix: how many pieces are mixed.
-        piece_rows: how many rows of a table in memory make a piece.
-        drop_last: whether a last batch of fewer rows is left out.
-        even: "pad" gives each rank as many rows as the largest, some twice; "drop" as many as the
-            smallest, some never: then ranks have equally many batches, as DistributedDataParallel
-            needs. None gives each row once, and a rank may have a row, and a batch, more.
-        rank: number of this process; None asks torch.distributed, else the variables RANK and
-            WORLD_SIZE, which torchrun sets.
-        world_size: how many such processes there are.
-        history: earlier rows, "batch" or "piece", of a plan with windows.
-        tables: lookup tables, as in `transform`.
+            "keep", each if there are any; "matrix" for all features in one matrix (n, d), or the
+            pair of matrix and label. Missing numbers are NaN.
+        dtype: The type of numbers, "float32" or "float64".
+        shuffle: Whether rows are shuffled.
+        seed: The seed of the order. The number of the epoch is also part of it.
+        mix: The number of pieces that are mixed together.
+        piece_rows: The number of rows per piece of a table in memory.
+        drop_last: Whether a last batch with fewer rows is dropped.
+        even: "pad" gives each rank as many rows as the largest, some rows twice; "drop" as many as
+            the smallest, some rows never. Ranks then have equally many batches, which
+            DistributedDataParallel requires. None gives each row once, and a rank may have one row,
+            and one batch, more than another.
+        rank: The number of this process. None takes it from torch.distributed, or else from the
+            variables RANK and WORLD_SIZE, which torchrun sets.
+        world_size: The number of such processes; pass both `rank` and `world_size`, or neither.
+        history: For a plan with windows: earlier rows, "batch" or "piece".
+        tables: Lookup tables by name, in any form that `Plan.fit` takes. They are read at once.
 
     Raises:
-        InvalidPlan: a bad parameter, or windows without `history=`.
-        TypeMismatch: a reader that can be read once, or columns of other types than in fit.
-        UnknownColumn: a column that is read is not there.
-        InvalidData: a file that is missing or damaged; later, one that has changed since.
+        InvalidPlan: An invalid argument, or windows without `history=`.
+        TypeMismatch: A reader that can only be read once, or columns with other types than in fit.
+        UnknownColumn: The data lacks a column that is read.
+        InvalidData: A file is absent or damaged, or, in a later epoch, has changed.
 
     Warns:
-        EncodedInFold: the plan has put the labels of these rows into an encoding; see
+        EncodedInFold: A target encoding has learned from the labels of these rows; see
             `of_features`.
 
     Example:
@@ -153,14 +158,14 @@ class FeatureBatches(torch_data.IterableDataset):
         history: Any = None,
         tables: Tables = None,
     ) -> None:
-        """Read the heads of files, and transform a row; see the class for the arguments."""
+        """Read the heads of files, and transform one row; the class describes the arguments."""
         contents = resolve_contents(fitted, label, codes, bags, keep, form, dtype)
         columns = [*contents.columns, *contents.columns_if_there]
         pieces = pieces_of(
             data, columns, whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
         )
         read = {name: read_table(of) for name, of in resolve_tables(tables).items()}
-        rows = rows_of(contents, pieces, history, read)
+        rows = rows_of(contents, pieces, CallRows(data, history=history, tables=read))
         ranks = resolve_ranks(rank, world_size, rank_and_world_size())
         division = resolve_division(rows.n_rows, batch_size, drop_last, even, *ranks)
         self._begin(Stream(rows, division, resolve_mixing(shuffle, seed, mix)), form)
@@ -184,30 +189,42 @@ class FeatureBatches(torch_data.IterableDataset):
         rank: int | None = None,
         world_size: int | None = None,
     ) -> FeatureBatches:
-        """Return batches of features that are computed: of training rows, out of fold.
+        """Return batches of computed features, such as out-of-fold features of training rows.
 
-        They stay in memory, and are shuffled as a whole.
+        The features stay in memory, and are shuffled as a whole.
 
         Args:
-            fitted: the plan.
-            features: what `fit_transform` or `transform` gives as a table.
-            batch_size: as of the class, as is what follows but for the label.
-            label: one value a row, such as `fitted.label(data)`; None for none.
-            codes: how many codes each column of codes has.
-            bags: features whose columns are the codes of a list.
-            keep: columns of the table that are passed through.
-            form: "dict" or "matrix".
-            dtype: of the numbers.
-            shuffle: whether rows are shuffled.
-            seed: of the order.
-            drop_last: whether a last batch of fewer rows is left out.
-            even: "pad", "drop" or None.
-            rank: number of this process.
-            world_size: how many such processes there are.
+            fitted: The fitted plan.
+            features: A table of features from `fit_transform` or `transform`.
+            batch_size: The number of rows per batch.
+            label: One value per row, such as `fitted.label(data)`; None for no label. Integers
+                become int64, floats and bools float32, of shape (n,).
+            codes: The number of codes of each column of codes, by name; None for `fitted.n_codes`,
+                the ordinal encodings. Other columns are treated as numbers.
+            bags: Features with columns that are the codes of a list, `list.ordinal_encode(width=)`.
+                They are given in the form of torch's EmbeddingBag: {"codes": (n_codes,), "offsets":
+                (n,)}, both int64, without code 0, which marks missing elements and positions beyond
+                the end of a short list.
+            keep: Columns of the table that are passed through; None for the plan's own. Numbers and
+                bools become tensors, other types a list of Python values.
+            form: "dict" for a dict with "dense" (n, d), "codes" int64 (n, k), "bags", "label" and
+                "keep", each if there are any; "matrix" for all features in one matrix (n, d), or
+                the pair of matrix and label. Missing numbers are NaN.
+            dtype: The type of numbers, "float32" or "float64".
+            shuffle: Whether rows are shuffled.
+            seed: The seed of the order. The number of the epoch is also part of it.
+            drop_last: Whether a last batch with fewer rows is dropped.
+            even: "pad" gives each rank as many rows as the largest, some rows twice; "drop" as many
+                as the smallest, some rows never. None gives each row once, and a rank may have one
+                row more than another.
+            rank: The number of this process. None takes it from torch.distributed, or else from the
+                variables RANK and WORLD_SIZE, which torchrun sets.
+            world_size: The number of such processes; pass both `rank` and `world_size`, or neither.
 
         Raises:
-            InvalidData: the label is of another length, or missing somewhere.
-            UnknownColumn: the table lacks a feature.
+            InvalidPlan: An invalid argument.
+            InvalidData: The label has another length, or a value is missing.
+            UnknownColumn: The table lacks a feature.
 
         Example:
             >>> plan = ff.Plan({"c": col("c").target_encode("y", folds=2)}, label="y")
@@ -230,38 +247,38 @@ class FeatureBatches(torch_data.IterableDataset):
         self.stream = stream
         self._form: Form = form
         self._shared: Block | None = None
-        # Epoch, and batches given in it: in memory that workers which stay alive see too.
+        # Epoch, and number of batches given in it, in memory shared with workers that stay alive.
         self._at = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     @property
     def n_codes(self) -> dict[str, int]:
-        """The number of codes, by the name of each column of "codes", in their order."""
+        """The number of codes of each column of "codes", by name and in order."""
         return dict(self._contents.n_codes)
 
     @property
     def n_bag_codes(self) -> dict[str, int]:
-        """The number of codes, by the name of each bag."""
+        """The number of codes of each bag (a feature that is a list of codes), by name."""
         return dict(self._contents.n_bag_codes)
 
     @property
     def dense_names(self) -> list[str]:
-        """The names of the features in "dense", in their order."""
+        """The names of the features in "dense", in order."""
         dense = self._contents.dense
         return [] if dense is None else dense.feature_names
 
     @property
     def n_rows(self) -> int:
-        """The number of rows, over all ranks."""
+        """The number of rows of all ranks together."""
         return self.stream.division.n_rows
 
     @property
     def n_batches(self) -> int:
-        """The number of batches of this rank in an epoch."""
+        """The number of batches of this rank per epoch."""
         return self.stream.division.n_batches
 
     @property
     def n_rows_without_label(self) -> int:
-        """The number of rows left out, because a label that looks ahead gives them none."""
+        """The number of rows dropped, because the data ends before their label is known."""
         rows = self.stream.rows
         return rows.n_left_out if isinstance(rows, Ready) else 0
 
@@ -270,21 +287,25 @@ class FeatureBatches(torch_data.IterableDataset):
         return self.stream.rows.contents
 
     def copy(self) -> FeatureBatches:
-        """Return a copy of the batches with an epoch of its own."""
+        """Return a copy of the batches with its own epoch number."""
         other = object.__new__(FeatureBatches)
         other._begin(self.stream, self._form)
         return other
 
     def set_epoch(self, epoch: int) -> None:
-        """Set which epoch is given next, to workers that stay alive too."""
+        """Set the number of the next epoch, also for workers that stay alive.
+
+        Args:
+            epoch: The number of the epoch, from 0.
+        """
         self.begin_at(whole_number("FeatureBatches", "epoch", epoch, 0), 0)
 
     def begin_at(self, epoch: int, n_given: int) -> None:
-        """Set which epoch is given next, and how many of its batches were given before.
+        """Set the next epoch, and how many of its batches were given before.
 
         Args:
-            epoch: its number.
-            n_given: batches of this rank.
+            epoch: The number of the epoch, from 0.
+            n_given: The number of batches that this rank has given in it.
         """
         self._at[0], self._at[1] = epoch, n_given
 
@@ -296,13 +317,19 @@ class FeatureBatches(torch_data.IterableDataset):
         pin_memory: bool | None = None,
         prefetch_factor: int = 2,
     ) -> FeatureLoader:
-        """Return a loader of these batches; see `FeatureLoader` for the arguments.
+        """Return a loader of these batches.
 
         Args:
-            num_workers: how many processes read and transform; 0 is this one.
-            context: "fork", "forkserver" or "spawn".
-            pin_memory: whether tensors are in pinned memory.
-            prefetch_factor: how many batches each worker is ahead.
+            num_workers: The number of processes that read and transform; 0 uses this process.
+            context: The start method of processes: "fork", "forkserver" or "spawn"; None for
+                Python's default. All except "fork" import your script, so its code must be below
+                `if __name__ == "__main__":`, and they copy a table in memory to each worker.
+            pin_memory: Whether tensors are in pinned memory; None pins them if torch finds a GPU.
+            prefetch_factor: The number of batches that each worker prepares ahead.
+
+        Raises:
+            InvalidPlan: An invalid argument, or a function that opens a reader and cannot be
+                pickled for workers.
         """
         return FeatureLoader(
             self,
@@ -313,17 +340,17 @@ class FeatureBatches(torch_data.IterableDataset):
         )
 
     def __iter__(self) -> Iterator[Any]:
-        """Return the batches of an epoch: all, or in a worker its own."""
+        """Return the batches of an epoch; in a worker process, only the worker's own ones."""
         info = torch_data.get_worker_info()
         if info is not None:
-            set_num_threads(1)  # workers share the cores, as torch has it for itself
+            set_num_threads(1)  # workers share the cores; torch does the same for its own threads
         worker = Worker() if info is None else Worker(info.id, info.num_workers)
         epoch, n_given = self._at.tolist()
         blocks = self.stream.batches(epoch, worker.after(n_given), n_given)
         return map(as_matrix if self._form == "matrix" else as_dict, blocks)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle: a block in shared memory, which workers do not copy."""
+        """Return the attributes for pickle; a block in memory is shared, not copied."""
         rows = self.stream.rows
         if not isinstance(rows, Ready):
             return dict(self.__dict__)
@@ -333,14 +360,14 @@ class FeatureBatches(torch_data.IterableDataset):
         return {**self.__dict__, "stream": stream, "_shared": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a ready block from shared memory."""
+        """Restore the attributes; features in memory stay in shared memory."""
         self.__dict__.update(state)
         rows = self.stream.rows
         if isinstance(rows, Ready):
             self.stream = replace(self.stream, rows=replace(rows, block=in_place(rows.block)))
 
     def __repr__(self) -> str:
-        """Return the numbers of rows, batches and columns, as text."""
+        """Return text with the numbers of rows, batches and columns."""
         division, contents = self.stream.division, self._contents
         n_codes = len(contents.n_codes) + sum(map(len, contents.bags.values()))
         has_label = LABEL in getattr(self.stream.rows, "block", ()) or contents.label is not None
@@ -353,32 +380,32 @@ class FeatureBatches(torch_data.IterableDataset):
 
 
 def n_batches_text(n: int) -> str:
-    """Return a number of batches as text, for a message."""
+    """Return a number of batches as text for a message, such as "3 batches"."""
     return "1 batch" if n == 1 else f"{n:,} batches"
 
 
-@explaining_methods(lambda _: "loader.", {"__init__": {}})
+@explaining_methods(lambda _: "loader.", {"__init__": {}}, made_by="")
 class FeatureLoader:
-    """A DataLoader of batches, which counts what it has given, and can go on from there.
+    """A DataLoader of batches that counts the batches it has given, and can resume there.
 
-    Each pass is an epoch; a pass that is broken off is over, unless its state is loaded again.
-    Workers stay alive between epochs. Its length is the number of batches of this rank.
+    Each pass is an epoch. If a pass is interrupted, its epoch is over, unless its state is loaded
+    again. Workers stay alive between epochs. `len()` is the number of batches of this rank.
 
-    The state is that of the batches which the loop was given, not of those that workers made ahead:
-    a loop that has learnt from a batch and then stops goes on with the next one. It is a dict of
-    texts and numbers, and one for all ranks.
+    The state counts the batches that the loop received, not those that workers prepared ahead. A
+    loop that stops after learning from a batch resumes with the next one. The state is a dict of
+    texts and numbers, the same for all ranks.
 
-    Where a worker dies, or raises, the loop raises, and the loader can be used again: from where it
-    was by `loader.load_state_dict(loader.state_dict())`.
+    If a worker dies or raises, the loop raises, and the loader can be used again: from the same
+    point by `loader.load_state_dict(loader.state_dict())`.
 
     Args:
-        batches: the data set; its own epoch is not touched.
-        num_workers: how many processes read and transform; 0 is this one.
-        context: "fork", "forkserver" or "spawn"; None is the one that Python takes. All but "fork"
-            import your script, whose code must stand below `if __name__ == "__main__":`, and copy a
-            table in memory to each worker.
-        pin_memory: whether tensors are in pinned memory; None says so where torch has a card.
-        prefetch_factor: how many batches each worker is ahead.
+        batches: The data set; its own epoch number is not changed.
+        num_workers: The number of processes that read and transform; 0 uses this process.
+        context: The start method of processes: "fork", "forkserver" or "spawn"; None for Python's
+            default. All except "fork" import your script, so its code must be below `if __name__ ==
+            "__main__":`, and they copy a table in memory to each worker.
+        pin_memory: Whether tensors are in pinned memory; None pins them if torch finds a GPU.
+        prefetch_factor: The number of batches that each worker prepares ahead.
 
     Example:
         >>> fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0]})
@@ -402,7 +429,7 @@ class FeatureLoader:
         pin_memory: bool | None = None,
         prefetch_factor: int = 2,
     ) -> None:
-        """See the class for the arguments."""
+        """Check the arguments; the class describes them."""
         if not isinstance(batches, FeatureBatches):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise TypeMismatch(
                 f"FeatureLoader: takes FeatureBatches, got {type(batches).__name__}. A DataLoader "
@@ -421,28 +448,29 @@ class FeatureLoader:
             self._options["multiprocessing_context"] = context
             _check_picklable(batches, context)
         self._batches = batches.copy()
-        self._loader: Any = None  # made when it is needed, and anew after a worker died
+        self._loader: Any = None  # created when needed, and again after a worker died
         self._epoch, self._n_given, self._is_next, self._pass = 0, 0, True, 0
 
     @property
     def batches(self) -> FeatureBatches:
-        """The data set, whose `n_codes` a model is made by.
+        """The `FeatureBatches` that are loaded; `n_codes` there gives the sizes of embeddings.
 
-        Not named `dataset`: Lightning warns of what has that and a length, which is right here.
+        It is not named `dataset`, because Lightning warns about a loader with that attribute and a
+        length.
         """
         return self._batches
 
     @property
     def epoch(self) -> int:
-        """The number of the epoch that is given, or was given last."""
+        """The number of the current or last epoch."""
         return self._epoch
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch, for this rank."""
+        """Return the number of batches of this rank per epoch."""
         return self._batches.n_batches
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield the batches of the next epoch, or the others of one that was resumed."""
+        """Yield the batches of the next epoch, or the remaining ones of a resumed epoch."""
         if self._n_given and not self._is_next:
             self._epoch, self._n_given = self._epoch + 1, 0
         self._is_next = False
@@ -457,8 +485,8 @@ class FeatureLoader:
             yield batch
 
     def _following(self, batches: Iterator[Any], this_pass: int) -> Any:
-        """Return the next batch of a pass; None after the last."""
-        if self._pass != this_pass:  # its workers give the later one's
+        """Return the next batch of a pass; None after the last batch."""
+        if self._pass != this_pass:  # its workers serve the later pass
             raise RuntimeError("a later pass over this loader has begun, which ends this one")
         try:
             return next(batches, None)
@@ -468,7 +496,7 @@ class FeatureLoader:
             raise self._told(error) from error.__cause__
 
     def _told(self, error: Exception) -> Exception:
-        """Return an error that ends a pass, with what to do; that of a dead worker by its name."""
+        """Return an error to raise for a failed pass, with advice on how to continue."""
         if isinstance(error, _LOST) and not str(error).startswith("Caught "):  # raised in a worker
             error = RuntimeError("a DataLoader worker has died, or was killed, as it gave a batch")
         error.add_note(
@@ -478,17 +506,17 @@ class FeatureLoader:
         return error
 
     def set_epoch(self, epoch: int) -> None:
-        """Set which epoch comes next; one that was resumed goes on where it was.
+        """Set the number of the next epoch; an epoch that was resumed continues at its position.
 
         Args:
-            epoch: its number, from 0.
+            epoch: The number of the epoch, from 0.
         """
         epoch = whole_number("FeatureLoader", "epoch", epoch, 0)
         if not (self._is_next and epoch == self._epoch):
             self._epoch, self._n_given, self._is_next = epoch, 0, True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position of the loop: its epoch, the batches given in it, and settings."""
+        """Return the position of the loop: epoch, number of batches given in it, and settings."""
         is_over = self._n_given >= len(self) and not self._is_next
         return {
             "epoch": self._epoch + is_over,
@@ -497,14 +525,15 @@ class FeatureLoader:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a loader was: the next pass gives the batches that it had not given.
+        """Resume at a saved position: the next pass gives the batches that were not given yet.
 
         Args:
-            state: what `state_dict` gave, of a loader of the same plan, data, options, and number
-                of workers and ranks.
+            state: A `state_dict` of a loader with the same plan, data, options, number of workers
+                and number of ranks.
 
         Raises:
-            InvalidData: it is of another loader, or no such state; says what differs.
+            InvalidData: The state belongs to another loader, and the message says how it differs;
+                or it is not a state.
         """
         epoch, n_given = resolve_state(state, self._settings, len(self))
         self._epoch, self._n_given, self._is_next = epoch, n_given, True
@@ -518,15 +547,15 @@ class FeatureLoader:
 def _end_workers(batches: Any) -> None:
     """End the workers of a pass that failed.
 
-    Torch does so when the pass is deleted, which the error keeps from it. Until then the death of a
-    worker may raise at any line of this process, by a signal.
+    Torch does this when the pass is deleted, but the error keeps the pass alive. Until then the
+    death of a worker may raise, by a signal, at any line of this process.
     """
     with suppress(Exception):
         getattr(batches, "_shutdown_workers", lambda: None)()
 
 
 def _check_picklable(batches: FeatureBatches, context: str | None) -> None:
-    """Raise where workers cannot be given the function that opens a reader."""
+    """Raise if worker processes cannot get the function that opens a reader, by pickle."""
     rows = batches.stream.rows
     forks = (context or multiprocessing.get_start_method()) == "fork"
     if forks or not isinstance(rows, TransformedRows) or not isinstance(rows.pieces, BatchPieces):

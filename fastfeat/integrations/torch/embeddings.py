@@ -1,4 +1,4 @@
-"""Sizes of layers of embeddings."""
+"""Sizes of the embedding layers for a plan's columns of codes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fastfeat.integrations.torch.batches import FeatureBatches
 def embedding_sizes(
     codes: FeatureBatches | FittedPlan | Mapping[str, int], *, widest: int = 600
 ) -> dict[str, tuple[int, int]]:
-    """Return rows and columns of a layer of embeddings for each column of codes, by its name.
+    """Return the size (rows, columns) of an embedding layer for each column of codes, by name.
 
     Args:
-        codes: batches, whose bags come behind the columns of "codes"; a fitted plan; or how many
-            codes there are by name.
-        widest: the most columns that a layer has.
+        codes: A fitted plan; `FeatureBatches` (the result lists bags last); or a dict of column
+            name to number of codes.
+        widest: The maximum number of columns of a layer.
 
     Source:
         The rule of fast.ai: 1.6 n ** 0.56 columns for n codes.

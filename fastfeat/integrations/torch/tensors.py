@@ -1,4 +1,4 @@
-"""Blocks of arrays as tensors, and torch itself, which this module alone imports."""
+"""Blocks (dicts of arrays) as tensors, and torch itself, which only this module imports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ torch_data = torch.utils.data
 
 
 def as_dict(block: Block) -> dict[str, Any]:
-    """Return a block as a dict of tensors."""
+    """Return a block as a batch: a dict of tensors by kind, such as "dense" and "codes"."""
     batch: dict[str, Any] = {}
     for (kind, name), values in block.items():
         match kind:
@@ -31,15 +31,15 @@ def as_dict(block: Block) -> dict[str, Any]:
 
 
 def as_matrix(block: Block) -> Any:
-    """Return a block as the matrix of its features, or that and the label."""
+    """Return a block's features as a matrix; with a label, the pair (matrix, label)."""
     matrix = torch.from_numpy(block[DENSE])
     return (matrix, torch.from_numpy(block[LABEL])) if LABEL in block else matrix
 
 
 def _bag(codes: NDArray[np.int64]) -> dict[str, Any]:
-    """Return codes of lists, shape (n_rows, width), one list after another, and where each begins.
+    """Return the codes of lists in the form of torch's EmbeddingBag: all codes, and list offsets.
 
-    Code 0 stands for what is not there.
+    The input has shape (n_rows, width); its code 0 marks absent elements, which are dropped.
     """
     there = codes != 0
     n_before = np.cumsum(there.sum(axis=1)) - there.sum(axis=1)
@@ -47,12 +47,12 @@ def _bag(codes: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _kept(values: Any) -> Any:
-    """Return a kept column as a tensor, or a list."""
+    """Return a kept column as a tensor, or as a list if its type is not a number."""
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else values.to_pylist()
 
 
 def in_shared_memory(block: Block) -> Block:
-    """Return a block with tensors in memory that processes share, in place of NumPy's arrays."""
+    """Return a block with its NumPy arrays copied to tensors in memory that processes share."""
     return {
         key: torch.from_numpy(of).share_memory_() if isinstance(of, np.ndarray) else of
         for key, of in block.items()
@@ -60,12 +60,12 @@ def in_shared_memory(block: Block) -> Block:
 
 
 def in_place(block: Block) -> Block:
-    """Return a block with NumPy's arrays in place of tensors, in the same memory."""
+    """Return a block with its tensors as NumPy arrays over the same memory."""
     return {key: of.numpy() if isinstance(of, torch.Tensor) else of for key, of in block.items()}
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """Return the number of this process among those that train one model, and how many they are."""
+    """Return the number of this process, and the number of processes that train the same model."""
     distributed = torch.distributed
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()

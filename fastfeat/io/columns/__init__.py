@@ -1,4 +1,4 @@
-"""Columns: how values are stored, converted and compared, one type at a time.
+"""Columns: storage, conversion and comparison of values, one type at a time.
 
-Imports no other folder of `io`.
+This folder imports no other folder of `io`.
 """

@@ -1,4 +1,4 @@
-"""Arrow's bitmaps as NumPy booleans, and back: what the conversions of the border read."""
+"""Arrow bitmaps as NumPy booleans, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 
 def unpack(bitmap: Buffer, offset: int, length: int) -> Flags:
-    """Return `length` bits of a bitmap from bit `offset` on, one boolean each."""
+    """Return `length` bits of a bitmap, starting at bit `offset`, as one boolean each."""
     if length == 0:
         return np.empty(0, dtype=np.bool_)
     first, last = offset >> 3, (offset + length + 7) >> 3
@@ -28,23 +28,20 @@ def pack(flags: Flags) -> Buffer:
 
 
 def present_rows(array: Array) -> Flags | None:
-    """Return flags of rows that hold a value by the array's bitmap; None when all do."""
+    """Return whether each row has a value, from the array's null bitmap; None if all rows do."""
     if array.null_count == 0:
         return None
     bitmap = array.buffers()[0]
-    if bitmap is None:  # the null type, which has no bitmap
+    if bitmap is None:  # the null type has no bitmap
         return np.zeros(len(array), dtype=np.bool_)
     return unpack(bitmap, array.offset, len(array))
 
 
 def values_in(array: Array | ChunkedArray) -> NDArray[Any]:
-    """Return the numbers or bools of an array without nulls as NumPy has them, in place if it can.
+    """Return the values of an array without nulls as NumPy, without a copy if possible.
 
-    Arrow's `to_numpy` imports pandas where that is installed: .25 s of a fresh process.
-
-    Args:
-        array: numbers, bools, or times, which come as integers; a column of several pieces is
-            copied.
+    The values are numbers, bools, or times, which come as integers. A column of several pieces is
+    copied. Arrow's `to_numpy` would import pandas if installed: .25 s in a fresh process.
     """
     if isinstance(array, pa.ChunkedArray):
         pieces = [values_in(piece) for piece in array.chunks] or [
@@ -64,12 +61,10 @@ def values_in(array: Array | ChunkedArray) -> NDArray[Any]:
 def array_of_values(
     values: NDArray[np.generic], present: Flags | None, arrow_type: object
 ) -> Array:
-    """Return a fixed-width Arrow array over NumPy values, in place (booleans are packed).
+    """Return a fixed-width Arrow array over NumPy values, without a copy (booleans are packed).
 
-    Args:
-        values: contiguous, aligned, of the width of `arrow_type`.
-        present: False where a value is missing; None when none is.
-        arrow_type: the pyarrow type of the result.
+    `values` are contiguous, aligned, and as wide as `arrow_type`. `present` is False where a value
+    is missing; None if no value is.
     """
     validity = None if present is None or present.all() else pack(present)
     bits = pack(values.view(np.bool_)) if values.dtype == np.bool_ else pa.py_buffer(values)
@@ -79,12 +74,10 @@ def array_of_values(
 def array_with_bits(
     values: NDArray[np.generic], validity: NDArray[np.uint8] | None, arrow_type: object
 ) -> Array:
-    """Return a fixed-width Arrow array over NumPy values, in place (booleans are packed).
+    """Return a fixed-width Arrow array over NumPy values, without a copy (booleans are packed).
 
-    Args:
-        values: contiguous, aligned, of the width of `arrow_type`.
-        validity: a bitmap from bit 0 on, 0 where a value is missing; None when none is.
-        arrow_type: the pyarrow type of the result.
+    `values` are contiguous, aligned, and as wide as `arrow_type`. `validity` is a bitmap from bit
+    0, with 0 where a value is missing; None if no value is.
     """
     bits = pack(values.view(np.bool_)) if values.dtype == np.bool_ else pa.py_buffer(values)
     bitmap = None if validity is None else pa.py_buffer(validity)
@@ -97,13 +90,10 @@ def array_with_bits(
 
 
 def validity_of(column: ChunkedArray) -> ChunkedArray:
-    """Return whether each row holds a value, as bool without nulls; in place if there is a bitmap.
+    """Return whether each row holds a value, as bool without nulls; a bitmap is not copied.
 
     A null entry of a dictionary counts as missing. A NaN does not: floats are tested inside a
-    kernel.
-
-    Args:
-        column: a pyarrow column of any type, nested ones too, shape (n_rows,).
+    kernel. The column may have any type, including nested ones.
 
     Example:
         >>> import pyarrow as pa
@@ -114,14 +104,15 @@ def validity_of(column: ChunkedArray) -> ChunkedArray:
 
 
 def _validity(piece: Array) -> Array:
-    """Return the validity of one piece."""
+    """Return whether each row of one chunk has a value, as an Arrow bool array."""
     types = pa.types
     if types.is_dictionary(piece.type) and piece.dictionary.null_count:
-        # Positions that point at a null entry; `take` makes them null.
+        # Some codes point at a null entry; `take` makes them null.
         return _validity(call("array_take", _markers(piece.dictionary), piece.indices))
     if types.is_run_end_encoded(piece.type):
         return _validity(call("run_end_decode", piece))
-    if types.is_union(piece.type):  # rare, and is_valid of older versions does not look inside
+    # unions are rare, and is_valid of older versions does not look inside
+    if types.is_union(piece.type):
         flags = np.array([value is not None for value in piece.to_pylist()], dtype=np.bool_)
         return array_of_values(flags, None, pa.bool_())
     if piece.null_count == 0:
@@ -133,13 +124,16 @@ def _validity(piece: Array) -> Array:
 
 
 def _markers(dictionary: Array) -> Array:
-    """Return an array that is null exactly where an entry is, of a type that can be taken from."""
+    """Return an array that is null exactly where an entry of `dictionary` is null.
+
+    Its type is one that `take` accepts.
+    """
     valid = _validity(dictionary)
     bits = valid.buffers()[1]
     return pa.Array.from_buffers(pa.bool_(), len(valid), [bits, bits], -1, valid.offset)
 
 
 def _constant(value: bool, length: int) -> Array:
-    """Return one boolean for every row."""
+    """Return an Arrow bool array with the same value in every row."""
     bits = np.full((length + 7) >> 3, 0xFF if value else 0, dtype=np.uint8)
     return pa.Array.from_buffers(pa.bool_(), length, [None, pa.py_buffer(bits)], 0)

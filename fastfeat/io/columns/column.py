@@ -1,4 +1,4 @@
-"""The physical form of a column: the pieces of memory that a kernel reads in place."""
+"""The memory of a column: addresses of its contiguous chunks, from which kernels read directly."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from fastfeat.ir.dtypes import DType
 
 
 class Chunk(NamedTuple):
-    """One contiguous piece of a column, in place.
+    """The addresses of one contiguous chunk of a column; nothing is copied.
 
     Args:
-        values: address of element 0 of this piece; of booleans, of the byte that holds the first
-            bit.
-        value_bit_offset: which bit of that byte it is, 0 to 7; 0 for all other types.
-        validity: address of the bitmap; 0 when no value is missing.
-        bit_offset: the bit in it that belongs to the first row.
-        length: number of rows.
-        owner: the object that keeps the memory alive.
+        values: Address of the first element; for booleans, of the byte with the first bit.
+        value_bit_offset: Position of the first bit in that byte, 0 to 7; 0 for other types.
+        validity: Address of the bitmap; 0 if no value is missing.
+        bit_offset: Position of the first row's bit in the bitmap.
+        length: Number of rows.
+        owner: Object that keeps the memory alive.
     """
 
     values: int
@@ -34,13 +33,11 @@ class Chunk(NamedTuple):
 
 
 def physical_chunks(column: ChunkedArray) -> list[Chunk]:
-    """Return the pieces of a fixed-width column, in order; empty ones are left out.
+    """Return the memory addresses of each non-empty chunk of a fixed-width column, in order.
 
-    Nothing is copied, except a piece that does not start at a multiple of its element's width. A
-    bitmap that marks nothing as missing is dropped. About 2 us a piece.
-
-    Args:
-        column: booleans or numbers in plain storage, as `conform` returns them.
+    The column holds booleans or numbers in plain storage, as returned by `conform`. Only a piece
+    that does not start at a multiple of its element's width is copied. A bitmap without missing
+    values is dropped. It takes about 2 us per piece.
     """
     width = column.type.bit_width
     arrays = [column.chunk(at) for at in range(column.num_chunks)]
@@ -63,7 +60,7 @@ def _chunk(array: Array, width: int) -> Chunk:
 
 
 def combined(column: ChunkedArray) -> ChunkedArray:
-    """Return a column made of many tiny pieces as one piece, and any other as it is."""
+    """Return the column as one chunk if it has many tiny ones; otherwise unchanged."""
     n_chunks = column.num_chunks
     if n_chunks < 2 or len(column) >= _TINY_ROWS * n_chunks:
         return column
@@ -75,12 +72,7 @@ _TINY_ROWS = 4096
 
 
 def plain_chunks(values: Any, dtype: DType) -> list[ChunkOfKernel]:
-    """Return the pieces of numbers or times in the storage that kernels read.
-
-    Args:
-        values: an array or a column of Arrow.
-        dtype: its type.
-    """
+    """Return the memory addresses of each chunk of a column of numbers or times."""
     pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     plain = [piece.view(storage_type(dtype)) for piece in pieces]
     return list(physical_chunks(pa.chunked_array(plain, storage_type(dtype))))

@@ -1,6 +1,6 @@
-"""Input columns in the storage that a fitted plan reads: in place, or converted exactly.
+"""Input columns in the storage that a fitted plan reads: without a copy, or converted exactly.
 
-Text may have been meant to be numbers: one "unknown" makes text of a whole column of a CSV file.
+Numbers may arrive as text: a single "unknown" makes a whole CSV column text.
 """
 
 from __future__ import annotations
@@ -23,22 +23,17 @@ if TYPE_CHECKING:
 
 
 def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
-    """Return a column in the storage that values of `dtype` are read from (`storage_type`).
+    """Return a column as values of `dtype` in the Arrow type that kernels read (`storage_type`).
 
-    A column of that type stays in place, however it is sliced; many tiny pieces are combined. Any
-    other is converted, provided that each of its values is exactly a value of `dtype`: int32 for
-    int64, integral floats for integers (NaN is missing), times of another unit, a column without
-    any value for every type.
-
-    Args:
-        column: the pyarrow column given, shape (n_rows,).
-        name: its name, for messages.
-        dtype: the type that fit saw. Text is returned as it is.
-        first_row: number of the first row, for messages.
+    A column of that type is not copied, however it is sliced; many tiny pieces are combined. Any
+    other column is converted if each of its values is exactly a value of `dtype`: int32 for int64,
+    integral floats for integers (NaN is missing), times of another unit, or a column without any
+    value for every type. Text is returned unchanged. `dtype` is the type in fit; `first_row` is the
+    number of the first row, for messages.
 
     Raises:
-        TypeMismatch: its type cannot stand for `dtype`.
-        InvalidData: a value is not exactly one of `dtype`; the first one and its row are named.
+        TypeMismatch: The column's type cannot be converted to `dtype`.
+        InvalidData: A value is not exactly a value of `dtype`; the first one and its row are named.
 
     Example:
         >>> import pyarrow as pa
@@ -53,11 +48,9 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
 
 
 def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
-    """Return the column as from `conform`, if its values stand as `dtype` is stored, else None.
+    """Return a column in kernel storage if its values are stored as `dtype` already, else None.
 
-    Args:
-        column: with nulls where values are missing; dictionaries, but of text, are decoded before.
-        dtype: the type that its values shall have.
+    Missing values must be nulls, and dictionaries other than text must already be decoded.
     """
     exact = arrow_type(dtype)
     if column.type != exact:
@@ -71,21 +64,21 @@ def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
 
 
 def stands_as_stored(given: DataType, dtype: DType) -> bool:
-    """Whether columns of an Arrow type are read in place, by their bytes, as values of a type."""
+    """Return whether columns of an Arrow type are read without conversion as values of `dtype`."""
     if dtype.name in _ALWAYS_CONVERTED or dtype.holds_bytes or dtype.is_list:
         return False
     return given == arrow_type(dtype)
 
 
 def holds(given: DataType, dtype: DType) -> bool:
-    """Whether an Arrow type is one of those that text, or bytes, come in."""
+    """Return whether an Arrow type is a form of text or bytes that `dtype` accepts."""
     if dtype.name == "binary":
         return is_binary(given) or is_text(given)
     return dtype.name == "utf8" and is_text(given)
 
 
 def all_missing(column: ChunkedArray) -> bool:
-    """Whether a column holds no value: each is null or NaN."""
+    """Return whether a column holds no value: each is null or NaN."""
     column = decoded(column)
     if column.null_count == len(column):
         return True
@@ -96,14 +89,7 @@ def all_missing(column: ChunkedArray) -> bool:
 
 
 def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoReturn:
-    """Raise the error for a column whose type cannot stand for the one that fit saw.
-
-    Args:
-        column: the column given.
-        name: its name.
-        wanted: the type that fit saw, as text.
-        hint: what to do, a sentence.
-    """
+    """Raise the error for a column of another type than fit saw; `hint` is a sentence of advice."""
     given = known_type(column.type) or column.type
     raise TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {given} ({_first_value(column)}). {hint}"
@@ -111,7 +97,7 @@ def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoRetur
 
 
 def _converted(column: ChunkedArray, name: str, dtype: DType, first_row: int) -> ChunkedArray:
-    """Return a column of another type in the storage of `dtype`, if every value is exact."""
+    """Return a column converted to the storage of `dtype`; raise unless every value is exact."""
     storage = storage_type(dtype)
     given = known_type(column.type)
     convert = None if given is None else conversions.conversion(given, dtype)
@@ -138,7 +124,7 @@ def _check_exact(
             shown = _shown(column, row, first_row)
             given = known_type(column.type)
             advice = (
-                _WHOLE_DECIMALS  # an int64 itself is always exact
+                _WHOLE_DECIMALS  # an int64 is always exact, so this is a decimal
                 if given == dtype == INT64
                 else f", which fit saw (got {given}). Cast the column yourself, or fit again"
             )
@@ -149,7 +135,7 @@ def _check_exact(
 
 
 def _array(piece: ConvertedPiece, storage: DataType) -> Array:
-    """Return a converted piece as an Arrow array; integers that are missing are 0."""
+    """Return converted values of a chunk as an Arrow array; missing integers are stored as 0."""
     values = piece.values
     if piece.present is not None and values.dtype.kind != "f":
         values = np.where(piece.present, values, values.dtype.type(0))
@@ -157,14 +143,14 @@ def _array(piece: ConvertedPiece, storage: DataType) -> Array:
 
 
 def _holds_only_nan(piece: Array, dtype: DType) -> bool:
-    """Whether each value of an array of floats is null or NaN."""
+    """Return whether each value of an array of floats is null or NaN."""
     present = present_rows(piece)
     values = conversions.read_values(piece, dtype)
     return bool(np.isnan(values if present is None else values[present]).all())
 
 
 def _hint(given: DType | None, wanted: DType) -> str:
-    """Return advice about a type that cannot stand for the one that fit saw."""
+    """Return advice for a column that has another type than in fit."""
     if given is None or given.name != "timestamp" or wanted.name != "timestamp":
         return "Cast the column yourself, or fit again"
     if given.tz is None:
@@ -180,7 +166,7 @@ def _hint(given: DType | None, wanted: DType) -> str:
 
 
 def _first_value(column: ChunkedArray) -> str:
-    """Return the first value that is not missing, and its row."""
+    """Return the first value that is not missing and its row number, as text for a message."""
     first_row = 0
     for piece in column.chunks:
         present = present_rows(piece)
@@ -191,7 +177,7 @@ def _first_value(column: ChunkedArray) -> str:
 
 
 def _shown(column: ChunkedArray, row: int, first_row: int = 0) -> str:
-    """Return one value and its row, counted from the first one's, as a message shows them."""
+    """Return one value with its row number, counted from `first_row`, as text for a message."""
     text = _scalar_text(column[row])
     value = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
     return f"{value} in row {first_row + row}"
@@ -217,12 +203,7 @@ _LOOKED_AT = 1_000_000
 
 
 def almost_numbers(column: ChunkedArray, name: str) -> str:
-    """Return a message about the first text among a column of numbers, or nothing.
-
-    Args:
-        column: the column, of any type.
-        name: its name.
-    """
+    """Return a message about the first text in a column that otherwise holds numbers, or ""."""
     if not is_text(column.type):
         return ""
     texts: list[Any] = decoded(column.slice(0, _LOOKED_AT)).to_pylist()

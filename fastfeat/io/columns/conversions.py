@@ -1,9 +1,9 @@
-"""Conversions between column types: the values in their new storage, and where that is exact.
+"""Conversions between column types: the converted values, and flags of those that stay exact.
 
-Those between float widths give the same bits with flush-to-zero switched on. A library may do that
-for the whole process; the processor's own conversions then turn subnormal numbers into zeros
-without a word. Decimals become integers, as a plan reads those without digits after the point, and
-correctly rounded float64, as it reads the others.
+Conversions between float widths give the same bits with flush-to-zero enabled. A library may enable
+it for the whole process; the processor's own conversions then silently turn subnormal numbers into
+zeros. Decimals become integers if they have no digits after the point, and correctly rounded
+float64 otherwise, which is how a plan reads them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def widen(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def narrow(wide: NDArray[np.float64]) -> tuple[NDArray[np.float32], Flags]:
-    """Return float64 as float32, and where that is exact (NaN is)."""
+    """Return float64 as float32, and flags of the exact conversions (NaN counts as exact)."""
     with np.errstate(all="ignore"):
         values = wide.astype(np.float32)
     tiny = (np.abs(wide) < _NORMAL) & (wide != 0)
@@ -48,7 +48,7 @@ def narrow(wide: NDArray[np.float64]) -> tuple[NDArray[np.float32], Flags]:
 
 
 def is_half(wide: NDArray[np.float64]) -> Flags:
-    """Return flags of float64 values that are exactly float16 values (NaN is)."""
+    """Return flags of float64 values that float16 holds exactly (NaN counts as exact)."""
     with np.errstate(all="ignore"):
         half = wide.astype(np.float16)
     return same_floats(widen(half), wide)
@@ -64,13 +64,10 @@ _EXACT_INTEGER = 2**53
 
 
 def decimal_to_float64(array: Array) -> NDArray[np.float64]:
-    """Return decimals, each correctly rounded; 0 where one is missing.
+    """Return decimals of any width, shape (n_rows,), each correctly rounded; 0 if missing.
 
     Up to 2**53 in units of the last digit, one IEEE division (or product) of two exact numbers
-    rounds once. Longer ones go through Python's integers, about half a microsecond each.
-
-    Args:
-        array: a pyarrow decimal array of any width, shape (n_rows,).
+    rounds once. Longer ones go through Python integers, at about half a microsecond each.
     """
     scale = array.type.scale
     units, fits = _small_units(array)
@@ -90,7 +87,7 @@ def decimal_to_float64(array: Array) -> NDArray[np.float64]:
 
 
 def decimal_units(array: Array, rows: NDArray[np.intp]) -> list[int]:
-    """Return the value of some rows of a decimal array in units of its last digit."""
+    """Return the integer value of some rows of a decimal array, in units of its last digit."""
     width = array.type.bit_width // 8
     data = memoryview(array.buffers()[1])
     start = array.offset * width
@@ -101,7 +98,7 @@ def decimal_units(array: Array, rows: NDArray[np.intp]) -> list[int]:
 
 
 def rounded(units: int, scale: int) -> float:
-    """Return `units / 10**scale` as the nearest float64; beyond its range, an infinity."""
+    """Return `units / 10**scale` as the nearest float64; an infinity beyond its range."""
     try:
         # True division of Python integers is correctly rounded.
         return units / 10**scale if scale >= 0 else float(units * 10**-scale)
@@ -110,7 +107,7 @@ def rounded(units: int, scale: int) -> float:
 
 
 def _small_units(array: Array) -> tuple[NDArray[np.int64], Flags]:
-    """Return the values in units of the last digit, and where they are at most 2**53."""
+    """Return decimals as int64 in units of their last digit, and flags of those up to 2**53."""
     words = _words(array)
     units = words[:, 0].astype(np.int64)
     fits = (units >= -_EXACT_INTEGER) & (units <= _EXACT_INTEGER)
@@ -120,10 +117,10 @@ def _small_units(array: Array) -> tuple[NDArray[np.int64], Flags]:
 
 
 def _words(array: Array) -> NDArray[np.int64]:
-    """Return decimals in units of their last digit as words of 64 bits, the lowest one first.
+    """Return the 64-bit integers of which decimals consist, shape (n_rows, n_words).
 
-    Returns:
-        Shape (n_rows, n_words); of decimals of 32 bits the words are copies.
+    The lowest comes first. Together they are the value in units of its last digit. 32-bit decimals
+    are copied.
     """
     width, count = array.type.bit_width // 8, len(array)
     n_words = max(width // 8, 1)
@@ -136,12 +133,12 @@ def _words(array: Array) -> NDArray[np.int64]:
 
 
 class ConvertedPiece(NamedTuple):
-    """One piece of a column in the storage of another type.
+    """One chunk of a column after its conversion to another type.
 
     Args:
-        values: shape (n_rows,); arbitrary where a value is missing.
-        exact: where the conversion changed nothing.
-        present: where there is a value; None when everywhere.
+        values: Shape (n_rows,); arbitrary where a value is missing.
+        exact: Whether the conversion changed nothing, per row.
+        present: Whether there is a value, per row; None if all rows have one.
     """
 
     values: NDArray[Any]
@@ -152,7 +149,7 @@ class ConvertedPiece(NamedTuple):
 def conversion(
     given: DType, wanted: DType
 ) -> Callable[[Array, DType, DType], ConvertedPiece] | None:
-    """Return the function that converts pieces of one type to another; None if they are unlike."""
+    """Return a function that converts chunks of one type to another; None for unrelated types."""
     family = _family(given)
     if family is None or family != _family(wanted):
         return None
@@ -160,9 +157,9 @@ def conversion(
 
 
 def _family(dtype: DType) -> tuple[str, str | None] | None:
-    """Return the family of types with values in common; text and null have none.
+    """Return the family of types between which values can be converted; None for text and null.
 
-    Timestamps with a zone are one family: the zone decides how parts are taken, not the instant.
+    All timestamps with a zone form one family: the zone affects date parts, not the instant.
     """
     if dtype.name in ("date32", "date64"):
         return "timestamp", None
@@ -172,14 +169,14 @@ def _family(dtype: DType) -> tuple[str, str | None] | None:
 
 
 def _number_kind(dtype: DType) -> str:
-    """Return the kind of a number: whole (booleans too), decimal, or float."""
+    """Return the kind of a number: whole (including booleans), decimal, or float."""
     if dtype.is_integer or dtype.name == "bool":
         return "whole"
     return "decimal" if dtype.name == "decimal" else "float"
 
 
 def _from_whole(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
-    """Return integers or booleans as another type of number; decimals may be whole too."""
+    """Return integers, booleans or whole decimals as another numeric type."""
     if pa.types.is_decimal(piece.type):
         return _from_decimal(piece, given, wanted)
     values = read_values(piece, given)
@@ -198,7 +195,7 @@ def _from_whole(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
 
 
 def _from_float(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
-    """Return floats as another type of number; in integers NaN is a missing value."""
+    """Return floats as another numeric type; NaN becomes missing in integers."""
     wide = widen(read_values(piece, given))
     present = present_rows(piece)
     if _number_kind(wanted) != "whole":
@@ -207,14 +204,14 @@ def _from_float(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
     is_number = ~np.isnan(wide)
     inside = (wide >= float(low)) & (wide < float(high + 1))
     values = np.where(inside, wide, 0.0).astype(np.int64 if low < 0 else np.uint64)
-    # Bits, not ==: with denormals-are-zero on, 5e-324 == 0.0.
+    # Compare bits because 5e-324 == 0.0 if denormals-are-zero is on.
     is_whole = same_floats(values.astype(np.float64), wide) | (wide.view(np.int64) << 1 == 0)
     present = is_number if present is None else present & is_number
     return ConvertedPiece(values.astype(np.dtype(wanted.name)), inside & is_whole, present)
 
 
 def _from_wide(wide: NDArray[np.float64], present: Flags | None, wanted: DType) -> ConvertedPiece:
-    """Return float64 values as a type of float; decimals and float16 are held as float64."""
+    """Return float64 values as a float type; decimals and float16 are stored as float64."""
     if wanted.name == "float32":
         values, exact = narrow(wide)
         return ConvertedPiece(values, exact, present)
@@ -223,7 +220,7 @@ def _from_wide(wide: NDArray[np.float64], present: Flags | None, wanted: DType) 
 
 
 def _from_decimal(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
-    """Return decimals as another type of number: read as decimals are, or value by value."""
+    """Return decimals as another numeric type; for floats each value is checked in Python."""
     del given
     present = present_rows(piece)
     if _number_kind(wanted) == "whole":
@@ -245,12 +242,12 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
 
 
 def _whole_decimals(piece: Array, wanted: DType) -> tuple[NDArray[Any], Flags]:
-    """Return decimals as int64 or uint64 patterns, and where they are values of a whole type."""
+    """Return decimals as int64 or uint64, and flags of values that an integer type holds."""
     low, high = _whole_range(wanted)
     scale, is_signed = piece.type.scale, low < 0
     units, fits = _units_of_64_bits(piece, is_signed=is_signed)
     most = 19  # digits of the largest power of ten in 64 bits
-    if abs(scale) > most or (is_signed and abs(scale) == most):  # of these values only 0 is whole
+    if abs(scale) > most or (is_signed and abs(scale) == most):  # only 0 is whole then
         fits &= units == 0
     elif scale > 0:
         power = units.dtype.type(10**scale)
@@ -266,7 +263,7 @@ def _whole_decimals(piece: Array, wanted: DType) -> tuple[NDArray[Any], Flags]:
 
 
 def _units_of_64_bits(array: Array, *, is_signed: bool) -> tuple[NDArray[Any], Flags]:
-    """Return decimals in units of their last digit, and where these fit 64 bits."""
+    """Return decimals in units of their last digit, and flags of those that fit 64 bits."""
     words = _words(array)
     units = words[:, 0].copy()
     sign = units >> 63 if is_signed else np.int64(0)
@@ -279,7 +276,7 @@ def _units_of_64_bits(array: Array, *, is_signed: bool) -> tuple[NDArray[Any], F
 
 
 def _rescale(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
-    """Return times of one resolution in another; dates are midnights."""
+    """Return times in another resolution; dates are midnights."""
     ticks = read_values(piece, given).astype(np.int64)
     given_ns, wanted_ns = tick_ns(given), tick_ns(wanted)
     if given_ns >= wanted_ns:
@@ -299,11 +296,9 @@ def _rescale(piece: Array, given: DType, wanted: DType) -> ConvertedPiece:
 
 
 def read_values(piece: Array, dtype: DType) -> NDArray[Any]:
-    """Return the values of a piece as NumPy sees them: booleans as uint8, times as integers.
+    """Return the values of a chunk as NumPy, shape (n_rows,): bool as uint8, times as integers.
 
-    Args:
-        piece: a pyarrow array that is not encoded, shape (n_rows,).
-        dtype: its type; not decimal, text or null.
+    The array must not be encoded, and its type not be decimal, text or null.
     """
     if dtype.name == "bool":
         return unpack(piece.buffers()[1], piece.offset, len(piece)).view(np.uint8)
@@ -317,7 +312,7 @@ def read_values(piece: Array, dtype: DType) -> NDArray[Any]:
 
 
 def _fits_mantissa(values: NDArray[Any], wanted: DType) -> Flags:
-    """Return flags of integers that are exactly floats of a width."""
+    """Return flags of integers that a float type holds exactly."""
     signed = values.astype(np.int64) if values.dtype != np.uint64 else values
     magnitude = np.where(signed < 0, np.negative(signed.view(np.uint64)), signed.view(np.uint64))
     lowest_bit = magnitude & np.negative(magnitude)
@@ -328,29 +323,29 @@ def _fits_mantissa(values: NDArray[Any], wanted: DType) -> Flags:
 
 
 def _whole_range(dtype: DType) -> tuple[int, int]:
-    """Return the least and the greatest value of an integer type, or of bool."""
+    """Return the least and greatest value of an integer type, or of bool."""
     return (0, 1) if dtype.name == "bool" else INTEGER_RANGE[dtype.name]
 
 
 def _float_storage(dtype: DType) -> type[np.floating[Any]]:
-    """Return the width that a type of float is read in."""
+    """Return the NumPy type that values of a float type are read as."""
     return np.float32 if dtype.name == "float32" else np.float64
 
 
 def is_32_bits(dtype: DType) -> bool:
-    """Whether a temporal type is held in 32 bits."""
+    """Return whether values of a temporal type are stored in 32 bits instead of 64."""
     return dtype.name == "date32" or (dtype.name == "time" and dtype.unit in ("s", "ms"))
 
 
 def tick_ns(dtype: DType) -> int:
-    """Return the nanoseconds between two neighbouring values of a temporal type."""
+    """Return the nanoseconds between two adjacent values of a temporal type."""
     if dtype.unit is not None:
         return 10**9 // PER_SECOND[dtype.unit]
     return DAY_MS * 10**6 if dtype.name == "date32" else 10**6
 
 
 def tick_of(dtype: DType) -> int:
-    """Return the nanoseconds of a step of the times of an order; 1 of whole numbers."""
+    """Return the nanoseconds per tick of the time type; 1 for integer times."""
     return tick_ns(dtype) if dtype.is_temporal else 1
 
 

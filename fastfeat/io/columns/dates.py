@@ -1,6 +1,6 @@
-"""Text as dates and times, by a format: a regular expression for RE2, and the civil calendar.
+"""Parsing text as dates and times by a format: a regular expression, then calendar arithmetic.
 
-Arrow's own `strptime` reads the 31st of February as the 2nd of March, and knows no fractions.
+Arrow's own `strptime` reads the 31st of February as the 2nd of March, and has no fractions.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ Int64s = NDArray[np.int64]
 
 
 class DateFormat(NamedTuple):
-    """A format that can be read.
+    """A compiled date format.
 
     Args:
-        pattern: the regular expression, with a group a directive.
-        directives: the directives, in the order of the groups.
+        pattern: Regular expression with one group per directive.
+        directives: The directives, in the order of the groups.
     """
 
     pattern: str
@@ -57,10 +57,10 @@ class DateFormat(NamedTuple):
 
 @lru_cache(maxsize=256)
 def date_format(written: str) -> DateFormat:
-    """Return a format of directives such as "%Y-%m-%d %H:%M:%S.%f".
+    """Return a compiled format of directives such as "%Y-%m-%d %H:%M:%S.%f".
 
     Raises:
-        InvalidPlan: a directive that is not known, or twice, or a date that is not determined.
+        InvalidPlan: A directive is unknown or repeated, or the date is not determined.
 
     Example:
         >>> date_format("%m/%Y").directives
@@ -87,7 +87,7 @@ def date_format(written: str) -> DateFormat:
 
 
 def _require_date(written: str, directives: set[str]) -> None:
-    """Raise unless a format says the year, and nothing twice."""
+    """Raise unless a format has a year and no redundant directives."""
     twice = next((same for same in _SAME if len(directives.intersection(same)) > 1), None)
     if twice or ("j" in directives and directives & {"m", "b", "B", "d"}):
         raise InvalidPlan(f"to_datetime({written!r}): two directives say the same")
@@ -100,11 +100,9 @@ def _require_date(written: str, directives: set[str]) -> None:
 
 
 def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
-    """Return microseconds since 1970, whether a text is such a time, and whether it is present.
+    """Return microseconds since 1970, flags of texts that are valid times, and of present texts.
 
-    Args:
-        text: a large_string array.
-        known: the format.
+    `text` is a large_string array.
     """
     options = options_of("ExtractRegexOptions", known.pattern)
     groups = call("extract_regex", text, options=options)
@@ -119,7 +117,7 @@ def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
 
 
 def _numbers(groups: Array, group: int, name: str, is_parsed: Flags) -> Int64s:
-    """Return the number of a directive in each row; 0 where the text is no such time."""
+    """Return the value of a directive, such as the day, in each row; 0 if the text has no match."""
     field = call("struct_field", groups, options=options_of("StructFieldOptions", [group]))
     if name in ("b", "B", "p"):
         listed = {"b": _MONTHS, "B": _FULL_MONTHS, "p": ("am", "pm")}[name]
@@ -128,7 +126,7 @@ def _numbers(groups: Array, group: int, name: str, is_parsed: Flags) -> Int64s:
         values = np.array([listed.index(text.lower()) for text in texts] or [0], np.int64)
         indices = entries.indices.fill_null(0).to_numpy(zero_copy_only=False)
         return values[indices] + (name != "p")
-    if name == "f":  # a fraction: its zeros at the end may be left out
+    if name == "f":  # trailing zeros of a fraction may be omitted
         padded = call("utf8_rpad", field, options=options_of("PadOptions", 6, "0"))
         return _integers(padded, is_parsed)
     return _integers(field, is_parsed)
@@ -140,7 +138,7 @@ def _integers(digits: Array, is_parsed: Flags) -> Int64s:
 
 
 def _ticks(parts: dict[str, Int64s], n_rows: int) -> tuple[Int64s, Flags]:
-    """Return microseconds since 1970, and whether there is such a day."""
+    """Return microseconds since 1970, and flags of rows with a day that exists in the calendar."""
     one, zero = np.ones(n_rows, np.int64), np.zeros(n_rows, np.int64)
     short = parts.get("y", zero)
     year = parts.get("Y", np.where(short < 69, short + 2000, short + 1900))

@@ -1,4 +1,4 @@
-"""Encoded columns as their plain values: dictionaries, run-end encoding, views of contents."""
+"""Encoded columns as plain values: dictionaries, run-end encoding, string and binary views."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastfeat.io.columns.bits import Flags
 
 
 def decoded(column: ChunkedArray) -> ChunkedArray:
-    """Return a dictionary or run-end encoded column as its plain values, and any other as it is.
+    """Return a dictionary or run-end encoded column as plain values, any other column unchanged.
 
     Dictionaries may differ between pieces and may hold nulls.
     """
@@ -26,7 +26,7 @@ def decoded(column: ChunkedArray) -> ChunkedArray:
 
 
 def has_value(column: ChunkedArray | Array) -> Flags:
-    """Return flags of rows that have a value: NaN is missing, in every encoding.
+    """Return whether each row has a value; NaN counts as missing, in every encoding.
 
     Example:
         >>> has_value(pa.chunked_array([[1.0, None, float("nan")]])).tolist()
@@ -39,7 +39,7 @@ def has_value(column: ChunkedArray | Array) -> Flags:
 
 
 def is_text(arrow_type: DataType) -> bool:
-    """Whether values of a type are text, in any of its forms or encodings."""
+    """Return whether values of a type are text, in any form or encoding."""
     types = pa.types
     if types.is_dictionary(arrow_type) or types.is_run_end_encoded(arrow_type):
         return is_text(arrow_type.value_type)
@@ -51,7 +51,7 @@ def is_text(arrow_type: DataType) -> bool:
 
 
 def is_binary(arrow_type: DataType) -> bool:
-    """Whether values of a type are bytes, in a dictionary or not."""
+    """Return whether values of a type are bytes, in any form or encoding."""
     types = pa.types
     if types.is_dictionary(arrow_type) or types.is_run_end_encoded(arrow_type):
         return is_binary(arrow_type.value_type)
@@ -63,7 +63,11 @@ def is_binary(arrow_type: DataType) -> bool:
 
 
 def plain_type(arrow_type: DataType) -> DataType:
-    """Return the type that compute functions take: they have no kernels for views."""
+    """Return the Arrow type that compute functions accept in place of `arrow_type`.
+
+    Compute functions have no kernels for string and binary views: these become large text or bytes.
+    Other types are unchanged.
+    """
     if pa.types.is_string_view(arrow_type):
         return pa.large_string()
     if pa.types.is_binary_view(arrow_type):
@@ -75,12 +79,12 @@ def plain_type(arrow_type: DataType) -> DataType:
 
 
 def plain(values: Any) -> Any:
-    """Return views as large text or bytes, and any other array or column as it is."""
+    """Return string and binary views as large text or bytes; other arrays are unchanged."""
     wanted = plain_type(values.type)
     return values if wanted == values.type else cast(values, wanted)
 
 
 def plain_table(table: Table) -> Table:
-    """Return a table whose rows can be taken and put together: no views, and no dictionaries."""
+    """Return a table without views and dictionaries: its rows can be taken and concatenated."""
     columns = [plain(decoded(column)) for column in table.columns]
     return pa.table(columns, names=table.column_names)

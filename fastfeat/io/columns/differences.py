@@ -1,4 +1,4 @@
-"""Columns compared by their bits: the first row that differs, and how its value is told."""
+"""Columns compared by their bits: the first row that differs, and the text of its value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastfeat.io.arrow import Array, pa
 
 
 def first_difference(one: Array, other: Array) -> int | None:
-    """Return the first row whose bits differ between two Arrow arrays of one type; None without."""
+    """Return the first row with different bits in two Arrow arrays of one type, or None."""
     if _are_same_bytes(one, other):
         return None
     missing = [np.asarray(a.is_null().to_numpy(zero_copy_only=False)) for a in (one, other)]
@@ -23,7 +23,7 @@ def first_difference(one: Array, other: Array) -> int | None:
 
 
 def _are_same_bytes(one: Array, other: Array) -> bool:
-    """Return whether two arrays are surely equal: all of their memory is, whoever reads it."""
+    """Return whether all memory buffers of two arrays are equal, which proves the arrays equal."""
     if one.offset or other.offset or len(one) != len(other):
         return False
     pairs = zip(one.buffers(), other.buffers(), strict=True)
@@ -31,7 +31,7 @@ def _are_same_bytes(one: Array, other: Array) -> bool:
 
 
 def bits_text(array: Array, row: int) -> str:
-    """Return a value as text, with the bits of a float: those differ where the text may not.
+    """Return one value as text; a float with its bits, since equal texts may hide different bits.
 
     Example:
         >>> import pyarrow as pa
@@ -49,7 +49,7 @@ def bits_text(array: Array, row: int) -> str:
 
 
 def _bits(array: Array) -> NDArray[Any]:
-    """Return the values of an array as integers; where missing, anything."""
+    """Return the values of an array as integers with the same bits; arbitrary where missing."""
     if pa.types.is_boolean(array.type):
         return array.fill_null(False).to_numpy(zero_copy_only=False)
     width = array.type.bit_width // 8

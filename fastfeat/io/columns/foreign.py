@@ -1,4 +1,4 @@
-"""Columns in the types of other systems, which have fewer than Arrow: no unsigned integers."""
+"""Columns converted to types that other systems have, such as Delta: no unsigned integers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _SIGNED = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "in
 
 
 def common_type(given: DataType) -> DataType:
-    """Return a type that such systems have: signed integers, times in microseconds, of UTC.
+    """Return a type that other systems have: signed integers, times in microseconds of UTC.
 
-    What they may have or not is left as it is: times of day, durations, lists.
+    Types that only some systems have are unchanged: times of day, durations, lists.
 
     Example:
         >>> common_type(pa.uint8()), common_type(pa.timestamp("ns", "Europe/Berlin"))
@@ -30,15 +30,12 @@ def common_type(given: DataType) -> DataType:
 
 
 def in_types(table: Table, schema: Schema, system: str) -> Table:
-    """Return a table with the types of a schema, by place.
+    """Return a table with the types of a schema, matched by position.
 
-    Args:
-        table: the rows.
-        schema: the fields, as many as columns.
-        system: which has these types, for messages.
+    `system` is the name of the other system, for messages.
 
     Raises:
-        TypeMismatch: a value that its type cannot hold.
+        TypeMismatch: A type cannot hold a value.
     """
     for at, field in enumerate(schema):
         given = table.field(at).type

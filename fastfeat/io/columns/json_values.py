@@ -1,7 +1,7 @@
-"""Values of JSON as columns: one table of rules, by which the server and the stream read rows.
+"""JSON values as columns: a table of rules by which the server and the stream read rows.
 
-`RULES` says for each type of column which values of JSON are taken; all else is refused, by name.
-`docs/live.md` has the same table.
+For each column type `RULES` states the accepted JSON values; all others are refused, with the
+column's name. `docs/live.md` contains the same table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.dtypes import INT64, INTEGER_RANGE, DType
 
 Times = Literal["iso", "s", "ms", "us", "ns"]
-"""How JSON has timestamps: as ISO 8601 text, or as counts of a unit since 1970."""
+"""The form of timestamps in JSON: ISO 8601 text, or counts of a unit since 1970."""
 Values = Sequence[Any]
 _MISSING = type(None)
 _MOST_OF_FLOAT = 1 << 53
@@ -27,13 +27,13 @@ _REFUSED = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, KeyErro
 
 
 class WrongValue(ValueError):
-    """A value of JSON that its column does not take.
+    """A JSON value that its column does not accept.
 
     Args:
-        column: the name of the column.
-        row: the number of the row, from 0 on.
-        wanted: a text that tells how a value of this column is written.
-        value: the refused value.
+        column: Name of the column.
+        row: Number of the row, from 0.
+        wanted: Text that says how to write a value of this column.
+        value: The refused value.
     """
 
     def __init__(self, column: str, row: int, wanted: str, value: Any) -> None:
@@ -45,15 +45,15 @@ class WrongValue(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule for some types of columns: which values of JSON they take, besides null.
+    """A rule for some column types: the JSON values that they accept, besides null.
 
     Args:
-        types: the names of the types.
-        taken: values that are taken, in words.
-        refused: values that look like these, and are refused, in words.
-        read: makes an array of values, one a row, where None is missing and not all are. Returns
-            None, or raises an error of Arrow or an OverflowError, where a value is refused.
-        wanted: gives a text that tells how a value is written.
+        types: Names of the types.
+        taken: Accepted values, in words.
+        refused: Similar values that are refused, in words.
+        read: Makes an array from values, one per row; None is missing, and at least one value is
+            not. For a refused value it returns None, or raises an Arrow error or OverflowError.
+        wanted: Returns a text that says how to write a value.
     """
 
     types: tuple[str, ...]
@@ -64,16 +64,12 @@ class Rule:
 
 
 def column_of(values: Values, name: str, dtype: DType, times: Times = "iso") -> Array:
-    """Return values of JSON as an array of the type of a column, by the rules of `RULES`.
+    """Return JSON values, one per row, as an array of the column's type; None is missing.
 
-    Args:
-        values: one a row; None is missing.
-        name: of the column, for messages.
-        dtype: its type.
-        times: how timestamps are written.
+    `RULES` decides which values are accepted. `name` is the column, for messages.
 
     Raises:
-        WrongValue: a value is not one of the type; of several the first one.
+        WrongValue: The first value that is not of the type.
     """
     try:
         array = _array(values, dtype, times)
@@ -85,14 +81,14 @@ def column_of(values: Values, name: str, dtype: DType, times: Times = "iso") -> 
 
 
 def _array(values: Values, dtype: DType, times: Times) -> Array | None:
-    """Return values as an array; None, or an error of Arrow, where one of them is refused."""
+    """Return the values as an array; None, or an Arrow error, for a value that is refused."""
     if not values or not any(value is not None for value in values):
         return pa.nulls(len(values), arrow_type(dtype))
     return _BY_TYPE[dtype.name].read(values, dtype, times)
 
 
 def _first_wrong(values: Values, name: str, dtype: DType, times: Times) -> WrongValue:
-    """Return the error of the first value that is not of a type."""
+    """Return the error for the first value that is not of the type."""
     for k, value in enumerate(values):
         try:
             is_right = _array([value], dtype, times) is not None
@@ -105,7 +101,10 @@ def _first_wrong(values: Values, name: str, dtype: DType, times: Times) -> Wrong
 
 
 def _kinds(values: Values) -> set[type]:
-    """Return the types of values: Arrow takes 1.5 for an integer, and true for a number."""
+    """Return the Python types of the values, without None.
+
+    Types are checked because Arrow itself would accept 1.5 as an integer and true as a number.
+    """
     kinds: set[type] = set(map(type, values))
     kinds.discard(_MISSING)
     return kinds
@@ -118,10 +117,10 @@ def _integers(values: Values, dtype: DType, times: Times) -> Array:
 
 
 def _whole(value: Any) -> int | None:
-    """Return a number as an integer: a whole one, below 2^53 if it is a float.
+    """Return a number as an integer; a float must be whole and below 2^53.
 
     Raises:
-        OverflowError: the value is another one.
+        OverflowError: Any other value.
     """
     if value is None or type(value) is int:
         return value
@@ -147,10 +146,10 @@ def _floats(values: Values, dtype: DType, times: Times) -> Array | None:
 
 
 def _exact(values: Values, dtype: DType) -> Values:
-    """Return numbers, of which whole ones stand in a float as they are.
+    """Return the numbers with integers as floats; each integer must be exact as a float.
 
     Raises:
-        OverflowError: one does not.
+        OverflowError: A whole number is not exactly a float of the type.
     """
     known = _EXACT_UP_TO.get(dtype.name, _MOST_OF_FLOAT)
     whole = [value for value in values if type(value) is int]
@@ -201,7 +200,7 @@ def _time(text: str) -> time:
     """Return a time of day.
 
     Raises:
-        OverflowError: the text has another form, or the offset of a zone.
+        OverflowError: The text has another form, or a zone offset.
     """
     try:
         found = time.fromisoformat(text)
@@ -231,7 +230,7 @@ def _nothing(values: Values, dtype: DType, times: Times) -> None:
 
 
 def _write(what: str) -> Callable[[DType, Times], str]:
-    """Return a function that tells how a value of a type is written."""
+    """Return a function that makes the advice how to write a value of a type."""
 
     def wanted(dtype: DType, times: Times) -> str:
         return f"fit saw {dtype}: write {what.format(unit=dtype.unit)}"
@@ -321,7 +320,7 @@ _BY_TYPE: Mapping[str, Rule] = {name: rule for rule in RULES for name in rule.ty
 
 
 def rules_table() -> str:
-    """Return the rules as a table of Markdown."""
+    """Return the rules as a Markdown table."""
     lines = ["| column | JSON that is taken | refused |", "|---|---|---|"]
     for rule in RULES:
         names = ", ".join(

@@ -1,7 +1,7 @@
-"""Keys as they are compared and looked up: integers, floats and text, equal where they are equal.
+"""Keys in the storage in which they are compared and looked up: integers, floats and text.
 
-Integers, bools, dates and times are int64 (uint64 its own); floats are float64, 0.0 for -0.0 and
-null for NaN; text is large_string, bytes are large_binary, or a dictionary of those.
+Integers, bools, dates and times are int64 (uint64 keeps its type). Floats are float64, with 0.0 for
+-0.0 and null for NaN. Text is large_string, bytes are large_binary, or a dictionary of those.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TEXT = "Text or bytes are needed here: cast the column yourself"
 
 
 def key_type(dtype: DType) -> DataType:
-    """Return the Arrow type that keys of a type are stored in."""
+    """Return the Arrow type in which keys of a type are stored."""
     if dtype.holds_bytes:
         return pa.large_string() if dtype == UTF8 else pa.large_binary()
     if dtype.physical == "f64":
@@ -33,9 +33,9 @@ def key_type(dtype: DType) -> DataType:
 
 
 def first_keys(keys: Array, n: int) -> Array:
-    """Return the first n keys, in memory of their own.
+    """Return a copy of the first n keys.
 
-    A slice would bring the text of the others, which nobody has asked for, into what is saved.
+    A slice would carry the text of the remaining keys into saved files.
     """
     if n == len(keys):
         return keys
@@ -43,11 +43,10 @@ def first_keys(keys: Array, n: int) -> Array:
 
 
 def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64]:
-    """Return the place of each key among distinct known keys, -1 where it is none.
+    """Return the position of each key among distinct known keys, shape (n_keys,); -1 if unknown.
 
-    Args:
-        keys: an Arrow array a part of the key, shape (n_keys,); a part may be missing.
-        known: the same of the known keys, shape (n_known,). Keys of another type are none of them.
+    `keys` and `known` hold one Arrow array per part of the key; a part may be missing. Keys of
+    another type than the known keys are unknown.
     """
     n_known = len(known[0])
     if any(mine.type != theirs.type for mine, theirs in zip(keys, known, strict=True)):
@@ -70,16 +69,12 @@ def places_in(keys: Sequence[Array], known: Sequence[Array]) -> NDArray[np.int64
 def key_column(
     column: ChunkedArray, name: str, dtype: DType, *, narrow: bool = False
 ) -> ChunkedArray:
-    """Return a column as keys.
+    """Return a column in the storage of keys, shape (n_rows,).
 
-    Args:
-        column: as the data has it, or as a step or a program made it, shape (n_rows,).
-        name: what it is called in messages.
-        dtype: its type.
-        narrow: whether text and bytes may have offsets of 32 bits, so that they are not copied.
+    `narrow` allows 32-bit offsets for text and bytes, which avoids a copy.
 
     Raises:
-        TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
+        TypeMismatch, InvalidData: It is not of type `dtype`, nor exactly convertible.
     """
     wanted = key_type(dtype)
     if holds(column.type, dtype):
@@ -96,14 +91,17 @@ def key_column(
 
 
 def _is_plain(given: DataType) -> bool:
-    """Return whether text or bytes are read in place: with offsets, or codes of such."""
+    """Return whether a column of an Arrow type of text or bytes can be keys without a copy.
+
+    True for 32- or 64-bit offsets, also inside a dictionary; False for views.
+    """
     types, content = pa.types, given.value_type if pa.types.is_dictionary(given) else given
     forms = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
     return any(form(content) for form in forms)
 
 
 def _content(chunk: Array, wanted: DataType) -> Array:
-    """Return text or bytes in the type of keys; of a dictionary, its entries."""
+    """Return a chunk of text or bytes in the storage of keys; dictionaries stay dictionaries."""
     given = chunk.type
     if pa.types.is_dictionary(given) and given.value_type == wanted:
         return chunk
@@ -120,7 +118,7 @@ def _large(content: Any, wanted: DataType) -> Array:
 
 
 def _number(chunk: Array, wanted: DataType) -> Array:
-    """Return numbers, bools and times as 8-byte keys; integers of 8 bytes in place."""
+    """Return numbers, bools and times as 8-byte keys; 8-byte integers are not copied."""
     if chunk.type == wanted and not pa.types.is_floating(wanted):
         return chunk
     present = present_rows(chunk)
@@ -139,17 +137,14 @@ def _number(chunk: Array, wanted: DataType) -> Array:
 
 
 def comparable(dtype: DType) -> DType:
-    """Return the type that values are compared as: what is read as float64 is one."""
+    """Return the type in which values are compared: float64 for types that are read as float64."""
     return FLOAT64 if dtype.name in ("decimal", "float16", "null") else dtype
 
 
 def table_keys_as(
     parts: Sequence[Array], given: Sequence[DType], wanted: Sequence[DType]
 ) -> list[Any]:
-    """Return the parts of the keys of a table's rows as values of the types of the data's keys.
-
-    See `keys_as` for the arguments, which are sequences here.
-    """
+    """Return key columns of a lookup table, converted to the types of the data's key columns."""
     return [
         pa.chunked_array([keys_as(part, comparable(own), dtype)])
         for part, own, dtype in zip(parts, given, wanted, strict=True)
@@ -157,12 +152,10 @@ def table_keys_as(
 
 
 def keys_as(values: Array, given: DType, wanted: DType) -> Array:
-    """Return values as keys of another type; null where they are no values of that type.
+    """Return values converted to keys of another type; null if that type cannot hold one exactly.
 
-    Args:
-        values: as `io.columns.types.storage_type` stores them.
-        given: their type, of `comparable`.
-        wanted: a type that they can be compared with.
+    `values` are stored as in `io.columns.types.storage_type`. `given` is their type from
+    `comparable`, and `wanted` a type that can be compared with it.
     """
     if wanted.holds_bytes:
         return values
@@ -177,7 +170,7 @@ def keys_as(values: Array, given: DType, wanted: DType) -> Array:
 
 
 def stored_array(values: Sequence[Any], dtype: DType) -> Array:
-    """Return Python values, as columns of a type are stored, as an Arrow array; None is null."""
+    """Return Python values of a type in its column storage as an Arrow array; None is null."""
     array = key_array(values, dtype)
     if not dtype.is_temporal:
         return array
@@ -189,7 +182,10 @@ def stored_array(values: Sequence[Any], dtype: DType) -> Array:
 
 
 def repeated(value: Any, dtype: DType, n_rows: int) -> Array:
-    """Return one value for all rows, as keys of a type; of text, a dictionary of one entry."""
+    """Return one value, repeated for all rows, in the storage of keys.
+
+    Text is a dictionary with one entry.
+    """
     one = key_array([value], dtype)
     if dtype.holds_bytes:
         indices = pa.py_buffer(np.zeros(n_rows, np.int32))
@@ -202,7 +198,7 @@ def repeated(value: Any, dtype: DType, n_rows: int) -> Array:
 
 
 def key_array(values: Sequence[Any], dtype: DType) -> Array:
-    """Return Python values, as keys of a type are stored, as an Arrow array; None is null."""
+    """Return Python values in the key storage of a type as an Arrow array; None is null."""
     wanted = key_type(dtype)
     present = np.array([value is not None for value in values], dtype=bool)
     if dtype.holds_bytes:
@@ -211,6 +207,6 @@ def key_array(values: Sequence[Any], dtype: DType) -> Array:
         )
         validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
         return pa.Array.from_buffers(wanted, len(values), [validity, *content.buffers()[1:]])
-    storage = wanted.to_pandas_dtype()  # the type of NumPy; pandas is not imported
+    storage = wanted.to_pandas_dtype()  # the NumPy type; this does not import pandas
     numbers = np.array([0 if v is None else v for v in values], dtype=storage)
     return array_of_values(numbers, present, wanted)

@@ -1,7 +1,7 @@
-"""Columns of lists: the form in which steps take them, and its parts in memory.
+"""Columns of lists: the storage in which steps read them, and their offsets and elements.
 
-Every form of Arrow becomes large lists of the storage of their elements
-(`io.columns.types.storage_type`); a row that is missing has no elements.
+Every Arrow list type becomes large lists of elements in their storage
+(`io.columns.types.storage_type`); a missing row has no elements.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Offsets = NDArray[np.int64]
 
 
 class Lists(NamedTuple):
-    """A column of lists in memory.
+    """The memory of a column of lists.
 
     Args:
-        offsets: where the elements of each row begin, from 0 on, shape (n_rows + 1,).
-        values: the elements of all rows, an Arrow array.
-        present: whether a row has a list; None when all do.
+        offsets: Start of each row's elements, beginning at 0, and the end; shape (n_rows + 1,).
+        values: Elements of all rows, an Arrow array.
+        present: Whether each row has a list; None if all do.
     """
 
     offsets: Offsets
@@ -39,15 +39,10 @@ class Lists(NamedTuple):
 
 
 def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a column of lists in the form in which steps take it.
+    """Return a list column in the storage in which steps read it, shape (n_rows,).
 
-    Args:
-        column: as the data has it, shape (n_rows,).
-        name: its name, for messages.
-        dtype: the type that fit saw.
-
-    Raises:
-        TypeMismatch, InvalidData: it holds no lists, or an element is not exactly of that type.
+    Raises: TypeMismatch, InvalidData: It holds no lists, or an element is not exactly of the type
+        in fit.
     """
     assert dtype.of is not None
     if not is_list_type(column.type):
@@ -78,7 +73,7 @@ def _stored_piece(piece: Lists, name: str, dtype: DType) -> Array:
 
 
 def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
-    """Return the elements of lists of a type in their storage; a message is of all rows."""
+    """Return the elements of lists in their storage; errors count the elements of all rows."""
     assert dtype.of is not None
     try:
         return stored_elements(values, name, dtype.of)
@@ -87,7 +82,7 @@ def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
 
 
 def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:
-    """Return the elements of lists in their storage, in one piece."""
+    """Return the elements of lists in the storage of their type, as one array."""
     if dtype == UTF8:
         stored = decoded(key_column(elements, name, dtype))
     else:
@@ -98,7 +93,7 @@ def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:
 
 
 def _piece(chunk: Array) -> Lists:
-    """Return one array of any form of lists; what lies under missing rows is left out."""
+    """Return the memory of one chunk of lists, without elements under missing rows."""
     present = present_rows(chunk)
     if pa.types.is_fixed_size_list(chunk.type):
         lengths = np.full(len(chunk), chunk.type.list_size, np.int64)
@@ -123,21 +118,21 @@ def _piece(chunk: Array) -> Lists:
 
 
 def lists_of(column: ChunkedArray) -> Lists:
-    """Return the memory of a column that `list_column` or a step has made."""
+    """Return the memory of a one-chunk list column that `list_column` or a step has made."""
     (whole,) = column.chunks
     offsets = np.frombuffer(whole.buffers()[1], np.int64, len(whole) + 1, whole.offset * 8)
     return Lists(offsets, whole.values, present_rows(whole))
 
 
 def offsets_of(lengths: NDArray[Any]) -> Offsets:
-    """Return the offsets of lists of some lengths, and the end of the last one."""
+    """Return the offsets of lists with the given lengths, including the end of the last one."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
     return offsets
 
 
 def list_array(offsets: Offsets, values: Array, present: Flags | None) -> Array:
-    """Return lists as an Arrow array; arguments as of `Lists`."""
+    """Return lists as an Arrow array; see `Lists` for the arguments."""
     validity = None if present is None or present.all() else pack(present)
     kind = pa.large_list(values.type)
     buffers = [validity, pa.py_buffer(offsets)]
@@ -145,7 +140,7 @@ def list_array(offsets: Offsets, values: Array, present: Flags | None) -> Array:
 
 
 def list_array_of(lists: Sequence[list[Any] | None], dtype: DType) -> Array:
-    """Return lists of Python values, as they are stored, as an Arrow array; None is null."""
+    """Return Python lists as an Arrow array; their elements are in storage form, None is null."""
     assert dtype.of is not None
     flat = [element for elements in lists for element in elements or ()]
     stored = stored_elements(pa.chunked_array([stored_array(flat, dtype.of)]), "", dtype.of)

@@ -1,4 +1,4 @@
-"""Regular expressions of RE2 as Arrow takes them: checked, with every group named."""
+"""RE2 regular expressions in the form that Arrow accepts: checked, with every group named."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _TOKEN = re.compile(
 
 
 class GroupedPattern(NamedTuple):
-    """A pattern whose groups all have names.
+    """A regular expression in which every group has a name.
 
     Args:
-        pattern: what matches as the given pattern; the whole match is a group too, the first.
-        names: the names that the user gave, by the number of the group, "" where none.
+        pattern: An equivalent pattern; the whole match is a group too, the first.
+        names: The user's name for each group, by number; "" if unnamed.
     """
 
     pattern: str
@@ -37,10 +37,10 @@ class GroupedPattern(NamedTuple):
 
 @lru_cache(maxsize=256)
 def grouped_pattern(pattern: str) -> GroupedPattern:
-    """Return a pattern with names for its groups.
+    """Return an equivalent regular expression in which every group has a name.
 
     Raises:
-        InvalidPlan: RE2 does not take it.
+        InvalidPlan: RE2 does not accept it.
 
     Example:
         >>> grouped_pattern(r"(a)(?P<n>b)[(]")
@@ -76,10 +76,10 @@ _WRITTEN = re.compile(r"\\(.?)", re.DOTALL)
 
 
 def groups_of_replacement(value: str) -> list[int]:
-    r"""Return the numbers of the groups that a replacement names, as RE2 writes it.
+    r"""Return the numbers of the groups in a replacement in RE2's syntax.
 
     Raises:
-        InvalidPlan: a backslash before something else.
+        InvalidPlan: A backslash is not followed by a group number or a backslash.
 
     Example:
         >>> groups_of_replacement(r"<\1> \\ \2")
@@ -92,7 +92,7 @@ def groups_of_replacement(value: str) -> list[int]:
 
 
 def without_groups(value: str) -> str:
-    r"""Return a replacement, as RE2 writes it, without the groups that it names.
+    r"""Return a replacement in RE2's syntax with its group references removed.
 
     Example:
         >>> without_groups(r"<\1> \\ \2")
@@ -105,10 +105,10 @@ _REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+)|)|\\")
 
 
 def replacement(value: str, pattern: str) -> str:
-    r"""Return a replacement as RE2 writes it, from one with $1, ${1}, $name, and $$ for a dollar.
+    r"""Return a replacement in RE2's syntax, from one with $1, ${1}, $name, and $$ for a dollar.
 
     Raises:
-        InvalidPlan: a group that the pattern does not have.
+        InvalidPlan: The pattern does not have a referenced group.
 
     Example:
         >>> replacement("<$1> ${n} $$", r"(a)(?P<n>b)")

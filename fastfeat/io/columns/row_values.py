@@ -1,4 +1,4 @@
-"""Values of one row, as their columns store them: the rules of the border, one value at a time."""
+"""Values of a single row, converted to the storage of their columns as whole columns would be."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ _NUMPY_NS = {
     "ns": 1,
 }
 _EPOCH = datetime.datetime(1970, 1, 1)
-_MOST_DIGITS = 20  # of an integer; of a Decimal with a million, int() takes half a minute
+# limit for an integer; int() of a Decimal with a million digits takes half a minute
+_MOST_DIGITS = 20
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a Python value is missing: None, NaN, NaT, pandas' NA."""
+    """Return whether a Python value is missing: None, NaN, NaT, or pandas NA."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, float):
@@ -44,7 +45,7 @@ def is_missing(value: Any) -> bool:
 
 
 def plain_value(value: Any) -> Any:
-    """Return a scalar of NumPy or pyarrow as one of Python; times of NumPy as they are."""
+    """Return a NumPy or pyarrow scalar as a Python value; NumPy times are unchanged."""
     if type(value) in _NUMPY_TIMES:
         return None if np.isnat(value) else value
     if isinstance(value, np.generic):
@@ -53,11 +54,7 @@ def plain_value(value: Any) -> Any:
 
 
 def text_of(value: Any, name: str) -> str | None:
-    """Return a text, None where missing.
-
-    Raises:
-        TypeMismatch: it is something else.
-    """
+    """Return the value if it is text, None if missing; raise TypeMismatch for anything else."""
     plain = plain_value(value)
     if is_missing(plain):
         return None
@@ -71,7 +68,7 @@ def text_of(value: Any, name: str) -> str | None:
 
 
 def _check_whole(text: str, name: str) -> None:
-    """Raise where a text has half of a surrogate pair."""
+    """Raise TypeMismatch if a text has half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -82,10 +79,10 @@ def _check_whole(text: str, name: str) -> None:
 
 
 def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
-    """Return a value of a column of text, or of bytes, None where missing.
+    """Return a value that is text or bytes, as its column requires; None if missing.
 
     Raises:
-        TypeMismatch: it is something else.
+        TypeMismatch: It is of another type.
     """
     if dtype == UTF8:
         return text_of(value, name)
@@ -97,10 +94,10 @@ def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
 
 
 def convert(value: Any, dtype: DType, name: str) -> Any:
-    """Return a value as a column of a type stores it, None where missing.
+    """Return a value as the number or bool that its column stores; None if missing.
 
     Raises:
-        TypeMismatch: it is of another type, or not exactly a value of that type.
+        TypeMismatch: It is of another type, or not exactly a value of that type.
     """
     value = plain_value(value)
     if is_missing(value):
@@ -120,15 +117,12 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
 
 
 def list_value(value: Any, dtype: DType, name: str) -> list[Any] | None:
-    """Return a list as a column stores it, None where it, or an element, is missing.
+    """Return a list in the storage of its column, with None for a missing list or element.
 
-    Args:
-        value: a list, tuple or array.
-        dtype: the type of its elements.
-        name: of the column.
+    `value` is a list, tuple or array, and `dtype` the type of its elements.
 
     Raises:
-        TypeMismatch: it is something else, or an element is of another type.
+        TypeMismatch: It is not a list, or an element is of another type.
     """
     plain = plain_value(value)
     if is_missing(plain):
@@ -143,22 +137,22 @@ def list_value(value: Any, dtype: DType, name: str) -> list[Any] | None:
 
 
 def stored_literal(value: Any, dtype: DType) -> Any:
-    """Return a value of a list of categories as a key of a type is stored.
+    """Return a category that the user has listed, as the value that keys store.
 
     Raises:
-        TypeMismatch: it is not exactly a value of that type.
+        TypeMismatch: It is not exactly a value of that type.
     """
     if dtype.holds_bytes:
         return content_value(value, dtype, "vocabulary")
     stored = convert(value, FLOAT64 if dtype.is_float else dtype, "vocabulary")
-    return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
+    return stored + 0.0 if isinstance(stored, float) else stored  # -0.0 becomes 0.0
 
 
 def _float(value: Any, dtype: DType, name: str) -> float:
-    """Return a number as a float of a width; decimals are read as the nearest float64."""
+    """Return a number as a float of some width; decimals are read as the nearest float64."""
     try:
         number = float(value)
-    except (OverflowError, ValueError):  # an int beyond the floats, a signalling NaN
+    except (OverflowError, ValueError):  # an int beyond the range of floats, or a signalling NaN
         raise TypeMismatch(f"column {name!r}: {_shown(value)} is no {dtype}") from None
     if dtype.name == "decimal":
         return number
@@ -173,7 +167,7 @@ def _float(value: Any, dtype: DType, name: str) -> float:
 
 
 def _narrowed(number: float, dtype: DType) -> float:
-    """Return a float rounded to a width; an infinity beyond it."""
+    """Return a float rounded to a narrower type; an infinity beyond its range."""
     code = _NARROW[dtype.name]
     try:
         return struct.unpack(code, struct.pack(code, number))[0]
@@ -186,7 +180,7 @@ def _whole(value: Any, dtype: DType, name: str) -> int | bool:
     huge = type(value).__name__ == "Decimal" and value.adjusted() > _MOST_DIGITS
     try:
         number = 0 if huge else int(value)
-    except (OverflowError, ValueError):  # infinite
+    except (OverflowError, ValueError):  # the value is infinite
         raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}") from None
     if number != value:
         raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
@@ -199,8 +193,9 @@ def _whole(value: Any, dtype: DType, name: str) -> int | bool:
 
 
 def _ticks(value: Any, dtype: DType, name: str) -> int:
-    """Return a time as the number that a column of a temporal type stores."""
-    if hasattr(value, "to_datetime64"):  # pandas' times are Python's too, with nanoseconds cut off
+    """Return a time as the number that a temporal column stores."""
+    # pandas times are also Python times, but with truncated nanoseconds
+    if hasattr(value, "to_datetime64"):
         kind, count, unit_ns = _numpy_time(value.to_datetime64())
         kind = kind if value.tzinfo is None else "instant"
     elif hasattr(value, "to_timedelta64"):
@@ -234,7 +229,7 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
 
 
 def _kind_of(dtype: DType) -> str:
-    """Return the kind of a temporal type: dates are times at midnight, of no zone."""
+    """Return the kind of a temporal type; dates are times at midnight without a zone."""
     if dtype.name in ("date32", "date64"):
         return "time"
     if dtype.name == "timestamp":
@@ -243,7 +238,7 @@ def _kind_of(dtype: DType) -> str:
 
 
 def _numpy_time(value: Any) -> tuple[str, int, int]:
-    """Return the kind of a time of NumPy, its number of units, and the unit in nanoseconds."""
+    """Return the kind of a NumPy time, its count, and the nanoseconds per counted unit."""
     kind = "time" if value.dtype.kind == "M" else "duration"
     if kind == "time" and np.datetime_data(value.dtype)[0] in ("Y", "M"):
         value = value.astype("M8[D]")
@@ -254,10 +249,10 @@ def _numpy_time(value: Any) -> tuple[str, int, int]:
 
 
 def _python_time(value: Any) -> tuple[str, int, int]:
-    """Return the kind of a time of Python, its number of units, and the unit in nanoseconds."""
+    """Return the kind of a Python time, its count, and the nanoseconds per counted unit."""
     match value:
         case datetime.datetime():
-            offset = value.utcoffset()  # of a zone that does not know it, None: the time is naive
+            offset = value.utcoffset()  # None if the zone does not know it: the time is naive
             kind = "time" if offset is None else "instant"
             since = value.replace(tzinfo=None) - _EPOCH - (offset or datetime.timedelta())
             return kind, since // _MICROSECOND, 1000
@@ -273,7 +268,7 @@ def _python_time(value: Any) -> tuple[str, int, int]:
 
 
 def _inexact(value: Any, dtype: DType, name: str, hint: str) -> TypeMismatch:
-    """Return the error of a value that storing would change."""
+    """Return the error for a value that storing would change."""
     return TypeMismatch(
         f"column {name!r}: {_shown(value)} is not exactly a value of type {dtype}, which fit saw. "
         f"{hint}"
@@ -281,7 +276,7 @@ def _inexact(value: Any, dtype: DType, name: str, hint: str) -> TypeMismatch:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as Python shows it, shortened."""
+    """Return the repr of a value, shortened."""
     try:
         text = repr(value)
     except ValueError:  # Python prints no integer of more than 4,300 digits

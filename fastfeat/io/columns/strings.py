@@ -1,6 +1,6 @@
-"""Columns of text and bytes at the border: codes of literals, equality, Python's values.
+"""Columns of text and bytes as inputs of programs: codes of literals, equality, presence.
 
-Text itself never enters a program over rows.
+Compiled programs read only these, never text itself.
 """
 
 from __future__ import annotations
@@ -19,18 +19,14 @@ from fastfeat.ir.dtypes import UTF8, DType
 
 
 def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> ChunkedArray:
-    """Return for each text its position in `literals`, as int32; -1 if it is none of them.
+    """Return the position of each text in `literals`, as int32; -1 if it is absent.
 
-    Of a dictionary only the entries are looked up. Missing stays missing. A column without any
-    value is taken, whatever its type.
-
-    Args:
-        column: text in any Arrow form or encoding, shape (n_rows,).
-        name: its name, for messages.
-        literals: the texts; of equal ones the first counts.
+    Missing stays missing. In a dictionary only the entries are looked up. The column is text in any
+    Arrow form, shape (n_rows,), or has any type and no values. If literals are equal, the first
+    counts.
 
     Raises:
-        TypeMismatch: the column is not text.
+        TypeMismatch: The column is not text.
 
     Example:
         >>> import pyarrow as pa
@@ -46,32 +42,25 @@ def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> 
 def string_equal(
     left: ChunkedArray, right: ChunkedArray, left_name: str, right_name: str, dtype: DType = UTF8
 ) -> ChunkedArray:
-    """Return whether two columns are equal, as bool; missing where either is.
+    """Return whether two columns are equal in each row, as bool; missing if either side is.
 
-    Args:
-        left: text or bytes in any Arrow form or encoding, shape (n_rows,).
-        right: the same.
-        left_name: name of the column `left`, for messages.
-        right_name: name of the column `right`.
-        dtype: what fit saw: utf8, or binary, which text may stand for.
+    Both columns are text or bytes in any Arrow form, shape (n_rows,). `dtype` is the type in fit:
+    utf8, or binary, for which text is accepted too.
 
     Raises:
-        TypeMismatch: one of them is not of that type.
+        TypeMismatch: One of them is not of that type.
     """
     sides = [_content(left, left_name, dtype), _content(right, right_name, dtype)]
     return call("equal", *(sides if dtype == UTF8 else [_as_bytes(side) for side in sides]))
 
 
 def string_validity(column: ChunkedArray, name: str, dtype: DType = UTF8) -> ChunkedArray:
-    """Return whether each row of a column of text or bytes holds a value, as bool without nulls.
+    """Return whether each row of a text or bytes column holds a value, as bool without nulls.
 
-    Args:
-        column: text or bytes in any Arrow form or encoding, shape (n_rows,).
-        name: its name, for messages.
-        dtype: what fit saw, as of `string_equal`.
+    `dtype` is the type in fit: utf8, or binary, for which text is accepted too.
 
     Raises:
-        TypeMismatch: it is not of that type.
+        TypeMismatch: The column is not of that type.
     """
     if holds(column.type, dtype):
         return validity_of(column)
@@ -81,27 +70,28 @@ def string_validity(column: ChunkedArray, name: str, dtype: DType = UTF8) -> Chu
 def text_array(texts: Sequence[str]) -> Array:
     """Return texts as a large_string array.
 
-    Built by hand: the first `pyarrow.array` of a process imports pandas, 200 ms.
+    The array is built by hand because the first `pyarrow.array` of a process imports pandas, 200
+    ms.
     """
     return bytes_array([text.encode() for text in texts], pa.large_string())
 
 
 def bytes_array(contents: Sequence[bytes], arrow_type: DataType) -> Array:
-    """Return contents as a large_string or large_binary array."""
+    """Return byte strings as a large_string or large_binary array."""
     ends = np.cumsum([0, *map(len, contents)], dtype=np.int64)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(contents))]
     return pa.Array.from_buffers(arrow_type, len(contents), buffers)
 
 
 def content_of(value: str | bytes) -> bytes:
-    """Return the bytes of a text as `contents_of` gives it."""
+    """Return the bytes of a text from `contents_of`, or the bytes themselves."""
     return value if isinstance(value, bytes) else value.encode(errors="surrogateescape")
 
 
 def contents_of(column: Any) -> list[Any]:
-    """Return an array or column as Python values: bytes that are not UTF-8 as lone surrogates.
+    """Return an array or column as Python values; invalid UTF-8 bytes become lone surrogates.
 
-    Such text becomes its bytes again by `content_of`.
+    `content_of` turns such text back into its bytes.
     """
     try:
         return column.to_pylist()
@@ -138,7 +128,7 @@ def _as_bytes(text: Any) -> Any:
 
 
 def _codes(piece: Array, table: Array) -> Array:
-    """Return the codes of one piece."""
+    """Return the position of each text of one chunk among the literals in `table`."""
     if pa.types.is_dictionary(piece.type):
         return call("array_take", _codes(piece.dictionary, table), piece.indices)
     if pa.types.is_run_end_encoded(piece.type):
@@ -159,7 +149,7 @@ def _codes(piece: Array, table: Array) -> Array:
 
 
 def _codes_of_one(piece: Array, text: object) -> Array:
-    """Return the codes of one literal: `equal` takes 5 ns a row, `index_in` 12."""
+    """Return codes for a single literal: `equal` takes 5 ns per row, `index_in` 12 ns."""
     found = call("equal", piece, text)
     codes = unpack(found.buffers()[1], found.offset, len(found)).astype(np.int32) - np.int32(1)
     present = present_rows(piece)
@@ -168,7 +158,7 @@ def _codes_of_one(piece: Array, text: object) -> Array:
 
 
 def _content(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a column of text or bytes in a form that compute functions take."""
+    """Return a text or bytes column without dictionaries and views, for compute functions."""
     if not holds(column.type, dtype):
         return _missing_text(column, name, pa.large_string(), dtype)
     return plain(decoded(column))
@@ -177,7 +167,7 @@ def _content(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
 def _missing_text(
     column: ChunkedArray, name: str, arrow_type: object, dtype: DType = UTF8
 ) -> ChunkedArray:
-    """Return nulls for a column that is not text but holds no value; else raise."""
+    """Return nulls for a column of another type without any value; raise if it has values."""
     if not all_missing(column):
         wanted = "Text is" if dtype == UTF8 else "Text or bytes are"
         mismatch(column, name, str(dtype), f"{wanted} needed here: cast the column yourself")
@@ -185,16 +175,16 @@ def _missing_text(
 
 
 class TextChunk(NamedTuple):
-    """One contiguous piece of a column of text, in place.
+    """The addresses of one contiguous chunk of a text column; nothing is copied.
 
     Args:
-        offsets: address of the offset where the first row starts.
-        offset_bytes: width of an offset: 4 or 8.
-        data: address of the byte at offset 0.
-        validity: address of the bitmap; 0 when no value is missing.
-        bit_offset: the bit in it that belongs to the first row.
-        length: number of rows.
-        owner: the object that keeps the memory alive.
+        offsets: Address of the offset of the first row.
+        offset_bytes: Width of an offset: 4 or 8.
+        data: Address of the byte at offset 0.
+        validity: Address of the bitmap; 0 if no value is missing.
+        bit_offset: Position of the first row's bit in the bitmap.
+        length: Number of rows.
+        owner: Object that keeps the memory alive.
     """
 
     offsets: int
@@ -207,11 +197,7 @@ class TextChunk(NamedTuple):
 
 
 def text_chunks(column: ChunkedArray) -> list[TextChunk]:
-    """Return the pieces of a column of text or bytes, in order; empty ones are left out.
-
-    Args:
-        column: string, large_string, binary or large_binary.
-    """
+    """Return the memory addresses of each non-empty chunk of a text or bytes column, in order."""
     types, arrow = pa.types, column.type
     width = 8 if types.is_large_string(arrow) or types.is_large_binary(arrow) else 4
     return [_chunk(array, width) for array in column.chunks if len(array)]
@@ -230,5 +216,5 @@ def _chunk(array: Array, width: int) -> TextChunk:
 
 
 def content_at(column: ChunkedArray, row: int) -> bytes:
-    """Return the bytes of one row of a column of text or bytes."""
+    """Return the bytes of one row of a text or bytes column."""
     return cast(column.slice(row, 1), pa.large_binary())[0].as_py()

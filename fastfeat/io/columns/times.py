@@ -1,4 +1,4 @@
-"""Times as a user reads them: those of Python, where Python has them."""
+"""Times as integer ticks, and stored times as text and as Python values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from fastfeat.ir.dtypes import PER_SECOND, DType
 
 
 def ticks_column(times: Any, dtype: DType) -> ChunkedArray:
-    """Return times, or whole numbers, as a column of int64; missing where they are.
+    """Return times as an int64 column of ticks, with nulls for missing values.
 
-    Args:
-        times: an array or a column, as stored, as keys or as given out.
-        dtype: their type.
+    `times` is an array or column of times or integers, as columns, keys or outputs store them.
     """
     pieces = times.chunks if isinstance(times, pa.ChunkedArray) else [times]
     whole = pa.types.is_integer
@@ -28,7 +26,7 @@ def ticks_column(times: Any, dtype: DType) -> ChunkedArray:
 
 
 def ticks_of(column: ChunkedArray) -> tuple[NDArray[np.int64], Flags]:
-    """Return the ticks of a column of int64, 0 where missing, and where there is one."""
+    """Return the values of an int64 column as NumPy, 0 if missing, and flags of present values."""
     values: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     flags: list[Flags] = [np.zeros(0, np.bool_)]
     for chunk in column.chunks:
@@ -43,13 +41,10 @@ _A_DAY = 86_400
 
 
 def time_text(value: int, dtype: DType) -> str:
-    """Return a time as text, as Python writes it, the same on every machine.
+    """Return a stored time as text in Python's style, identical on every machine.
 
-    A time in a zone is written in UTC; years go as far as the type does, and fractions to its unit.
-
-    Args:
-        value: as it is stored.
-        dtype: a type of times.
+    A time in a zone is written in UTC. All years of the type are supported, with fractions to its
+    unit.
 
     Example:
         >>> time_text(86_400_500, DType("timestamp", "ms", "Europe/Berlin"))
@@ -73,24 +68,19 @@ def time_text(value: int, dtype: DType) -> str:
 
 
 def _fraction(nanoseconds: int) -> str:
-    """Return a fraction of a second in microseconds, or where it is finer, in nanoseconds."""
+    """Return a fraction of a second in microseconds, or in nanoseconds if it is finer."""
     if nanoseconds % 1000:
         return f".{nanoseconds:09}"
     return f".{nanoseconds // 1000:06}" if nanoseconds else ""
 
 
 def python_value(value: Any, dtype: DType) -> Any:
-    """Return a value as a user reads it: a time, if it is one, in place of its number.
-
-    Args:
-        value: as it is stored; None is missing.
-        dtype: its type.
-    """
+    """Return a stored value as users see it: times as Python times; None is missing."""
     if value is None or not dtype.is_temporal:
         return value
     exact = arrow_type(dtype)
     scalar = pa.scalar(value, exact)
-    if dtype.unit == "ns":  # Python's times have microseconds
+    if dtype.unit == "ns":  # Python times have microseconds
         microseconds, rest = divmod(value, 1000)
         if rest:
             return scalar
@@ -101,5 +91,5 @@ def python_value(value: Any, dtype: DType) -> Any:
         scalar_us = scalar
     try:
         return scalar_us.as_py()
-    except (ValueError, OverflowError, LookupError):  # a year or zone that Python does not have
+    except (ValueError, OverflowError, LookupError):  # a year or zone that Python does not support
         return scalar

@@ -1,4 +1,4 @@
-"""The DType of an Arrow column, and the Arrow type that a feature is given out in."""
+"""The fastfeat type (DType) of an Arrow column, and the Arrow types for a DType."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fastfeat.ir.dtypes import DType
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedType:
-    """The type of a column that no expression can read; it may be kept.
+    """The type of a column that no expression can read, but that can be kept in the output.
 
     Args:
-        name: the Arrow type as text, such as `struct<x: int64>`.
+        name: The Arrow type as text, such as `struct<x: int64>`.
     """
 
     name: str
@@ -28,15 +28,12 @@ class UnsupportedType:
 
 
 def dtype_of(arrow_type: DataType) -> DType:
-    """Return the type of the values that an Arrow column holds.
+    """Return the type of the values of an Arrow column.
 
     A dictionary or run-end encoded column has the type of its values.
 
-    Args:
-        arrow_type: any pyarrow.DataType.
-
     Raises:
-        TypeMismatch: no expression can read it: structs, lists of lists, extension types.
+        TypeMismatch: No expression can read it: structs, lists of lists, extension types.
 
     Example:
         >>> import pyarrow as pa
@@ -50,11 +47,7 @@ def dtype_of(arrow_type: DataType) -> DType:
 
 
 def schema_of(table: Table) -> dict[str, DType | UnsupportedType]:
-    """Return the type of every column of a table (or Arrow schema), in its order.
-
-    Args:
-        table: a pyarrow Table, RecordBatch or Schema.
-    """
+    """Return the type of every column of a pyarrow Table, RecordBatch or Schema, in order."""
     schema = getattr(table, "schema", table)
     return {
         field.name: known_type(field.type) or UnsupportedType(str(field.type)) for field in schema
@@ -62,14 +55,10 @@ def schema_of(table: Table) -> dict[str, DType | UnsupportedType]:
 
 
 def supported(dtype: DType | UnsupportedType, name: str) -> DType:
-    """Return the type of a column that an expression reads.
-
-    Args:
-        dtype: an entry of `schema_of`.
-        name: the column, for the message.
+    """Return a type from `schema_of` for a column that an expression reads.
 
     Raises:
-        TypeMismatch: the column has a type that no expression can read.
+        TypeMismatch: No expression can read columns of the type.
     """
     if isinstance(dtype, UnsupportedType):
         raise TypeMismatch(
@@ -81,9 +70,9 @@ def supported(dtype: DType | UnsupportedType, name: str) -> DType:
 
 @lru_cache(maxsize=4096)
 def arrow_type(dtype: DType) -> DataType:
-    """Return the Arrow type that a feature of a type is given out in.
+    """Return the Arrow type of an output feature.
 
-    A decimal with digits after the point is read, and therefore given out, as float64.
+    A decimal with digits after the point is read as float64, and therefore written as float64.
     """
     match dtype.name:
         case "timestamp":
@@ -93,7 +82,7 @@ def arrow_type(dtype: DType) -> DataType:
         case "list":
             assert dtype.of is not None
             return pa.large_list(arrow_type(dtype.of))
-        case "bfloat16":  # its bits, inside of a backend alone
+        case "bfloat16":  # its bits; only inside a backend
             return pa.uint16()
         case "time":
             return pa.time32(dtype.unit) if dtype.unit in ("s", "ms") else pa.time64(dtype.unit)
@@ -103,10 +92,10 @@ def arrow_type(dtype: DType) -> DataType:
 
 @lru_cache(maxsize=4096)
 def storage_type(dtype: DType) -> DataType:
-    """Return the Arrow type of the plain storage that a kernel reads a column of a type from.
+    """Return the Arrow type of the storage from which kernels read a column of a type.
 
     Times, dates and durations are their integers; float16, decimals with a scale and null are
-    float64. Lists are large lists of such values, and of large strings.
+    float64. Lists are large lists of such values, or of large strings.
     """
     if dtype.of is not None:
         text = dtype.of == dtypes.UTF8
@@ -118,15 +107,15 @@ def storage_type(dtype: DType) -> DataType:
 
 
 def column_text(name: str) -> str:
-    """Return a column as it is written in a plan, for messages."""
+    """Return a column as written in a plan, for messages."""
     return f"col({json.dumps(name, ensure_ascii=False)})"
 
 
 def known_type(arrow: DataType) -> DType | None:
-    """Return the DType of an Arrow type, or None when no expression can read it.
+    """Return the DType of an Arrow type, or None if no expression can read it.
 
-    Decimals without digits after the point are int64: warehouses write the ids of rows as
-    decimal(38, 0), and as float64 two neighbours above 2**53 would be one key.
+    Decimals without digits after the point are int64: warehouses write row ids as decimal(38, 0),
+    and as float64 two adjacent ids above 2**53 would be equal.
     """
     plain = _INPUT.get(arrow.id)
     if plain is not None:
@@ -148,7 +137,7 @@ def known_type(arrow: DataType) -> DType | None:
 
 
 def is_list_type(arrow: DataType) -> bool:
-    """Return whether each row of a column of a type holds several values."""
+    """Return whether each row of a column of this type holds several values."""
     types = pa.types
     return bool(
         types.is_list(arrow) or types.is_large_list(arrow) or types.is_fixed_size_list(arrow)
@@ -180,11 +169,9 @@ _TIMES: frozenset[int] = frozenset({pa.time32("s").id, pa.time64("us").id})
 
 
 def row_bytes(schema: Schema, of_text: int = 16) -> int:
-    """Return about how many bytes a row takes, at least 1.
+    """Return the approximate bytes of a row, at least 1.
 
-    Args:
-        schema: its columns.
-        of_text: bytes of a value whose type does not say how many it takes: text, lists.
+    `of_text` is the assumed size of a value without a fixed width: text, lists.
 
     Example:
         >>> import pyarrow as pa

@@ -1,6 +1,6 @@
-"""Data that is in the memory of a device already: where it is, never copied, never looked at.
+"""Data that users pass in GPU memory: only its addresses are used; it is not copied or read.
 
-What reads the structures of other libraries, `table` and below, is imported when there is any.
+`table` and the modules that read other libraries' structures are imported only for such data.
 """
 
 from fastfeat.io.device.array import DeviceArray, DeviceTable, Ready, holds_device_memory

@@ -1,4 +1,4 @@
-"""Columns and tables in the memory of a device: addresses, types, who keeps them, and where."""
+"""Columns and tables in device (GPU) memory: addresses, types, owners and locations."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from fastfeat.ir.dtypes import DType
 
 
 class Ready(NamedTuple):
-    """The stream or event to wait for before memory is read.
+    """The CUDA stream or event to wait for before the memory of an array is read.
 
     Args:
-        kind: "stream": all that was asked of a stream, by its number in CUDA's array interface;
-            "event": the event at an address.
-        number: which.
+        kind: "stream" waits for all work in a stream, "event" for one event.
+        number: Number of the stream in CUDA's array interface, or address of the event.
     """
 
     kind: Literal["stream", "event"]
@@ -29,19 +28,19 @@ class Ready(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceArray:
-    """A column in the memory of a device, in Arrow's layout unless `is_bytes`.
+    """A column in device memory, in Arrow's layout unless `is_bytes`.
 
     Args:
-        dtype: type of the values.
-        length: number of rows.
-        values: address of the first value; of bits, of the byte that `value_bit` counts from.
-        value_bit: which bit is the first value, of bits.
-        validity: address of the bitmap; 0 where no value is missing, but for NaN.
-        bit: which bit of the bitmap belongs to the first row.
-        is_bytes: whether a bool takes a byte, as in arrays that are not Arrow's.
-        ready: what to wait for; None if nothing.
-        owner: what keeps the memory.
-        name: what the column is called in messages, where that is known.
+        dtype: Type of the values.
+        length: Number of rows.
+        values: Address of the first value; for bits, of the byte from which `value_bit` counts.
+        value_bit: Position of the first bit, if values are bits.
+        validity: Address of the bitmap; 0 if no value is missing, except NaN.
+        bit: Position of the first row's bit in the bitmap.
+        is_bytes: Whether a bool takes a byte, as in arrays other than Arrow's.
+        ready: Stream or event to wait for; None if the memory is ready.
+        owner: Object that keeps the memory alive.
+        name: Name of the column for messages, if known.
     """
 
     dtype: DType
@@ -66,18 +65,18 @@ class DeviceArray:
 
     @property
     def has_bits(self) -> bool:
-        """Whether a value is a bit."""
+        """Whether a value is a single bit."""
         return self.dtype.name == "bool" and not self.is_bytes
 
     @property
     def item_bytes(self) -> int:
-        """Bytes from one value to the next; 0 of bits."""
+        """Bytes from one value to the next; 0 for bits."""
         if self.dtype.name == "bool":
             return int(self.is_bytes)
         return int(self.type.bit_width) // 8
 
     def slice(self, start: int, length: int) -> DeviceArray:
-        """Return rows [start, start + length), in place."""
+        """Return rows `start` to `start + length` (exclusive), without a copy."""
         return replace(
             self,
             length=length,
@@ -89,9 +88,9 @@ class DeviceArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceTable:
-    """Columns by name, some of them in the memory of a device, the others Arrow's in the host's.
+    """Columns by name, some of them in device memory, the others Arrow columns in host memory.
 
-    It answers what the plan asks of an Arrow table.
+    The class has the attributes of an Arrow table that a plan uses.
     """
 
     given: Mapping[str, Any]
@@ -113,28 +112,28 @@ class DeviceTable:
         return pa.schema([(name, column.type) for name, column in self.given.items()])
 
     def column(self, name: str) -> Any:
-        """Return a column by its name."""
+        """Return a column by name."""
         return self.given[name]
 
     def select(self, names: Sequence[str]) -> DeviceTable:
-        """Return the table with the columns of those names that it has."""
+        """Return a table with those named columns that exist."""
         return DeviceTable({n: self.given[n] for n in names if n in self.given}, self.num_rows)
 
     def on_device(self) -> dict[str, DeviceArray]:
-        """Return the columns that are in the memory of a device."""
+        """Return the columns in device memory."""
         return {n: column for n, column in self.given.items() if isinstance(column, DeviceArray)}
 
 
 HOST_DEVICES = frozenset({1, 3})
-"""Types of devices in DLPack's numbering: the host's memory, and the part of it that is pinned."""
+"""DLPack device types of host memory: ordinary and pinned."""
 CUDA_DEVICES = frozenset({2, 13})
-"""A card's memory, and memory that moves between card and host."""
+"""DLPack device types of a CUDA card's memory, and of managed memory."""
 _HOST_CLASSES: tuple[type, ...] = (np.ndarray, list, tuple, range, pa.Array, pa.ChunkedArray)
 _TABLE_CLASSES: tuple[type, ...] = (pa.Table, pa.RecordBatch)
 
 
 def holds_device_memory(data: Any, columns: Sequence[str]) -> bool:
-    """Return whether any of the wanted columns may be in the memory of a device."""
+    """Return whether any of the wanted columns may be in device memory."""
     if is_mapping(data):
         return any(is_on_device(data[name]) for name in names_in(data, columns))
     if isinstance(data, _TABLE_CLASSES):
@@ -143,7 +142,10 @@ def holds_device_memory(data: Any, columns: Sequence[str]) -> bool:
 
 
 def names_in(data: Mapping[Any, Any], columns: Sequence[str]) -> list[Any]:
-    """Return the wanted columns that data has; one that it has, if it has none of them."""
+    """Return the wanted columns that the data has, or its first column if it has none of them.
+
+    One column is needed for the number of rows.
+    """
     return [name for name in columns if name in data] or list(data)[:1]
 
 
@@ -153,7 +155,7 @@ def is_mapping(data: Any) -> TypeGuard[Mapping[Any, Any]]:
 
 
 def is_on_device(values: Any) -> bool:
-    """Return whether a column may be in the memory of a device, of whatever kind."""
+    """Return whether a column may be in device memory of any kind."""
     if isinstance(values, _HOST_CLASSES):
         return False
     if cuda_interface(values) is not None or hasattr(values, "__arrow_c_device_array__"):
@@ -163,25 +165,25 @@ def is_on_device(values: Any) -> bool:
 
 
 def cuda_interface(values: object) -> Any:
-    """Return an array's description of itself, unread; None where it is no CUDA array.
+    """Return an array's own CUDA description, not yet validated; None if it is no CUDA array.
 
     Raises:
-        TypeMismatch: it cannot be shared as it is, such as a tensor that records gradients.
+        TypeMismatch: The array cannot be shared, such as a tensor that records gradients.
     """
     try:
         return getattr(values, "__cuda_array_interface__", None)
-    except Exception as error:  # of a library that may raise anything
+    except Exception as error:  # a library may raise any error
         raise TypeMismatch(f"an array on the device cannot be shared: {error}") from error
 
 
 def dlpack_device(values: object) -> int | None:
-    """Return the type of the device that a tensor is on; None where it is no DLPack tensor.
+    """Return the DLPack device type of a tensor; None if it is no DLPack tensor.
 
     Raises:
-        TypeMismatch: it is one, and does not say where it is.
+        TypeMismatch: The tensor does not report its device.
     """
     device = getattr(values, "__dlpack_device__", None)
     try:
         return None if device is None else int(device()[0])
-    except Exception as error:  # of a library that may raise anything
+    except Exception as error:  # a library may raise any error
         raise TypeMismatch(f"a tensor does not say on which device it is: {error}") from error

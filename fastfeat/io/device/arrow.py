@@ -1,7 +1,7 @@
-"""Arrow's C device interface: arrays and tables in the memory of a device, through two capsules.
+"""Arrow's C device interface: arrays and tables in device memory, passed as two capsules.
 
-PyArrow's wheels know the host's memory only, so that the structures are read here. Of the schema
-they know all, since a schema is in the host's memory always.
+PyArrow's wheels support only host memory, so this module reads the array structures itself. PyArrow
+reads the schema, which is always in host memory.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class _Owner:
-    """Calls the release callback when the last column is gone."""
+    """Calls an exported array's release callback when no column refers to the array any more."""
 
     __slots__ = ("__weakref__",)
 
@@ -69,12 +69,12 @@ class _Schema:
 
 
 class ImportedArray(NamedTuple):
-    """An exported array.
+    """An Arrow array in device memory that another library has exported.
 
     Args:
-        field: the Arrow field: name and type.
-        held: the structure, whose addresses are on the device.
-        owner: keeps the memory.
+        field: The Arrow field: name and type.
+        held: The structure, with addresses on the device.
+        owner: Object that keeps the memory alive.
     """
 
     field: Any
@@ -83,26 +83,24 @@ class ImportedArray(NamedTuple):
 
     @property
     def device_type(self) -> int:
-        """The type of the device, numbered as in DLPack."""
+        """The DLPack number of the device type."""
         return self.held.device_type
 
 
 def import_arrow(data: Any, subject: str) -> ImportedArray:
-    """Return the array that an object with `__arrow_c_device_array__` exports.
+    """Return the array that an object exports by `__arrow_c_device_array__`.
 
-    Args:
-        data: the object.
-        subject: what it is, the beginning of messages.
+    `subject` names the object at the beginning of messages.
 
     Raises:
-        TypeMismatch: it exports nothing that could be read.
-        InvalidData: what it exports was released before.
+        TypeMismatch: The export fails or cannot be read.
+        InvalidData: The exported array was already released.
     """
     try:
         schema, capsule = data.__arrow_c_device_array__()
         address = pointer_in(capsule, b"arrow_device_array")
         field = pa.field(_Schema(schema))
-    except Exception as error:  # of a library that may raise anything
+    except Exception as error:  # a library may raise any error
         raise TypeMismatch(
             f"{subject}: cannot be shared by Arrow's device interface: {error}"
         ) from error
@@ -118,18 +116,20 @@ def import_arrow(data: Any, subject: str) -> ImportedArray:
 
 
 def _release(address: int, capsule: object) -> None:
-    """Call the release callback of an array, unless it was released; the capsule ends later."""
+    """Call the release callback of an array unless it was released; the capsule outlives it."""
     callback = ArrowArray.from_address(address).release
     if callback:
         _Release(callback)(address)
 
 
 def columns_in(imported: ImportedArray) -> Iterator[tuple[str, DeviceArray | None, Any]]:
-    """Yield the columns of a table: name, column, Arrow type; None of a type that is not read.
+    """Yield the name, the column and the Arrow type of each column of an exported table.
+
+    The column is None if kernels cannot read its type.
 
     Raises:
-        TypeMismatch: it is no table.
-        InvalidData: whole rows are missing.
+        TypeMismatch: The array is not a table.
+        InvalidData: The table has missing rows.
     """
     kind, table = imported.field.type, imported.held.array
     if not pa.types.is_struct(kind):
@@ -149,10 +149,10 @@ def columns_in(imported: ImportedArray) -> Iterator[tuple[str, DeviceArray | Non
 
 
 def of_arrow(imported: ImportedArray, name: str) -> DeviceArray:
-    """Return one array as a column.
+    """Return an exported array as a column.
 
     Raises:
-        TypeMismatch: its type is not read on a device.
+        TypeMismatch: Kernels do not read its type on a device.
     """
     array, field = imported.held.array, imported.field.with_name(name)
     column = _column(imported, array, field, 0, array.length)
@@ -162,7 +162,7 @@ def of_arrow(imported: ImportedArray, name: str) -> DeviceArray:
 
 
 def unread(name: str, kind: Any) -> TypeMismatch:
-    """Return the error of a column whose type kernels do not read."""
+    """Return the error for a column with a type that kernels do not read."""
     return TypeMismatch(
         f"{column_text(name)}: Arrow arrays of {kind} on a device are not read: numbers, bools and "
         "times are. Pass this column from the host's memory, or convert it on the device"
@@ -191,7 +191,7 @@ def _column(
 
 
 def _check(array: Any, n_buffers: int, n_rows: int, subject: str) -> None:
-    """Raise where reading some rows of an array would reach beyond what it holds."""
+    """Raise InvalidData if reading `n_rows` rows would go beyond the array."""
     is_whole = array.n_buffers == n_buffers and bool(array.buffers)
     if not is_whole or array.offset < 0 or array.length < n_rows or array.length < 0:
         raise _malformed(subject)
@@ -205,13 +205,16 @@ def _malformed(subject: str) -> InvalidData:
 
 
 def _event(imported: ImportedArray) -> int | None:
-    """Return the event to wait for; the structure holds where it is: a `cudaEvent_t*`."""
+    """Return the CUDA event to wait for before reading, or None.
+
+    The structure holds its address as a `cudaEvent_t*`.
+    """
     place: int | None = imported.held.sync_event
     return ctypes.c_void_p.from_address(place).value if place else None
 
 
 def _is_plain(dtype: DType, kind: Any) -> bool:
-    """Return whether the values of a type are stored as kernels read them."""
+    """Return whether kernels can read values of a type as Arrow stores them."""
     if dtype.name in ("utf8", "list", "float16", "null") or pa.types.is_dictionary(kind):
         return False
     if pa.types.is_decimal(kind):

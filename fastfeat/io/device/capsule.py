@@ -1,4 +1,4 @@
-"""The capsules of Python, by which libraries hand each other addresses."""
+"""Python capsules, in which libraries pass addresses to each other."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def pointer_in(capsule: object, name: bytes) -> int:
     """Return the address in a capsule.
 
     Raises:
-        ValueError: it is no capsule, or one of another name.
+        ValueError: It is not a capsule, or has another name.
     """
     address = _pointer(capsule, name)
-    assert address is not None  # a capsule holds no null pointer
+    assert address is not None  # a capsule never holds a null pointer
     return address
 
 
 def rename(capsule: object, name: bytes) -> None:
-    """Give a capsule another name, a constant: a capsule does not copy it."""
+    """Rename a capsule; `name` must be a constant, because a capsule does not copy it."""
     _set_name(capsule, name)

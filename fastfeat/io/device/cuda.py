@@ -1,4 +1,4 @@
-"""CUDA's array interface, version 2 or 3: CuPy, Numba, torch, JAX and cuDF arrays."""
+"""Arrays in GPU memory through CUDA's array interface: CuPy, Numba, torch, JAX and cuDF arrays."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MOST_ADDRESS = (1 << 63) - 1
 
 
 class ArrayDescription(NamedTuple):
-    """The description of an array on a device, by itself.
+    """An array's own description of its device memory.
 
     Args:
-        kind: type of its elements.
-        shape: number of elements along each axis.
-        address: of the first element.
-        is_readonly: whether it must not be written.
-        strides: bytes from one element to the next along each axis; None without gaps.
-        stream: what to wait for; None if nothing.
+        kind: Type of the elements.
+        shape: Number of elements along each axis.
+        address: Address of the first element.
+        is_readonly: Whether it must not be written.
+        strides: Bytes between elements along each axis; None if contiguous.
+        stream: Stream to wait for; None if the memory is ready.
     """
 
     kind: np.dtype[Any]
@@ -41,14 +41,12 @@ class ArrayDescription(NamedTuple):
 
 
 def read_interface(interface: Any, subject: str) -> ArrayDescription:
-    """Return the description that `cuda_interface` gave, once it is known to make sense.
+    """Return a validated description from the result of `cuda_interface`.
 
-    Args:
-        interface: what an array says of itself.
-        subject: what the array is, the beginning of the message.
+    `subject` names the array at the beginning of the message.
 
     Raises:
-        InvalidData: an entry is missing, or is not what the interface says it is.
+        InvalidData: An entry is missing or malformed.
     """
     try:
         return _description(interface)
@@ -84,13 +82,10 @@ def _description(interface: Any) -> ArrayDescription:
 def of_cuda_array(values: object, interface: Any, name: str) -> DeviceArray:
     """Return an array on a device as a column.
 
-    Args:
-        values: what the user gave; it keeps the memory.
-        interface: what `cuda_interface` returned.
-        name: of the column, for messages.
+    `values` keeps the memory alive; `interface` is the result of `cuda_interface`.
 
     Raises:
-        TypeMismatch, InvalidData: its type, its shape or its strides are not those of a column.
+        TypeMismatch, InvalidData: The type, shape or strides do not suit a column.
     """
     said = read_interface(interface, column_text(name))
     if interface.get("mask") is not None:
@@ -110,10 +105,10 @@ def of_cuda_array(values: object, interface: Any, name: str) -> DeviceArray:
 
 
 def device_type(kind: np.dtype[Any], name: str) -> DType:
-    """Return the type of a column of an element type, in native byte order.
+    """Return the column type for a NumPy element type in native byte order.
 
     Raises:
-        TypeMismatch: there is none.
+        TypeMismatch: There is none.
     """
     if kind.name in DEVICE_TYPES and kind.isnative:
         return DType(kind.name)
@@ -126,17 +121,13 @@ def device_type(kind: np.dtype[Any], name: str) -> DType:
 def check_vector(
     shape: tuple[int, ...], strides: tuple[int, ...] | None, n_bytes: int, name: str
 ) -> None:
-    """Raise unless an array is one row of elements without gaps.
+    """Raise unless an array has one dimension and no gaps between elements.
 
-    Args:
-        shape: of the array.
-        strides: in bytes; None without gaps.
-        n_bytes: of an element.
-        name: of the column, for messages.
+    `strides` and `n_bytes`, the size of an element, are in bytes; strides are None if contiguous.
 
     Raises:
-        TypeMismatch: more than one dimension.
-        InvalidData: there are gaps, or a length below 0.
+        TypeMismatch: It has more than one dimension.
+        InvalidData: It has gaps, or a negative length.
     """
     if len(shape) != 1:
         raise TypeMismatch(

@@ -1,4 +1,4 @@
-"""DLPack: tensors of any library, shared through a capsule that holds addresses."""
+"""Tensors in GPU memory through DLPack, which shares addresses between libraries in a capsule."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Managed(ctypes.Structure):
 
 
 class _Owner:
-    """Calls the deleter of a tensor when the last column of it is gone."""
+    """Calls a tensor's deleter when no column refers to the tensor any more."""
 
     __slots__ = ("__weakref__",)
 
@@ -54,20 +54,16 @@ class _Owner:
 def of_tensor(values: Any, name: str) -> DeviceArray:
     """Return a tensor on a device as a column.
 
-    Args:
-        values: what the user gave.
-        name: of the column, for messages.
-
     Raises:
-        TypeMismatch, InvalidData: its type, its shape or its strides are not those of a column.
+        TypeMismatch, InvalidData: The type, shape or strides do not suit a column.
     """
     try:
         capsule = values.__dlpack__(stream=LEGACY_STREAM)
         address = pointer_in(capsule, b"dltensor")
-    except Exception as error:  # of a library that may raise anything
+    except Exception as error:  # a library may raise any error
         raise TypeMismatch(f"{column_text(name)}: cannot be shared by DLPack: {error}") from error
     managed = _Managed.from_address(address)
-    rename(capsule, b"used_dltensor")  # from here on it is for us to delete
+    rename(capsule, b"used_dltensor")  # from here on we must delete it
     owner = _Owner()
     if managed.deleter:
         weakref.finalize(owner, managed.deleter, address).atexit = False

@@ -1,4 +1,4 @@
-"""Tables of which some columns are in the memory of a device: dicts of arrays, Arrow's tables."""
+"""Tables with columns in device memory: dicts of arrays, and Arrow tables."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ from fastfeat.io.sources.arrays import column_array
 
 
 def device_table(data: Any, columns: Sequence[str]) -> Any:
-    """Return the wanted columns of data that `holds_device_memory`, in the order wanted.
+    """Return the wanted columns of data that may be in device memory, in the wanted order.
 
-    Args:
-        data: a dict of columns, an object with `__arrow_c_device_array__`, or what this returned.
-        columns: which to take; what is not there is left out.
+    `data` is a dict of columns, an object with `__arrow_c_device_array__`, or a result of this
+    function. Wanted columns that it lacks are left out.
 
     Returns:
-        A DeviceTable; a pyarrow Table of an Arrow array that is in the host's memory after all.
+        A DeviceTable, or a pyarrow Table if an Arrow array turns out to be in host memory.
 
     Raises:
-        TypeMismatch, InvalidData: a column is not one, or the lengths differ.
+        TypeMismatch, InvalidData: A value is not a column, or lengths differ.
     """
     if isinstance(data, DeviceTable):
         return data.select(columns)
@@ -54,7 +53,7 @@ def device_table(data: Any, columns: Sequence[str]) -> Any:
 
 
 def _column(values: Any, name: str) -> Any:
-    """Return a column: a DeviceArray, or in the host's memory a chunked array."""
+    """Return a column: a DeviceArray, or in host memory a chunked array."""
     if not is_on_device(values):
         array = column_array(values, name)
         return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
@@ -93,7 +92,7 @@ def _of_arrow(data: Any, columns: Sequence[str]) -> Any:
 
 
 def _check_device(number: int, subject: str) -> None:
-    """Raise where memory is on a device that is no CUDA device."""
+    """Raise TypeMismatch if memory is on a device other than CUDA."""
     if number not in CUDA_DEVICES:
         raise TypeMismatch(
             f"{subject}: is on a device of type {number} in DLPack's numbering; CUDA devices are "

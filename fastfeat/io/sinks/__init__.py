@@ -1,4 +1,4 @@
-"""Sinks: features written to memory, files and the libraries of a user.
+"""Sinks: features written to memory, files and a user's libraries.
 
-Imports `io.columns` and the formats of `io.sources`.
+This folder imports `io.columns` and the formats of `io.sources`.
 """

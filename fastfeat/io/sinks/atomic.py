@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, and then moved there."""
+"""Files that appear whole or not at all: written beside their final path, and then moved there."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tempfile import mkstemp
 from typing import IO
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.partial")
-"""The names of files on their way; a process that is killed leaves one behind."""
+"""Names of temporary files; a killed process may leave one behind."""
 
 
 @contextmanager
 def replacing(target: Path) -> Generator[Path]:
-    """Give the path of a new file, which takes the place of the target at the end of the `with`.
+    """Yield the path of a new file, which replaces the target at the end of the `with`.
 
-    After any error there is no new file, and the target is as it was.
+    After an error the new file is removed, and the target is unchanged.
 
     Raises:
-        OSError: it cannot be moved there; also for a path that no system call takes. It names the
-            target, and not the file on its way there.
+        OSError: The file cannot be moved, or the path is invalid. The error names the target, not
+            the temporary file.
     """
-    if "\0" in str(target):  # Python's ValueError says no more than that
+    if "\0" in str(target):  # Python's own ValueError says no more than this
         raise OSError("its name holds a NUL character")
     partial = target.with_name(f".{os.urandom(8).hex()}.partial")
     try:
@@ -40,13 +40,10 @@ def replacing(target: Path) -> Generator[Path]:
 
 @contextmanager
 def new_file(folder: Path, suffix: str) -> Generator[tuple[IO[bytes], Path]]:
-    """Give a new file in a folder, open to be written, and its path; after any error it is gone.
+    """Yield a new file in a folder, open for writing, and its path. An error inside removes it.
 
-    No other user may read it. It stays until somebody removes it.
-
-    Args:
-        folder: where it is.
-        suffix: the end of its name.
+    No other user can read it. Without an error it stays until a caller removes it. `suffix` is the
+    end of its name.
     """
     descriptor, name = mkstemp(suffix, dir=folder)
     path = Path(name)
@@ -66,17 +63,17 @@ def write_bytes(
     durable: bool = False,
     private: bool = False,
 ) -> None:
-    """Write a file, whole or not at all.
+    """Write a file, whole or not at all; an existing file is replaced.
 
     Args:
-        target: an existing file is replaced.
-        content: all of it, or pieces that follow each other.
-        durable: whether it is on the disk before it takes its place: a crash of the machine leaves
+        target: Path of the file.
+        content: All bytes, or consecutive pieces.
+        durable: Whether to sync to disk before replacing: a crash of the machine then leaves either
             the old file or the new one.
-        private: whether no other user may read it or write it.
+        private: Whether to deny other users reading and writing.
 
     Raises:
-        OSError: the folder is missing or cannot be written, a full disk, a NUL in the path.
+        OSError: A folder that is missing or not writable, a full disk, or a NUL in the path.
     """
     mode = 0o600 if private else 0o666
 
@@ -91,11 +88,7 @@ def write_bytes(
 
 
 def sync(path: Path) -> None:
-    """Have what a file or a folder holds on the disk.
-
-    Raises:
-        OSError: it is not there, or the disk gives an error.
-    """
+    """Sync a file or a folder to disk; raises OSError if that fails."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -104,11 +97,7 @@ def sync(path: Path) -> None:
 
 
 def sync_below(folder: Path) -> None:
-    """Have a folder, and the files in it, on the disk.
-
-    Raises:
-        OSError: it is not there, or the disk gives an error.
-    """
+    """Sync a folder and the files directly in it to disk; raises OSError if that fails."""
     for path in folder.iterdir():
         sync(path)
     sync(folder)

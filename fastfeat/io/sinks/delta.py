@@ -1,4 +1,7 @@
-"""Delta tables: the log that makes a table of Parquet files. It alone imports deltalake."""
+"""Writing Delta tables: the transaction log over Parquet files.
+
+Only this module imports deltalake.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ from fastfeat.io.sources.locations import MISSING
 
 
 def in_delta_types(table: Table) -> Table:
-    """Return rows with types that Delta has: signed integers, no float16, microseconds of UTC.
+    """Return rows in Delta's types: signed integers, no float16, times in microseconds of UTC.
 
     Raises:
-        TypeMismatch: a column that Delta has no type for, or a value that its type cannot hold.
+        TypeMismatch: Delta has no type for a column, or its type cannot hold a value.
     """
     fields = [field.with_type(_type_in_delta(field.name, field.type)) for field in table.schema]
     return in_types(table, pa.schema(fields), "Delta")
@@ -36,16 +39,13 @@ def _type_in_delta(name: str, given: DataType) -> DataType:
 
 
 def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
-    """Write the first entry of the log of a table, with all of its files.
+    """Write the first entry of a Delta table's transaction log, which lists all files of the table.
 
-    Args:
-        folder: of the table; it has no log.
-        manifest: which files there are.
-        schema: of the rows, with the columns that folders are named by.
+    `folder` must not have a log yet. `schema` includes the columns in the names of folders.
 
     Raises:
         LibraryUnavailable: deltalake is not installed.
-        OutputError: it refuses.
+        OutputError: deltalake refuses.
     """
     found = _library()
     transaction: Any = importlib.import_module("deltalake.transaction")
@@ -58,13 +58,13 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
             mode="error",
             partition_by=list(manifest.contents.partition_by),
         )
-    except Exception as error:  # of a library of Rust: the kinds are its own
+    except Exception as error:  # the Rust library has its own exception types
         raise OutputError(f"deltalake cannot make a table of {folder}: {error}") from error
     sync_below(folder / "_delta_log")
 
 
 def _action(transaction: Any, file: WrittenFile) -> Any:
-    """Return the entry of a file in the log."""
+    """Return the entry of a file in the transaction log."""
     values: dict[str, str | None] = {}
     for part in file.name.split("/")[:-1]:
         name, _, value = part.partition("=")
@@ -74,11 +74,7 @@ def _action(transaction: Any, file: WrittenFile) -> Any:
 
 
 def check_installed() -> None:
-    """Raise where the library of Delta is not installed.
-
-    Raises:
-        LibraryUnavailable: it says what to install.
-    """
+    """Raise LibraryUnavailable, with the package to install, unless deltalake is installed."""
     _library()
 
 

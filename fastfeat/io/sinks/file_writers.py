@@ -1,7 +1,6 @@
-"""Files that tables are written to one after another: Parquet, Arrow IPC, CSV.
+"""Writers that append tables to a file: Parquet, Arrow IPC, CSV.
 
-What is written depends on the rows alone, and not on how they came: whoever writes gives tables of
-one chunk, of the same numbers of rows.
+The bytes depend only on the rows if callers always pass single-chunk tables of the same lengths.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from fastfeat.io.sources.formats import Format
 
 
 class FileWriter(Protocol):
-    """A file that is open to be written, of pyarrow."""
+    """A pyarrow file that is open for writing."""
 
     def write_table(self, table: Table) -> None:
-        """Write rows behind those that are there."""
+        """Append rows."""
         ...
 
     def close(self) -> None:
@@ -31,16 +30,11 @@ class FileWriter(Protocol):
 
 @contextmanager
 def writing(path: Path, file_format: Format, schema: Schema) -> Generator[FileWriter]:
-    """Give a writer of a new file; the file is whole at the end of the `with`.
-
-    Args:
-        path: of the file.
-        file_format: what it is written as.
-        schema: of every table that is written.
+    """Yield a writer of a new file, which is complete at the end of the `with`.
 
     Raises:
-        OSError: the folder is missing, or the disk is full.
-        ArrowException: the format cannot hold a type.
+        OSError: The folder is missing, or the disk is full.
+        ArrowException: The format cannot hold a type.
     """
     with open(path, "xb") as sink:
         writer = _WRITERS[file_format](sink, schema)
@@ -53,7 +47,7 @@ def writing(path: Path, file_format: Format, schema: Schema) -> Generator[FileWr
 
 
 def _close(writer: FileWriter) -> None:
-    """Close the writer of a file that is given up, whose end cannot be written perhaps."""
+    """Close the writer of a file that is given up; ignore errors, as its end may not be written."""
     try:
         writer.close()
     except (OSError, pa.ArrowException):
@@ -61,7 +55,10 @@ def _close(writer: FileWriter) -> None:
 
 
 def plainly(table: Table) -> Table:
-    """Return a table whose dictionaries are decoded: their codes depend on how the rows came."""
+    """Return a table with dictionary columns as plain values.
+
+    Dictionary codes would depend on the order in which rows arrive.
+    """
     for at, field in enumerate(table.schema):
         column = table.column(at)
         plain = decoded(column)
@@ -71,17 +68,17 @@ def plainly(table: Table) -> Table:
 
 
 def _parquet(sink: Any, schema: Schema) -> FileWriter:
-    """Return a writer of Parquet: a row group a table, with its statistics.
+    """Return a Parquet writer: one row group with statistics per table.
 
-    Floats have no dictionary: to look for one took four fifths of the time (29 columns of 1M rows
-    1.6 s, without 0.32), and where all values differ it made the file larger.
+    Floats have no dictionary. Trying to build one took four fifths of the time (29 columns of 1M
+    rows: 1.6 s; without, 0.32 s), and made the file larger if all values differ.
     """
     short = [field.name for field in schema if not pa.types.is_floating(field.type)]
     return parquet_module().ParquetWriter(sink, schema, use_dictionary=short or False)
 
 
 def _ipc_file(sink: Any, schema: Schema) -> FileWriter:
-    """Return a writer of an Arrow IPC file, not compressed, so that it can be mapped."""
+    """Return a writer of an uncompressed Arrow IPC file, so that it can be memory-mapped."""
     return pa.ipc.new_file(sink, schema)
 
 
@@ -91,7 +88,7 @@ def _ipc_stream(sink: Any, schema: Schema) -> FileWriter:
 
 
 def _csv(sink: Any, schema: Schema) -> FileWriter:
-    """Return a writer of CSV with a header."""
+    """Return a CSV writer with a header."""
     return importlib.import_module("pyarrow.csv").CSVWriter(sink, schema)
 
 

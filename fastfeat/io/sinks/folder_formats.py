@@ -1,4 +1,4 @@
-"""The forms that a folder of features can have: files of a format, or the table of a library."""
+"""The formats of an output folder: files of one format, or a table of Delta or Lance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 from fastfeat.io.sinks.parts import write_part
 
 WritePart = Callable[[Path, str, Iterable[Table], Sequence[str], int], tuple[WrittenFile, ...]]
-"""Writes the files of a part: folder, name, groups of rows, columns to split by, rows a group."""
+"""Function `(folder, name, groups, partition_by, group_rows) -> files` that writes one part."""
 
 
 def _as_it_is(table: Table) -> Table:
@@ -21,23 +21,23 @@ def _as_it_is(table: Table) -> Table:
 
 
 def _nothing(folder: Path, manifest: Manifest, schema: Schema) -> None:
-    """Do nothing: files of a format are all that there is."""
+    """Do nothing: plain files need no commit."""
 
 
 def _always() -> None:
-    """Do nothing: pyarrow is installed."""
+    """Do nothing: pyarrow is always installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderFormat:
-    """The form of a folder of features.
+    """The functions that write an output folder in one format.
 
     Args:
-        write_part: writes the files of a part.
-        prepared: gives rows the types that it has.
-        commit: makes one table of all files, once they are there.
-        check_installed: raises where its library is not installed.
-        has_partitions: whether its files can be split by values.
+        write_part: Writes the files of a part.
+        prepared: Converts rows to types that the format has.
+        commit: Makes one table of all files, once they are written.
+        check_installed: Raises if the library is not installed.
+        has_partitions: Whether rows can be split into files by the values of columns.
     """
 
     write_part: WritePart
@@ -61,4 +61,4 @@ FOLDER_FORMATS: dict[str, FolderFormat] = {
         has_partitions=False,
     ),
 }
-"""By the word of a user."""
+"""Folder formats by the user's name for them."""

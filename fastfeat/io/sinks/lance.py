@@ -1,4 +1,7 @@
-"""Lance datasets: a fragment a part, and a version that has them all. It alone imports lance."""
+"""Writing Lance datasets: one fragment per part, then a version of all.
+
+Only this module imports lance.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,14 @@ from fastfeat.io.sinks.manifest import Manifest, WrittenFile
 def write_fragment(
     folder: Path, name: str, groups: Iterable[Table], partition_by: Sequence[str], group_rows: int
 ) -> tuple[WrittenFile, ...]:
-    """Write a part as a fragment, and return its file, which Lance names.
+    """Write a part as one Lance fragment, and return its files; Lance chooses their names.
 
-    Args:
-        folder: of the dataset.
-        name: of the part, which Lance has no use for.
-        groups: its rows, one at least.
-        partition_by: none: Lance has no partitions.
-        group_rows: of a group, which Lance has no use for.
+    `groups` has at least one table. `partition_by` must be empty, because Lance has no partitions;
+    `name` and `group_rows` are unused.
 
     Raises:
         LibraryUnavailable: pylance is not installed.
-        OSError: the disk is full.
+        OSError: The disk is full.
         OutputError: Lance refuses.
     """
     assert not partition_by
@@ -49,7 +48,7 @@ def write_fragment(
             max_bytes_per_file=1 << 60,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        if failed:  # what we raised came through a library of Rust
+        if failed:  # our own exception came back through the Rust library
             raise failed[0] from error
         raise OSError(str(error)) from error
     return tuple(_written(folder, fragment.to_json()) for fragment in made)
@@ -58,7 +57,7 @@ def write_fragment(
 def _batches(
     first: Table, others: Iterator[Table], failed: list[BaseException]
 ) -> Iterator[RecordBatch]:
-    """Yield the batches of tables; what goes wrong is noted as it is raised."""
+    """Yield the batches of tables; an exception is recorded in `failed` and raised."""
     try:
         yield from first.to_batches()
         for table in others:
@@ -78,12 +77,9 @@ def _written(folder: Path, fragment: dict[str, Any]) -> WrittenFile:
 
 
 def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
-    """Write the first version of a dataset, of all of its fragments.
+    """Write the first version of a Lance dataset, with all of its fragments.
 
-    Args:
-        folder: of the dataset; it has no version.
-        manifest: which files there are.
-        schema: of the rows.
+    `folder` must not have a version yet.
 
     Raises:
         LibraryUnavailable: pylance is not installed.
@@ -102,11 +98,7 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
 
 
 def check_installed() -> None:
-    """Raise where the library of Lance is not installed.
-
-    Raises:
-        LibraryUnavailable: it says what to install.
-    """
+    """Raise LibraryUnavailable, with the package to install, unless pylance is installed."""
     _library()
 
 

@@ -1,7 +1,7 @@
-"""The manifest of a folder of features: what they are made of, and which files are whole.
+"""The manifest of an output folder: a record of its inputs and of the files finished so far.
 
-It stands in the folder as `_manifest.json`: readers of a folder pass over names that begin so. It
-is written anew for each part that is on the disk, so that an interrupted run goes on behind them.
+It is `_manifest.json` in the folder; readers of a folder skip names that begin with an underscore.
+It is rewritten after each part is on disk, so that an interrupted run can resume after these parts.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A file of features, whole and on the disk.
+    """A finished file of features, synced to disk.
 
     Args:
-        name: its path within the folder, with slashes.
-        n_rows: of it.
-        n_bytes: of it.
-        detail: what the library of a table notes of it, as JSON; "" where it notes nothing.
+        name: Path within the folder, with slashes.
+        n_rows: Number of rows.
+        n_bytes: Size in bytes.
+        detail: JSON metadata from the table library, or "".
     """
 
     name: str
@@ -38,12 +38,12 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The files of neighbouring rows of the data.
+    """The files that hold the features of consecutive rows of the data.
 
     Args:
-        first_row: number of the first of these rows in the data.
-        n_rows: how many there are.
-        files: what they are written to: one, or with `partition_by` one for each of their values.
+        first_row: Number of the first row in the data.
+        n_rows: Number of rows.
+        files: One file, or with `partition_by` one per combination of values.
     """
 
     first_row: int
@@ -53,17 +53,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The sources of a folder of features, and its form: they must be alike to go on with it.
+    """The inputs and the form of a folder of features; both must match to resume an output.
 
     Args:
-        plan: the digest of the fitted plan, in hex digits.
-        tables: a digest of the lookup tables, in hex digits; "" where none is read.
-        source: name, size and time of change of each file of the data; None where it is not in
-            files, so that nothing tells whether it is the same.
-        file_format: the form of the folder: "parquet", "delta".
-        part_rows: how many rows of the data a part has; the last one may have fewer.
-        partition_by: the columns by whose values the files of a part are split.
-        training: whether the rows are those that were learnt from, encoded out of fold.
+        plan: SHA-256 hash of the fitted plan, in hex digits.
+        tables: SHA-256 hash of the lookup tables, in hex digits; "" if no table is read.
+        source: Name, size in bytes and modification time of each data file; None if the data is not
+            in files, so that a later run cannot recognise it.
+        file_format: Form of the folder: "parquet", "delta".
+        part_rows: Rows of the data per part; the last part may have fewer.
+        partition_by: Columns that split the files of a part.
+        training: Whether the rows are the training rows, encoded out of fold.
     """
 
     plan: str
@@ -77,13 +77,13 @@ class Contents:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Manifest:
-    """The parts of an output, and what they are made of.
+    """The parts of an output that are finished, and the inputs they were computed from.
 
     Args:
-        contents: what they are made of.
-        parts: in the order of their rows.
-        is_whole: whether these are all; else the run was interrupted, or goes on.
-        quarantined: of the rows that were set apart meanwhile; None where none could be.
+        contents: Inputs and form.
+        parts: Parts in row order.
+        is_whole: Whether all parts are written; if not, the run was interrupted or continues.
+        quarantined: Manifest of the rows that were quarantined; None if no row could be.
     """
 
     contents: Contents
@@ -98,16 +98,16 @@ class Manifest:
 
     @property
     def n_bytes(self) -> int:
-        """The size of all files."""
+        """The total bytes of all files."""
         return sum(file.n_bytes for file in self.files)
 
     @property
     def files(self) -> tuple[WrittenFile, ...]:
-        """The files of all parts, in the order of their rows."""
+        """The files of all parts, in row order."""
         return tuple(file for part in self.parts for file in part.files)
 
     def __repr__(self) -> str:
-        """Return how much there is, in how many files."""
+        """Return the amount of rows, files and bytes as text."""
         n_rows, n_files = counted(self.n_rows, "row"), counted(len(self.files), "file")
         so_far = "" if self.is_whole else ", unfinished"
         form = self.contents.file_format
@@ -115,10 +115,10 @@ class Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a folder, on the disk before it takes the place of the one before.
+    """Write the manifest of a folder: synced to disk first, then moved in place of the old one.
 
     Raises:
-        OSError: the disk is full, or the folder is gone.
+        OSError: The disk is full, or the folder is gone.
     """
     body = _body(manifest)
     text = json.dumps({"sha256": _digest(body), **body}, indent=1)
@@ -127,10 +127,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a folder; None where there is none.
+    """Return the manifest of a folder, or None if it has none.
 
     Raises:
-        OutputError: it is damaged, or of a later version.
+        OutputError: It is damaged, or has a later format version.
     """
     path = folder / NAME
     try:
@@ -157,11 +157,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Raise where a file that a manifest lists is gone, or of another size.
-
-    Raises:
-        OutputError: the first such file.
-    """
+    """Raise OutputError for the first file in the manifest that is gone or has another size."""
     for file in manifest.files:
         path = folder / file.name
         try:

@@ -1,8 +1,8 @@
-"""A folder of features that appears whole or not at all, and goes on where it was interrupted.
+"""An output folder of features that appears whole or not at all, and resumes after an interruption.
 
-It is made beside its place, in `.NAME.unfinished`, part by part, and takes its place by one
-renaming when all parts are there. Whatever ends the process before leaves the finished parts, and a
-manifest that lists them; the next run of the same plan over the same files goes on behind them.
+It is written part by part as `.NAME.unfinished` beside its final path, and renamed once all parts
+are there. If the process ends before that, the finished parts and a manifest of them remain. The
+next run of the same plan over the same files continues after these parts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fastfeat.io.sinks.manifest import (
 
 try:
     import fcntl
-except ImportError:  # Windows, where nothing tells that two processes write one folder
+except ImportError:  # on Windows nothing detects that two processes write one folder
     fcntl = None
 
 _DIFFERENCES = {
@@ -43,14 +43,11 @@ _DIFFERENCES = {
 
 
 def finished(target: Path, contents: Contents) -> Manifest | None:
-    """Return the manifest of a folder that has all features already; None where they are to come.
-
-    Args:
-        target: the folder that is asked for.
-        contents: what is to be written.
+    """Return the manifest of an output folder that is already complete; None if it must be written.
 
     Raises:
-        OutputError: there is something else, or it cannot be known whether it is the same.
+        OutputError: The target is a file, holds other files or features of other inputs, or the
+            data is not in files, so that a later run cannot recognise it.
     """
     if not target.exists():
         return None
@@ -77,18 +74,15 @@ def finished(target: Path, contents: Contents) -> Manifest | None:
 
 @contextmanager
 def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manifest]]:
-    """Give the folder that features are made in, and the manifest of what it has already.
+    """Yield the folder in which features are written, and the manifest of its finished parts.
 
-    It is this process's own until the end of the `with`. It stays there, whatever happens, until
-    `publish` moves it; of data that cannot be known again it goes with an error.
-
-    Args:
-        target: the folder that it will become.
-        contents: what is written.
+    The folder is locked for this process until the end of the `with`. After an error it remains, so
+    that a later run can continue; it is removed if the data is not in files, and so cannot be
+    recognised then. `publish` moves the folder to its final path.
 
     Raises:
-        OutputError: another process writes it; what it has is of something else, or damaged; it
-            cannot be written.
+        OutputError: Another process writes the folder, its parts come from other inputs or are
+            damaged, or it cannot be written.
     """
     folder = target.with_name(f".{target.name}.unfinished")
     descriptor = _locked(folder, target)
@@ -104,10 +98,12 @@ def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manife
 
 
 def add_part(folder: Path, manifest: Manifest, part: Part) -> Manifest:
-    """Return a manifest with one more part, whose files are on the disk, and so is the manifest.
+    """Return a manifest with one more part, and write it to disk.
+
+    The files of the part must be on disk already.
 
     Raises:
-        OSError: the disk is full.
+        OSError: The disk is full.
     """
     longer = replace(manifest, parts=(*manifest.parts, part))
     write_manifest(folder, longer)
@@ -115,16 +111,16 @@ def add_part(folder: Path, manifest: Manifest, part: Part) -> Manifest:
 
 
 def publish(folder: Path, target: Path, manifest: Manifest) -> Manifest:
-    """Return the manifest of a folder of all parts, which takes its place.
+    """Move a folder with all parts to its final path, and return its final manifest.
 
     Raises:
-        OutputError: it cannot: there is something in its place.
+        OutputError: The target cannot be replaced.
     """
     whole = replace(manifest, is_whole=True)
     try:
         write_manifest(folder, whole)
         with suppress(FileNotFoundError):
-            target.rmdir()  # an empty one; Windows renames onto none
+            target.rmdir()  # remove an empty target, because Windows does not rename onto it
         os.rename(folder, target)
         sync(target.parent)
     except OSError as error:
@@ -135,7 +131,7 @@ def publish(folder: Path, target: Path, manifest: Manifest) -> Manifest:
 
 
 def _locked(folder: Path, target: Path) -> int | None:
-    """Return the descriptor of a folder that this process alone writes; it is made if need be."""
+    """Return the descriptor of a folder locked for this process, creating a missing folder."""
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -164,9 +160,9 @@ def _locked(folder: Path, target: Path) -> int | None:
 
 
 def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
-    """Return the manifest of what a folder has; anything else in it is removed."""
+    """Return the manifest of the finished parts in a folder, and remove all its other files."""
     found = read_manifest(folder)
-    is_begun = found is not None and (found.parts or found.is_whole)  # else nothing is lost
+    is_begun = found is not None and (found.parts or found.is_whole)  # otherwise nothing is lost
     if found is not None and is_begun and contents.source is not None:
         advice = f"remove {folder} to begin anew"
         _check_alike(folder, found.contents, contents, advice)
@@ -192,7 +188,7 @@ def _check_alike(folder: Path, found: Contents, wanted: Contents, advice: str) -
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:
-    """Remove the files of a part that was not finished, and folders that are empty then."""
+    """Remove the files that are not in `names`, and folders that become empty."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             with suppress(OSError):

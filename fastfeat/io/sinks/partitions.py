@@ -1,4 +1,4 @@
-"""Rows split by the values of columns, each to a folder `name=value`, as Hive calls them."""
+"""Rows split by the values of columns into Hive-style folders `name=value`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from fastfeat.io.arrow import Schema, Table, call, options_of, pa
 from fastfeat.io.sources.locations import MISSING
 
 MOST = 1_000
-"""Folders that one part may have: a file of each is open while the part is written."""
+"""Maximum folders per part: a file in each is open while the part is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Rows of one folder, in their order.
+    """The rows of one folder, in order.
 
     Args:
-        folder: its path, with slashes: "" where nothing is split.
-        rows: these, without the columns that the folder tells.
+        folder: Its path, with slashes; "" if rows are not split.
+        rows: The rows, without the columns that the folder's name contains.
     """
 
     folder: str
@@ -31,15 +31,11 @@ class Partition:
 
 
 def check_columns(columns: Sequence[str], schema: Schema) -> None:
-    """Raise where rows cannot be split by columns.
-
-    Args:
-        columns: their names.
-        schema: of the rows.
+    """Raise if rows cannot be split by columns.
 
     Raises:
-        InvalidPlan: there is no such column, it is named twice, or no other is left.
-        TypeMismatch: its values are none that folders are named by.
+        InvalidPlan: A column is missing or named twice, or no other column is left.
+        TypeMismatch: The values of a column cannot be folder names.
     """
     for k, name in enumerate(columns):
         if name not in schema.names:
@@ -63,19 +59,18 @@ def check_columns(columns: Sequence[str], schema: Schema) -> None:
 
 
 def split(table: Table, columns: Sequence[str]) -> list[Partition]:
-    """Return the rows of a table by their values in columns, by the name of the folder.
+    """Return the rows of a table split by their values in `columns`, sorted by folder.
 
-    Args:
-        table: the rows, in one chunk.
-        columns: of which `check_columns` says that it can be done; none for one partition.
+    `check_columns` must have accepted the columns. Without columns there is one partition.
 
     Raises:
-        InvalidData: more values than files can be open, or one that stands for missing ones.
+        InvalidData: More values than files can be open, or a value that would be read as missing.
     """
     if not columns:
         return [Partition("", table)]
     numbers = np.zeros(table.num_rows, np.int64)
-    names, encoding = [""], options_of("DictionaryEncodeOptions", "encode")  # what misses, too
+    # "encode" includes missing values
+    names, encoding = [""], options_of("DictionaryEncodeOptions", "encode")
     for column in columns:
         entries = call("dictionary_encode", whole(table.column(column)), options=encoding)
         texts = [f"{quote(column, safe='')}={_text(v, column)}" for v in entries.dictionary]
@@ -99,13 +94,13 @@ def split(table: Table, columns: Sequence[str]) -> list[Partition]:
 
 
 def whole(column: Any) -> Any:
-    """Return a column as one array."""
+    """Return a column in chunks as one array."""
     found = column.combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
 
 
 def _text(value: Any, column: str) -> str:
-    """Return a value as it stands in the name of a folder."""
+    """Return a value as part of a folder name."""
     found = value.as_py()
     if found is None:
         return MISSING

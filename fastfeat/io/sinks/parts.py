@@ -1,6 +1,7 @@
-"""Parts of an output: the features of neighbouring rows, in one file or one for each partition.
+"""Part files of an output: the features of consecutive rows, in one file or one per partition.
 
-Row groups have the same rows however these came, and so files have the same bytes.
+A row group is the unit in which Parquet stores rows. Row groups hold the same rows regardless of
+the incoming tables, so files have the same bytes.
 """
 
 from __future__ import annotations
@@ -32,28 +33,26 @@ _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS, _MOST_PART_ROWS = 1 << 10, 1 << 17, 1 << 22
 
 
 def group_rows_of(schema: Schema) -> int:
-    """Return how many rows a row group has: about 32 MiB, between 1,024 and 131,072 rows."""
+    """Return the number of rows per row group: about 32 MiB, between 1,024 and 131,072 rows."""
     return _rows_of(schema, _GROUP_BYTES, _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS)
 
 
 def part_rows_of(schema: Schema) -> int:
-    """Return how many rows a part has: about 256 MiB, at most 4,194,304 rows."""
+    """Return the number of rows per part: about 256 MiB, at most 4,194,304 rows."""
     return _rows_of(schema, _PART_BYTES, group_rows_of(schema), _MOST_PART_ROWS)
 
 
 def _rows_of(schema: Schema, n_bytes: int, least: int, most: int) -> int:
-    """Return a power of two of rows that take about so many bytes."""
+    """Return a number of rows, a power of two, that take about `n_bytes`."""
     fitting = max(1, n_bytes // row_bytes(schema))
     return min(max(least, 1 << (fitting.bit_length() - 1)), most)
 
 
 def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[Table]:
-    """Yield the rows of tables in groups of one chunk, which never reach from one part to the next.
+    """Yield the rows of tables in new single-chunk tables of `n_rows` rows, within parts.
 
-    Args:
-        tables: the rows, however they come.
-        n_rows: of a group; the last one of a part may have fewer.
-        part_rows: rows of a part; the last one may have fewer.
+    No table holds rows of two parts. The last table of a part, and the last part, may have fewer
+    rows.
 
     Example:
         >>> tables = [pa.table({"x": [1] * n}) for n in (1, 9)]
@@ -77,11 +76,9 @@ def regrouped(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterator[
 
 
 def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table]]:
-    """Yield the groups of each part, which are to be taken before those of the next.
+    """Yield for each part an iterator over its tables, which come from `regrouped`.
 
-    Args:
-        groups: as `regrouped` gives them.
-        part_rows: rows of a part.
+    Consume it before the next part.
 
     Example:
         >>> groups = regrouped([pa.table({"x": [1] * 10})], 3, 4)
@@ -95,12 +92,9 @@ def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table
 
 
 def _of_part(waiting: list[Table], groups: Iterator[Table], part_rows: int) -> Iterator[Table]:
-    """Yield the groups of a part, of which none is kept while the next one is made.
+    """Yield the tables of one part; no table is referenced while the next one is computed.
 
-    Args:
-        waiting: the first of them, which is taken away.
-        groups: the others, and those of later parts.
-        part_rows: rows of a part.
+    `waiting` holds the first group, and is emptied. `groups` holds all later ones.
     """
     n_rows = waiting[0].num_rows
     yield waiting.pop()
@@ -112,7 +106,7 @@ def _of_part(waiting: list[Table], groups: Iterator[Table], part_rows: int) -> I
 
 
 def _joined(tables: list[Table]) -> Table:
-    """Return tables as one of one chunk; they are taken away, a column after the other."""
+    """Return the tables as one with a single chunk. The list is emptied, to save memory."""
     schema, columns = tables[0].schema, [table.columns for table in tables]
     tables.clear()
     joined: list[Any] = []
@@ -120,7 +114,7 @@ def _joined(tables: list[Table]) -> Table:
         chunks = [chunk for of in columns for chunk in of[at].chunks]
         for of in columns:
             of[at] = None
-        # to combine one chunk would copy it
+        # combining a single chunk would copy it
         joined.append(chunks[0] if len(chunks) == 1 else pa.chunked_array(chunks, dtype))
         if len(chunks) != 1:
             joined[at] = joined[at].combine_chunks()
@@ -130,14 +124,14 @@ def _joined(tables: list[Table]) -> Table:
 
 @dataclass(slots=True)
 class _OpenFile:
-    """A file of a partition that is being written, and rows that wait to be a row group.
+    """A partition's file that is being written, and rows that wait until they fill a row group.
 
     Args:
-        path: where it will be.
-        writer: of it.
-        waiting: rows that are not written yet.
-        n_waiting: how many.
-        n_rows: how many there are in all.
+        path: Final path.
+        writer: Writer of the file.
+        waiting: Rows that are not yet written.
+        n_waiting: Number of waiting rows.
+        n_rows: Number of all rows so far.
     """
 
     path: Path
@@ -147,7 +141,7 @@ class _OpenFile:
     n_rows: int = 0
 
     def write(self) -> None:
-        """Write what waits as one row group."""
+        """Write the waiting rows as one row group."""
         if self.waiting:
             self.writer.write_table(_joined(self.waiting))
         self.n_waiting = 0
@@ -161,21 +155,21 @@ def write_part(
     partition_by: Sequence[str],
     group_rows: int,
 ) -> tuple[WrittenFile, ...]:
-    """Write the files of a part, which are on the disk then, and return them by their names.
+    """Write the files of a part, sync them to disk, and return them by path.
 
     Args:
-        file_format: as what they are written.
-        folder: that they are in.
-        name: of the files, without suffix.
-        groups: their rows, in one chunk each, of `group_rows` rows but for the last one; at least
+        file_format: Format of the files.
+        folder: Output folder.
+        name: Name of the files, without suffix.
+        groups: Rows in single-chunk groups of `group_rows` rows (the last may be shorter); at least
             one group.
-        partition_by: columns by which they are split.
-        group_rows: rows of a row group.
+        partition_by: Columns that split the rows into folders.
+        group_rows: Rows of a row group.
 
     Raises:
-        OSError: the disk is full.
-        ArrowException: the format cannot hold a type.
-        InvalidData: values that no folder is named by.
+        OSError: The disk is full.
+        ArrowException: The format cannot hold a type.
+        InvalidData: A value cannot be part of a folder name.
     """
     opened: dict[str, _OpenFile] = {}
     with ExitStack() as stack:
@@ -192,7 +186,8 @@ def write_part(
                 file.n_waiting += part.rows.num_rows
                 file.n_rows += part.rows.num_rows
                 del part
-            del group  # it is written, or waits: the next one is made without it
+            # the rows are written or waiting; do not hold them while the next group is computed
+            del group
             _write_full(opened, group_rows)
         for file in opened.values():
             file.write()
@@ -207,7 +202,7 @@ def write_part(
 
 
 def _write_full(opened: dict[str, _OpenFile], group_rows: int) -> None:
-    """Write what waits, from the longest on, until not more than a row group does in all."""
+    """Write the waiting rows of files, longest first, until fewer than `group_rows` rows wait."""
     n_waiting = sum(file.n_waiting for file in opened.values())
     for file in sorted(opened.values(), key=lambda file: -file.n_waiting):
         if n_waiting < group_rows:

@@ -1,6 +1,6 @@
-"""The way out into other libraries: tables as frames of pandas and Polars, matrices as tensors.
+"""Results as objects of other libraries: pandas and Polars frames, torch tensors.
 
-A library is imported when a result of it is asked for, and here alone.
+Each library is imported only here, when a result for it is requested.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from fastfeat.io.sources.frames import class_names
 
 
 def library(name: str) -> Any:
-    """Return a library, which is `Any` to a type checker whether it is installed or not.
+    """Return a library as `Any`, so that type checking does not depend on its installation.
 
-    Args:
-        name: "pandas", "polars" or "torch", which is also the name of the extra that installs it.
+    `name` is "pandas", "polars" or "torch", which is also the extra that installs it.
 
     Raises:
-        LibraryUnavailable: it is not installed.
+        LibraryUnavailable: It is not installed.
     """
     return libraries.library(
         name,
@@ -35,13 +34,13 @@ def library(name: str) -> Any:
 
 
 def pandas_frame(table: Table, may_miss: Mapping[str, bool], index: Any) -> Any:
-    """Return a table as a pandas frame; features are taken in place, other columns are copied.
+    """Return a table as a pandas frame; features are not copied, other columns are.
 
     Args:
-        table: whose features have memory of their own.
-        may_miss: whether a value of a feature may be missing, by its name: an integer or bool has
-            a nullable type of pandas then, whatever is missing in these rows.
-        index: of the rows; None for their numbers.
+        table: A table with features in memory of their own.
+        may_miss: Whether each feature, by name, may have missing values. If so, an integer or bool
+            gets a nullable pandas type, even if no value is missing in these rows.
+        index: Index of the rows; None for row numbers.
     """
     pandas = library("pandas")
     columns: dict[str, Any] = {}
@@ -55,29 +54,29 @@ def pandas_frame(table: Table, may_miss: Mapping[str, bool], index: Any) -> Any:
 
 
 def matrix_frame(matrix: NDArray[Any], names: list[str], index: Any) -> Any:
-    """Return a matrix, column after column in memory, as a pandas frame in place.
+    """Return a column-major matrix, shape (n_rows, n_columns), as a pandas frame without a copy.
 
-    Args:
-        matrix: shape (n_rows, n_columns).
-        names: of its columns.
-        index: of the rows; None for their numbers.
+    None for `index` uses row numbers.
     """
     pandas = library("pandas")
     return pandas.DataFrame(matrix, columns=names, index=index, copy=False)
 
 
 def frame_index(data: Any) -> Any:
-    """Return the index of a pandas frame; None of anything else."""
+    """Return the index of a pandas frame; None for any other data."""
     return data.index if "pandas.DataFrame" in class_names(data) else None
 
 
 def rows_of_index(index: Any, rows: NDArray[np.int64] | None) -> Any:
-    """Return the part of an index of some rows; None stays None, for rows or index alike."""
+    """Return the entries of a pandas index for some rows; None for `rows` means all rows.
+
+    If `index` is None, so is the result.
+    """
     return index if index is None or rows is None else index.take(rows)
 
 
 def own_array(array: Any) -> Array:
-    """Return a copy of a feature; of floats with NaN under what is missing."""
+    """Return a copy of a feature's array; the memory behind a missing float holds NaN."""
     if not pa.types.is_floating(array.type):
         return array.take(pa.array(np.arange(len(array))))
     return array_of_values(_with_nan(array), present_rows(array), array.type)
@@ -89,7 +88,7 @@ def _whole(column: ChunkedArray) -> Array:
 
 
 def _feature(pandas: Any, array: Any, may_miss: bool) -> Any:
-    """Return a feature as an array of pandas or NumPy."""
+    """Return a feature as a pandas array if it may have missing values, else as a NumPy array."""
     kind = array.type
     if pa.types.is_floating(kind):
         return _own(float_values(array))
@@ -103,10 +102,10 @@ def _feature(pandas: Any, array: Any, may_miss: bool) -> Any:
 
 
 def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
-    """Return a column of the data as an array of pandas that shares no memory with it.
+    """Return a data column as a pandas array that shares no memory with it.
 
     Raises:
-        TypeMismatch: pandas has no such values.
+        TypeMismatch: pandas cannot represent its values.
     """
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
@@ -120,7 +119,7 @@ def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
 
 
 def _not_held(name: str, column: ChunkedArray, told: str) -> TypeMismatch:
-    """Return the error of a column that is passed through into a library without such values."""
+    """Return the error for a kept column that pandas or Polars cannot represent."""
     return TypeMismatch(
         f"keep={name!r} is {column.type}, which is no type of {told}. Cast the column first, leave "
         "it out, or take to='arrow'"
@@ -128,10 +127,10 @@ def _not_held(name: str, column: ChunkedArray, told: str) -> TypeMismatch:
 
 
 def float_values(array: Any) -> NDArray[Any]:
-    """Return a feature of floats as NumPy array, NaN where it is missing: in place if it says so.
+    """Return a float feature as a NumPy array, with NaN for missing; copied only if necessary.
 
-    What a kernel wrote is NaN under a null; what is made otherwise, such as rows that were taken,
-    need not be, and is copied. A value of a feature is never NaN.
+    Kernels write NaN under nulls. Other arrays, such as taken rows, need not have it, and are
+    copied. A present value of a feature is never NaN.
     """
     values = _stored(array)
     if array.null_count and np.count_nonzero(np.isnan(values)) != array.null_count:
@@ -140,12 +139,18 @@ def float_values(array: Any) -> NDArray[Any]:
 
 
 def matrix_values(array: Any) -> NDArray[Any]:
-    """Return a feature as a column of a matrix: a missing float is NaN, of bfloat16 it is bits."""
+    """Return a feature as one column of a matrix; missing floats are NaN.
+
+    A bfloat16 feature is returned as its bits.
+    """
     return float_values(array) if pa.types.is_floating(array.type) else _stored(array)
 
 
 def _with_nan(array: Any) -> NDArray[Any]:
-    """Return a copy of floats with the NaN that kernels write; Arrow has another one of float16."""
+    """Return a copy of floats with NaN where a value is missing.
+
+    This NaN has the bits that kernels write; Arrow's float16 NaN has others.
+    """
     values, present = _stored(array).copy(), present_rows(array)
     if present is not None:
         values[~present] = np.nan
@@ -153,12 +158,12 @@ def _with_nan(array: Any) -> NDArray[Any]:
 
 
 def _own(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values in memory that may be written to: a frame is its user's."""
+    """Return the values in writable memory, copied if needed: a frame belongs to its user."""
     return values if values.flags.writeable else values.copy()
 
 
 def _stored(array: Any) -> NDArray[Any]:
-    """Return the numbers of an array in place, and what is under those that are missing."""
+    """Return the values of an array as NumPy, without a copy; arbitrary where missing."""
     values, dtype = array.buffers()[1], np.dtype(array.type.to_pandas_dtype())
     if values is None:
         return np.zeros(len(array), dtype)
@@ -179,14 +184,12 @@ def _missing(array: Array) -> Flags:
 
 
 def polars_frame(table: Table, categories: Mapping[str, Array]) -> Any:
-    """Return a table as a Polars frame, its numbers in place.
+    """Return a table as a Polars frame; numbers are not copied.
 
-    Args:
-        table: the features.
-        categories: of those that are dictionaries, by name: they become an Enum, in that order.
+    `categories` has the entries of each dictionary feature, which becomes an Enum in that order.
 
     Raises:
-        TypeMismatch: Polars has no values such as those of a column that is passed through.
+        TypeMismatch: Polars cannot represent a kept column.
     """
     polars = library("polars")
     errors = polars.exceptions.PolarsError, polars.exceptions.PanicException
@@ -206,10 +209,10 @@ def polars_frame(table: Table, categories: Mapping[str, Array]) -> Any:
 
 
 def bfloat16_type() -> np.dtype[Any]:
-    """Return the NumPy type of bfloat16, which the package ml_dtypes has.
+    """Return the NumPy type of bfloat16, from the package ml_dtypes.
 
     Raises:
-        LibraryUnavailable: it is not installed.
+        LibraryUnavailable: It is not installed.
     """
     module = libraries.library(
         "ml_dtypes",
@@ -221,7 +224,7 @@ def bfloat16_type() -> np.dtype[Any]:
 
 
 def tensor(matrix: NDArray[Any], *, is_bfloat16: bool = False) -> Any:
-    """Return a matrix as a torch tensor in place; one of bfloat16 is given as its bits."""
+    """Return a matrix as a torch tensor without a copy; a bfloat16 matrix is passed as its bits."""
     torch = library("torch")
     if is_bfloat16:
         return torch.from_numpy(matrix.view(np.int16)).view(torch.bfloat16)
@@ -229,13 +232,10 @@ def tensor(matrix: NDArray[Any], *, is_bfloat16: bool = False) -> Any:
 
 
 def memory_of_tensor(out: Any) -> NDArray[Any]:
-    """Return the memory of a torch tensor, which a user gives for the features, as an array.
-
-    Of bfloat16 it is the bits.
-
+    """Return the memory of a user's output torch tensor as an array; bfloat16 as its bits.
 
     Raises:
-        TypeMismatch: it is no tensor of strided memory on the host, or is part of a gradient.
+        TypeMismatch: It is not a strided tensor on the CPU, or requires a gradient.
     """
     torch = library("torch")
     if not isinstance(out, torch.Tensor):

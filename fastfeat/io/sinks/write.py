@@ -1,4 +1,4 @@
-"""The way out: feature columns in memory of the engine as Arrow arrays, and tables as files."""
+"""Outputs: Arrow arrays over memory that kernels wrote, and tables written as files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastfeat.io.sources.formats import Format
 
 LARGE = 1 << 20
-"""Bytes, below which malloc itself keeps what is freed."""
+"""Bytes below which malloc itself keeps freed memory."""
 
 
 def array_from_buffers(
@@ -33,16 +33,16 @@ def array_from_buffers(
     null_count: int,
     length: int,
 ) -> Array:
-    """Return a feature column over memory that the engine wrote, without a copy.
+    """Return a feature as an Arrow array over memory that kernels wrote, without a copy.
 
     Args:
-        dtype: the type of the feature; not text.
-        values: at least `length` elements of `memory_type(dtype)`; booleans as bits, 8 a byte,
-            least bit first.
-        validity: the bitmap, one bit a row, set where there is a value; None or ignored if nothing
-            is missing.
-        null_count: number of missing rows; -1 lets Arrow count them when asked.
-        length: number of rows.
+        dtype: Type of the feature; not text.
+        values: At least `length` elements of `memory_type(dtype)`; booleans as bits, 8 per byte,
+            least significant bit first.
+        validity: Bitmap with one bit per row, set if there is a value; ignored if nothing is
+            missing.
+        null_count: Number of missing rows; -1 lets Arrow count them on demand.
+        length: Number of rows.
     """
     arrow = arrow_type(dtype)
     if dtype.name == "null":
@@ -53,11 +53,11 @@ def array_from_buffers(
 
 
 def empty_bytes(n_bytes: int) -> NDArray[np.uint8]:
-    """Return uninitialised memory for a result, from an allocator that keeps what is freed.
+    """Return uninitialised memory for a result, from an allocator that keeps freed memory.
 
-    NumPy returns large arrays to the system, which clears each page of the next one: 64 MB of
-    features took 11.4 ms in place of 6. Arrow's mimalloc does better held or freed; its other
-    allocators have small pages, and take 36 ms.
+    NumPy returns large arrays to the system, which clears each page of the next array: 64 MB of
+    features took 11.4 ms in place of 6 ms. Arrow's mimalloc is better whether memory is held or
+    freed. Arrow's other allocators have small pages, and take 36 ms.
     """
     if n_bytes < LARGE or pa.default_memory_pool().backend_name != "mimalloc":
         return np.empty(n_bytes, dtype=np.uint8)
@@ -67,24 +67,20 @@ def empty_bytes(n_bytes: int) -> NDArray[np.uint8]:
 def empty_matrix(
     shape: tuple[int, int], dtype: np.dtype[Any], order: Literal["C", "F"] = "F"
 ) -> NDArray[Any]:
-    """Return an uninitialised matrix, column after column in memory, or with "C" row after row."""
+    """Return an uninitialised matrix, column-major, or row-major with "C"."""
     n_rows, n_columns = shape
     memory = empty_bytes(n_rows * n_columns * dtype.itemsize)
     return memory.view(dtype).reshape(shape, order=order)
 
 
 def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray[Any]]:
-    """Return uninitialised output columns of one type, in one allocation.
+    """Return uninitialized output columns of one type, in one allocation, for kernels to write to.
 
-    Each starts at a multiple of 64 bytes, an odd number of cache lines after its neighbour: columns
-    a power of two apart would compete for the same sets of the cache (200 outputs: 130-153 to 83 ns
-    a row).
-
-    Args:
-        n_columns: how many.
-        n_rows: rows in use; each column is longer, so that whole words of 64 rows may be written.
-        dtype: the type of the features; of bool, a column is the bits of its rows, 8 a byte.
-            Validity bitmaps are columns of bool.
+    Each starts at a multiple of 64 bytes, an odd number of cache lines after its neighbour. At a
+    distance of a power of two, columns would compete for the same cache sets (200 outputs: 130-153
+    ns per row, down to 83). Each column is longer than `n_rows`, so that whole words of 64 rows may
+    be written. A bool column is the bits of its rows, 8 per byte; validity bitmaps are bool
+    columns.
     """
     storage = memory_type(dtype)
     padded_rows = -(-n_rows // 64) * 64
@@ -98,7 +94,7 @@ def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray
 
 
 def staggered_addresses(columns: Sequence[NDArray[Any]]) -> list[int]:
-    """Return the addresses of `staggered_columns`; to ask each array takes 1 us."""
+    """Return the addresses of `staggered_columns`; asking each array takes 1 us."""
     if len(columns) < 2:
         return [column.ctypes.data for column in columns]
     first, second = (column.ctypes.data for column in columns[:2])
@@ -107,9 +103,9 @@ def staggered_addresses(columns: Sequence[NDArray[Any]]) -> list[int]:
 
 @cache
 def memory_type(dtype: DType) -> np.dtype[Any]:
-    """Return the NumPy type that a feature of a type is written in.
+    """Return the NumPy type of the memory to which kernels write a feature.
 
-    Of bool it is bits in uint8, of bfloat16, which NumPy has not, its bits in uint16.
+    bool is bits in uint8; bfloat16, which NumPy lacks, is bits in uint16.
     """
     if dtype.name in ("bool", "bfloat16"):
         return np.dtype(np.uint8 if dtype.name == "bool" else np.uint16)
@@ -119,13 +115,10 @@ def memory_type(dtype: DType) -> np.dtype[Any]:
 
 
 def overlaps(out: NDArray[Any], columns: Mapping[str, ChunkedArray]) -> str | None:
-    """Return the first column whose memory an output array shares, or None.
+    """Return the first column that shares memory with an output array, or None.
 
-    A kernel assumes that its outputs alias no input, and would be silently wrong.
-
-    Args:
-        out: the array of the caller, strided or not; the whole range that it spans counts.
-        columns: input columns by name.
+    A kernel assumes that its outputs do not alias inputs, and would be silently wrong. The whole
+    memory span of a strided `out` counts.
     """
     if out.size == 0:
         return None
@@ -137,7 +130,7 @@ def overlaps(out: NDArray[Any], columns: Mapping[str, ChunkedArray]) -> str | No
 
 
 def _address_ranges(column: ChunkedArray) -> Iterator[tuple[int, int]]:
-    """Yield the start and the end of each buffer of a column."""
+    """Yield the start and end address of each buffer of a column."""
     for piece in column.chunks:
         for buffer in piece.buffers():
             if buffer is not None:
@@ -147,15 +140,12 @@ def _address_ranges(column: ChunkedArray) -> Iterator[tuple[int, int]]:
 def write_table(table: Table, path: str | os.PathLike[str]) -> None:
     """Write a table as Parquet, Arrow IPC or CSV, by the suffix of the path.
 
-    The file appears whole or not at all: it is written beside its place and then moved there.
-
-    Args:
-        table: a pyarrow Table.
-        path: where to; an existing file is replaced.
+    An existing file is replaced. The file appears whole or not at all: it is written beside its
+    final path and then moved there.
 
     Raises:
-        FastfeatError: an unknown suffix, a column that the format cannot hold, a folder that is
-            missing or cannot be written, a full disk. The message names the path.
+        FastfeatError: An unknown suffix, a column that the format cannot hold, a folder that is
+            missing or not writable, or a full disk. The message names the path.
     """
     target = Path(path)
     file_format = formats.SUFFIXES.get(target.suffix.lower())
@@ -184,7 +174,7 @@ def _write_parquet(table: Table, path: Path) -> None:
 
 
 def _write_ipc_file(table: Table, path: Path) -> None:
-    """Write an Arrow IPC file, not compressed, so that it can be mapped."""
+    """Write an uncompressed Arrow IPC file, so that it can be memory-mapped."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 

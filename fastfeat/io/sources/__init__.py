@@ -1,4 +1,4 @@
-"""Sources: tables, frames, arrays and files of a user, read as Arrow.
+"""Sources: a user's tables, frames, arrays and files, read as Arrow.
 
-Imports `io.columns`, and of `io.sinks` what writes arrays into memory.
+This folder imports `io.columns`, and from `io.sinks` the functions that write arrays into memory.
 """

@@ -1,7 +1,7 @@
-"""Addresses of files, such as `s3://bucket/folder`: their file systems, and questions to them.
+"""Addresses of files, such as `s3://bucket/folder`: their file systems, and first queries to them.
 
-A network may give no answer for many minutes, and an address may hold a password: the one is told
-after a while, and the other is never told.
+A network may not answer for many minutes, so first queries have a time limit. An address may
+contain a password, so messages never show it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Opened(NamedTuple):
     """A path in a file system.
 
     Args:
-        filesystem: a `pyarrow.fs.FileSystem`.
-        path: in that, of a pattern too.
-        prefix: what stands before paths in the names of files.
+        filesystem: A `pyarrow.fs.FileSystem`.
+        path: Path in that file system; may be a pattern.
+        prefix: Text before paths in the names of files.
     """
 
     filesystem: Any
@@ -35,12 +35,11 @@ class Opened(NamedTuple):
 def opened(text: str) -> Opened:
     """Return the file system of an address or a path, and the path in it.
 
-    Args:
-        text: of an address `pyarrow.fs` or fsspec opens the file system. It may end in options of
-            that, `?region=eu-west-1&scheme=http`, behind a pattern too.
+    `pyarrow.fs` or fsspec opens the file system of an address. An address, even with a pattern, may
+    end in options of the file system: `?region=eu-west-1&scheme=http`.
 
     Raises:
-        InvalidData: no library for the address, or it cannot be reached.
+        InvalidData: No library for the address, or it cannot be reached.
     """
     scheme = _SCHEME.match(text)
     if scheme is None:
@@ -49,7 +48,7 @@ def opened(text: str) -> Opened:
     plain, query = (text, "") if options is None else (text[: options.start()], options[0])
     fixed = WILD.split(plain, maxsplit=1)[0]
     folder = fixed.rpartition("/")[0]
-    # a pattern is no address: its ? would begin options
+    # a pattern is not part of the address: its ? would begin options
     address = folder if fixed != plain and len(folder) > len(scheme[0]) else plain
     filesystem, path = _of_address(address + query, scheme[1])
     path = path.rstrip("/") + plain[len(address) :]
@@ -58,28 +57,27 @@ def opened(text: str) -> Opened:
 
 
 def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
-    """Return the answer of a file system to a first question: of a network within a minute.
+    """Return a file system's answer to a first query, such as a size; a network has one minute.
 
     Raises:
-        InvalidData: it gives no answer, or an error.
+        InvalidData: It fails or does not answer.
     """
     address, is_here = without_secrets(text), filesystem.type_name == "local"
     try:
         return question() if is_here else _within(_MOST_SECONDS, question, address)
     except FastfeatError:
         raise
-    except Exception as error:  # of a library for a network it may be any
+    except Exception as error:  # the library of a network may raise any error
         told = f"{address}: cannot be looked at: {_reason(error, text)}"
         raise InvalidData(told if is_here else f"{told}. {_advice(text)}") from error
 
 
 @contextmanager
 def naming(name: str, filesystem: Any) -> Generator[None]:
-    """Raise errors of reading with the name of a file or a folder.
+    """Raise errors of reading as InvalidData with the name of a file or folder.
 
-    Args:
-        name: of it, for messages.
-        filesystem: that it is in: the library of a network may raise any error.
+    For a network file system every error is converted, because its library may raise any; for local
+    files only errors of reading are.
     """
     is_here = filesystem.type_name == "local"
     try:
@@ -94,7 +92,7 @@ def naming(name: str, filesystem: Any) -> Generator[None]:
 
 
 def without_secrets(address: str) -> str:
-    """Return an address as messages tell it, and manifests: without its password and its options.
+    """Return an address without its password and options, for messages and manifests.
 
     Example:
         >>> without_secrets("s3://key:secret@bucket/logs?region=eu-west-1")
@@ -111,7 +109,7 @@ def _of_address(address: str, scheme: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path in it."""
     told = without_secrets(address)
     try:
-        # to open one may ask a network, for the region of a bucket
+        # opening may query a network for the region of a bucket
         return _within(_MOST_SECONDS, lambda: _fs().FileSystem.from_uri(address), told)
     except (pa.ArrowException, OSError, ValueError, ImportError) as error:
         if isinstance(error, FastfeatError):
@@ -133,10 +131,10 @@ def _of_address(address: str, scheme: str) -> tuple[Any, str]:
 
 
 def _within(n_seconds: float, question: Callable[[], Any], address: str) -> Any:
-    """Return an answer that comes within some seconds; the question goes on if it does not.
+    """Return the result of a query if it arrives in time; a late query continues in its thread.
 
     Raises:
-        InvalidData: it does not.
+        InvalidData: There is no answer in time.
     """
     answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
 
@@ -159,7 +157,7 @@ def _within(n_seconds: float, question: Callable[[], Any], address: str) -> Any:
 
 
 def _advice(address: str) -> str:
-    """Return advice where an address cannot be reached; "" of a path."""
+    """Return advice for an address that cannot be reached; "" for a path."""
     scheme = _SCHEME.match(address)
     if scheme is None:
         return ""
@@ -169,7 +167,7 @@ def _advice(address: str) -> str:
 
 
 def _reason(error: Exception, address: str) -> str:
-    """Return the words of a library, without a secret and without what it tells twice."""
+    """Return the error text of a library, without secrets and repetition."""
     text = str(error).replace(address, without_secrets(address)).strip()
     return text.split(" error_info=")[0].replace("\n", " ").rstrip(".") or type(error).__name__
 
@@ -180,7 +178,7 @@ def _fs() -> Any:
 
 _ERRORS = (pa.ArrowException, OSError, ValueError, KeyError)
 WILD = re.compile(r"[*?\[]")
-"""The signs of a pattern."""
+"""Matches the special characters of a pattern of file names."""
 _MOST_SECONDS = 60.0
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _OPTIONS = re.compile(r"\?[A-Za-z_]+=[^/*]*$")
@@ -194,4 +192,4 @@ _CREDENTIALS = {
         ("abfs", "abfss"), "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or az login"
     ),
 }
-"""Where pyarrow looks for credentials of the networks that it knows."""
+"""Sources of the credentials that pyarrow uses for each network."""

@@ -1,7 +1,7 @@
-"""Columns that are not Arrow yet, one at a time: NumPy arrays, lists, pandas and Polars series.
+"""Single columns that are not Arrow yet: NumPy arrays, lists, pandas and Polars series.
 
-NumPy numbers and times are taken in place. `pyarrow.array` is kept for the rest: its first call in
-a process imports pandas, which takes 200 ms.
+NumPy numbers and times are wrapped without a copy. `pyarrow.array` is used only for other values:
+its first call in a process imports pandas, which takes 200 ms.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from fastfeat.ir.dtypes import INTEGER_RANGE
 
 
 def column_array(values: Any, name: str) -> Array | ChunkedArray:
-    """Return one column of any kind as a pyarrow array, or chunked array.
+    """Return one column of any kind as a pyarrow array or chunked array.
 
-    Args:
-        values: NumPy array (masked too), list, tuple, range, pyarrow array, pandas or Polars
-            series, or anything that gives Arrow data or a NumPy array.
-        name: its name, for messages.
+    `values` is a NumPy array (also masked), list, tuple, range, pyarrow array, pandas or Polars
+    series, or any object that exports Arrow data or a NumPy array.
 
     Raises:
-        TypeMismatch: it is not a column, or its values have no common type without a loss.
+        TypeMismatch: It is not a column, or its values have no common type without loss.
     """
     if isinstance(values, np.ndarray):
         return numpy_array(cast("NDArray[Any]", values), name)
@@ -41,17 +39,13 @@ def column_array(values: Any, name: str) -> Array | ChunkedArray:
 
 
 def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
-    """Return a NumPy array as a pyarrow array, in place where Arrow holds values in the same way.
+    """Return a NumPy array, shape (n_rows,), as a pyarrow array, without a copy if layouts agree.
 
-    NaN stays a value of the array; NaT and masked elements become null. Years and months become
-    days; weeks days; hours and minutes seconds.
-
-    Args:
-        values: shape (n_rows,).
-        name: its name, for messages.
+    NaN stays a value; NaT and masked elements become null. Years and months become days, and so do
+    weeks; hours and minutes become seconds.
 
     Raises:
-        TypeMismatch: more than one dimension, or a type without an exact Arrow counterpart.
+        TypeMismatch: More than one dimension, or a type without an exact Arrow counterpart.
     """
     if values.ndim != 1:
         raise TypeMismatch(
@@ -76,7 +70,7 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
 
 
 def _in_native_order(values: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that is contiguous, aligned and in native byte order: itself, or a copy."""
+    """Return an array in contiguous, aligned memory and native byte order: itself, or a copy."""
     flags = values.flags
     if flags.c_contiguous and flags.aligned and values.dtype.isnative:
         return values
@@ -96,7 +90,7 @@ def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
     beyond = TypeMismatch(f"{column_text(name)}: {values.dtype} values beyond {numpy_type}")
     try:
         converted = native if native.dtype.str[1:] == numpy_type else native.astype(numpy_type)
-    except OverflowError:  # NumPy from 2.5 on; older versions wrap around
+    except OverflowError:  # NumPy 2.5 and later; older versions wrap around
         raise beyond from None
     if converted is not native and not np.array_equal(
         converted.astype(native.dtype), native, equal_nan=True
@@ -112,7 +106,7 @@ def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
 
 
 def _days(ticks: NDArray[np.int64], is_time: Flags, name: str) -> NDArray[np.int32]:
-    """Return days in the 32 bits that Arrow holds them in."""
+    """Return days as the 32-bit integers that Arrow stores; raises TypeMismatch beyond 32 bits."""
     days = np.where(is_time, ticks, 0)
     if ((days < -(2**31)) | (days >= 2**31)).any():
         raise TypeMismatch(f"{column_text(name)}: datetime64[D] values beyond 32 bits")
@@ -120,9 +114,9 @@ def _days(ticks: NDArray[np.int64], is_time: Flags, name: str) -> NDArray[np.int
 
 
 def _object_array(values: NDArray[Any], present: Flags | None, name: str) -> Any:
-    """Return text or Python objects of a NumPy array."""
+    """Return a NumPy array of text or Python objects as an Arrow array."""
     if values.dtype.kind == "T":
-        values = values.astype(object)  # pyarrow takes no missing element of StringDType
+        values = values.astype(object)  # pyarrow does not accept missing elements of StringDType
     if present is not None:
         values = values.astype(object)
         values[~present] = None
@@ -130,7 +124,7 @@ def _object_array(values: NDArray[Any], present: Flags | None, name: str) -> Any
 
 
 def _python_array(values: Any, name: str) -> Any:
-    """Return Python objects as the Arrow type that holds each of them; NaN becomes null."""
+    """Return Python objects as an Arrow array of one type that holds them; NaN becomes null."""
     try:
         return _without_loss(_inferred(values), values, name)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
@@ -142,7 +136,7 @@ def _python_array(values: Any, name: str) -> Any:
 
 
 def _inferred(values: Any) -> Any:
-    """Return Python objects as the Arrow type that pyarrow sees in them, or uint64."""
+    """Return Python objects in the Arrow type that pyarrow infers, or uint64 if int64 overflows."""
     try:
         return _converted(values)
     except OverflowError:
@@ -150,14 +144,11 @@ def _inferred(values: Any) -> Any:
 
 
 def _converted(values: Any, kind: Any = None) -> Any:
-    """Return Python objects as an Arrow array; NaN becomes null.
+    """Return Python objects as an Arrow array of type `kind` (None infers it); NaN becomes null.
 
-    Where this variable of the environment is set, pyarrow takes the local time of a datetime with a
-    zone for one in UTC. pandera and pyspark.pandas set it for the whole process.
-
-    Args:
-        values: the objects.
-        kind: the Arrow type that they get; None for the one that pyarrow sees in them.
+    If the environment variable PYARROW_IGNORE_TIMEZONE is set, pyarrow treats the local time of a
+    datetime with a zone as UTC. pandera and pyspark.pandas set it for the whole process. This
+    function gives the correct instants nevertheless.
     """
     array = pa.array(values, type=kind, from_pandas=True)
     if os.environ.get("PYARROW_IGNORE_TIMEZONE") and "tz=" in str(array.type):
@@ -166,7 +157,7 @@ def _converted(values: Any, kind: Any = None) -> Any:
 
 
 def _in_utc(value: Any) -> Any:
-    """Return a datetime with a zone as the same moment in UTC, also inside lists and dicts."""
+    """Return a datetime with a zone as the same instant in UTC, also inside lists and dicts."""
     if isinstance(value, list | tuple | np.ndarray):
         return [_in_utc(one) for one in cast("Any", value)]
     if isinstance(value, dict):
@@ -180,15 +171,15 @@ def _in_utc(value: Any) -> Any:
 
 
 def _without_loss(array: Any, values: Any, name: str) -> Any:
-    """Return times with all their digits; refuse what pyarrow would change to make the types agree.
+    """Return times with all their digits; raise for values that pyarrow would change.
 
-    PyArrow cuts the nanoseconds of pandas' times, gives naive times the zone of their neighbours,
-    drops the hours of a datetime among dates, and reads 5 steps of 3 s as 5 s.
+    PyArrow truncates the nanoseconds of pandas times, gives naive times the zone of their
+    neighbours, drops the hours of a datetime among dates, and reads 5 steps of 3 s as 5 s.
     """
     given = array.type
     if not pa.types.is_temporal(given):
         return array
-    if any(_in_steps(value) for value in values):  # pyarrow would take the steps for units
+    if any(_in_steps(value) for value in values):  # pyarrow would mistake the steps for units
         return _python_array([_in_units(value) for value in values], name)
     is_present = array.is_valid().to_pylist()
     present = [value for value, is_value in zip(values, is_present, strict=True) if is_value]
@@ -205,24 +196,24 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
 
 
 def _in_steps(value: Any) -> bool:
-    """Whether a value is a time of NumPy that counts several of a unit, such as datetime64[3s]."""
+    """Return whether a value is a NumPy time that counts several units, such as datetime64[3s]."""
     return type(value) in (np.datetime64, np.timedelta64) and np.datetime_data(value.dtype)[1] > 1
 
 
 def _in_units(value: Any) -> Any:
-    """Return a time of NumPy as one that counts single units; other values as they are."""
+    """Return a NumPy time as a count of single units; other values unchanged."""
     if not _in_steps(value):
         return value
     return value.astype(f"{value.dtype.kind}8[{np.datetime_data(value.dtype)[0]}]")
 
 
 def _has_time(value: object) -> bool:
-    """Whether a value among dates is a datetime other than midnight."""
+    """Return whether a value among dates is a datetime other than midnight."""
     return isinstance(value, datetime) and value.time() != time()
 
 
 def _foreign_array(values: Any, name: str) -> Any:
-    """Return a column of another library."""
+    """Return a column of another library as an Arrow array."""
     if type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "dtype"):
         return pandas_array(values, name)
     if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
@@ -236,7 +227,7 @@ def _foreign_array(values: Any, name: str) -> Any:
 
 
 def _capsule_array(values: Any, name: str) -> Any:
-    """Return a column that gives Arrow data by the C interface, such as a Polars series."""
+    """Return a column that exports Arrow data through the C interface, such as a Polars series."""
     dtype = getattr(values, "dtype", None)
     if is_polars_object(dtype):
         raise no_arrow_type(name, dtype)
@@ -253,13 +244,13 @@ def _capsule_array(values: Any, name: str) -> Any:
 
 
 def is_polars_object(dtype: Any) -> bool:
-    """Return whether a type is that of Python objects in Polars: a class of it, or an instance."""
+    """Return whether a type, a class or an instance, is Polars' type of Python objects."""
     of = dtype if isinstance(dtype, type) else type(dtype)
     return of.__name__ == "Object" and of.__module__.partition(".")[0] == "polars"
 
 
 def no_arrow_type(name: str, dtype: Any) -> TypeMismatch:
-    """Return the error of a column of Polars that Arrow has no type for."""
+    """Return the error for a Polars column without an Arrow type."""
     if is_polars_object(dtype):
         hint = (
             "it holds Python objects, of which Arrow would see the addresses alone. Give it a type "
@@ -271,14 +262,10 @@ def no_arrow_type(name: str, dtype: Any) -> TypeMismatch:
 
 
 def pandas_array(values: Any, name: str) -> Any:
-    """Return a pandas Series or extension array as an Arrow array; zones are kept.
-
-    Args:
-        values: what a column of a frame holds; an index is ignored.
-        name: its name, for messages.
+    """Return a pandas Series or extension array as an Arrow array, with its zone, without an index.
 
     Raises:
-        TypeMismatch: its values have no Arrow type without a loss.
+        TypeMismatch: Its values have no Arrow type without loss.
     """
     dtype: Any = values.dtype
     kind = type(dtype).__name__

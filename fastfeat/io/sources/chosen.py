@@ -1,4 +1,4 @@
-"""Chosen rows of a data set, as a data set of their own: read from it, and numbered among them."""
+"""Selected rows of a data set, as a data set of their own with row numbers from 0."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastfeat.io.sources.scan import scan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowFlags:
-    """A bit of each row of a data set: whether it is chosen.
+    """One bit for each row of a data set: whether the row is selected.
 
     Args:
         bits: bool, without nulls, shape (n_rows,).
@@ -32,28 +32,23 @@ class RowFlags:
 
     @property
     def n_chosen(self) -> int:
-        """The number of rows that are."""
+        """The number of selected rows."""
         return _count(self.bits)
 
     @property
     def digest(self) -> str:
-        """A digest of which rows are, in hex digits."""
+        """A SHA-256 hash of the flags, in hex digits."""
         found = hashlib.sha256(f"{len(self.bits)}".encode())
         for chunk in self.bits.chunks:
             found.update(np.packbits(_flags(chunk)).tobytes() + b"\0")
         return found.hexdigest()
 
     def inverted(self) -> RowFlags:
-        """Return the flags of the other rows."""
+        """Return the flags that select exactly the other rows."""
         return RowFlags(call("invert", self.bits))
 
     def numbers(self, k: int, n: int) -> NDArray[np.int64]:
-        """Return the numbers of chosen rows, from the k-th on, counted from 0.
-
-        Args:
-            k: how many chosen rows are passed over.
-            n: how many are wanted; fewer where there are no more.
-        """
+        """Return the numbers of up to `n` selected rows, after the first `k` selected ones."""
         found: list[NDArray[np.int64]] = []
         first = 0
         for chunk in self.bits.chunks:
@@ -65,23 +60,20 @@ class RowFlags:
         return np.concatenate([np.zeros(0, np.int64), *found])
 
     def of(self, first: int, n_rows: int) -> Any:
-        """Return the flags of some rows as an Arrow array or column."""
+        """Return the flags of `n_rows` rows from row `first` on, as an Arrow array or column."""
         return self.bits.slice(first, n_rows)
 
 
 def flags_of(found: Sequence[NDArray[np.bool_]]) -> RowFlags:
-    """Return flags of rows, in pieces: a bit a row."""
+    """Return the row flags of a data set from arrays of bools, in row order."""
     chunks = [array_of_values(flags, None, pa.bool_()) for flags in found]
     return RowFlags(pa.chunked_array(chunks, pa.bool_()))
 
 
 def chosen_rows(dataset: Dataset, flags: RowFlags, name: str) -> Dataset:
-    """Return the chosen rows of a data set.
+    """Return a data set of the selected rows; `name` names it in messages.
 
-    Args:
-        dataset: all rows, which can be read more than once.
-        flags: which are chosen.
-        name: what messages call these rows.
+    The data set must be readable more than once.
     """
     n_rows = len(flags.bits)
 

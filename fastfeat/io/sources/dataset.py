@@ -1,7 +1,7 @@
-"""Data sets: rows that may be more than memory holds, in parts that are read one after another.
+"""Data sets: rows that may exceed memory, in parts that are read one after another.
 
-A part is a file, a table, or what a function gives anew whenever it is called. When a data set is
-made, nothing is read but what files say of themselves; of CSV, which says nothing, all.
+A part is a file, a table, or a function that opens its rows again on each call. Creating a data set
+reads only the metadata of files. CSV has none, so it is read completely.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from fastfeat.io.sources.tables import check_unread, note_read, select, table_in
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Rows in parts, numbered over all of them.
+    """Rows in parts, numbered across all parts.
 
     Args:
-        schema: the columns that are in every part, each of a type for the values of all.
-        parts: in the order of their rows.
-        at_odds: why a column is not in the schema, which is the error of reading it.
-        is_once: whether it can be read once alone.
-        scratch: columns of it as they are in memory, on disk; None without.
+        schema: Columns that every part has; each type holds the values of all parts.
+        parts: Parts in row order.
+        at_odds: For columns that parts do not share, the error to raise if they are read, by name.
+        is_once: Whether it can be read only once.
+        scratch: Decoded columns on disk; None if there is no scratch copy.
     """
 
     schema: Schema
@@ -55,7 +55,7 @@ class Dataset:
 
     @property
     def n_rows(self) -> int | None:
-        """The number of rows; None where only reading tells."""
+        """The number of rows; None if it is unknown before reading."""
         total = 0
         for part in self.parts:
             if part.n_rows is None:
@@ -65,7 +65,7 @@ class Dataset:
 
     @property
     def identity(self) -> list[tuple[str, int, int | None]] | None:
-        """Name, bytes and time of writing of each file; None if not all of it is in files."""
+        """Name, bytes and modification time in ns of each file; None unless all parts are files."""
         found: list[tuple[str, int, int | None]] = []
         for part in self.parts:
             if part.identity is None:
@@ -74,11 +74,7 @@ class Dataset:
         return found
 
     def bytes_of(self, columns: Sequence[str]) -> int:
-        """Return about how many bytes columns of files take in memory.
-
-        Args:
-            columns: which; those that are not there take none.
-        """
+        """Return the approximate bytes of columns of files in memory; unknown columns take 0."""
         read = schema_within(self.schema, columns)
         width = row_bytes(read, _TEXT_BYTES) + len(read) / 8
         return sum(
@@ -88,10 +84,9 @@ class Dataset:
         )
 
     def bytes_of_reader(self, columns: Sequence[str]) -> int:
-        """Return about how many bytes a reader of files holds beside the rows that it gives.
+        """Return the approximate bytes that a file reader holds in addition to the rows it returns.
 
-        Args:
-            columns: which are read; those that are not there take none.
+        Unknown columns count as 0.
         """
         parts = (part for part in self.parts if isinstance(part, FilePart) and part.group_rows)
         largest = max(parts, key=lambda part: max(part.group_rows), default=None)
@@ -99,11 +94,11 @@ class Dataset:
         return 0 if largest is None else largest.bytes_of_reader(there)
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raise where a column differs between parts, so that it has no type.
+        """Raise the error of the first column that differs between parts.
 
         Raises:
-            TypeMismatch: no type has the values of both.
-            UnknownColumn: a part lacks it, and another one has it.
+            TypeMismatch: No type holds the values of both.
+            UnknownColumn: A part lacks a column that another part has.
         """
         for name in columns:
             if name in self.at_odds:
@@ -111,20 +106,16 @@ class Dataset:
                 raise type(error)(*error.args)
 
     def check_unchanged(self) -> None:
-        """Raise where a file of this machine is no longer what it was.
-
-        Raises:
-            InvalidData: it is named.
-        """
+        """Raise InvalidData if a local file has changed since it was found; the error names it."""
         for part in self.parts:
             if isinstance(part, FilePart) and part.at.is_local:
                 part.at.check_unchanged()
 
     @property
     def readings_that_pay(self) -> int | None:
-        """The number of further readings for which a scratch copy pays; None where it never does.
+        """The number of further readings from which a scratch copy pays off; None if it never does.
 
-        To write a copy takes about half as long as to decode Parquet; to parse text takes more.
+        Writing a copy takes about half as long as decoding Parquet; parsing text takes longer.
         """
         match self.parts[0]:
             case TablePart():
@@ -137,10 +128,9 @@ class Dataset:
                 return 1
 
     def check_folders(self, columns: Sequence[str]) -> None:
-        """Raise where the name of a folder above the files has a column that they lack.
+        """Raise UnknownColumn if a missing column is named by a partition folder above the files.
 
-        Raises:
-            UnknownColumn: it says what to give instead.
+        The error says which path to pass instead.
         """
         for name in columns:
             if name in self.schema.names or name in self.at_odds:
@@ -153,11 +143,7 @@ class Dataset:
                 )
 
     def check_passes(self, n_passes: int) -> None:
-        """Raise where the rows are read more often than they can be.
-
-        Raises:
-            InvalidData: it is a reader that can be read once.
-        """
+        """Raise InvalidData if data that can be read once would be read `n_passes` times."""
         if self.is_once and n_passes > 1:
             raise InvalidData(
                 f"{self.parts[0].name} can be read once, and its rows are read "
@@ -170,15 +156,15 @@ def dataset_of(data: Any) -> Dataset:
     """Return data as a data set.
 
     Args:
-        data: a path, a folder (files by name; hive partitions are columns), a pattern such as
+        data: A path, a folder (files by name; hive partitions are columns), a pattern such as
             `logs/*.parquet`, an address such as `s3://bucket/logs`, or a list of any of these, in
             its order; a pyarrow Dataset; a function without arguments that opens a reader of
-            record batches, or gives tables one after another; a RecordBatchReader or an iterator
+            record batches, or returns an iterable of tables; a RecordBatchReader or an iterator
             of tables, which is read once; or a table of any kind that `read_table` takes.
 
     Raises:
-        InvalidData: no such file, a damaged one, one without columns, or one that is named twice.
-        TypeMismatch: it is none of these.
+        InvalidData: A file does not exist, is damaged, has no columns, or is named twice.
+        TypeMismatch: The data is of another kind.
 
     Example:
         >>> dataset_of({"x": [1.0, 2.0]}).n_rows
@@ -203,20 +189,20 @@ def dataset_of(data: Any) -> Dataset:
 
 
 def bytes_on_disk(paths: Any) -> int:
-    """Return the bytes of the files of a path, folder, pattern or address, or of a list of them.
+    """Return the total bytes of the files of a path, folder, pattern or address, or a list of them.
 
     Raises:
-        InvalidData: there is no such file.
+        InvalidData: A file does not exist.
     """
     each = [cast("str", paths)] if isinstance(paths, str | os.PathLike) else paths
     return sum(file.n_bytes for path in each for file in located(path))
 
 
 def _opened(make: Any) -> Iterator[Any]:
-    """Return the tables that a function gives: of a reader, a table or an iterable of tables.
+    """Return an iterator over the tables that a user's function gives.
 
     Raises:
-        TypeMismatch: it gives none of these, or takes arguments.
+        TypeMismatch: It returns something else, or takes arguments.
     """
     try:
         opened = make()
@@ -236,7 +222,7 @@ def _opened(make: Any) -> Iterator[Any]:
 
 
 def _first_schema(tables: Iterator[Any], name: str) -> Schema:
-    """Return the schema of a reader, or of the first of some tables."""
+    """Return the schema of a reader, or of the first table."""
     known: Any = getattr(tables, "schema", None)
     if isinstance(known, pa.Schema):
         return known
@@ -246,12 +232,12 @@ def _first_schema(tables: Iterator[Any], name: str) -> Schema:
 
 
 def _partition_keys(expression: Any) -> dict[str, Any]:
-    """Return the values of the partitions of a fragment of a pyarrow Dataset."""
+    """Return the partition values of a fragment of a pyarrow Dataset."""
     return importlib.import_module("pyarrow.dataset").get_partition_keys(expression)
 
 
 def _of_once(reader: Any) -> Dataset:
-    """Return a reader or an iterator as a data set, of which a second reading is an error."""
+    """Return a data set of a reader or an iterator, which can be read once."""
     name = f"a {type(reader).__name__}"
     is_reader = isinstance(reader, pa.RecordBatchReader)
     if is_reader:
@@ -281,7 +267,7 @@ def _of_once(reader: Any) -> Dataset:
 
 
 def _of_files(files: Sequence[Located]) -> Dataset:
-    """Return files, all of one format, with the columns of their partitions."""
+    """Return a data set of files, which must be of one format, with partition columns."""
     check_once(files)
     formats = [_format(file, is_alone=len(files) == 1) for file in files]
     for file, file_format in zip(files, formats, strict=True):
@@ -294,7 +280,7 @@ def _of_files(files: Sequence[Located]) -> Dataset:
     if formats[0] in ("csv", "tsv"):
         parts, refused = delimited_parts(files, formats[0])
     else:
-        # heads of files of a network are asked for together
+        # network files: their heads are requested in parallel
         with ThreadPoolExecutor(1 if files[0].is_local else _MOST_ASKED) as asked:
             parts = _sharing_schemas(asked.map(file_part, files, formats))
     keys = partition_columns(files)
@@ -304,7 +290,7 @@ def _of_files(files: Sequence[Located]) -> Dataset:
 
 
 def _named_twice(parts: Sequence[FilePart], keys: Mapping[str, Array]) -> dict[str, FastfeatError]:
-    """Return the error of each column that is in a file, and in the name of a folder above it."""
+    """Return an error for each column that is both in a file and the name of a folder above it."""
     found: dict[str, FastfeatError] = {}
     for part in parts:
         for name in keys.keys() & set(part.schema.names):
@@ -321,7 +307,7 @@ def _named_twice(parts: Sequence[FilePart], keys: Mapping[str, Array]) -> dict[s
 
 
 def _sharing_schemas(parts: Iterable[FilePart]) -> list[FilePart]:
-    """Return files, those with equal schemas with one: a million of them would take 2 GB."""
+    """Return the files with equal schemas as one shared object; a million copies take 2 GB."""
     found: list[FilePart] = []
     for part in parts:
         alike = bool(found) and found[-1].schema.equals(part.schema)
@@ -330,14 +316,17 @@ def _sharing_schemas(parts: Iterable[FilePart]) -> list[FilePart]:
 
 
 def _in_partition(part: FilePart, keys: Mapping[str, Array], number: int) -> FilePart:
-    """Return a file with the values of its partitions, but for columns that stand in it."""
+    """Return the file part with the values of its partition folders as columns.
+
+    A column that the file itself has comes from the file.
+    """
     there = set(part.schema.names)
     values = {name: of[number] for name, of in keys.items() if name not in there}
     return replace(part, partition=values) if values else part
 
 
 def _format(file: Located, *, is_alone: bool) -> Format:
-    """Return the format of a file that has bytes."""
+    """Return the format of a file; an empty file is an error."""
     if file.n_bytes == 0:
         raise InvalidData(f"{file.name}: the file is empty")
     named = format_of_name(Path(file.path))
@@ -358,7 +347,7 @@ def _format(file: Located, *, is_alone: bool) -> Format:
 
 
 def _of_arrow(dataset: Any) -> Dataset:
-    """Return a pyarrow Dataset, file by file where it is whole Parquet files."""
+    """Return a data set of a pyarrow Dataset, file by file if it is whole Parquet files."""
     schema = dataset.schema.remove_metadata()
     if len(schema) == 0:
         raise InvalidData("the dataset has no columns")
@@ -374,13 +363,13 @@ def _of_arrow(dataset: Any) -> Dataset:
 
 
 def _of_parquet(dataset: Any) -> Dataset | None:
-    """Return a dataset of Parquet files, of which no rows are left out, file by file, or None."""
+    """Return a dataset of unfiltered Parquet files, file by file, or None if it is not one."""
     arrow_format = getattr(dataset, "format", None)
     if getattr(arrow_format, "default_extname", None) != "parquet":
         return None
     try:
         fragments = list(dataset.get_fragments())
-    except ValueError:  # it is filtered
+    except ValueError:  # the dataset is filtered
         return None
     parts: list[FilePart] = []
     for fragment in fragments:
@@ -394,7 +383,7 @@ def _of_parquet(dataset: Any) -> Dataset | None:
 
 
 def _of_parts(parts: Sequence[Part], refused: Mapping[str, FastfeatError] | None = None) -> Dataset:
-    """Return parts as a data set; `refused` has columns that have an error of their own."""
+    """Return a data set of parts; `refused` has the errors of columns that cannot be read."""
     schema, at_odds = common_columns(parts)
     at_odds |= refused or {}
     fields = [field for field in schema if field.name not in at_odds]

@@ -1,7 +1,8 @@
-"""Delimited files of a data set, CSV and TSV: the types of all of their values, and their rows.
+"""CSV and TSV files of a data set: their column types over all files, and their rows.
 
-A delimited file says no types. They are those that reading it whole would find, the first under
-which all values of a column are read, so that they do not depend on how much of it is in memory.
+A delimited file states no types. A column gets the type that reading the whole file would find: the
+first type, in Arrow's order, that fits all its values. So types do not depend on the amount of
+data in memory.
 """
 
 from __future__ import annotations
@@ -37,18 +38,13 @@ Types = dict[str, DataType]
 def delimited_schemas(
     files: Sequence[Located], file_format: Format
 ) -> tuple[list[tuple[Schema, int]], dict[str, FastfeatError]]:
-    """Return the schema of each file, and its number of rows; a column has one type in all.
+    """Return the schema and number of rows of each file, and the errors of columns without a type.
 
-    Besides, the error of reading a column whose whole numbers no type holds.
-
-    Each file is read once, and again where a value behind what was read is of no type before it.
-
-    Args:
-        files: of one data set.
-        file_format: of all.
+    A column has the same type in all files. It is unreadable if no type holds its whole numbers.
+    Each file is read once, and again if a later value does not fit the type found before it.
 
     Raises:
-        InvalidData: a file that cannot be read, or has no columns; it is named.
+        InvalidData: A file cannot be read, or has no columns; the error names it.
     """
     types: Types = {}
     seen: dict[str, tuple[Types, int]] = {}
@@ -77,19 +73,14 @@ def _with_types(types: Types, n_rows: int, whole: Types) -> tuple[Schema, int]:
 def delimited_tables(
     at: Located, file_format: Format, schema: Schema, wanted: list[str], most_bytes: int
 ) -> Iterator[Table]:
-    """Yield the rows of a delimited file, a block of it at a time.
+    """Yield the rows of a delimited file, one block at a time, in tables of about `most_bytes`.
 
-    Args:
-        at: where it is.
-        file_format: of it.
-        schema: the types of its columns.
-        wanted: columns that are decoded.
-        most_bytes: of a table, about.
+    Only the `wanted` columns are decoded, with the types in `schema`.
 
     Raises:
-        pa.ArrowException, OSError: it cannot be read.
+        pa.ArrowException, OSError: The file cannot be read.
     """
-    # no included column would mean all; one is needed to count the rows
+    # an empty list would include all columns; one is needed to count the rows
     included = wanted or schema.names[:1]
     types = {name: schema.field(name).type for name in included}
     convert = csv_module().ConvertOptions(column_types=types, include_columns=included)
@@ -100,7 +91,7 @@ def delimited_tables(
         for number, batch in enumerate(reader):
             table = pa.Table.from_batches([batch])
             if texts is None and empty_texts(table):
-                # the same blocks once more, for what is quoted: most files need it never
+                # read the same blocks again to tell quoted empty fields; most files never need it
                 again = _opened(at, file_format, options_for_empty(content), most_bytes)
                 texts = islice(stack.enter_context(again), number, None)
             if texts is not None:
@@ -111,7 +102,10 @@ def delimited_tables(
 def _texts(
     files: Sequence[Located], file_format: Format, names: set[str], seen: Mapping[str, Any]
 ) -> Iterator[Table]:
-    """Yield columns of numbers of all files as the texts that these have."""
+    """Yield the named columns of all files, table by table, as the text that the files hold.
+
+    The columns hold numbers. As text they show the digits that float64 would round.
+    """
     for file in files:
         wanted = [name for name in seen[file.name][0] if name in names]
         if wanted:
@@ -128,14 +122,10 @@ def _of_names(types: Types, names: Mapping[str, Any]) -> Types:
 
 
 def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types, int, set[str]]:
-    """Return the types of a file that is read to its end, and its number of rows.
+    """Return the types of a completely read file, its number of rows, and columns beyond int64.
 
-    The last of what is returned is the columns of float64 with values that int64 does not hold.
-
-    Args:
-        at: where it is.
-        file_format: of it.
-        types: those that columns have in other files.
+    `types` are the types of the columns in other files. Columns beyond int64 are float64 columns
+    with values that int64 cannot hold.
     """
     types = dict(types)
     while True:
@@ -162,18 +152,18 @@ def _read_through(at: Located, file_format: Format, types: Types) -> tuple[Types
 
 
 def _header(at: Located, file_format: Format) -> list[str]:
-    """Return the names of the columns, when the types of other files do not fit to the start."""
+    """Return the column names of a file.
+
+    Used if the types of other files do not fit the start of this one.
+    """
     with _opened(at, file_format, csv_module().ConvertOptions()) as reader:
         return reader.schema.names
 
 
 def _looser(dtype: DataType, value: str, message: str) -> DataType:
-    """Return the next type under which a value is read, as Arrow tries them, that is none of one.
+    """Return the first type after `dtype`, in Arrow's order of CSV types, that can read a value.
 
-    Args:
-        dtype: under which it is not.
-        value: as the file has it.
-        message: the error, if there is none.
+    `message` is the error if no type is left.
     """
     line = f'a,b\n"{value.replace(chr(34), chr(34) * 2)}",1\n'.encode()
     parse = csv_module().ParseOptions(newlines_in_values=True)
@@ -185,14 +175,14 @@ def _looser(dtype: DataType, value: str, message: str) -> DataType:
         except (pa.ArrowException, ValueError):
             continue
         return looser
-    if dtype in _TYPES[:-1]:  # bytes that are no text are not in the message as they are
+    if dtype in _TYPES[:-1]:  # the message alters bytes that are not text
         return _TYPES[_TYPES.index(dtype) + 1]
     raise InvalidData(message)
 
 
 def _opened(at: Located, file_format: Format, convert: Any, most_bytes: int = 1 << 26) -> Any:
     return csv_module().open_csv(
-        at.filesystem.open_input_stream(at.path),  # compressed ones by their suffix
+        at.filesystem.open_input_stream(at.path),  # decompressed by the suffix of the path
         read_options=csv_module().ReadOptions(block_size=min(_MOST, max(_LEAST, most_bytes // 8))),
         parse_options=parse_options("\t" if file_format == "tsv" else ","),
         convert_options=convert,
@@ -200,7 +190,7 @@ def _opened(at: Located, file_format: Format, convert: Any, most_bytes: int = 1 
 
 
 _LEAST, _MOST = 1 << 20, 1 << 23
-"""Bytes of a block, which no row may be longer than."""
+"""Bytes of a block; no row may be longer."""
 _FAILED = re.compile(r"In CSV column #(\d+): .*?conversion error to .*? '(.*)'", re.DOTALL)
 _TYPES: tuple[DataType, ...] = (
     pa.null(),
@@ -216,4 +206,4 @@ _TYPES: tuple[DataType, ...] = (
     pa.string(),
     pa.binary(),
 )
-"""In the order in which Arrow tries them."""
+"""CSV types in the order in which Arrow tries them."""

@@ -1,7 +1,7 @@
-"""Values of delimited files that pyarrow alone would change: large whole numbers, and empty text.
+"""Values of CSV files that pyarrow alone would change: large whole numbers, and empty text.
 
-It reads whole numbers beyond int64 as float64, rounded, and takes an empty field and a quoted one
-for the same. Files are read a second time where that makes a difference, which few have.
+pyarrow reads whole numbers beyond int64 as rounded float64, and does not distinguish an empty field
+from a quoted one. Files are read a second time if that matters, which is rare.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ from fastfeat.io.columns.types import column_text
 
 
 def csv_module() -> Any:
-    """Return `pyarrow.csv`."""
     return importlib.import_module("pyarrow.csv")
 
 
 def parse_options(delimiter: str) -> Any:
-    """Return how the fields of a file are told apart."""
+    """Return pyarrow's options for splitting lines at a delimiter."""
     return csv_module().ParseOptions(delimiter=delimiter, newlines_in_values=True)
 
 
 def beyond_int64(table: Table) -> set[str]:
-    """Return the columns of float64 with a value that int64 may not hold, before it was rounded."""
+    """Return the float64 columns with values that may be integers beyond int64 in the file."""
     found: set[str] = set()
     for field in table.schema:
         if field.type == pa.float64():
@@ -38,7 +37,7 @@ def beyond_int64(table: Table) -> set[str]:
 
 
 def options_for_texts(names: Sequence[str]) -> Any:
-    """Return how columns of numbers are read as the texts that the file has."""
+    """Return pyarrow's options for reading the named columns as text, as in the file."""
     return csv_module().ConvertOptions(
         include_columns=list(names),
         column_types=dict.fromkeys(names, pa.string()),
@@ -47,15 +46,13 @@ def options_for_texts(names: Sequence[str]) -> Any:
 
 
 def whole_types(names: Iterable[str], texts: Iterable[Table]) -> dict[str, DataType | InvalidData]:
-    """Return the type of columns of float64 of which all values are whole numbers.
+    """Return the type of float64 columns that hold only whole numbers in the file, by name.
 
-    Args:
-        names: the columns, each with a value that int64 does not hold.
-        texts: the same as texts, of all rows; a table may lack columns.
+    `names` are columns with a value beyond int64. `texts` are the same columns as text, for all
+    rows; a table may lack some.
 
-    Returns:
-        Of each such column uint64, or the error of reading it: neither int64 nor uint64 holds all
-        of its values.
+    Returns: uint64 for each such column, or the error of reading it if neither int64 nor uint64
+        holds all of its values.
     """
     pattern = options_of("MatchSubstringOptions", pattern="^[+-]?[0-9]+$")
     wrong: dict[str, str | None] = dict.fromkeys(sorted(names))
@@ -91,7 +88,7 @@ def _beyond_64_bits(name: str, text: str) -> InvalidData:
 
 
 def _not_unsigned(column: Any) -> str | None:
-    """Return the first whole number, as text, that uint64 does not hold, or has a plus sign."""
+    """Return the first whole number, as text, that uint64 cannot hold or that has a plus sign."""
     try:
         cast(column, pa.uint64())
     except pa.ArrowInvalid:
@@ -102,11 +99,9 @@ def _not_unsigned(column: Any) -> str | None:
 
 
 def with_empty_text(table: Table, texts: Table) -> Table:
-    """Return a table whose texts are missing where the field is empty, and not where it is quoted.
+    """Return a table in which quoted empty fields are empty text, and other empty fields missing.
 
-    Args:
-        table: rows as they were read.
-        texts: the columns of `empty_texts`, as `options_for_empty` reads them.
+    `texts` holds the columns of `empty_texts`, read with `options_for_empty`.
     """
     for name in texts.column_names:
         place = table.column_names.index(name)
@@ -115,7 +110,7 @@ def with_empty_text(table: Table, texts: Table) -> Table:
 
 
 def empty_texts(table: Table) -> dict[str, DataType]:
-    """Return the columns of text, or of bytes, that have an empty value, and their types."""
+    """Return the text and bytes columns with an empty value, and their types."""
     found: dict[str, DataType] = {}
     for field in table.schema:
         if pa.types.is_string(field.type) or pa.types.is_binary(field.type):
@@ -126,7 +121,7 @@ def empty_texts(table: Table) -> dict[str, DataType]:
 
 
 def options_for_empty(types: dict[str, DataType]) -> Any:
-    """Return how columns of text are read so that a quoted empty field is one, and no other."""
+    """Return pyarrow's options by which a quoted empty field is "" and an unquoted one missing."""
     return csv_module().ConvertOptions(
         include_columns=list(types),
         column_types=types,

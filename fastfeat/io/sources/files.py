@@ -1,4 +1,4 @@
-"""Files as Arrow tables: the wanted columns of Parquet, Arrow IPC (file or stream) and CSV."""
+"""Single files as Arrow tables: wanted columns of Parquet, Arrow IPC (file or stream) and CSV."""
 
 from __future__ import annotations
 
@@ -25,18 +25,14 @@ from fastfeat.io.sources.locations import no_file
 
 
 def read_file(path: Path, columns: Sequence[str] | None) -> Table:
-    """Return a file as a table; its format is known by its suffix, else by its first bytes.
+    """Return a file as a table; its suffix, or else its first bytes, give the format.
 
-    An Arrow file is mapped, not read. In CSV an empty field is missing, and a quoted one (`""`) is
-    an empty text in columns of text, and missing in others. Whole numbers are int64, or else
-    uint64.
-
-    Args:
-        path: Parquet, Arrow IPC, Feather or CSV.
-        columns: which to read; None reads all. What is not there is left out.
+    An Arrow file is memory-mapped. In CSV an empty field is missing; a quoted empty field (`""`) is
+    an empty string in text columns, and missing in others. Whole numbers are int64, or uint64 if
+    they do not fit. None for `columns` reads all; names that the file lacks are left out.
 
     Raises:
-        InvalidData: no such file, not one of these formats, damaged, or without columns.
+        InvalidData: The file is missing or damaged, has another format, or has no columns.
     """
     read = _READERS[_format(path)]
     try:
@@ -48,10 +44,10 @@ def read_file(path: Path, columns: Sequence[str] | None) -> Table:
 
 
 def file_schema(path: Path) -> Schema:
-    """Return the Arrow schema of a file, from its head; the types of CSV are those of its start.
+    """Return the Arrow schema of a file from its header; CSV types are inferred from its start.
 
     Raises:
-        InvalidData: as `read_file`.
+        InvalidData: The file is missing or damaged, or has another format.
     """
     schema = _SCHEMAS[_format(path)]
     try:
@@ -61,9 +57,9 @@ def file_schema(path: Path) -> Schema:
 
 
 def _format(path: Path) -> Format:
-    """Return the format of a file that exists."""
+    """Return the format of a file; raises InvalidData if it is missing or empty."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise no_file(str(path))  # to open a pipe may take for ever
+        raise no_file(str(path))  # opening a pipe may block forever
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -85,7 +81,7 @@ def _format(path: Path) -> Format:
 
 
 def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> list[str]:
-    """Return the columns of a file that are wanted and there, each once."""
+    """Return the wanted columns that a file has, each once; all columns for None."""
     if not names:
         raise InvalidData(f"{path}: the file has no columns")
     wanted = list(names) if columns is None else [name for name in columns if name in set(names)]
@@ -100,21 +96,21 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> Table:
         wanted = _wanted(file.schema_arrow.names, columns, path)
         if not wanted:
             return rows_only(file.metadata.num_rows)
-        # A name with a dot may bring its namesake inside a struct along.
+        # A name with a dot may also select a field of the same name inside a struct.
         return file.read(columns=wanted).select(wanted)
 
 
 def _read_ipc_file(path: Path, columns: Sequence[str] | None) -> Table:
-    """Return the wanted columns of an Arrow IPC file, mapped."""
+    """Return the wanted columns of an Arrow IPC file, memory-mapped."""
     reader = pa.ipc.open_file(pa.memory_map(str(path)))
     wanted = _wanted(reader.schema.names, columns, path)
-    # Not IpcReadOptions(included_fields=): it copies what could be mapped.
+    # IpcReadOptions(included_fields=) would copy data that can be mapped.
     batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
     return _of_batches(batches, wanted, reader.schema)
 
 
 def _read_ipc_stream(path: Path, columns: Sequence[str] | None) -> Table:
-    """Return the wanted columns of an Arrow IPC stream, mapped."""
+    """Return the wanted columns of an Arrow IPC stream, memory-mapped."""
     source = pa.memory_map(str(path))
     n_end = min(source.size(), len(END_OF_STREAM))
     check_ended(source.read_at(n_end, 0), source.read_at(n_end, source.size() - n_end))
@@ -124,14 +120,10 @@ def _read_ipc_stream(path: Path, columns: Sequence[str] | None) -> Table:
 
 
 def check_ended(start: bytes, end: bytes) -> None:
-    """Raise where a stream of Arrow has no end: batches may lack, and nothing else would tell.
+    """Raise OSError if an Arrow IPC stream has no end marker: record batches may be missing.
 
-    Args:
-        start: its first bytes; streams of Arrow before 0.15, and compressed ones, begin otherwise.
-        end: its last ones.
-
-    Raises:
-        OSError: it was cut, or what wrote it was killed.
+    `start` and `end` are its first and last bytes. Streams from before Arrow 0.15, and compressed
+    ones, start differently and are not checked.
     """
     if start[:4] == END_OF_STREAM[:4] and end[-8:] != END_OF_STREAM:
         raise OSError(
@@ -140,7 +132,7 @@ def check_ended(start: bytes, end: bytes) -> None:
 
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
-"""The last bytes of a stream."""
+"""The last bytes of a complete Arrow IPC stream."""
 
 
 def _of_batches(batches: Iterable[RecordBatch], wanted: list[str], schema: Schema) -> Table:
@@ -171,7 +163,7 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
     def read(convert: Any) -> Table:
         return csv_module().read_csv(path, parse_options=parse, convert_options=convert)
 
-    # No included column would mean all; one is needed to count the rows.
+    # An empty list would include all columns; one is needed to count the rows.
     included = wanted or names[:1]
     table = read(csv_module().ConvertOptions(include_columns=included))
     if beyond := sorted(beyond_int64(table)):
@@ -188,7 +180,7 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
 
 
 def of_long_row(error: Exception) -> Exception:
-    """Return an error of pyarrow: of a row longer than what it reads at a time in other words."""
+    """Return a pyarrow error, reworded if it is about a row longer than a block."""
     if "straddl" not in str(error):
         return error
     return ValueError(

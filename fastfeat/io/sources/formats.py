@@ -1,4 +1,4 @@
-"""File formats by suffix and by first bytes."""
+"""File formats, recognized by the suffix of a name or by the first bytes of a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAGIC: tuple[tuple[bytes, Format], ...] = (
 
 
 def format_of_name(path: Path) -> Format | None:
-    """Return the format that a file's suffix names; `.csv.gz` is CSV."""
+    """Return the format that a file's suffix names, or None; `.csv.gz` is CSV."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
@@ -33,7 +33,7 @@ def format_of_name(path: Path) -> Format | None:
 
 
 def format_of_bytes(start: bytes) -> Format | None:
-    """Return the format that the first bytes of a file show."""
+    """Return the format that the first bytes of a file show, or None."""
     return next((name for magic, name in MAGIC if start.startswith(magic)), None)
 
 

@@ -1,4 +1,4 @@
-"""Several columns at once: dicts of arrays and pandas frames as Arrow tables."""
+"""Tables in memory as Arrow tables: dicts of arrays, lists of dicts, pandas and Polars frames."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from fastfeat.io.sources.strided import Run, contiguous_columns, in_turn
 def mapping_table(
     data: Mapping[Any, Any], columns: Sequence[str] | None, run: Run = in_turn
 ) -> Table:
-    """Return a dict of columns as a table, in place where NumPy and Arrow agree.
+    """Return a dict of columns as a table, without a copy if NumPy and Arrow share a layout.
 
-    Args:
-        data: column names to arrays of one length.
-        columns: which to take; None takes all. What is not there is left out.
-        run: runs the copies of columns that are strided.
+    `columns` selects columns; names that are missing are left out, and None takes all. `run` copies
+    strided columns.
 
     Raises:
-        InvalidData: no columns, or columns of unequal lengths.
-        TypeMismatch: a name that is not text, or a column without an Arrow type.
+        InvalidData: No columns, or columns of unequal lengths.
+        TypeMismatch: A name that is not text, or a column without an Arrow type.
     """
     if not data:
         raise InvalidData("the dict of columns is empty: there is no column")
@@ -40,15 +38,14 @@ def mapping_table(
 
 
 def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
-    """Return a list of rows as a table: what each column is made of, a list of its values gives.
+    """Return a list of dicts, one per row, as a table; None is missing.
 
-    Args:
-        rows: a dict each, from column names to values; None is missing.
-        columns: which to take; None takes all. What no row has is left out.
+    A column is built like one from the list of its values. `columns` selects columns; names that no
+    row has are left out, and None takes all.
 
     Raises:
-        InvalidData: a row lacks a column that another one has.
-        TypeMismatch: a row that is no dict, a name that is not text, or values without a common
+        InvalidData: A row lacks a column that another one has.
+        TypeMismatch: A row that is not a dict, a name that is not text, or values without a common
             type.
     """
     for at, row in enumerate(rows):
@@ -71,13 +68,11 @@ def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
 def polars_table(frame: Any, columns: Sequence[str] | None) -> Table:
     """Return an eager Polars frame as a table, through its Arrow stream.
 
-    Args:
-        frame: a Polars DataFrame.
-        columns: which to take; None takes all. What is not there is left out.
+    `columns` selects columns; names that are missing are left out, and None takes all.
 
     Raises:
-        InvalidData: no columns.
-        TypeMismatch: a column that Arrow has no type for.
+        InvalidData: No columns.
+        TypeMismatch: A column without an Arrow type.
     """
     names: list[str] = frame.columns
     if not names:
@@ -99,41 +94,39 @@ def polars_table(frame: Any, columns: Sequence[str] | None) -> Table:
 
 
 def polars_objects(frame: Any) -> dict[str, Any]:
-    """Return the columns of Python objects of a Polars frame, and their type.
+    """Return the columns of Python objects in a Polars frame, and their types.
 
-    Polars gives their addresses to Arrow, as bytes.
+    Polars would export their addresses to Arrow, as bytes.
     """
     return {n: t for n, t in zip(frame.columns, frame.dtypes, strict=True) if is_polars_object(t)}
 
 
 def polars_unreadable(frame: Any) -> dict[str, Any]:
-    """Return the columns of a Polars frame that Arrow has no type for, and their types."""
+    """Return the columns of a Polars frame without an Arrow type, and their Polars types."""
     unread = polars_objects(frame)
     none = frame[:0]
     for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
         try:
             pa.RecordBatchReader.from_stream(none[[name]])
-        except Exception:  # whatever it is, Arrow does not take the column
+        except Exception:  # whatever the error, Arrow does not take the column
             unread[name] = dtype
     return unread
 
 
 def class_names(data: object) -> set[str]:
-    """Return the classes of an object by package and name, without an import of the package."""
+    """Return the classes of an object as "package.Name", without importing the package."""
     return {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(data).__mro__}
 
 
 def pandas_table(frame: Any, columns: Sequence[str] | None, run: Run = in_turn) -> Table:
-    """Return a pandas frame as a table, NumPy columns in place; the index is ignored.
+    """Return a pandas frame as a table, NumPy columns without a copy; the index is ignored.
 
-    Args:
-        frame: a pandas DataFrame.
-        columns: which to take; None takes all. What is not there is left out.
-        run: runs the copies of columns that are strided.
+    `columns` selects columns; names that are missing are left out, and None takes all. `run` copies
+    strided columns.
 
     Raises:
-        InvalidData: no columns, or a name among the wanted ones that occurs twice.
-        TypeMismatch: a label that is not text, or a column without an Arrow type.
+        InvalidData: No columns, or a selected name that occurs twice.
+        TypeMismatch: A label that is not text, or a column without an Arrow type.
     """
     labels: list[Any] = frame.columns.tolist()
     if not labels:
@@ -150,11 +143,7 @@ def pandas_table(frame: Any, columns: Sequence[str] | None, run: Run = in_turn) 
 
 
 def table_of(arrays: list[Any], names: list[str]) -> Table:
-    """Return columns of one length as a table.
-
-    Raises:
-        InvalidData: the lengths differ.
-    """
+    """Return arrays and their names as a table; unequal lengths raise InvalidData."""
     n_rows = len(arrays[0])
     for name, array in zip(names, arrays, strict=True):
         if len(array) != n_rows:
@@ -166,15 +155,15 @@ def table_of(arrays: list[Any], names: list[str]) -> Table:
 
 
 def rows_only(n_rows: int) -> Table:
-    """Return a table without columns that knows its number of rows."""
+    """Return an Arrow table with a number of rows and no columns."""
     return pa.Table.from_arrays([pa.nulls(n_rows)], ["none"]).select([])
 
 
 def columns_table(columns: Mapping[str, Any], n_rows: int) -> Table:
-    """Return columns as a table that keeps its number of rows, also where there is no column.
+    """Return columns as a table that keeps its number of rows even if there are no columns.
 
-    Then it has one of nulls: without any, Arrow loses rows that are taken, joined, or sliced to
-    the end.
+    Without columns it has a column of nulls: otherwise Arrow loses the rows when they are taken,
+    joined, or sliced to the end.
     """
     return pa.table(dict(columns) or {"": pa.nulls(n_rows)})
 
@@ -192,20 +181,16 @@ def check_unique(labels: Sequence[Any], wanted: Sequence[str]) -> None:
 
 
 def text_name(label: object) -> str:
-    """Return a column label that is text.
-
-    Raises:
-        TypeMismatch: it is something else, such as the number of a column.
-    """
+    """Return a column label; raises TypeMismatch unless it is text, such as for a column number."""
     if isinstance(label, str):
         return label
     raise TypeMismatch(f"column names are text, got {label!r} ({type(label).__name__}): rename it")
 
 
 def _pandas_column(frame: Any) -> Callable[[int], Any]:
-    """Return a function that gives the array of a column by its position.
+    """Return a function from the position of a column to its array.
 
-    `_get_column_array` is not public, but takes 0.6 us where `frame.iloc[:, i]` takes 19, and wide
+    `_get_column_array` is not public, but takes 0.6 us; `frame.iloc[:, i]` takes 19 us, and wide
     frames have 10,000 columns.
     """
     quick = getattr(frame, "_get_column_array", None)

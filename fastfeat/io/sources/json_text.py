@@ -1,8 +1,7 @@
-"""JSON as bytes to values, for the server and the stream alike: all of it, or an error.
+"""Strict parsing of JSON text, for the server and the stream.
 
-Some readers of JSON let more through. Here a key that stands twice in an object is refused, and so
-are NaN and infinities (many programs write them), text after the value, and bytes that are not
-UTF-8.
+Some JSON readers accept more. This one refuses a key that occurs twice in an object, NaN and
+infinities (which many programs write), text after the value, and bytes that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ class NotJson(ValueError):
     """Bytes that cannot be read as JSON.
 
     Args:
-        message: the reason, with the byte where reading stopped.
-        column: the key that stands twice; None for other reasons.
+        message: The reason, with the byte where reading stopped.
+        column: The key that occurs twice; None for other reasons.
     """
 
     def __init__(self, message: str, column: str | None = None) -> None:
@@ -41,7 +40,7 @@ def read_json(body: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        NotJson: it is not JSON, or an object in it has a key twice.
+        NotJson: It is not JSON, or an object in it has a key twice.
     """
     value = _loaded(body)
     if _may_repeat_keys(body, [value]):
@@ -50,10 +49,10 @@ def read_json(body: bytes) -> Any:
 
 
 def read_objects(texts: Sequence[bytes]) -> list[Object]:
-    """Return the values of JSON texts, each of which is one object.
+    """Return the values of JSON texts, each of which must be one object.
 
     Raises:
-        NotJson: a text is not JSON, or no object, or an object in it has a key twice.
+        NotJson: A text is not JSON or not an object, or an object in it has a key twice.
     """
     values = list(map(_loaded, texts))
     for value in values:
@@ -93,13 +92,16 @@ def _not_json(body: bytes, error: json.JSONDecodeError) -> NotJson:
 
 
 def _may_repeat_keys(text: bytes, values: Iterable[Any]) -> bool:
-    """Whether a text has more colons than its keys and texts explain, or hides some of them."""
+    """Return whether an object in a JSON text may have a key twice.
+
+    True if the text has escaped colons, or more colons than its keys and strings account for.
+    """
     n_keys, n_in_texts = _colons(values)
     return text.count(b":") != n_keys + n_in_texts or b"\\u003" in text
 
 
 def _colons(values: Iterable[Any]) -> tuple[int, int]:
-    """Return the number of keys in some values, and of colons in their texts."""
+    """Return the number of keys in some values, and of colons in their strings."""
     n_keys = n_in_texts = 0
     texts: list[str] = []
     for value in values:
@@ -118,11 +120,7 @@ def _colons(values: Iterable[Any]) -> tuple[int, int]:
 
 
 def _check_keys(text: bytes) -> None:
-    """Raise where an object of a JSON text has a key twice.
-
-    Raises:
-        NotJson: it has.
-    """
+    """Raise NotJson if an object of a JSON text has a key twice."""
 
     def checked(pairs: list[tuple[str, Any]]) -> Object:
         found = dict(pairs)

@@ -1,4 +1,7 @@
-"""Locations of files: paths, folders, patterns and addresses as files in order, with partitions."""
+"""Files on disk or network: paths, folders, patterns and addresses resolved to a list of files.
+
+Folders such as `year=2024` above a file are hive partitions: they become columns.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,15 @@ from fastfeat.io.sources.addresses import WILD, asked, naming, opened, without_s
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A file, as it was when it was found.
+    """A file that was found at a path, with its size and modification time at that moment.
 
     Args:
-        name: as messages name it.
-        filesystem: a `pyarrow.fs.FileSystem`.
-        path: in that.
-        n_bytes: its size.
-        changed_ns: when it was last written, since 1970; None where the file system does not say.
-        keys: values of hive partitions as its folders are named, None where they are missing.
+        name: Name for messages.
+        filesystem: A `pyarrow.fs.FileSystem`.
+        path: Path in that file system.
+        n_bytes: Size in bytes.
+        changed_ns: Modification time in nanoseconds since 1970; None if the file system has none.
+        keys: Values of hive partitions from the names of its folders; None for a missing value.
     """
 
     name: str
@@ -46,11 +49,7 @@ class Located:
         return self.filesystem.type_name == "local"
 
     def check_unchanged(self) -> None:
-        """Raise where it is no longer what it was.
-
-        Raises:
-            InvalidData: it names the file.
-        """
+        """Raise InvalidData, which names the file, if it has changed since it was found."""
         found = _info(self.filesystem, self.path, self.name)
         if _written(found) != (self.n_bytes, self.changed_ns):
             gone = found.type == _fs().FileType.NotFound
@@ -63,17 +62,13 @@ class Located:
 def located(given: str | os.PathLike[str], suffix: str | None = None) -> list[Located]:
     """Return the files of a path, folder, pattern or address, in order of their names.
 
-    Args:
-        given: the path, folder, pattern or address.
-        suffix: the end of the names of files in folders; others are passed over. None for any.
-
-    In a folder, files and folders whose names begin with `_` or `.` are passed over, and names of
-    folders such as `year=2024`, below the one given, are columns. A pattern knows `*`, `?`, `[abc]`
-    and `**`, any folders; of an address, such as `s3://bucket/folder`, `pyarrow.fs` or fsspec
-    opens the file system.
+    In a folder, names that begin with `_` or `.` are skipped, and folders such as `year=2024` below
+    it are columns. `suffix` skips all other files in folders. A pattern may use `*`, `?`, `[abc]`,
+    and `**` for any folders. `pyarrow.fs` or fsspec opens the file system of an address such as
+    `s3://bucket/folder`.
 
     Raises:
-        InvalidData: there is no such file, or none in the folder; no library for the address.
+        InvalidData: No such file, no file in the folder, or no library for the address.
     """
     text = os.fspath(given)
     if "\0" in text:
@@ -87,7 +82,7 @@ def located(given: str | os.PathLike[str], suffix: str | None = None) -> list[Lo
 
 
 def _located(text: str, suffix: str | None) -> list[Located]:
-    text.encode()  # raises, where the system's bytes of it are no text
+    text.encode()  # raises if the bytes of the path are not valid text
     filesystem, path, prefix = opened(text)
     found = _info(filesystem, path, text)
     text, kinds = without_secrets(text), _fs().FileType
@@ -104,7 +99,7 @@ def _located(text: str, suffix: str | None) -> list[Located]:
 
 
 def no_file(path: str) -> InvalidData:
-    """Return the error of a path that is that of a pipe, a socket or a device."""
+    """Return the error for a path to a pipe, a socket or a device."""
     return InvalidData(
         f"{path} is neither a file nor a folder: a pipe is read once. Give pyarrow's reader of it, "
         "or write it to a file"
@@ -112,10 +107,10 @@ def no_file(path: str) -> InvalidData:
 
 
 def file_at(filesystem: Any, path: str) -> Located:
-    """Return a file of a file system, as it is now.
+    """Return the file at a path of a file system, with its present size and modification time.
 
     Raises:
-        InvalidData: it is not there.
+        InvalidData: The file does not exist.
     """
     found = _info(filesystem, path, path)
     if found.type != _fs().FileType.File:
@@ -124,24 +119,19 @@ def file_at(filesystem: Any, path: str) -> Located:
 
 
 def is_match(name: str, part: str) -> bool:
-    """Return whether a name in a folder is one that a part of a pattern has."""
+    """Return whether the name of a file or folder matches one part of a pattern."""
     is_passed_over = is_hidden(name) and not part.startswith(("_", "."))
     return not is_passed_over and fnmatchcase(name, part)
 
 
 def paths_of(given: Any) -> list[str]:
-    """Return the paths, folders, patterns and addresses of data as a user gives it."""
+    """Return the paths, folders, patterns and addresses in a user's data; other data has none."""
     each = cast("Sequence[object]", given if isinstance(given, list | tuple) else [given])
     return [os.fspath(cast("str", one)) for one in each if isinstance(one, str | os.PathLike)]
 
 
 def hint_of_folders(name: str, paths: Iterable[str]) -> str:
-    """Return the end of a message about a column that data lacks, if a folder above it is named so.
-
-    Args:
-        name: of the column.
-        paths: as they are given, or those of files.
-    """
+    """Return a hint for a missing column if a folder in a path has its value, else ""."""
     for path in paths:
         for folder in path.split("/"):
             key, sign, _ = folder.partition("=")
@@ -155,10 +145,10 @@ def hint_of_folders(name: str, paths: Iterable[str]) -> str:
 
 
 def partition_columns(files: Sequence[Located]) -> dict[str, Array]:
-    """Return the value of each partition in each file: whole numbers where all are, else text.
+    """Return the partition columns of files, one value per file: integers if all are, else text.
 
     Raises:
-        InvalidData: a file is in no folder of a partition that others are in.
+        InvalidData: A file is in no folder of a partition that other files have.
     """
     names = dict.fromkeys(name for file in files for name in file.keys)
     for name in names:
@@ -188,7 +178,7 @@ def _in_folders(
     prefix: str,
     suffix: str | None,
 ) -> list[Located]:
-    """Return the files in folders and below; `base` is where the names of partitions begin."""
+    """Return the files in and below folders; only folders below `base` are read as partitions."""
     found = [
         _file(filesystem, info, prefix, base)
         for folder in folders
@@ -205,7 +195,7 @@ def _in_folders(
 
 
 def _all_below(filesystem: Any, folder: str, text: str) -> Iterator[Any]:
-    """Yield files in a folder and below; those in folders that are passed over are left out."""
+    """Yield the entries in and below a folder, without hidden folders."""
     if filesystem.type_name != "local":
         yield from _infos(filesystem, folder, text, recursive=True)
         return
@@ -218,11 +208,7 @@ def _all_below(filesystem: Any, folder: str, text: str) -> Iterator[Any]:
 
 
 def _check_leads_on(folder: str) -> None:
-    """Raise where a folder is a link to one that it is in itself.
-
-    Raises:
-        InvalidData: it is.
-    """
+    """Raise InvalidData if a folder is a symbolic link to a folder that contains it."""
     if os.path.islink(folder):
         target = os.path.realpath(folder)
         if Path(os.path.realpath(os.path.dirname(folder))).is_relative_to(target):
@@ -233,11 +219,7 @@ def _check_leads_on(folder: str) -> None:
 
 
 def _is_file(info: Any) -> bool:
-    """Return whether something in a folder is a file.
-
-    Raises:
-        InvalidData: it is a link to what is not there.
-    """
+    """Return whether a folder entry is a file; a broken symbolic link raises InvalidData."""
     kinds = _fs().FileType
     if info.type == kinds.NotFound and not is_hidden(info.base_name):
         raise InvalidData(f"{info.path} is a link to a file that is not there")
@@ -266,7 +248,7 @@ def _matching(
 
 
 def _matches(filesystem: Any, folder: str, parts: list[str], text: str) -> Iterator[Any]:
-    """Yield files and folders that the rest of a pattern matches; with `**` some come twice."""
+    """Yield files and folders that the rest of a pattern matches; `**` may yield some twice."""
     part, *rest = parts
     if part == "**" and not rest:
         part = "*"
@@ -302,7 +284,7 @@ def _below(path: str, folder: str) -> str:
 
 
 def is_hidden(path: str) -> bool:
-    """Return whether a path in a folder of data is passed over, by a name that begins _ or ."""
+    """Return whether a path in a folder of data is skipped: a name begins with _ or a dot."""
     return any(part.startswith(("_", ".")) for part in path.split("/"))
 
 
@@ -319,7 +301,7 @@ def _info(filesystem: Any, path: str, text: str) -> Any:
 
 
 def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) -> list[Any]:
-    """Return all entries of a folder; links to what is not there are of the type NotFound."""
+    """Return all entries of a folder; broken links have the type NotFound."""
     selector = _fs().FileSelector(folder, allow_not_found=True, recursive=recursive)
     with naming(text, filesystem):
         found = filesystem.get_file_info(selector)
@@ -335,10 +317,9 @@ def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) 
 
 
 def _check_no_log(info: Any) -> None:
-    """Raise where a folder is the log of a table: its files hold rows that were deleted, too.
+    """Raise InvalidData if a folder is the transaction log of a table, such as Delta or Iceberg.
 
-    Raises:
-        InvalidData: it says what to give instead.
+    The table's files also hold deleted rows. The error says how to read the table instead.
     """
     above, _, name = info.path.rpartition("/")
     above, _, folder = above.rpartition("/") if name.endswith(".metadata.json") else (above, "", "")
@@ -348,14 +329,14 @@ def _check_no_log(info: Any) -> None:
 
 
 def _check_above(filesystem: Any, path: str) -> None:
-    """Raise where a folder is a partition of a table that has a log, or has its data files."""
+    """Raise InvalidData if a folder holds data files of a table with a transaction log."""
     above, sign, name = path.rstrip("/").rpartition("/")
     while "=" in name:
         logs = [f"{above}{sign}{log}" for log in _LOGS if "*" not in log]
         for info in filesystem.get_file_info(logs):
             _check_no_log(info)
         above, sign, name = above.rpartition("/")
-    if name == "data":  # of Iceberg
+    if name == "data":  # a folder of Iceberg data files
         beside = _fs().FileSelector(f"{above}{sign}metadata", allow_not_found=True)
         for info in filesystem.get_file_info(beside):
             _check_no_log(info)
@@ -369,10 +350,9 @@ def _of_log(folder: str, kind: str, instead: str) -> InvalidData:
 
 
 def check_once(files: Sequence[Located]) -> None:
-    """Raise where a file is among others twice, also by a link.
+    """Raise InvalidData if a file occurs twice, also by a symbolic link.
 
-    Raises:
-        InvalidData: its rows would count twice.
+    Its rows would count twice.
     """
     first: dict[object, Located] = {}
     twice: list[str] = []
@@ -387,14 +367,14 @@ def check_once(files: Sequence[Located]) -> None:
 def _identity(file: Located) -> object:
     """Return a key that two names of one file share."""
     if file.is_local:
-        with suppress(OSError):  # it is gone meanwhile, which is told when it is read
+        with suppress(OSError):  # the file is gone now; reading it raises the error
             found = os.stat(file.path)
             return found.st_dev, found.st_ino
     return file.filesystem.type_name, file.path
 
 
 def _is_same(file: Located, other: Located) -> bool:
-    """Return whether two names of one identity are one file, and no hard links to one content."""
+    """Return whether two names with one identity are one file; hard links count as two files."""
     is_local = file.is_local
     return not is_local or os.path.realpath(file.path) == os.path.realpath(other.path)
 
@@ -415,7 +395,7 @@ _LOGS = {
         "lambda: table.scan().to_arrow_batch_reader(), with the table of pyiceberg at {}",
     ),
 }
-"""What says in a folder that it is a table with a log: its kind, and what to give instead."""
+"""Names that mark a table with a transaction log, with its kind and the data to pass instead."""
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 MISSING = "__HIVE_DEFAULT_PARTITION__"
-"""The name of a missing value in the name of a folder, by Hive."""
+"""Hive's text for a missing value in the name of a folder."""

@@ -1,4 +1,4 @@
-"""Parts of a data set that are no files, and the columns that all parts have."""
+"""Parts of a data set that are not files, and the columns that all parts share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fastfeat.io.sources.widening import widened
 
 
 class Origin(NamedTuple):
-    """The place where some rows of a table come from.
+    """The source of some rows of a table: the file or part, and the row number in it.
 
     Args:
-        first_row: the first of them, by its number in the data set.
-        name: of the file, or what messages call the part.
-        row_in_part: the number of that row there.
+        first_row: Number of the first row in the data set.
+        name: Name of the file or part, for messages.
+        row_in_part: Number of that row in the file or part.
     """
 
     first_row: int
@@ -31,49 +31,45 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TablePart:
-    """A table in memory.
-
-    Args:
-        table: its rows.
-    """
+    """A table in memory, as a part of a data set."""
 
     table: Table
 
     @property
     def name(self) -> str:
-        """Its name in messages."""
+        """The name for messages."""
         return "the table"
 
     @property
     def n_rows(self) -> int:
-        """Its number of rows."""
+        """The number of rows."""
         return self.table.num_rows
 
     @property
     def identity(self) -> None:
-        """None: it is in no file."""
+        """None, because it is not in a file."""
         return None
 
     @property
     def all_columns(self) -> Schema:
-        """Its columns."""
+        """The columns of the table."""
         return self.table.schema
 
     def tables(
         self, columns: Sequence[str], most_bytes: Callable[[], int], start: int
     ) -> Iterator[tuple[int, Table]]:
-        """Yield its rows, in place, and the number of the first one."""
+        """Yield the number of the first row, 0, and all rows as a table, without a copy."""
         yield 0, self.table.select(list(columns)) if columns else rows_only(self.table.num_rows)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedPart:
-    """Tables that a function gives, one after another.
+    """A part of a data set that a function opens: it returns tables one after another.
 
     Args:
-        name: what messages call it.
-        all_columns: of the first table, or of the reader.
-        open: gives an iterable of tables of any kind, of which some columns are read.
+        name: Name for messages.
+        all_columns: Columns of the first table, or of the reader.
+        open: Function from the columns to read to an iterable of tables of any kind.
     """
 
     name: str
@@ -82,21 +78,22 @@ class OpenedPart:
 
     @property
     def n_rows(self) -> None:
-        """None: only reading tells."""
+        """None, because the number is unknown before reading."""
         return None
 
     @property
     def identity(self) -> None:
-        """None: it is in no file."""
+        """None, because it is not in a file."""
         return None
 
     def tables(
         self, columns: Sequence[str], most_bytes: Callable[[], int], start: int
     ) -> Iterator[tuple[int, Table]]:
-        """Yield the tables that the function gives, each with the number of its first row.
+        """Yield the tables that the function returns, each with the number of its first row.
 
         Raises:
-            InvalidData: it cannot be opened again, a table lacks a column, or reading fails.
+            InvalidData: It cannot be opened again, or reading fails.
+            UnknownColumn: A later table lacks a column.
         """
         row = 0
         try:
@@ -119,14 +116,15 @@ class OpenedPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenPart:
-    """Some rows of a data set, which are read from it; `chosen.chosen_rows` makes it.
+    """Selected rows of a data set, read from it on demand; `chosen.chosen_rows` creates it.
 
     Args:
-        name: what messages call it.
-        all_columns: its columns.
-        n_rows: its number of rows.
-        identity: of the files that it is read from, and of the choice; None if it is not in files.
-        tables: as of the other parts.
+        name: Name for messages.
+        all_columns: Its columns.
+        n_rows: Its number of rows.
+        identity: Identity of the underlying files and of the choice of rows; None if not in files.
+        tables: Function from columns, bytes per table and first row to tables, like the method of
+            the other parts.
     """
 
     name: str
@@ -140,16 +138,12 @@ Part = FilePart | TablePart | OpenedPart | ChosenPart
 
 
 def common_columns(parts: Sequence[Part]) -> tuple[Schema, dict[str, FastfeatError]]:
-    """Return the columns that all parts have, each of a type for the values of all, and the others.
+    """Return the schema of the columns that all parts have, and an error for each other column.
 
-    Args:
-        parts: one at least.
-
-    Returns:
-        A schema; and of each other column the error of reading it.
+    The type of a column holds the values of all parts. There must be at least one part.
 
     Raises:
-        InvalidData: a part has two columns of one name.
+        InvalidData: A part has two columns of one name.
     """
     types: dict[str, DataType] = {}
     where: dict[str, Part] = {}

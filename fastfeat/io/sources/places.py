@@ -1,4 +1,4 @@
-"""Places of outputs: whether data would have what is written there, when it is located again."""
+"""A check whether an output, once written, would be read as input data by the user's next call."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fastfeat.io.sources.locations import is_hidden, is_match, paths_of
 
 
 def would_have(given: Any, target: Path, name: str | None) -> bool:
-    """Return whether data would have what is written to a place, when it is located the next time.
+    """Return whether the user's input paths or patterns would also match the output, once written.
 
     Args:
-        given: as a user gives it: paths, folders, patterns and addresses may be told so; of
-            anything else, and of files themselves, False.
-        target: the place, absolute and without links.
-        name: that of a file that is written below it, where it is a folder; else None.
+        given: The user's data. Only paths, folders, patterns and addresses can include an output;
+            for other data, and for single files, the result is False.
+        target: The output's path, absolute and without links.
+        name: Name of a file that is written below it, if it is a folder; else None.
     """
     paths = map(_here, paths_of(given))
     return any(path is not None and _takes_in(path, target, name) for path in paths)
 
 
 def _here(text: str) -> str | None:
-    """Return the path of what is given in the file system of this machine, or None."""
+    """Return an input's path on this machine; None if it is on a network."""
     if text.startswith("file://"):
         return text.removeprefix("file://")
     return None if "://" in text or "\0" in text else text
@@ -48,17 +48,17 @@ def _takes_in(path: str, target: Path, name: str | None) -> bool:
 
 
 def _may_match(parts: Sequence[str], folders: Sequence[str], name: str | None) -> bool:
-    """Return whether a pattern may match a file: folders that are known, others, and its name.
+    """Return whether a pattern may match a file in known folders, or in unknown ones below.
 
     Args:
-        parts: of the pattern.
-        folders: that are known; the last one is the file, where `name` is None.
-        name: of a file in the last of them, or in folders below that.
+        parts: Parts of the pattern.
+        folders: The known folders; if `name` is None, the last one is the file.
+        name: Name of a file in the last of them, or in folders below that.
     """
     if not folders:
         return not parts or (name is not None and fnmatchcase(name, parts[-1]))
     if not parts:
-        return True  # files in a folder that is matched
+        return True  # files in a folder that the pattern matches
     if parts[0] == "**":
         return _may_match(parts[1:], folders, name) or (
             not is_hidden(folders[0]) and _may_match(parts, folders[1:], name)

@@ -1,4 +1,4 @@
-"""Whatever a user calls a table, as a pyarrow Table: the way in of every plan."""
+"""Any kind of table that a user passes, as a pyarrow Table: the input of every plan."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from fastfeat.progress import doing
 
 
 def read_table(data: Any, columns: Sequence[str] | None = None, run: Run = in_turn) -> Table:
-    """Return data of any kind as a pyarrow Table, in place wherever Arrow holds values alike.
+    """Return data of any kind as a pyarrow Table, without a copy if Arrow has the same layout.
 
     Args:
         data: pyarrow Table, RecordBatch, RecordBatchReader (read whole), list of record batches,
-            Dataset; anything with `__arrow_c_stream__` or `__arrow_c_array__`; a dict of NumPy
-            arrays, lists or Arrow arrays; a list of dicts, one a row; a pandas frame (its index is
-            ignored); a Polars DataFrame; a path, folder, pattern or address of Parquet, Arrow IPC,
-            Feather or CSV, or a list of them; a function that opens a reader: as in `dataset_of`.
-        columns: which to read, in this order; None reads all. A column that the data lacks is left
-            out: the caller reports it.
-        run: runs the copies of columns that are strided.
+            Dataset; any object with `__arrow_c_stream__` or `__arrow_c_array__`; a dict of NumPy
+            arrays, lists or Arrow arrays; a list of dicts, one per row; a pandas frame (its index
+            is ignored); a Polars DataFrame; a path, folder, pattern or address of Parquet, Arrow
+            IPC, Feather or CSV, or a list of them; or a function that opens a reader (see
+            `dataset_of`).
+        columns: Columns to read, in this order; None reads all. A column that the data lacks is
+            left out, and the caller reports it.
+        run: Runs the copies of strided columns.
 
     Raises:
-        TypeMismatch: it is not a table, or a column has no Arrow type.
-        InvalidData: no columns, unequal lengths, a wanted name that occurs twice, a missing or
-            damaged file, a reader that was read before.
+        TypeMismatch: The data is not a table, or a column has no Arrow type.
+        InvalidData: No columns, unequal lengths, a wanted name that occurs twice, a missing or
+            damaged file, or a reader that was already read.
 
     Example:
         >>> import numpy as np
@@ -53,8 +54,8 @@ def read_table(data: Any, columns: Sequence[str] | None = None, run: Run = in_tu
 
 
 def _read_whole(data: Any, columns: Sequence[str] | None) -> Table:
-    """Return the rows of all files, or of what a function opens, as one table."""
-    from fastfeat.io.sources.dataset import dataset_of  # seldom needed
+    """Return the rows of all files, or of the tables that a function opens, as one table."""
+    from fastfeat.io.sources.dataset import dataset_of  # rarely needed
     from fastfeat.io.sources.scan import scan
 
     with doing("reading files"):
@@ -63,7 +64,7 @@ def _read_whole(data: Any, columns: Sequence[str] | None) -> Table:
 
 
 def is_in_parts(data: Any) -> bool:
-    """Whether data is files, or a function that opens them, and no table yet."""
+    """Return whether data is paths of files, or a function that opens them, rather than a table."""
     if isinstance(data, list | tuple):
         given = cast("Sequence[object]", data)
         return bool(given) and all(isinstance(path, str | os.PathLike) for path in given)
@@ -71,14 +72,14 @@ def is_in_parts(data: Any) -> bool:
 
 
 def may_be_large(data: Any) -> bool:
-    """Whether data is files that may take more memory than is free, by their bytes on disk."""
+    """Return whether data is files that may exceed free memory, judged by their size on disk."""
     if not is_in_parts(data) or callable(data):
         return False
     path = cast("str", data)
     if isinstance(data, str | os.PathLike) and is_one_file(path):
         n_bytes = os.path.getsize(path) if os.path.isfile(path) else 0
     else:
-        from fastfeat.io.sources.dataset import bytes_on_disk  # seldom needed
+        from fastfeat.io.sources.dataset import bytes_on_disk  # rarely needed
 
         n_bytes = bytes_on_disk(data)
     free = host_memory.free_memory()
@@ -86,7 +87,7 @@ def may_be_large(data: Any) -> bool:
 
 
 def is_one_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is that of a file, or of nothing: no folder, no pattern, no address."""
+    """Return whether a path can only be a single file: not a folder, pattern or address."""
     text = os.fspath(path)
     if "://" in text or os.path.isdir(text):
         return False
@@ -94,14 +95,14 @@ def is_one_file(path: str | os.PathLike[str]) -> bool:
 
 
 def schema_in_parts(data: Any) -> Schema:
-    """Return the Arrow schema of files, or of what a function opens, without their rows.
+    """Return the Arrow schema of files, or of a function that opens them, without reading rows.
 
-    Of CSV one file says the types of its start; more than one are read for them.
+    For one CSV file the types are inferred from its start; several CSV files are read completely.
 
     Raises:
-        InvalidData: as `read_table`.
+        InvalidData: A file is missing or damaged, or has no columns.
     """
-    from fastfeat.io.sources.dataset import dataset_of  # seldom needed
+    from fastfeat.io.sources.dataset import dataset_of  # rarely needed
 
     if isinstance(data, str | os.PathLike) and is_one_file(cast("str", data)):
         return files.file_schema(Path(cast("str", data)))
@@ -109,13 +110,9 @@ def schema_in_parts(data: Any) -> Schema:
 
 
 def column_names(data: Any) -> list[str] | None:
-    """Return the names of the columns that data of any kind has, without reading it.
+    """Return the column names of data of any kind without reading rows; None if impossible.
 
-    Args:
-        data: as in `read_table`; a reader may have been read before.
-
-    Returns:
-        The names; None where only reading would tell.
+    `data` is any data that `read_table` takes, including a reader that was already read.
     """
     match data:
         case _ if is_in_parts(data):
@@ -131,4 +128,4 @@ def column_names(data: Any) -> list[str] | None:
 
 
 _MOST_GROWTH = 32
-"""How many times the bytes of a file its columns may take in memory."""
+"""Largest assumed ratio of a file's columns in memory to its bytes on disk."""

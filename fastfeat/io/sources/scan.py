@@ -1,4 +1,8 @@
-"""A scan: the rows of a data set in tables of a bounded size, one of which is read ahead."""
+"""A scan: one pass over the rows of a data set, in tables of bounded size.
+
+A thread reads one table ahead. A scratch copy is a file with decoded columns of the data set, from
+which later scans read faster. Origins are the files or parts that rows come from.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +25,19 @@ from fastfeat.io.sources.widening import in_type, widened
 
 MOST_BYTES = 1 << 26
 _OF_AN_ARRAY = 1 << 10
-"""Bytes that an array of few values takes besides them: a million tiny files were one table."""
+"""Overhead in bytes of a small array; without it a million tiny files would become one table."""
 _PLACE = " (that is "
 _ROW = re.compile(r"\brow ([\d,]*\d)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """Rows of a data set, neighbours in it.
+    """One table of a scan: consecutive rows of a data set.
 
     Args:
-        table: the rows.
-        first_row: the number of the first one in the data set.
-        origins: where they come from, by rising row.
+        table: The rows.
+        first_row: Number of the first row in the data set.
+        origins: The files or parts that the rows come from, in row order.
     """
 
     table: Table
@@ -41,10 +45,9 @@ class Scanned:
     origins: tuple[Origin, ...]
 
     def place(self, row: int) -> str:
-        """Return the place of a row in a file, for a message.
+        """Return a row's file and its row number in it, for a message.
 
-        Args:
-            row: its number in the data set.
+        `row` is its number in the data set.
 
         Example:
             >>> Scanned(None, 10, (Origin(10, "b.csv", 0),)).place(12)
@@ -56,10 +59,9 @@ class Scanned:
 
 @contextmanager
 def telling_place(scanned: Scanned) -> Generator[None]:
-    """Add the place of a row to an error that names a row by its number in the data set.
+    """Add the file of a row to errors raised inside that name a row of `scanned` by its number.
 
-    Args:
-        scanned: the rows that are worked on. Errors of other data say so first: "history=".
+    Errors about a history say "history=" and are left alone.
     """
     try:
         yield
@@ -73,24 +75,18 @@ def telling_place(scanned: Scanned) -> Generator[None]:
 
 
 def is_of_history(error: FastfeatError) -> bool:
-    """Return whether rows that an error names are those of a history."""
+    """Return whether an error is about rows of a history, by its text."""
     return str(error).startswith("history=") or " of history=" in str(error)
 
 
 def numbers_of_rows(error: FastfeatError) -> list[int]:
-    """Return the numbers of the rows that an error names without a place."""
+    """Return the row numbers in an error's text; empty if it names their file already."""
     text = str(error)
     return [] if _PLACE in text else [int(n.replace(",", "")) for n in _ROW.findall(text)]
 
 
 def with_place(error: FastfeatError, scanned: Scanned, row: int) -> FastfeatError:
-    """Return an error that tells the place of a row.
-
-    Args:
-        error: names the row by its number.
-        scanned: rows, that one among them.
-        row: its number.
-    """
+    """Return the error with the file of a row added to the line that names the row."""
     lines = str(error).split("\n")
     names_it = next((k for k, line in enumerate(lines) if _ROW.search(line)), -1)
     lines[names_it] += f"{_PLACE}{scanned.place(row)})"
@@ -106,26 +102,26 @@ def scan(
     stop: int | None = None,
     keep: Sequence[str] = (),
 ) -> Generator[Scanned]:
-    """Return the rows of a data set, in order, in tables that are small enough.
+    """Return the rows of a data set, in order, in tables of bounded size; at least one table.
 
-    While a table is worked on, a thread reads the next one: two are in memory, and what is decoded
-    of a third. Rows of small files and row groups are put together, and large ones are cut, so that
-    where the rows are cut depends on `most_bytes`. There is one table at least.
+    While a table is processed, a thread reads the next one: two tables are in memory, plus the
+    decoded rows of a third. Rows of small files and row groups are joined, and large ones are
+    split, so the boundaries depend on `most_bytes`.
 
     Args:
-        dataset: the data.
-        columns: which are read, in this order; None reads all. What is not there is left out.
-        most_bytes: of a table, unless one row has more, or one record batch of Arrow IPC; a
-            function is asked before each table, by the thread that reads.
-        start: number of the first row; row groups before it are not decoded.
-        stop: number of the row behind the last one; None for all.
-        keep: columns that the scratch copy of the data set, if it has one, takes of a scan of all
-            rows. Those that it has by then come from there.
+        dataset: The data.
+        columns: Columns to read, in this order; None reads all. Unknown names are left out.
+        most_bytes: Size limit of a table, unless a single row or Arrow IPC record batch is larger.
+            A function is called before each table, in the thread that reads.
+        start: Number of the first row; earlier row groups are not decoded.
+        stop: Number after the last row; None for all.
+        keep: Columns to write to the data set's scratch copy, if it has one, in a scan of all rows.
+            Columns that are already there are read from it.
 
     Raises:
-        UnknownColumn, TypeMismatch: a column that differs between parts.
-        InvalidData: while rows are read: a damaged file, or one that was written anew; a reader
-            that was read before.
+        UnknownColumn, TypeMismatch: A column differs between parts.
+        InvalidData: During reading: a file is damaged or has changed, or a one-shot reader was
+            already read.
 
     Example:
         >>> from fastfeat.io.sources.dataset import dataset_of
@@ -146,7 +142,7 @@ def scan(
 
 
 def n_rows_of(dataset: Dataset) -> int:
-    """Return the number of rows of a data set, which is read for it where nothing else tells."""
+    """Return the number of rows of a data set, which is scanned if the number is not known."""
     if dataset.n_rows is not None:
         return dataset.n_rows
     with closing(scan(dataset, dataset.schema.names[:1])) as tables:
@@ -154,7 +150,7 @@ def n_rows_of(dataset: Dataset) -> int:
 
 
 def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
-    """Yield tables, of which another thread takes the next one meanwhile."""
+    """Yield tables while another thread fetches the next one."""
     with ThreadPoolExecutor(1, "fastfeat-scan") as thread:
         try:
             coming = thread.submit(next, tables, None)
@@ -165,7 +161,7 @@ def _ahead(tables: Generator[Scanned]) -> Generator[Scanned]:
         finally:
             try:
                 thread.submit(tables.close)
-            except RuntimeError:  # the interpreter ends: its threads are done, and take no more
+            except RuntimeError:  # the interpreter is exiting: its threads accept no more work
                 tables.close()
 
 
@@ -177,7 +173,10 @@ def _through(
     wanted: range,
     keep: Sequence[str],
 ) -> Generator[Scanned]:
-    """Yield tables, of which columns come from a scratch copy that has them, or go there."""
+    """Yield tables of a scan, with columns read from the scratch copy if it has them.
+
+    Columns in `keep` are written to the copy.
+    """
     there = [name for name in names if name in scratch.pieces]
     rest = [name for name in names if name not in scratch.pieces]
     if there and not rest:
@@ -208,14 +207,10 @@ def _beside(
     scanned: Scanned,
     most_bytes: Callable[[], int],
 ) -> Generator[Scanned]:
-    """Yield rows with the columns that a scratch copy has: these may be far more bytes than theirs.
+    """Yield rows of `scanned` together with the columns `there` from a scratch copy.
 
-    Args:
-        scratch: the copy.
-        there: the columns that it has.
-        names: of all columns.
-        scanned: the rows, with the others.
-        most_bytes: as of `scan`.
+    The columns of the copy may be much larger than the others, so tables are split again by
+    `most_bytes`.
     """
     rows, start = scanned.table, scanned.first_row
     own = rows.nbytes / rows.num_rows
@@ -236,7 +231,7 @@ def _columns(table: Table) -> dict[str, ChunkedArray]:
 def _copied(
     scratch: Scratch, names: Sequence[str], most_bytes: Callable[[], int], wanted: range
 ) -> Generator[Scanned]:
-    """Yield tables of columns that a scratch copy has; one at least."""
+    """Yield tables of columns that are all in a scratch copy; at least one table."""
     assert scratch.n_rows is not None
     first, end = min(wanted.start, scratch.n_rows), min(wanted.stop, scratch.n_rows)
     while True:
@@ -254,7 +249,7 @@ def _packed(
     start: int,
     stop: int | None,
 ) -> Generator[Scanned]:
-    """Yield tables of at most so many bytes, of pieces that may be smaller."""
+    """Yield tables of at most `most_bytes`, joined from smaller ones."""
     pieces: list[Table] = []
     origins: list[Origin] = []
     n_bytes, none_yet, most = 0, True, most_bytes()
@@ -284,7 +279,7 @@ def _joined(pieces: Sequence[Table], origins: Sequence[Origin]) -> Scanned:
 def _cut(
     pieces: Iterator[tuple[Origin, Table]], most_bytes: Callable[[], int]
 ) -> Iterator[tuple[Origin, Table]]:
-    """Yield pieces, those of more bytes in several."""
+    """Yield tables with their origins, after splitting tables that are larger than `most_bytes`."""
     for origin, table in pieces:
         n_rows = table.num_rows
         n_at_a_time = n_rows
@@ -302,7 +297,7 @@ def _pieces(
     start: int,
     stop: int | None,
 ) -> Iterator[tuple[Origin, Table]]:
-    """Yield the rows from `start` to below `stop`, as the parts give them."""
+    """Yield rows `start` to `stop` (exclusive) as the tables that the parts return."""
     first = 0
     for part in dataset.parts:
         if stop is not None and first >= stop:
@@ -322,7 +317,7 @@ def _pieces_of(
     first: int,
     wanted: range,
 ) -> Generator[tuple[Origin, Table], None, int]:
-    """Yield the wanted rows of a part; return its number of rows, where it is read to its end."""
+    """Yield the wanted rows of one part as tables; return its number of rows if read to the end."""
     end = 0
     for row, table in part.tables(names, most_bytes, wanted.start):
         end = row + table.num_rows
@@ -341,7 +336,7 @@ def _pieces_of(
 
 
 def _typed(table: Table, schema: Schema, part: Part) -> Table:
-    """Return rows with the types that their columns have in the data set."""
+    """Return rows with their columns in the types of the data set."""
     for field in table.schema:
         wanted = schema.field(field.name).type
         if field.type != wanted:

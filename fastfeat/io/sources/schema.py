@@ -1,4 +1,4 @@
-"""Types and schemas as users write them."""
+"""Column types and schemas in the forms in which users write them, as DTypes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from fastfeat.ir.dtypes import DType
 
 
 def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each column, in their order.
+    """Return the type of each column of a schema or of data, in order.
 
-    Args:
-        given: a pyarrow schema, anything that has one, data of any kind, or a mapping from names
-            to types, each a DType or what `as_dtype` takes.
+    `given` is a pyarrow schema, an object that has one, data of any kind, or a mapping of name to
+    type, each a DType or any type that `as_dtype` accepts.
 
     Raises:
-        TypeMismatch: it is neither a schema nor a table, or a type cannot be read.
-        InvalidData: data that is damaged or has no columns.
+        TypeMismatch: It is neither a schema nor a table, or a type cannot be read.
+        InvalidData: The data is damaged or has no columns.
 
     Example:
         >>> {name: str(dtype) for name, dtype in read_schema({"a": [1.5], "b": ["x"]}).items()}
@@ -44,7 +43,7 @@ def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:
 
 
 def _polars_schema(frame: Any) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each column of a Polars frame; what Arrow has no type for is no DType."""
+    """Return the type of each column of a Polars frame; UnsupportedType if Arrow has no type."""
     unread = polars_unreadable(frame)
     if not unread:
         return schema_of(read_table(frame[:0]))
@@ -61,7 +60,7 @@ def _is_mapping(given: Any) -> TypeGuard[Mapping[str, Any]]:
 
 
 def _type_of(written: object) -> DType | UnsupportedType:
-    """Return a type as `as_dtype` does; of one that no expression can read, no DType."""
+    """Return a written type as a DType; UnsupportedType if no expression can read it."""
     match written:
         case UnsupportedType():
             return written
@@ -72,10 +71,10 @@ def _type_of(written: object) -> DType | UnsupportedType:
 
 
 def as_dtype(written: object) -> DType:
-    """Return the type that a user means by a text, a pyarrow or NumPy type, or a Python class.
+    """Return the DType for a user's type: text, a pyarrow or NumPy type, or a Python class.
 
     Raises:
-        TypeMismatch: it is none.
+        TypeMismatch: It names no type.
 
     Example:
         >>> str(as_dtype("timestamp[us, UTC]")), str(as_dtype(float))
@@ -143,4 +142,4 @@ _PYTHON: dict[type, DType] = {
     datetime.timedelta: dtypes.duration("us"),
 }
 _TYPES = (DType, UnsupportedType, pa.DataType, np.dtype, str, type)
-"""Forms of types; anything else in a mapping is the values of a column."""
+"""Classes of types; any other object in a mapping is the values of a column."""

@@ -1,7 +1,7 @@
-"""Scratch copies: columns of a data set on disk as they are in memory, for passes that read again.
+"""Scratch copies: decoded columns of a data set on disk, for passes that read them again.
 
-A column is decoded once, and mapped from then on. The file has no name: it is gone when it is
-closed, whatever ends the process.
+A column is decoded once, and memory-mapped after that. The file has no name, so it disappears when
+it is closed, however the process ends.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from fastfeat.io.unnamed import nameless
 
 _SHARE_OF_DISK = 2
 _FEW_BYTES = 1 << 28
-"""Written before the time that writing takes is compared with that of reading."""
+"""Bytes that are written before the times of writing and reading are compared."""
 _MOST_SLOWER = 2
 _FEW_PIECES, _LEAST_PIECE = 1 << 14, 1 << 14
-"""Of more pieces each has so many bytes at least: smaller ones are mostly heads of streams."""
+"""Above this number of pieces, they must average this many bytes: small ones are mostly headers."""
 _MOUNTS = Path("/proc/self/mounts")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 class Piece(NamedTuple):
-    """Some rows of a column in the file, an Arrow stream.
+    """Consecutive rows of one column, stored in the file as an Arrow stream.
 
     Args:
-        first_row: the first of them.
-        stop: the number of the row behind the last one.
-        offset: where it begins in the file.
-        n_bytes: how many it takes.
+        first_row: Number of the first row.
+        stop: Number after the last row.
+        offset: Position in the file.
+        n_bytes: Size in bytes.
     """
 
     first_row: int
@@ -50,15 +50,15 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Scratch:
-    """The columns of a data set that a file has, whole ones alone.
+    """A file with decoded columns of a data set, each of them complete.
 
     Args:
-        file: without a name.
-        most_bytes: that it may take; 0 once writing it was given up.
-        n_rows: of the data set; None before the first column is whole.
-        pieces: of each column.
-        origins: where rows come from, by rising row.
-        n_bytes: that it takes.
+        file: File without a name.
+        most_bytes: Size limit; 0 once writing was abandoned.
+        n_rows: Number of rows of the data set; None before the first column is complete.
+        pieces: The pieces of each column, in row order.
+        origins: The files or parts that the rows come from, in row order.
+        n_bytes: Size of the file.
     """
 
     file: IO[bytes]
@@ -69,12 +69,9 @@ class Scratch:
     n_bytes: int = 0
 
     def rows(self, names: Sequence[str], first: int, stop: int) -> Table:
-        """Return rows of columns, mapped from the file.
+        """Return rows `first` to `stop` (exclusive) as a table that is memory-mapped from the file.
 
-        Args:
-            names: of columns that it has, one at least.
-            first: number of the first row.
-            stop: number of the row behind the last one.
+        `names` lists at least one column of the copy.
         """
         pieces = {name: self._pieces_of(name, first, stop) for name in names}
         every = [piece for own in pieces.values() for piece in own]
@@ -83,7 +80,7 @@ class Scratch:
         return pa.table({name: _column(own, content, first, stop) for name, own in pieces.items()})
 
     def _pieces_of(self, name: str, first: int, stop: int) -> list[Piece]:
-        """Return the pieces of a column that have some rows; one at least."""
+        """Return the stored pieces of a column that hold rows `first` to `stop` (exclusive)."""
         place, pieces = self._place(name, first), self.pieces[name]
         end = place + 1
         while end < len(pieces) and pieces[end].first_row < stop:
@@ -91,13 +88,10 @@ class Scratch:
         return [*pieces[place:end]]
 
     def stop_of(self, names: Sequence[str], most_bytes: int, first: int, more: float = 0.0) -> int:
-        """Return the number of the row behind those that take about so many bytes.
+        """Return the number after the last row of the next table, which has about `most_bytes`.
 
-        Args:
-            names: of columns that it has.
-            most_bytes: that the rows take, unless one has more.
-            first: number of the first row.
-            more: bytes of a row beside these columns.
+        The table has at least one row. `more` is the bytes per row in addition to the named
+        columns.
         """
         assert self.n_rows is not None
         if first >= self.n_rows:
@@ -110,11 +104,11 @@ class Scratch:
         return edge if stop < self.n_rows and edge - first > (stop - first) // 2 else stop
 
     def _place(self, name: str, row: int) -> int:
-        """Return the place of the piece that has a row."""
+        """Return the index of the stored piece of a column that holds a row."""
         return bisect_right(self.pieces[name], row, key=_first_row) - 1
 
     def origins_of(self, first: int, stop: int) -> tuple[Origin, ...]:
-        """Return the places where some rows come from."""
+        """Return the files or parts that rows `first` to `stop` (exclusive) come from."""
         begin = max(0, bisect_right(self.origins, first, key=_first_row) - 1)
         end = bisect_right(self.origins, stop - 1, key=_first_row)
         return tuple(self.origins[begin:end])
@@ -127,7 +121,7 @@ def _first_row(of: Piece | Origin) -> int:
 def _column(
     pieces: Sequence[Piece], content: Mapping[Piece, Any], first: int, stop: int
 ) -> ChunkedArray:
-    """Return some rows of a column, of the pieces that have them."""
+    """Return rows `first` to `stop` (exclusive) of a column, from the pieces that hold them."""
     found: list[ChunkedArray] = []
     for piece in pieces:
         column = pa.ipc.open_stream(content[piece]).read_all().column(0)
@@ -138,16 +132,12 @@ def _column(
 
 
 def _mapped(file: IO[bytes], pieces: Sequence[Piece], is_whole: bool) -> dict[Piece, Any]:
-    """Return the bytes of pieces, which are mapped as long as something reads them.
+    """Return the memory-mapped bytes of each piece.
 
-    Neighbours are mapped together. Python opens the file once more for each map, and a table of
-    2,000 columns took more files than a process may have.
-
-    Args:
-        file: in which they are.
-        pieces: any of them.
-        is_whole: whether all rows of them are read: the thread that reads ahead takes the faults,
-            then.
+    They stay mapped while something refers to them. Neighbouring pieces are mapped together: Python
+    opens the file once more for each map, and a table of 2,000 columns exceeded the open-file limit
+    of the process. `is_whole` says that all rows are read. The map is then populated at once, so
+    that the thread that reads ahead takes the page faults.
     """
     found: dict[Piece, Any] = {}
     together: list[Piece] = []
@@ -176,15 +166,15 @@ def _map(file: IO[bytes], offset: int, n_bytes: int, is_whole: bool) -> mmap.mma
 
 @dataclass(slots=True, eq=False)
 class Keeping:
-    """Columns on their way into a scratch copy, while they are scanned.
+    """Writes columns to a scratch copy during a scan.
 
     Args:
-        scratch: takes them once they are whole.
-        pieces: of each column, so far.
-        origins: of the rows so far.
-        n_rows: so far.
-        end: of what is written; None once the copy was given up.
-        seconds: that writing took.
+        scratch: The copy; it receives the columns once they are complete.
+        pieces: Pieces of each column so far.
+        origins: Sources of the rows so far.
+        n_rows: Number of rows so far.
+        end: End of the written bytes; None once the copy was abandoned.
+        seconds: Time spent writing.
     """
 
     scratch: Scratch
@@ -195,12 +185,9 @@ class Keeping:
     seconds: float = 0.0
 
     def add(self, table: Table, origins: Sequence[Origin], seconds_read: float) -> None:
-        """Write the next rows, and give up where the disk is full, or slower than reading.
+        """Write the next rows; abandon the copy if the disk is full, or slower than reading.
 
-        Args:
-            table: the rows, with the columns.
-            origins: where they come from.
-            seconds_read: that reading all rows so far took.
+        `seconds_read` is the time that reading all rows so far took.
         """
         if self.end is None or not self.pieces:
             return
@@ -212,7 +199,7 @@ class Keeping:
                     offset = -(-self.end // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
                     self.end = self._write(table.select([name]), offset)
                     pieces.append(Piece(self.n_rows, stop, offset, self.end - offset))
-        except OSError:  # no space is left, or no larger file is allowed
+        except OSError:  # no space is left, or the file size limit is reached
             self._give_up()
             return
         self.n_rows = stop
@@ -227,7 +214,7 @@ class Keeping:
             self._give_up()
 
     def _write(self, table: Table, offset: int) -> int:
-        """Write a table, and return where it ends."""
+        """Write a table at an offset and return the offset of its end."""
         file = self.scratch.file
         file.seek(offset)
         with pa.ipc.new_stream(pa.PythonFile(file, "w"), table.schema) as writer:
@@ -241,7 +228,7 @@ class Keeping:
             self.scratch.file.truncate()
 
     def close(self) -> None:
-        """Have what was written in the copy: all rows were scanned."""
+        """Add the written columns to the copy, after all rows were scanned."""
         if self.end is None or not self.pieces or not self.n_rows:
             return
         try:
@@ -255,16 +242,15 @@ class Keeping:
 
 
 def keeping(scratch: Scratch, names: Sequence[str]) -> Keeping:
-    """Return a taker of columns for a scratch copy, of none where one was given up before."""
+    """Return a writer that adds columns to a scratch copy; it adds none to an abandoned copy."""
     return Keeping(scratch, {n: [] for n in names if scratch.most_bytes}, end=scratch.n_bytes)
 
 
 @contextmanager
 def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scratch | None]:
-    """Give a scratch copy without columns, or None where there is no disk for it.
+    """Yield an empty scratch copy, or None if there is no disk for it.
 
-    Args:
-        folder: where it is; None for that of temporary files.
+    `folder` defaults to the folder of temporary files.
     """
     with ExitStack() as stack:
         scratch: Scratch | None = None
@@ -277,16 +263,18 @@ def scratch_file(folder: str | os.PathLike[str] | None = None) -> Generator[Scra
 
 
 def room_for_copy(folder: str | os.PathLike[str]) -> int:
-    """Return the bytes that a scratch copy in a folder may take; 0 where that is in memory.
+    """Return the bytes that a scratch copy in a folder may take: half of the free disk space.
+
+    Returns 0 for a folder that is in memory.
 
     Raises:
-        OSError: there is no such folder.
+        OSError: The folder does not exist.
     """
     return 0 if _is_in_memory(folder) else shutil.disk_usage(folder).free // _SHARE_OF_DISK
 
 
 def _is_in_memory(folder: str | os.PathLike[str]) -> bool:
-    """Return whether a folder is in a file system that takes memory."""
+    """Return whether a folder is on a file system that is held in memory."""
     try:
         lines = _MOUNTS.read_text().splitlines()
     except OSError:

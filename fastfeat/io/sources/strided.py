@@ -1,7 +1,7 @@
-"""Columns that are strided, such as those of a matrix in row order, copied together.
+"""Copying strided columns, such as the columns of a row-major matrix, all together.
 
-Copied one after the other, each reads all of the matrix: 1M x 50 float64 took 310 ms that way, and
-75 ms in blocks of rows that stay in the cache.
+Copied one after the other, each column reads the whole matrix: 1M x 50 float64 took 310 ms that
+way, and 75 ms in blocks of rows that stay in the cache.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from fastfeat.io.sinks.write import empty_bytes
 
-LEAST_ROWS, MOST_ROWS = 16, 512  # of a block; 16 float32 are a line of the cache
+LEAST_ROWS, MOST_ROWS = 16, 512  # rows of a block; 16 float32 are a cache line
 BLOCK_BYTES = 1 << 18
 ROWS_PER_TASK = 1 << 15
 _PLAIN = "fiubmM"
 
 Run = Callable[[Iterable[Callable[[], None]]], None]
-"""Runs tasks, on any threads, and returns when all are done."""
+"""A function that runs tasks, on any threads, and returns when all are done."""
 
 
 def in_turn(tasks: Iterable[Callable[[], None]]) -> None:
@@ -32,12 +32,11 @@ def in_turn(tasks: Iterable[Callable[[], None]]) -> None:
 
 
 def contiguous_columns(columns: Sequence[Any], run: Run = in_turn) -> list[Any]:
-    """Return columns; NumPy arrays that are strided are copied, those of one matrix together.
+    """Return the columns, with strided NumPy arrays copied to contiguous memory.
 
-    Args:
-        columns: of any kind; what is no strided NumPy array of numbers, bools or times is returned
-            as it is.
-        run: runs the copies.
+    All arrays of one matrix are copied together.
+
+    Columns that are not strided NumPy arrays of numbers, bools or times are returned unchanged.
     """
     found = list(columns)
     groups: dict[tuple[Any, ...], list[int]] = {}
@@ -56,7 +55,7 @@ def _is_strided(column: NDArray[Any]) -> bool:
 
 
 def _copied(columns: Sequence[NDArray[Any]], run: Run) -> list[NDArray[Any]]:
-    """Return contiguous copies of columns of one type, length and stride."""
+    """Return contiguous copies of columns with the same type, length and stride."""
     n_rows = len(columns[0])
     order = sorted(range(len(columns)), key=lambda k: _address(columns[k]))
     copies = _apart(len(columns), n_rows, columns[0].dtype)
@@ -74,7 +73,7 @@ def _copied(columns: Sequence[NDArray[Any]], run: Run) -> list[NDArray[Any]]:
 def _copy(
     copies: NDArray[Any], parts: Sequence[tuple[slice, NDArray[Any]]], start: int, stop: int
 ) -> None:
-    """Copy the rows [start, stop) of matrices to the columns that each of them has."""
+    """Copy rows `start` to `stop` (exclusive) of matrices into contiguous columns."""
     row_bytes = len(copies) * copies.itemsize
     n_block = max(LEAST_ROWS, min(MOST_ROWS, BLOCK_BYTES // row_bytes))
     for first in range(start, stop, n_block):
@@ -86,7 +85,7 @@ def _copy(
 def _apart(n_columns: int, n_rows: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return uninitialised columns, shape (n_columns, n_rows), an odd number of cache lines apart.
 
-    Columns a power of two apart would compete for the same sets of the cache.
+    At a distance of a power of two, columns would compete for the same cache sets.
     """
     n_bytes = n_rows * dtype.itemsize
     stride = 64 * (-(-n_bytes // 64) | 1)
@@ -95,7 +94,7 @@ def _apart(n_columns: int, n_rows: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _side_by_side(columns: Sequence[NDArray[Any]]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Yield the runs of columns that are neighbours in memory, in order of address, as matrices."""
+    """Yield columns that are adjacent in memory as matrices, each with its range of positions."""
     first = columns[0]
     stride, n_bytes = first.strides[0], first.itemsize
     addresses = [_address(column) for column in columns]

@@ -1,4 +1,4 @@
-"""Tables in memory, of any library, as pyarrow Tables: in place where Arrow holds values alike."""
+"""Tables in memory of any library as pyarrow Tables, without a copy if layouts agree."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from fastfeat.io.sources.strided import Run, in_turn
 
 
 def table_in_memory(data: Any, columns: Sequence[str] | None = None, run: Run = in_turn) -> Table:
-    """Return data that is no file as a pyarrow Table.
+    """Return data that is not a file as a pyarrow Table.
 
-    Args:
-        data: as in `read_table`, without paths and functions.
-        columns: which to take, in this order; None takes all. What is not there is left out.
-        run: runs the copies of columns that are strided.
+    `data` may be of any kind that `read_table` takes, except paths and functions. `columns` selects
+    columns in this order; names that are missing are left out, and None takes all. `run` copies
+    strided columns.
 
     Raises:
-        TypeMismatch, InvalidData: as `read_table`.
+        TypeMismatch: The data is not a table, or a column has no Arrow type.
+        InvalidData: No columns, unequal lengths, a wanted name that occurs twice, or a reader that
+            was already read.
     """
     match data:
         case pa.Table():
@@ -49,24 +50,22 @@ def table_in_memory(data: Any, columns: Sequence[str] | None = None, run: Run = 
 
 
 def select(table: Table, columns: Sequence[str] | None) -> Table:
-    """Return the wanted columns of a table (or record batch) that it has, in the order wanted.
+    """Return the wanted columns that a table or record batch has, in the wanted order.
 
-    Args:
-        table: a pyarrow Table or RecordBatch.
-        columns: the wanted names; None takes all.
+    None for `columns` takes all.
 
     Raises:
-        InvalidData: the table has neither columns nor rows, and columns are wanted; or a wanted
+        InvalidData: The table has neither columns nor rows although columns are wanted; or a wanted
             name occurs twice.
     """
     schema = table.schema
     if len(schema) == 0:
         if table.num_rows or (columns is not None and not columns):
-            return table  # of a plan that reads no column, rows are all that is needed
+            return table  # a plan that reads no column needs only the rows
         raise InvalidData("the table has no columns")
     names = schema.names if columns is None else columns
     places = [schema.get_field_index(name) for name in names]
-    if -1 in places:  # absent, or there more than once
+    if -1 in places:  # absent, or present more than once
         check_unique(schema.names, names)
         places = [place for place in places if place >= 0]
     return table if places == list(range(len(schema))) else table.select(places)
@@ -82,12 +81,12 @@ def _of_batches(batches: list[RecordBatch], columns: Sequence[str] | None) -> Ta
 
 
 def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
-    """Return all that a reader gives; only the wanted columns of each batch are kept.
+    """Return all rows of a reader; only the wanted columns of each batch are kept.
 
-    A reader that was read before would give no rows, without a word.
+    Raises InvalidData if the reader was already read, because it would silently return no rows.
     """
     note_read(reader)
-    # schema.empty_table() would import pandas, 200 ms.
+    # schema.empty_table() would import pandas, which takes 200 ms.
     empty = select(pa.Table.from_batches([], reader.schema), columns)
     try:
         batches = [select(batch, columns) for batch in reader]
@@ -104,11 +103,7 @@ def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
 
 
 def check_unread(reader: Any) -> None:
-    """Raise where a RecordBatchReader was read before.
-
-    Raises:
-        InvalidData: it was.
-    """
+    """Raise InvalidData if a RecordBatchReader was already read."""
     if reader in _READ:
         raise InvalidData(
             "this RecordBatchReader was read before, and a reader can be read once: "
@@ -117,13 +112,13 @@ def check_unread(reader: Any) -> None:
 
 
 def note_read(reader: Any) -> None:
-    """Note that a RecordBatchReader is read now."""
+    """Record that a RecordBatchReader is being read; raises InvalidData if it was read before."""
     check_unread(reader)
     _READ.add(reader)
 
 
 def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
-    """Return a table of another library; none of them is imported to find out."""
+    """Return a table of another library as a pyarrow Table; no library is imported to detect it."""
     classes = class_names(data)
     if "pandas.DataFrame" in classes:
         return pandas_table(data, columns, run)
@@ -142,7 +137,7 @@ def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
 
 
 def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
-    """Return a pyarrow dataset, read whole."""
+    """Return all rows of a pyarrow dataset as a table."""
     schema = dataset.schema
     if len(schema) == 0:
         raise InvalidData("the dataset has no columns")
@@ -156,7 +151,7 @@ def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
 
 
 def _of_capsule(data: Any, columns: Sequence[str] | None) -> Table:
-    """Return the table of an object that gives Arrow data by the C interface."""
+    """Return the table of an object that exports Arrow data through the C interface."""
     try:
         if hasattr(data, "__arrow_c_stream__"):
             return _of_reader(pa.RecordBatchReader.from_stream(data), columns)
@@ -175,7 +170,7 @@ def _of_capsule(data: Any, columns: Sequence[str] | None) -> Table:
 
 
 def _kind(data: object) -> str:
-    """Return the type of an object as a message names it."""
+    """Return the name of an object's type for messages."""
     module = type(data).__module__
     return type(data).__name__ if module == "builtins" else f"{module}.{type(data).__name__}"
 

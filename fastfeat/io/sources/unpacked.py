@@ -1,8 +1,8 @@
-"""The unpacked size of an Arrow IPC stream, as it says itself, before anything is unpacked.
+"""The uncompressed size of an Arrow IPC stream, read from its metadata before decompressing.
 
-A few kilobytes may hold gigabytes of zeros. Before each compressed buffer stands how many bytes it
-unpacks to, which is what a reader allocates; where the buffers are stands in the metadata of each
-message, a table of flatbuffers.
+A few kilobytes may hold gigabytes of zeros. Each compressed buffer begins with its uncompressed
+size, which a reader allocates. The positions of buffers are in the metadata of each message, which
+is encoded with flatbuffers.
 """
 
 from __future__ import annotations
@@ -14,23 +14,20 @@ from typing import Any
 from fastfeat.io.arrow import pa
 
 _HEADER = 2
-"""Number of the field of a message that is its batch."""
+"""Field number of a message's batch."""
 _DATA = 1
-"""Of the field of a dictionary's batch that is its rows."""
+"""Field number of the rows in a dictionary batch."""
 _BUFFERS, _COMPRESSION = 2, 3
-"""Of fields of a batch of rows."""
+"""Field numbers in a batch of rows."""
 _OF_ROWS, _OF_DICTIONARY = "record batch", "dictionary"
 
 
 def unpacked_bytes(stream: bytes) -> int:
-    """Return how many bytes the compressed buffers of an Arrow IPC stream unpack to.
-
-    Args:
-        stream: the stream.
+    """Return the size in bytes of an Arrow IPC stream's compressed buffers after decompression.
 
     Raises:
-        ArrowInvalid, OSError: it is no such stream.
-        ValueError: a message in it points beyond its end.
+        ArrowInvalid, OSError: It is not such a stream.
+        ValueError: A message in it points beyond its end.
 
     Example:
         >>> zeros = pa.record_batch({"x": [0] * 1000})
@@ -83,14 +80,14 @@ def _root(metadata: memoryview) -> int:
 
 
 def _table(metadata: memoryview, at: int, is_there: bool) -> int:
-    """Return the place of the table that a field points to."""
+    """Return the position of the flatbuffers table that a field points to."""
     if not is_there:
         raise struct.error
     return at + _number("<I", metadata, at)
 
 
 def _field(metadata: memoryview, table: int, number: int) -> tuple[int, bool]:
-    """Return the place of a field of a table, and whether it is there."""
+    """Return the position of a field of a flatbuffers table, and whether the field is present."""
     names = table - _number("<i", metadata, table)
     if 4 + 2 * number >= _number("<H", metadata, names):
         return 0, False

@@ -1,6 +1,6 @@
-"""Types of a column that differ between files: one that holds the values of both, if there is one.
+"""Columns with different types in different files: the type that holds all values, if there is one.
 
-Values are checked as they are read: an integer that no float64 is exactly is an error then.
+Values are checked during reading: an integer that float64 cannot represent is then an error.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from fastfeat.io.columns.types import column_text
 
 
 def widened(left: DataType, right: DataType) -> DataType | None:
-    """Return the type of a column that has one type in a file and another in the next, or None.
+    """Return a common type for a column that has different types in two files, or None.
 
-    Of integers and floats it is float64, since pandas makes floats of integers where some are
-    missing; of times of two units the finer one; of text in any form large text.
+    Integers and floats give float64, because pandas turns integers into floats if some are missing.
+    Times of two units give the finer unit. Text in any form gives large text.
 
     Example:
         >>> import pyarrow as pa
@@ -43,7 +43,7 @@ def widened(left: DataType, right: DataType) -> DataType | None:
 
 
 def _widened_dictionaries(left: DataType, right: DataType) -> DataType | None:
-    """Return the type of values, in a dictionary or not, without one."""
+    """Return the common type of dictionary and plain values, as a plain type; None without one."""
     values = [t.value_type if pa.types.is_dictionary(t) else t for t in (left, right)]
     return pa.large_string() if all(map(is_text, values)) else widened(*values)
 
@@ -55,7 +55,7 @@ def _finer(left: DataType, right: DataType) -> DataType | None:
 
 
 def _widened_integers(left: DataType, right: DataType) -> DataType:
-    """Return the integer type of both; int64 of uint64 and a signed one, if the values allow it."""
+    """Return the common integer type; int64 for uint64 and a signed type, if its values fit."""
     signed = [pa.types.is_signed_integer(dtype) for dtype in (left, right)]
     if signed[0] == signed[1]:
         return max(left, right, key=lambda dtype: dtype.bit_width)
@@ -63,16 +63,10 @@ def _widened_integers(left: DataType, right: DataType) -> DataType:
 
 
 def in_type(table: Table, name: str, dtype: DataType, file: str) -> Table:
-    """Return a table with one of its columns in another type.
-
-    Args:
-        table: some rows of a file.
-        name: of the column.
-        dtype: the type that the column has in the whole data set.
-        file: for messages.
+    """Return a table with one of its columns converted to another type; `file` is for messages.
 
     Raises:
-        InvalidData: a value is not exactly one of that type.
+        InvalidData: A value is not exactly representable in that type.
     """
     place = table.schema.get_field_index(name)
     column = table.column(place)

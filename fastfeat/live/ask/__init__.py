@@ -1,4 +1,4 @@
-"""Asking: the features of rows with what they see of a log.
+"""Features of rows that ask for them, computed with the log rows that their windows see.
 
-Imports `live.lower` and `live.row`; `live.state` and `live.live` import it.
+This package imports `live.lower` and `live.row`. It is imported by `live.state` and `live.live`.
 """

@@ -1,8 +1,10 @@
-"""The features of rows with what they see of a log: the bits of `transform(rows, history=)`.
+"""Features of rows that see a log, bit for bit equal to `transform(rows, history=)`.
 
-The functions over windows are computed order by order, of the rows in reach of those that ask, and
-in rounds: those that others read first. Where they make what orders rows, that is done in stages:
-rows see others in the orders of the next stage then. All else is computed as `transform` does.
+An asking row is a row of the call; visible rows are the log rows in reach of its windows. Window
+functions are computed one order at a time, from the visible rows followed by the asking rows. A
+round is a group of functions of one order that are computed together; a function that others read
+is in an earlier round. If their results define the order of rows, this is done in stages: each
+stage finds the visible rows in its own orders. All other computation is shared with `transform`.
 """
 
 from __future__ import annotations
@@ -40,12 +42,13 @@ from fastfeat.steps.windows.tasks import WindowTask
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """The rows of a log that rows that ask see in one order.
+    """The log rows that asking rows see in one order.
 
     Args:
-        rows: columns of the log and kept functions, in order of arrival.
-        codes: the number of the entity of each, from 0, shape (n_seen,); negative for none.
-        asking: the same of those that ask, shape (n_rows,).
+        rows: Log columns and stored window results of the visible rows, in order of arrival.
+        codes: Entity of each visible row, as a number from 0, shape (n_seen,); negative for no
+            entity.
+        asking: Entity of each asking row, with the same numbers, shape (n_rows,).
     """
 
     rows: Table
@@ -55,14 +58,14 @@ class LogView:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRows:
-    """Rows of which all is made but the features themselves.
+    """Asking rows with all columns that their features are computed from.
 
     Args:
-        lowered: what was asked.
-        batches: the rows of each plan.
-        kept: what functions that windows read gave for each row, by their name in
+        lowered: The live plan.
+        batches: Plan name to the asking rows with all computed columns.
+        kept: Results of the window functions that other windows read, one per row, by name in
             `LivePlan.kept`.
-        log: the columns of the log of the rows, of the types that fit saw.
+        log: Log columns of these rows, with the types seen in fit.
     """
 
     lowered: LivePlan
@@ -74,14 +77,7 @@ class AnsweredRows:
     def features(
         self, plan: str, *, to: str = "arrow", out: Any = None, categories: bool = False
     ) -> Any:
-        """Return the features of a plan in a form.
-
-        Args:
-            plan: its name.
-            to: as of `FittedPlan.transform`, as the following are.
-            out: the array to write to.
-            categories: whether codes become categories.
-        """
+        """Return the features of one plan in the form `to`; see `FittedPlan.transform`."""
         fitted, batch = self.lowered.plans[plan], self.batches[plan]
         form = computed_form(fitted, to)
         program, constants = bound(fitted, form)
@@ -92,7 +88,7 @@ class AnsweredRows:
 
 
 Batches = Mapping[str, Batch]
-"""By plan, rows on their way through it."""
+"""A dict of plan name to the asking rows with the columns computed so far."""
 
 
 @in_ieee
@@ -107,20 +103,22 @@ def answer(
     log: Table | None = None,
     begun: Batches | None = None,
 ) -> AnsweredRows:
-    """Return rows with all that their features are computed of.
+    """Return asking rows with all columns that their features are computed from.
 
     Args:
-        lowered: what is asked.
-        rows: the rows that ask, with the columns that the plans read; late ones may lack.
-        seen: what they see, by order.
-        tables: the lookup tables.
-        backend: its name.
-        first_number: the number that the caller knows the first row by, for messages.
-        log: the columns of the log of the rows, where they are known.
-        begun: the rows, of which all is made but what the last stage makes; None for nothing.
+        lowered: The live plan.
+        rows: The asking rows, with the columns that the plans read; columns that are filled in
+            after the answer (late columns) may be absent.
+        seen: The visible log rows, one view per order of `lowered.orders`.
+        tables: Lookup tables.
+        backend: Name of the backend.
+        first_number: Number of the first row in messages.
+        log: Log columns of the asking rows; None to take them from `rows`.
+        begun: The rows with all stages but the last computed, from `begin` and `make_stage`; None
+            to compute all stages.
 
     Raises:
-        Overflow, InvalidData: a row that cannot be computed, named by its number.
+        Overflow, InvalidData: A row that cannot be computed, with its number.
     """
     log = log_rows(lowered, rows) if log is None else log
     stages, batches = lowered.stages[-1:], begun
@@ -141,7 +139,10 @@ def begin(
     backend: str = "cpu",
     first_number: int = 0,
 ) -> Batches:
-    """Return rows of which nothing is made yet; see `answer` for the arguments."""
+    """Return a dict of plan name to a batch of the asking rows, with nothing computed yet.
+
+    The arguments are those of `answer`.
+    """
     batches: dict[str, Batch] = {}
     for name, prepared in lowered.prepared.items():
         if prepared.fitted.never_seen:
@@ -155,14 +156,10 @@ def begin(
 def make_stage(
     lowered: LivePlan, stage: Stage, batches: Batches, log: Table, seen: Sequence[LogView]
 ) -> None:
-    """Compute the functions over windows of a stage.
+    """Compute the window functions of one stage, and add their results to the batches.
 
-    Args:
-        lowered: what is asked.
-        stage: its orders, and those of stages before, are those that `seen` is of.
-        batches: the rows that ask; take the columns.
-        log: the columns of the log of these.
-        seen: what they see, by order.
+    `log` has the log columns of the asking rows. `seen` has the visible log rows in the orders of
+    this stage and of earlier ones.
     """
     for name, rounds in stage.rounds.items():
         with using(lowered.prepared[name].fitted.zones):
@@ -171,19 +168,15 @@ def make_stage(
 
 
 def kept_arrays(lowered: LivePlan, batches: Batches, names: Iterable[str]) -> dict[str, Array]:
-    """Return the values of functions that windows read, one a row, by their name."""
+    """Return results of window functions that other windows read, one per asking row, by name."""
     kept = {name: lowered.kept[name] for name in names}
     return {name: _plain(batches[one.plans[0]].made[one.call]) for name, one in kept.items()}
 
 
 def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
-    """Compute functions over windows of one order of the rows for the rows that ask.
+    """Compute the window functions of one round for the asking rows, and add them to the batch.
 
-    Args:
-        one: the functions.
-        batch: the rows that ask; takes the columns.
-        log: the columns of the log of these.
-        seen: what they see.
+    `log` has the log columns of the asking rows, `seen` the visible rows.
     """
     wanted = windows_wanted(one, batch, log, seen)
     types, n_seen = batch.types, len(seen.codes)
@@ -203,12 +196,12 @@ def make_windows(one: Round, batch: Batch, log: Table, seen: LogView) -> None:
 
 
 class WindowsWanted(NamedTuple):
-    """The requests to a backend, with the order of the rows.
+    """Window functions to compute, with the columns that sort the rows.
 
     Args:
-        past: what orders the rows that are seen, and after them those that ask.
-        asked: the functions.
-        texts: those that the codes of each stand for, or None.
+        past: Times, ties and entities of the visible rows, followed by the asking rows.
+        asked: One request to the backend per function.
+        texts: For each function, the texts that its codes stand for; None if it reads no text.
     """
 
     past: RowOrder
@@ -217,7 +210,10 @@ class WindowsWanted(NamedTuple):
 
 
 def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> WindowsWanted:
-    """Return the requests to a backend; see `make_windows` for the arguments."""
+    """Return the requests to a backend for the functions of one round.
+
+    The arguments are those of `make_windows`.
+    """
     past = _past(one, batch, log, seen)
     if one.schedule.tasks:
         run(past, one.schedule)
@@ -228,7 +224,7 @@ def windows_wanted(one: Round, batch: Batch, log: Table, seen: LogView) -> Windo
 
 
 def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:
-    """Return the rows that are seen, and after them those that ask, as windows read them."""
+    """Return the visible rows followed by the asking rows, with the columns that a round reads."""
     types = batch.types
     columns = [
         _joined(seen.rows.column(name), log.column(name), name, types[Column(name)])
@@ -245,21 +241,14 @@ def _past(one: Round, batch: Batch, log: Table, seen: LogView) -> Batch:
 
 
 def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
-    """Return a column of the rows that are seen, and after them of those that ask.
-
-    Args:
-        before: of the rows that are seen.
-        own: of those that ask, of the type of the log.
-        name: of the column.
-        dtype: its type.
-    """
+    """Return a column of the visible rows (`before`) followed by the asking rows (`own`)."""
     if before.type != own.type:
         before = typed(before, name, dtype)
     return pa.chunked_array([*before.chunks, *own.chunks], own.type)
 
 
 def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
-    """Return the columns that order the rows that are seen and those that ask."""
+    """Return the times, ties and entities by which a backend sorts the visible and asking rows."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
     tie, reads_codes = one.tie, past.backend.reads_codes
@@ -276,7 +265,7 @@ def _ordering(past: Batch, one: Round, seen: LogView) -> RowOrder:
 
 
 def _numbers(codes: NDArray[np.int32]) -> Array:
-    """Return the numbers of entities as keys are stored."""
+    """Return entity numbers as an int64 key column; negative numbers become null."""
     wide = codes.astype(np.int64)
     return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
 
@@ -284,12 +273,9 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
 def _requests(
     past: Batch, wanted: Round, ordering: RowOrder
 ) -> tuple[list[WindowRequest], list[Any]]:
-    """Return the requests to a backend, and for each the texts that its codes stand for, or None.
+    """Return one request per function, and for each function the texts that its codes stand for.
 
-    Args:
-        past: the rows that windows see.
-        wanted: the functions.
-        ordering: what orders the rows.
+    The texts are None for functions that read no text.
     """
     known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {
         (wanted.time, False): (ordering.times, ordering.dtype, None)
@@ -307,7 +293,10 @@ def _requests(
 
 
 def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any]:
-    """Return the values of an expression that windows read, their type, and texts by code."""
+    """Return the values that a function aggregates, their type, and the text of each code.
+
+    The values are codes if the function reads text; otherwise the texts are None.
+    """
     if is_of_text:
         coded = text_codes(past, value)
         return coded.indices, INT64, coded.dictionary
@@ -316,6 +305,6 @@ def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any
 
 
 def _plain(column: Any) -> Array:
-    """Return a column that was made as an array of plain values."""
+    """Return a computed column as one Arrow array, without dictionary or chunks."""
     found = decoded(column).combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

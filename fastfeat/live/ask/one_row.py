@@ -1,4 +1,8 @@
-"""One row that asks: a dict in, an array out, through the kernel that computes one row."""
+"""Features of one row that sees a log: a dict in, an array of features per plan out.
+
+This is the general way for plans with one stage, through the kernel that computes one row.
+`ask.prepared` is faster, and supports fewer plans.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +35,10 @@ class AnsweredRow:
     """The features of one row.
 
     Args:
-        features: by plan, a float array of shape (n_features,), of the type of its matrix; NaN is
-            missing.
-        kept: what functions that windows read gave for it, by their name in `LivePlan.kept`,
-            arrays of one value.
+        features: For each plan, a float array of shape (n_features,) with the type of the plan's
+            matrix; NaN means missing.
+        kept: Results of the window functions that other windows read, as arrays of one value, by
+            name in `LivePlan.kept`.
     """
 
     features: Mapping[str, NDArray[Any]]
@@ -49,14 +53,15 @@ def answer_row(
     seen: Sequence[LogView],
     tables: Mapping[str, Any],
 ) -> AnsweredRow:
-    """Return the features of one row, as `transform_row` gives those of plans without windows.
+    """Return the features of one row that sees a log, by plan.
 
     Args:
-        lowered: what is asked.
-        row: value of each column that the plans read of the row itself.
-        log: the columns of the log of the row, of the types that fit saw; late ones may be missing.
-        seen: what it sees, by order.
-        tables: the lookup tables.
+        lowered: The live plan.
+        row: Value of each column that the plans read from the row itself.
+        log: Log columns of the row, with the types seen in fit; late columns, which are filled in
+            after the answer, may be missing.
+        seen: The visible log rows, one view per order of `lowered.orders`.
+        tables: Lookup tables.
     """
     features: dict[str, NDArray[Any]] = {}
     batches: dict[str, Batch] = {}
@@ -76,9 +81,10 @@ def answer_row(
 
 
 def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, Any]:
-    """Return the value of each function over a window, as it is stored; None where missing.
+    """Return the results of a round's window functions for one row; None for a missing result.
 
-    Those that other windows read become columns of the batch too.
+    The results are values as a column stores them, such as times in ticks. Results that other
+    windows read also become columns of the batch.
     """
     wanted = windows_wanted(one, batch, log, seen)
     calls = [statistic.call for statistic in one.statistics]
@@ -97,12 +103,12 @@ def _values(one: Round, batch: Batch, log: Table, seen: LogView) -> dict[Node, A
 
 
 def _features(prepared: PlanSchedules, row: Mapping[Any, Any]) -> NDArray[Any]:
-    """Return the features of a row by the kernel of this thread."""
+    """Return the features of a row, computed by the kernel that this thread keeps for the plan."""
     local = prepared.local
     kernel: RowKernel | None = getattr(local, "kernel", None)
     if kernel is None:
         kernel = row_kernel_after_windows(prepared.fitted)
-    local.kernel = None  # its buffers are in use: what an interrupt runs makes its own
+    local.kernel = None  # its buffers are in use: a call from an interrupt makes its own
     try:
         features = kernel(row)
     except FastfeatError:

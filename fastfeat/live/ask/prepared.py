@@ -1,8 +1,9 @@
-"""One row that asks over a log, with buffers and tables that are made once for a thread.
+"""Fast answers to one row over a log, with buffers that are allocated once per thread.
 
-Of plans whose rows are ordered by columns as they are: `ask.one_row` and `ask.features` have the
-general way, and give the same bits. What is not as usual, of the plans, the log or the row, is left
-to them, and so is each error.
+It supports plans with rows ordered by plain columns. The general way, with the same bits, is in
+`ask.one_row` for one row and `ask.features` for many. Unusual plans, logs and rows are left to the
+general way, and so is every error. Stored form: a value as a column stores it, such as a time in
+ticks. The asking row is the row to answer; visible rows are the log rows in reach of its windows.
 """
 
 from __future__ import annotations
@@ -34,12 +35,15 @@ from fastfeat.live.row.prepared import Reading, reading_of, values_as_stored
 from fastfeat.scalars.zones import using
 
 UNREADABLE = (FastfeatError, ArithmeticError, LookupError, TypeError, ValueError, struct.error)
-"""The errors of a value that is not of its column, or lacks: the general way says what is wrong."""
+"""Errors of a missing or unsuitable value: the general way runs then, and reports the problem."""
 _FLOAT32 = struct.Struct("<f")
 
 
 class _Placed(NamedTuple):
-    """The places of the time and the keys of a row in an order, and whether there is a tie."""
+    """The indices of an order's time and keys among a row's values.
+
+    `has_tie` tells whether a further column sorts rows with equal times.
+    """
 
     time: int
     keys: Sequence[int]
@@ -47,7 +51,7 @@ class _Placed(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A plan that is asked: its windows, its kernel, what reads its tables, and what is kept."""
+    """The functions that compute one plan, and its window functions that other windows read."""
 
     name: str
     windows: Sequence[WindowsOfRow]
@@ -57,13 +61,13 @@ class _Asked(NamedTuple):
 
 
 class SeenRow(NamedTuple):
-    """A row that asks, as it stands in a log, and what it sees there.
+    """An asking row as a log stores it, and the rows of the log that it sees.
 
     Args:
-        values: of each column that plans read, as it is stored, by name.
-        keys: of its entities, by order, as `Numbering.number_of` takes them.
-        times: in ticks, by order.
-        seen: the rows in reach, by order.
+        values: Value of each column that plans read, in stored form, by name.
+        keys: Key of the row's entity in each order, as `Numbering.number_of` takes it.
+        times: Time of the row in each order, in ticks.
+        seen: The visible rows in each order.
     """
 
     values: Mapping[str, Any]
@@ -76,8 +80,8 @@ class PreparedAnswer(NamedTuple):
     """The features of one row.
 
     Args:
-        features: by plan, a float array of shape (n_features,); NaN is missing.
-        kept: what functions that windows read gave for it, as it is stored, by their name in
+        features: For each plan, a float array of shape (n_features,); NaN means missing.
+        kept: Results of the window functions that other windows read, in stored form, by name in
             `LivePlan.kept`.
     """
 
@@ -87,11 +91,12 @@ class PreparedAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreparedAsk:
-    """The memory and functions by which a thread asks for one row; nobody else uses it then.
+    """The functions and buffers with which one thread answers a single row.
 
     Args:
-        gather: takes what a row sees from a log.
-        answer: gives the features of that row. Both give None where the general way is needed.
+        gather: `(row, log) -> row as stored, with its visible rows`.
+        answer: `(row, seen row, tables) -> features`. Both return None if the general way is
+            needed.
     """
 
     gather: Callable[[Mapping[str, Any], Log], SeenRow | None]
@@ -99,7 +104,7 @@ class PreparedAsk:
 
 
 def _check(lowered: LivePlan) -> None:
-    """Raise where rows are not put into order by columns as they are, all at once."""
+    """Raise `CannotBePrepared` unless all orders use plain columns and are placed in one stage."""
     rounds = [one for prepared in lowered.prepared.values() for one in prepared.rounds]
     if lowered.row_id in [name for one in rounds for name in one.columns]:
         raise CannotBePrepared
@@ -110,7 +115,7 @@ def _check(lowered: LivePlan) -> None:
 
 
 def _is_plain(order: Order, lowered: LivePlan) -> bool:
-    """Return whether rows are ordered by columns as they are."""
+    """Return whether an order's time, keys and tie are columns, with keys of a supported type."""
     if not all(isinstance(node, Column) for node in order.values):
         return False
     names = [node.name for node in order.values if isinstance(node, Column)]
@@ -119,10 +124,10 @@ def _is_plain(order: Order, lowered: LivePlan) -> bool:
 
 
 def prepared_ask(lowered: LivePlan) -> PreparedAsk:
-    """Return the memory and functions to ask for one row of plans.
+    """Return new functions and buffers with which one thread answers single rows.
 
     Raises:
-        CannotBePrepared: they need the general way.
+        CannotBePrepared: The plans need the general way.
     """
     _check(lowered)
     types = {**lowered.columns, **lowered.asked}
@@ -183,7 +188,7 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
                 if one.tables is not None:
                     known.update(one.tables(tables))
                 features[one.name] = one.kernel(known)
-            except FastfeatError:  # the general way may have another one to tell first
+            except FastfeatError:  # the general way may report another error first
                 return None
             for name, call in one.kept.items():
                 kept.setdefault(name, stored[call])
@@ -203,7 +208,7 @@ def _placed(order: Order, place_of: Mapping[str, int]) -> _Placed:
 
 
 def _key(values: Sequence[Any]) -> Any:
-    """Return the key of an entity as a log numbers it; None where a part is missing."""
+    """Return an entity's key as the log's `Numbering` takes it; None if a part is missing."""
     parts = [value.encode() if isinstance(value, str) else value for value in values]
     if any(part is None or part != part for part in parts):
         return None
@@ -215,7 +220,7 @@ def _is_float32(value: float) -> bool:
 
 
 def _has_peers(seen: RowsOfOne, time: int) -> bool:
-    """Return whether rows that are seen have one time, or that of the row that asks."""
+    """Return whether two of the visible rows and the asking row may share a time."""
     times = seen.times
     if time <= seen.latest:
         return True

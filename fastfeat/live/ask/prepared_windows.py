@@ -1,7 +1,8 @@
-"""Functions over windows of one row that asks, in memory that is made once for a thread.
+"""Window functions of one asking row, in arrays that are allocated once per thread.
 
-They are of columns of the log as they are, of text, of what is computed of columns of numbers and
-times, and of what other windows gave. `ask.one_row` has the general way, with the same bits.
+Supported functions read number, time and text columns of the log, expressions of number and time
+columns, and results of other windows. The general way, with the same bits, is in `ask.one_row`. A
+round is a group of window functions of one order that are computed together.
 """
 
 from __future__ import annotations
@@ -32,23 +33,26 @@ from fastfeat.steps.windows.cpu import last_row_over
 from fastfeat.steps.windows.rows import WindowRequest
 
 MOST_ROWS = 1 << 11
-"""Rows of an entity that are seen, and the one that asks: of more, tables cost little."""
+"""Largest supported number of visible rows of one entity, with the asking row.
+
+For more rows, the general way is about as fast.
+"""
 
 
 class CannotBePrepared(Exception):
-    """Functions that are left to the general way."""
+    """Raised for window functions that only the general way supports."""
 
 
 class WindowsOfRow(NamedTuple):
-    """Functions over windows of one order of the rows.
+    """The window functions of one round, prepared for one asking row at a time.
 
     Args:
-        order: its place.
-        calls: the functions.
-        take: takes the rows that are seen from the log, before it changes.
-        compute: from the number of these, the time of the row that asks and what is known of it, as
-            it is stored, by column and by function, to the value of each function. None for all
-            where one cannot be computed.
+        order: Index of the order in `LivePlan.orders`.
+        calls: The functions.
+        take: Copies the visible rows from the log into the arrays, before the log changes.
+        compute: `(n_rows, time, stored_values) -> results`, from the number of visible rows, the
+            time of the asking row in ticks, and its stored values by column and by function.
+            Returns one result per function, or None if one cannot be computed.
     """
 
     order: int
@@ -58,13 +62,13 @@ class WindowsOfRow(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """A column of the log, and where its values go.
+    """A column of the log, and the arrays into which its visible values are copied.
 
     Args:
-        name: of the column.
-        own: by which the value of the row that asks is known.
-        values: takes those of all rows.
-        present: takes whether they are there; None for floats.
+        name: Name of the log column.
+        own: Key of the asking row's own value among its stored values.
+        values: Array that receives the values of the visible rows and the asking row.
+        present: Array that receives 1 for each value that is not missing, else 0; None for floats.
     """
 
     name: str
@@ -75,7 +79,7 @@ class _Source(NamedTuple):
 
 @dataclass(slots=True)
 class _Text:
-    """A column of text of the log: what is seen of it, and the texts of codes."""
+    """A text column of the log: arrays for the codes of its values, and the text of each code."""
 
     name: str
     own: Any
@@ -88,15 +92,16 @@ class _Text:
 
 @dataclass(slots=True)
 class _Layout:
-    """The columns of some functions, as far as they are known.
+    """The columns that a round's functions read, collected while they are prepared.
 
     Args:
-        one: the functions.
-        fitted: the plan.
-        names: of columns of the log, by what stands in them.
-        sources: what is taken from the log.
-        texts: the same of text.
-        actions: what is computed then of all rows, by their number; each says whether it could be.
+        one: The round.
+        fitted: The plan.
+        names: Column or window function to the name of its log column.
+        sources: Log columns of numbers and times to copy.
+        texts: Log columns of text to copy.
+        actions: Functions that compute expressions over the first n rows: each takes n, and returns
+            False if it fails.
     """
 
     one: Round
@@ -108,15 +113,12 @@ class _Layout:
 
 
 def windows_of_row(one: Round, fitted: Fitted, names: Mapping[Node, str]) -> WindowsOfRow:
-    """Return functions over windows, prepared for one row of one thread at a time.
+    """Return a round's window functions, prepared for one row; only one thread may use them.
 
-    Args:
-        one: the functions.
-        fitted: the plan.
-        names: of the columns of the log, by the column or function that stands in them.
+    `names` maps a column or window function to the name of its log column.
 
     Raises:
-        CannotBePrepared: they read something else than is computed here.
+        CannotBePrepared: The functions need the general way.
     """
     if one.schedule.tasks or one.expressions or not isinstance(one.time, Column):
         raise CannotBePrepared
@@ -169,7 +171,10 @@ def windows_of_row(one: Round, fitted: Fitted, names: Mapping[Node, str]) -> Win
 
 
 def _value_type(layout: _Layout, value: Node) -> DType:
-    """Return the type of what windows read, which is stored in words, or raise."""
+    """Return the type of the values that a function aggregates.
+
+    Raises `CannotBePrepared` unless they are numbers or times of at most 64 bits, and not uint64.
+    """
     is_there = value in layout.names
     dtype = layout.fitted.types[value] if is_there else _program(layout, value).outputs[0].dtype
     if not (dtype.is_temporal or (dtype.is_number and dtype.name not in ("uint64", "null"))):
@@ -185,14 +190,9 @@ def _add(
     *,
     is_text: bool,
 ) -> None:
-    """Add what makes the values that functions read.
+    """Add a column or expression that functions aggregate to the layout.
 
-    Args:
-        layout: takes it.
-        value: what they are of.
-        target: takes the values.
-        present: takes whether they are there; None for floats.
-        is_text: whether they are codes of text.
+    `target` receives its values, and `present` flags of values that are there (None for floats).
     """
     name = layout.names.get(value)
     own = value.name if isinstance(value, Column) else value
@@ -211,9 +211,9 @@ def _add(
 def _compute(
     layout: _Layout, value: Node, target: NDArray[Any], present: NDArray[Any] | None
 ) -> None:
-    """Add the program of an expression over columns of numbers and times; arguments as of `_add`.
+    """Add an expression over columns of numbers and times to the layout, as a compiled program.
 
-    It is that of the general way, so that its machine code is there.
+    The general way uses the same program, so its machine code already exists.
     """
     fitted, program = layout.fitted, _program(layout, value)
     known = evaluate_constants(constant_roots([value]), fitted.types, dict(fitted.constants))
@@ -242,7 +242,10 @@ def _program(layout: _Layout, value: Node) -> Program:
 
 
 def _name_of_slot(layout: _Layout, slot: InputSlot) -> str:
-    """Return the column of the log that a program reads, or raise where it is read as no number."""
+    """Return the name of the log column that a program's input reads.
+
+    Raises `CannotBePrepared` unless the input is a stored number or time.
+    """
     name = layout.names.get(slot.sources[0])
     if slot.kind != "column" or name is None or storage(slot.dtype) == "uint64":
         raise CannotBePrepared
@@ -252,7 +255,7 @@ def _name_of_slot(layout: _Layout, slot: InputSlot) -> str:
 def _results_of_text(
     statistics: Sequence[Statistic], types: Mapping[Node, DType], layout: _Layout
 ) -> list[tuple[int, _Text]]:
-    """Return the functions whose values are codes, and the text that these are of."""
+    """Return the index of each function that returns text, with the text column that it reads."""
     by_own = {text.own: text for text in layout.texts}
     return [
         (k, by_own[s.value.name if isinstance(s.value, Column) else s.value])
@@ -262,9 +265,10 @@ def _results_of_text(
 
 
 def _write_codes(text: _Text, own: Any) -> None:
-    """Write the codes of texts that are seen, and of the row that asks, in the order of texts.
+    """Write a code for each visible text and for the asking row's text `own`.
 
-    That of Python, by code points, is that of their bytes.
+    Codes sort like the texts. Python orders texts by code points, which is the order of their UTF-8
+    bytes.
     """
     assert text.seen is not None
     whole = pa.concat_arrays([text.seen, pa.array([own], given_type(text.dtype))])

@@ -1,4 +1,4 @@
-"""Features that a live state gives: computed for a form, joined of pieces, and given to a user."""
+"""The form of features from a live state: matrix or table, checked memory, and the user's form."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from fastfeat.live.ask.one_row import AnsweredRow
 from fastfeat.plan.lower.outputs import check_result
 
 ALONE = ""
-"""The name of the plan of `FittedPlan.online`."""
+"""The plan name of a state with one plan, made by `FittedPlan.online`."""
 Plans = Mapping[str, Fitted]
 Results = Mapping[str, Any]
-"""By plan, features as they are computed for a form: a table, or a matrix."""
+"""A dict of plan name to features as they are computed: an Arrow table, or a matrix."""
 
 
 @in_ieee
 def results_of(answered: AnsweredRows, to: str) -> Results:
-    """Return the features of rows, by plan, as they are computed for a form.
+    """Return a dict of plan name to the features of asking rows: tables or matrices.
 
-    Args:
-        answered: the rows.
-        to: the form.
+    The form `to`, as the user named it, decides between tables and matrices.
     """
     found: dict[str, Any] = {}
     for name, batch in answered.batches.items():
@@ -44,12 +42,12 @@ def results_of(answered: AnsweredRows, to: str) -> Results:
 
 
 def results_of_row(answered: AnsweredRow) -> Results:
-    """Return the features of one row, by plan, as a matrix of one row."""
+    """Return a dict of plan name to one row's features, as a matrix of shape (1, n_features)."""
     return {name: features[np.newaxis] for name, features in answered.features.items()}
 
 
 def joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return columns that were given in pieces, by name."""
+    """Return tables, arrays or matrices by name, each concatenated from consecutive pieces."""
     if not pieces:
         return {}
     return {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -66,16 +64,10 @@ def _joined(pieces: Sequence[Any]) -> Any:
 
 
 def check_form(plans: Plans, to: str, out: Any, *, categories: bool) -> None:
-    """Raise where features are not given out in a form, before anything changes.
+    """Raise `InvalidPlan` if the form `to` is unknown or does not fit the other options.
 
-    Args:
-        plans: by name.
-        to: the form.
-        out: the memory that a user gave; of several plans by name; None for none.
-        categories: whether codes become categories.
-
-    Raises:
-        InvalidPlan: they are not, or there is no such form.
+    It is called before the state changes. `out` is the user's memory, for several plans a dict by
+    name, or None.
     """
     is_alone = out is None or ALONE in plans
     if not is_alone and not _has_names(out, plans):
@@ -88,14 +80,7 @@ def check_form(plans: Plans, to: str, out: Any, *, categories: bool) -> None:
 
 
 def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:
-    """Raise where features of rows do not fit into the memory that a user gave.
-
-    Args:
-        plans: by name.
-        rows: the rows.
-        to: the form.
-        out: as of `check_form`.
-    """
+    """Raise an error if the user's memory `out` cannot take the features of the rows."""
     if out is None:
         return
     for name, memory in _memories(plans, out).items():
@@ -108,15 +93,10 @@ def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:
 def given_to_user(
     plans: Plans, results: Results, rows: Any, to: str, out: Any, *, categories: bool
 ) -> Any:
-    """Return features as a user asked for them: of several plans a dict by name.
+    """Return features as the user asked for them; for several plans, a dict by name.
 
-    Args:
-        plans: by name.
-        results: the features.
-        rows: as they were given; a frame has an index.
-        to: the form.
-        out: as of `check_form`; takes the features.
-        categories: whether codes become categories.
+    `rows` are the rows as they were passed, since a frame has an index. `out` receives the features
+    if it is given.
     """
     if out is not None:
         for name, memory in _memories(plans, out).items():
@@ -132,13 +112,16 @@ def given_to_user(
 
 
 def of_one_row(results: Results) -> Any:
-    """Return the features of the one row of results: of several plans a dict by name."""
+    """Return the features of one row as an array; with several plans, a dict by plan name."""
     found = {name: features[0] for name, features in results.items()}
     return found.get(ALONE, found)
 
 
 def with_passed(plans: Plans, results: Results, given: Any) -> Results:
-    """Return features beside the columns that plans pass on, of the types that were given."""
+    """Return features with the columns that plans pass through, in their original types.
+
+    The columns are taken from the rows as the user passed them.
+    """
     return {
         name: _with_columns(features, given, plans[name].declaration.keep)
         for name, features in results.items()
@@ -146,7 +129,7 @@ def with_passed(plans: Plans, results: Results, given: Any) -> Results:
 
 
 def _with_columns(features: Any, given: Any, names: Sequence[str]) -> Any:
-    """Return a table with some columns as they were given; a matrix has none of them."""
+    """Return features with the columns `names` as in the user's rows; matrices are unchanged."""
     if not names or not isinstance(features, pa.Table):
         return features
     for name in names:

@@ -1,4 +1,5 @@
-"""Audit: the chain of links of changes, their digests, and replay.
+"""The audit: a chain of hashes over all changes of a state, and replay that checks it.
 
-Imports `live.file` and below; `live.opening`, the API and the demos import it.
+This package imports `live.file` and the layers below that. It is imported by `live.opening`, the
+API and the demos.
 """

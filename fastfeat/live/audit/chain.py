@@ -1,9 +1,10 @@
-"""The chain of links that makes a state auditable: a link a change, each bound to the one before.
+"""The hash chain that makes a state auditable: one link per change, bound to the one before.
 
-A link is an HMAC-SHA256 under a key that stands in the state, over the link before it, the plans,
-what was asked for, when and by which rows, and what was answered. Whoever deletes the key leaves
-digests that say nothing of a row: what could be hashed to be compared is keyed, and each digest is
-covered by a stream of its own, so that not even equal rows are seen to be equal.
+A link is an HMAC-SHA256 under a key that the state file holds. It covers the previous link, the
+plans, the request, its time, the rows, and the answers. After the key is deleted, the digests
+reveal nothing about a row: everything that could be hashed for comparison is keyed, and each digest
+has a mask of its own, so that not even equal rows can be recognized. When a state drops old
+changes, it keeps their links, and one HMAC over them: the seal.
 """
 
 from __future__ import annotations
@@ -40,36 +41,36 @@ from fastfeat.live.state.changes import (
 )
 
 Artifacts = Mapping[str, bytes]
-"""Of each plan by its name the digest."""
+"""A dict of plan name to the digest of the fitted plan."""
 
 KEY_BYTES = 32
 BEGIN = bytes(N_BYTES)
-"""What stands before the first link of a state."""
+"""Stands for the previous link in the first link of a state."""
 
 FORMAT = 1
 TOLD = ("kind", "name", "source", "first offset", "end offset", "time", "artifact")
-"""What is told of a change beside its rows."""
+"""Names of the fields of a change that its link covers, besides rows and results."""
 FEATURES, KEPT = "features of ", "kept"
-"""What tells the tables apart that a change gives."""
+"""Labels of the tables of a change's results: features of a plan, and stored window results."""
 
 _TOLD_BYTES = 4
 _HEAD = struct.Struct("<B3xIIIII")
 _N_TOLD = _TOLD_BYTES * len(TOLD)
 _BASE = Change("update", pa.table({}), "a whole state")
-"""What is told of one: no update has a name."""
+"""Stand-in for a change in the link of a whole state; no real "update" has a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The digests that are noted of a change.
+    """The hash of one change in the chain, and digests that locate a difference.
 
     Args:
-        digest: the link itself, which the next one holds; 32 bytes.
-        before: the link before it.
-        told: of each of `TOLD` 4 bytes, which say what was changed where the link does not fit.
-        inputs: of the rows of the change.
-        outputs: of the features, and of what is kept beside the rows.
-        stored: which of the rows were new rows of the log, a bit each.
+        digest: The hash itself, which the next link covers; 32 bytes.
+        before: Hash of the change before; 32 bytes.
+        told: Short hashes of the fields in `TOLD`, 4 bytes each; they show which field was altered.
+        inputs: Digest of the rows of the change.
+        outputs: Digest of the features, and of the window results stored beside the rows.
+        stored: One bit per row: whether it became a row of the log.
     """
 
     digest: bytes
@@ -80,7 +81,10 @@ class Link:
     stored: bytes
 
     def noted(self) -> bytes:
-        """Return the bytes that are stored beside `digest`: 9 a row, 8 a column, and 148."""
+        """Return everything but `digest` as bytes, for the file.
+
+        The length is 148 bytes, plus 9 per row and 8 per column.
+        """
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
         parts = [part for one in both for part in (one.whole, one.columns, one.rows)]
@@ -89,14 +93,9 @@ class Link:
 
 
 def link_of(digest: bytes, noted: bytes) -> Link:
-    """Return a link as it was stored.
+    """Return a link from `Link.digest` and the result of `Link.noted`.
 
-    Args:
-        digest: `Link.digest`.
-        noted: what `Link.noted` gave.
-
-    Raises:
-        StateError: they are truncated, altered, or of another version.
+    Raises `StateError` if they are truncated, altered, or from another version.
     """
     if len(digest) != N_BYTES or len(noted) < _HEAD.size:
         raise StateError("its link of the audit is missing or truncated")
@@ -115,27 +114,27 @@ def link_of(digest: bytes, noted: bytes) -> Link:
 
 
 def new_key() -> bytes:
-    """Return a key for the chain of a new state."""
+    """Return a random key of 32 bytes for the chain of a new state."""
     return secrets.token_bytes(KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain as far as it goes: what the next link is made with. It is never changed.
+    """The chain up to one link, from which the next link is computed; immutable.
 
     Args:
-        key: of the state, 32 bytes.
-        head: the last link; `BEGIN` where there is none.
+        key: Key of the state, 32 bytes.
+        head: Hash of the last link; `BEGIN` if there is none.
 
     Raises:
-        StateError: either has another length.
+        StateError: A length is wrong.
     """
 
     key: bytes
     head: bytes = BEGIN
 
     def __post_init__(self) -> None:
-        """Check the lengths."""
+        """Check the lengths of the key and the hash."""
         if len(self.key) != KEY_BYTES or len(self.head) != N_BYTES:
             raise StateError(
                 f"the audit needs a key of {KEY_BYTES} bytes and a link of {N_BYTES}, got "
@@ -143,11 +142,10 @@ class Chain:
             )
 
     def link(self, entry: Entry, artifacts: Artifacts) -> Link:
-        """Return the link of the next change; `after` gives the chain that has it.
+        """Return the link of the next change; it does not change this object, see `after`.
 
-        Args:
-            entry: the change, and what it gave.
-            artifacts: of each plan that answered; of a change of plans, of each new one.
+        `artifacts` has the digest of each plan that answered; for a change of plans, of each new
+        one.
         """
         change, applied = entry.change, entry.applied
         outputs = self.digest(answered_tables(applied), len(applied.stored), "outputs")
@@ -155,18 +153,17 @@ class Chain:
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, stored)
 
     def asked(self, change: Change, artifacts: Artifacts) -> Link:
-        """Return the link of a change as far as it is known before it is applied."""
+        """Return the link that a change would have without its results.
+
+        Before a replay applies the change, it compares the fields and rows with this link.
+        """
         outputs = Digest(b"", b"", b"")
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
 
     def base(self, base: Base, settings: Settings, artifacts: Artifacts, past: bytes = b"") -> Link:
-        """Return the link of a whole state, which takes the place of the changes before it.
+        """Return the link of a whole state that replaces the changes before it.
 
-        Args:
-            base: the state.
-            settings: of it.
-            artifacts: of each plan.
-            past: the last seal of the changes before it, see `seal`; empty where there is none.
+        `past` is the last seal of those changes, see `seal_of`; empty if there is none.
         """
         rows = pa.table({}) if base.rows is None else base.rows
         facts = {"offsets": dict(base.offsets), "swept": list(base.swept), **asdict(settings)}
@@ -201,32 +198,33 @@ class Chain:
         return Link(digest, self.head, told, inputs, outputs, stored)
 
     def after(self, link: Link) -> Chain:
-        """Return the chain with a link more."""
+        """Return the chain that ends with `link`."""
         return Chain(self.key, link.digest)
 
     def digest(self, tables: Mapping[str, Table | StoredRow], n_rows: int, what: str) -> Digest:
-        """Return the digest of tables, as the next link holds it.
+        """Return a digest of tables with equal numbers of rows, for use in the next link.
 
-        Args:
-            tables: whose rows stand beside each other, by what tells their columns apart.
-            n_rows: of each.
-            what: "inputs" or "outputs".
+        `what` names its use, since each use has its own key: "inputs", "outputs", or "table" and a
+        name.
         """
         return digest_of(tables, n_rows, _secret(self.key), self._once(what.encode()))
 
     def what_differs(
         self, noted: Digest, found: Digest, what: str
     ) -> tuple[int | None, int | None]:
-        """Return the first row and column that differ between digests of the next link."""
+        """Return the first row and the first column in which two digests for the next link differ.
+
+        Either is None if it is not known. `what` names the use of the digests, see `digest`.
+        """
         return what_differs(noted, found, self._once(what.encode()))
 
     def _once(self, what: bytes) -> bytes:
-        """Return a key that one digest of the next link alone has."""
+        """Return a key for one use in the next link alone."""
         return hmac.digest(self.key, b"once" + self.head + what, "sha256")
 
 
 def _fields(change: Change, artifacts: Artifacts) -> list[bytes]:
-    """Return the facts of a change beside its rows, in the order of `TOLD`."""
+    """Return the fields of a change as bytes, in the order of `TOLD`."""
     plans = [
         part
         for name in sorted(artifacts)
@@ -246,7 +244,10 @@ def _secret(key: bytes) -> bytes:
 
 
 def differing_texts(one: Link, other: Link) -> list[str]:
-    """Return the names of `TOLD` by which two links after one link differ."""
+    """Return the names in `TOLD` of the fields that differ between two links.
+
+    Both must follow the same link.
+    """
     places = range(0, _N_TOLD, _TOLD_BYTES)
     return [
         name
@@ -256,7 +257,7 @@ def differing_texts(one: Link, other: Link) -> list[str]:
 
 
 def answered_tables(applied: ChangeResults) -> dict[str, Table | StoredRow]:
-    """Return the tables that a change gave: features of each plan, and what is kept beside rows."""
+    """Return the results of a change by label: features of each plan, and stored window results."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
     if applied.kept and any(isinstance(features, StoredRow) for features in tables.values()):
         return {**tables, KEPT: _stored_row(applied.kept)}
@@ -265,7 +266,7 @@ def answered_tables(applied: ChangeResults) -> dict[str, Table | StoredRow]:
 
 
 def _stored_row(columns: Mapping[str, Any]) -> StoredRow:
-    """Return columns of one value as a row."""
+    """Return columns with one value each as one row in stored form."""
     schema = _schema_of(tuple(columns), tuple(column.type for column in columns.values()))
     scalars = [column[0] for column in columns.values()]
     return StoredRow(schema, [getattr(one, "value", one.as_py()) for one in scalars])
@@ -277,7 +278,7 @@ def _schema_of(names: tuple[str, ...], types: tuple[DataType, ...]) -> Schema:
 
 
 def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
-    """Return a column that may be one of the stored rows alone as one of every row."""
+    """Return a column of the rows that the state took, with nulls inserted for all other rows."""
     if len(column) == len(stored):
         return column
     places = np.cumsum(stored) - 1
@@ -285,44 +286,44 @@ def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
 
 
 def artifacts_of(plans: Mapping[str, Fitted]) -> dict[str, bytes]:
-    """Return the digest of each plan, by name: equal plans have equal ones."""
+    """Return a dict of plan name to the fitted plan's digest; equal plans have equal digests."""
     return {name: fitted_digest(fitted) for name, fitted in plans.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The key and the artifacts of which the links of a state are made, as its file stores them.
+    """Computes the links and seals that a journal writes, under the key of a state.
 
     Args:
-        key: of the state.
-        artifacts: of each plan that is asked.
+        key: Key of the state.
+        artifacts: Plan name to the digest of the current plan.
     """
 
     key: bytes
     artifacts: Artifacts
 
     def link(self, before: bytes, entry: Entry) -> tuple[bytes, bytes]:
-        """Return the link of an entry, and what is noted beside it, after the one before it."""
+        """Return the hash of an entry after the hash `before`, and the bytes of `Link.noted`."""
         made = Chain(self.key, before or BEGIN).link(entry, self.artifacts)
         return made.digest, made.noted()
 
     def base(self, before: bytes, base: Base, settings: Settings, past: bytes = b"") -> Links:
-        """Return the links of a whole state after the link before it; see `Chain.base`."""
+        """Return the hashes of a whole state after the hash `before`; see `Chain.base`."""
         made = Chain(self.key, before or BEGIN).base(base, settings, self.artifacts, past)
         return Links(before, made.digest, made.noted())
 
     def seal(self, before: bytes, facts: bytes, links: bytes) -> bytes:
-        """Return the seal of changes that are no longer there; see `seal_of`."""
+        """Return a seal under the key of the state; see `seal_of`."""
         return seal_of(self.key, before, facts, links)
 
 
 def seal_of(key: bytes, before: bytes, facts: bytes, links: bytes) -> bytes:
-    """Return the seal of changes of which the links alone are kept.
+    """Return the seal of replaced changes: an HMAC over their links and the seal before it.
 
     Args:
-        key: of the state.
-        before: the seal of those before them; empty for none.
-        facts: what else is kept of them.
-        links: their links.
+        key: Key of the state.
+        before: Seal of the changes replaced before them; empty for none.
+        facts: Other facts about the changes.
+        links: Their links, 32 bytes each.
     """
     return keyed(key, [b"past", before, facts, links])

@@ -1,7 +1,9 @@
-"""The values of a column as canonical bytes, and as a word of 64 bits a row, mixed with a key.
+"""Columns as canonical bytes, and as one 64-bit hash per row under a key.
 
-However a column is chunked, sliced or encoded, equal values give equal bytes and words: missing is
-one thing, whether null or NaN; -0.0 stays.
+The hash of a row's value is called its word: an unsigned integer of 64 bits. A key word is a random
+odd integer of 64 bits, drawn from the secret key, by which words are multiplied. Equal values give
+equal bytes and words, however a column is chunked, sliced or encoded. Null and NaN count as the
+same missing value; -0.0 differs from 0.0.
 """
 
 from __future__ import annotations
@@ -22,22 +24,22 @@ from fastfeat.io.columns.bits import present_rows, unpack
 Words = NDArray[np.uint64]
 
 MISSING = np.uint64(0x9E3779B97F4A7C15)
-"""The word of a value that is missing."""
+"""The word of a missing value."""
 PLACE = np.uint64(0xD1342543DE82EF95)
-"""Odd; what the place in a list, or a column, is multiplied by."""
+"""Odd factor that makes the order of list elements and of rows count."""
 LONGEST_IN_WORDS = 256
-"""Text and bytes longer than this are hashed one by one: of shorter ones, words of all at once."""
+"""Number of bytes above which text is hashed value by value; shorter texts are hashed together."""
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 
 
 def keyed(key: bytes, parts: Sequence[bytes]) -> bytes:
-    """Return the HMAC-SHA256 of parts, each with its length."""
+    """Return the HMAC-SHA256 of parts, each preceded by its length."""
     lengths = struct.pack(f"<{len(parts)}Q", *map(len, parts))
     return hmac.digest(key, b"".join([lengths, *parts]), "sha256")
 
 
 def bits_of(values: Buffer | None, n_bits: int, offset: int, n_rows: int) -> NDArray[Any]:
-    """Return the bits of values of 1 to 64 bits, as unsigned integers."""
+    """Return the raw bits of values with `n_bits` bits each (1 to 64), as unsigned integers."""
     if values is None:
         return np.zeros(n_rows, np.uint8)
     if n_bits == 1:
@@ -46,12 +48,12 @@ def bits_of(values: Buffer | None, n_bits: int, offset: int, n_rows: int) -> NDA
 
 
 def is_word(kind: DataType) -> bool:
-    """Whether a type holds at most 64 bits a row, and no more than that."""
+    """Whether values of an Arrow type have a fixed width of at most 64 bits, such as numbers."""
     return bool(pa.types.is_primitive(kind)) and kind.bit_width <= 64
 
 
 def folded_words(words: Words) -> Words:
-    """Return words, each taken one-to-one to one whose low bits depend on the high ones."""
+    """Return words with each high half mixed into the low half; distinct words stay distinct."""
     folded = words >> np.uint64(32)
     folded ^= words
     return folded
@@ -59,7 +61,10 @@ def folded_words(words: Words) -> Words:
 
 @lru_cache(maxsize=64)
 def word_keys(secret: bytes, names: tuple[str, ...]) -> Words:
-    """Return odd words of the key for each name: an even factor would lose bits."""
+    """Return 33 key words for each name, shape (n_names, 33).
+
+    They are odd: an even factor would lose bits.
+    """
     n_words = 1 + LONGEST_IN_WORDS // 8
     streams = [keyed(secret, [name.encode()]) for name in names]
     drawn = b"".join(hashlib.shake_128(stream).digest(8 * n_words) for stream in streams)
@@ -67,7 +72,7 @@ def word_keys(secret: bytes, names: tuple[str, ...]) -> Words:
 
 
 def plain(column: Array | ChunkedArray) -> Array:
-    """Return a column in one piece: without dictionary, text and lists in their one form."""
+    """Return a column as one array without dictionary, and with 64-bit offsets."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         column = pa.chunked_array([c.storage for c in _chunks(column)], kind.storage_type)
@@ -89,7 +94,10 @@ def _empty(kind: DataType) -> Array:
 
 
 def value_type(kind: DataType) -> DataType:
-    """Return the type that stands for all that hold the same values."""
+    """Return the Arrow type to which all types with the same values are converted.
+
+    For example, large_string for string, dictionaries of strings and string views.
+    """
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return value_type(kind.storage_type)
@@ -105,19 +113,16 @@ def value_type(kind: DataType) -> DataType:
 
 
 def type_text(kind: DataType) -> str:
-    """Return the name of a type, in which lists of equal values have one form."""
+    """Return the name of an Arrow type; lists with the same values have the same name."""
     if pa.types.is_large_list(kind):
         return f"list<{type_text(value_type(kind.value_type))}>"
     return str(kind)
 
 
 def column_words(array: Array, secret: bytes, name: str) -> tuple[list[Any], Words]:
-    """Return the canonical bytes of any column, and a word a row.
+    """Return the canonical bytes of a column, in pieces, and one word per row.
 
-    Args:
-        array: in the form of `plain`.
-        secret: as of `digest_of`.
-        name: what tells its words of the key from those of others.
+    The column must have the form of `plain`; `name` selects its key words.
     """
     keys = word_keys(secret, (name,))[0]
     present = _present(array)
@@ -133,7 +138,7 @@ def column_words(array: Array, secret: bytes, name: str) -> tuple[list[Any], Wor
 
 
 def _present(array: Array) -> NDArray[np.bool_] | None:
-    """Return flags of the rows that hold a value; None where all do."""
+    """Return flags of the rows that have a value; None if all do."""
     present = present_rows(array)
     if not pa.types.is_floating(array.type):
         return present
@@ -142,7 +147,7 @@ def _present(array: Array) -> NDArray[np.bool_] | None:
 
 
 def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[Any], Words]:
-    """Return bytes and words of a column in which nothing is missing."""
+    """Return the bytes and the words of a column without missing values."""
     kind, types = valid.type, pa.types
     if types.is_null(kind):
         return [], np.empty(0, np.uint64)
@@ -156,12 +161,12 @@ def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[l
         return _lists(valid, secret, name, keys)
     if types.is_struct(kind):
         return _structs(valid, secret, name)
-    # decimals, unions, and types that Arrow will have: as they print
+    # decimals, unions, and future Arrow types: by their printed form
     return _texts(pa.array([repr(value) for value in valid.to_pylist()], pa.large_string()), keys)
 
 
 def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
-    """Return bytes and words of a column of text or bytes in which nothing is missing."""
+    """Return the bytes and the words of a text or bytes column without missing values."""
     offsets, content = _offsets(valid), valid.buffers()[2]
     first, n_bytes = int(offsets[0]), int(offsets[-1] - offsets[0])
     padded = np.zeros(n_bytes + 8, np.uint8)
@@ -185,7 +190,7 @@ def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
 
 
 def _lists(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[Any], Words]:
-    """Return bytes and words of a column of lists in which nothing is missing."""
+    """Return the bytes and the words of a list column without missing values."""
     is_map = pa.types.is_map(valid.type)
     offsets = _offsets(valid, np.int32 if is_map else np.int64)
     first, last = int(offsets[0]), int(offsets[-1])
@@ -205,7 +210,7 @@ def _pairs(maps: Array) -> Array:
 
 
 def _offsets(array: Array, kind: Any = np.int64) -> NDArray[np.int64]:
-    """Return the offsets of values of text or lists, and of the end, shape (n_rows + 1,)."""
+    """Return the offsets of text or lists, including the end, shape (n_rows + 1,)."""
     buffer = array.buffers()[1]
     if buffer is None or len(array) == 0:
         return np.zeros(len(array) + 1, np.int64)
@@ -215,7 +220,7 @@ def _offsets(array: Array, kind: Any = np.int64) -> NDArray[np.int64]:
 
 
 def _structs(valid: Array, secret: bytes, name: str) -> tuple[list[Any], Words]:
-    """Return bytes and words of a column of records in which nothing is missing."""
+    """Return the bytes and the words of a struct column without missing values."""
     parts = [
         column_words(plain(part), secret, f"{name}.{k}.{field.name}")
         for k, (field, part) in enumerate(zip(valid.type, valid.flatten(), strict=True))

@@ -1,8 +1,10 @@
-"""Keyed digests of tables: of values, however they are chunked, sliced or encoded, for `audit`.
+"""Keyed digests of tables: of values, however they are chunked, sliced or encoded.
 
-A column gives its canonical bytes (missing is one thing, whether null or NaN; -0.0 stays) and a
-word of 64 bits a row. The words of a row, each times a word of the key, are summed and covered by a
-stream of the key that no other digest has: without the key they are random numbers.
+A digest has an HMAC of all values, and short hashes of each row and each column, which locate a
+difference. Each value gives a word, an unsigned integer of 64 bits, see `column_words`. The hash of
+a row is the sum of its words, each multiplied by a secret key word of its column. The sums are
+masked with a key stream that no other digest uses: without the key they look random. Null and NaN
+count as the same missing value; -0.0 differs from 0.0.
 """
 
 from __future__ import annotations
@@ -39,18 +41,19 @@ from fastfeat.live.state.changes import StoredRow
 N_BYTES = 32
 COLUMN_BYTES = 8
 _HIGH = np.s_[1::2] if sys.byteorder == "little" else np.s_[::2]
-"""The high halves of words: those of sums of products depend on all bits."""
+"""Slice that takes the high halves of 64-bit words; in sums of products they depend on all bits."""
 _NAN = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The digest of tables under a key.
+    """The digest of one or more tables under a key.
 
     Args:
-        whole: of names, types and values, 32 bytes.
-        columns: of each column, in the order of the tables and of their names, 8 bytes each.
-        rows: of each row, 4 bytes each; these and those of columns locate what `whole` finds.
+        whole: HMAC of names, types and values, 32 bytes.
+        columns: Masked hashes of the columns, 8 bytes each, ordered by table and name.
+        rows: Masked hashes of the rows, 4 bytes each. Like the hashes of columns, they locate a
+            difference.
     """
 
     whole: bytes
@@ -61,14 +64,14 @@ class Digest:
 def digest_of(
     tables: Mapping[str, Table | StoredRow], n_rows: int, secret: bytes, once: bytes
 ) -> Digest:
-    """Return the digest of tables whose rows stand beside each other.
+    """Return one digest of several tables, whose rows belong together.
 
     Args:
-        tables: by what tells their columns apart; the order of columns does not matter. One row
-            has the digest of the table that it would be; either all are one, or none.
-        n_rows: of each.
-        secret: what words of rows are mixed with; the same for all digests of a state.
-        once: what everything else is keyed with; no other digest has it.
+        tables: Label to table; the order of columns does not matter. A stored row has the digest of
+            the table that it would be; either all are stored rows, or none.
+        n_rows: Number of rows of each table.
+        secret: Key from which key words are drawn; the same for all digests of a state.
+        once: Key of the HMAC and the mask; no other digest uses it.
     """
     of_row = {name: one for name, one in tables.items() if isinstance(one, StoredRow)}
     if of_row:
@@ -88,12 +91,10 @@ def digest_of(
 
 
 def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None, int | None]:
-    """Return the first row and the first column that differ between two digests; None without.
+    """Return the first row and the first column in which two digests differ.
 
-    Args:
-        stored: of as many rows and columns as the other one.
-        found: the other one.
-        once: of both.
+    Either is None if there is no such row or column. The digests have equal numbers of rows and
+    columns, and the same key `once`.
     """
     one, other = (_uncovered(digest, once) for digest in (stored, found))
     columns, rows = (np.flatnonzero(left != right) for left, right in zip(one, other, strict=True))
@@ -101,7 +102,7 @@ def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None
 
 
 def _uncovered(digest: Digest, once: bytes) -> tuple[Words, NDArray[np.uint32]]:
-    """Return the words of columns and rows without what covers them."""
+    """Return the hashes of the columns and of the rows of a digest without their mask."""
     n_bytes = len(digest.columns)
     cover = _cover(once, digest.whole, n_bytes + len(digest.rows))
     columns = np.frombuffer(digest.columns, np.uint64) ^ cover[:n_bytes].view(np.uint64)
@@ -109,38 +110,43 @@ def _uncovered(digest: Digest, once: bytes) -> tuple[Words, NDArray[np.uint32]]:
 
 
 def names_of(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
-    """Return the table and the name of each column, in the order of `Digest.columns`."""
+    """Return label and column name of each column, in the order of `Digest.columns`."""
     return [
         (label, name) for label in sorted(tables) for name in sorted(tables[label].column_names)
     ]
 
 
 def _cover(once: bytes, whole: bytes, n_bytes: int) -> NDArray[np.uint8]:
-    """Return a stream of bytes that covers words, and belongs to one content alone."""
+    """Return `n_bytes` pseudorandom bytes that mask hashes.
+
+    They depend on the key and on the content, so each content has its own mask.
+    """
     return np.frombuffer(hashlib.shake_128(once + whole).digest(n_bytes), np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _places(n_rows: int) -> Words:
-    """Return an odd number for each row of a column, which tells them apart."""
+    """Return one odd factor per row, which makes the order of rows count in a column's hash."""
     return np.arange(n_rows, dtype=np.uint64) * PLACE * np.uint64(2) + np.uint64(1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The layout of the columns of a schema, by which they are read.
+    """The columns of a schema, in the order in which their values are hashed.
+
+    A column is called narrow if its values have at most 64 bits.
 
     Args:
-        schema: of the table.
-        head: names and types, in the order of names.
-        plain: the columns that are brought into another form first, by their number.
-        chosen: the columns that have at most 64 bits a row, those of float64 first.
-        n_floats: how many are of float64.
-        bits: how many bits each of these has.
-        narrow: which of these, by their place, are of shorter floats.
-        others: the rest, and their names.
-        keys: a word of the key for each of the chosen.
-        order: where each column in the order of names stands among the chosen and the others.
+        schema: Schema of the table.
+        head: Label, names and types as bytes, ordered by name.
+        plain: Indices of the columns that must be converted with `plain` first.
+        chosen: Indices of the narrow columns, float64 first.
+        n_floats: Number of float64 columns.
+        bits: Number of bits per value of each narrow column.
+        narrow: Positions in `chosen` of floats with less than 64 bits.
+        others: Index of each other column, and the name that selects its key words.
+        keys: One key word per narrow column.
+        order: For each column by name, its position among the narrow and then the other columns.
     """
 
     schema: Schema
@@ -160,7 +166,7 @@ _MOST_LAYOUTS = 64
 
 
 def _layout(schema: Schema, label: str, secret: bytes) -> _Layout:
-    """Return the layout of the columns of a schema; that of the last schemas is kept."""
+    """Return the hashing order of a schema's columns; recent results are cached."""
     known = _LAYOUTS.get(key := (secret, label, tuple(schema.names)))
     if known is not None and known.schema.equals(schema):
         return known
@@ -195,10 +201,10 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
 
 
 def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
-    """Tell the values of a table to an HMAC, add words to those of its rows; return its columns'.
+    """Feed the values of a table to the HMAC `made`, and add the words of each row to `rows`.
 
     Returns:
-        A word a column, in the order of names.
+        One hash per column, ordered by name.
     """
     layout = _layout(table.schema, label, secret)
     arrays = _arrays_of(table)
@@ -224,7 +230,7 @@ def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) ->
 
 
 def _arrays_of(table: Table) -> list[Array]:
-    """Return the columns of a table, each in one piece."""
+    """Return the columns of a table, each in one chunk."""
     pieces = table.to_batches()
     if len(pieces) == 1:
         return pieces[0].columns
@@ -234,11 +240,12 @@ def _arrays_of(table: Table) -> list[Array]:
 def _block(
     arrays: Sequence[Array], layout: _Layout, n_rows: int
 ) -> tuple[Words, NDArray[np.bool_] | None]:
-    """Return the values of columns of at most 64 bits a row as words, and where they are missing.
+    """Return the values of all narrow columns as words, and flags of missing values.
 
     Returns:
-        The words, shape (n_chosen, n_rows): where a value is missing, of a float those of one NaN,
-        else 0; which values are missing that are no floats, None where none is.
+        The words, shape (n_chosen, n_rows), with one fixed NaN for missing floats, and 0 for other
+        missing values; and flags of missing values for the columns after float64, or None if
+        nothing is missing there.
     """
     n_floats, chosen = layout.n_floats, layout.chosen
     block = np.empty((len(chosen), n_rows), np.uint64)
@@ -270,7 +277,10 @@ def _block(
 
 
 def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:
-    """Write the bits of one NaN over missing narrow floats; they are not missing then."""
+    """Write one fixed NaN over the missing values of a float column, and clear its missing flags.
+
+    The column has floats of 16 or 32 bits, of `n_bytes` bytes each.
+    """
     floats = words.astype(f"u{n_bytes}").view(f"f{n_bytes}")
     is_missing = floats != floats
     if missing is not None:
@@ -282,7 +292,10 @@ def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> N
 def _flags_of(
     nulls: Mapping[int, tuple[Buffer, int]], n_columns: int, n_rows: int
 ) -> NDArray[np.bool_] | None:
-    """Return flags of null values, shape (n_columns, n_rows); None where none is."""
+    """Return flags of null values, shape (n_columns, n_rows); None if `nulls` is empty.
+
+    `nulls` has the validity bitmap and the offset of each column with nulls, by position.
+    """
     if not nulls:
         return None
     flags = np.zeros((n_columns, n_rows), np.bool_)

@@ -1,8 +1,9 @@
-"""Segments without what was forgotten: what can still be computed again stays as it was noted.
+"""Segments of the archive without forgotten rows, in which replay can still check the rest.
 
-A change that held rows of what was forgotten, or saw them, loses these rows, and what was noted of
-it beside its link: it is known, and not computed again. What it still says is sealed, and taken as
-it stands. Changes that neither held nor saw them stay, and give the same bits.
+A segment is a file that keeps replaced changes. A link is the audit hash of a change. A change that
+held or saw forgotten rows loses these rows and its recorded digests, but keeps its link: replay
+knows it, and does not compute it again. Its remaining content is sealed with an HMAC, and used
+without computing it. Changes that neither held nor saw forgotten rows stay, and give the same bits.
 """
 
 from __future__ import annotations
@@ -31,17 +32,14 @@ from fastfeat.live.lower.live_plan import lower
 from fastfeat.live.state.changes import Base, Entry
 
 WITHOUT = b"without"
-"""The prefix of the seal of a change that is not computed again, and a part of a base's."""
+"""Marks the seal of a change that is not computed again, and the link of a base without rows."""
 Flags = NDArray[np.bool_]
 
 
 def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
-    """Return the seal of a change that is not computed again.
+    """Return the seal of a change that lost forgotten rows, or saw them.
 
-    Args:
-        key: of the audit.
-        link: that the change had.
-        entry: what is left of it.
+    `link` is the link that the change had, `entry` its remaining content.
     """
     bare = replace(entry, applied=replace(entry.applied, features={}))
     return WITHOUT + Chain(key, link).link(bare, {}).digest
@@ -50,15 +48,15 @@ def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
 def rewritten(
     key: bytes, sources: Sequence[tuple[Path, Past]], forgotten: Sequence[Forgotten]
 ) -> Iterator[Rewritten | None]:
-    """Return segments without what was forgotten; None for one that does not have it.
+    """Yield the content of each segment without its forgotten rows; None if it never had any.
 
     Args:
-        key: of the audit.
-        sources: the files, and the changes in each.
-        forgotten: the values to leave out.
+        key: Key of the audit.
+        sources: Path of each segment, and the record of its changes.
+        forgotten: Columns with their forgotten values.
 
     Raises:
-        StateError: a file is missing or altered.
+        StateError: A file is missing or altered.
     """
     gone = _Gone(forgotten)
     for path, _ in sources:
@@ -71,7 +69,7 @@ def rewritten(
 
 
 def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
-    """Return the rows of a segment, and the column of their id."""
+    """Yield the name of the id column and the rows of a segment: of its base and each change."""
     begin = follower.head.base
     row_id = lower(_plans(follower.plans_at(begin))).row_id
     base = follower.base(begin)
@@ -83,14 +81,17 @@ def _rows_of(follower: Follower) -> Iterator[tuple[str | None, Table]]:
 
 
 class _Gone:
-    """The values that were forgotten, and the ids of all rows that ever had one."""
+    """Tells which rows are forgotten.
+
+    They have a forgotten value, or the id of a row that had one before.
+    """
 
     def __init__(self, forgotten: Sequence[Forgotten]) -> None:
         self._forgotten = forgotten
         self._ids: list[Any] = []
 
     def note(self, row_id: str | None, rows: Table) -> None:
-        """Note the ids of rows that have a value."""
+        """Remember the ids of the rows that have a forgotten value."""
         if row_id is None or row_id not in rows.column_names:
             return
         has_value = self._have_value(rows)
@@ -98,7 +99,7 @@ class _Gone:
             self._ids.append(rows.column(row_id).filter(pa.array(has_value)))
 
     def are_in(self, rows: Table, row_id: str | None) -> Flags:
-        """Return flags of the rows that are to go."""
+        """Return flags of the rows that are forgotten, shape (n_rows,)."""
         found: Flags = self._have_value(rows)
         if row_id is not None and row_id in rows.column_names:
             ids = rows.column(row_id)
@@ -116,13 +117,7 @@ class _Gone:
 
 
 def has_value(column: Any, name: str, values: Table) -> Flags:
-    """Return flags of the rows of a column that have one of some values, or are missing as one is.
-
-    Args:
-        column: the column.
-        name: of it.
-        values: a table of the values, in a column of this name.
-    """
+    """Return flags of the rows of a column that have one of `values`; null matches null."""
     dtype = dtype_of(values.schema.field(name).type)
     there = key_column(column, name, dtype)
     wanted = key_column(values.column(name), name, dtype).combine_chunks()
@@ -142,7 +137,7 @@ def _plans(artifacts: Mapping[str, bytes]) -> dict[str, Fitted]:
 
 
 def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewritten | None:
-    """Return a segment without what was forgotten; None where it does not have it."""
+    """Return the content of a segment without its forgotten rows; None if it never had any."""
     begin = follower.head.base
     artifacts = follower.plans_at(begin)
     plans, base, links = _plans(artifacts), follower.base(begin), follower.links(begin)
@@ -173,12 +168,12 @@ def _rewritten(follower: Follower, key: bytes, past: Past, gone: _Gone) -> Rewri
 
 
 def with_plans(before: Again, plans: Mapping[str, Fitted]) -> Again:
-    """Return a state as it stands, of which other plans are asked: a whole state comes next."""
+    """Return the state of a replay with other plans; the next step must be a new whole state."""
     return replace(before, plans=plans, artifacts=artifacts_of(plans))
 
 
 def _base_without(base: Base, row_id: str | None, gone: _Gone) -> tuple[Base, bool]:
-    """Return a base without rows that are to go, and whether there were any."""
+    """Return a base without forgotten rows, and whether it had forgotten rows."""
     if base.rows is None:
         return base, False
     goes = gone.are_in(base.rows, row_id)
@@ -188,7 +183,7 @@ def _base_without(base: Base, row_id: str | None, gone: _Gone) -> tuple[Base, bo
 
 
 def _entry_without(written: WrittenEntry, row_id: str | None, gone: _Gone) -> WrittenEntry:
-    """Return a change without rows that are to go; as it is where it has none."""
+    """Return a change without forgotten rows; the same object if it has none."""
     change, applied = written.entry.change, written.entry.applied
     match change.kind:
         case "table" | "sweep" | "plans":

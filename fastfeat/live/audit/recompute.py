@@ -1,7 +1,8 @@
-"""A change of a state done again, from its rows, and compared with what was noted, bit for bit.
+"""Replay of changes of a state from their rows, compared bit for bit with the record.
 
-It is compared in the order in which it can have been altered: its place in the chain, the plans,
-the rows that came in, what they gave, what is told of them.
+The record of a change is its link, the hash in the audit chain, with digests of its rows and
+results. Comparisons follow the order in which content can be altered: place in the chain, plans,
+input rows, results, other fields.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ Plans = Mapping[str, Fitted]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first difference between a state and what was noted.
+    """The first difference that a replay found between a state and its record.
 
     Args:
-        segment: the number of the change in the file; None where it is of none.
-        change: the change; None where it is of none, or cannot be read.
-        row: in the change; None where it is of none.
-        column: of the input or of the features; None where it is of none.
-        what: what is other than noted.
+        segment: Number of the change, counted over the life of the state; None if the difference is
+            not in a change.
+        change: The change; None if there is none, or it cannot be read.
+        row: Index of the row in the change; None if no row is known.
+        column: Name of the column of the input or of the features; None if no column is known.
+        what: Description of the difference, for messages.
     """
 
     segment: int | None
@@ -60,18 +62,21 @@ class Difference:
 
     @property
     def source(self) -> str | None:
-        """The source of the rows of the change; None where that is not known."""
+        """The name of the stream that the rows of the change come from; None if unknown."""
         return None if self.change is None else self.change.source or None
 
     @property
     def offset(self) -> int | None:
-        """The offset of the row in its source, or of the first row; None where it has no source."""
+        """The offset of the differing row in its source; of the first row if no row is known.
+
+        None without a source.
+        """
         if self.change is None or not self.change.source:
             return None
         return self.change.first + (self.row or 0)
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return one line: the change, the row, the column, and the description."""
         told = "" if self.change is None else f" ({_change_text(self.change)})"
         places = [] if self.segment is None else [f"segment {self.segment}{told}"]
         places += [] if self.offset is None else [f"offset {self.offset:,}"]
@@ -81,7 +86,7 @@ class Difference:
 
 
 class Differs(Exception):
-    """The first difference, on its way out."""
+    """Raised by a replay at the first difference, which is in the attribute `difference`."""
 
     def __init__(
         self,
@@ -95,31 +100,31 @@ class Differs(Exception):
 
     @staticmethod
     def of(difference: Difference) -> Differs:
-        """Return a difference that is known, on its way out."""
+        """Return the exception for a known difference."""
         found = Differs(None, None, difference.what)
         found.difference = difference
         return found
 
 
 class _Refused(Exception):
-    """Raised to end a change that is only looked at, after its results are kept."""
+    """Raised when a change is only checked, to stop it before it changes the state."""
 
 
 class _Entries:
-    """Takes what changes give that are done again, where a state has a file."""
+    """Stands in for a journal during a replay: collects results instead of writing a file."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.refuses = False
-        """Whether a change is only looked at: the state stays as it is."""
+        """Whether `write` refuses changes, so that a change is only checked and the state stays."""
 
     @property
     def link(self) -> bytes:
-        """Nothing."""
+        """The audit hash of the last change: always empty, since a replay extends no audit."""
         return b""
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Take changes that were applied."""
+        """Collect applied changes; raise `_Refused` if they are only checked."""
         self.entries += entries
         if self.refuses:
             raise _Refused
@@ -143,14 +148,16 @@ class _Entries:
 
 @dataclass(slots=True)
 class Again:
-    """A state in which changes are done again, with how far its chain goes.
+    """A state in which recorded changes are applied again, with the audit chain up to there.
 
     Args:
-        chain: as far as it is found to be as noted.
-        plans: that are asked.
-        state: with what was done.
-        n_changes: how many changes were.
-        n_rows: how many rows they have.
+        chain: Chain up to the last change that matches the record.
+        plans: Current plans.
+        artifacts: Plan name to the digest of the current plan.
+        state: State after the changes so far.
+        taken: Collects the results of the changes that are applied.
+        n_changes: Number of changes applied and compared so far.
+        n_rows: Total number of rows in these changes.
     """
 
     chain: Chain
@@ -162,10 +169,9 @@ class Again:
     n_rows: int = 0
 
     def replay(self, written: WrittenEntry) -> ChangeResults:
-        """Return the result of a change, after all that was noted of it was compared.
+        """Apply a change again, compare it with its record, and return its results.
 
-        Raises:
-            Differs: something is another.
+        Raises `Differs` at the first difference.
         """
         link, entry = self._link(written), written.entry
         applied = entry.applied if written.plans else self._applied(written, link)
@@ -178,7 +184,7 @@ class Again:
         return applied
 
     def fits(self, written: WrittenEntry) -> bool:
-        """Return whether `replay` would find a change as it was noted; the state stays."""
+        """Return whether a change, applied again, matches its record; the state stays as it is."""
         self.taken.refuses = True
         try:
             link, entry = self._link(written), written.entry
@@ -192,13 +198,19 @@ class Again:
         return True
 
     def pass_over(self, written: WrittenEntry) -> None:
-        """Do a change that is not computed again: what it gave is taken as it stands."""
+        """Apply a change with its recorded results, without computing or comparing them.
+
+        This is for changes that lost forgotten rows.
+        """
         if written.entry.change.rows.num_rows:
             self.state.restore([written.entry])
         self.chain = Chain(self.chain.key, written.link)
 
     def _link(self, written: WrittenEntry) -> Link:
-        """Return the link of a change, whose place and rows are as they were noted."""
+        """Return the recorded link of a change, after comparing its predecessor, plans and rows.
+
+        Raises `Differs` if one does not match.
+        """
         change, seq = written.entry.change, written.seq
         try:
             link = link_of(written.link, written.digests)
@@ -216,7 +228,7 @@ class Again:
         return link
 
     def _applied(self, written: WrittenEntry, link: Link) -> ChangeResults:
-        """Return the result of a change that is done again."""
+        """Return the results of a change, computed again."""
         self.taken.entries.clear()
         try:
             self.state.apply(written.entry.change)
@@ -228,7 +240,7 @@ class Again:
         return self.taken.entries[0].applied
 
     def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
-        """Raise where what a change gave, or what is told of it, is another than noted."""
+        """Raise `Differs` if the computed results or the fields of a change do not fit its link."""
         change, found = entry.change, self.chain.link(entry, self.artifacts)
         if link.outputs != found.outputs:
             names = [_shown(*name) for name in names_of(answered_tables(entry.applied))]
@@ -247,7 +259,11 @@ class Again:
             raise Differs(seq, change, "its link is another than follows from it")
 
     def _check_written(self, written: WrittenEntry, applied: ChangeResults) -> None:
-        """Raise where the file has something else of a change than it gave: opening reads that."""
+        """Raise `Differs` if the results that the file stores are not the computed ones.
+
+        These results are the flags of rows that the state took, and the window results: opening the
+        file reads both.
+        """
         noted, change = written.entry.applied, written.entry.change
         if written.altered:
             raise Differs(written.seq, change, written.altered)
@@ -263,24 +279,19 @@ class Again:
 
 
 def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
-    """Return a state that changes are done again in.
+    """Return a state in which recorded changes can be applied again.
 
-    Args:
-        key: of the audit.
-        head: the link before the first change.
-        plans: that were asked.
-        settings: of the state.
-        base: what it began with.
+    `base` is its content at the beginning; `head` is the hash that precedes the first change.
     """
     taken = _Entries()
     state = State(lower(plans), settings, base, taken)
-    state.sweeps = False  # it is a change that was noted
-    state.takes_few = False  # the general way is the oracle of the quick one
+    state.sweeps = False  # a sweep is a recorded change
+    state.takes_few = False  # the general path checks the fast one
     return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
 
 
 def _misplaced(chain: Chain, link: Link) -> str:
-    """Return a text that tells why a link may not follow from the one before it."""
+    """Return the reason why a link does not follow the one before it, as text."""
     if link.digest == chain.head:
         return "it stands there twice"
     return (
@@ -292,7 +303,10 @@ def _misplaced(chain: Chain, link: Link) -> str:
 def place_of(
     chain: Chain, noted: Digest, found: Digest, what: str, names: list[str]
 ) -> tuple[int | None, str | None]:
-    """Return row and column of the first difference; None where they cannot be told."""
+    """Return the row index and the column name of the first difference between two digests.
+
+    None for either if it cannot be found. `names` has the column names, in order of the digests.
+    """
     if (len(noted.columns), len(noted.rows)) != (len(found.columns), len(found.rows)):
         return None, None
     row, column = chain.what_differs(noted, found, what)
@@ -300,13 +314,13 @@ def place_of(
 
 
 def _shown(label: str, name: str) -> str:
-    """Return the name of a column of features, with that of its plan."""
+    """Return the name of a feature for messages: "plan.feature"; "feature" for a lone plan."""
     plan = label.removeprefix(FEATURES)
     return f"{plan}.{name}" if plan else name
 
 
 def _change_text(change: Change) -> str:
-    """Return in a few words what a change is."""
+    """Return kind, name, source and time of a change as text, for messages."""
     name = f" {change.name!r}" if change.name else ""
     source = f" from {change.source}" if change.source else ""
     return f"{change.kind}{name}{source} at {moment_text(change.time_ns)}"

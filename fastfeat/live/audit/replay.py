@@ -1,6 +1,6 @@
-"""`replay_state`: all changes of a file of a state done again, to the first difference.
+"""`replay_state`: applies all changes in a state file again, up to the first difference.
 
-The file is read as it is, some changes at a time; it is not written.
+The file is read as it is, some changes at a time, and is not written.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ def replay_state(
     partial: bool = False,
     archive: str | os.PathLike[str] | None = None,
 ) -> Replay:
-    """Return a report of all changes of a state, done again: the first difference, or none.
+    """Apply all changes of a state file again, and return a report with the first difference.
 
-    Arguments and errors as of `ff.replay`; the fitted plans among them are records. Where changes
-    are not covered and `partial` is False, nothing is served, and it is for the caller to say so.
+    Arguments and errors are those of `ff.replay`, with internal records in place of fitted plans.
+    If some changes can no longer be applied again and `partial` is false, no served features are
+    written; the caller of this function reports that.
     """
     noted = _head_given(head)
     _check_places(path, artifact)
@@ -91,7 +92,10 @@ def replay_state(
 
 
 def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
-    """Return a reader of plans from artifacts: those that were passed are the last ones."""
+    """Return a function from a dict of plan name to artifact bytes to the fitted plans.
+
+    If the user passed an artifact, its plans replace the last plans of the file.
+    """
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)
 
@@ -104,7 +108,7 @@ def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
 
 
 def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
-    """Return the plans that a user passed, by the names that the file has for them."""
+    """Return the plans that a user passed, under the names that they have in the file."""
     if isinstance(artifact, Mapping):
         named: dict[str, Fitted] = {name: _loaded(one) for name, one in artifact.items()}
     else:
@@ -132,11 +136,7 @@ def _loaded(artifact: object) -> Fitted:
 
 
 def _check_places(path: object, artifact: object) -> None:
-    """Raise where the state is given as the plan, and the plan as the state.
-
-    Raises:
-        InvalidPlan: The arguments are swapped.
-    """
+    """Raise `InvalidPlan` if the user swapped the arguments for the state and the plan."""
     if _is_state(artifact) and not _is_state(path):
         is_path = isinstance(path, str | os.PathLike)
         shown = repr(os.fspath(cast("str", path))) if is_path else "fitted"
@@ -147,7 +147,7 @@ def _check_places(path: object, artifact: object) -> None:
 
 
 def _is_state(path: object) -> bool:
-    """Return whether a path is that of a SQLite file, as states are."""
+    """Return whether a path is a SQLite file, as states are."""
     if not isinstance(path, str | os.PathLike):
         return False
     try:
@@ -161,7 +161,7 @@ _SQLITE = b"SQLite format 3\0"
 
 
 def _head_given(head: bytes | str | None) -> bytes | None:
-    """Return a link that a user noted."""
+    """Return the hash that a user noted elsewhere, as bytes; None if none was passed."""
     if head is None or (isinstance(head, bytes) and len(head) == N_BYTES):
         return head
     try:

@@ -1,4 +1,7 @@
-"""`Replay`: the result of doing all changes of a state again, and what it does not cover."""
+"""`Replay`: the report of a replay, which applies all changes of a state again.
+
+A link is the hash of a change in the audit chain.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ from fastfeat.live.audit.recompute import (
 from fastfeat.live.audit.served_features import ServedCounts
 
 Noted = Literal["known and verified", "known, no longer recomputable", "unknown: rewritten"]
-"""The three things that a file can say of a link that was noted elsewhere."""
+"""The possible verdicts on a hash that a user noted elsewhere, and passed as `head=`."""
 VERIFIED, KNOWN, UNKNOWN = get_args(Noted)
 
 
 @dataclass(frozen=True, slots=True)
 class NotCovered:
-    """The changes of a state that cannot be done again any more: their links alone are kept.
+    """The changes that a replay cannot apply again, since the file keeps only their hashes.
 
     Args:
-        n_changes: how many changes.
-        n_rows: how many rows they have; None where an earlier version did not note it.
-        since_ns: when the last of them were replaced, in nanoseconds since 1970; None where there
-            is none, or an earlier version did not note it.
+        n_changes: Number of changes.
+        n_rows: Total number of rows in these changes; None if an earlier version did not record it.
+        since_ns: When the last of them were replaced, in nanoseconds since 1970; None if there are
+            none, or an earlier version did not record it.
     """
 
     n_changes: int = 0
@@ -34,13 +37,13 @@ class NotCovered:
     since_ns: int | None = None
 
     def __str__(self) -> str:
-        """Return the numbers, and since when they are so."""
+        """Return the numbers and the time as text."""
         rows = "rows that were not counted" if self.n_rows is None else counted(self.n_rows, "row")
         since = "" if self.since_ns is None else f" since {moment_text(self.since_ns)}"
         return f"{counted(self.n_changes, 'change')} of {rows}, no longer recomputable{since}"
 
     def and_also(self, n_changes: int, n_rows: int | None, since_ns: int | None) -> NotCovered:
-        """Return these changes and others."""
+        """Return a record of these changes together with further ones."""
         rows = None if self.n_rows is None or n_rows is None else self.n_rows + n_rows
         times = [one for one in (self.since_ns, since_ns) if one is not None]
         return NotCovered(
@@ -52,21 +55,21 @@ class NotCovered:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Replay:
-    """The result of `ff.replay`; prints as some lines.
+    """The result of `ff.replay`; prints as a few lines.
 
     Args:
-        n_changes: how many changes were done again and found as they were noted.
-        n_rows: how many rows they have.
-        head: the last link that fits: noted elsewhere, it is what `head=` takes.
-        difference: the first one; None where there is none.
-        served: what was written to the file of features; None for none.
-        not_covered: the changes that can no longer be done again: with those that were, all that
-            the state ever had.
-        noted: what is known of the link that `head=` names: "known and verified", "known, no longer
+        n_changes: Number of changes that were applied again and match the record.
+        n_rows: Total number of rows in these changes.
+        head: Hash of the last change that matches; note it elsewhere, and pass it as `head=` later.
+        difference: First difference; None if there is none.
+        served: Numbers of rows written to the file of features, or left out; None for no file.
+        not_covered: Changes that can no longer be applied again. Together with the applied ones
+            they are all changes of the state.
+        noted: Verdict on the hash passed as `head=`: "known and verified", "known, no longer
             recomputable" or "unknown: rewritten"; None without `head=`, and after a difference.
-        noted_since_ns: of "known, no longer recomputable" since when, in nanoseconds since 1970;
-            None where an earlier version did not note it.
-        is_withheld: whether there is no such file because it would lack rows; see `partial=`.
+        noted_since_ns: For "known, no longer recomputable", the time since when, in nanoseconds
+            since 1970; None if an earlier version did not record it.
+        is_withheld: Whether no file was written because it would lack rows; see `partial=`.
     """
 
     n_changes: int
@@ -82,17 +85,20 @@ class Replay:
 
     @property
     def ok(self) -> bool:
-        """Whether all that can be done again is as it was noted."""
+        """Whether all changes that can be applied again match the record."""
         return self.difference is None
 
     @property
     def is_whole(self) -> bool:
-        """Whether every change that the state ever had was done again."""
+        """Whether every change that the state ever had was applied again."""
         return self.not_covered.n_changes == 0
 
     @property
     def withheld_text(self) -> str:
-        """The error of `to=` where rows are not covered; the caller adds the option to write."""
+        """The error message if the file `to=` would lack rows.
+
+        The caller adds the name of the option that allows this.
+        """
         return (
             f"what was served would lack {self.not_covered}. Nothing was written. To write the "
             "rows that are there"
@@ -100,12 +106,12 @@ class Replay:
 
     @property
     def noted_text(self) -> str:
-        """The standing of the link that was noted elsewhere, as text; "" without such a link."""
+        """The verdict on the hash passed as `head=`, as text; "" without such a hash."""
         since = "" if self.noted_since_ns is None else f" since {moment_text(self.noted_since_ns)}"
         return f"{self.noted or ''}{since}"
 
     def __repr__(self) -> str:
-        """Return a line, and one more for each further thing."""
+        """Return one line for the result, and one for each further fact."""
         done = f"{counted(self.n_changes, 'change')} of {counted(self.n_rows, 'row')}"
         if self.difference is None:
             lines = [f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"]

@@ -1,4 +1,10 @@
-"""A walk over the changes of a state, its archive first: each is done again and compared."""
+"""Replay of all changes of a state, first of its archive, then of its file.
+
+Each change is applied again and compared with its record. A link is the hash of a change in the
+audit chain. A base is a copy of a whole state, which replaces the changes before it. A past is the
+record of the changes that one base replaced: their links under a seal. A segment is a file of the
+archive, which keeps such changes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,7 @@ from fastfeat.live.state.changes import Change, ChangeResults
 
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
 Take = Callable[[Change, ChangeResults, Again], None]
-"""Is given each change that was done again and found as it was noted."""
+"""Function that receives each change that matches its record, its results, and the state after."""
 UNKNOWN_LINK = Difference(
     None,
     None,
@@ -47,20 +53,22 @@ UNKNOWN_LINK = Difference(
 
 @dataclass(slots=True)
 class Walk:
-    """The changes of a state, done again one after the other.
+    """A replay of all changes of a state, oldest first.
 
     Args:
-        follower: its file.
-        key: of the audit.
-        plans_of: reads plans.
-        noted: the link that was noted elsewhere; None for none.
-        committed: how far the state is said to be committed; None where that is not known.
-        take: is given each change that was done again; None for nobody.
-        again: the state with what was done; None before the first whole state.
-        not_covered: what cannot be done.
-        is_met: whether the link that was noted was found, and verified.
-        archive: the folder of the segments; None for the one that the file names.
-        since: of all changes of the past, when they were replaced, or lost from the archive.
+        follower: Reader of the state file.
+        key: Key of the audit.
+        plans_of: Function from plan name to artifact bytes to the fitted plans.
+        noted: Hash that the user noted elsewhere; None for none.
+        committed: Numbers of the last committed change and its base, from the lock file; None if
+            unknown.
+        take: Function that receives each change that was applied again; None to pass on none.
+        again: State after the changes so far; None before the first base.
+        not_covered: Changes that cannot be applied again.
+        is_met: Whether a change that matches its record has the noted hash.
+        archive: Folder of the segments; None for the folder that the file names.
+        since: For each past, the time when its changes were replaced, or lost from the archive, in
+            nanoseconds since 1970.
     """
 
     follower: Follower
@@ -76,7 +84,7 @@ class Walk:
     since: list[int] = field(default_factory=list[int])
 
     def report(self) -> Replay:
-        """Return the report: all is done."""
+        """Apply all changes, and return the report."""
         noted: Noted | None = None
         since: int | None = None
         difference: Difference | None = None
@@ -94,14 +102,17 @@ class Walk:
         return Replay(*done, difference, None, self.not_covered, noted, since)
 
     def _past(self) -> list[Past]:
-        """Return the changes before the file, after doing those again that its archive has."""
+        """Return the records of all replaced changes, after applying the archived ones again.
+
+        Raises `Differs` if seals or numbers do not match.
+        """
         try:
             past, begin = self.follower.past, self.follower.head.base
             archived, folder = self.follower.archived, self.archive or self.follower.archive
         except StateError as error:
             raise Differs(None, None, str(error)) from None
         seal, first, before = b"", past[0].first if past else begin, None
-        if first:  # an earlier version replaced them, and kept nothing of them
+        if first:  # an earlier version replaced them, and kept no links
             self.not_covered = self.not_covered.and_also(first, None, None)
         for number, one in enumerate(past, 1):
             seal = seal_of(self.key, seal, one.facts, one.links)
@@ -126,7 +137,10 @@ class Walk:
         return past
 
     def _check_named(self, segment: Archived, past: Past) -> int:
-        """Return since when changes of a segment are lost, after checking what is named of it."""
+        """Check the seal of a segment's description; return when it lost changes, 0 for never.
+
+        The time is in nanoseconds since 1970.
+        """
         if segment.seal != seal_of(self.key, b"archived", segment.facts, b""):
             told = f"what the file names of the segment of the changes {past.first + 1:,} to"
             raise Differs(None, None, f"{told} {past.last:,} is other than what was noted")
@@ -135,7 +149,10 @@ class Walk:
     def _replay_segment(
         self, path: Path, segment: Archived, past: Past, before: Past | None
     ) -> Again:
-        """Do the changes of a segment of the archive again; return the state after them."""
+        """Apply the changes in one file of the archive again; return the state after them.
+
+        `past` is the record of these changes, `before` of the changes before them.
+        """
         if not path.exists():
             raise Differs(
                 None,
@@ -169,7 +186,10 @@ class Walk:
         return self.again
 
     def _replay_file(self, past: Past | None) -> None:
-        """Do all changes of the file again."""
+        """Apply the changes in the state file again.
+
+        `past` is the record of the changes before its base; None if there is none.
+        """
         follower, base = self.follower, self.follower.head.base
         self._begin(follower, base, past)
         last = base
@@ -181,13 +201,13 @@ class Walk:
     def _begin(
         self, follower: Follower, base: int, past: Past | None, own: Past | None = None
     ) -> None:
-        """Begin with a whole state.
+        """Set `again` to the state that a base stores, after checking the base.
 
         Args:
-            follower: the file.
-            base: its number.
-            past: the changes before it; None where they are not known.
-            own: of a segment, the changes after it.
+            follower: Reader of the state file, or of a segment.
+            base: Number of the base.
+            past: Record of the changes before it; None if they are unknown.
+            own: For a segment, the record of its changes.
         """
         before = past.link_of(past.last) if past is not None else None
         seal, noted = b"" if past is None else past.seal, None
@@ -201,7 +221,7 @@ class Walk:
             self.is_met |= self.again.chain.head == self.noted
 
     def _replay(self, written: WrittenEntry) -> None:
-        """Do a change again."""
+        """Apply a change again, compare it, and pass it on to `take`."""
         assert self.again is not None
         if written.plans:
             self.again = with_plans(self.again, self.plans_of(written.plans))
@@ -211,7 +231,10 @@ class Walk:
             self.take(written.entry.change, applied, self.again)
 
     def _pass_over(self, written: WrittenEntry) -> None:
-        """Do a change of which rows were forgotten: what is left of it is as it was sealed."""
+        """Apply a change that lost forgotten rows, with its recorded results.
+
+        Raises `Differs` if its remaining content does not match its seal.
+        """
         assert self.again is not None
         if written.digests != seal_of_entry(self.key, written.link, written.entry):
             what = "what is left of it, without what was forgotten, is other than what was noted"
@@ -223,10 +246,9 @@ class Walk:
         self.again.pass_over(written)
 
     def _known(self, past: list[Past], link: bytes) -> tuple[Noted, int | None]:
-        """Return the standing of the link that was noted, and since when it is not recomputable.
+        """Return the verdict on the noted hash, and since when its change cannot be applied again.
 
-        Raises:
-            Differs: the link is unknown.
+        Raises `Differs` if no change has this hash.
         """
         if self.is_met:
             return VERIFIED, None
@@ -239,7 +261,7 @@ class Walk:
 
 
 def _each(follower: Follower, base: int) -> Iterator[WrittenEntry]:
-    """Return the changes after a base; one that cannot be read is a difference."""
+    """Yield the changes after the base number `base`; raise `Differs` if one cannot be read."""
     try:
         yield from follower.each(base)
     except StateError as error:
@@ -255,16 +277,17 @@ def _at_base(
     seal: bytes,
     before: Again | None,
 ) -> Again:
-    """Return a state as it stands in a base, which is as it was noted.
+    """Return the state that a base stores, after comparing the base with its record.
 
     Args:
-        follower: the file.
-        seq: the number of the base.
-        key: of the audit.
-        plans_of: reads plans.
-        last: the link before it; None where it is not known.
-        seal: of the changes before it.
-        before: what was done before; None for nothing.
+        follower: Reader of the file.
+        seq: Number of the base.
+        key: Key of the audit.
+        plans_of: Function from plan name to artifact bytes to the fitted plans.
+        last: Hash of the last change before the base; None if unknown.
+        seal: Seal of the changes before it.
+        before: State of the replay so far, for its numbers of changes and rows; None at the
+            beginning.
     """
     try:
         base, links = follower.base(seq), follower.links(seq)
@@ -296,13 +319,10 @@ def _at_base(
 
 
 def _check_end(follower: Follower, last: int, committed: tuple[int, int] | None) -> None:
-    """Raise where changes are missing at the end, as opening it would.
+    """Raise `Differs` if changes are missing at the end, or the file could not be opened.
 
-    Args:
-        follower: the file.
-        last: the number of the last change that was done.
-        committed: the numbers of the last change and of the base that were committed, as the file
-            beside it has them; None where it does not.
+    `last` is the number of the last applied change. `committed` has the numbers of the last
+    committed change and its base from the lock file, or is None.
     """
     head = follower.head
     if last < head.seq:

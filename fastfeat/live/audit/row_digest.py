@@ -1,6 +1,7 @@
-"""The digest of one row of numbers, times and text: that of `digests`, without arrays.
+"""The digest of one row of numbers, times and text, equal to that of a table with this row.
 
-A row has some dozens of words, for which Python takes less time than NumPy does to begin.
+A row has a few dozen words (64-bit hashes of values, see `column_words`). Plain Python handles them
+in less time than NumPy needs to start.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ _MOST_LAYOUTS = 64
 
 @dataclass(frozen=True, slots=True)
 class _RowLayout:
-    """The columns of a row, by which it is read.
+    """The columns of a row, in the order in which their values are hashed.
 
     Args:
-        schema: of the table that it would be.
-        head: names and types, in the order of names.
-        words: the place, the bits and the key of each column that has at most 64 bits, those of
-            float64 first; the bits of floats are negative.
-        n_floats: how many are of float64.
-        texts: the place, and the words of the key, of each column of text or bytes.
-        order: where each column in the order of names stands among these.
+        schema: Schema of the table that the row would be.
+        head: Label, names and types as bytes, ordered by name.
+        words: Index, number of bits and key word of each column of at most 64 bits, float64 first;
+            floats have the negative number of bits.
+        n_floats: Number of float64 columns.
+        texts: Index and key words of each column of text or bytes.
+        order: For each column by name, its position in `words` followed by `texts`.
     """
 
     schema: Schema
@@ -58,7 +59,7 @@ _CAN_BE: dict[int, tuple[Schema, bool]] = {}
 
 
 def has_row_digest(schema: Schema) -> bool:
-    """Return whether a row of a schema holds numbers, times and text alone."""
+    """Return whether all columns of a schema are numbers, times, text or bytes."""
     known = _CAN_BE.get(id(schema))
     if known is not None and known[0] is schema:
         return known[1]
@@ -76,12 +77,10 @@ def _is_word_or_text(kind: DataType) -> bool:
 def digest_of_row(
     tables: Mapping[str, StoredRow], secret: bytes, once: bytes
 ) -> tuple[bytes, bytes, bytes]:
-    """Return the parts of the digest of one row, in the order of `digests.Digest`.
+    """Return the digest of one row: the fields of `digests.Digest`, in order.
 
-    Args:
-        tables: by what tells their columns apart, the row's values; see `has_row_digest`.
-        secret: as of `digests.digest_of`.
-        once: as there.
+    `tables` maps a label to the row's values in stored form; `secret` and `once` are keys as in
+    `digests.digest_of`.
     """
     made = hmac.new(once, (1).to_bytes(8, "little"), "sha256")
     of_row, columns = 0, list[int]()
@@ -104,7 +103,7 @@ def _covered(told: bytes, cover: bytes) -> bytes:
 
 
 def _layout(schema: Schema, label: str, secret: bytes) -> _RowLayout:
-    """Return the layout of the columns of a schema; that of the last schemas is kept."""
+    """Return the hashing order of a schema's columns; recent results are cached."""
     known = _LAYOUTS.get(key := (secret, label, id(schema)))
     if known is not None and known.schema is schema:
         return known
@@ -135,7 +134,10 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _RowLayout:
 
 
 def _told_to(made: Any, values: Sequence[Any], layout: _RowLayout) -> tuple[int, list[int]]:
-    """Tell a row to an HMAC; return the word of the row, and that of each column by its name."""
+    """Feed a row to the HMAC `made`; return the row's hash, and one hash per column, by name.
+
+    They are sums that may exceed 64 bits; only the low 64 bits count.
+    """
     block: list[int] = []
     lacking: list[bool] = []
     for place, n_bits, _ in layout.words:
@@ -174,14 +176,14 @@ def _float_bits(value: float, n_bits: int) -> int:
 
 
 def _packed(flags: Sequence[bool]) -> bytes:
-    """Return flags as bits, the first one the highest of its byte."""
+    """Return flags as bits, with the first flag as the highest bit of the first byte."""
     n_bytes = -(-len(flags) // 8)
     bits = sum(1 << (8 * n_bytes - 1 - k) for k, flag in enumerate(flags) if flag)
     return bits.to_bytes(n_bytes, "big")
 
 
 def _text_told_to(made: Any, value: str | bytes | None, keys: Sequence[int]) -> int:
-    """Tell a text to an HMAC; return its word."""
+    """Feed a text to the HMAC `made`; return its word."""
     made.update((1).to_bytes(8, "little") + (b"\x00" if value is None else b"\x80"))
     if value is None:
         return _MISSING

@@ -1,8 +1,10 @@
-"""Training from the stream: the features that a state served, as a file, with labels once known.
+"""Training data from the stream: the features that a state served, with labels once known.
 
-A change after the other is done again and compared, see `replay`; the features of the rows that the
-state took are written as they were served, beside their id and time, source and offset. What labels
-are computed of is held, an outcome in the place of the one before it; the features are not.
+A replay applies one change after the other again and compares it, see `replay`. The features of the
+rows that the state took are written as they were served, with id, time, source and offset. Label
+inputs are the columns that a plan's label is computed from. An outcome is a value of such a column
+that becomes known later. Label inputs stay in memory, where later outcomes overwrite earlier ones;
+features are never overwritten.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.errors import InvalidData, InvalidPlan, counted, shortened
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import read_columns
 from fastfeat.io.arrow import ChunkedArray, Table, call, index_in, pa, parquet_module
@@ -29,22 +32,23 @@ from fastfeat.live.state.changes import Change, ChangeResults, StoredRow
 from fastfeat.plan.declare.columns_read import columns_of
 
 SOURCE, OFFSET, ANSWERED_AT = "source", "offset", "answered_at"
-"""What stands beside features: where a row comes from, and when it was answered."""
+"""Names of columns beside the features: source and offset of the row, and time of the answer."""
 _ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class ServedCounts:
-    """The numbers of rows that were written, and of others.
+    """The numbers of rows that were written to the file, or left out.
 
     Args:
-        n_rows: how many rows.
-        n_left_out: how many others were answered, and not taken by the state: they came again, or
-            late where `late="drop"`.
-        n_without_label: how many rows have no label yet; None where no label is written.
-        n_late: how many outcomes came after a row was answered that would have read them.
-        note: why no label is written, or "".
-        n_of_others: how many rows were answered by another version of the plan, and are not there.
+        n_rows: Number of rows written.
+        n_left_out: Number of other answered rows, which the state did not take: they were repeated,
+            or late with `late="drop"`.
+        n_without_label: Number of rows without a label so far; None if no label is written.
+        n_late: Number of outcomes that came too late: after the answer to a row that would have
+            read them.
+        note: The reason why no label is written, or "".
+        n_of_others: Number of rows left out because another version of the plan answered them.
     """
 
     n_rows: int
@@ -55,7 +59,7 @@ class ServedCounts:
     n_of_others: int = 0
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return the numbers in one line of text."""
         parts = [counted(self.n_rows, "row")]
         if self.n_without_label is not None:
             parts.append(f"{self.n_without_label:,} without a label yet")
@@ -70,16 +74,17 @@ class ServedCounts:
 
 @dataclass(slots=True)
 class ServedWriter:
-    """Features on their way to a file, and what their labels are computed of.
+    """Writes served features to a temporary file, and collects the inputs of their labels.
 
     Args:
-        fitted: the plan that served.
-        name: its name among those of the state.
-        writer: of the features; made with the first of them.
-        path: where they are written.
-        labelled: of all rows that the state took, their id and what labels are computed of.
-        places: of each row of the file its number among these.
-        outcomes: what has become known of such columns, by id, in order.
+        fitted: Plan that served.
+        name: Name of the plan in the state.
+        path: Path of the temporary file.
+        writer: Parquet writer; None until the first features come.
+        labelled: Tables with the id and the label inputs of all rows that the state took, in order.
+        places: For each row of the file, its index in the tables of `labelled` together; one array
+            per change.
+        outcomes: Tables with the id and later values of label inputs, in order.
     """
 
     fitted: Fitted
@@ -96,7 +101,7 @@ class ServedWriter:
     n_of_others: int = 0
 
     def take(self, change: Change, applied: ChangeResults) -> None:
-        """Take a change that was done again."""
+        """Write the features of a replayed change, or note its outcomes."""
         self.n_late += applied.counts.get("late_outcomes", 0)
         match change.kind:
             case "process" | "update":
@@ -132,13 +137,17 @@ class ServedWriter:
 
     @property
     def _label_columns(self) -> list[str]:
-        """The columns that the label is computed of, which are not the id."""
+        """The columns that the label is computed from, without the id."""
         label = self.fitted.declaration.label
         names = [label] if isinstance(label, str) else self.fitted.declaration.label_columns
         return [name for name in names if name not in self._ids]
 
     def _beside(self, change: Change, at: Any, rows: Table, features: Table) -> Table:
-        """Return features with what tells rows apart before them; a name of a feature is its."""
+        """Return a table of the columns that identify rows, followed by the features.
+
+        If a feature has the name of such a column, only the feature is returned. `at` has the index
+        of each row in the change.
+        """
         calls = window_nodes(list(self.fitted.nodes.values()))
         times = columns_of(order_of(over).args[0] for over in calls)
         n = rows.num_rows
@@ -163,11 +172,10 @@ class ServedWriter:
             self.writer.write_table(table.cast(self.writer.schema))
 
     def label(self, given: Any, tables: Mapping[str, Table]) -> tuple[Table | None, str]:
-        """Return the label of the rows of the file, and why there is none.
+        """Return a table with the label of each row of the file, or None and the reason as text.
 
-        Args:
-            given: further outcomes: late columns by the id of their row; None for none.
-            tables: the lookup tables, which a label may look ahead in.
+        `given` has further outcomes, as late columns by row id, or is None. A label may read later
+        rows in `tables`. The reason is empty if the plan has no label.
         """
         plan = self.fitted.declaration
         if not plan.label_nodes:
@@ -186,13 +194,13 @@ class ServedWriter:
             )
             told = f"No label: the state has no {shortened(lacking)}, which no window reads: {join}"
             return None, told
-        values = label_of(self.fitted, rows, tables=tables or None)
+        values = label_of(self.fitted, CallRows(rows, tables=tables or None))
         places = np.concatenate([*self.places, np.zeros(0, np.int64)])
         name = next(iter(plan.label_nodes))
         return pa.table({name: values.take(pa.array(places))}), ""
 
     def _with_outcomes(self, rows: Table, name: str) -> Table:
-        """Return rows with what has become known of a column, the last of it."""
+        """Return rows with one late column overwritten by the last known outcome of each row."""
         known = [one for one in self.outcomes if name in one.column_names]
         if not known:
             return rows
@@ -212,20 +220,15 @@ class ServedWriter:
 
 
 def _joined(columns: Sequence[ChunkedArray]) -> ChunkedArray:
-    """Return columns one after the other, in the type of the last one."""
+    """Return columns concatenated to one column, in the type of the last one."""
     wanted = columns[-1].type
     return pa.chunked_array([c for one in columns for c in one.cast(wanted).chunks], wanted)
 
 
 def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
-    """Return the name of the plan whose features are wanted.
+    """Return the name of the plan to write; None selects the only one.
 
-    Args:
-        plans: of the state.
-        name: what a user named; None for the only one.
-
-    Raises:
-        InvalidPlan: it is not among them, or there are several.
+    Raises `InvalidPlan` if there is no such plan, or `name` is None and there are several.
     """
     if name is None and len(plans) == 1:
         return next(iter(plans))
@@ -239,15 +242,9 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
 def writing_served(
     path: str | os.PathLike[str], fitted: Fitted, name: str
 ) -> Generator[ServedWriter]:
-    """Give a `ServedWriter` that takes changes, and remove its file beside the target in the end.
+    """Yield a `ServedWriter` for a `with` block; its temporary file is removed at the end.
 
-    Args:
-        path: of the file that will hold the features, as Parquet.
-        fitted: the plan.
-        name: its name in the state.
-
-    Raises:
-        InvalidData: another suffix.
+    `path` is the final Parquet file. Raises `InvalidData` if it has another suffix.
     """
     target = Path(path)
     if SUFFIXES.get(target.suffix.lower()) != "parquet":
@@ -265,13 +262,9 @@ def writing_served(
 def finish(
     one: ServedWriter, path: str | os.PathLike[str], outcomes: Any, tables: Mapping[str, Table]
 ) -> ServedCounts:
-    """Write the features that were taken, with their label, whole or not at all.
+    """Write the final file with features and labels, whole or not at all; return its counts.
 
-    Args:
-        one: the features.
-        path: of the file.
-        outcomes: further outcomes; None for none.
-        tables: the lookup tables, which a label may look ahead in.
+    `outcomes` has further outcomes or is None. A label may read later rows in `tables`.
     """
     label, note = one.label(outcomes, tables) if one.labelled else (None, "")
     if one.writer is None:
@@ -285,7 +278,7 @@ def finish(
 
 
 def _copy(features: Path, target: Path, label: Table | None) -> None:
-    """Write features of a file to another one, with their label, some rows at a time."""
+    """Copy features from one file to another in chunks of rows, with the label as last column."""
     file, done = parquet_module().ParquetFile(features), 0
     with closing(file):
         schema = file.schema_arrow

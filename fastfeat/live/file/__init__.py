@@ -1,5 +1,5 @@
-"""The file of a state: its journal, writer, readers and locks.
+"""The file of a state: the journal that writes changes, its readers, archive and locks.
 
-Imports the records of changes in `live.state`; `live.audit`, `live.opening` and `serve`
-import it.
+This package imports the records of changes in `live.state`. It is imported by `live.audit`,
+`live.opening` and `serve`.
 """

@@ -1,10 +1,15 @@
-"""The archive of a state: files that keep the changes which whole states have replaced.
+"""The archive of a state: files that keep changes after a whole state has replaced them.
 
-A segment is a file of the form of a state, with a base of its own and without the key: its links
-are checked with that of the state. The state names its segments in the table `archived`, beside the
-past that they are of. What is written anew has a name of its own; the state names it in the
-transaction that replaces the old one, and files that it does not name are removed after that, or
-when it is opened next. So a process that is killed leaves the old segments or the new ones.
+A base is a copy of a whole state. When a new base replaces the changes before it, the state file
+keeps their hashes (links) alone, in a record called a past; an archive also keeps the changes. A
+segment is one file of the archive, in the format of a state file, with a base of its own and
+without the key of the audit: its links are checked with the key of the state. The state lists its
+segments in the table `archived`, by the number of their past.
+
+A segment is rewritten when rows in it are forgotten, and then gets a new name. The transaction that
+replaces a segment stores the new name, and files that the state does not name are removed
+afterwards, or when it is opened next. So after a kill there are either the old segments or the new
+ones.
 """
 
 from __future__ import annotations
@@ -28,36 +33,37 @@ FOREVER = -1
 
 
 def at(point: str) -> None:
-    """Do nothing: a test ends the process at a point."""
+    """Do nothing; a test replaces this function to end the process at the point named `point`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archiving:
-    """The folder in which a state keeps its segments, and how long it keeps them.
+    """The folder in which a state keeps its segments, and the time for which it keeps them.
 
     Args:
-        folder: of the files; "" for one beside the state, named after it.
-        keep_ns: how long a segment is kept after it was sealed, in nanoseconds; `FOREVER`.
+        folder: Folder of the files; "" for a folder beside the state, named after it.
+        keep_ns: Time for which a segment is kept after it was first written, in nanoseconds; or
+            `FOREVER`.
     """
 
     folder: str
     keep_ns: int
 
     def path(self, state: Path) -> Path:
-        """Return the folder of the segments of a state."""
+        """Return the folder of the segments; `state` is the path of the state file."""
         return Path(self.folder) if self.folder else Path(f"{state}-audit")
 
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """A segment, as the state names it.
+    """A segment, as the state file describes it.
 
     Args:
-        file: its name; "" where it was dropped, for it was older than what is kept.
-        digest: of all that is in it; empty where it was dropped.
-        sealed_ns: when it was sealed first, in nanoseconds since 1970.
-        lost_ns: when it was dropped, or changes of it were forgotten; 0 for never.
-        seal: of all that, under the key of the audit.
+        file: Name of the file; "" if it was dropped because of its age.
+        digest: SHA-256 of the segment's base and changes; empty if it was dropped.
+        sealed_ns: Time when it was first written, in nanoseconds since 1970.
+        lost_ns: Time when it was dropped, or rows in it were forgotten; 0 for never.
+        seal: HMAC of the fields above, under the key of the audit.
     """
 
     file: str
@@ -68,18 +74,18 @@ class Archived:
 
     @property
     def facts(self) -> bytes:
-        """The bytes that are sealed: all fields but the seal."""
+        """All fields except the seal as JSON: the bytes that the seal covers."""
         told = [self.file, self.digest.hex(), self.sealed_ns, self.lost_ns]
         return json.dumps(told).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveChange:
-    """The segments that a new base adds, replaces or drops.
+    """The segments that are added, replaced or dropped when a new base is written.
 
     Args:
-        new: the segment of the changes that the base replaces; None for none.
-        others: other segments that change, by the number of their past.
+        new: Segment with the changes that the new base replaces; None for none.
+        others: Number of a past to its changed segment: rewritten, or dropped because of its age.
     """
 
     new: Archived | None = None
@@ -88,14 +94,14 @@ class ArchiveChange:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """The content of a segment without what was forgotten.
+    """The content of a segment after forgotten rows were removed from it.
 
     Args:
-        base: that it begins with.
-        settings: of the state.
-        plans: the artifact of each plan at its begin, by name.
-        links: of the base.
-        entries: the changes after it.
+        base: Base that the segment begins with.
+        settings: Settings of the state.
+        plans: Plan name to artifact bytes at the beginning of the segment.
+        links: Audit hashes of the base.
+        entries: Changes after the base.
     """
 
     base: Base
@@ -107,11 +113,11 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """The rows that were forgotten: those with a value in a column.
+    """A column and values in it: all rows with one of these values were forgotten.
 
     Args:
-        column: its name.
-        values: a table of it.
+        column: Name of the column.
+        values: Table with that column alone; one forgotten value per row.
     """
 
     column: str
@@ -119,7 +125,7 @@ class Forgotten:
 
 
 def read_archiving(connection: sqlite3.Connection) -> Archiving | None:
-    """Return the archive that a state file names; None if it keeps no segments."""
+    """Return the archive settings in a state file; None if the state has no archive."""
     if not _has_archive(connection):
         return None
     found = connection.execute("SELECT folder, keep_ns FROM archive").fetchone()
@@ -131,13 +137,13 @@ def read_archiving(connection: sqlite3.Connection) -> Archiving | None:
 
 
 def put_archiving(connection: sqlite3.Connection, archiving: Archiving) -> None:
-    """Write the archive of a state into its file."""
+    """Write the archive settings into a state file."""
     values = (archiving.folder, archiving.keep_ns)
     connection.execute("INSERT OR REPLACE INTO archive VALUES (1, ?, ?)", values)
 
 
 def read_archived(connection: sqlite3.Connection) -> dict[int, Archived]:
-    """Return the segments of a state by number, counted from 1."""
+    """Return a dict of the number of a past, counted from 1, to its segment in the archive."""
     if not _has_archive(connection):
         return {}
     found = connection.execute("SELECT past, facts, seal FROM archived ORDER BY past").fetchall()
@@ -145,14 +151,14 @@ def read_archived(connection: sqlite3.Connection) -> dict[int, Archived]:
 
 
 def put_archived(connection: sqlite3.Connection, segments: Mapping[int, Archived]) -> None:
-    """Write the rows that name segments into the state file."""
+    """Write descriptions of segments into a state file, by number of their past."""
     for past, one in segments.items():
         values = (past, one.facts, one.seal)
         connection.execute("INSERT OR REPLACE INTO archived VALUES (?, ?, ?)", values)
 
 
 def read_forgotten(connection: sqlite3.Connection, base: int) -> list[Forgotten]:
-    """Return the values that changes after a base have forgotten."""
+    """Return the forgotten values that are recorded in the changes after the base number `base`."""
     query = "SELECT head, rows FROM segments WHERE seq > ? AND kind = 'forget' ORDER BY seq"
     return [
         Forgotten(json.loads(head)["name"], table_of(rows))
@@ -161,16 +167,18 @@ def read_forgotten(connection: sqlite3.Connection, base: int) -> list[Forgotten]
 
 
 def new_name(state: Path, owner: str, past: Past) -> str:
-    """Return the name of a new segment."""
+    """Return a new file name for the segment of a past, with a random part.
+
+    `owner` tells the segments of this state from others in the same folder.
+    """
     changes = f"{past.first + 1:012d}-{past.last:012d}"
     return f"{state.name}.{owner}.{changes}.{os.urandom(4).hex()}{SUFFIX}"
 
 
 def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -> bool:
-    """Remove the segments of a state that it does not name, also those half written.
+    """Remove a state's segments except the files in `named`, also half-written ones.
 
-    Returns:
-        Whether none of them is left.
+    Return whether all of them are gone.
     """
     known, begin = set(named), f"{state.name}.{owner}."
     try:
@@ -187,7 +195,7 @@ def remove_others(folder: Path, state: Path, owner: str, named: Iterable[str]) -
 
 
 def remove(files: Iterable[Path]) -> bool:
-    """Remove files; return whether none of them is left: the system may keep one."""
+    """Remove files; return whether all are gone, since the system may keep one."""
     is_gone = True
     for file in files:
         try:

@@ -1,4 +1,10 @@
-"""Entries of a journal as bytes, one a change, and its bases, whole states."""
+"""Changes and bases of a state as bytes.
+
+An entry is a change with its results; the table `segments` has one row per entry. A base is a copy
+of a whole state; it is stored in parts: its rows, some at a time, and its lookup tables. The head
+of an entry or a base is a JSON object with everything except tables. Links are the hashes of the
+audit, see `live.audit.chain`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +22,7 @@ from fastfeat.live.state.changes import Base, Change, ChangeResults, Entry, Kind
 
 KINDS = frozenset(get_args(Kind))
 ROWS_A_PART = 1 << 20
-"""A base is written in parts of so many rows: SQLite holds at most a billion bytes a value."""
+"""Number of rows per part of a base: SQLite holds at most a billion bytes per value."""
 _FEW_BYTES, _END = 1 << 12, b"\xff\xff\xff\xff\0\0\0\0"
 _PLAIN = frozenset(
     kind.id
@@ -28,25 +34,29 @@ _PLAIN = frozenset(
         *(pa.time32("s"), pa.time64("us")),
     )
 )
-"""Types without dictionaries: a stream of them is the schema, the rows and the end."""
+"""Ids of Arrow types without dictionaries: their IPC stream is schema, rows and an end mark."""
 _MANY_ROWS = 1 << 13
-"""Rows that threads compress: to wait for them takes longer than to compress a row."""
+"""Number of rows from which on Arrow compresses with threads; for fewer, threads cost more."""
 OF_ENTRIES, OF_BASES = "lz4", "zstd"
-"""How Arrow compresses each: 1,000 rows in a tenth of a millisecond, a state to half the size."""
+"""Arrow compression of entries and of bases.
+
+lz4 takes 0.1 ms for 1,000 rows; zstd halves the size of a state.
+"""
 _OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plans")
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenEntry:
-    """An entry as it stands in a file: features are not in it, for they can be computed again.
+    """A change as it is stored in a file: without features, since they can be computed again.
 
     Args:
-        seq: its number, counted from 1 over the life of the state.
-        entry: what was changed, and what that gave.
-        link: what the audit chain says after it; empty without an audit.
-        digests: what the audit noted of its rows and features.
-        plans: of a change of plans, the artifact of each plan from now on, by name.
-        altered: what is wrong with its bytes in the file; "" where they are those written.
+        seq: Number of the change, counted from 1 over the life of the state.
+        entry: The change and its results.
+        link: Hash of the audit chain up to this change; empty without an audit.
+        digests: Digests of the change's rows and results, as the audit recorded them
+            (`Link.noted`).
+        plans: For a change of plans, plan name to artifact bytes from now on; else empty.
+        altered: The reason why the stored bytes do not match their SHA-256; "" if they do.
     """
 
     seq: int
@@ -59,12 +69,12 @@ class WrittenEntry:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The links of the audit around a base.
+    """The audit hashes that are stored with a base.
 
     Args:
-        previous: the link of the last entry before it; empty for the first base.
-        link: what the chain says after it.
-        digests: what the audit noted of it.
+        previous: Hash of the last change before the base; empty for the first base.
+        link: Hash of the audit chain after the base.
+        digests: Digests of the base's rows and tables, as the audit recorded them (`Link.noted`).
     """
 
     previous: bytes = b""
@@ -74,18 +84,19 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An entry as a row of the file.
+    """An entry as a row of the table `segments`; not a segment of the archive.
 
     Args:
-        kind: of the change.
-        source: where the rows come from.
-        end: the offset after the last one.
-        head: what else the change says, the number of bits and the digests of plans, as JSON.
-        rows: the rows as an Arrow IPC stream.
-        kept: what is kept of each, as another; empty where nothing is.
-        stored: a bit for each row; empty where all are stored.
-        link: of the audit.
-        digests: of the audit.
+        kind: Kind of the change.
+        source: Name of the stream that the rows come from.
+        end: Offset after the last row in that stream.
+        head: Other fields of the change, the number of bits in `stored`, and digests of plans, as
+            JSON.
+        rows: Rows of the change as an Arrow IPC stream.
+        kept: Stored window results of each row, as another stream; empty for none.
+        stored: One bit per row: whether it became a row of the log. Empty if all did.
+        link: Hash of the audit chain up to this change.
+        digests: Digests that the audit recorded.
     """
 
     kind: str
@@ -100,7 +111,7 @@ class Segment:
 
     @property
     def n_bytes(self) -> int:
-        """The number of bytes of the file that it takes, about."""
+        """The approximate number of bytes that this row takes in the file."""
         return len(self.rows) + len(self.kept) + len(self.stored) + len(self.digests) + 200
 
 
@@ -110,8 +121,9 @@ class Part:
 
     Args:
         kind: "rows" or "table".
-        name: of the table; empty for rows.
-        content: an Arrow IPC stream; of rows, with what is kept and marked of each.
+        name: Name of the table; "" for rows.
+        content: Arrow IPC stream; for rows, with the stored window results and the flag of answered
+            rows.
     """
 
     kind: str
@@ -120,10 +132,9 @@ class Part:
 
 
 def segment_of(written: WrittenEntry) -> Segment:
-    """Return an entry as bytes.
+    """Return an entry as a row of the table `segments`.
 
-    Raises:
-        StateError: its rows have a type that Arrow's files do not hold.
+    Raises `StateError` if Arrow IPC does not support a column's type.
     """
     change, applied = written.entry.change, written.entry.applied
     stored = np.asarray(applied.stored, bool)
@@ -153,16 +164,11 @@ def segment_of(written: WrittenEntry) -> Segment:
 def written_of(
     segment: Segment, seq: int, plans: Mapping[str, bytes], altered: str = ""
 ) -> WrittenEntry:
-    """Return the entry of a segment.
+    """Return the entry that a row of the table `segments` holds.
 
-    Args:
-        segment: as it was read.
-        seq: its number.
-        plans: the artifacts that it names, by the name of their plan.
-        altered: what is wrong with its bytes; "" for nothing.
-
-    Raises:
-        StateError: it is none, or of a newer version.
+    `plans` has the artifacts that it names, by plan; `altered` is the reason why its bytes are not
+    as written, or "". Raises `StateError` if the row holds no valid entry, or one from a newer
+    version of fastfeat.
     """
     if segment.kind not in KINDS:
         raise StateError(f"its entry {seq} is a {segment.kind!r}: this version does not know it")
@@ -192,10 +198,9 @@ def written_of(
 
 
 def plans_named(head: bytes) -> dict[str, str]:
-    """Return the digest of the artifact of each plan that the head of a segment names, by name.
+    """Return a dict of plan name to the artifact's hex SHA-256, from the JSON head of an entry.
 
-    Raises:
-        StateError: it is altered.
+    Raises `StateError` if the head is altered.
     """
     try:
         named = json.loads(head)["plans"]
@@ -205,19 +210,22 @@ def plans_named(head: bytes) -> dict[str, str]:
 
 
 def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
-    """Return the SHA-256 of the artifact of each plan, by name."""
+    """Return a dict of plan name to the hex SHA-256 of its artifact."""
     return {name: hashlib.sha256(content).hexdigest() for name, content in plans.items()}
 
 
 def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
-    """Return the SHA-256 of a segment and of all before it since the base."""
+    """Return the running SHA-256 over the base and all entries up to this one.
+
+    `before` is that digest up to the entry before it.
+    """
     fields = (segment.kind.encode(), segment.source.encode(), b"%d" % segment.end, segment.head)
     blobs = (segment.rows, segment.kept, segment.stored, segment.link, segment.digests)
     return _digest(before, b"%d" % seq, *fields, *blobs)
 
 
 def parts_of(base: Base) -> Iterator[Part]:
-    """Return a base as parts: its rows, some at a time, and its tables."""
+    """Yield the parts of a base: chunks of its rows, then its lookup tables."""
     if base.rows is not None:
         for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
             rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
@@ -229,16 +237,10 @@ def parts_of(base: Base) -> Iterator[Part]:
 def head_of_base(
     base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
 ) -> bytes:
-    """Return the head of a base, as JSON: all that it holds beside its parts.
+    """Return the head of a base as JSON: everything except its rows and tables.
 
-    Args:
-        base: the base.
-        parts: the digests of its parts.
-        settings: of the state.
-        plans: the digest of the artifact of each plan, by name.
-
-    Raises:
-        StateError: it holds something that JSON does not.
+    `parts` has the SHA-256 of each part, `plans` the digest of each plan's artifact. Raises
+    `StateError` if JSON cannot represent a value.
     """
     values = (
         [part.hex() for part in parts],
@@ -253,11 +255,7 @@ def head_of_base(
 
 
 def base_of(head: bytes, parts: Sequence[Part]) -> Base:
-    """Return the base of its head and its parts.
-
-    Raises:
-        StateError: they do not fit together.
-    """
+    """Return a base from its JSON head and its parts; raise `StateError` if they do not match."""
     try:
         given = json.loads(head)
         has_rows, names = given["has_rows"], given["tables"]
@@ -276,20 +274,22 @@ def base_of(head: bytes, parts: Sequence[Part]) -> Base:
 
 
 def digest_of_base(head: bytes, links: Links) -> bytes:
-    """Return the SHA-256 of a base: of its head, in which those of its parts stand, and links."""
+    """Return the SHA-256 of a base's JSON head and audit hashes.
+
+    The head has the digests of the base's parts, so they are covered, too.
+    """
     return _digest(head, links.previous, links.link, links.digests)
 
 
 def digest_of_part(part: Part) -> bytes:
-    """Return the SHA-256 of a part."""
+    """Return the SHA-256 of one part of a base."""
     return _digest(part.kind.encode(), part.name.encode(), part.content)
 
 
 def table_bytes(table: Table, compression: str | None) -> bytes:
     """Return a table as a compressed Arrow IPC stream.
 
-    Raises:
-        StateError: a column has a type that Arrow's files do not hold.
+    Raises `StateError` if Arrow IPC does not support a column's type.
     """
     few = _bytes_of_few(table) if table.num_rows == 1 else None
     if few is not None:
@@ -310,7 +310,7 @@ def table_bytes(table: Table, compression: str | None) -> bytes:
 
 
 def _bytes_of_few(table: Table) -> bytes | None:
-    """Return a table that would grow if it were compressed; None for another, or a large one."""
+    """Return a small table as an uncompressed IPC stream; None if compression would pay."""
     batches, schema = table.to_batches(), table.schema
     if len(batches) != 1 or not all(kind.id in _PLAIN for kind in schema.types):
         return None
@@ -321,10 +321,9 @@ def _bytes_of_few(table: Table) -> bytes | None:
 
 
 def table_of(content: bytes) -> Table:
-    """Return the table of an Arrow IPC stream, checked to be one whose memory may be read.
+    """Return the table of an Arrow IPC stream, after validating all its buffers.
 
-    Raises:
-        StateError: it is none.
+    Raises `StateError` if the stream is invalid.
     """
     try:
         with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
@@ -340,7 +339,7 @@ def _table_of(columns: Mapping[str, Array]) -> Table:
 
 
 def _without_unused(table: Table) -> Table:
-    """Return a table whose dictionaries hold what it holds: what was forgotten is not in them."""
+    """Return a table without unused dictionary values, so that no forgotten value stays in one."""
     for place, kind in enumerate(table.schema.types):
         if pa.types.is_dictionary(kind):
             column = table.column(place).cast(kind.value_type).dictionary_encode().cast(kind)
@@ -356,7 +355,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def _digest(*parts: bytes) -> bytes:
-    """Return the SHA-256 of some bytes, each with its length before it."""
+    """Return the SHA-256 of byte strings, each preceded by its length."""
     found = hashlib.sha256()
     for part in parts:
         found.update(len(part).to_bytes(8, "little"))

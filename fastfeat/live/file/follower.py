@@ -1,4 +1,8 @@
-"""`Follower`: the state of another process, read beside it: what it has committed since."""
+"""`Follower`: reads the state file of another process, and its new commits.
+
+A base is a copy of a whole state in the file; entries are the changes after it. The number of a
+base is the number of the last entry that it includes.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +43,11 @@ from fastfeat.live.state.changes import Base
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The changes that a follower has not given yet.
+    """The part of a state file that a follower has not returned yet.
 
     Args:
-        base: the state to begin anew from; None where the entries follow those given before.
-        entries: what has changed since, in order.
+        base: A base to begin anew from; None if the entries follow the last call's entries.
+        entries: The changes after the base or, without one, since the last call; in order.
     """
 
     base: Base | None
@@ -51,14 +55,14 @@ class News:
 
 
 class Follower:
-    """The file of a state, read beside the process that writes it, or of one that nobody writes.
+    """A reader of a state file that another process may be writing.
 
     Args:
-        path: of the file.
-        checked: whether what is altered is an error; an audit reads it as it is, and says what.
+        path: Path of the file.
+        checked: Whether altered content is an error. An audit reads it unchecked, and reports it.
 
     Raises:
-        StateError: it is missing, no state, newer, truncated, or altered.
+        StateError: The file is missing, truncated, altered, from a newer version, or no state.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, checked: bool = True) -> None:
@@ -80,73 +84,67 @@ class Follower:
 
     @property
     def plans(self) -> Mapping[str, bytes]:
-        """The artifact of each plan, by name, as they are now."""
+        """A dict of plan name to artifact bytes, after the last entry."""
         with self._snapshot() as (connection, head):
             return read_plans(connection, head.base)
 
     def plans_at(self, base: int) -> Mapping[str, bytes]:
-        """Return the artifact of each plan, by name, as they were at a base."""
+        """Return a dict of plan name to artifact bytes, at the time of the base number `base`."""
         with self._snapshot() as (connection, _):
             named = read_beside(connection, base)[1]
             return {name: read_artifact(connection, key) for name, key in named.items()}
 
     @property
     def head(self) -> Head:
-        """The head of the state: the number of the last entry, and of the base that counts."""
+        """The numbers of the last entry and of its base, and the digest of all content."""
         with self._snapshot() as (_, head):
             return head
 
     @property
     def past(self) -> list[Past]:
-        """The changes that bases have replaced, from the first one on."""
+        """Records of the changes that bases have replaced, oldest first; they hold hashes alone."""
         with self._snapshot() as (connection, _):
             return read_past(connection)
 
     @property
     def archive(self) -> Path | None:
-        """The folder of its segments; None where it keeps none."""
+        """The folder of the archived segments; None if the state has no archive."""
         with self._snapshot() as (connection, _):
             found = read_archiving(connection)
         return None if found is None else found.path(self.path)
 
     @property
     def archived(self) -> Mapping[int, Archived]:
-        """Its segments, by the number of their past, counted from 1."""
+        """A dict of the number of a past, counted from 1, to its segment in the archive."""
         with self._snapshot() as (connection, _):
             return read_archived(connection)
 
     def check_base(self, seq: int) -> None:
-        """Raise where a base does not match its SHA-256."""
+        """Raise `StateError` if the base number `seq` does not match its SHA-256."""
         with self._snapshot() as (connection, _):
             check_base(connection, seq)
 
     def base(self, seq: int) -> Base:
-        """Return a base of the file, by its number.
-
-        Raises:
-            StateError: there is none, or it is altered.
-        """
+        """Return the base number `seq`; raise `StateError` if it is missing or altered."""
         with self._snapshot() as (connection, _):
             return read_base(connection, seq, checked=self._checked)
 
     def links(self, base: int) -> Links:
-        """Return the links of a base, by its number."""
+        """Return the audit hashes that are stored with the base number `base`."""
         with self._snapshot() as (connection, _):
             return read_links(connection, base, checked=self._checked)
 
     @property
     def key(self) -> bytes:
-        """The key of the audit; empty where there is none, or it was deleted."""
+        """The key of the audit; empty if there is none or it was deleted."""
         with self._snapshot() as (connection, _):
             return read_key(connection)
 
     def news(self) -> News:
-        """Return the news since the last call; at first, the base and the entries after it.
+        """Return the changes since the last call; the first call also returns the base before them.
 
-        Where a compaction has taken away entries that were not given yet, it begins anew.
-
-        Raises:
-            StateError: it is altered.
+        If a compaction has removed entries that were not returned yet, it begins anew with a base.
+        Raises `StateError` if the file is altered.
         """
         with self._snapshot() as (connection, head):
             base = None
@@ -161,13 +159,10 @@ class Follower:
             return News(base, tuple(entries))
 
     def each(self, base: int) -> Iterator[WrittenEntry]:
-        """Return the entries in the file after its base, read some at a time.
+        """Yield the entries that follow the base number `base`, read some hundreds at a time.
 
-        Args:
-            base: the number of the base.
-
-        Raises:
-            StateError: there is no such base, or an entry is altered; those before have been given.
+        Raises `StateError` if the base is missing or an entry is altered, after yielding the
+        entries before it.
         """
         with self._snapshot() as (connection, until):
             digest = read_base_digest(connection, base, checked=self._checked)
@@ -183,7 +178,10 @@ class Follower:
             raise StateError(f"it is altered: it has {begin} entries of {until.seq}")
 
     def check_opening(self) -> None:
-        """Raise where an opening for writing would, after its base and its entries were read."""
+        """Raise `StateError` if opening the file for writing would fail.
+
+        Call it after the base and all entries were read.
+        """
         with self._snapshot() as (connection, head):
             read_offsets(connection, head.base)
             read_link(connection, head.base)
@@ -191,14 +189,17 @@ class Follower:
             read_plans(connection, head.base)
 
     def close(self) -> None:
-        """End reading."""
+        """Close the file."""
         with self._lock:
             self._connection.close()
 
     def _between(
         self, connection: sqlite3.Connection, begin: int, digest: bytes, until: Head
     ) -> tuple[list[WrittenEntry], bytes]:
-        """Return the entries from one on, and the digest up to the last of them."""
+        """Return the entries from number `begin` + 1 to `until`, and the running digest after them.
+
+        `digest` is the running digest up to `begin`.
+        """
         entries: list[WrittenEntry] = []
         while begin < until.seq:
             some, digest = read_entries(connection, begin, digest, until, checked=self._checked)
@@ -210,7 +211,7 @@ class Follower:
 
     @contextmanager
     def holding(self) -> Generator[None]:
-        """Have all that the body reads be of one commit, whatever is written meanwhile."""
+        """Make all reads inside the `with` block see one commit, also if others are written."""
         with self._snapshot():
             self._is_held = True
         self._connection.execute("BEGIN")
@@ -222,7 +223,10 @@ class Follower:
 
     @contextmanager
     def _snapshot(self) -> Generator[tuple[sqlite3.Connection, Head]]:
-        """Give the connection in the middle of a read, which sees one commit, and where that is."""
+        """Yield the connection and the state's head, inside a read transaction.
+
+        The transaction sees one commit.
+        """
         if os.getpid() != self._process:
             raise StateError(f"{self.path} was opened in process {self._process}: open it anew")
         if file_at(self.path) != self._file:

@@ -1,7 +1,10 @@
-"""`Journal`: the durable side of a state: what is applied in memory is written to one file.
+"""`Journal`: writes the changes of a state to its file.
 
-A file holds a base, which is a whole state, and the entries after it; to open a state is to read
-its base and to apply its entries again. All that one call writes is one transaction.
+A file holds a base, which is a copy of a whole state, and the entries after it: changes with their
+results, numbered over the life of the state. Opening a state reads the base and applies the entries
+again. All writes of one call are one transaction. Compaction replaces all entries by a new base. A
+link is the hash that the audit gives a change; it covers the link before it. A seal covers the
+links of replaced changes.
 """
 
 from __future__ import annotations
@@ -55,21 +58,25 @@ from fastfeat.live.state.changes import Base, Change, ChangeResults, Durability,
 
 _NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
-"""What gives the link of an entry, and its digests, after the link before it."""
+"""Function that returns the audit hash and digests of an entry, given the hash before it."""
 LinkingBase = Callable[[bytes, Base, Settings, bytes], Links]
-"""What gives the links of a base after the link before it, bound to the seal of the past."""
+"""Function that returns the audit hashes of a base.
+
+Its arguments are the hash before the base, the base, the settings, and the seal of the replaced
+changes.
+"""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
-"""Bytes of entries after which a base takes their place, if they are twice as large as the last."""
+"""Bytes of entries below which no compaction is due."""
 
 
 class Journal:
-    """The file of a state, open for writing by this process alone, for many threads.
+    """The file of a state, open for writing by this process alone. Thread-safe.
 
     Args:
-        file: as it was opened.
-        durability: when what is written is on disk: "commit" before `write` returns, "interval" at
-            most a second later, "checkpoint" when `flush` or `close` returns.
+        file: The open file.
+        durability: When writes are on disk: "commit" before `write` returns, "interval" at most a
+            second later, "checkpoint" when `flush` or `close` returns.
     """
 
     def __init__(self, file: StateWriter, durability: Durability) -> None:
@@ -108,19 +115,19 @@ class Journal:
         key: bytes = b"",
         links: Links = _NO_LINKS,
     ) -> Journal:
-        """Return the journal of a new state, whose file is there whole or not at all.
+        """Return the journal of a new state, after creating its file whole or not at all.
 
         Args:
-            path: of the file, which must not be there.
-            plans: the artifact of each plan, by name.
-            settings: of the state.
-            base: what it begins with.
-            durability: as of the class.
-            key: of the audit; empty without.
-            links: what the audit says of the base.
+            path: Path of the file, which must not exist.
+            plans: Plan name to artifact bytes.
+            settings: Settings of the state.
+            base: Content that it begins with.
+            durability: When writes are on disk; see `Journal`.
+            key: Key of the audit; empty without one.
+            links: Audit hashes of the base; empty without a key.
 
         Raises:
-            StateError: the file is there, or cannot be written.
+            StateError: The file exists, or cannot be written.
         """
         content = Content(0, base, settings, plans, links, key)
 
@@ -131,67 +138,64 @@ class Journal:
 
     @staticmethod
     def open(path: str | os.PathLike[str], durability: Durability = "commit") -> Journal:
-        """Return the journal of a state that is there.
+        """Return the journal of an existing state.
 
-        Raises:
-            StateError: it is missing, in use elsewhere, newer, truncated or altered, or what it
-                committed last is missing.
+        Raises `StateError` if the file is missing, in use, from a newer version, truncated or
+        altered, or lacks its last commit.
         """
         return _opened(path, durability, _check_there)
 
     @staticmethod
     def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
-        """Return a reader of a state that another process may be writing."""
+        """Return a reader of a state file that another process may be writing."""
         return Follower(path, checked=checked)
 
     @property
     def plans(self) -> Mapping[str, bytes]:
-        """The artifact of each plan, by name."""
+        """A dict of plan name to artifact bytes, after the last written entry."""
         return dict(self._plans)
 
     @property
     def offsets(self) -> Mapping[str, int]:
-        """The offset after the last row that was written, by source; also what is not on disk."""
+        """A dict of source name to the offset after its last written row.
+
+        It includes rows that are not on disk yet.
+        """
         return dict(self._offsets)
 
     @property
     def seq(self) -> int:
-        """The number of the last entry that was written; also where it is not on disk yet."""
+        """The number of the last written entry, including entries not on disk yet."""
         return self._seq
 
     @property
     def link(self) -> bytes:
-        """The link of the audit chain after the last entry, or of the base."""
+        """The audit hash of the last entry, or of the base if none follows; empty without a key."""
         return self._link
 
     @property
     def is_erasing(self) -> bool:
-        """Whether something was forgotten that is still in the file."""
+        """Whether the file may still hold rows that were to be forgotten."""
         return self._is_erasing
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether the entries take more room than 32 MiB, and than twice the base.
+        """Whether the entries take more than 32 MiB, and more than twice the room of the base.
 
-        A state of a million entities takes seconds to write; entries are read again at a million
-        rows a second.
+        A state of a million entities takes seconds to write, while entries are read again at a
+        million rows a second.
         """
         return self._n_bytes > max(SMALLEST_COMPACTION, 2 * self._n_base_bytes)
 
     def base(self) -> Base:
-        """Return the state that the entries begin from.
-
-        Raises:
-            StateError: it is altered.
-        """
+        """Return the base that the entries follow; raise `StateError` if it is altered."""
         with self._using(), naming_state(self.path):
             return read_base(self._file.connection, self._file.head.base)
 
     def entries(self) -> Iterator[WrittenEntry]:
-        """Return the entries on disk after the base, in order; nothing may be written meanwhile.
+        """Yield the entries on disk after the base, in order; nothing may be written meanwhile.
 
-        Raises:
-            StateError: one is missing or altered; those before it have been given.
+        Raises `StateError` if an entry is missing or altered, after yielding the entries before it.
         """
         with self._using(), naming_state(self.path):
             head = self._file.head
@@ -205,24 +209,18 @@ class Journal:
             after = some[-1].seq
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Write what one call has changed, in one transaction.
+        """Write the changes of one call, in one transaction.
 
-        Raises:
-            StateError: it is not written, and the file is as it was: the disk is full, an earlier
-                write that was to be on disk by now has failed, or the journal is closed.
+        Raises `StateError` if nothing is written because the disk is full, an earlier delayed write
+        has failed, or the journal is closed.
         """
         self._write([(entry, {}) for entry in entries])
 
     def change_plans(self, plans: Mapping[str, bytes], base: Base, time_ns: int) -> None:
-        """Write that other plans are asked from now on, and the state as they keep it, at once.
+        """Record other plans, and replace all entries by a base for them, in one transaction.
 
-        Args:
-            plans: the artifact of each, by name.
-            base: the state, with what these plans keep beside rows.
-            time_ns: as of a change.
-
-        Raises:
-            StateError: as of `compact`.
+        `plans` maps plan name to artifact bytes; `base` is the state with the window results that
+        these plans store beside rows. Raises `StateError` if nothing is written.
         """
         with self._using():
             self._flush_whole()
@@ -238,15 +236,14 @@ class Journal:
                 raise
 
     def keep_past(self, archiving: Archiving | None) -> None:
-        """Have segments of what bases replace be kept; see `ReplacedChanges.keep`."""
+        """Keep replaced changes in an archive from now on; see `ReplacedChanges.keep`."""
         with self._using():
             self.replaced.keep(archiving)
 
     def flush(self) -> None:
-        """Write all that is not on disk yet.
+        """Write all entries that are not on disk yet.
 
-        Raises:
-            StateError: it cannot be written; the next call tries again.
+        Raises `StateError` if that fails; the next call tries again.
         """
         with self._using():
             self._flush()
@@ -257,22 +254,19 @@ class Journal:
         *,
         erases: bool = False,
     ) -> bool:
-        """Put a base in the place of all entries, whole or not at all; their links stay.
+        """Replace all entries by a base, whole or not at all; the audit hashes of the entries stay.
 
-        Where no entry was written since the last base, `base` is not used: the file has it already.
-
-        Args:
-            base: the state after the last entry that was written.
-            erases: whether what the base does not hold is to be nowhere in the file afterwards.
+        If no entry was written since the last base, `base` is not used, since the file has it
+        already. With `erases`, the deleted content is also erased from the file.
 
         Returns:
-            Whether it is so. A reader in the middle of a read may keep what was erased in the
-            write-ahead log, until `erase` is called again, or the state closed; and the system may
-            not let a segment be removed, which is tried again.
+            With `erases`, whether nothing is left. A reader in the middle of a read may keep erased
+            content in the write-ahead log until `erase` is called again or the state is closed, and
+            the system may refuse to remove a segment, which is tried again later.
 
         Raises:
-            StateError: it cannot be written, and the file is as it was; with durability
-                "checkpoint" also where not all is on disk.
+            StateError: The base cannot be written, and the file is as before; with durability
+                "checkpoint" also if there are changes that are not on disk.
         """
         with self._using():
             self._flush_whole()
@@ -283,17 +277,17 @@ class Journal:
             return self._file.erase_remains() and is_gone if erases else True
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
-        """Compact where that is due: after a change that forgets, and where entries are many.
+        """Compact the file if that is due: after a change that forgets rows, or with many entries.
 
-        Where not all may be on disk yet, it is due after the next checkpoint. That there is no room
-        for a base is no error while there is some for entries: it is tried again later.
+        With durability "checkpoint", it waits until all changes are on disk. If the disk has too
+        little room for a base, that is no error, and a later call tries again.
 
         Args:
-            base: gives the state after the last entry that was written.
-            erases: whether something was forgotten since.
+            base: Function that returns the state after the last written entry.
+            erases: Whether the last change forgot rows.
 
         Raises:
-            StateError: what was forgotten could not be erased.
+            StateError: Forgotten rows could not be erased.
         """
         with self._using():
             self._is_erasing |= erases
@@ -308,16 +302,10 @@ class Journal:
                     self._n_base_bytes = self._n_bytes - self._n_bytes // 4
 
     def delete_key(self, base: Base) -> bool:
-        """Delete the key of the audit, without which its digests say nothing of any row.
+        """Delete the key of the audit, and replace all entries by `base`.
 
-        Args:
-            base: as of `compact`: what the digests are of is deleted too.
-
-        Returns:
-            As of `compact`.
-
-        Raises:
-            StateError: as of `compact`; the key stays.
+        Return whether all replaced content is erased, also in the archive. Without the key, digests
+        reveal nothing about any row. Raises `StateError` as `compact` does; then the key stays.
         """
         with self._using():
             files, past = self.replaced.files(), self.replaced
@@ -333,15 +321,17 @@ class Journal:
             return remove(files) and is_erased
 
     def erase(self) -> bool:
-        """Return whether nothing that was deleted is in the file any more; see `compact`."""
+        """Erase content that SQLite has deleted; return whether nothing of it is left in the file.
+
+        See `compact` for the reasons why some may be left.
+        """
         with self._using():
             return self._file.erase_remains()
 
     def close(self) -> None:
-        """Write all that is not on disk yet, and let others open the file.
+        """Write all entries that are not on disk yet, and close the file.
 
-        Raises:
-            StateError: it cannot be written; the journal stays open.
+        Raises `StateError` if that fails; the journal then stays open.
         """
         if self._end.alive:
             with self._using():
@@ -349,14 +339,14 @@ class Journal:
                 self._end()
 
     def discard(self) -> None:
-        """Let others open the file, without what is not on disk yet."""
+        """Close the file without writing pending entries."""
         if self._end.alive:
             with self._using():
                 self._pending.clear()
                 self._end()
 
     def _using(self) -> threading.RLock:
-        """Return the lock, after checking that the journal may be used."""
+        """Return the lock; raise `StateError` if the journal is closed, or opened before a fork."""
         if os.getpid() != self._process:
             raise StateError(
                 f"{self.path} was opened in process {self._process}, of which this is a child: "
@@ -387,7 +377,7 @@ class Journal:
     def _linked(
         self, given: Sequence[tuple[Entry, Mapping[str, bytes]]]
     ) -> tuple[list[Pending], bytes]:
-        """Return entries as they are written, each after the one before, and the last link."""
+        """Return entries as rows of the file, and the audit hash of the last one."""
         seq, digest, link, pending = self._seq, self._digest, self._link, list[Pending]()
         for entry, plans in given:
             seq, digests = seq + 1, b""
@@ -399,10 +389,9 @@ class Journal:
         return pending, link
 
     def _put(self, base: Base, pending: Sequence[Pending] = ()) -> bool:
-        """Put a base in the place of all entries, the last ones of which may be pending.
+        """Replace all entries, also `pending` ones that were never in the file, by a base.
 
-        Returns:
-            Whether no segment is left that the file no longer names.
+        Return whether all segments of the archive that the file no longer names are removed.
         """
         given, known = replace(base, offsets=self.offsets), replace(_NO_LINKS, previous=self._link)
         replaced = self.replaced
@@ -428,13 +417,13 @@ class Journal:
         return is_gone
 
     def _flush_whole(self) -> None:
-        """Commit what is pending, where that may be before a checkpoint."""
+        """Commit pending entries; raise `StateError` if they must wait for a checkpoint."""
         if self.durability == "checkpoint" and self._pending:
             raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
         self._flush()
 
     def _flush(self) -> None:
-        """Commit what is pending; where that fails, it stays so, and is due."""
+        """Commit pending entries; if that fails, they stay pending."""
         if self._pending:
             self._file.commit(self._pending)
             self._pending.clear()
@@ -444,7 +433,7 @@ class Journal:
             self._timer = None
 
     def _wait(self) -> None:
-        """See to it that what is pending is on disk within the interval."""
+        """Start a timer that commits pending entries after `INTERVAL` seconds."""
         if self._timer is None:
             if self._due is None:
                 self._due = time.monotonic() + INTERVAL
@@ -453,7 +442,10 @@ class Journal:
             self._timer.start()
 
     def flush_later(self) -> None:
-        """Commit what is pending, from the timer; an error is one of the next call."""
+        """Commit pending entries; the timer calls this.
+
+        After an error, the timer starts again.
+        """
         with suppress(StateError), self._using():
             self._timer = None
             try:
@@ -493,7 +485,10 @@ def _flush_later(journal: weakref.ref[Journal]) -> None:
 
 
 def _end(file: StateWriter, pending: list[Pending], durability: Durability) -> None:
-    """End a journal that nobody holds any more, or that is closed."""
+    """Close the file of a journal that is closed or garbage-collected.
+
+    With durability "interval", pending entries are committed first.
+    """
     try:
         if pending and durability == "interval":
             file.commit(pending)

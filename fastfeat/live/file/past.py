@@ -1,9 +1,10 @@
-"""The past of a file: changes that a whole state has replaced, of which the links alone stay.
+"""The pasts of a file: records of changes that whole states have replaced, with their hashes.
 
-A row of the table `links` is of all changes that one base has replaced: their numbers, and when
-they were replaced, as JSON, and their links, 32 bytes each. Rows are sealed one after the other
-under the key of the audit, and a base is bound to the seal before it, so that none can be altered
-or left out.
+When a whole state (a base) replaces the changes before it, one row of the table `links` records
+them: their numbers and the time of replacement as JSON (the facts), and the audit hash of each
+change (its link, 32 bytes). The seal of a row is an HMAC over the row and the seal of the row
+before it, under the key of the audit. A base is bound to the last seal, so that no row can be
+altered or left out.
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ from fastfeat.errors import StateError
 from fastfeat.live.state.changes import WITHOUT_ROWS
 
 N_BYTES = 32
-"""Of a link, and of a seal."""
+"""Number of bytes of a link and of a seal."""
 _NUMBERS = ("first", "last", "n_rows", "replaced_ns")
 Sealing = Callable[[bytes, bytes, bytes], bytes]
-"""What gives the seal of facts and links after the seal before them."""
+"""Function that returns a seal, given the seal before it, the facts and the links."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Changes that a whole state has replaced.
+    """The record of the changes that one base has replaced.
 
     Args:
-        first: the number of the last change before them.
-        last: the number of the last one of them.
-        n_rows: how many rows they have.
-        replaced_ns: when they were replaced, by this machine's clock, in nanoseconds since 1970.
-        facts: all that as JSON, which is sealed.
-        links: the link of the whole state that they followed, and of each of them; 32 bytes each.
-        seal: of facts and links, and of the past before.
+        first: Number of the base that these changes followed, which is the number of the last
+            change before them.
+        last: Number of the last of these changes.
+        n_rows: Total number of rows in these changes.
+        replaced_ns: Time of replacement by this machine's clock, in nanoseconds since 1970.
+        facts: The fields above as JSON, which the seal covers.
+        links: Hash of the base that they followed, then of each change; 32 bytes each.
+        seal: HMAC of the facts, the links and the seal of the past before.
     """
 
     first: int
@@ -48,18 +50,18 @@ class Past:
 
     @property
     def n_changes(self) -> int:
-        """The number of changes."""
+        """The number of replaced changes."""
         return self.last - self.first
 
     def has(self, link: bytes) -> bool:
-        """Return whether a link is among theirs."""
+        """Return whether one of the replaced changes, or the base before them, has this hash."""
         at = self.links.find(link)
         while at % N_BYTES and at >= 0:
             at = self.links.find(link, at + 1)
         return at >= 0
 
     def link_of(self, seq: int) -> bytes:
-        """Return the link of a change, or of the whole state before them for `first`."""
+        """Return the hash of the change number `seq`, or, for `first`, of the base before them."""
         begin = len(self.links) - N_BYTES * (self.last - seq + 1)
         return self.links[begin : begin + N_BYTES]
 
@@ -71,17 +73,18 @@ def past_of(
     replaced_ns: int,
     sealing: Callable[[bytes, bytes], bytes],
 ) -> Past:
-    """Return the past that some changes become.
+    """Return the record of changes that are about to be replaced.
 
     Args:
-        begin: the number of the base that they follow.
-        links: what stands before their own links.
-        changes: of each its kind, its head as JSON, and its link.
-        replaced_ns: when they are replaced.
-        sealing: gives the seal of facts and links.
+        begin: Number of the base that the changes follow.
+        links: Hashes that precede the hashes of the changes: of the base; in the first past of a
+            file, also of the last change before that base.
+        changes: Kind, JSON head, and hash of each change.
+        replaced_ns: Time of replacement, in nanoseconds since 1970.
+        sealing: Function that returns the seal of facts and links.
 
     Raises:
-        StateError: the head of one cannot be read.
+        StateError: A head cannot be read.
     """
     kept, last, n_rows = list(links), begin, 0
     for kind, head, link in changes:
@@ -95,10 +98,9 @@ def past_of(
 
 
 def read_past(connection: sqlite3.Connection) -> list[Past]:
-    """Return the past of a file, from its beginning on; it may not be sealed as it should be.
+    """Return all pasts of a file, oldest first, without checking their seals.
 
-    Raises:
-        StateError: it cannot be read.
+    Raises `StateError` if one cannot be read.
     """
     if not _has_past(connection):
         return []
@@ -109,7 +111,7 @@ def read_past(connection: sqlite3.Connection) -> list[Past]:
 
 
 def read_seal(connection: sqlite3.Connection) -> bytes:
-    """Return the last seal of the past; empty where there is none."""
+    """Return the seal of the last past; empty if the file has none."""
     if not _has_past(connection):
         return b""
     found = connection.execute("SELECT seal FROM links ORDER BY id DESC LIMIT 1").fetchone()
@@ -119,7 +121,7 @@ def read_seal(connection: sqlite3.Connection) -> bytes:
 
 
 def put_past(connection: sqlite3.Connection, past: Past) -> int:
-    """Write the past that some changes have become; return its number, counted from 1."""
+    """Add a past to a file; return its number, counted from 1."""
     found = connection.execute(
         "INSERT INTO links (facts, links, seal) VALUES (?, ?, ?)",
         (past.facts, past.links, past.seal),
@@ -128,7 +130,7 @@ def put_past(connection: sqlite3.Connection, past: Past) -> int:
 
 
 def _has_past(connection: sqlite3.Connection) -> bool:
-    """Return whether a file is of a format that keeps links."""
+    """Return whether the format of a file has the table `links`."""
     return bool(connection.execute("PRAGMA user_version").fetchone()[0] > 1)
 
 

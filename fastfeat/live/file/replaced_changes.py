@@ -1,6 +1,7 @@
-"""The past of a file of a state: the changes that a base replaces, of which the links are sealed.
+"""The changes that a state file no longer holds because a base, a whole state, replaced them.
 
-Where the state has an archive, segments keep the changes themselves, in files of their own.
+The file keeps their audit hashes under a seal, in a record called a past. If the state has an
+archive, its segments keep the changes themselves, in separate files.
 """
 
 from __future__ import annotations
@@ -33,20 +34,21 @@ from fastfeat.live.file.state_writer import Pending, StateWriter, write_rewritte
 Forgetting = Callable[
     [Sequence[tuple[Path, Past]], Sequence[Forgotten]], Iterator[Rewritten | None]
 ]
-"""What gives segments without what was forgotten; None for one that does not have it."""
+"""Function that yields each segment's content without forgotten rows; None if it has none."""
 
 
 @dataclass(slots=True)
 class ReplacedChanges:
-    """The changes of a state that a base replaces: what seals them, and where segments are kept.
+    """Seals the changes that a new base replaces, and archives them.
 
     Args:
-        file: The state, open for writing.
-        seal: Of the changes that were replaced so far; empty before the first base.
-        archiving: Where segments are kept, and how long; None for nowhere.
-        sealing: Gives seals; None without the key of an audit.
-        forgetting: Gives segments without what was forgotten.
-        owner: What tells its segments apart from those of other states in one folder.
+        file: The state file, open for writing.
+        seal: Seal of the last past; empty if no changes were replaced yet.
+        archiving: Archive folder and retention; None for no archive.
+        sealing: Function that returns seals; None without a key of the audit.
+        forgetting: Function that yields segments without forgotten rows.
+        owner: Text in the names of this state's segments, which tells them from other states in one
+            folder.
     """
 
     file: StateWriter
@@ -57,13 +59,10 @@ class ReplacedChanges:
     owner: str = ""
 
     def keep(self, archiving: Archiving | None) -> None:
-        """Have segments of what bases replace be kept, and finish what was begun of them.
+        """Archive replaced changes from now on, and remove segments that are too old or not in use.
 
-        Args:
-            archiving: where, and how long, from now on; None for as the file has it.
-
-        Raises:
-            StateError: it cannot be written.
+        `archiving` of None keeps the setting in the file; without an archive or a key, nothing
+        happens. Raises `StateError` if the setting cannot be written.
         """
         wanted = archiving or self.archiving
         if wanted is None or self.sealing is None:
@@ -77,10 +76,9 @@ class ReplacedChanges:
         self.remove_others()
 
     def past(self, pending: Sequence[Pending]) -> Past | None:
-        """Return the past that the entries after the base become; None without a key.
+        """Return the sealed record of all entries after the base, with those not in the file yet.
 
-        Args:
-            pending: the last entries, which are not in the file yet.
+        None without a key of the audit.
         """
         if self.sealing is None:
             return None
@@ -103,7 +101,12 @@ class ReplacedChanges:
     def segments(
         self, past: Past, pending: Sequence[Pending], archiving: Archiving
     ) -> ArchiveChange:
-        """Return the segments that the next base changes, after their files are written."""
+        """Write new segments to the archive, and return the changed descriptions of segments.
+
+        It writes a segment of the changes after the base. If these changes forget rows, it also
+        writes a copy of every segment with such rows, without them. The caller stores the
+        descriptions with the new base.
+        """
         folder, now = archiving.path(self.file.path), time.time_ns()
         others = self._too_old(archiving)
         connection = self.file.connection
@@ -140,7 +143,7 @@ class ReplacedChanges:
         return ArchiveChange(None if new is None else self._sealed(new), others)
 
     def remove_others(self) -> bool:
-        """Remove segments that the file does not name; return whether none of them is left."""
+        """Remove segments that the state file does not name; return whether all are gone."""
         if self.archiving is None or not self.owner:
             return True
         with naming_state(self.file.path):
@@ -149,7 +152,7 @@ class ReplacedChanges:
         return remove_others(folder, self.file.path, self.owner, named)
 
     def files(self) -> list[Path]:
-        """Return the files of the segments that the file names."""
+        """Return the paths of the segments that the state file names."""
         if self.archiving is None:
             return []
         folder = self.archiving.path(self.file.path)
@@ -162,7 +165,7 @@ class ReplacedChanges:
         return replace(one, seal=self.sealing(b"archived", one.facts, b""))
 
     def _too_old(self, archiving: Archiving) -> dict[int, Archived]:
-        """Return the segments that are older than what is kept, as they are named from now on."""
+        """Return the segments too old to be kept, marked as dropped, by number of their past."""
         now = time.time_ns()
         with naming_state(self.file.path):
             known = read_archived(self.file.connection)

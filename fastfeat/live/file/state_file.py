@@ -1,18 +1,20 @@
-"""The SQLite file of a state: its tables, how it is opened, checked and read.
+"""The SQLite file of a state: its tables, and how it is opened, checked and read.
 
     head       one row: number and digest of the last entry, and the version that wrote it
-    bases      whole states, each the end of what came before it; the last one counts
-    parts      their rows and tables, as Arrow IPC
-    segments   what has changed since, an entry each, as Arrow IPC
-    artifacts  the plans, by their SHA-256
-    keys       that of the audit, by its SHA-256, until it is deleted
-    links      the links of changes that a base has replaced, with their number; see `past`
-    archived   the files that keep these changes, and `archive` where they are; see `archive`
+    bases      whole states; each replaces all changes before it, and the last one counts
+    parts      rows and tables of a base, as Arrow IPC
+    segments   changes since the base, one entry each, as Arrow IPC
+    artifacts  plans, by their SHA-256
+    keys       key of the audit, by its SHA-256, until it is deleted
+    links      audit hashes of changes that a base has replaced, and their numbers; see `past`
+    archived   names of the files that keep these changes; see the module `archive`
+    archive    the folder of these files, and how long they are kept
 
-Format 1 has no links; a file of it that is opened for writing becomes one of format 2.
+Entries are numbered over the life of the state; the number of a base is that of the last entry that
+it includes. Format 1 has no table `links`; opening such a file for writing converts it to format 2.
 
-Each row that is read is covered by a digest, and each digest by the one that follows, so that a
-file with other bytes is refused; SQLite's own pages are checked by SQLite.
+Each row that is read is covered by a digest, and each digest by the next one, so an altered file is
+refused. SQLite checks its own pages.
 """
 
 from __future__ import annotations
@@ -46,13 +48,13 @@ from fastfeat.version import __version__
 FORMAT = 2
 APPLICATION = 0x66667374  # "ffst"
 SUFFIXES = ("-wal", "-shm")
-"""Of the files that SQLite has beside one that is open: its log, and where readers stand in it."""
+"""Suffixes of SQLite's files beside an open one: its write-ahead log, and the index of the log."""
 _TYPES = {"i": int, "s": str, "b": bytes}
 _AT_ONCE = 256
-"""Entries that are read before they are given, so that nobody waits for who takes them."""
+"""Number of entries that one query reads; a slow consumer holds up no writer."""
 _MAGIC = b"SQLite format 3\0"
 _MODES = (b"\2\2", b"\1\1")
-"""The bytes of a file with a write-ahead log, and of one that `VACUUM INTO` copied."""
+"""SQLite header bytes of a file with a write-ahead log, and of a copy by `VACUUM INTO`."""
 TABLES = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL, "
     "base INTEGER NOT NULL, writer TEXT NOT NULL)",
@@ -71,17 +73,17 @@ TABLES = (
     "CREATE TABLE archive (id INTEGER PRIMARY KEY, folder TEXT NOT NULL, keep_ns INTEGER NOT NULL)",
 )
 _N_TABLES = {1: 6, 2: len(TABLES)}
-"""By format, how many of these tables a file has."""
+"""Number of the tables above that a file has, by format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a state: its last entry, the digest up to it, and its base.
+    """The end of a state file: its last entry, and a digest of everything up to there.
 
     Args:
-        seq: the number of the last entry.
-        digest: the SHA-256 of all entries since the base, and of the base.
-        base: the number of the base that they follow.
+        seq: Number of the last entry.
+        digest: Running SHA-256 over the base and all entries since.
+        base: Number of the base that the entries follow.
     """
 
     seq: int
@@ -90,10 +92,10 @@ class Head:
 
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """Return a connection to the file of a state that exists, checked to be one.
+    """Return a connection to an existing state file, after checking header, tables and version.
 
-    Raises:
-        StateError: it is missing, empty, no state, newer, truncated, altered, or cannot be read.
+    Raises `StateError` if the file is missing, empty, truncated, altered, from a newer version,
+    unreadable, or no state.
     """
     check_beginning(path, writes=writes)
     with naming_state(path):
@@ -114,11 +116,10 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a state: one and the same, by whatever links it is named.
+    """Return the path of a state file with all symbolic links resolved.
 
-    Raises:
-        TypeMismatch: it is no path.
-        StateError: it is none that a file can have.
+    So each file has one path. Raises `TypeMismatch` if `path` is no path, and `StateError` if no
+    file can have it.
     """
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"path= takes the path of a file, such as 'state.db', got {path!r}")
@@ -129,7 +130,7 @@ def path_of(path: str | os.PathLike[str]) -> Path:
 
 
 def file_at(path: Path) -> tuple[int, int]:
-    """Return the device and the number of the file at a path; (0, 0) where nothing is."""
+    """Return the device and inode number of the file at a path; (0, 0) if there is no file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -139,10 +140,10 @@ def file_at(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def naming_state(path: Path) -> Generator[None]:
-    """Raise errors of SQLite as errors of the state, with its path."""
+    """Raise errors of SQLite in the `with` block as `StateError`, with the path in the message."""
     try:
         yield
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # of SQLite's own message, too
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # also from SQLite's own message
         raise StateError(f"{path}: {_reason(error)}") from error
     except StateError as error:
         text = str(error)
@@ -150,7 +151,7 @@ def naming_state(path: Path) -> Generator[None]:
 
 
 def read_head(connection: sqlite3.Connection) -> Head:
-    """Return the head of a state."""
+    """Return the numbers of a file's last entry and its base, and the digest of its content."""
     found = connection.execute("SELECT seq, digest, base FROM head").fetchall()
     if len(found) != 1:
         raise StateError("it is altered: its head is not whole")
@@ -158,15 +159,10 @@ def read_head(connection: sqlite3.Connection) -> Head:
 
 
 def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> Base:
-    """Return a base.
+    """Return the base number `seq`.
 
-    Args:
-        connection: to the file.
-        seq: its number.
-        checked: whether an altered one is an error; else it is given as far as it can be read.
-
-    Raises:
-        StateError: it is missing or altered.
+    Raises `StateError` if it is missing or altered; unless `checked`, an altered base is returned
+    as far as it can be read.
     """
     head, _, _ = _head_of(connection, seq, checked)
     parts = _parts(connection, seq)
@@ -188,17 +184,13 @@ def _check_parts(head: bytes, parts: list[Part]) -> None:
 
 
 def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
-    """Return the settings of a state, the digests of its plans, and the offsets of a base."""
+    """Return the settings, the plan digests and the offsets that the base number `seq` stores."""
     given = json.loads(_head_of(connection, seq, True)[0])
     return given["settings"], given["plans"], given["offsets"]
 
 
 def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
-    """Return the settings of a state.
-
-    Raises:
-        StateError: this version does not know them.
-    """
+    """Return the settings of a state; raise `StateError` if this version does not know them."""
     given = read_beside(connection, base)[0]
     try:
         return Settings(**given)
@@ -207,22 +199,18 @@ def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
 
 
 def read_base_digest(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> bytes:
-    """Return the digest of a base, from which those of the entries after it begin."""
+    """Return the digest of the base number `seq`; the running digest of entries starts from it."""
     return _head_of(connection, seq, checked)[2]
 
 
 def check_base(connection: sqlite3.Connection, seq: int) -> None:
-    """Check that a base matches its SHA-256.
-
-    Raises:
-        StateError: it does not.
-    """
+    """Raise `StateError` if the base number `seq`, or a part of it, does not match its SHA-256."""
     head = _head_of(connection, seq, True)[0]
     _check_parts(head, _parts(connection, seq))
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:
-    """Return the link of the last entry, or of the base where there is none."""
+    """Return the audit hash of the last entry, or of the base if no entry follows it."""
     found = connection.execute(
         "SELECT link FROM segments WHERE seq > ? ORDER BY seq DESC LIMIT 1", (base,)
     ).fetchone()
@@ -230,7 +218,7 @@ def read_link(connection: sqlite3.Connection, base: int) -> bytes:
 
 
 def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
-    """Return the offset after the last row of each source."""
+    """Return a dict of source name to the offset after the last row that came from it."""
     found = connection.execute(
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
@@ -238,13 +226,13 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
 
 
 def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
-    """Return whether an entry after a base is of a kind."""
+    """Return whether any entry after the base number `base` is of a kind, such as "forget"."""
     query = "SELECT EXISTS (SELECT 1 FROM segments WHERE seq > ? AND kind = ?)"
     return bool(connection.execute(query, (base, kind)).fetchone()[0])
 
 
 def read_changes(connection: sqlite3.Connection, base: int) -> Iterator[tuple[str, bytes, bytes]]:
-    """Return the kind, the head and the link of each entry after a base, in order."""
+    """Yield kind, JSON head and audit hash of each entry after the base number `base`, in order."""
     query = "SELECT kind, head, link FROM segments WHERE seq > ? ORDER BY seq"
     for row in connection.execute(query, (base,)):
         kind, head, link = _typed(row, "sbb")
@@ -252,7 +240,7 @@ def read_changes(connection: sqlite3.Connection, base: int) -> Iterator[tuple[st
 
 
 def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
-    """Return the number of bytes of a base, and of the entries after it."""
+    """Return the number of bytes of the base number `base`, and of the entries after it."""
     of_base = "SELECT coalesce(sum(length(content)), 0) FROM parts WHERE base = ?"
     of_entries = (
         "SELECT coalesce(sum(length(rows) + length(kept) + length(digests) + 200), 0) "
@@ -265,10 +253,9 @@ def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
 
 
 def read_artifact(connection: sqlite3.Connection, digest: str) -> bytes:
-    """Return the content of an artifact.
+    """Return the bytes of the plan artifact with a hex SHA-256.
 
-    Raises:
-        StateError: it is missing or altered.
+    Raises `StateError` if it is missing or altered.
     """
     key = bytes.fromhex(digest)
     found = connection.execute("SELECT content FROM artifacts WHERE digest = ?", (key,)).fetchone()
@@ -285,18 +272,18 @@ def read_entries(
     *,
     checked: bool = True,
 ) -> tuple[list[WrittenEntry], bytes]:
-    """Return some of the entries after one, and the digest up to the last of them.
+    """Return the next few hundred entries, and the running digest after the last of them.
 
     Args:
-        connection: to the file.
-        after: the number of the entry, or base, before them.
-        digest: up to it.
-        until: where the state stands: the last of all entries is its last.
-        checked: whether an altered entry is an error; else it is given as far as it can be read,
-            and told by `WrittenEntry.altered`.
+        connection: Connection to the file.
+        after: Number of the entry, or base, before the first one to read.
+        digest: Running digest up to that entry.
+        until: Head of the state; its last entry is the last one to read.
+        checked: Whether an altered entry is an error. If not, entries are returned as far as they
+            can be read, with the reason in `WrittenEntry.altered`.
 
     Raises:
-        StateError: an entry is missing or altered.
+        StateError: An entry is missing or altered.
     """
     found = connection.execute(
         "SELECT seq, kind, source, ends, head, rows, kept, stored, link, digests, digest "
@@ -314,7 +301,7 @@ def read_entries(
             altered = f"it is altered: its entry {seq} does not match its SHA-256"
             if checked:
                 raise StateError(altered)
-            seq, digest = number, noted  # of those after it, too, the first one is told
+            seq, digest = number, noted  # so that later entries are compared on their own
         named = plans_named(segment.head) if segment.kind == "plans" else {}
         plans = {name: read_artifact(connection, key) for name, key in named.items()}
         entries.append(written_of(segment, number, plans, altered))
@@ -325,7 +312,10 @@ def read_entries(
 
 
 def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
-    """Return the artifact of each plan, by name, after the entries that follow a base."""
+    """Return a dict of plan name to artifact bytes, after all entries that follow a base.
+
+    `base` is the number of the base.
+    """
     named: dict[str, str] = read_beside(connection, base)[1]
     changes = connection.execute(
         "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)
@@ -336,15 +326,14 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
 
 
 def read_links(connection: sqlite3.Connection, base: int, *, checked: bool = True) -> Links:
-    """Return the links of a base."""
+    """Return the audit hashes that are stored with the base number `base`."""
     return _head_of(connection, base, checked)[1]
 
 
 def read_key(connection: sqlite3.Connection) -> bytes:
-    """Return the key of the audit; empty where there is none, or it was deleted.
+    """Return the key of the audit; empty if there is none or it was deleted.
 
-    Raises:
-        StateError: it is altered.
+    Raises `StateError` if it is altered.
     """
     found = connection.execute("SELECT digest, content FROM keys").fetchone()
     if found is None:
@@ -355,7 +344,7 @@ def read_key(connection: sqlite3.Connection) -> bytes:
 
 
 def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[bytes, Links, bytes]:
-    """Return the head of a base, its links and its digest."""
+    """Return the JSON head, the audit hashes and the digest of the base number `seq`."""
     found = connection.execute(
         "SELECT head, previous, link, digests, digest FROM bases WHERE seq = ?", (seq,)
     ).fetchone()
@@ -368,21 +357,17 @@ def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[b
 
 
 def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
-    """Return a row of the file, checked to hold integers, text and bytes where they belong."""
+    """Return a row of the file; raise `StateError` unless its values have the types in `kinds`."""
     if any(type(value) is not _TYPES[kind] for value, kind in zip(row, kinds, strict=True)):
         raise StateError("it is altered: a value in it has another type than was written")
     return row
 
 
 def check_beginning(path: Path, *, writes: bool) -> None:
-    """Check that a file begins as one of SQLite with a write-ahead log.
+    """Raise `StateError` unless a file begins like a state in SQLite format.
 
-    Args:
-        path: of the file.
-        writes: whether it is to be written.
-
-    Raises:
-        StateError: it does not, or cannot be read.
+    With `writes`, the file must also be writable; else SQLite would silently open it for reading
+    only.
     """
     try:
         with open(path, "r+b" if writes else "rb") as file:  # SQLite would fall back to reading
@@ -442,7 +427,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason in an error of SQLite, and what to do."""
+    """Return the message for an error of SQLite: the reason, and a remedy."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":
             return "the disk is full; the last commit stands. Make room, and try again"

@@ -1,4 +1,8 @@
-"""The file of a state as its one writer sees it: made, committed to, compacted and closed."""
+"""Writing the file of a state: creating it, committing entries, replacing the base, closing.
+
+An entry is a change with its results; a base is a copy of a whole state, which replaces all entries
+before it. Segments are the files of the archive, which keep replaced entries.
+"""
 
 from __future__ import annotations
 
@@ -49,18 +53,18 @@ from fastfeat.live.state.changes import Base, Settings
 from fastfeat.version import __version__
 
 _LOST = "SQLITE_IOERR_FSYNC"
-"""After it nobody knows what is on disk: what is written next must not seem to be."""
+"""After this error nobody knows what is on disk, so later writes must not seem to succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An entry that is to be written.
+    """An entry that is not in the file yet, as bytes.
 
     Args:
-        seq: its number.
-        segment: it.
-        digest: of all entries up to it.
-        plans: the artifacts that it names.
+        seq: Number of the entry.
+        segment: Row of the table `segments` with its content.
+        digest: Running digest of the base and all entries up to this one.
+        plans: For a change of plans, plan name to artifact bytes; else empty.
     """
 
     seq: int
@@ -71,17 +75,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a file without entries.
+    """A base with everything that is written beside it.
 
     Args:
-        seq: the number of the last entry before.
-        base: the state.
-        settings: of it.
-        plans: the artifact of each plan, by name.
-        links: what the audit says of the base.
-        key: of the audit; empty without: then the file keeps no links either.
-        past: the changes that the base replaces; None where nothing is noted of them.
-        segments: what becomes of the archive.
+        seq: Number of the base: of the last entry that it includes.
+        base: The whole state.
+        settings: Settings of the state.
+        plans: Plan name to artifact bytes.
+        links: Audit hashes of the base.
+        key: Key of the audit; empty without one, and then the file keeps no audit hashes either.
+        past: Record of the changes that the base replaces; None without one.
+        segments: Segments of the archive that are added, replaced or dropped.
     """
 
     seq: int
@@ -95,11 +99,11 @@ class Content:
 
 
 class StateWriter:
-    """A file that is open for writing.
+    """A state file that is open for writing.
 
     Args:
-        path: of the file.
-        lock: that this process holds.
+        path: Path of the file.
+        lock: Write lock of the state, which this process holds.
     """
 
     def __init__(self, path: Path, lock: WriteLock) -> None:
@@ -119,11 +123,7 @@ class StateWriter:
         lock.note(self.head.seq, self.head.base)
 
     def commit(self, pending: Sequence[Pending]) -> None:
-        """Write entries, all or none of them.
-
-        Raises:
-            StateError: none is written.
-        """
+        """Write entries in one transaction; raise `StateError` if nothing is written."""
         with self._transaction() as connection:
             _put_entries(connection, pending)
             head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
@@ -131,14 +131,10 @@ class StateWriter:
         self._reach(head)
 
     def put_base(self, content: Content, pending: Sequence[Pending] = ()) -> None:
-        """Put a base in the place of all entries, whole or not at all.
+        """Replace all entries by a base, whole or not at all.
 
-        Args:
-            content: what is to stand in the file, with the number of the last entry.
-            pending: the last entries, which are not in the file yet.
-
-        Raises:
-            StateError: nothing is written.
+        `pending` are the last entries before the base, which are not in the file yet. Raises
+        `StateError` if nothing is written.
         """
         with self._transaction() as connection:
             _put_entries(connection, pending)
@@ -148,10 +144,9 @@ class StateWriter:
         self._reach(head)
 
     def put_archive(self, archiving: Archiving | None, segments: Mapping[int, Archived]) -> None:
-        """Write where segments are kept, and what is named of some of them.
+        """Write the archive settings (None leaves them as they are) and descriptions of segments.
 
-        Raises:
-            StateError: nothing is written.
+        Raises `StateError` if nothing is written.
         """
         with self._transaction() as connection:
             if archiving is not None:
@@ -159,13 +154,9 @@ class StateWriter:
             put_archived(connection, segments)
 
     def write_segment(self, path: Path, pending: Sequence[Pending] = ()) -> bytes:
-        """Write the base and the entries of the file, and pending ones, to a segment.
+        """Write a segment with the file's base and entries, and with the pending entries.
 
-        Returns:
-            The digest of all that.
-
-        Raises:
-            StateError: it cannot be written.
+        Return the digest of its content. Raises `StateError` if it cannot be written.
         """
 
         def copy(connection: sqlite3.Connection) -> None:
@@ -180,27 +171,25 @@ class StateWriter:
                 head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
                 _put_head(connection, head)
             connection.execute("COMMIT")
-            connection.execute("DETACH DATABASE state")  # or its mode of a journal would change
+            connection.execute("DETACH DATABASE state")  # otherwise its journal mode would change
 
         _write_whole(path, copy)
         return pending[-1].digest if pending else self.head.digest
 
     def erase_remains(self) -> bool:
-        """Return whether what was deleted is nowhere in the file any more.
+        """Erase deleted content from the file; return whether nothing of it is left.
 
-        What is deleted is overwritten at once; here the file is written anew, and its write-ahead
-        log emptied, for which no reader may be in the middle of a read.
-
-        Raises:
-            StateError: the disk is full.
+        SQLite overwrites deleted content at once. This method also rewrites the file and empties
+        its write-ahead log, which works only while no reader is in the middle of a read. Raises
+        `StateError` if the disk is full.
         """
         with naming_state(self.path):
             self.connection.execute("VACUUM")
             return self._empty_log()
 
     def close(self) -> None:
-        """Let others open it."""
-        with suppress(sqlite3.Error):  # it is opened as after a kill
+        """Close the file, and release the lock."""
+        with suppress(sqlite3.Error):  # it will be opened as after a kill
             self.connection.close()
         self.lock.give_back()
 
@@ -223,10 +212,10 @@ class StateWriter:
             raise
 
     def _check_alone(self) -> None:
-        """Check that the file is there, and nobody else has written past a removed lock.
+        """Raise if the file is gone or replaced, or another process wrote it despite the lock.
 
-        SQLite would go on with a file that was deleted, or has another in its place, until all of
-        it is gone with the process.
+        SQLite would go on writing to a deleted or replaced file, and all these changes would be
+        lost when the process ends.
         """
         if file_at(self.path) != self._file:
             raise StateError(
@@ -245,9 +234,9 @@ class StateWriter:
         self.lock.note(head.seq, head.base)
 
     def _empty_log(self) -> bool:
-        """Return whether all of the write-ahead log is in the file, and nothing in the log.
+        """Move the write-ahead log into the file; return whether the log is empty.
 
-        On a full disk it stays in the log, which is as good a place.
+        On a full disk the content stays in the log, which is just as safe.
         """
         try:
             found = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -258,7 +247,10 @@ class StateWriter:
         return not found[0]
 
     def _check_noted(self) -> None:
-        """Check that the file holds what it committed last: else a write-ahead log was lost."""
+        """Raise `StateError` if the file lacks the last commit that the lock file names.
+
+        Then a write-ahead log was lost, or the file is an older copy.
+        """
         noted, name = self.lock.noted(), self.path.name
         if noted is not None and noted > (self.head.seq, self.head.base):
             raise StateError(
@@ -269,13 +261,11 @@ class StateWriter:
 
 
 def create_file(target: Path, lock: WriteLock, content: Content) -> None:
-    """Make the file of a new state, whole or not at all.
+    """Create the file of a new state, whole or not at all.
 
-    It is written beside its place and then moved there. What a process that was killed has left
-    beside is removed: only one that holds the lock writes there.
-
-    Raises:
-        StateError: it is there, or something of it, or it cannot be written.
+    It is written under another name and then moved. Remains of a killed process under that name are
+    removed; only the holder of the lock writes there. Raises `StateError` if the file or one of
+    SQLite's files beside it exists, or the file cannot be written.
     """
     beside = Path(f"{target}-new")
     for there in (target, *(Path(f"{target}{suffix}") for suffix in SUFFIXES)):
@@ -284,7 +274,7 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
                 f"{target}: {there.name} is there already. A new state needs a path of its own: "
                 "give another, or remove what is left of an older one"
             )
-    lock.note(content.seq, content.seq)  # of a state that was removed
+    lock.note(content.seq, content.seq)  # there may be a note about a removed state
     try:
         _remove(beside)
         with naming_state(target):
@@ -300,18 +290,9 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
 
 
 def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
-    """Write a segment without what was forgotten.
+    """Write a segment from which forgotten rows were removed; return the digest of its content.
 
-    Args:
-        path: of the file.
-        seq: the number of the last change before it.
-        rewritten: its content.
-
-    Returns:
-        The digest of all that.
-
-    Raises:
-        StateError: it cannot be written.
+    `seq` is the number of its base. Raises `StateError` if it cannot be written.
     """
     one, last = rewritten, b""
 
@@ -335,7 +316,7 @@ def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
 
 
 def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
-    """Write a segment, whole or not at all."""
+    """Write a file of the archive, whole or not at all; `put` fills its tables."""
     beside = Path(f"{path}-new")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -362,7 +343,7 @@ def _write_new(path: Path, content: Content) -> None:
 
 
 def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: str) -> None:
-    """Write a new file of the form of a state, that nobody reads yet."""
+    """Write a new file in the format of a state, which nobody reads yet; `put` fills its tables."""
     connection = sqlite3.connect(path, isolation_level=None, uri=True)
     try:
         connection.execute("PRAGMA journal_mode = OFF")
@@ -378,7 +359,7 @@ def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: 
 
 
 def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
-    """Write a base, and the head of a state that ends with it."""
+    """Write a base with its plans, key and past; return the new head of the file."""
     seq, links, digests = content.seq, content.links, list[bytes]()
     for part in parts_of(content.base):
         connection.execute(

@@ -1,7 +1,8 @@
-"""The right to write a state: one process has it at a time, and none that was killed.
+"""The write lock of a state: one process holds it at a time, at most until the process ends.
 
-It is a lock of the kernel on a file beside the state, in which its owner stands, and how far it has
-committed: a state that holds less has lost what its write-ahead log held.
+The lock is a kernel lock on a file beside the state. This file names the process and the numbers of
+the last committed entry and of its base: a state file with an older commit has lost its write-ahead
+log.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ _open: WeakSet[WriteLock] = WeakSet()
 
 
 class WriteLock:
-    """The lock of a state, held until it is given back or its process ends.
+    """The write lock of a state, held until it is given back or the process ends.
 
     Args:
-        path: of the state.
-        descriptor: of the locked file.
+        path: Path of the state file.
+        descriptor: Descriptor of the locked file.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -33,34 +34,37 @@ class WriteLock:
         _open.add(self)
 
     def noted(self) -> tuple[int, int] | None:
-        """Return the number of the last entry committed, and of the base; None if none is noted."""
+        """Return the numbers of the last committed entry and its base; None if they are unknown."""
         found = _NOTE.fullmatch(os.pread(self.descriptor, 128, 0))
         return None if found is None else (int(found[2]), int(found[3]))
 
     def note(self, seq: int, base: int) -> None:
-        """Note who writes, and the numbers of the last entry committed and of the base."""
+        """Write this process and the numbers of the last committed entry and its base."""
         self._write(b"commit %020d of %020d\n" % (seq, base))
 
     def sign(self) -> None:
-        """Note who writes; what was noted of commits stays."""
+        """Write this process as the owner into the lock file; keep the numbers of the commit."""
         noted = self.noted()
         if noted is None:
             os.ftruncate(self.descriptor, 0)
         self._write(b"commit %020d of %020d\n" % noted if noted else b"commit unknown\n")
 
     def _write(self, committed: bytes) -> None:
-        with suppress(OSError):  # a full disk: the older note is right too
+        with suppress(OSError):  # on a full disk the older note is also right
             os.pwrite(self.descriptor, b"process %010d " % os.getpid() + committed, 0)
 
     def give_back(self) -> None:
-        """Let another process have it."""
+        """Release the lock."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Return the numbers of `WriteLock.noted`, read without the lock."""
+    """Return the numbers of the last committed entry and its base, without taking the lock.
+
+    None if the lock file is missing or has no numbers.
+    """
     try:
         found = _NOTE.fullmatch(Path(f"{path}-lock").read_bytes()[:128])
     except OSError:
@@ -69,13 +73,12 @@ def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
 
 
 def take(path: Path) -> WriteLock:
-    """Return the lock of a state, which this process holds from now on.
+    """Take the write lock of a state for this process, without waiting.
 
-    Raises:
-        StateError: another has it, or the file beside the state cannot be written.
+    Raises `StateError` if another process holds it, or the file beside the state cannot be written.
     """
     try:
-        import fcntl  # not on every system: a state in memory needs none
+        import fcntl  # not available on every system; a state in memory needs none
     except ImportError:
         raise StateError(
             f"{path}: this system cannot lock files; keep the state in memory"
@@ -108,7 +111,10 @@ def take(path: Path) -> WriteLock:
 
 
 def _close_in_child() -> None:
-    """Close what a child has from its parent: it would hold the lock after the parent's end."""
+    """Close locks inherited from a parent process.
+
+    Otherwise this process would go on holding them after the parent's end.
+    """
     for lock in list(_open):
         lock.give_back()
 

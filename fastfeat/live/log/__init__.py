@@ -1,4 +1,4 @@
-"""The log in memory: rows in order of arrival, and where those of each entity are.
+"""The log in memory: rows in order of arrival, and an index of each entity's rows by time.
 
-Imports `live.lower`; `live.state` alone imports it.
+This package imports `live.lower`. Only `live.state` imports this package.
 """

@@ -1,7 +1,9 @@
-"""Columns of a log in memory: they grow at the end, and rows are taken from anywhere.
+"""Columns of a log in memory: rows are appended at the end, and read at any positions.
 
-Values of a fixed width stand in NumPy buffers; text and bytes beside where each ends, in the layout
-of Arrow, so that one call takes any rows; lists as a column of their elements.
+Values of fixed width are in NumPy buffers. Text and bytes have the layout of Arrow: one buffer with
+all values, and an array with the end of each value. Lists have one column of all their elements. A
+place is the position of a row in memory. Stored form: numbers as they are, times in ticks, text as
+Arrow arrays, lists as their elements.
 """
 
 from __future__ import annotations
@@ -23,30 +25,28 @@ from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.live.lower.row_tables import given_type
 
 Places = NDArray[np.integer[Any]]
-"""Numbers of rows as they stand in memory, shape (n_rows,)."""
+"""Positions of rows in the columns of a log, shape (n_rows,)."""
 
 
 class Growing:
-    """A NumPy array that grows at its end, in constant time a value."""
+    """A NumPy array that grows at its end, in amortized constant time per value."""
 
     __slots__ = ("_memory", "n")
 
     def __init__(self, values: NDArray[Any]) -> None:
-        """Args:
-        values: what it begins with; they are not copied, and may be written to.
-        """
+        """Begin with `values`, without copying them; they may be overwritten."""
         self._memory = values
         self.n = len(values)
 
     @property
     def values(self) -> NDArray[Any]:
-        """The values, in place: they may be written to."""
+        """A view of the values, which may be written to."""
         return self._memory[: self.n]
 
     def more(self, n: int) -> NDArray[Any]:
-        """Return n further values, to be written."""
+        """Extend the array by n values, and return a view of them for the caller to write."""
         end = self.n + n
-        if end > len(self._memory):  # pages that nobody wrote to take no memory
+        if end > len(self._memory):  # pages that were never written take no memory
             memory = np.empty(max(end, len(self._memory) * 3 // 2), self._memory.dtype)
             memory[: self.n] = self._memory[: self.n]
             self._memory = memory
@@ -55,17 +55,17 @@ class Growing:
         return added
 
     def extend(self, values: NDArray[Any] | float) -> None:
-        """Add an array at the end."""
+        """Append the values of an array, or one number."""
         values = np.atleast_1d(values)
         self.more(len(values))[:] = values
 
     def cut(self, n: int) -> None:
-        """Take back all but the first n values."""
+        """Keep the first n values, and drop all later ones."""
         self.n = n
 
 
 class Presence:
-    """Whether each row of a column has a value; no memory as long as all do."""
+    """For each row of a column, whether it has a value; no memory while all rows have one."""
 
     __slots__ = ("_flags",)
 
@@ -94,7 +94,7 @@ class Presence:
         self._flags.values[places] = True if present is None else present
 
     def take(self, places: Places) -> Flags | None:
-        """Return whether rows have values; None when all do."""
+        """Return flags of the rows at `places` that have values; None if all do."""
         if self._flags is None:
             return None
         present = self._flags.values.take(places)
@@ -106,7 +106,9 @@ class Presence:
 
 
 def ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the numbers of some ranges, one range after the other.
+    """Return the integers of several ranges, one range after the other.
+
+    Range k begins at `starts[k]` and has `lengths[k]` integers.
 
     Example:
         >>> ranges(np.array([5, 2]), np.array([2, 3])).tolist()
@@ -119,12 +121,12 @@ def ranges(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.int64]:
 
 
 class Piece(NamedTuple):
-    """Some rows of a column, as it stores them.
+    """Values for some rows of a column, in stored form.
 
     Args:
-        values: numbers, or the elements of lists, or an Arrow array of text.
-        present: whether a row has a value; None when all do.
-        lengths: of lists, the number of elements of each.
+        values: Numbers, elements of all lists, or an Arrow array of text.
+        present: Flags of the rows that have a value, shape (n_rows,); None if all do.
+        lengths: For lists, the number of elements of each row.
     """
 
     values: Any
@@ -133,51 +135,43 @@ class Piece(NamedTuple):
 
 
 class Column(Protocol):
-    """A column of a log."""
+    """A column of a log, whose rows are found by their place."""
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; the column stays as it is.
+        """Convert an Arrow column to stored form, for `append` or `put`; nothing is added yet.
 
-        Args:
-            column: of the type of the column, or exactly convertible.
-            name: what it is called in messages.
-
-        Raises:
-            TypeMismatch, InvalidData: it is not.
+        `name` names the column in messages. Raises `TypeMismatch` or `InvalidData` if the values
+        cannot be converted exactly to the column's type.
         """
         ...
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append `n_rows` rows with the values of a piece."""
         ...
 
     def add(self, value: Any) -> None:
-        """Add one row at the end.
-
-        Args:
-            value: as it is stored: times in ticks, text as a str or bytes; None where missing.
-        """
+        """Append one row: times are in ticks, text is a str or bytes, and None is missing."""
         ...
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows."""
+        """Overwrite the values of the rows at `places`."""
         ...
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array, in memory of its own."""
+        """Return a copy of the values of the rows at `places`, as an Arrow array."""
         ...
 
     def cut(self, n_rows: int) -> None:
-        """Take back all but the first rows."""
+        """Keep the first `n_rows` rows, and drop all later ones."""
         ...
 
     def only(self, places: Places) -> Column:
-        """Return a column of some of the rows."""
+        """Return a new column with copies of the rows at `places`, in that order."""
         ...
 
 
 def column_of(dtype: DType) -> Column:
-    """Return an empty column of a type."""
+    """Return an empty column for values of a type."""
     if dtype.of is not None:
         return ListColumn(dtype)
     if dtype.holds_bytes:
@@ -186,12 +180,10 @@ def column_of(dtype: DType) -> Column:
 
 
 class FixedColumn:
-    """A column of numbers, bools, dates, times or durations; of floats, NaN is a missing one."""
+    """A column of numbers, bools, dates, times or durations; a missing float is NaN."""
 
     def __init__(self, dtype: DType) -> None:
-        """Args:
-        dtype: the type of its values.
-        """
+        """Begin an empty column."""
         self._dtype = dtype
         self._type = arrow_type(dtype)
         self._storage = storage_type(dtype)
@@ -204,7 +196,7 @@ class FixedColumn:
         self._values = Growing(np.empty(0, numbers))
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; see `Column`."""
+        """Convert an Arrow column to stored form; see `Column.read`."""
         if column.type != self._type and column.type != self._storage:
             column = conform(column, name, self._dtype)
         pieces = [self._numbers(chunk) for chunk in column.chunks]
@@ -237,25 +229,25 @@ class FixedColumn:
         return Piece(values, present)
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append rows; see `Column.append`."""
         self._presence.append(piece.present, self._values.n, n_rows)
         self._values.more(n_rows)[:] = piece.values
 
     def add(self, value: Any) -> None:
-        """Add one row at the end; see `Column`."""
+        """Append one row; see `Column.add`."""
         if value is None and self._is_float:
             value = np.nan
         self._presence.add(is_there=value is not None, before=self._values.n)
         self._values.more(1)[0] = 0 if value is None else value
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows."""
+        """Overwrite rows; see `Column.put`."""
         self._presence.put(places, piece.present, self._values.n)
         self._values.values[places] = piece.values
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array."""
-        values = self._values.values.take(places)  # indexing takes thrice as long
+        """Return rows as an Arrow array; see `Column.take`."""
+        values = self._values.values.take(places)  # indexing takes three times as long
         if not self._is_float:
             return array_of_values(values, self._presence.take(places), self._type)
         is_missing = np.isnan(values)
@@ -263,19 +255,22 @@ class FixedColumn:
         return array_of_values(values, present, self._type)
 
     def fill(self, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None) -> None:
-        """Write values of rows, and of those that are no floats whether each is there."""
+        """Copy the values of the rows at `places` into `target`.
+
+        For types other than floats, `present` receives 1 for each row that has a value, else 0.
+        """
         target[:] = self._values.values.take(places)
         if present is not None:
             flags = self._presence.take(places)
             present[:] = 1 if flags is None else flags
 
     def cut(self, n_rows: int) -> None:
-        """Take back all but the first rows."""
+        """Keep the first `n_rows` rows; see `Column.cut`."""
         self._values.cut(n_rows)
         self._presence.cut(n_rows)
 
     def only(self, places: Places) -> FixedColumn:
-        """Return a column of some of the rows."""
+        """Return a new column with some rows; see `Column.only`."""
         column = FixedColumn(self._dtype)
         column._values = Growing(self._values.values.take(places))
         column._presence.append(self._presence.take(places), 0, len(places))
@@ -283,26 +278,24 @@ class FixedColumn:
 
 
 class TextColumn:
-    """A column of text or bytes: the values one after the other, and where each ends."""
+    """A column of text or bytes: all bytes in one buffer, with the end of each value."""
 
     def __init__(self, dtype: DType) -> None:
-        """Args:
-        dtype: the type of its values.
-        """
+        """Begin an empty column."""
         self._dtype = dtype
         self._type = given_type(dtype)
         self._ends = Growing(np.zeros(1, np.int64))
         self._content = Growing(np.empty(0, np.uint8))
         self._presence = Presence()
-        self._value_of: Growing | None = None  # of each row its value, once one was replaced
+        self._value_of: Growing | None = None  # row to value number, once one was replaced
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; see `Column`."""
+        """Convert an Arrow column to stored form; see `Column.read`."""
         column = decoded(key_column(column, name, self._dtype))
         chunks = column.chunks or [pa.nulls(0, self._type)]
         whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
         present = present_rows(whole)
-        if present is not None:  # nothing may lie under what is missing
+        if present is not None:  # bytes of missing values must not stay
             whole = whole.fill_null("" if self._dtype == UTF8 else b"")
         return Piece(whole, present)
 
@@ -320,7 +313,7 @@ class TextColumn:
             )
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append rows; see `Column.append`."""
         n_values = self._ends.n - 1
         n_before = n_values if self._value_of is None else self._value_of.n
         self._presence.append(piece.present, n_before, n_rows)
@@ -329,7 +322,7 @@ class TextColumn:
         self._add(piece.values)
 
     def add(self, value: Any) -> None:
-        """Add one row at the end; see `Column`."""
+        """Append one row; see `Column.add`."""
         n_values = self._ends.n - 1
         n_before = n_values if self._value_of is None else self._value_of.n
         self._presence.add(is_there=value is not None, before=n_before)
@@ -341,7 +334,7 @@ class TextColumn:
             self._content.more(len(content))[:] = np.frombuffer(content, np.uint8)
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows; what they had stays in memory until rows are put away."""
+        """Overwrite rows; the old values stay in memory until `Log.tidy` drops rows."""
         n_values = self._ends.n - 1
         if self._value_of is None:
             self._value_of = Growing(np.arange(n_values))
@@ -350,7 +343,7 @@ class TextColumn:
         self._add(piece.values)
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array."""
+        """Return rows as an Arrow array; see `Column.take`."""
         n_values = self._ends.n - 1
         buffers = [None, pa.py_buffer(self._ends.values), pa.py_buffer(self._content.values)]
         values = pa.Array.from_buffers(self._type, n_values, buffers)
@@ -365,28 +358,26 @@ class TextColumn:
         )
 
     def cut(self, n_rows: int) -> None:
-        """Take back all but the first rows."""
+        """Keep the first `n_rows` rows; see `Column.cut`."""
         self._presence.cut(n_rows)
-        if self._value_of is not None:  # values of rows before may stand behind
+        if self._value_of is not None:  # values of earlier rows may come later in the buffer
             self._value_of.cut(n_rows)
             return
         self._ends.cut(n_rows + 1)
         self._content.cut(int(self._ends.values[-1]))
 
     def only(self, places: Places) -> TextColumn:
-        """Return a column of some of the rows."""
+        """Return a new column with some rows; see `Column.only`."""
         column, taken = TextColumn(self._dtype), self.take(places)
         column.append(column.read(pa.chunked_array([taken]), ""), len(places))
         return column
 
 
 class ListColumn:
-    """A column of lists: a column of elements, and where those of each row stand there."""
+    """A column of lists: a column of all elements, with the start and the length of each list."""
 
     def __init__(self, dtype: DType) -> None:
-        """Args:
-        dtype: the type of the lists.
-        """
+        """Begin an empty column of lists of type `dtype`."""
         assert dtype.of is not None
         self._dtype, self._of = dtype, dtype.of
         self._elements = column_of(dtype.of)
@@ -396,7 +387,7 @@ class ListColumn:
         self._presence = Presence()
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; see `Column`."""
+        """Convert an Arrow column to stored form; see `Column.read`."""
         stored = list_column(column, name, self._dtype)
         lists = lists_of(stored)
         first, last = int(lists.offsets[0]), int(lists.offsets[-1])
@@ -405,7 +396,7 @@ class ListColumn:
         return Piece(piece, lists.present, np.diff(lists.offsets))
 
     def _add(self, piece: Piece) -> NDArray[np.int64]:
-        """Add elements at the end, and return where those of each list begin."""
+        """Append the elements of lists; return the position of each list's first element."""
         assert piece.lengths is not None
         offsets = offsets_of(piece.lengths) + self._n_elements
         n = int(offsets[-1]) - self._n_elements
@@ -414,13 +405,13 @@ class ListColumn:
         return offsets[:-1]
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Append rows; see `Column.append`."""
         self._presence.append(piece.present, self._starts.n, n_rows)
         self._starts.more(n_rows)[:] = self._add(piece)
         self._lengths.more(n_rows)[:] = piece.lengths
 
     def add(self, value: Any) -> None:
-        """Add one row at the end: its elements, as they are stored; see `Column`."""
+        """Append one row, given as the list of its elements in stored form; None is missing."""
         elements: Sequence[Any] = () if value is None else value
         self._presence.add(is_there=value is not None, before=self._starts.n)
         self._starts.more(1)[0] = self._n_elements
@@ -430,19 +421,19 @@ class ListColumn:
         self._n_elements += len(elements)
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows; what they had stays in memory until rows are put away."""
+        """Overwrite rows; the old elements stay in memory until `Log.tidy` drops rows."""
         self._presence.put(places, piece.present, self._starts.n)
         self._starts.values[places] = self._add(piece)
         self._lengths.values[places] = piece.lengths
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array."""
+        """Return rows as an Arrow array; see `Column.take`."""
         starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
         elements = self._elements.take(ranges(starts, lengths))
         return list_array(offsets_of(lengths), elements, self._presence.take(places))
 
     def cut(self, n_rows: int) -> None:
-        """Take back all but the first rows."""
+        """Keep the first `n_rows` rows; see `Column.cut`."""
         self._presence.cut(n_rows)
         self._starts.cut(n_rows)
         self._lengths.cut(n_rows)
@@ -451,7 +442,7 @@ class ListColumn:
         self._elements.cut(self._n_elements)
 
     def only(self, places: Places) -> ListColumn:
-        """Return a column of some of the rows."""
+        """Return a new column with some rows; see `Column.only`."""
         column = ListColumn(self._dtype)
         starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
         column._elements = self._elements.only(ranges(starts, lengths))
@@ -463,29 +454,29 @@ class ListColumn:
 
 
 class MissingColumn:
-    """A column without any value."""
+    """A column in which every value is missing."""
 
     def read(self, column: ChunkedArray, name: str) -> Piece:
-        """Return rows as they are stored; see `Column`."""
+        """Convert an Arrow column to stored form; see `Column.read`."""
         conform(column, name, DType("null"))
         return Piece(None, None)
 
     def append(self, piece: Piece, n_rows: int) -> None:
-        """Add rows at the end."""
+        """Do nothing: a column of missing values has no memory."""
 
     def add(self, value: Any) -> None:
-        """Add one row at the end."""
+        """Do nothing; see `append`."""
 
     def put(self, places: Places, piece: Piece) -> None:
-        """Replace rows."""
+        """Do nothing; see `append`."""
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array."""
+        """Return rows as an Arrow array of nulls; see `Column.take`."""
         return pa.nulls(len(places))
 
     def cut(self, n_rows: int) -> None:
-        """Take back all but the first rows."""
+        """Keep the first `n_rows` rows; see `Column.cut`."""
 
     def only(self, places: Places) -> MissingColumn:
-        """Return a column of some of the rows."""
+        """Return a new column with some rows; see `Column.only`."""
         return self

@@ -1,7 +1,10 @@
-"""The rows of each entity of one order of a log, by time and, at one instant, by arrival.
+"""Index of one order of a log: the rows of each entity, sorted by time and then by arrival.
 
-Each entity has a stretch of an array of places, with room at its end; one that is full moves to the
-end of the array, to a larger one. So rows are added, and found, in constant time.
+A place is the position of a row in the columns of the log. One array holds the places of all rows,
+entity by entity: the stretch of an entity is a range of this array with some room at its end, and a
+slot is an index into the array. A full stretch moves to the end of the array and grows, so rows are
+added in amortized constant time, and found in constant time. Entities are numbered from 0 by
+`Numbering`; a negative number stands for no entity.
 """
 
 from __future__ import annotations
@@ -16,20 +19,20 @@ from fastfeat.live.log.columns import Growing, Places, ranges
 from fastfeat.live.log.numbering import Numbering
 
 Slots = NDArray[np.int64]
-"""Positions in the array of places, shape (n_entities,)."""
+"""Indices into the array of places, shape (n_entities,)."""
 Ticks = NDArray[np.int64]
 _BULK = 1 << 18
 _FEW = 16  # entities that are looked at one by one
 NEVER = int(np.iinfo(np.int64).min)
-"""The latest time of an entity without rows."""
+"""Stands for the latest time of an entity without rows."""
 
 
 class RowPlaces(NamedTuple):
-    """The places of rows in one order.
+    """The time and the entity of rows in one order.
 
     Args:
-        times: in ticks, shape (n_rows,).
-        entities: the number of the entity of each; negative where it has none.
+        times: Time of each row in ticks, shape (n_rows,).
+        entities: Entity number of each row, shape (n_rows,); negative for none.
     """
 
     times: Ticks
@@ -37,50 +40,51 @@ class RowPlaces(NamedTuple):
 
 
 class Entities:
-    """The entities of one order, and their rows."""
+    """The index of one order: its entities, and the places of their rows by time."""
 
     def __init__(self, numbering: Numbering | None = None) -> None:
-        """Args:
-        numbering: of their keys; None for one without any.
-        """
+        """Begin without rows; `numbering` has the numbers of entity keys, None for a new one."""
         self.numbering = numbering or Numbering()
-        self.times = Growing(np.empty(0, np.int64))  # of each place
-        self.entity = Growing(np.empty(0, np.int32))  # of each place
+        self.times = Growing(np.empty(0, np.int64))  # one per place
+        self.entity = Growing(np.empty(0, np.int32))  # one per place
         self._places = Growing(np.empty(0, np.int32))  # stretch by stretch
-        self._start = Growing(np.empty(0, np.int64))  # of each entity
+        self._start = Growing(np.empty(0, np.int64))  # one per entity
         self._count = Growing(np.empty(0, np.int32))
         self._room = Growing(np.empty(0, np.int32))
-        self._n_unused = 0  # slots of stretches that were left
+        self._n_unused = 0  # slots of abandoned stretches
 
     @property
     def n_entities(self) -> int:
-        """The count of numbers that entities have here, those without rows included."""
+        """The size of the range of entity numbers, including entities without rows."""
         return self._count.n
 
     def stretch(self, entity: int) -> Places:
-        """Return the places of the rows of one entity, in place."""
+        """Return the places of the rows of one entity, sorted by time, as a view."""
         start = int(self._start.values[entity])
         return self._places.values[start : start + int(self._count.values[entity])]
 
     def stretches(self, entities: NDArray[Any]) -> tuple[Slots, Slots]:
-        """Return the begins and ends of the stretches of entities; numbers are not negative."""
+        """Return the first slot of each entity's stretch, and the slot after its last row.
+
+        Entity numbers must not be negative.
+        """
         starts = self._start.values.take(entities)
         return starts, starts + self._count.values.take(entities)
 
     def with_rows(self) -> NDArray[np.int64]:
-        """Return the entities that have rows."""
+        """Return the numbers of the entities that have rows, ascending."""
         return np.flatnonzero(self._count.values)
 
     def places(self, slots: Slots) -> NDArray[np.int32]:
-        """Return the places of the rows in slots."""
-        return self._places.values.take(slots)  # indexing by an array takes thrice as long
+        """Return the place of the row in each slot."""
+        return self._places.values.take(slots)  # indexing with an array takes three times as long
 
     def times_at(self, slots: Slots) -> Ticks:
-        """Return the times of the rows in slots."""
+        """Return the time of the row in each slot, in ticks."""
         return self.times.values.take(self._places.values.take(slots))
 
     def latest(self, entities: NDArray[Any]) -> Ticks:
-        """Return the latest time of each entity; NEVER where it has no rows, or is none."""
+        """Return the latest time of each entity in ticks; `NEVER` if it has no rows."""
         found = np.full(len(entities), NEVER, np.int64)
         known = np.flatnonzero((entities >= 0) & (entities < self.n_entities))
         starts, ends = self.stretches(entities[known])
@@ -89,20 +93,18 @@ class Entities:
         return found
 
     def search(self, first: Slots, end: Slots, times: Ticks, *, after: bool = False) -> Slots:
-        """Return the first slot of each stretch with a time not before another.
+        """Return, for each stretch, the first slot whose row has a time at or after `times`.
 
-        Args:
-            first: where to search from, shape (n,).
-            end: the slot behind the last one.
-            times: the time of each.
-            after: whether the time is to be later.
+        The search is between `first` and `end`, shape (n,); the result is `end` if there is no such
+        row. With `after`, only rows later than `times` count. Binary search over all stretches at
+        once.
         """
         found = end.copy()
         active = np.flatnonzero(first < end)
         if len(active) == 0:
             return found
         behind = self._is_before(end[active] - 1, times[active], after)
-        active = active[~behind]  # none of the others has such a time: as of rows that ask
+        active = active[~behind]  # the others have no such time, as is usual for asking rows
         low, high, wanted = first[active], end[active] - 1, times[active]
         ahead = self._is_before(low, wanted, after)
         found[active] = low
@@ -125,7 +127,7 @@ class Entities:
         return found <= times if after else found < times
 
     def append(self, placed: RowPlaces) -> None:
-        """Add rows, at the next places."""
+        """Append rows at the next places, and sort them into the stretches of their entities."""
         first, n_rows = self.times.n, len(placed.times)
         assert first + n_rows < 2**31, "places are numbers of 32 bits"
         self.times.more(n_rows)[:] = placed.times
@@ -136,7 +138,7 @@ class Entities:
             return
         step = max(n_rows, 1)
         if n_rows > _BULK and (placed.times[1:] >= placed.times[:-1]).all():
-            step = _BULK  # less memory on the way, and half the time
+            step = _BULK  # half the time, and less memory meanwhile
             for entities, counts in _counted(placed.entities):
                 self._make_room(entities, counts)
         for begin in range(0, n_rows, step):
@@ -156,12 +158,7 @@ class Entities:
                 of_each.more(more)[:] = 0
 
     def add(self, entity: int, time: int) -> None:
-        """Add one row, at the next place.
-
-        Args:
-            entity: its number; negative where it has none.
-            time: in ticks.
-        """
+        """Append one row at the next place; a negative entity stands for no entity."""
         place = self.times.n
         self.times.more(1)[0] = time
         self.entity.more(1)[0] = entity
@@ -169,7 +166,7 @@ class Entities:
         self._stand(place, entity, time)
 
     def _stand(self, place: int, entity: int, time: int) -> None:
-        """Put a row of a place into the stretch of its entity."""
+        """Sort one row into the stretch of its entity."""
         if entity < 0:
             return
         count = int(self._count.values[entity])
@@ -186,7 +183,7 @@ class Entities:
         self._count.values[entity] += 1
 
     def _insert(self, start: int, end: int, at: int, place: int) -> None:
-        """Put a row into a stretch of slots that has room behind it."""
+        """Insert a row's place at slot `at` of a stretch, which must have room at its end."""
         places = self._places.values
         places[at + 1 : end + 1] = places[at:end].copy()
         places[at] = place
@@ -213,12 +210,15 @@ class Entities:
                 self._merge(entity)
 
     def _merge(self, entity: int) -> None:
-        """Bring rows of an entity that came last to those before them, in time a row of either."""
+        """Sort the rows of one entity after newer rows were put at the end of its stretch.
+
+        A stable sort of two sorted runs takes linear time.
+        """
         places = self.stretch(entity)
         places[:] = places[np.argsort(self.times.values[places], kind="stable")]
 
     def _sort(self, entities: NDArray[Any]) -> None:
-        """Bring the rows of entities into order; those of one instant are by arrival."""
+        """Sort the rows of each entity by time, and by arrival if their times are equal."""
         starts, ends = self.stretches(entities)
         counts = ends - starts
         slots = ranges(starts, counts)
@@ -228,7 +228,10 @@ class Entities:
         self._places.values[slots] = places[order]
 
     def _make_room(self, who: NDArray[Any], more: NDArray[Any]) -> None:
-        """Make room for further rows at the end of stretches; entities stand once each."""
+        """Make room for `more` further rows at the end of each entity's stretch.
+
+        `who` has the entity numbers, without repetitions.
+        """
         counts = self._count.values[who]
         needed = counts + more
         is_full = needed > self._room.values[who]
@@ -247,7 +250,7 @@ class Entities:
         self._start.values[who], self._room.values[who] = begins, room
 
     def _pack(self, room: NDArray[Any]) -> None:
-        """Put the stretches one after the other, with some room each."""
+        """Rewrite the array of places without gaps, each stretch with the given room."""
         counts = self._count.values
         begins = np.cumsum(room, dtype=np.int64) - room
         places = np.empty(int(room.sum(dtype=np.int64)), np.int32)
@@ -257,11 +260,9 @@ class Entities:
         self._room = Growing(np.array(room, np.int32))
 
     def trim(self, entities: NDArray[Any], begins: Slots) -> None:
-        """Leave the rows of entities before some slots out: they have no entity any more.
+        """Remove the rows of each entity before slot `begins`; `entities` has no repetitions.
 
-        Args:
-            entities: each once.
-            begins: the first slot of each that stays.
+        The removed rows have no entity afterwards.
         """
         starts = self._start.values[entities]
         dropped = (begins - starts).astype(np.int32)
@@ -272,11 +273,9 @@ class Entities:
         self._n_unused += int(dropped.sum())
 
     def drop(self, is_dropped: NDArray[np.bool_], places: Places) -> None:
-        """Leave rows out.
+        """Remove rows from the stretches of their entities; the places of other rows stay.
 
-        Args:
-            is_dropped: of each place.
-            places: those that are.
+        `is_dropped` has a flag per place, and `places` are the flagged places.
         """
         entities = np.unique(self.entity.values[places])
         for entity in entities[entities >= 0].tolist():
@@ -286,14 +285,14 @@ class Entities:
             self._count.values[entity] = len(kept)
 
     def cut(self, n_rows: int) -> None:
-        """Take back all but the rows of the first places."""
+        """Keep the rows at the first `n_rows` places, and drop all later ones."""
         is_dropped = np.arange(self.times.n) >= n_rows
         self.drop(is_dropped, np.flatnonzero(is_dropped))
         self.times.cut(n_rows)
         self.entity.cut(n_rows)
 
     def move(self, place: int, time: int, entity: int) -> None:
-        """Put a row at another time, or into another entity."""
+        """Change the time and the entity of the row at a place."""
         before = int(self.entity.values[place])
         if before >= 0:
             stretch = self.stretch(before)
@@ -315,12 +314,14 @@ class Entities:
         places: Places,
         place_of: NDArray[np.int32],
     ) -> Entities:
-        """Return the entities with some of their rows, at other places; these stay as they are.
+        """Return a new index with the remaining rows at new places; this one does not change.
 
         Args:
-            held: entities, ascending, and where those of their rows that stay begin and end.
-            places: the places that stay, ascending: a row of another order may have no entity here.
-            place_of: by place, where it is then.
+            held: Entity numbers in ascending order, and the first slot and the end of their
+                remaining rows.
+            places: Old places that remain, in ascending order; among them places of rows that only
+                another order needs: these rows have no entity in this order.
+            place_of: New place of each old place.
         """
         entities, begins, ends = held
         lengths = (ends - begins).astype(np.int32)
@@ -338,7 +339,7 @@ class Entities:
         return found
 
     def release(self) -> None:
-        """Free the numbers of entities without rows."""
+        """Free the numbers of entities that have no rows."""
         is_free = np.zeros(self.numbering.n_numbers, np.bool_)
         is_free[self.numbering.free] = True
         is_free[self.with_rows()] = True
@@ -346,7 +347,7 @@ class Entities:
 
 
 def _counted(entities: NDArray[np.int32]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Return entities, each once, and how many rows each has, some at a time."""
+    """Yield entity numbers without repetitions, and the number of rows of each, chunk by chunk."""
     counts = np.bincount(entities[entities >= 0]).astype(np.int32)
     for begin in range(0, len(counts), _BULK):
         some = counts[begin : begin + _BULK]

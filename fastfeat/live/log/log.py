@@ -1,8 +1,9 @@
-"""The rows of a live state in memory, in order of arrival, and where those of each entity are.
+"""The rows of a live state in memory, in order of arrival, with an index of each entity's rows.
 
-A row is known by its number in order of arrival, which it keeps. Where it stands in memory, its
-place, changes when rows out of reach are put away: `Log.tidy` alone does that, in constant time a
-row that came. Entity numbers, and what `Log.seen` found, hold until then.
+A row keeps its number, counted in order of arrival. Its place, its position in memory, changes when
+rows before it are dropped; only `Log.tidy` and `Log.remove` do that. A row is in reach if a window
+of some order may still see it. Tidying takes amortized constant time per row. Entity numbers and
+results of `Log.seen` are valid until the next `tidy` or `remove`.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ from fastfeat.live.log.retention import (
 from fastfeat.live.log.row_ids import Ids
 
 _Held = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
-_FEWEST = 4096  # rows that came since rows were put away, before that is done again
+_FEWEST = 4096  # fewest new rows before rows are dropped again
 
 
 class RowsOfOne(NamedTuple):
-    """The rows of one entity in reach of one that asks.
+    """The rows of one entity that the windows of one asking row can see.
 
     Args:
-        entity: its number; negative where it has no rows.
-        latest: the latest time of its rows, in ticks; NEVER for none.
-        places: of those in reach, in order; they hold until the log changes.
-        times: of these.
+        entity: Entity number; negative if it has no rows.
+        latest: Latest time of the entity's rows in ticks; `NEVER` for none.
+        places: Places of the visible rows, by time; valid until the log changes.
+        times: Times of the visible rows, in ticks.
     """
 
     entity: int
@@ -59,15 +60,15 @@ NO_ROWS = RowsOfOne(-2, NEVER, np.empty(0, np.int32), np.empty(0, np.int64))
 
 
 class Log:
-    """Rows in order of arrival, some orders of them, and their ids.
+    """Rows in order of arrival, with one index of entities per order, and an index of ids.
 
-    It does not lock: what changes it, and what reads it beside that, takes turns.
+    It does not lock: the caller makes writers and readers take turns.
 
     Args:
-        columns: type of each column.
-        kept: type of each column that stands beside these.
-        orders: how far back the windows of each order see.
-        row_id: the column that tells rows apart; None where there is none.
+        columns: Data column name to type.
+        kept: Name to type of further columns: stored window results, and the flag of answered rows.
+        orders: Per order, how far back its windows see and how long rows are kept.
+        row_id: Name of the id column; None without one.
     """
 
     def __init__(
@@ -85,49 +86,40 @@ class Log:
         self._numbers = Growing(np.empty(0, np.int64))
         self._next = 0
         self._ids = None if row_id is None else Ids(row_id, self.types[row_id])
-        self._n_tidy = 0  # rows that stayed when rows were put away
+        self._n_tidy = 0  # rows that stayed when rows were last dropped
 
     @property
     def n_rows(self) -> int:
-        """The number of rows that have come: the number of the next one."""
+        """The number of rows that ever came, which is also the number of the next row."""
         return self._next
 
     @property
     def n_stored(self) -> int:
-        """The number of rows in memory."""
+        """The number of rows in memory, with rows out of reach that are not dropped yet."""
         return self._numbers.n
 
     def n_entities(self, order: int) -> int:
-        """Return the number of entities that an order has in memory."""
+        """Return the number of entities in the order number `order`."""
         return self._indexes[order].numbering.n_values
 
     def entities(
         self, order: int, keys: Sequence[Any], n_rows: int, *, add: bool
     ) -> NDArray[np.int32]:
-        """Return the entity of each row, by its key.
+        """Return the entity number of each row in one order, shape (n_rows,).
 
-        Args:
-            order: its place.
-            keys: the parts of the key, as `io.columns.keys` stores them; none for one entity.
-            n_rows: how many rows there are.
-            add: whether a new key gets a number: that of rows that will be appended.
-
-        Returns:
-            Numbers; -1 where a part of the key is missing. Where none are added, -2 and less for
-            unknown ones, the same for rows of one key.
+        `keys` has one array per part of the key, in the form of `io.columns.keys`, or none if all
+        rows are one entity. A row with a missing part gets -1. With `add`, new keys get new
+        numbers, for rows that will be appended. Without `add`, new keys get -2, -3 and so on; equal
+        keys get equal numbers.
         """
         return self._indexes[order].numbering.numbers(keys, n_rows, add=add)
 
     def append(self, rows: Table, kept: Mapping[str, Any], placed: Sequence[RowPlaces]) -> None:
-        """Add rows; after any error the log is as it was.
+        """Append rows; after any error the log is as it was.
 
-        Args:
-            rows: has the columns.
-            kept: the columns beside them.
-            placed: where the rows stand in each order.
-
-        Raises:
-            TypeMismatch, InvalidData: a column is not of its type, nor exactly convertible.
+        `kept` has the further columns by name, `placed` the times and entities of the rows in each
+        order. Raises `TypeMismatch` or `InvalidData` if a column cannot be converted exactly to its
+        type.
         """
         n_rows = rows.num_rows
         given = {
@@ -148,12 +140,12 @@ class Log:
         self._next += n_rows
 
     def add(self, values: Mapping[str, Any], placed: Sequence[tuple[Any, int]]) -> None:
-        """Add one row.
+        """Append one row.
 
         Args:
-            values: of each column, as it is stored; see `columns.Column.add`.
-            placed: in each order, the key of its entity, as `Numbering.number_of` takes it, and its
-                time in ticks.
+            values: Column name to value in stored form; see `columns.Column.add`.
+            placed: Per order, the entity's key as `Numbering.number_of` takes it, and the time in
+                ticks.
         """
         number = self._next
         for name, column in self._columns.items():
@@ -166,14 +158,16 @@ class Log:
         self._next = number + 1
 
     def has_not(self, row_id: Any) -> bool:
-        """Return whether no row has an id, which is given as it is stored: False if it may be."""
+        """Return True if certainly no row has this id, given in stored form.
+
+        False if a row may have this id, or if rows have no ids.
+        """
         return self._ids is not None and self._ids.is_new(_as_key(row_id))
 
     def truncate(self, n_rows: int) -> None:
-        """Take back the rows that were appended last; none may have been put away since.
+        """Take back the rows appended after the first `n_rows` rows that ever came.
 
-        Args:
-            n_rows: how many rows had come before them.
+        `tidy` must not have dropped rows since.
         """
         place = self._limit(n_rows)
         if self._ids is not None and place < self.n_stored:
@@ -187,30 +181,25 @@ class Log:
         self._next = min(self._next, n_rows)
 
     def latest(self, order: int, entities: NDArray[Any], *, n_rows: int | None = None) -> Ticks:
-        """Return the latest time of each entity, in ticks; the least int64 for none.
+        """Return the latest time of each entity's rows in one order, in ticks; `NEVER` for no rows.
 
-        Args:
-            order: its place.
-            entities: numbers; negative ones have no rows.
-            n_rows: how many rows, of those that have come, are there for who asks; None for all.
+        Negative entity numbers have no rows. With `n_rows`, only the first `n_rows` rows that came
+        count.
         """
         return latest_before(self._indexes[order], entities, self._limit(n_rows))
 
     def last(self, order: int) -> int:
-        """Return the latest time of an order, in ticks; the least int64 for none."""
+        """Return the latest time of all rows in one order, in ticks; `NEVER` for no rows."""
         index = self._indexes[order]
         return int(index.latest(index.with_rows()).max(initial=NEVER))
 
     def too_late(
         self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
     ) -> NDArray[np.bool_]:
-        """Return flags of rows too old to be answered: what they see may be put away.
+        """Return flags of asking rows so old that rows in their windows may have been dropped.
 
-        Args:
-            order: its place.
-            entities: of each row; negative ones have no rows.
-            times: of each, in ticks.
-            n_rows: as of `latest`.
+        A row without an entity (-1) is never too old. With `n_rows`, only the first `n_rows` rows
+        that came count.
         """
         held = self.orders[order]
         is_placed = entities != -1
@@ -222,11 +211,9 @@ class Log:
         return is_swept | (is_placed & (times < earlier(latest, held.keep)))
 
     def n_at_most(self, order: int, entities: NDArray[Any]) -> NDArray[np.int64]:
-        """Return of each entity how many rows it has in memory: who asks does not see more.
+        """Return the number of rows that each entity has in memory, shape (n_entities,).
 
-        Args:
-            order: its place.
-            entities: numbers; negative ones have no rows.
+        An asking row of the entity sees at most so many.
         """
         index, found = self._indexes[order], np.zeros(len(entities), np.int64)
         known = np.flatnonzero((entities >= 0) & (entities < index.n_entities))
@@ -243,30 +230,26 @@ class Log:
         alone: bool,
         n_rows: int | None = None,
     ) -> RowsInReach:
-        """Return the rows in reach of those that ask.
+        """Return the rows that the windows of asking rows can see in one order.
 
         Args:
-            order: its place.
-            entities: the entity of each row that asks; -1 for none.
-            times: of each, in ticks.
-            alone: whether rows that ask do not see each other: what is in reach of each is given
-                for each. Otherwise what is in reach of any row of an entity is given once.
-            n_rows: as of `latest`.
+            order: Index of the order.
+            entities: Entity number of each asking row; -1 for none.
+            times: Time of each asking row, in ticks.
+            alone: Whether asking rows do not see each other; then the visible rows are returned for
+                each asking row. Otherwise they are returned once per entity, for all its asking
+                rows together.
+            n_rows: Only the first `n_rows` rows that came count; None for all.
         """
         asked = AskingRows(entities, times, alone)
         index, limit = self._indexes[order], self._limit(n_rows)
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
 
     def seen_of_key(self, order: int, key: Any, time: int) -> RowsOfOne | None:
-        """Return the rows in reach of one that asks, for `fill`.
+        """Return the rows that the windows of one asking row can see in one order.
 
-        Args:
-            order: its place.
-            key: of the entity, as `Numbering.number_of` takes it.
-            time: of the row that asks, in ticks.
-
-        Returns:
-            None where they may have been put away.
+        None if some of them may have been dropped. `key` is the entity's key, as
+        `Numbering.number_of` takes it; `time` is in ticks.
         """
         index, held, swept = self._indexes[order], self.orders[order], self.swept[order]
         if swept > NEVER and time - (held.span or 0) <= swept:
@@ -286,41 +269,40 @@ class Log:
     def fill(
         self, name: str, places: Places, target: NDArray[Any], present: NDArray[np.uint8] | None
     ) -> None:
-        """Write values of a column of numbers or times.
+        """Copy the values of a number or time column into an array.
 
         Args:
-            name: of the column.
-            places: what `seen_of_key` gave, before the log has changed.
-            target: takes a value a place; of floats NaN is a missing one.
-            present: takes whether it is there; None for floats.
+            name: Name of the column.
+            places: Places from `seen_of_key`; the log must not have changed since then.
+            target: Array that takes one value per place; a missing float is NaN.
+            present: Array that takes 1 for each value that is there, else 0; None for floats.
         """
         column = self._columns[name]
         assert isinstance(column, FixedColumn), "it has numbers or times"
         column.fill(places, target, present)
 
     def take_one(self, name: str, places: Places) -> Array:
-        """Return a column of rows in memory of its own; arguments as of `fill`."""
+        """Return a copy of one column at places from `seen_of_key`, as an Arrow array."""
         return self._columns[name].take(places)
 
     def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
-        """Return columns of rows, in memory of their own.
+        """Return a copy of columns of some rows, as a table; `names` of None takes all columns.
 
-        Args:
-            rows: what `seen` gave, or numbers.
-            names: of the columns; None for all.
+        `rows` are row numbers, or the result of `seen`.
         """
         return self._taken(self._places(rows), self.types if names is None else names)
 
     def put(self, rows: Rows, table: Table, placed: Mapping[int, RowPlaces] | None = None) -> None:
-        """Replace columns of rows; after any error the log is as it was.
+        """Overwrite columns of rows, and move the rows in the orders; any error changes nothing.
 
         Args:
-            rows: their numbers, each once.
-            table: the columns.
-            placed: by the place of an order, where the rows stand in it from now on.
+            rows: Row numbers, without repetitions.
+            table: The new values, one row per row number, for some of the columns.
+            placed: Index of an order to the new times and entities of the rows, for orders in which
+                they move.
 
         Raises:
-            TypeMismatch, InvalidData: a column is not of its type, nor exactly convertible.
+            TypeMismatch, InvalidData: A column cannot be converted exactly to its type.
         """
         places = self._places(rows)
         pieces = {
@@ -332,7 +314,7 @@ class Log:
             self._move(order, places, own)
 
     def remove(self, rows: Rows) -> None:
-        """Remove rows from everywhere, at once: the log is one that never had them."""
+        """Remove rows by number, as if they had never come."""
         places = self._places(rows)
         is_dropped = np.zeros(self.n_stored, np.bool_)
         is_dropped[places] = True
@@ -343,11 +325,9 @@ class Log:
         self._put_away(held, self._is_held(held), nullcontext())
 
     def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
-        """Return the number of the row of each id; -1 where no row in reach has it.
+        """Return the number of the row with each id; -1 if no row in reach has it.
 
-        Args:
-            ids: a column of the type of `row_id`, or exactly convertible.
-            n_rows: as of `latest`.
+        With `n_rows`, only the first `n_rows` rows that came count.
         """
         assert self._ids is not None, "rows have ids"
         found = self._ids.find(
@@ -362,27 +342,25 @@ class Log:
         return found
 
     def rows(self, *, n_rows: int | None = None) -> Rows:
-        """Return the numbers of the rows in reach of some order, in order of arrival.
+        """Return the numbers of all rows in reach, in order of arrival.
 
-        Args:
-            n_rows: as of `latest`.
+        With `n_rows`, only the first `n_rows` rows that came count.
         """
         return self._numbers.values[self._reached(n_rows)]
 
     def table(self, names: Iterable[str] | None = None, *, n_rows: int | None = None) -> Table:
-        """Return the rows in reach of some order, in order of arrival.
+        """Return all rows in reach as a table, in order of arrival.
 
-        Args:
-            names: of the columns; None for all.
-            n_rows: as of `latest`.
+        `names` of None takes all columns. With `n_rows`, only the first `n_rows` rows that came
+        count.
         """
         return self._taken(self._reached(n_rows), self.types if names is None else names)
 
     def sweep(self, watermarks: Sequence[int | None]) -> int:
-        """Drop rows of entities that are silent; return how many were dropped, order by order.
+        """Drop rows of silent entities: entities to which no new row has come for long.
 
-        Args:
-            watermarks: the latest time of each order, in ticks; None for no sweep.
+        Return the number of dropped rows, summed over orders. `watermarks` has the latest time of
+        each order in ticks, or None for an order that drops none.
         """
         n_dropped = 0
         for k, (index, watermark) in enumerate(zip(self._indexes, watermarks, strict=True)):
@@ -396,12 +374,10 @@ class Log:
         return n_dropped
 
     def tidy(self, *, now: bool = False, lock: AbstractContextManager[Any] | None = None) -> bool:
-        """Put rows out of reach away where that is due; return whether places have changed.
+        """Drop rows out of reach from memory, if there are enough of them.
 
-        Args:
-            now: whether it is done in any case.
-            lock: held while what was made is put in the place of what there was; until then others
-                may read.
+        Return whether places of rows have changed. `now` drops them in any case. `lock` is held
+        only while the new columns replace the old ones; until then others may read.
         """
         if not now and self.n_stored - self._n_tidy < max(_FEWEST, self._n_tidy):
             return False
@@ -411,7 +387,7 @@ class Log:
             held.append((entities, *kept_slots(index, retention, entities)))
         is_held = self._is_held(held)
         if not now and np.count_nonzero(is_held) > self.n_stored * 7 // 8:
-            self._n_tidy = self.n_stored  # what would be put away is not worth a copy of the others
+            self._n_tidy = self.n_stored  # too few to justify a copy of the others
             return False
         self._put_away(held, is_held, lock or nullcontext())
         return True
@@ -421,7 +397,7 @@ class Log:
         return pa.Table.from_arrays([self._columns[n].take(places) for n in names], names=names)
 
     def _places(self, rows: RowsInReach | Rows) -> Places:
-        """Return the places of rows."""
+        """Return the places of rows, given by number or as the result of `seen`."""
         numbers = self._numbers.values
         if isinstance(rows, RowsInReach):
             if rows.numbers.base is numbers.base:
@@ -439,7 +415,7 @@ class Log:
         return places
 
     def _limit(self, n_rows: int | None) -> int:
-        """Return the place before which the first rows that came are."""
+        """Return the place after the first `n_rows` rows that came; None stands for all rows."""
         if n_rows is None or n_rows >= self._next:
             return self.n_stored
         return int(self._numbers.values.searchsorted(n_rows))
@@ -452,7 +428,7 @@ class Log:
         return np.flatnonzero(is_reached)
 
     def _in_reach(self, places: Places, n_rows: int | None) -> NDArray[np.bool_]:
-        """Return flags of the rows that are in reach of some order."""
+        """Return, for each place, whether a window of some order may still see the row there."""
         found = np.zeros(len(places), np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
@@ -460,7 +436,7 @@ class Log:
         return found
 
     def _move(self, order: int, places: Places, placed: RowPlaces) -> None:
-        """Put rows elsewhere in an order, where they stood elsewhere."""
+        """Give the rows at `places` new times and entities in one order, where these differ."""
         index = self._indexes[order]
 
         def elsewhere() -> Places:
@@ -469,21 +445,20 @@ class Log:
             return np.flatnonzero((times != placed.times) | (entities != wanted))
 
         self._trim(order, np.unique(index.entity.values[places[elsewhere()]]))
-        for k in elsewhere().tolist():  # what was left out comes there again
+        for k in elsewhere().tolist():  # rows that were trimmed move back in
             index.move(int(places[k]), int(placed.times[k]), int(placed.entities[k]))
 
     def _trim(self, order: int, entities: NDArray[Any]) -> None:
-        """Leave what is out of reach of entities out of an order."""
+        """Remove from an order's index the rows that its windows can no longer see."""
         index = self._indexes[order]
         entities = entities[index.latest(entities) > NEVER]
         begins, _ = kept_slots(index, self.orders[order], entities)
         index.trim(entities, begins)
 
     def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
-        """Return flags of the places that some order holds.
+        """Return a flag for each place: whether any order still needs the row at this place.
 
-        Args:
-            held: of each order, its entities, and where their rows begin and end.
+        `held` has, per order, its entities and the first slot and the end of their rows.
         """
         is_held = np.zeros(self.n_stored, np.bool_)
         for index, (_, begins, ends) in zip(self._indexes, held, strict=True):
@@ -496,7 +471,10 @@ class Log:
         is_held: NDArray[np.bool_],
         lock: AbstractContextManager[Any],
     ) -> None:
-        """Keep what some order holds alone; arguments as of `_is_held` and `tidy`."""
+        """Rebuild columns and indexes with the rows flagged in `is_held` alone.
+
+        The arguments are those of `_is_held` and `tidy`.
+        """
         places = np.flatnonzero(is_held)
         place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
         pairs = zip(self._indexes, held, strict=True)
@@ -519,7 +497,7 @@ class Log:
 
 
 def _as_key(value: Any) -> Any:
-    """Return a value as `Numbering` and `Ids` compare it: text as bytes."""
+    """Return a value in the form in which `Numbering` and `Ids` compare it: text as bytes."""
     return value.encode() if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""Numbers of values, such as the entity of a key: one that is free is given again."""
+"""Numbering of values, such as entity keys, by small integers; freed numbers are used again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from fastfeat.io.columns.decode import decoded
 
 Numbers = NDArray[np.int32]
 MISSING = -1
-"""The number of a value of which a part is missing."""
-_BULK = 4096  # rows from which on values are first told apart by Arrow
+"""The number that stands for a value with a missing part."""
+_BULK = 4096  # number of rows from which on Arrow finds the distinct values first
 _LARGE = 1 << 18
 
 
 class Numbering:
-    """A number for each value that was added, from 0 on.
+    """A dict from value to number: each added value gets an integer, counted from 0.
 
-    Values are of one type for each part, as `io.columns.keys` stores them.
+    A value may have several parts, such as a key of two columns. Each part has one type, in the
+    form of `io.columns.keys`.
     """
 
     def __init__(self) -> None:
@@ -33,30 +34,25 @@ class Numbering:
 
     @property
     def n_numbers(self) -> int:
-        """The count of numbers, those that are free included."""
+        """One more than the largest number given so far; freed numbers are included."""
         return len(self._values)
 
     @property
     def free(self) -> list[int]:
-        """The numbers that no value has."""
+        """The numbers below `n_numbers` that no value has."""
         return self._free
 
     @property
     def n_values(self) -> int:
-        """The number of values that have a number."""
+        """The number of values that have a number now."""
         return len(self._values) - len(self._free)
 
     def numbers(self, parts: Sequence[Any], n_rows: int, *, add: bool) -> Numbers:
-        """Return the number of the value of each row.
+        """Return the number of each row's value, shape (n_rows,).
 
-        Args:
-            parts: of the values, an Arrow array or column each; none where all rows have one value.
-            n_rows: how many rows there are.
-            add: whether new values get a number.
-
-        Returns:
-            -1 where a part is missing. Where no new ones are added -2 and less, the same for rows
-            of one value.
+        `parts` has one Arrow array or column per part of the values, or none if all rows have one
+        value. A row with a missing part gets -1. With `add`, new values get new numbers. Without
+        `add`, new values get -2, -3 and so on; equal values get equal numbers.
         """
         if not parts:
             return np.full(n_rows, self._find([()], add=add)[0], np.int32)
@@ -64,24 +60,27 @@ class Numbering:
             return np.array(self._find(_values(parts), add=add), np.int32)
         codes, distinct = _encoded(parts)
         numbers = np.array(self._find(_values(distinct), add=add), np.int32)
-        if n_rows > _LARGE:  # Arrow keeps the memory that telling keys apart took
+        if n_rows > _LARGE:  # Arrow would keep the memory in which it compared keys
             del distinct
             pa.default_memory_pool().release_unused()
         return numbers.take(codes)
 
     def number_of(self, value: Any) -> int:
-        """Return the number of one value, text as bytes, several parts as a tuple; -2 for none."""
+        """Return the number of one value; -2 if it has none.
+
+        Text is given as bytes, and several parts as a tuple.
+        """
         return self._number_of.get(value, -2)
 
     def added(self, value: Any) -> int:
-        """Return the number of one value, a new one where it has none; see `number_of`."""
+        """Return the number of one value, given as in `number_of`; a new value gets a number."""
         number = self._number_of.get(value)
         if number is None:
             number = self._number_of[value] = self._new(value)
         return number
 
     def release(self, numbers: NDArray[Any]) -> None:
-        """Free the numbers of values that are no longer needed."""
+        """Free the given numbers, so that they can stand for other values."""
         for number in numbers.tolist():
             value = self._values[number]
             if self._number_of.get(value) == number:  # else an interrupt came between the two
@@ -115,7 +114,7 @@ class Numbering:
 
 
 def _values(parts: Sequence[Any]) -> list[Any]:
-    """Return the value of each row: of one part itself, of several a tuple; None if one lacks."""
+    """Return each row's value: a tuple if there are several parts; None if a part is missing."""
     lists = [python_values(part) for part in parts]
     if len(lists) == 1:
         return lists[0]
@@ -126,7 +125,7 @@ def _values(parts: Sequence[Any]) -> list[Any]:
 
 
 def python_values(part: Any) -> list[Any]:
-    """Return keys as Python values that are equal where they are: text as bytes."""
+    """Return key values as Python objects that are equal if the keys are; text becomes bytes."""
     array = _plain(part)
     present = present_rows(array)
     if pa.types.is_large_binary(array.type):
@@ -148,7 +147,7 @@ def python_values(part: Any) -> list[Any]:
 
 
 def _plain(part: Any) -> Array:
-    """Return keys as one array, text as bytes."""
+    """Return key values as one Arrow array; text becomes bytes."""
     if isinstance(part, ChunkedArray) or not pa.types.is_primitive(part.type):
         column = part if isinstance(part, ChunkedArray) else pa.chunked_array([part])
         chunks = decoded(column).chunks
@@ -159,21 +158,24 @@ def _plain(part: Any) -> Array:
 
 
 def _encoded(parts: Sequence[Any]) -> tuple[NDArray[Any], list[Array]]:
-    """Return a code for each row, and for each code the parts of the value."""
+    """Return a code for each row, and, per part, an array with the part's value for each code."""
     arrays = [_plain(part) for part in parts]
     codes, distinct = _codes(arrays[0])
     if len(arrays) == 1:
         return codes, [distinct]
-    for array in arrays[1:]:  # pairs of codes fit into 64 bits, for each is below 2^31
+    for array in arrays[1:]:  # pairs of codes fit into 64 bits, as each is below 2^31
         more, own = _codes(array)
         codes, distinct = _codes(_array(codes.astype(np.int64) * len(own) + more))
     rows = np.empty(len(distinct), np.int64)
-    rows[codes] = np.arange(len(codes))  # a row of each
+    rows[codes] = np.arange(len(codes))  # one row for each code
     return codes, [call("array_take", array, _array(rows)) for array in arrays]
 
 
 def _codes(array: Array) -> tuple[Numbers, Array]:
-    """Return the code of each value, and the value of each code; what is missing has one too."""
+    """Return a code for each row, and the distinct values in order of their codes.
+
+    Missing values share one code.
+    """
     options = options_of("DictionaryEncodeOptions", "encode")
     encoded = call("dictionary_encode", array, options=options)
     return encoded.indices.to_numpy(), encoded.dictionary

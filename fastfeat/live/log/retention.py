@@ -1,7 +1,10 @@
-"""Retention: which rows of an entity are in reach of those that ask, or that may ask yet.
+"""Search for the rows that windows see now, and for rows that later windows could still see.
 
-Rows of many entities are gathered at once. Rows that are there for everybody begin at place 0;
-those from a limit on are of a call that is not whole yet, and are left out, entity by entity.
+An asking row is a row whose windows are computed. Visible rows are the rows that its windows see. A
+row is in reach while any row that may still be accepted could see it; rows out of reach may be
+dropped. Places are positions in memory; the rows at places from `limit` on belong to an unfinished
+call, and are left out. Slots index an array in which each entity's rows are sorted by time, see
+`live.log.entities`.
 """
 
 from __future__ import annotations
@@ -20,15 +23,20 @@ _LONGEST = int(np.iinfo(np.int64).max)
 
 
 class Retention(NamedTuple):
-    """The reach of windows of one order, and the time that rows are kept beyond, in ticks.
+    """How far back the windows of one order see, and how much longer rows are kept, in ticks.
 
     Args:
-        span: rows not older than this are seen; None where no window is bounded by time.
-        n_rows: beside these, so many latest rows before them; None for all.
-        keep: how much older than the latest row of its entity one that asks may be; None for any.
-        kept: how much older than the latest one rows are kept; None for all.
-        silent: how much older than the watermark an entity is that is swept; None for never.
-        has_tie: whether more than arrival tells which of the rows of an instant come first.
+        span: Rows not older than this, relative to the asking row, are visible; None if no window
+            has a time limit.
+        n_rows: Number of rows just before those of `span` that are visible, too; None for all.
+        keep: How much older than the latest row of its entity an asking row may be; rows are kept
+            so much longer than windows see them. None for any age.
+        kept: Age, relative to the latest row of their entity, up to which rows are kept; None for
+            all rows.
+        silent: Age of an entity's latest row, relative to the latest row of all, from which on a
+            sweep drops rows of the entity; None for never.
+        has_tie: Whether rows with equal times are sorted by a further column, the tie, and only
+            then by arrival.
     """
 
     span: int | None
@@ -40,13 +48,14 @@ class Retention(NamedTuple):
 
 
 def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Retention:
-    """Return a reach in ticks.
+    """Return a reach in nanoseconds or steps as a `Retention` in ticks.
 
     Args:
-        reach: in nanoseconds or steps, as `keep` is.
-        keep: how long rows are kept beyond the reach; None for ever.
-        tick: nanoseconds of a tick; 1 for steps.
-        has_tie: whether the order has a tie.
+        reach: Reach of the windows, in nanoseconds or steps.
+        keep: How much longer rows are kept than windows see them, in the unit of `reach`; None to
+            keep all rows.
+        tick: Nanoseconds per tick; 1 for steps.
+        has_tie: Whether the order has a tie.
     """
     span, longer = reach.span or 0, keep or 0
     is_kept = keep is None or reach.n_rows is None
@@ -61,7 +70,7 @@ def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Re
 
 
 def earlier(times: Ticks, ticks: int) -> Ticks:
-    """Return times less some ticks, the earliest time where there is none."""
+    """Return times minus `ticks`, without wrapping around below the earliest time."""
     before = times - ticks  # integers wrap around
     return np.where(before > times, np.int64(NEVER), before)
 
@@ -69,14 +78,9 @@ def earlier(times: Ticks, ticks: int) -> Ticks:
 def seen_slots(
     index: Entities, held: Retention, entities: NDArray[Any], first: Ticks, last: Ticks
 ) -> tuple[Slots, Slots]:
-    """Return the begins and ends of the rows that are seen of entities.
+    """Return the first slot and the end of the rows that asking rows of each entity see.
 
-    Args:
-        index: the rows of the entities.
-        held: the reach.
-        entities: their numbers.
-        first: the time of the first row that asks, of each.
-        last: that of the last one.
+    `first` and `last` are the times of the earliest and the latest asking row of each entity.
     """
     starts, ends = index.stretches(entities)
     ends = index.search(starts, ends, last, after=True)
@@ -86,7 +90,7 @@ def seen_slots(
 
 
 def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tuple[Slots, Slots]:
-    """Return the begins and ends of the rows in reach, of entities that have rows."""
+    """Return the first slot and the end of the rows in reach, for entities that have rows."""
     starts, ends = index.stretches(entities)
     if held.kept is None:
         return starts, ends
@@ -97,12 +101,10 @@ def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tupl
 def silent_slots(
     index: Entities, held: Retention, watermark: int
 ) -> tuple[NDArray[np.int64], Slots]:
-    """Return the entities that a sweep takes rows from, and the first slot of each that stays.
+    """Return the entities that a sweep takes rows from, and each entity's first slot that stays.
 
-    Args:
-        index: the rows of the entities.
-        held: the reach.
-        watermark: the latest time of the order, in ticks.
+    `watermark` is the latest time of all rows in the order, in ticks. Entities without a row for
+    longer than `held.silent` before that are swept; they keep the latest `held.n_rows` rows.
     """
     none = np.empty(0, np.int64)
     if held.silent is None or held.n_rows is None:
@@ -118,7 +120,10 @@ def silent_slots(
 
 
 def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
-    """Return the first slot with a time from another on, or of the n latest before that."""
+    """Return the first slot of each entity at or after a time, or some rows before that.
+
+    The slot is moved back to include the `held.n_rows` latest rows before that time.
+    """
     begins = index.search(starts, ends, times)
     if not held.n_rows:
         return begins
@@ -131,13 +136,10 @@ def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times:
 
 
 def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[int, int]:
-    """Return the begin and the end of the rows of one entity that are seen.
+    """Return the begin and the end, as indices into `times`, of the rows that asking rows see.
 
-    Args:
-        times: of its rows, in order.
-        held: the reach.
-        first: the time of the first row that asks.
-        last: that of the last one.
+    `times` has the times of one entity's rows, ascending; `first` and `last` are the times of the
+    earliest and the latest asking row.
     """
     end = int(times.searchsorted(last, "right"))
     if held.n_rows is None:
@@ -146,19 +148,17 @@ def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[i
 
 
 def kept_of_one(times: Ticks, held: Retention) -> int:
-    """Return the place of the first row of one entity that is in reach.
-
-    Args:
-        times: of its rows, in order.
-        held: the reach.
-    """
+    """Return the index of the first row in reach, given one entity's times, ascending."""
     if held.kept is None or not len(times):
         return 0
     return _begin(times, held, int(times[-1]) - held.kept)
 
 
 def _begin(times: Ticks, held: Retention, time: int) -> int:
-    """Return the first row with a time from another on, or of the n latest before that."""
+    """Return the first index at or after `time`, or some rows before that.
+
+    The index is moved back to include the `held.n_rows` latest rows before that time.
+    """
     begin = int(times.searchsorted(max(time, NEVER)))
     if not held.n_rows:
         return begin
@@ -169,18 +169,18 @@ def _begin(times: Ticks, held: Retention, time: int) -> int:
 
 
 Rows = NDArray[np.int64]
-"""Numbers of rows in order of arrival, shape (n_rows,)."""
+"""Row numbers, counted in order of arrival, shape (n_rows,)."""
 
 _FEW = 4  # entities that are looked at one by one
 
 
 class AskingRows(NamedTuple):
-    """Rows that ask.
+    """Rows that ask for the log rows that their windows see, in one order.
 
     Args:
-        entities: the entity of each; -1 for none.
-        times: of each, in ticks.
-        alone: whether they do not see each other.
+        entities: Entity number of each; -1 for none.
+        times: Time of each, in ticks.
+        alone: Whether asking rows do not see each other.
     """
 
     entities: NDArray[Any]
@@ -190,15 +190,14 @@ class AskingRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowsInReach:
-    """The rows in reach of those that ask, in one order.
+    """The visible rows of asking rows, in one order.
 
     Args:
-        places: where they stand in memory: entity by entity, of each by time, and at one instant
-            by arrival. Of rows that ask alone, those of each of them, one after the other.
-        codes: the number of the entity of each, ascending from 0; of rows that ask alone, of the
-            row.
-        asking: the same of those that ask; -1 for none.
-        numbers: of each place the number of its row.
+        places: Places of the visible rows, grouped by entity, then by time and arrival. If rows ask
+            alone, grouped by asking row.
+        codes: Group of each visible row: a number from 0, ascending.
+        asking: Group of each asking row; -1 if it has no entity.
+        numbers: Row number of every place in memory.
     """
 
     places: Places
@@ -208,21 +207,21 @@ class RowsInReach:
 
     @property
     def rows(self) -> Rows:
-        """The numbers of the rows."""
+        """The row numbers of the visible rows."""
         return self.numbers.take(self.places)
 
 
 def gather(
     index: Entities, held: Retention, asked: AskingRows, numbers: Rows, limit: int
 ) -> RowsInReach:
-    """Return the rows in reach of those that ask.
+    """Return the visible rows of asking rows.
 
     Args:
-        index: the order.
-        held: its reach.
-        asked: the rows that ask.
-        numbers: of each place the number of its row.
-        limit: the place from which on rows are left out.
+        index: Index of the order.
+        held: Reach of the order's windows.
+        asked: The asking rows.
+        numbers: Row number of every place in memory.
+        limit: Rows at this place and later ones are left out.
     """
     is_placed = asked.entities != -1
     asking = np.full(len(is_placed), -1, np.int32)
@@ -250,7 +249,7 @@ def gather(
 def _seen_by_few(
     index: Entities, held: Retention, limit: int, entities: NDArray[Any], first: Ticks, last: Ticks
 ) -> tuple[Places, NDArray[np.int64]]:
-    """Return the places that are seen of each entity, and how many they are."""
+    """Return the places of visible rows, entity by entity, and the number of rows per entity."""
     pieces: list[Places] = []
     asked = zip(entities.tolist(), first.tolist(), last.tolist(), strict=True)
     for entity, earliest, latest in asked:
@@ -264,7 +263,7 @@ def _seen_by_few(
 
 
 def latest_before(index: Entities, entities: NDArray[Any], limit: int) -> Ticks:
-    """Return the latest time of each entity of rows before a place; NEVER for none."""
+    """Return the latest time of each entity's rows at places below `limit`; `NEVER` for none."""
     if limit >= index.times.n:
         return index.latest(entities)
     found = np.full(len(entities), NEVER, np.int64)
@@ -276,7 +275,7 @@ def latest_before(index: Entities, entities: NDArray[Any], limit: int) -> Ticks:
 
 
 def kept_places(index: Entities, held: Retention, limit: int) -> Places:
-    """Return the places of the rows in reach, of rows before a place."""
+    """Return the places below `limit` of all rows in reach."""
     entities, pieces = index.with_rows(), list[Places]()
     if limit < index.times.n:
         new = np.unique(index.entity.values[limit:])
@@ -287,9 +286,12 @@ def kept_places(index: Entities, held: Retention, limit: int) -> Places:
 
 
 def are_kept(index: Entities, held: Retention, places: Places, limit: int) -> NDArray[np.bool_]:
-    """Return flags of the rows that are in reach, of rows before a place."""
+    """Return flags of the rows at `places` that are in reach, shape (n_places,).
+
+    Only rows at places below `limit` count.
+    """
     entities, own = np.unique(index.entity.values.take(places), return_inverse=True)
-    first = np.full(len(entities), -1, np.int64)  # the first place of each in reach
+    first = np.full(len(entities), -1, np.int64)  # the first place in reach of each entity
     if limit < index.times.n:
         for k in np.flatnonzero(entities >= 0).tolist():
             kept = _kept(index, held, limit, int(entities[k]))
@@ -304,12 +306,12 @@ def are_kept(index: Entities, held: Retention, places: Places, limit: int) -> ND
 
 
 def _kept(index: Entities, held: Retention, limit: int, entity: int) -> Places:
-    """Return the places of the rows of an entity in reach, of rows before a place."""
+    """Return the places below `limit` of one entity's rows in reach, by time."""
     places = _first_places(index, entity, limit)
     return places[kept_of_one(index.times.values[places], held) :]
 
 
 def _first_places(index: Entities, entity: int, limit: int) -> Places:
-    """Return the places of the rows of an entity before a place, by time."""
+    """Return the places below `limit` of one entity's rows, by time."""
     places = index.stretch(entity)
     return places if limit >= index.times.n else places[places < limit]

@@ -1,7 +1,8 @@
-"""Rows by their id.
+"""Index from id to row number.
 
-The ids that came last stand in a dict, all others as sorted digests: 16 bytes a row, where a dict
-takes 100. Equal digests are told apart by the ids themselves, which the log has.
+The newest ids are in a dict. Older ids are stored as sorted 64-bit hashes, called digests here: 16
+bytes per row, while the dict takes 100. Ids with equal digests are compared by their values, which
+the log has.
 """
 
 from __future__ import annotations
@@ -21,41 +22,35 @@ from fastfeat.live.log.numbering import python_values
 
 Rows = NDArray[np.int64]
 ValuesOf = Callable[[Rows], list[Any]]
-"""Gives the ids of rows, by their numbers."""
-_MOST = 1 << 16  # ids in a dict, and a quarter of those that are sorted
-_STEP = 1 << 18  # ids at a time that are Python's: they take 60 bytes each
+"""Function that returns the ids of rows, given the row numbers."""
+_MOST = 1 << 16  # maximum number of ids in the dict, or a quarter of the sorted ones if more
+_STEP = 1 << 18  # ids converted at a time: each takes 60 bytes as a Python object
 
 
 class Ids:
-    """The number of the row of each id; of rows of one id, of the last that came.
+    """The index from id to row number; if several rows have one id, the last one counts.
 
     Args:
-        name: the column of the ids.
-        dtype: its type.
+        name: Name of the id column.
+        dtype: Type of the ids.
     """
 
     def __init__(self, name: str, dtype: DType) -> None:
         self.name = name
         self._dtype = dtype
         self._recent: dict[Any, int] = {}
-        self._digests = np.empty(0, np.int64)  # ascending, of equal ones by row
+        self._digests = np.empty(0, np.int64)  # ascending; equal ones in order of their rows
         self._rows = np.empty(0, np.int64)
 
     def read(self, column: ChunkedArray) -> ChunkedArray:
-        """Return ids as they are compared.
+        """Return a column of ids in the form in which the index compares them.
 
-        Raises:
-            TypeMismatch, InvalidData: the column is not of the type, nor exactly convertible.
+        Raises `TypeMismatch` or `InvalidData` if they cannot be converted exactly to the type.
         """
         return decoded(key_column(column, self.name, self._dtype))
 
     def find(self, ids: ChunkedArray, values_of: ValuesOf) -> Rows:
-        """Return the row of each id; -1 for none.
-
-        Args:
-            ids: as `read` gives them.
-            values_of: gives the ids of rows.
-        """
+        """Return the row number of each id, given as `read` returns them; -1 if no row has it."""
         values, get = python_values(ids), self._recent.get
         found = np.array([get(value, -1) for value in values], np.int64)
         left = np.flatnonzero(found < 0)
@@ -67,16 +62,15 @@ class Ids:
         rows = self._rows.take(ranges(first, counts))
         asked = np.repeat(left, counts).tolist()
         pairs = zip(asked, rows.tolist(), values_of(rows), strict=True)
-        for k, row, value in pairs:  # those of one id ascend
+        for k, row, value in pairs:  # rows of one id ascend
             if values[k] == value:
                 found[k] = row
         return found
 
     def is_new(self, value: Any) -> bool:
-        """Return whether an id is known to be of no row.
+        """Return True if certainly no row has this id, given as a Python value; text is bytes.
 
-        Args:
-            value: as a Python value that is equal where ids are: text as bytes.
+        False if a row may have it.
         """
         if value in self._recent:
             return False
@@ -84,12 +78,12 @@ class Ids:
         return at == len(self._digests) or int(self._digests[at]) != digest
 
     def add_one(self, value: Any, row: int) -> None:
-        """Add the id of one row; see `is_new`."""
+        """Add the id of one row, given in the form that `is_new` takes."""
         self._recent[value] = row
         self._make_room()
 
     def add(self, ids: ChunkedArray, rows: Rows) -> None:
-        """Add the ids of rows; a missing one is none."""
+        """Add the ids of rows; missing ids are left out."""
         if len(ids) > _STEP:
             self._settle(_digests_of(ids), rows)
             return
@@ -98,7 +92,7 @@ class Ids:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Put the ids that came last among the others where they are many."""
+        """Move the ids from the dict to the sorted digests if the dict has become large."""
         if len(self._recent) > max(_MOST, len(self._rows) // 4):
             n, recent = len(self._recent), self._recent
             numbers = np.fromiter(recent.values(), np.int64, n)
@@ -106,7 +100,7 @@ class Ids:
             self._recent = {}
 
     def remove(self, ids: ChunkedArray, rows: Rows) -> None:
-        """Forget rows that came last, with these ids."""
+        """Remove the ids of the newest rows, since the log takes these rows back."""
         get = self._recent.get
         for value, row in zip(python_values(ids), rows.tolist(), strict=True):
             if get(value) == row:
@@ -115,11 +109,7 @@ class Ids:
             self._keep(self._rows < rows[0])
 
     def only(self, rows: Rows) -> Ids:
-        """Return the ids of some rows.
-
-        Args:
-            rows: their numbers, ascending.
-        """
+        """Return a new index with the ids of some rows, given by ascending number."""
         ids = Ids(self.name, self._dtype)
         recent = np.fromiter(self._recent.values(), np.int64, len(self._recent))
         stays = _is_among(recent, rows).tolist()
@@ -133,7 +123,7 @@ class Ids:
         self._digests, self._rows = self._digests[is_kept], self._rows[is_kept]
 
     def _settle(self, digests: NDArray[np.int64], rows: Rows) -> None:
-        """Sort digests of rows in."""
+        """Add digests with their row numbers to the sorted ones."""
         digests = np.concatenate([self._digests, digests])
         order = np.argsort(digests, kind="stable")
         self._digests = digests.take(order)
@@ -145,7 +135,7 @@ def _digests(values: list[Any]) -> NDArray[np.int64]:
 
 
 def _digests_of(ids: ChunkedArray) -> NDArray[np.int64]:
-    """Return the digest of each of many ids."""
+    """Return the 64-bit hash of each id, computed in chunks to save memory."""
     pieces = [_digests(python_values(ids.slice(k, _STEP))) for k in range(0, len(ids), _STEP)]
     return np.concatenate(pieces)
 

@@ -1,1 +1,1 @@
-"""Lowering of fitted plans to one log: its columns, orders, stages and schedules."""
+"""Merging of fitted plans into the columns, orders, stages and schedules of one log."""

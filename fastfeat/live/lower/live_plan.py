@@ -1,4 +1,10 @@
-"""Columns of one log that fitted plans ask for, orders of its rows, and how far back they see."""
+"""`LivePlan`: the columns, orders and window functions that fitted plans need from one log.
+
+An order groups the rows of the log into entities, by equal keys, and sorts each entity's rows by
+time. If a time or key depends on a window's result, the order can be computed only after that
+window, so orders are placed in stages. Kept window functions are those that other windows read; the
+log stores their results beside each row.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +32,16 @@ __all__ = ["LivePlan", "Order", "Reach", "Stage", "WindowColumn", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One way that rows of a log are put into entities and, within each, in order.
+    """One way to group the rows of a log into entities, and to sort the rows of each entity.
 
     Args:
-        time: what is ordered by, an expression over columns of a row.
-        keys: the parts of the key of the entity; none where all rows are one entity's.
-        tie: what orders rows of one instant before their arrival does; None for nothing.
-        reach: how far back its windows see.
-        plan: the name of a plan that computes its values.
-        call: it, as it stands in the plan.
+        time: Expression by which rows are sorted.
+        keys: Expressions that together are the entity's key; empty if all rows are one entity.
+        tie: Expression that sorts rows with equal times, before order of arrival does; None for
+            none.
+        reach: How far back the windows of this order see.
+        plan: Name of a plan in which these expressions are computed.
+        call: Node of this order in that plan.
     """
 
     time: Node
@@ -46,24 +53,24 @@ class Order:
 
     @property
     def values(self) -> tuple[Node, ...]:
-        """The expressions that rows are placed by: the time, the keys and the tie."""
+        """The expressions that place a row in the order: the time, the keys and the tie."""
         return (self.time, *self.keys, *(() if self.tie is None else (self.tie,)))
 
     @property
     def entity(self) -> str:
-        """The keys that tell its entities apart, as text."""
+        """The text of the keys, such as "card", for messages."""
         return entity_text(self.call)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowColumn:
-    """A function over a window that another window reads: a column of the log.
+    """A window function that another window reads, stored as a column of the log.
 
     Args:
-        call: the function.
-        plans: the names of those that have it; the first of them computes it.
-        feature: the name of a feature that reads it.
-        dtype: its type.
+        call: The function.
+        plans: Names of the plans that have the function; the first one computes it.
+        feature: Name of a feature that reads it.
+        dtype: Type of its results.
     """
 
     call: Call
@@ -74,16 +81,16 @@ class WindowColumn:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Orders that rows are put into at once, and functions that are computed then.
+    """Orders in which rows are placed at the same time, and the window functions to compute then.
 
-    Most plans have one stage. A time, a key or a tie that is made by a window is known after the
-    stage in which that window is computed.
+    Most plans have one stage. If a time, key or tie depends on a window, it is known only after the
+    stage that computes this window.
 
     Args:
-        orders: the places of the orders.
-        kept: the columns of the log that their times, keys and ties are made of and that windows
-            give: those of stages before.
-        rounds: the functions, by plan.
+        orders: Indices of the orders in `LivePlan.orders`.
+        kept: Columns of the log with window results that these times, keys and ties depend on;
+            earlier stages computed them.
+        rounds: Plan name to the groups of window functions to compute.
     """
 
     orders: range
@@ -93,22 +100,23 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class LivePlan:
-    """The columns, orders and functions that some plans ask of one log.
+    """The columns, orders and window functions that several plans need from one log.
 
     Args:
-        plans: by name.
-        columns: type of each column of the log: what windows read, and the id of rows where it is
-            among the columns that fit saw.
-        asked: type of each column that only rows that ask are read for.
-        orders: of the rows of the log, those of a stage together.
-        stages: in which rows are put into them, one at least.
-        kept: functions over windows that other windows read, by a name: what they gave for a row
-            stands in the log beside it.
-        row_id: the column that tells rows apart; None where there is none.
-        late: the columns of the log that are known only after a row is asked for: rows that ask
-            may lack them, and have missing values there.
-        functions: by plan, its functions over windows, those that others read first.
-        prepared: by plan, what asking needs of it alone.
+        plans: Fitted plans, by name.
+        columns: Log column name to type: the columns that windows read, and the id column if the
+            training rows had it.
+        asked: Column name to type of further columns, which plans read from the row to answer, but
+            not from the log.
+        orders: All orders, sorted by stage.
+        stages: Stages in which rows are placed in the orders, at least one.
+        kept: Column name to window function that other windows read; the log stores its results
+            beside each row, in the column of this name.
+        row_id: Name of the id column; None without one.
+        late: Columns of the log that are known only after a row is answered; rows to answer may
+            lack them, and they are then missing.
+        functions: Plan name to its window functions; each comes after the functions that it reads.
+        prepared: Plan name to the schedules by which the plan is computed.
     """
 
     plans: Mapping[str, Fitted]
@@ -124,24 +132,24 @@ class LivePlan:
 
     @property
     def kept_types(self) -> dict[str, DType]:
-        """The type of each column of the log that is a kept function."""
+        """A dict of column name to type, for the stored window results."""
         return {name: kept.dtype for name, kept in self.kept.items()}
 
     @property
     def placed_by(self) -> tuple[str, ...]:
-        """The kept functions that times, keys and ties are made of."""
+        """The names of the stored window results from which times, keys and ties are computed."""
         return tuple(dict.fromkeys(name for stage in self.stages for name in stage.kept))
 
 
 def lower(plans: Mapping[str, Fitted]) -> LivePlan:
-    """Return the columns, orders and functions that some plans ask of one log.
+    """Return the `LivePlan` of plans: the columns, orders and window functions that they need.
 
     Args:
-        plans: by name.
+        plans: Fitted plans, by name.
 
     Raises:
-        TypeMismatch: plans saw different types of one column, of the data or of a table.
-        InvalidPlan: they have different ids of rows.
+        TypeMismatch: Plans saw different types of one column of the data or of a table.
+        InvalidPlan: Plans name different id columns.
     """
     inputs = _agreed(plans)
     row_id = _row_id(plans)
@@ -180,7 +188,10 @@ def lower(plans: Mapping[str, Fitted]) -> LivePlan:
 
 
 def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each column of the data that plans read, on which they agree."""
+    """Return a dict of column name to type, for the data columns that plans read.
+
+    Raises `TypeMismatch` if plans saw different types of one column.
+    """
     found: dict[tuple[str | None, str], tuple[str, DType | UnsupportedType]] = {}
     for plan, fitted in plans.items():
         given = [(None, fitted.inputs), *fitted.tables.items()]
@@ -198,7 +209,10 @@ def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
 
 
 def _row_id(plans: Mapping[str, Fitted]) -> str | None:
-    """Return the column that tells rows apart, on which plans with windows agree."""
+    """Return the name of the id column; None without one.
+
+    Raises `InvalidPlan` if plans with windows name different id columns.
+    """
     given = {
         name: fitted.declaration.row_id
         for name, fitted in plans.items()
@@ -219,7 +233,10 @@ def _known(name: str, dtype: DType | UnsupportedType) -> DType:
 
 
 def _shared(call: Call, plan: str) -> tuple[Call, str]:
-    """Return a key that plans share if they have the call; what is learnt is a plan's own."""
+    """Return a key for a node of a plan; plans that may share the node get equal keys.
+
+    A node with learnt values is not shared: its key includes the plan.
+    """
     nodes = postorder([call])
     return call, plan if any(isinstance(node, Aggregate) for node in nodes) else ""
 
@@ -227,7 +244,10 @@ def _shared(call: Call, plan: str) -> tuple[Call, str]:
 def _orders(
     functions: Mapping[str, Sequence[Function]],
 ) -> tuple[tuple[Order, ...], dict[tuple[Call, str], int]]:
-    """Return the orders of all functions, those of a stage together, and the place of each."""
+    """Return the orders of all window functions, sorted by stage, and the index of each.
+
+    The dict of indices has the keys that `_shared` returns.
+    """
     reaches: dict[tuple[Call, str], list[Reach]] = {}
     owners: dict[tuple[Call, str], str] = {}
     stages: dict[tuple[Call, str], int] = {}
@@ -248,7 +268,7 @@ def _stages(
     functions: Mapping[str, Sequence[Function]],
     places: Mapping[tuple[Call, str], int],
 ) -> tuple[Stage, ...]:
-    """Return the stages in which rows are put into orders, one at least."""
+    """Return the stages, at least one, with the orders and window functions of each."""
     placed = {
         places[_shared(function.order, plan)]: function.placed
         for plan, own in functions.items()
@@ -277,10 +297,11 @@ def _order(call: Call, plan: str, reach: Reach) -> Order:
 def _grouped(
     own: Iterable[Function], place: Callable[[Call], int]
 ) -> list[tuple[int, int, list[Function]]]:
-    """Return functions over windows, those of one stage, order and round of nesting together.
+    """Return a plan's window functions in groups of equal stage, order and depth of nesting.
 
     Returns:
-        The stage, the place of the order and the functions, those that others read first.
+        Tuples of the index of the stage, the index of the order, and the functions. A function that
+        others read is in an earlier group.
     """
     found: dict[tuple[int, int, int], list[Function]] = {}
     for function in own:
@@ -294,13 +315,7 @@ def _kept(
     functions: Mapping[str, Sequence[Function]],
     columns: Collection[str],
 ) -> dict[str, WindowColumn]:
-    """Return the functions that windows read, by their text.
-
-    Args:
-        plans: by name.
-        functions: those over windows, by plan.
-        columns: names that are taken.
-    """
+    """Return the window functions that other windows read, under names that no column has."""
     found: dict[tuple[Call, str], WindowColumn] = {}
     for plan, own in functions.items():
         for function in own:

@@ -1,4 +1,4 @@
-"""Places of rows in the orders of a log: their times and the keys of their entities."""
+"""The times, ties and entity keys of rows, in each order of a log."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from fastfeat.scalars.zones import using
 
 @dataclass(frozen=True, slots=True)
 class OrderValues:
-    """The places of rows in one order of a log.
+    """The times, ties and keys of rows in one order of a log.
 
     Args:
-        times: in ticks of the type of the time, 0 where there is none, shape (n_rows,).
-        is_placed: whether a row has a time and every part of the key, shape (n_rows,).
-        keys: the parts of the key, an Arrow array each, as keys are stored: int64, uint64, float64
-            without NaN and -0.0, large_string or large_binary; null where missing.
-        tie: what orders rows of one instant, as keys are stored, missing before all others; None
-            where their arrival does. A row of a lower tie than an earlier one of its instant comes
-            late, as one of an earlier time does.
+        times: Time of each row in ticks, 0 if it is missing, shape (n_rows,).
+        is_placed: Whether a row has a time and every part of the key, shape (n_rows,).
+        keys: One Arrow array per part of the key, in the form in which keys are stored: int64,
+            uint64, float64 without NaN and -0.0, large_string or large_binary; null if missing.
+        tie: Array that sorts rows with equal times, in the form of keys, missing values first; None
+            if order of arrival decides. A row with a lower tie than an earlier row with the same
+            time is late, like a row with an earlier time.
     """
 
     times: NDArray[np.int64]
@@ -47,15 +47,14 @@ class OrderValues:
 
 
 def log_rows(lowered: LivePlan, rows: Table) -> Table:
-    """Return the columns of the log of some rows, of the types that fit saw.
+    """Return the columns of rows that the log stores, in the types seen in fit.
 
-    Args:
-        lowered: what is asked of the log.
-        rows: the rows; late columns may lack.
+    Late columns, which are filled in after a row is answered, may be absent.
 
     Raises:
-        UnknownColumn: a column that is not late lacks.
-        TypeMismatch, InvalidData: one is not of the type that fit saw, nor exactly convertible.
+        UnknownColumn: A column that is not late is absent.
+        TypeMismatch, InvalidData: A column does not have the type seen in fit, and cannot be
+            converted exactly.
     """
     there = set(rows.column_names)
     found: dict[str, Any] = {}
@@ -77,15 +76,15 @@ def place(
     log: Table | None = None,
     orders: Iterable[int] | None = None,
 ) -> list[OrderValues]:
-    """Return the places of rows in orders of a log.
+    """Return the times, ties and keys of rows, one record per order.
 
     Args:
-        lowered: what is asked of the log.
-        rows: the rows, with the columns that orders read.
-        tables: the lookup tables.
-        log: the columns of the log of the rows, where they are known, among them the kept
-            functions that the orders are made of.
-        orders: their places; None for all.
+        lowered: The plans.
+        rows: Rows with the columns that the orders read.
+        tables: Lookup tables, by name.
+        log: Log columns of the rows, with the stored window results that the orders depend on; None
+            to take the columns from `rows`.
+        orders: Indices of the wanted orders; None for all.
     """
     log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
@@ -115,12 +114,12 @@ def _values(batch: Batch, order: Order, placing: Placing) -> OrderValues:
 
 
 def take_kept(batch: Batch, placing: Placing) -> None:
-    """Take what windows gave that an order is made of from the columns of the rows."""
+    """Add the stored window results that an order needs to the computed values of a batch."""
     for name, function in placing.kept.items():
         batch.made[function] = typed(batch.table.column(name), name, batch.types[function])
 
 
 def _key(batch: Batch, node: Node) -> Array:
-    """Return the values of an expression as keys are stored, in one piece."""
+    """Return the values of an expression as one Arrow array, in the form of keys."""
     found = decoded(key_values(batch, node, narrow=False)).combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

@@ -1,4 +1,4 @@
-"""Rows as users give them to a live state, as tables of the columns and types that plans read."""
+"""Conversion of rows that users pass into tables of the columns and types that plans read."""
 
 from __future__ import annotations
 
@@ -30,11 +30,9 @@ Types = Mapping[str, DType]
 
 
 def is_one_row(given: Any, types: Types) -> TypeGuard[Mapping[str, Any]]:
-    """Return whether a user gave one row: a dict of one value a column.
+    """Return whether a user passed one row: a dict with one value per column.
 
-    Args:
-        given: rows in any form.
-        types: of the columns; a list is one value of a column of lists.
+    A list counts as one value if `types` says that the column holds lists.
     """
     if not isinstance(given, Mapping):
         return False
@@ -52,7 +50,7 @@ _PLAIN = frozenset({float, int, str, bool, type(None)})
 
 
 def _has_values(value: Any) -> bool:
-    """Return whether a value is a column: it has values itself, and is no text."""
+    """Return whether a value is a whole column: an array or list of values, and not text."""
     if type(value) in _PLAIN:
         return False
     if isinstance(value, list | tuple | pa.Array | pa.ChunkedArray):
@@ -65,18 +63,18 @@ def _has_values(value: Any) -> bool:
 def rows_table(
     given: Any, types: Types, if_there: Iterable[str] = (), others: Iterable[str] = ()
 ) -> Table:
-    """Return rows in any form as a table of columns of the types that fit saw.
+    """Return rows in any form as a table with the column types seen in fit.
 
     Args:
-        given: one row as a dict, or rows in any form that `FittedPlan.transform` takes.
-        types: of the columns that are read.
-        if_there: those that rows may lack: there they are missing.
-        others: columns that are passed on as they are.
+        given: One row as a dict, or rows in any form that `FittedPlan.transform` takes.
+        types: Columns to read, and their types.
+        if_there: Columns that may be absent; their values are then missing in every row.
+        others: Columns that are passed through unchanged.
 
     Raises:
-        UnknownColumn: a column lacks that may not.
-        TypeMismatch, InvalidData: a value that is not of the type that fit saw, nor exactly
-            convertible.
+        UnknownColumn: A column is absent, and not named in `if_there`.
+        TypeMismatch, InvalidData: A value does not have the type seen in fit, and cannot be
+            converted exactly.
     """
     optional, passed = set(if_there), [name for name in others if name not in types]
     if is_one_row(given, types):
@@ -106,16 +104,10 @@ def _one_row(row: Mapping[str, Any], types: Types, optional: set[str], passed: l
 
 
 def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> Table:
-    """Return rows that are told by their id as a table of it and of the columns that are given.
+    """Return a table of the rows' ids and of those columns in `types` that the user passed.
 
-    Args:
-        given: one row as a dict, or rows in any form.
-        types: of the columns that may be given.
-        row_id: the column of the id.
-        id_type: its type; None where it is taken as it is.
-
-    Raises:
-        UnknownColumn: the id lacks, or every column does.
+    If `id_type` is None, the id column keeps its type. Raises `UnknownColumn` if the id is absent,
+    or if the user passed no other column.
     """
     every = types if id_type is None else {row_id: id_type, **types}
     if is_one_row(given, every):
@@ -135,7 +127,7 @@ def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> 
 
 
 def time_columns(plans: Iterable[Fitted]) -> list[str]:
-    """Return the columns that the times of windows are computed from."""
+    """Return the names of the columns from which the times of windows are computed."""
     calls = window_nodes([node for fitted in plans for node in fitted.nodes.values()])
     return columns_of(order_of(over).args[0] for over in calls)
 
@@ -143,17 +135,17 @@ def time_columns(plans: Iterable[Fitted]) -> list[str]:
 def with_time(
     given: Any, at: Any, types: Types, times: Sequence[str], others: Iterable[str]
 ) -> Any:
-    """Return rows with one time for all, in the column of the time that they lack.
+    """Return rows with the time `at` added to each, in the one time column that they lack.
 
     Args:
-        given: one row as a dict, or rows in any form.
-        at: the time.
-        types: of the columns that are read.
-        times: the columns of times.
-        others: columns that are passed on.
+        given: One row as a dict, or rows in any form.
+        at: Time of all rows.
+        types: Columns to read, and their types.
+        times: Names of all time columns.
+        others: Names of columns that are passed through.
 
     Raises:
-        InvalidData: the rows have their times, or lack several columns of them.
+        InvalidData: The rows have all their times, or lack several time columns.
     """
     is_one = is_one_row(given, types)
     table = None if is_one else read_columns(given, (), [*types, *others])
@@ -173,7 +165,7 @@ def with_time(
 
 
 def value_array(value: Any, name: str, dtype: DType) -> Array:
-    """Return one value of a column as an array of the type that fit saw."""
+    """Return an array with the one value, converted to the column's type in fit."""
     if dtype.of is not None:
         return array_of_stored([list_value(value, dtype.of, name)], dtype)
     if dtype.holds_bytes:
@@ -182,7 +174,7 @@ def value_array(value: Any, name: str, dtype: DType) -> Array:
 
 
 def as_dicts(rows: Table) -> list[dict[str, Any]] | None:
-    """Return rows of `rows_table` as dicts; None where a value is none that Python has exactly."""
+    """Return one dict per row of a table; None if Python cannot represent a value exactly."""
     columns = [_python_values(column) for column in rows.columns]
     if any(values is None for values in columns):
         return None
@@ -202,13 +194,10 @@ def _python_values(column: ChunkedArray) -> list[Any] | None:
 
 
 def table_of_stored(lines: Sequence[Sequence[Any]], types: Types, schema: Schema) -> Table:
-    """Return rows as the table that `rows_table` makes of them.
+    """Return a table of values in stored form: one sequence of values per row, in order of `types`.
 
-    Args:
-        lines: of each row a value of each column, as it is stored; of floats NaN is missing, of all
-            else None.
-        types: of the columns.
-        schema: of the table.
+    `schema` is the schema of the tables that `rows_table` returns. A missing float is NaN, any
+    other missing value None.
     """
     pairs = zip(zip(*lines, strict=True), types.values(), strict=True)
     return pa.Table.from_arrays(
@@ -217,7 +206,10 @@ def table_of_stored(lines: Sequence[Sequence[Any]], types: Types, schema: Schema
 
 
 def array_of_stored(stored: Sequence[Any], dtype: DType) -> Array:
-    """Return values, as they are stored, as an array of the type that a log has."""
+    """Return values in stored form as an array of the type that the log uses for `dtype`.
+
+    None and NaN become null.
+    """
     wanted = given_type(dtype)
     values = [None if value is None or value != value else value for value in stored]
     if len(values) == values.count(None):
@@ -240,10 +232,10 @@ def _stored(values: list[Any], dtype: DType) -> Array:
 
 
 def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a column in the one Arrow type that a log has for values of its type.
+    """Return a column converted to the Arrow type that a log uses for `dtype`.
 
-    Raises:
-        TypeMismatch, InvalidData: a value that is not of that type, nor exactly convertible.
+    Raises `TypeMismatch` or `InvalidData` for a value of another type that cannot be converted
+    exactly.
     """
     wanted = given_type(dtype)
     if column.type == wanted:
@@ -264,7 +256,7 @@ def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
 
 @cache
 def given_type(dtype: DType) -> DataType:
-    """Return the Arrow type that rows of a column are taken in: text has offsets of 64 bits."""
+    """Return the Arrow type that a log uses for a type of columns; text has 64-bit offsets."""
     if dtype.of is not None:
         return pa.large_list(given_type(dtype.of))
     if dtype.holds_bytes:

@@ -1,4 +1,9 @@
-"""Schedules of a plan that is asked, made once: functions in rounds, steps in schedules."""
+"""Schedules of one plan over a log, made once: which window functions and steps run when.
+
+A step is a computation in Python or NumPy that the plan needs beside compiled programs. A round is
+a group of window functions of one order that are computed together. Kept window functions are those
+that other windows read; the log stores their results in columns.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +28,17 @@ from fastfeat.steps.windows.rows import window_params
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """A function over a window, as a backend is asked for it.
+    """A window function, in the form in which backends compute it.
 
     Args:
-        call: the function.
-        function: its name, without "over.".
-        params: its parameters.
-        window: those of the window.
-        value: what it is of, an expression over the rows.
-        is_of_text: whether it reads text itself, as codes.
-        is_kept: whether other windows read it.
-        kept: what backends make of all this.
+        call: Node of the function.
+        function: Name of the function, without "over.".
+        params: Parameters of the function.
+        window: Parameters of the window.
+        value: Expression that the function aggregates over the rows.
+        is_of_text: Whether the function reads text, which backends take as integer codes.
+        is_kept: Whether other windows read its results.
+        kept: Cache in which backends keep prepared data.
     """
 
     call: Call
@@ -48,18 +53,18 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Functions over windows of one order of the rows, which are computed together.
+    """A group of window functions of one order that are computed together.
 
     Args:
-        stage: that of `LivePlan.stages` in which they are computed.
-        order: the place of the order in `LivePlan.orders`.
-        time: what is ordered by.
-        tie: what orders rows of one instant; None for nothing.
-        statistics: the functions; what windows inside them give is known before.
-        columns: those of the log that are read.
-        kept: by the name of a column of the log, the functions that are read.
-        schedule: the steps that are made of the rows before.
-        expressions: those that order rows, as far as they are computed.
+        stage: Index of the stage in `LivePlan.stages`.
+        order: Index of the order in `LivePlan.orders`.
+        time: Expression by which rows are sorted.
+        tie: Expression that sorts rows with equal times; None for none.
+        statistics: The functions; results of window functions that they read are already known.
+        columns: Names of the log columns that they read.
+        kept: Log column name to window function, for the stored window results that they read.
+        schedule: Steps that compute their inputs from the rows.
+        expressions: The time and the tie, if they are no plain columns.
     """
 
     stage: int
@@ -75,11 +80,11 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """The steps that put rows into an order.
+    """The computation of the time, the keys and the tie of rows in one order.
 
     Args:
-        kept: by the name of a column of the log, the functions over windows that are read.
-        schedule: the steps that are made for the time, the keys and the tie.
+        kept: Log column name to window function, for the stored window results that it reads.
+        schedule: Steps to run.
     """
 
     kept: Mapping[str, Call]
@@ -88,15 +93,16 @@ class Placing:
 
 @dataclass(frozen=True, slots=True)
 class PlanSchedules:
-    """The rounds and schedules by which a plan is asked.
+    """Everything that is needed to compute one plan over a log.
 
     Args:
-        fitted: the plan.
-        rounds: its functions over windows.
-        schedule: the steps that are made after these.
-        programs: what computes expressions over rows, kept as they are met.
-        local: what a thread keeps of it: a kernel over one row.
-        placing: by the order that the plan places rows in, what that needs.
+        fitted: The plan.
+        rounds: Groups of window functions, in order of computation.
+        schedule: Steps to run after all rounds.
+        programs: Cache of compiled programs for expressions over rows.
+        local: Cache of each thread: the kernel that computes one row.
+        placing: Index of an order that the plan places rows in, to the computation of its time and
+            keys.
     """
 
     fitted: Fitted
@@ -107,13 +113,13 @@ class PlanSchedules:
     local: threading.local = field(default_factory=threading.local, repr=False)
 
     def batch(self, table: Any, made: dict[Node, Any], backend: str, first_number: int) -> Batch:
-        """Return rows on their way through the plan.
+        """Return a new batch of rows, in which the plan's columns can be computed.
 
         Args:
-            table: the rows.
-            made: what is made of them; running steps adds to it.
-            backend: its name.
-            first_number: the number that the caller knows the first row by.
+            table: The rows.
+            made: Known values by node, such as table columns; running steps adds to it.
+            backend: Name of the backend.
+            first_number: Number of the first row in error messages.
         """
         fitted = self.fitted
         return Batch(
@@ -133,14 +139,15 @@ def prepare(
     kept: Mapping[str, Call],
     placed: Mapping[int, Sequence[Node]],
 ) -> PlanSchedules:
-    """Return the rounds and schedules by which a plan is asked.
+    """Return the schedules of one plan.
 
     Args:
-        fitted: the plan.
-        grouped: its functions over windows, those of one stage, order and round of nesting
-            together, with the stage and the place of the order.
-        kept: those that windows read, by the name of their column of the log.
-        placed: what times and keys are made of, by the place of each order that it places rows in.
+        fitted: The plan.
+        grouped: For each group of window functions: index of the stage, index of the order, and the
+            functions.
+        kept: Log column name to window function that other windows read.
+        placed: Index of each order that the plan places rows in, to the expressions for its time
+            and keys.
     """
     with using(fitted.zones):
         rounds = tuple(_round(fitted, *one, kept) for one in grouped)
@@ -156,7 +163,7 @@ def _placing(fitted: Fitted, values: Sequence[Node], kept: Mapping[str, Call]) -
 
 
 def _read_of(kept: Mapping[str, Call], inner: Sequence[Call]) -> dict[str, Call]:
-    """Return the columns of the log that are functions over windows which are read."""
+    """Return the part of `kept` with the functions in `inner`."""
     return {name: call for name, call in kept.items() if call in inner}
 
 
@@ -195,7 +202,7 @@ def _statistic(fitted: Fitted, one: Function) -> Statistic:
 
 
 def _schedule(fitted: Fitted, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:
-    """Return the schedule of the steps that rows read for expressions, but those that are known."""
+    """Return the steps that the expressions `roots` need; the nodes `known` need no step."""
     made: dict[Node, Any] = dict.fromkeys(known)
     rows = Batch(None, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
     return lacking_of(rows, schedule_of_columns(roots, fitted.types))

@@ -1,4 +1,5 @@
-"""One row without a state: a dict in, an array out.
+"""One row without a state: a dict of column name to value in, an array of features out.
 
-Imports `execute` and below, nothing else of `live`; `live.ask`, the API and `verify` import it.
+This package imports `execute` and lower layers, but no other package of `live`. It is imported by
+`live.ask`, the API and `verify`.
 """

@@ -1,6 +1,9 @@
-"""One row by the definitions: values one at a time by the rules of the border, steps by references.
+"""One row by the plain definitions: one value and one operator at a time, in plain Python.
 
-What `prepared` does not compute is computed here, and here messages are made.
+Rows that `prepared` cannot compute are computed here, and error messages are made here. Terms: a
+step is a computation in Python or NumPy, such as an encoding or a lookup; a program is compiled
+code for expressions over numbers; a slot is an input of a program. The stored form of a value is
+the Python value as a column stores it: a time in ticks, text as str, missing as None.
 """
 
 from __future__ import annotations
@@ -56,22 +59,16 @@ from fastfeat.steps.windows.table_rows import Rows, moments_of, over_table, rows
 from fastfeat.steps.windows.tasks import listed, ordering
 
 Row = Mapping[Any, Any]
-"""Values by column, those that steps have made by their call, columns of lookup tables."""
+"""The values of one row: column name or step to value, and table column to the whole column."""
 RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
-"""Computes the features of one row; it belongs to the thread that asked for it."""
+"""Function of one row that returns its features; only the thread that requested it may call it."""
 _MISSING = {"f64": float("nan"), "i64": 0, "b1": False}
 
 
 def over_table_function(
     step: Call, fitted: Fitted, tables: Mapping[Any, Any]
 ) -> Callable[..., Any]:
-    """Return a function over a window of a table, of the time and the keys of a row.
-
-    Args:
-        step: the function.
-        fitted: the plan.
-        tables: the columns of the table.
-    """
+    """Return a function of a row's time and keys, which computes a window function over a table."""
     order, types = order_of(step), fitted.types
     time, *keys = (types[node] for node in query_of(order))
     made = {node: tables[node] for node in postorder([step]) if isinstance(node, TableColumn)}
@@ -93,7 +90,7 @@ def over_table_function(
 
 
 def _rows(past: RowOrder) -> Rows:
-    """Return the rows of each key of a table in order; made on first use."""
+    """Return the rows of a lookup table by key, sorted by time within a key; cached in `past`."""
     assert past.cache is not None
     if "rows" not in past.cache:
         times, keys, tie = ordering(past)
@@ -104,9 +101,10 @@ def _rows(past: RowOrder) -> Rows:
 def _request(
     batch: Batch, past: RowOrder, order: Call, step: Call
 ) -> tuple[WindowRequest, list[Any]]:
-    """Return the request for a function, its column as a list, and its texts; made on first use.
+    """Return the request for a window function over a table, and the text behind each text code.
 
-    The functions of one column share the list.
+    In the request, the column that the function reads is a Python list, which is cached and shared
+    by all functions of this column. The texts are empty if the column holds no text.
     """
     assert past.cache is not None
     function = step.function.removeprefix(OVER)
@@ -125,14 +123,14 @@ def _request(
 Getter = Callable[[Row], Any]
 
 _OF_A_ROW = ("step", "windows over a table", "ahead")
-"""The kinds of task whose columns are made of a row alone, and of tables."""
+"""Kinds of scheduled tasks that depend only on the row itself and on tables."""
 
 
 def defined_row(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row by the definitions; it belongs to one thread.
+    """Return a function that computes the features of one row by the plain definitions.
 
-    Raises:
-        UnknownColumn, TypeMismatch, InvalidData, Overflow: what is wrong with a row.
+    Only one thread may call it. It raises UnknownColumn, TypeMismatch, InvalidData or Overflow for
+    an invalid row.
     """
     dtype = row_type(fitted)
     ready = row_program(fitted.matrix_program, fitted.matrix_constants, dtype)
@@ -150,7 +148,7 @@ def defined_row(fitted: Fitted) -> RowKernel:
 
 
 def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
-    """Return a function that adds to a row all that the steps of a fitted plan make of it."""
+    """Return a function from a row to the same row with the results of the plan's steps added."""
     makers = [(step, _maker(step, fitted)) for step in row_steps(fitted)]
 
     def make(row: Row) -> Row:
@@ -163,7 +161,7 @@ def row_maker(fitted: Fitted) -> Callable[[Row], Row]:
 
 
 def row_steps(fitted: Fitted) -> list[Node]:
-    """Return the steps of a row, in order, but functions of its past."""
+    """Return the steps that a row needs, in order of computation; window functions are left out."""
     tasks = [task for task in fitted.schedule.tasks if task.kind in _OF_A_ROW]
     columns = fitted.schedule.columns
     made = [columns[place] for task in tasks for place in task.gives]
@@ -171,7 +169,7 @@ def row_steps(fitted: Fitted) -> list[Node]:
 
 
 def _maker(step: Node, fitted: Fitted) -> Getter:
-    """Return a function that makes the value of a step, as it is stored, None where missing."""
+    """Return a function from a row to the stored form of a step's result; None if missing."""
     if isinstance(step, Aggregate):
         return lambda row: fitted.constants[step]
     assert isinstance(step, Call)
@@ -194,7 +192,11 @@ def _maker(step: Node, fitted: Fitted) -> Getter:
 
 
 def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
-    """Return a getter of an argument of a step: a learnt value, or a column of one value."""
+    """Return a function that reads one argument of a step from a row.
+
+    It returns a learnt value or a table column as it is, and any other argument as a list of one
+    value, since steps take columns.
+    """
     dtype = fitted.types[node]
     if dtype == VOCABULARY:
         learnt = fitted.constants[node]
@@ -217,7 +219,7 @@ def _getter(node: Node, step: Call, fitted: Fitted) -> Getter:
 
 
 def _key(value: Any, dtype: DType, name: str) -> Any:
-    """Return a value of a column as a key is stored."""
+    """Return a value in the form that lookups compare: times in ticks, and 0.0 for -0.0."""
     if dtype.of is not None:
         return list_value(value, dtype.of, name)
     if dtype.holds_bytes:
@@ -227,7 +229,7 @@ def _key(value: Any, dtype: DType, name: str) -> Any:
 
 
 def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
-    """Return a getter that evaluates an expression over the row."""
+    """Return a function from a row to a list with one value: the result of an expression."""
     known = evaluate_constants(constant_roots([node]), fitted.types, dict(fitted.constants))
     named = [(show(node), node)]
     outputs = outputs_of(named, fitted.types, lambda n, v: output_of(n, v, FLOAT64), hoist=True)
@@ -249,7 +251,7 @@ def _computed(node: Node, dtype: DType, fitted: Fitted) -> Getter:
 
 @in_ieee
 def _convert_and_run(fitted: Fitted, ready: RowProgram, row: Mapping[str, Any]) -> NDArray[Any]:
-    """Compute a row whose values must be converted, or are missing."""
+    """Return the features of a row, after converting each value and marking missing ones."""
     slots = fitted.matrix_program.inputs
     sources = [source for slot in slots for source in slot.sources]
     given(row, tuple(source.name for source in sources if isinstance(source, Column)))
@@ -267,7 +269,7 @@ def _stored(slot: InputSlot, value: Any) -> Any:
 
 
 def given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
-    """Return the values that a row has in some columns."""
+    """Return a row's values in some columns; raise `UnknownColumn` if the row lacks one of them."""
     try:
         return [row[name] for name in names]
     except KeyError as error:
@@ -292,7 +294,7 @@ def _fail(fitted: Fitted, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
 
 
 def slot_value(slot: InputSlot, row: Row) -> Any:
-    """Return the value of a slot as it is stored, None where missing."""
+    """Return the value of a program's input for a row, in stored form; None if missing."""
     given = [row[row_key(source)] for source in slot.sources]
     value = given[0]
     match slot.kind:
@@ -314,7 +316,7 @@ def slot_value(slot: InputSlot, row: Row) -> Any:
 
 
 def row_key(source: Node) -> Any:
-    """Return the key of the value of a column, or of a step, in a row."""
+    """Return the key under which a row holds a value: a column's name; else the value's node."""
     return source.name if isinstance(source, Column) else source
 
 

@@ -1,4 +1,4 @@
-"""One row of a plan with a contract, judged before its features are computed."""
+"""Check of one row against its plan's contract, before its features are computed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from fastfeat.live.row.one_row import transform_row
 
 
 def judge_one_row(fitted: Fitted, row: Mapping[str, Any], tables: Tables = None) -> dict[str, int]:
-    """Return 1 for each rule of a plan's contract that a row breaks: rules that only warn.
+    """Return a dict of rule name to 1, for each warning-only rule that the row breaks.
 
-    Args:
-        fitted: the plan.
-        row: the row.
-        tables: lookup tables.
+    The rules are those of the plan's contract.
 
     Raises:
-        ContractBroken: it breaks a rule that does not only warn.
-        FastfeatError: as `FittedPlan.transform_row`, of the columns that rules read.
+        ContractBroken: The row breaks a rule that does more than warn.
+        FastfeatError: The columns that rules read are missing or invalid, as for
+            `FittedPlan.transform_row`.
 
     Warns:
-        RowsBreakRule: it breaks one that does.
+        RowsBreakRule: The row breaks a warning rule.
     """
     guard = guard_of(fitted)
     if guard is None or transform_row(guard.any_broken, row, tables=tables)[0] == 0:

@@ -1,7 +1,7 @@
-"""One row: a dict in, an array out, with the bits that the batch has.
+"""The function that computes one row: a dict in, an array out, with the same bits as a batch.
 
-What can be is prepared, with a function for each column and step; what does not fit that, and
-each error, comes of the definitions.
+Most rows use functions that were prepared for each column and step; see `prepared`. Rows that do
+not fit those, and every error, come from the plain definitions; see `definitions`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from fastfeat.live.row.readers import getter
 
 
 def row_kernel(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row; it belongs to the thread that asks for it."""
+    """Return a function that computes the features of one row, for the calling thread only.
+
+    Raises `InvalidPlan` if a feature reads earlier rows.
+    """
     if fitted.declaration.past_columns:
         name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
         raise InvalidPlan(
@@ -36,10 +39,10 @@ def row_kernel(fitted: Fitted) -> RowKernel:
 
 
 def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row of which windows are made; see `row_kernel`.
+    """Return a function like that of `row_kernel`, for rows with window results already computed.
 
-    The row has, beside its columns, the value of each function over a window by its call, as it is
-    stored, and the columns of lookup tables.
+    Besides its columns, such a row holds the stored value of each window function, under the
+    function's node, and the columns of lookup tables.
     """
     compute = _with_tables(fitted) if fitted.table_columns else prepared_row(fitted, {})
     defined: list[RowKernel] = []
@@ -47,7 +50,7 @@ def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
     def features(row: Mapping[Any, Any]) -> NDArray[Any]:
         try:
             return compute(row)
-        except Exception:  # found again below, where the message is made
+        except Exception:  # raised again below, with its message
             if not defined:
                 defined.append(defined_row(fitted))
         return defined[0](row)
@@ -56,9 +59,10 @@ def row_kernel_after_windows(fitted: Fitted) -> RowKernel:
 
 
 def _with_tables(fitted: Fitted) -> RowKernel:
-    """Return the function that computes one row, prepared for the tables that it saw before.
+    """Return a function that computes one row of a plan that reads lookup tables.
 
-    It is prepared when the same columns come a second time, and forgets them when they are gone.
+    Preparing takes long, so the function is prepared when the same table columns come a second
+    time; before, it raises `LookupError`. It does not keep the columns alive.
     """
     pick = getter([*fitted.table_columns])
     seen, prepared = list[weakref.ref[Any]](), list[RowKernel]()
@@ -82,7 +86,7 @@ def _with_tables(fitted: Fitted) -> RowKernel:
 
 
 def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return a row with what was made for it."""
+    """Return a row with computed values added; raise `TypeMismatch` if it is no row."""
     try:
         return {**row, **made}
     except TypeError:
@@ -90,7 +94,10 @@ def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]
 
 
 def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
-    """Return a kernel that first looks at the columns that had no value in fit."""
+    """Return a kernel that also checks the columns in which fit saw only missing values.
+
+    It raises `TypeMismatch` if such a column has a value.
+    """
     if not never_seen:
         return compute
 

@@ -1,4 +1,4 @@
-"""One row of a fitted plan, by the kernel that each thread keeps."""
+"""One row of a fitted plan, computed by the kernel that each thread keeps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ RowKernel = Callable[[Mapping[Any, Any]], NDArray[Any]]
 
 
 def transform_row(fitted: Fitted, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
-    """Return the features of one row; arguments and errors as of `FittedPlan.transform_row`."""
+    """Return the features of one row, shape (n_features,).
+
+    Raises the errors of `FittedPlan.transform_row`.
+    """
     local = fitted.row_kernels
     try:
         free: list[RowKernel] = local.free
     except AttributeError:
         free = local.free = []
     kernel = free.pop() if free else _new_kernel(fitted)
-    try:  # meanwhile its buffers are in use: what an interrupt runs makes its own
+    try:  # its buffers are in use: a call from an interrupt makes its own
         features = kernel(_with_tables(fitted, row, tables) if fitted.table_columns else row)
     except FastfeatError:
         free.append(kernel)
@@ -38,7 +41,7 @@ def _new_kernel(fitted: Fitted) -> RowKernel:
 
 
 def _with_tables(fitted: Fitted, row: Mapping[str, Any], tables: Tables) -> Mapping[Any, Any]:
-    """Return a row with the columns of lookup tables that it reads."""
+    """Return the row, extended by the columns of lookup tables that the plan reads."""
     from fastfeat.live.row.kernel import joined
 
     local = fitted.row_kernels

@@ -1,9 +1,9 @@
-"""One row of a fitted plan, by functions that are chosen once: of columns, steps and programs.
+"""One row of a fitted plan, computed by functions that are prepared once per plan and thread.
 
-A row is laid out in a list: its values as columns store them (of floats NaN is missing, of all else
-None), constants, and after them what programs and steps make, each at a place of its own. Where
-something does not fit (a type, a size, a status) an error is raised that says nothing: whoever asks
-turns to the definitions then, which say what is wrong.
+A row is a list, called a line: the input values in stored form (missing is NaN for floats, None for
+all else), then constants, then the results of programs and steps. The place of a value is its index
+in this list. If a type, a size or a status does not fit, an error without details is raised. The
+caller then computes the row by the plain definitions, which give the error message.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -21,8 +20,9 @@ from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.program import Program, program_of
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.results import row_type
-from fastfeat.io.columns.row_values import content_value, stored_literal
-from fastfeat.ir.dtypes import BINARY, FLOAT64, TABLE, UTF8, VOCABULARY, DType
+from fastfeat.execute.text_slots import function_of_text
+from fastfeat.io.columns.row_values import stored_literal
+from fastfeat.ir.dtypes import FLOAT64, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import names_of, show
@@ -39,36 +39,36 @@ from fastfeat.steps.registry import step_function
 from fastfeat.steps.step import Argument, function_of_row
 
 Line = list[Any]
-"""A row on its way: values by place."""
+"""The values of a row; each value has a fixed index, its place."""
 Action = Callable[[Line], None]
-"""Adds to a row what is made of it."""
+"""Function that computes a result from a row's list, and appends it to the list."""
 Unary = tuple[Callable[[Any], Any], int]
-"""A function of one value, and the place of that."""
+"""A function of one value, and the index of that value in a row's list."""
 Mended = Callable[[Sequence[Any]], Sequence[Any]]
-"""From the values of a row, of certain Python types, to what is stored."""
+"""Function that converts input values, of known Python types, to their stored form."""
 MOST_KINDS = 256
-"""Combinations of Python types in a row, of which the readers are kept."""
+"""Number of combinations of Python types in a row for which readers are cached."""
 _FLOAT32 = struct.Struct("<f")
 _MISSING = {"f64": NAN, "i64": 0, "b1": False}
 
 
 class DoesNotFit(Exception):
-    """A row that is left to the definitions."""
+    """Raised for a row that must be computed by the plain definitions."""
 
 
 @dataclass(slots=True)
 class _Layout:
-    """A line, as far as it is known while the functions that make it are chosen.
+    """Indices of values in a row's list, and the functions that fill it; grows while preparing.
 
     Args:
-        fitted: the plan.
-        tables: the columns of lookup tables.
-        places: the place of columns, constants, steps and computed expressions, and of the slots
-            that are made of text.
-        constants: the values that stand behind those that a row gives.
-        actions: what makes the rest, in order.
-        unary: functions of one value, with its place, that are not among the actions yet.
-        n_places: how many places there are.
+        fitted: The plan.
+        tables: Columns of lookup tables.
+        places: Index in the list of each column, constant, step, computed expression, and program
+            input made of text.
+        constants: Constants, which follow the input values in the list.
+        actions: Functions that append the other values to the list, in order.
+        unary: Functions of one value that are not among the actions yet, with the value's index.
+        n_places: Length of the list so far.
     """
 
     fitted: Fitted
@@ -81,13 +81,9 @@ class _Layout:
 
 
 def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
-    """Return the function that computes one row, or raises where it does not fit.
+    """Return a function that computes the features of one row.
 
-    It belongs to one thread.
-
-    Args:
-        fitted: the plan.
-        tables: the columns of lookup tables that it reads.
+    Only one thread may call it. It raises an error without details if the row does not fit.
     """
     program, types, steps = fitted.matrix_program, fitted.types, row_steps(fitted)
     given = _given(fitted, has_steps=len(steps) > 0)
@@ -127,7 +123,7 @@ def prepared_row(fitted: Fitted, tables: Mapping[Node, Any]) -> RowKernel:
 
 
 def _given(fitted: Fitted, *, has_steps: bool) -> list[Node]:
-    """Return the columns of a row, and the functions over windows that are made before."""
+    """Return the inputs of a row: columns, and window functions, which the caller has computed."""
     if not has_steps:
         sources = [source for slot in fitted.matrix_program.inputs for source in slot.sources]
         return [*dict.fromkeys(sources)]
@@ -142,7 +138,7 @@ def _take_place(layout: _Layout, name: Node | InputSlot) -> int:
 
 
 def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
-    """Take places for texts that fit has learnt, and for literals that steps read of each row."""
+    """Append the constants that steps read to the layout: learnt values, and literals."""
     fitted = layout.fitted
     for step in steps:
         if isinstance(step, Aggregate):
@@ -156,12 +152,13 @@ def _take_constants(layout: _Layout, steps: Iterable[Node]) -> None:
 
 
 class Reading(NamedTuple):
-    """The ways in which the values of a row are read.
+    """The functions that read the values of a row.
 
     Args:
-        get: gives them, in order.
-        expected: their Python types where all are stored as they are; None where there are none.
-        read: gives values as their columns store them, from values and their Python types.
+        get: Returns the input values of a row, in order.
+        expected: Python type per value; if all values of a row have these types, they are in stored
+            form already. None if values must always be checked.
+        read: Takes input values and their Python types, and returns the values in stored form.
     """
 
     get: Callable[[Mapping[Any, Any]], tuple[Any, ...]]
@@ -170,12 +167,13 @@ class Reading(NamedTuple):
 
 
 def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Reading:
-    """Return how the values of a row are read.
+    """Return the functions that read a row's input values and convert them to stored form.
 
     Args:
-        given: what a row has to give.
-        types: of every node.
-        args: what steps read: programs look at the size of integers themselves.
+        given: The inputs of a row.
+        types: Type of every node.
+        args: Inputs that steps read. Only their integers are checked here; programs check the size
+            of integers themselves.
     """
     plain = [type_as_stored(types[node], is_column=isinstance(node, Column)) for node in given]
     looked_at = [
@@ -199,7 +197,7 @@ def reading_of(given: Sequence[Node], types: Types, args: Container[Node]) -> Re
 
 
 def values_as_stored(reading: Reading, row: Mapping[Any, Any]) -> Sequence[Any]:
-    """Return the values of a row as their columns store them; of floats NaN is missing."""
+    """Return a row's input values in stored form; a missing float is NaN."""
     values = reading.get(row)
     kinds = tuple(map(type, values))
     return values if kinds == reading.expected else reading.read(values, kinds)
@@ -212,14 +210,10 @@ def _mended(
     plain: Sequence[type | None],
     looked_at: Sequence[tuple[int, DType]],
 ) -> Mended:
-    """Return the function that gives values of some Python types as their columns store them.
+    """Return a function that converts input values of the Python types `kinds` to stored form.
 
-    Args:
-        given: as of `reading_of`.
-        types: of every node.
-        kinds: the Python type of each value.
-        plain: the types of values that are stored as they are.
-        looked_at: the places of those of these that are looked at all the same.
+    `plain` has the Python type of each input that needs no conversion; `looked_at` the indices and
+    types of inputs that are checked even then.
     """
     other = [k for k, (kind, wanted) in enumerate(zip(kinds, plain, strict=True))
              if kind is not wanted]  # fmt: skip
@@ -250,7 +244,7 @@ def _mended(
 
 
 def _add_task(layout: _Layout, task: Task) -> None:
-    """Add the functions of a task that makes columns; those over windows are given."""
+    """Add a scheduled task's functions to the layout; window functions are inputs and need none."""
     if task.kind == "program":
         _compute(layout, task.nodes)
     elif task.kind != "windows":
@@ -259,7 +253,7 @@ def _add_task(layout: _Layout, task: Task) -> None:
 
 
 def _add_step(layout: _Layout, step: Node) -> None:
-    """Add the function of a step; what it reads is made."""
+    """Add a step's function to the layout; the layout must have its inputs already."""
     if isinstance(step, Aggregate):
         return  # a constant
     assert isinstance(step, Call)
@@ -276,7 +270,7 @@ def _add_step(layout: _Layout, step: Node) -> None:
 def _add(
     layout: _Layout, name: Node | InputSlot, function: Callable[..., Any], places: Sequence[int]
 ) -> int:
-    """Add a function of what stands at some places; return the place of its result."""
+    """Add a function of the list's values at `places`; return the index of its result."""
     match places:
         case [place]:
             if place >= layout.n_places - len(layout.unary):
@@ -290,7 +284,7 @@ def _add(
 
 
 def _end_group(layout: _Layout) -> None:
-    """Make one action of functions of one value that do not read each other."""
+    """Turn the functions in `unary` into one action, which appends all their results."""
     match [*layout.unary]:
         case []:
             return
@@ -304,12 +298,12 @@ def _end_group(layout: _Layout) -> None:
 
 
 def _is_of_row(arg: Node, fitted: Fitted) -> bool:
-    """Return whether an argument of a step is a value of the row."""
+    """Return whether a step's argument can differ between rows: it is no learnt value or table."""
     return fitted.types[arg] not in (VOCABULARY, TABLE) and not isinstance(arg, TableColumn)
 
 
 def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
-    """Return an argument of a step, with its value where it is known before the rows."""
+    """Return a step's argument, with its value if the value is the same for all rows."""
     fitted = layout.fitted
     dtype = fitted.types[arg]
     match arg:
@@ -324,7 +318,10 @@ def _known(layout: _Layout, arg: Node, step: Call) -> Argument:
 
 
 def _place_of_key(layout: _Layout, node: Node) -> int:
-    """Return the place of an argument of a step, of floats that of one where None is missing."""
+    """Return the index of a step's argument in the row's list.
+
+    For floats it is the index of a copy in which missing is None instead of NaN, and -0.0 is 0.0.
+    """
     place, dtype = layout.places[node], layout.fitted.types[node]
     if not dtype.is_float or not (isinstance(node, Column) or is_over_window(node)):
         return place
@@ -348,7 +345,7 @@ def _key_of_float32(value: float) -> float | None:
 
 
 def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
-    """Compute expressions over the row that steps read, by one program."""
+    """Add one program for several expressions over the row, whose results the steps read."""
     fitted = layout.fitted
     types = fitted.types
     known = evaluate_constants(constant_roots(nodes), types, dict(fitted.constants))
@@ -366,43 +363,13 @@ def _compute(layout: _Layout, nodes: Sequence[Node]) -> None:
 
 
 def _place_of_slot(layout: _Layout, slot: InputSlot) -> int:
-    """Return the place of the value of a slot of a program."""
+    """Return the index of the value of a program's input in the row's list."""
     if slot.kind == "column":
         return layout.places[slot.sources[0]]
     if slot in layout.places:
         return layout.places[slot]
-    function = _slot_function(slot, [layout.fitted.types[source] for source in slot.sources])
+    function = function_of_text(slot, [layout.fitted.types[source] for source in slot.sources])
     return _add(layout, slot, function, [layout.places[source] for source in slot.sources])
-
-
-def _slot_function(slot: InputSlot, dtypes: Sequence[DType]) -> Callable[..., Any]:
-    """Return the function from texts to the value of the slot that is made of them."""
-    are_looked_at = all(isinstance(source, Column) for source in slot.sources)
-    as_they_are = are_looked_at and len(set(dtypes)) == 1  # a text is no bytes
-    dtype = BINARY if slot.kind in ("valid_bytes", "same_bytes") else UTF8
-    left, right, *_ = [
-        _as_it_is if as_they_are else partial(content_value, dtype=dtype, name=name)
-        for name in (*names_of(slot.sources), "")
-    ]
-    places: dict[Any, int] = {text: k for k, text in reversed([*enumerate(slot.literals)])}
-
-    def is_there(value: Any) -> bool:
-        return left(value) is not None
-
-    def code(value: Any) -> int | None:
-        return None if value is None else places.get(left(value), -1)
-
-    def are_same(one: Any, other: Any) -> bool | None:
-        one, other = left(one), right(other)
-        return None if one is None or other is None else one == other
-
-    match slot.kind:
-        case "valid" | "valid_bytes":
-            return is_there
-        case "codes":
-            return code
-        case _:
-            return are_same
 
 
 def _as_it_is(value: Any) -> Any:
@@ -412,13 +379,9 @@ def _as_it_is(value: Any) -> Any:
 def _stage(
     ready: RowProgram, program: Program, places: Sequence[int], n_places: int
 ) -> Callable[[Sequence[Any]], Any]:
-    """Return the function that runs a program over one row and gives its result.
+    """Return a function that runs a program over a row's list and returns the program's result.
 
-    Args:
-        ready: the program, ready for one row.
-        program: the same.
-        places: where the values of its slots are.
-        n_places: how many places a line has.
+    `places` are the indices of the program's inputs in the list, which has `n_places` values.
     """
     slots = program.inputs
     fill, run, result = _filling(ready, slots), ready.run, ready.result
@@ -442,7 +405,7 @@ def _stage(
             values[k] = missing[k]
         fill(*values)
         for k in lacking:
-            ready.present[k] = 0  # `ready` is kept by this: its memory is what `run` works on
+            ready.present[k] = 0  # `ready` must stay alive: `run` works in its memory
         status = run()
         ready.present[:] = all_there
         if status:
@@ -453,7 +416,10 @@ def _stage(
 
 
 def _filling(ready: RowProgram, slots: Sequence[InputSlot]) -> Callable[..., None]:
-    """Return the function that writes the values of all slots; it raises where it rounds one."""
+    """Return a function that writes input values into a program's memory.
+
+    It raises `DoesNotFit` if a float32 would round a value.
+    """
     narrow = [k for k, slot in enumerate(slots) if slot.dtype.name == "float32"]
     rounds = [k for k in narrow if isinstance(slots[k].sources[0], Column)]
     if not rounds:
@@ -472,7 +438,7 @@ def _filling(ready: RowProgram, slots: Sequence[InputSlot]) -> Callable[..., Non
 
 
 def _may_lack(slot: InputSlot) -> bool:
-    """Return whether the value of a slot may be None: of given floats NaN is missing."""
+    """Return whether the value of a program's input may be None; missing input floats are NaN."""
     (source, *_) = slot.sources
     if slot.kind in ("valid", "valid_bytes"):
         return False

@@ -1,7 +1,8 @@
-"""Readers of values of one row, chosen once by the type of the column and that of the value.
+"""Functions that convert one value of a row to its stored form, chosen by type in advance.
 
-They give what `row_values` gives, without asking again of what kind a value is. What they do not
-know they leave to `row_values`, whose messages they do not repeat.
+The choice depends on the column's type and the value's Python type. The functions return the same
+as the module `row_values`, but do not check the Python type again. Other types, and error messages,
+are left to `row_values`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from fastfeat.io.columns.row_values import content_value, convert, list_value
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 Reader = Callable[[Any], Any]
-"""From a value to what its column stores; None where missing, of floats NaN."""
+"""Function from a value to its stored form; missing becomes None, or NaN for floats."""
 
 NAN = float("nan")
 INTEGER_FORMATS = {name: FORMATS[name] for name in INTEGER_RANGE}
@@ -32,14 +33,11 @@ _LIMIT = 2**63
 
 
 def type_as_stored(dtype: DType, *, is_column: bool = True) -> type | None:
-    """Return the Python type whose values a column stores as they are; None where there is none.
+    """Return the Python type of the values that a column stores unchanged, or None.
 
-    Of integers their size is to be looked at still, of text whether it is whole, of float32 whether
-    it was rounded already.
-
-    Args:
-        dtype: the type of the column.
-        is_column: whether it is one of the data, not one that was made and has stored values.
+    Values of this type still need a check: the size of integers, text for lone surrogates, and
+    float32 for rounding. `is_column` is False for computed values, which are in stored form
+    already.
     """
     if not is_column and not dtype.holds_bytes:
         return {"f64": float, "i64": int, "b1": bool}[dtype.physical]
@@ -57,13 +55,7 @@ def type_as_stored(dtype: DType, *, is_column: bool = True) -> type | None:
 
 
 def reader_of(dtype: DType, kind: type, name: str) -> Reader:
-    """Return the reader of values of a kind in a column.
-
-    Args:
-        dtype: the type of the column.
-        kind: the Python type of the values.
-        name: of the column, for messages.
-    """
+    """Return the reader for values of Python type `kind` in a column; `name` is for messages."""
     if kind is type(None):
         missing = NAN if dtype.is_float else None
         return lambda value: missing
@@ -82,13 +74,10 @@ def reader_of(dtype: DType, kind: type, name: str) -> Reader:
 
 
 def checks_of(columns: Sequence[tuple[int, DType]]) -> Callable[[Sequence[Any]], None] | None:
-    """Return the check that values of `type_as_stored` are such as their columns have.
+    """Return a function that checks that a row's values fit their columns; it raises if not.
 
-    Args:
-        columns: the place of each among the values of a row, and its type.
-
-    Returns:
-        A function of the values of a row; None where there is nothing to look at.
+    The values have the Python types that `type_as_stored` returns. `columns` holds the index of
+    each value in a row, and the type of its column. The result is None if no check is needed.
     """
     texts = [place for place, dtype in columns if dtype.name == "utf8"]
     integers = [(k, INTEGER_FORMATS[t.name]) for k, t in columns if t.name in INTEGER_FORMATS]
@@ -106,7 +95,7 @@ def checks_of(columns: Sequence[tuple[int, DType]]) -> Callable[[Sequence[Any]],
 
 
 def getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return a getter of the values at some keys, as a tuple even of one."""
+    """Return a function that takes a row and returns the tuple of its values at the given keys."""
     match keys:
         case []:
             return lambda _: ()
@@ -129,14 +118,14 @@ def _nan_for_none(converted: Reader, value: Any) -> Any:
 
 
 def _ticks_of_datetime(dtype: DType, name: str) -> Reader:
-    """Return the reader of datetimes, with a zone where the column has one, and only there."""
+    """Return a function from datetimes to ticks; they need a zone exactly if the column has one."""
     epoch = _EPOCH if dtype.tz is None else _EPOCH_OF_ZONES
     tick, convert_it = tick_ns(dtype), partial(convert, dtype=dtype, name=name)
 
     def read(value: datetime.datetime) -> int:
         try:
             since = value - epoch
-        except TypeError:  # one of them has no zone
+        except TypeError:  # only one of them has a zone
             return convert_it(value)
         micros = (since.days * _DAY_SECONDS + since.seconds) * 10**6 + since.microseconds
         ticks, rest = divmod(micros * 1000, tick)

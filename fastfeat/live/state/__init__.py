@@ -1,5 +1,5 @@
-"""The state of plans that are asked row by row, in memory: what changes it, and what explains it.
+"""The state in memory of plans that answer row by row: its changes, and explanations of features.
 
-Imports `live.ask` and below, and knows no file; `live.file`, `live.audit`, `live.live` and
-`serve` import it.
+This package imports `live.ask` and the layers below that, and knows nothing of files. It is
+imported by `live.file`, `live.audit`, `live.live` and `serve`.
 """

@@ -1,4 +1,8 @@
-"""Rows that arrive, or ask: what is checked of them and what they give, before a state changes."""
+"""Checks and results of rows that arrive or only ask for features, before a state changes.
+
+Arriving rows are those of `process` and `update`. A row is late if it is earlier than the latest
+row of its entity. A run is a stretch of consecutive rows of a call that are computed together.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +25,12 @@ from fastfeat.live.state.rows_by_id import check_repeated
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The features that a user wants of a call.
+    """The form in which a call wants features.
 
     Args:
-        to: the form; "" for none.
-        row: the one row as a user gave it, whose features are an array of floats; None for many.
+        to: Form of the features, such as "arrow" or "numpy"; "" for none.
+        row: The row as the user passed it, if it is one dict; its features are a float array. None
+            for many rows.
     """
 
     to: str = ""
@@ -33,18 +38,19 @@ class Wanted:
 
 
 NOTHING = Wanted()
-"""No features are wanted."""
+"""Stands for a call that wants no features, such as `update`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivalResults:
-    """The results of rows that arrive.
+    """The results of arriving rows, before they are stored.
 
     Args:
-        results: their features, by plan, as they are computed for the form that is wanted.
-        features: the same as Arrow, where they are kept by a journal.
-        kept: what functions over windows that others read gave for each row.
-        here: the rows, in all orders of the log.
+        results: Plan name to features, as computed for the wanted form.
+        features: Plan name to the same features as an Arrow table, if a journal needs them; else
+            empty.
+        kept: Results of the window functions that other windows read, by column name in the log.
+        here: The rows with their time and entity in all orders of the log.
     """
 
     results: Results
@@ -63,16 +69,17 @@ def results_of_arrival(
     alone: bool,
     keeps: bool,
 ) -> ArrivalResults:
-    """Return the results of rows that arrive.
+    """Return the features and the stored window results of arriving rows.
 
     Args:
-        memory: they arrive at.
-        here: the rows.
-        wanted: the form of their features.
-        check: raises where something is wrong with where they stand in a further stage.
-        asks: whether their features are wanted at all.
-        alone: whether they do not see each other.
-        keeps: whether a journal keeps features.
+        memory: The log and the lookup tables of the state.
+        here: Rows with their time and entity in the orders of the first stage.
+        wanted: Form of their features.
+        check: Raises an error if the state does not accept a row's time in the orders of a further
+            stage.
+        asks: Whether features are wanted at all.
+        alone: Whether the rows do not see each other.
+        keeps: Whether a journal needs the features, too.
     """
     if not asks and not memory.lowered.kept:
         return ArrivalResults({}, {}, {}, here)
@@ -90,19 +97,19 @@ def results_of_arrival(
 def check_arrived(
     memory: Memory, here: Here, late: Late, limits: TimeLimits, time_ns: int, *, asks: bool
 ) -> ArrivalRuns:
-    """Return the runs of rows that arrive, once all that may be wrong with them is checked.
+    """Return the runs in which arriving rows are computed, after all checks of times and ids.
 
     Args:
-        memory: they arrive at.
-        here: the rows, in the orders of one stage or more.
-        late: what becomes of late ones.
-        limits: how far times may be ahead.
-        time_ns: the time by this clock.
-        asks: whether rows are answered; one that came before is else no row at all.
+        memory: The log and the lookup tables of the state.
+        here: Rows with their time and entity in the orders of one stage or more.
+        late: Rule for late rows.
+        limits: Limits on how far times may be ahead.
+        time_ns: Time by this machine's clock, in nanoseconds since 1970.
+        asks: Whether features are wanted; if not, a repeated row is ignored.
 
     Raises:
-        LateRow, FutureRow: a row whose time cannot be taken.
-        InvalidData: one has the id of another, and other values.
+        LateRow, FutureRow: A row has a time that the state does not accept.
+        InvalidData: A row has the id of another row, and different values.
     """
     tell, n_orders = memory.teller(here), len(here.times)
     clocks = memory.clocks[:n_orders]
@@ -117,7 +124,7 @@ def check_arrived(
         arrived = arrive(arriving, clocks, late, tell, answers=answers)
     except LateRow:
         is_known = arriving.known >= 0
-        if is_known.any():  # that one has other values now is the nearer reason
+        if is_known.any():  # that the row has other values now is the nearer reason
             check_repeated(memory, here, arriving.again, is_known)
         raise
     if arrived.is_repeated.any():
@@ -126,11 +133,7 @@ def check_arrived(
 
 
 def check_early(memory: Memory, here: Here) -> None:
-    """Raise where what windows of rows that ask see may have been dropped.
-
-    Raises:
-        LateRow: the first such row.
-    """
+    """Raise `LateRow` for the first row so old that rows in its windows may have been dropped."""
     log = memory.log
     if log is None:
         return
@@ -145,7 +148,12 @@ def check_early(memory: Memory, here: Here) -> None:
 
 
 def check_lowered(memory: Memory, here: Here) -> None:
-    """Raise where a row asks for what was dropped before later rows were removed or moved."""
+    """Raise `LateRow` for a row that needs rows which were dropped because of a later row.
+
+    Rows of an entity are dropped by the time of its latest row. If that latest row is then removed,
+    or corrected to an earlier time, older rows would no longer be late, but rows in their windows
+    are lost.
+    """
     for k, known in enumerate(memory.lowered_latest[: len(here.times)]):
         if known:
             is_early = memory.is_early(k, here)

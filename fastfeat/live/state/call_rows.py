@@ -1,4 +1,8 @@
-"""Rows of a call as they stand in the orders of a log, and what they see there."""
+"""Rows of a call, with their time and entity in each order of the log, and the rows they see.
+
+A stage is a group of orders for which times and keys are computed together. Later stages depend on
+window results of earlier stages.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,17 @@ from fastfeat.live.state.lateness import Codes, Numbers
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """Rows of a call, as they stand in the orders of the log: in those of the first stages.
+    """Rows of a call, with their time and entity in the orders of the stages so far.
 
     Args:
-        rows: with the columns that the plans read.
-        log: their columns of the log, with the kept functions that these orders are made of.
-        times: of each, in ticks, by order.
-        entities: the number of the entity of each, by order; -1 for none.
-        numbers: of each row the number of the row in the log that has its id; -1 for none.
-        tables: the lookup tables as they were then.
-        first: the number that a user knows the first row by.
+        rows: Rows with the columns that the plans read.
+        log: The columns of these rows that the log stores, with the window results from which the
+            orders are computed.
+        times: Per order, the time of each row in ticks.
+        entities: Per order, the entity number of each row; -1 for none.
+        numbers: For each row, the number of the log row that has its id; -1 for none.
+        tables: Lookup tables at the time of the call.
+        first: Number of the first row in error messages.
     """
 
     rows: Table
@@ -39,7 +44,7 @@ class Here:
         return self.rows.num_rows
 
     def part(self, begin: int, end: int) -> Here:
-        """Return some of the rows, one after the other."""
+        """Return the rows from index `begin` up to `end`, excluded."""
         if begin == 0 and end == self.n_rows:
             return self
         return Here(
@@ -54,18 +59,19 @@ class Here:
 
     @property
     def placed(self) -> list[RowPlaces]:
-        """The places of the rows, as a log takes them."""
+        """The time and entity of the rows in each order, in the form that `Log.append` takes."""
         return [RowPlaces(*pair) for pair in zip(self.times, self.entities, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Rows of a call in all orders of the log, with what they see there.
+    """Rows of a call, with the log rows that each of them sees.
 
     Args:
-        here: the rows.
-        seen: what they see, by order.
-        begun: the rows, of which all is made but what the last stage makes; None for nothing.
+        here: The rows, with their time and entity in all orders.
+        seen: The visible log rows, one view per order.
+        begun: The rows with the window functions of all stages but the last computed; None if there
+            is one stage.
     """
 
     here: Here

@@ -1,4 +1,4 @@
-"""Changes of a state: what each call of `Live` asks for, as it is applied, written and replayed."""
+"""Changes of a state: the calls of `Live` as records, which are applied, written and replayed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ Kind = Literal[
     "process", "update", "outcomes", "correct", "remove", "forget", "table", "sweep", "plans"
 ]
 WITHOUT_ROWS = frozenset[Kind]({"remove", "forget", "plans", "sweep"})
-"""Changes whose rows say what is done, and are none of the data."""
+"""Kinds of change in which the rows are instructions, such as an id to remove, and no data."""
 Late = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The rules by which a state takes rows: they are stored with it, and do not change.
+    """The rules by which a state accepts rows; they are stored with it and never change.
 
     Args:
-        late: what becomes of rows that are earlier than the latest row of their entity.
-        keep: how much longer than windows see rows stay: a duration such as "2d", a whole number
-            for clocks of integers, or "everything"; None for what `late` needs.
-        max_ahead: how far a time may be ahead of this machine's clock, a duration; None for any.
+        late: Rule for rows that are earlier than the latest row of their entity: refuse, insert or
+            drop.
+        keep: How much longer rows stay than windows see them: a duration such as "2d", a whole
+            number for integer clocks, or "everything"; None keeps them as long as `late` requires.
+        max_ahead: Duration by which a time may be ahead of this machine's clock; None for no limit.
     """
 
     late: Late = "error"
@@ -38,11 +39,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One row, as its values stand in columns.
+    """One row in stored form: each value as a column stores it, for example a time in ticks.
 
     Args:
-        schema: of the table that it would be.
-        values: as columns store them; of floats NaN is missing, of all else that or None.
+        schema: Schema of a table with this row.
+        values: Values in order of the schema; a missing float is NaN, any other missing value NaN
+            or None.
     """
 
     schema: Schema
@@ -51,20 +53,22 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a state, applied whole or not at all; it depends on the state alone.
+    """One change of a state, applied whole or not at all. Its result depends only on the state.
 
     Args:
-        kind: what it does; "process" asks for the features of its rows first, "update" does not.
-        rows: the rows, as the columns that the plans read, in the types that fit saw; late columns
-            that a user did not give are missing in them. Of "remove" the id of the row, of "forget"
-            the values, in the column `name`; of "sweep" the watermark of each order, in the columns
-            "0", "1" and so on; of "plans", which puts other plans over the log, none.
-        name: of "table" the table, of "forget" and "remove" the column.
-        source: where the rows come from, such as "events:0"; empty where the caller did not say.
-        first: the offset of the first row in the source.
-        end: the offset after the last one.
-        time_ns: when it was asked for, in nanoseconds since 1970, by this machine's clock.
-        row: the one row of `rows`, where it is at hand: digests take less of it.
+        kind: Kind of change; "process" computes the features of its rows first, "update" does not.
+        rows: Rows with the columns that the plans read, in the types seen in fit; absent late
+            columns are missing. "remove" has the id of the row, "forget" the values in the column
+            `name`, "sweep" the watermark of each order in the columns "0", "1" and so on, and
+            "plans" (a switch to other plans) no rows.
+        name: Table name for "table"; column name for "forget" and "remove".
+        source: Name of the stream that the rows come from, such as "events:0"; "" if the caller
+            named none.
+        first: Offset of the first row in the source.
+        end: Offset after the last row.
+        time_ns: Time of the call by this machine's clock, in nanoseconds since 1970.
+        row: The only row of `rows` in stored form, if it is known, since its digest is computed
+            faster. Else None.
     """
 
     kind: Kind
@@ -82,13 +86,13 @@ class ChangeResults:
     """The results of an applied change.
 
     Args:
-        features: by plan, the features of the rows of "process", as Arrow, or of the one row that
-            it has; empty for others.
-        stored: of each row whether the state took it, shape (n_rows,): repeated and dropped ones
+        features: For "process", plan name to the features of the rows: a table, or one row. Empty
+            for other kinds.
+        stored: For each row, whether the state took it, shape (n_rows,); repeated and dropped rows
             are not taken.
-        kept: what functions over windows that others read gave for each row, by their name in
-            `LivePlan.kept`: it stands in the log beside the row.
-        counts: how often what has happened to rows of it, by name, as of `Live.counts`.
+        kept: Results of the window functions that other windows read, by name in `LivePlan.kept`;
+            the log stores them beside each row.
+        counts: Numbers of rows by what happened to them, with the keys of `Live.counts`.
     """
 
     features: Mapping[str, Table | StoredRow]
@@ -99,12 +103,7 @@ class ChangeResults:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A change and what it gave: what a journal writes, and a state is restored from.
-
-    Args:
-        change: the change.
-        applied: what it gave.
-    """
+    """A change and its results: journals write entries, and states are restored from them."""
 
     change: Change
     applied: ChangeResults
@@ -112,15 +111,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A state at one moment, of which all else is made again: what changes are applied to.
+    """A copy of the whole content of a state, to which later changes are applied.
 
     Args:
-        rows: the rows of the log in order of arrival: its columns, the id, what is kept beside
-            each row, and in the column `ANSWERED` whether a user has been given its features. None
-            where there has been no row yet.
-        tables: the lookup tables, by name.
-        offsets: the offset after the last row that was applied, by source.
-        swept: of each order the latest time, in ticks, of which rows were swept; None for none.
+        rows: Rows of the log in order of arrival: its columns, the id, the stored window results,
+            and, in the column `ANSWERED`, whether a user was given the features of the row. None if
+            no row has come yet.
+        tables: Lookup tables, by name.
+        offsets: Source name to the offset after the last row that was applied.
+        swept: Per order, the latest time up to which rows of silent entities were dropped, in
+            ticks; None for none.
     """
 
     rows: Table | None = None
@@ -130,14 +130,10 @@ class Base:
 
 
 def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
-    """Raise where the offsets of a change are none, or of rows that were applied already.
+    """Raise an error if the offsets of a change are invalid, or its rows were applied already.
 
-    Args:
-        change: it.
-        applied: the offset after the last row that was applied, by source.
-
-    Raises:
-        TypeMismatch, InvalidPlan, StateError: they are.
+    `applied` maps each source to the offset after its last applied row. Raises `TypeMismatch`,
+    `InvalidPlan` or `StateError`.
     """
     source = cast("object", change.source)
     if not isinstance(source, str):
@@ -165,37 +161,43 @@ def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
 
 
 ANSWERED = "?answered"
-"""The column of a base that says whether the features of a row have been given to a user."""
+"""Name of the column that tells whether a user was given the features of a row."""
 
 
 class Writing(Protocol):
-    """A keeper of the changes of a state, such as a file."""
+    """A recorder of a state's changes, such as a journal with a file."""
 
     @property
     def link(self) -> bytes:
-        """The last link of the audit; empty without one."""
+        """The audit hash of the last change; empty without an audit."""
         ...
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Keep changes that were applied, all of them or none."""
+        """Record applied changes, all of them or none."""
         ...
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
-        """Take less room where that is due, and have nothing any more of what was forgotten."""
+        """Replace recorded changes by a base if that is due; erase forgotten rows with `erases`.
+
+        `base` returns the current content of the state.
+        """
         ...
 
     def delete_key(self, base: Base) -> bool:
-        """Delete the key of the audit, and keep the state as a whole."""
+        """Delete the key of the audit, and store the content of the state.
+
+        Return whether the replaced changes are erased from the disk.
+        """
         ...
 
     def flush(self) -> None:
-        """Have all that was written on disk."""
+        """Write everything to disk."""
         ...
 
     def close(self) -> None:
-        """Have all on disk, and end."""
+        """Write everything to disk, and close."""
         ...
 
     def discard(self) -> None:
-        """End without what is not on disk yet."""
+        """Close without writing recorded changes that are not on disk yet."""
         ...

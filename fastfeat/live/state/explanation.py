@@ -1,7 +1,7 @@
-"""Origins of the features of a row: rows of its entity, of tables, and what fit has learnt.
+"""Explanations: the rows, tables and learnt values from which features of one row were computed.
 
-For each function over a window the rows in it are found by the definition, not by the kernels that
-compute features; `Explained.recompute` gives the kernels these rows alone, and must give the bits.
+The rows in each window are found by the definition of the window, not by the kernels that compute
+features. `Explained.recompute` gives the kernels these rows only, and must return the same bits.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explained:
-    """The origins of the features of one row; prints as text, in notebooks as a table.
+    """The origins of one row's features; prints as text, and as a table in notebooks.
 
     Args:
-        features: each of them.
-        lowered: the plan.
-        row: the row.
-        rows: the rows of the state that it could see, in order of arrival.
-        hidden: by order, those that came after it, where it is a row of the state itself.
-        tables: the lookup tables.
+        features: One record per feature.
+        lowered: The plan, merged into the orders and columns of a log.
+        row: Table with the explained row.
+        rows: Rows of the state that its windows could see, in order of arrival.
+        hidden: Per order, flags of those `rows` that the explained row does not see.
+        tables: Lookup tables, by name.
     """
 
     features: tuple[FeatureExplained, ...]
@@ -72,7 +72,7 @@ class Explained:
         return next(feature for feature in self.features if feature.name == name)
 
     def recompute(self) -> Table:
-        """Return the features again, each from the rows alone that the report says it read."""
+        """Return the features again, each computed only from the rows listed for it."""
         columns: dict[str, Any] = {}
         known: dict[Any, Table] = {}
         for feature in self.features:
@@ -84,7 +84,7 @@ class Explained:
         return pa.table(columns)
 
     def _from(self, feature: FeatureExplained) -> Table:
-        """Return features of the row from the rows alone that one of them read."""
+        """Return the row's features, computed only from the rows that one feature read."""
         rows = self.rows.take(pa.array(feature.rows))
         hidden = [flags[feature.rows] for flags in self.hidden]
         tables = {
@@ -93,11 +93,11 @@ class Explained:
         return _features(self.lowered, self.row, rows, hidden, tables)
 
     def __repr__(self) -> str:
-        """Return a paragraph a feature."""
+        """Return one paragraph per feature."""
         return "\n".join(map(repr, self.features))
 
     def _repr_html_(self) -> str:
-        """Return a table of the features, each of which opens to what it came from."""
+        """Return a table of the features, in which each row opens to show its origins."""
         return explained_html(self.features)
 
 
@@ -114,16 +114,16 @@ def explain_row(
     numbers: Numbers | None = None,
     hidden: Sequence[Flags] | None = None,
 ) -> Explained:
-    """Return the origins of the features of a row.
+    """Return the origins of a row's features.
 
     Args:
-        lowered: one plan, and what it asks of a log.
-        row: the row, alone.
-        rows: the rows of the state that it may see, in order of arrival: columns of the log, what
-            is kept beside them, and their id.
-        tables: the lookup tables.
-        numbers: of the rows in the state; None where `rows` are all of it.
-        hidden: by order, which of them it does not see, being one of them itself; None for none.
+        lowered: One plan, merged into the orders and columns of a log.
+        row: Table with the one row.
+        rows: Rows of the state that its windows may see, in order of arrival: columns of the log,
+            stored window results, and the id.
+        tables: Lookup tables, by name.
+        numbers: Row number in the state for each of `rows`; None if they are all rows of the state.
+        hidden: Per order, flags of those `rows` that the row does not see; None if it sees all.
     """
     hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
     ((name, fitted),) = lowered.plans.items()
@@ -139,12 +139,7 @@ def explain_row(
 
 
 def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
-    """Return the origins of the features of a row, by plan, over a state in memory.
-
-    Args:
-        memory: the rows and tables of the state.
-        here: the row, alone.
-    """
+    """Return a dict of plan name to the origins of one row's features, over a state in memory."""
     seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
     numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
     return {name: _explain_plan(memory, here, name, seen, numbers) for name in memory.lowered.plans}
@@ -153,14 +148,10 @@ def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
 def _explain_plan(
     memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
 ) -> Explained:
-    """Return the origins of the features of one plan.
+    """Return the origins of one plan's features.
 
-    Args:
-        memory: the rows and tables of the state.
-        here: the row.
-        name: of the plan.
-        seen: the numbers of the rows that it sees, by order of all plans.
-        numbers: all of these.
+    `seen` has, per order of all plans, the numbers of the log rows that the row sees; `numbers` are
+    all of these numbers, ascending.
     """
     every = memory.lowered
     lowered = every if len(every.plans) == 1 else lower({name: every.plans[name]})
@@ -182,7 +173,10 @@ def _explain_plan(
 
 
 def _place_of(lowered: LivePlan, order: Call, plan: str) -> int:
-    """Return the place of a plan's order among those of all; what is learnt is a plan's own."""
+    """Return the index in `lowered.orders` of a plan's order.
+
+    Plans may share an order; one with learnt values belongs to one plan.
+    """
     same = [k for k, one in enumerate(lowered.orders) if one.call is order]
     return next((k for k in same if lowered.orders[k].plan == plan), same[0])
 
@@ -192,9 +186,9 @@ def _name_of(lowered: LivePlan, call: Call) -> str:
 
 
 def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
-    """Return the numbers of the rows that a row sees in an order.
+    """Return the numbers of the log rows that a row sees in one order.
 
-    A row that stands in the log sees neither itself nor what came after it at its moment.
+    A row of the log does not see itself, nor rows of the same time that came after it.
     """
     times, entities = here.times[order], here.entities[order]
     if memory.log is None:
@@ -218,7 +212,7 @@ def _features(
     hidden: Sequence[Flags],
     tables: Mapping[str, Table],
 ) -> Table:
-    """Return the features of a row that may see some rows."""
+    """Return one row's features, computed from `rows` and `tables` alone."""
     ((name, fitted),) = lowered.plans.items()
     with using(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
@@ -234,15 +228,10 @@ def _answered(
     hidden: Sequence[Flags],
     tables: Mapping[str, Table],
 ) -> tuple[dict[Call, Ordered], AnsweredRows]:
-    """Return rows in each order, and a row with what its features are computed of.
+    """Return the rows in each order, and the row with all columns that its features need.
 
-    Args:
-        lowered: the plan.
-        batch: the rows, and after them the row; takes what is kept of the row.
-        row: the row.
-        rows: the rows that it may see; it sees those of its entity.
-        hidden: by order, those that it does not see.
-        tables: the lookup tables.
+    `batch` holds the rows followed by the row, and receives window results of the row that other
+    windows read. `hidden` has, per order, flags of those `rows` that `row` does not see.
     """
     orders: dict[Call, Ordered] = {}
     seen: list[LogView] = []
@@ -260,7 +249,7 @@ def _answered(
 
 
 def _seen(rows: Table, order: Ordered) -> LogView:
-    """Return the view of a row on the rows after which it stands in an order."""
+    """Return the log rows that the last row of an order sees: the earlier rows of its entity."""
     *others, own = order.entity
     codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
     asking = np.array([-1 if own is None else 0], np.int32)
@@ -268,7 +257,7 @@ def _seen(rows: Table, order: Ordered) -> LogView:
 
 
 def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
-    """Take what functions that windows read gave for the row after some rows."""
+    """Put the row's results of windows that other windows read into the last row of the batch."""
     made = [name for name, one in lowered.kept.items() if one.call in begun[one.plans[0]].made]
     for name, own in kept_arrays(lowered, begun, made).items():
         call = lowered.kept[name].call
@@ -279,7 +268,10 @@ def _take_own(lowered: LivePlan, batch: Batch, begun: Batches) -> None:
 def _joined(
     lowered: LivePlan, name: str, row: Table, rows: Table, tables: Mapping[str, Table]
 ) -> Batch:
-    """Return the rows that a row may see, and after them itself, with what is kept of them."""
+    """Return a batch of the rows that a row may see, followed by the row itself.
+
+    It has the stored window results; the row itself has nulls in their columns.
+    """
     fitted, own = lowered.plans[name], log_rows(lowered, row)
     columns: dict[str, Any] = {}
     for column, dtype in lowered.columns.items():
@@ -294,7 +286,10 @@ def _joined(
 
 
 def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
-    """Return the rows of each entity in order, without those that are hidden."""
+    """Return the rows of a batch as one order sorts them within each entity.
+
+    Rows flagged in `hidden` are left out.
+    """
     make(batch, order.args)
     compute_columns(batch, order.args)
     past = past_of(batch, order, is_mixed=True)

@@ -1,6 +1,7 @@
-"""Origins of each feature of a row, as records and as HTML for notebooks and the server's page.
+"""Records of the origins of one row's features, as text and as HTML.
 
-All that is not made here is escaped, there is no script, and the style is that of plans.
+The HTML is for notebooks and the server's page. All text from outside is escaped, there are no
+scripts, and the style matches the HTML of plans.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _LONGEST_VALUE = 60
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RowsSeen:
-    """The rows that a function over a window, a lookup or an as-of join read.
+    """The rows that one window function, lookup or as-of join read.
 
     Args:
-        what: the function, as it is written.
-        table: the name of the table; empty for rows of the state.
-        rows: those rows: their id or number, their time, and the columns that were read.
-        n_own: how many of the last of them are the row itself: 1 or 0.
+        what: Text of the function.
+        table: Name of the lookup table; "" for rows of the state.
+        rows: The rows as a table: their id or number, their time, and the columns that were read.
+        n_own: 1 if the last of these rows is the explained row itself, else 0.
     """
 
     what: str
@@ -42,19 +43,19 @@ class RowsSeen:
     n_own: int = 0
 
     def __repr__(self) -> str:
-        """Return a line, and one for each of the latest rows."""
+        """Return one line for the function, and one for each of the latest rows."""
         return "\n".join([self.head, *(f"  {line}" for line in self.lines)])
 
     @property
     def head(self) -> str:
-        """The function, and how many rows there are."""
+        """The function, and the number of rows."""
         of_table = f" of table {self.table!r}" if self.table else ""
         own = ", the last one itself" if self.n_own else ""
         return f"{self.what}: {counted(self.rows.num_rows, 'row')}{of_table}{own}"
 
     @property
     def lines(self) -> list[str]:
-        """A line for each of the latest rows."""
+        """One line for each of the latest rows."""
         left = max(0, self.rows.num_rows - MOST_ROWS)
         rows = self.rows.slice(left).to_pylist()
         told = [", ".join(f"{n}={shown(v)}" for n, v in row.items()) for row in rows]
@@ -63,17 +64,17 @@ class RowsSeen:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FeatureExplained:
-    """A feature of a row, and what it came from.
+    """A feature of one row, and the data from which it was computed.
 
     Args:
-        name: of the feature, or of its column.
-        value: as Python has it; None where it is missing.
-        formula: how it is made.
-        columns: of the row itself that it read, and their values.
-        learnt: what fit has learnt that it read, by its text.
-        seen: the rows that it read.
-        rows: the numbers of the rows of the state that it needs, in `Explained.rows`.
-        tables: of each table the numbers of the rows that it needs.
+        name: Name of the feature; for a feature of several columns, of the column.
+        value: Its value for the row, as a Python object; None if missing.
+        formula: Its expression, as text.
+        columns: Column name to value, for the columns of the row itself that it read.
+        learnt: Learnt values that it read: text of the expression to text of the value.
+        seen: Rows that its windows, lookups and as-of joins read.
+        rows: Indices into `Explained.rows` of the rows that it needs, ascending.
+        tables: Lookup table name to the indices of the rows that it needs.
     """
 
     name: str
@@ -86,7 +87,7 @@ class FeatureExplained:
     tables: Mapping[str, Numbers] = field(compare=False)
 
     def __repr__(self) -> str:
-        """Return the value, how it is made, and what of."""
+        """Return the value, the formula, and the origins."""
         learnt = [f"  learnt {text} = {value}" for text, value in self.learnt.items()]
         read = ", ".join(f"{name}={shown(value)}" for name, value in self.columns.items())
         return "\n".join(
@@ -101,7 +102,7 @@ class FeatureExplained:
 
 
 def explained_html(features: Sequence[FeatureExplained]) -> str:
-    """Return a table of features as HTML: each opens to the rows that it came from."""
+    """Return features as an HTML table, in which each row opens to show its origins."""
     first = features[:MOST_FEATURES]
     left = len(features) - len(first)
     rows = table(("feature", "value", "came from"), map(_feature_cells, first))
@@ -126,7 +127,7 @@ def _codes(texts: Iterable[str]) -> str:
 
 
 def _seen(seen: RowsSeen) -> str:
-    """Return the rows that a function read as a table of their own."""
+    """Return the rows that a function read as an HTML table."""
     left = max(0, seen.rows.num_rows - MOST_ROWS)
     rows = seen.rows.slice(left).to_pylist()
     head = "".join(f"<th>{escape(short(name))}</th>" for name in seen.rows.column_names)

@@ -1,4 +1,4 @@
-"""Processes that fork: what a child has of states in memory is whole, and its locks are free."""
+"""Forks of a process: a child gets whole states in memory, and new locks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from typing import Any, Protocol
 
 
 class Forked(Protocol):
-    """An object that changes under a lock, and is read under it."""
+    """An object that threads change and read under locks."""
 
     reading: Any
 
     def renew_locks(self) -> None:
-        """Make locks that nobody holds: in a child, those who held them are not there."""
+        """Replace the locks by new ones.
+
+        After a fork, the threads that held them are not in the child.
+        """
         ...
 
 
 def wait_before_forks(state: Forked) -> None:
-    """Have forks wait until a state is not half changed, as long as it lives."""
+    """Register a state, so that a fork of the process waits until no thread is changing it.
+
+    The state is held by a weak reference.
+    """
     _STATES.add(state)
 
 
@@ -42,7 +48,7 @@ def _after_in_child() -> None:
         _HELD.pop().renew_locks()
 
 
-if hasattr(os, "register_at_fork"):  # not on every system: others start processes anew
+if hasattr(os, "register_at_fork"):  # systems without fork start processes anew
     os.register_at_fork(
         before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
     )

@@ -1,7 +1,7 @@
-"""Entities that one row holds up: its time is ahead, so that all that come after it are late.
+"""Entities held up by one row with a time far ahead, so that all their later rows are late.
 
-Late rows are counted by entity for as long as the latest row of the entity is the same one. Once
-there are some, the row behind which they are late is found, and where it came from.
+Late rows are counted per entity as long as its latest row, which makes them late, stays the same.
+That row, and the source and offset that it came from, are looked up only when a report is wanted.
 """
 
 from __future__ import annotations
@@ -20,26 +20,30 @@ from fastfeat.live.state.lateness import LateBehind, value_text
 from fastfeat.live.state.memory import Memory
 
 FEWEST = 10
-"""Late rows behind one row, from which on it holds its entity up: a few come late anyway."""
+"""Number of late rows behind one row from which on the entity counts as held up.
+
+A few late rows are normal.
+"""
 _MOST_ENTITIES = 10_000
 MOST_TOLD = 20
-"""Entities that are described at a time: for each its row is looked for."""
+"""Maximum number of entities in one report, because each needs a lookup of its row."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldUp:
-    """An entity whose rows come late, all behind one row.
+    """An entity with many late rows, and the one row that makes them late.
 
     Args:
-        order: the names of the keys that the entity is told by.
-        entity: the entity, such as "card = 'c0'".
-        n_late: rows that were late behind that row.
-        row: the row, such as "id = 'e7', t = 2026-01-31 12:00:00+00:00".
-        place: its source and offset, such as "events:0:1234", or "events:0:1234-1299" for one of a
-            message or micro-batch of these; empty if nobody knows.
-        remedy: the call that takes the row out; empty if there is none.
-        n_more: further entities that are held up, beyond those that are described; the last of
-            these has their number.
+        order: Names of the key columns of the entity.
+        entity: Text of the entity's key, such as "card = 'c0'".
+        n_late: Number of rows that are late because of that row.
+        row: Text of the row that makes them late, such as "id = 'e7', t = 2026-01-31
+            12:00:00+00:00".
+        place: Source and offset of that row, such as "events:0:1234", or "events:0:1234-1299" if
+            only the range of its message or micro-batch is known; "" if unknown.
+        remedy: Text of a call that removes the row; "" if rows have no ids.
+        n_more: Number of further held-up entities that are not in the report; set only on the last
+            entity.
     """
 
     order: str
@@ -51,7 +55,7 @@ class HeldUp:
     n_more: int = 0
 
     def __str__(self) -> str:
-        """Return a line that says so."""
+        """Return the entity, number of late rows, row and remedy in one line of text."""
         at = f" at {self.place}" if self.place else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         late = f"{self.n_late:,} late, held up by the event{at} ({self.row})"
@@ -61,9 +65,9 @@ class HeldUp:
 
 
 class LateCounts:
-    """Counts of late rows by entity, each behind its latest row.
+    """For each entity, the number of late rows since its latest row came. Thread-safe.
 
-    Which entities there are is bounded: of too many, those that were counted first are forgotten.
+    The number of entities is bounded: if there are too many, those counted first are forgotten.
     """
 
     def __init__(self) -> None:
@@ -72,7 +76,7 @@ class LateCounts:
         self._lock = Lock()
 
     def note(self, late: Iterable[LateBehind]) -> None:
-        """Count late rows."""
+        """Count late rows; `late` has the row that makes each of them late."""
         with self._lock:
             self._note(late)
 
@@ -90,7 +94,7 @@ class LateCounts:
                 self._due.pop(oldest, None)
 
     def held(self) -> list[tuple[LateBehind, int]]:
-        """Return the entities that are held up, and how many rows were late: most first."""
+        """Return the rows that hold entities up, and their numbers of late rows, largest first."""
         with self._lock:
             found = [
                 (LateBehind(order, entity, latest), n)
@@ -100,14 +104,20 @@ class LateCounts:
         return sorted(found, key=lambda one: -one[1])
 
     def due(self) -> list[tuple[LateBehind, int]]:
-        """Return entities that are to be told: at 10 late rows, at 100, and so on, once each."""
+        """Return the entities that reached 10, 100, 1,000, ... late rows since the last call.
+
+        Each entity comes with the row that makes its rows late, and the number of late rows now.
+        """
         with self._lock:
             due, self._due = self._due, {}
             found = [(key, *self._counts[key]) for key in due]
         return [(LateBehind(*key, latest), n) for key, latest, n in found]
 
     def counts(self, late: LateBehind) -> bool:
-        """Return whether rows are counted behind a row, and not behind a later one by now."""
+        """Return whether late rows are still counted for the latest row that `late` names.
+
+        False if a later row came, or the entity was forgotten.
+        """
         with self._lock:
             return self._counts.get((late.order, late.entity), (None, 0))[0] == late.latest
 
@@ -117,13 +127,16 @@ def _is_power_of_ten(n: int) -> bool:
 
 
 def is_held_up(memory: Memory, late: LateBehind) -> bool:
-    """Return whether the row behind which others are late is the latest of its entity still."""
+    """Return whether the row that holds an entity up is still the latest row of the entity."""
     entities = np.array([late.entity], np.int32)
     return memory.log is not None and memory.log.latest(late.order, entities)[0] == late.latest
 
 
 def row_behind(memory: Memory, late: LateBehind) -> Table | None:
-    """Return the row behind which others are late; None if it is there no more."""
+    """Return the row that holds an entity up, with the columns that identify and order it.
+
+    None if it is no longer the entity's latest row.
+    """
     log = memory.log
     if log is None or not is_held_up(memory, late):
         return None
@@ -135,15 +148,7 @@ def row_behind(memory: Memory, late: LateBehind) -> Table | None:
 
 
 def described(order: Order, row_id: str | None, row: Table, n_late: int, place: str) -> HeldUp:
-    """Return an entity that is held up.
-
-    Args:
-        order: by which its rows are late.
-        row_id: the column of the ids; None where there are none.
-        row: the row behind which they are late.
-        n_late: how many are.
-        place: where that row came from.
-    """
+    """Return the report of a held-up entity; `row` is the row that holds it up."""
     entity = ", ".join(value_text(key, row, 0) for key in order.keys) or "all rows"
     nodes = [order.time] if row_id is None else [Column(row_id), order.time]
     remedy = ""
@@ -154,12 +159,10 @@ def described(order: Order, row_id: str | None, row: Table, n_late: int, place: 
 
 
 def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
-    """Return the source and the offset of a row, looked up among changes; empty if it is in none.
+    """Return the source and offset of a row, such as "events:0:1234", looked up among changes.
 
-    Args:
-        row: the row.
-        row_id: the column of the ids; None to compare whole rows.
-        changes: of a state, in their order. The last one that has the row counts.
+    "" if no change with a source has the row. Rows are compared by id, or as a whole if `row_id` is
+    None. The last change that has the row counts.
     """
     names = [row_id] if row_id is not None else row.column_names
     wanted = [row.column(name)[0].as_py() for name in names]
@@ -177,7 +180,10 @@ def place_of(row: Table, row_id: str | None, changes: Iterable[Change]) -> str:
 
 
 def _offset_text(change: Change, at: int) -> str:
-    """Return the place of a row of a change: its offset, or those of all rows of the change."""
+    """Return the source and offset of the row at index `at` of a change, as text.
+
+    The offset is the row's own if each row of the change has one, else the range of the change.
+    """
     if change.end - change.first == change.rows.num_rows:
         return f"{change.source}:{change.first + at}"
     return f"{change.source}:{change.first}-{change.end - 1}"

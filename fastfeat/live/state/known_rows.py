@@ -1,7 +1,8 @@
-"""Changes of what a state knows: outcomes, corrections, rows taken out or forgotten, tables.
+"""Changes to stored rows and tables: outcomes, corrections, removals, new table rows.
 
-What one gives is checked and found first; its last step alone changes memory, which comes after the
-journal.
+For each change a function checks everything, and finds the rows, without changing memory. It
+returns a function that puts the change into memory, which is called after the journal has written
+the change.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ from fastfeat.live.state.rows_by_id import (
 from fastfeat.live.state.table_updates import with_rows
 
 REMOVED_LATEST = "removed_latest"
-"""What is counted where a removed row was the latest of its entity."""
+"""The key in `Live.counts` for removed rows that were the latest row of their entity."""
 Lock = AbstractContextManager[Any]
-"""Held while entities get numbers, beside those who ask."""
+"""Lock that is held while new entities get numbers, because readers run at the same time."""
 
 
 class FoundChange(NamedTuple):
-    """A change of which all is checked.
+    """A change that passed all checks, but is not in memory yet.
 
     Args:
-        change: as it is written.
-        results: what it gives.
-        put: puts it into memory.
+        change: The change as the journal writes it, with ids in the type of the log.
+        results: Its results.
+        put: Function that puts the change into memory.
     """
 
     change: Change
@@ -59,16 +60,11 @@ class FoundChange(NamedTuple):
 
 
 def found_outcomes(memory: Memory, change: Change, late: Late, readings: Readings) -> FoundChange:
-    """Return outcomes of rows of the log.
+    """Return outcomes as a checked change.
 
-    Args:
-        memory: has the log.
-        change: the outcomes.
-        late: what becomes of those of rows that were answered.
-        readings: how windows read late columns, by order.
-
-    Raises:
-        LateOutcome, InvalidData: one may not come any more, or differs from what is known.
+    Raises `LateOutcome` if an outcome comes after the answer to a row that would have read it,
+    unless `late` is "insert"; and `InvalidData` if it differs from a known value or has an unknown
+    id.
     """
     rows = memory.with_ids(change.rows)
     numbers = numbers_known(memory, rows, "outcomes")
@@ -90,17 +86,10 @@ def found_outcomes(memory: Memory, change: Change, late: Late, readings: Reading
 def found_corrections(
     memory: Memory, change: Change, limits: TimeLimits, lock: Lock
 ) -> FoundChange:
-    """Return corrections of rows of the log.
+    """Return corrections as a checked change.
 
-    Args:
-        memory: has the log.
-        change: the corrections.
-        limits: how far times may be ahead.
-        lock: held while entities get their numbers.
-
-    Raises:
-        InvalidPlan: what windows in windows gave would not see them.
-        InvalidData, FutureRow: a row that is not there, or whose time may not be.
+    Raises `InvalidPlan` if windows read the stored results of other windows, `InvalidData` for an
+    unknown id, and `FutureRow` for a time that is too far ahead.
     """
     if memory.lowered.kept:
         raise InvalidPlan(f"correct: {of_kept(memory.lowered)}")
@@ -114,7 +103,7 @@ def found_corrections(
             here = corrected(memory, last)
         is_placed = [entities != -1 for entities in here.entities]
         tell = memory.teller(here)
-        limits = TimeLimits(limits.ahead_ns)  # a correction comes after the rows that it is of
+        limits = TimeLimits(limits.ahead_ns)  # a correction comes after the row that it changes
         marks = memory.watermarks
         check_ahead(here.times, is_placed, memory.clocks, limits, marks, change.time_ns, tell)
     return FoundChange(
@@ -123,7 +112,10 @@ def found_corrections(
 
 
 def found_forgotten(memory: Memory, change: Change, lock: Lock) -> FoundChange:
-    """Return rows that are forgotten; arguments as of `found_corrections`."""
+    """Return the removal of all rows with a value in a column, as a checked change.
+
+    Raises `InvalidPlan` as `check_forgotten` does.
+    """
     check_forgotten(memory.lowered, change.name)
     with lock:
         numbers = rows_with(memory, change)
@@ -132,11 +124,10 @@ def found_forgotten(memory: Memory, change: Change, lock: Lock) -> FoundChange:
 
 
 def found_removed(memory: Memory, change: Change) -> FoundChange:
-    """Return a row that is taken out.
+    """Return the removal of one row, as a checked change.
 
-    Raises:
-        InvalidPlan: what windows in windows gave has seen it.
-        InvalidData: it is not there.
+    Raises `InvalidPlan` if windows read the stored results of other windows, and `InvalidData` for
+    an unknown id.
     """
     if memory.lowered.kept:
         raise InvalidPlan(f"remove: {of_kept(memory.lowered)}")
@@ -154,7 +145,7 @@ def found_removed(memory: Memory, change: Change) -> FoundChange:
 
 
 def found_table(memory: Memory, change: Change) -> FoundChange:
-    """Return rows of a lookup table."""
+    """Return new rows of a lookup table, as a checked change."""
     table = with_rows(memory.lowered, change.name, memory.tables.get(change.name), change.rows)
 
     def put() -> None:
@@ -164,7 +155,7 @@ def found_table(memory: Memory, change: Change) -> FoundChange:
 
 
 def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
-    """Put into memory what a change gave: of outcomes, corrections, forgotten rows, a table."""
+    """Put a checked or recorded change into memory: outcomes, corrections, removals, table rows."""
     match change.kind:
         case "outcomes" | "correct":
             rows = memory.with_ids(change.rows).filter(pa.array(results.stored))
@@ -184,7 +175,10 @@ def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
 
 
 def _put_corrected(memory: Memory, rows: Table, here: Here | None) -> None:
-    """Change rows of the log, and note which entities have an earlier latest row then."""
+    """Overwrite columns of log rows, and note entities with a latest row that is now earlier.
+
+    `here` has the new times and entities; None if there are no rows.
+    """
     if here is None:
         return
     with _lowering(memory, log_of(memory).find(rows.column(row_id_of(memory)))):
@@ -193,7 +187,10 @@ def _put_corrected(memory: Memory, rows: Table, here: Here | None) -> None:
 
 
 def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
-    """Remove rows of the log, those of one value in a column, and note what that hides."""
+    """Remove forgotten log rows, and note the entities that have an earlier latest row now.
+
+    `column` is the name of the column by which they were forgotten.
+    """
     log = memory.log
     if log is not None and len(numbers):
         with _lowering(memory, numbers, column):
@@ -201,22 +198,26 @@ def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
 
 
 def _take_out(memory: Memory, numbers: Numbers) -> None:
-    """Remove a row of the log, which then is one that never had it but for what it put away.
+    """Remove one row from the log; rows that were dropped because of it stay dropped.
 
-    Its entity is not held up until the time of the row: that one is why it is taken out.
+    Its entity may again have rows before the time of the row: making that possible is why a user
+    removes a row.
     """
     log = log_of(memory)
     before = memory.standing_at(numbers)
     log.remove(numbers)
     for k, entities in enumerate(before.entities):
         for entity in entities[log.latest(k, entities) == NEVER].tolist():
-            memory.lowered_latest[k].pop(entity, None)  # its number may be another's
+            memory.lowered_latest[k].pop(entity, None)  # its number may be reused
         memory.watermarks[k] = log.last(k)
 
 
 @contextmanager
 def _lowering(memory: Memory, numbers: Numbers, forgotten: str = "") -> Generator[None]:
-    """Note of which entities the latest row is an earlier one after the body, or none."""
+    """Note the entities that lose or change their latest row in the `with` block.
+
+    See `Memory.note_latest`.
+    """
     log = log_of(memory)
     before = memory.standing_at(numbers)
     latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]

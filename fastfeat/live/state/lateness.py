@@ -1,8 +1,10 @@
-"""Rows that come late, too far ahead, or again: what becomes of each row of a call.
+"""The decision for each arriving row: whether it is late, too far ahead, or repeated.
 
-A row is late where it is earlier than the latest row of its entity, by the time and then the tie of
-some order. Row by row is the meaning, however rows are put into calls: rows that a call stores
-together are cut where one is late against another of them, so that the other does not see it.
+A row is late if, in any order of the log, it is earlier than the latest row of its entity. Equal
+times are compared by tie, a further column. A row is repeated if the log, or an earlier row of the
+call, has its id. Results are as if rows came one by one, however they are grouped into calls. So a
+call is cut into runs, which are consecutive rows that are computed together: a run ends before a
+row that is late relative to a row of the run, so that the earlier one does not see it.
 """
 
 from __future__ import annotations
@@ -29,22 +31,23 @@ from fastfeat.live.state.order_clocks import Clock, TimeLimits
 Numbers = NDArray[np.int64]
 Codes = NDArray[np.int32]
 _MOST_ALONE = 256
-"""Rows that are answered at once though they do not see each other."""
+"""Largest number of rows in a run of rows that do not see each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """Rows as they arrive, in each order.
+    """Arriving rows, with everything that tells whether they are late or repeated.
 
     Args:
-        times: of each row, in ticks, by order.
-        entities: the code of its entity, negative for none, by order.
-        latest: the latest time of the entity in the log, `NEVER` for none, by order.
-        ties: gives of an order a value of each row that orders as its tie does, and of given
-            entities that of the latest row in the log; None where it has no tie.
-        known: of each row the number of the row in the log that has its id; -1 for none.
-        again: of each row the first row of the call that has its id, which is itself where it is
-            the first.
+        times: Per order, the time of each row in ticks.
+        entities: Per order, the entity number of each row; -1 for none, other negative numbers for
+            entities that the log lacks.
+        latest: Per order, the latest time of the row's entity in the log; `NEVER` for no rows.
+        ties: Per order, a function that returns a comparable tie for each row, and for each entity
+            the tie of its latest row in the log; None if the order has no tie.
+        known: For each row, the number of the log row with its id; -1 for none.
+        again: For each row, the index of the first row of the call with its id, which may be
+            itself.
     """
 
     times: Sequence[Numbers]
@@ -62,12 +65,12 @@ class Arriving:
 
 @dataclass(frozen=True, slots=True)
 class LateBehind:
-    """The row behind which another is late, as the log knows it.
+    """A row that makes another row late: the latest row of an entity.
 
     Args:
-        order: the place of the order by which it is late.
-        entity: the number of its entity.
-        latest: the latest time of the entity, in ticks.
+        order: Index of the order in which the other row is late.
+        entity: Number of the entity in this order.
+        latest: Time of the entity's latest row, in ticks.
     """
 
     order: int
@@ -77,13 +80,13 @@ class LateBehind:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Rows of a call, one after the other, that are answered at once.
+    """Consecutive rows of a call that are computed together.
 
     Args:
-        begin: the first.
-        end: after the last.
-        is_stored: whether they are new rows of the log, which see those before them; else they are
-            asked alone, and leave no trace.
+        begin: Index of the first row.
+        end: Index after the last row.
+        is_stored: Whether the rows of the run become rows of the log, and see the rows before them.
+            If not, each row is computed alone, and leaves no trace.
     """
 
     begin: int
@@ -93,13 +96,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalRuns:
-    """The runs of the rows of a call: taken, repeated or dropped.
+    """The runs into which the rows of a call are cut, and the decision for each row.
 
     Args:
-        runs: all rows, in order.
-        counts: how many were late, dropped or repeated.
-        is_repeated: of each row whether another has its id, in the log or before it in the call.
-        dropped: of each dropped row the row behind which it is late.
+        runs: Runs that cover all rows, in order.
+        is_repeated: For each row, whether the log or an earlier row of the call has its id.
+        counts: Numbers of "late", "dropped" and "repeated" rows, by these words; zeros are left
+            out.
+        dropped: For each dropped row, the row that makes it late.
     """
 
     runs: Sequence[Run]
@@ -109,30 +113,23 @@ class ArrivalRuns:
 
     @property
     def is_stored(self) -> NDArray[np.bool_]:
-        """Whether each row is a new one of the log."""
+        """Whether each row becomes a row of the log, shape (n_rows,)."""
         found = [np.full(run.end - run.begin, run.is_stored) for run in self.runs]
         return np.concatenate([*found, np.zeros(0, np.bool_)])
 
 
 Tell = Callable[[int, int], str]
-"""Says what a row is, by its number in the call, in an order: its number, time and entity."""
+"""Function that returns a row's number, time and entity in an order as text, for messages."""
 
 
 def arrive(
     arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool = True
 ) -> ArrivalRuns:
-    """Return the runs of rows that arrive.
+    """Return the runs into which arriving rows are cut, and the decision for each row.
 
-    Args:
-        arriving: the rows.
-        clocks: of the orders.
-        late: what becomes of late ones.
-        tell: of a row, for messages.
-        answers: whether rows that came before are answered again, for which the rows that their
-            windows see have to be there.
-
-    Raises:
-        LateRow: a row that is late, where it may not be, or later than what is kept.
+    With `answers`, repeated rows are computed again, so the rows in their windows must still be
+    there. Raises `LateRow` if a row is late and `late` is "error", or if a row is so late that rows
+    in its windows may have been dropped.
     """
     n_rows = arriving.n_rows
     is_repeated = (arriving.known >= 0) | (arriving.again != np.arange(n_rows))
@@ -144,7 +141,7 @@ def arrive(
 
 
 def _may_be_late(arriving: Arriving, order: int) -> bool:
-    """Return whether a row may be late in an order, against the log or an earlier row."""
+    """Return whether any row may be late in an order, relative to the log or an earlier row."""
     times, entities = arriving.times[order], arriving.entities[order]
     has_tie = arriving.ties[order] is not None
     is_placed = entities >= 0
@@ -165,7 +162,7 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
 def _row_by_row(
     arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool
 ) -> ArrivalRuns:
-    """Return the runs of rows, looked at one after the other."""
+    """Return the runs of arriving rows, deciding one row after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()
     is_repeated: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
@@ -213,7 +210,10 @@ def _check_late(
     tell: Tell,
     is_repeated: bool,
 ) -> None:
-    """Raise where a late row may not be late, or is later than what is kept."""
+    """Raise `LateRow` if the rule forbids a late row, or rows that it needs were dropped.
+
+    `late_in` are the indices of the orders in which the row is late.
+    """
     for k in late_in:
         clock, behind = clocks[k], states[k].behind(row)
         which = None if is_repeated else states[k].behind_which(row, k)
@@ -240,7 +240,7 @@ def _too_late(told: str, clock: Clock, behind: int) -> str:
 
 
 class _Latest:
-    """The latest row of each entity in one order, as rows of a call are taken one by one."""
+    """The latest row of each entity in one order, while rows are decided one by one."""
 
     def __init__(
         self,
@@ -257,7 +257,7 @@ class _Latest:
 
     @staticmethod
     def of(arriving: Arriving, order: int) -> _Latest:
-        """Return the state of an order before the first row."""
+        """Return the latest rows of an order's entities before the first row of the call."""
         times, entities = arriving.times[order].tolist(), arriving.entities[order].tolist()
         asked = arriving.ties[order]
         ties, known = (None, dict[int, Any]()) if asked is None else asked()
@@ -272,30 +272,30 @@ class _Latest:
         return self._times[row], _FIRST if self._ties is None else self._ties[row]
 
     def is_late(self, row: int) -> bool:
-        """Return whether a row is earlier than the latest one of its entity."""
+        """Return whether a row is earlier than the latest row of its entity."""
         latest = self._latest.get(self._entities[row])
         return latest is not None and self._moment(row) < latest
 
     def is_late_in_run(self, row: int) -> bool:
-        """Return whether it is earlier than one that is answered together with it."""
+        """Return whether a row is earlier than a row of its entity in the current run."""
         latest = self._in_run.get(self._entities[row])
         return latest is not None and self._moment(row) < latest
 
     def behind(self, row: int) -> int:
-        """Return the ticks by which it is earlier."""
+        """Return the number of ticks by which a row is earlier than its entity's latest row."""
         return self._latest[self._entities[row]][0] - self._times[row]
 
     def behind_which(self, row: int, order: int) -> LateBehind:
-        """Return the row behind which it is late."""
+        """Return the row that makes a row late."""
         entity = self._entities[row]
         return LateBehind(order, entity, self._latest[entity][0])
 
     def begin_run(self) -> None:
-        """Forget which rows are answered together."""
+        """Begin a new run, without rows."""
         self._in_run = {}
 
     def take(self, row: int) -> None:
-        """Take a row into the log."""
+        """Count a row as stored in the current run."""
         entity, moment = self._entities[row], self._moment(row)
         if entity < 0:
             return
@@ -305,7 +305,7 @@ class _Latest:
 
 
 _FIRST = (False, 0)
-"""What a tie that is missing, or none, is ordered as."""
+"""Sorts before every tie: stands for a missing tie, and for all ties of an order without one."""
 
 
 def check_ahead(
@@ -317,19 +317,17 @@ def check_ahead(
     now_ns: int,
     tell: Tell,
 ) -> None:
-    """Raise where a time is further ahead than it may be.
+    """Raise `FutureRow` for the first row with a time further ahead than the limits allow.
 
     Args:
-        times: of the rows, in ticks, by order.
-        is_placed: whether there is one.
-        clocks: of the orders.
-        limits: how far it may be.
-        watermarks: of each order the latest time of the rows that came before, `NEVER` for none.
-        now_ns: the time by this machine's clock, in nanoseconds since 1970.
-        tell: of a row, for messages.
-
-    Raises:
-        FutureRow: the first such row of the first such order.
+        times: Per order, the time of each row in ticks.
+        is_placed: Per order, flags of the rows that have a time and a key.
+        clocks: Clock of each order.
+        limits: Limits on how far times may be ahead.
+        watermarks: Per order, the latest time of all rows before the call, in ticks; `NEVER` for no
+            rows.
+        now_ns: Time by this machine's clock, in nanoseconds since 1970.
+        tell: Names a row in messages.
     """
     if limits.ahead_ns is None and limits.jump is None:
         return
@@ -362,10 +360,9 @@ def _check_jump(
     watermark: int,
     tell: Callable[[int], str],
 ) -> None:
-    """Raise where a time is further ahead of the rows before it than it may be.
+    """Raise `FutureRow` for the first row more than `jump` ticks ahead of all rows before it.
 
-    Raises:
-        FutureRow: the first such row. Those before it in the call count as rows that came.
+    `watermark` is the latest time before the call; earlier rows of the call count, too.
     """
     rows = np.flatnonzero(is_placed)
     if not len(rows):
@@ -389,17 +386,16 @@ def check_swept(
     swept: Sequence[int],
     tell: Tell,
 ) -> None:
-    """Raise where the window of a row could see rows that were swept.
+    """Raise `LateRow` for the first row with a window that could have seen swept rows.
+
+    Swept rows are rows of silent entities, dropped to save memory.
 
     Args:
-        times: of the rows, in ticks, by order.
-        entities: the numbers of their entities, by order; -1 for none.
-        clocks: of the orders.
-        swept: of each order the latest time of which rows were swept, `NEVER` for none.
-        tell: of a row, for messages.
-
-    Raises:
-        LateRow: the first such row.
+        times: Per order, the time of each row in ticks.
+        entities: Per order, the entity number of each row; -1 for none.
+        clocks: Clock of each order.
+        swept: Per order, the latest time up to which rows were swept; `NEVER` for none.
+        tell: Names a row in messages.
     """
     for k, (clock, last) in enumerate(zip(clocks, swept, strict=True)):
         if last != NEVER:
@@ -410,13 +406,10 @@ def check_swept(
 
 
 def too_early(told: str, clock: Clock, time: int, latest: int) -> LateRow:
-    """Return the error of a row that asks for what may have been dropped.
+    """Return the error for a row so early that rows in its windows may have been dropped.
 
-    Args:
-        told: what the row is.
-        clock: of the order.
-        time: of the row, in ticks.
-        latest: the latest of its entity, `NEVER` for none.
+    `told` is the text of the row. `time` and its entity's `latest` time are in ticks; `latest` is
+    `NEVER` for no rows.
     """
     keep = clock.held.keep
     if keep is None or latest == NEVER or latest - time <= keep:
@@ -433,20 +426,16 @@ def _swept(told: str) -> str:
 
 
 def row_text(order: Order, log: Table, row: int, first: int = 0) -> str:
-    """Return the number, the time and the entity of a row of a call, for a message.
+    """Return the number, time and entity of a row of a call, for messages.
 
-    Args:
-        order: by which it is told.
-        log: the columns of the log of the rows.
-        row: its number among these.
-        first: the number that a user knows the first of them by.
+    `first` is the number by which the user knows the first row.
     """
     time, *keys = (value_text(node, log, row) for node in (order.time, *order.keys))
     return f"row {first + row}: {time} of {', '.join(keys) or 'the one entity of all rows'}"
 
 
 def value_text(node: Node, log: Table, row: int) -> str:
-    """Return a column and its value in a row, for a message."""
+    """Return the name of a column and its value in a row, for messages."""
     name = node.name if isinstance(node, Column) else show(node)
     if name not in log.column_names:
         return name

@@ -1,6 +1,9 @@
-"""Memory of a live state: the log and the tables, and how rows are placed and asked there.
+"""Memory of a live state: its log and tables, with functions that place and compute rows.
 
-It does not lock, and it does not journal: `State` does.
+Placing finds the time and the entity of rows in each order. `lowered` is the merged plan. A latest
+time is called lowered if the latest row of an entity was removed or moved, so that its latest row
+is now an earlier one. Rows that were dropped because of the former latest time are then lacking.
+This module neither locks nor journals: `State` does.
 """
 
 from __future__ import annotations
@@ -44,20 +47,23 @@ from fastfeat.live.state.order_clocks import Clock
 from fastfeat.scalars.zones import using
 
 _MOST_SEEN = 1 << 21
-"""Rows that those who ask alone see together, about."""
+"""Number of visible rows that are gathered at once for rows that do not see each other.
+
+About: a larger call is cut into parts.
+"""
 _NEVER_CAUGHT = 1 << 63
-"""Later than any time."""
+"""Stands for a time later than any other."""
 Tie = tuple[bool, Any]
-"""Whether a row has a value that orders those of one instant, and the value."""
+"""Sort key of a tie: whether a row has a tie value, and that value."""
 
 
 class Memory:
-    """The rows that windows can still see, in order of arrival, and the lookup tables.
+    """The log of the rows that windows can still see, and the lookup tables.
 
     Args:
-        lowered: what is asked of it.
-        clocks: of its orders.
-        tables: the lookup tables, by name.
+        lowered: Columns, orders and window functions that the plans need.
+        clocks: Clock of each order.
+        tables: Lookup tables, by name.
     """
 
     def __init__(
@@ -68,9 +74,9 @@ class Memory:
         self.tables = dict(tables)
         self.log: Log | None = None
         self.lowered_latest: list[dict[int, int]] = [{} for _ in lowered.orders]
-        """By order and entity, the latest time of rows that were removed or moved since."""
+        """Per order, entity number to its former latest time, if its latest time was lowered."""
         self.watermarks = [NEVER] * len(lowered.orders)
-        """By order, the latest time of rows that came, in ticks."""
+        """Per order, the latest time of all rows that ever came, in ticks."""
         self._read = [_columns_read(lowered, k) for k in range(len(lowered.orders))]
         self._placed_by = lowered.placed_by
         self.marks: dict[str, DType] = {ANSWERED: BOOL} if lowered.late else {}
@@ -80,29 +86,32 @@ class Memory:
 
     @property
     def id_type(self) -> DType | None:
-        """The type of the column that tells rows apart; None while it is not known."""
+        """The type of the id column; None while it is unknown, or without such a column."""
         row_id = self.lowered.row_id
         return None if self.log is None or row_id is None else self.log.types[row_id]
 
     @property
     def columns(self) -> dict[str, DType]:
-        """The type of each column of the log that is of the data."""
+        """A dict of column name to type, for the data columns of the log and the id."""
         row_id, known = self.lowered.row_id, self.id_type
         more = {} if row_id is None or known is None else {row_id: known}
         return {**self.lowered.columns, **more}
 
     @property
     def placed_by(self) -> list[str]:
-        """The columns of the log by which rows of it are known, and put into orders."""
+        """The names of the log columns from which the times and entities of rows are computed.
+
+        They include the id.
+        """
         return [*self.columns, *self._placed_by]
 
     @property
     def kept_types(self) -> dict[str, DType]:
-        """The type of each column that stands beside the rows of the log."""
+        """A dict of column name to type, for stored window results and flags of answered rows."""
         return {**self.lowered.kept_types, **self.marks}
 
     def know_ids(self, dtype: DType) -> None:
-        """Begin the log, with ids of a type."""
+        """Create the log, with ids of a type."""
         assert self.lowered.row_id is not None
         self._begin({**self.lowered.columns, self.lowered.row_id: dtype})
 
@@ -111,15 +120,10 @@ class Memory:
         self.log = Log(columns, self.kept_types, held, self.lowered.row_id)
 
     def with_ids(self, rows: Table, *, begins: bool = False) -> Table:
-        """Return rows with ids of the type that the log has.
+        """Return rows with their ids converted to the type of ids in the log.
 
-        Args:
-            rows: the rows.
-            begins: whether they say which type that is, where no row has come yet.
-
-        Raises:
-            TypeMismatch: they are of another type, or of none that tells rows apart.
-            InvalidData: a row has no id.
+        With `begins`, the first rows set that type. Raises `TypeMismatch` for ids of another type,
+        or lists, and `InvalidData` if a row has no id.
         """
         row_id = self.lowered.row_id
         if row_id is None or not self.lowered.orders:
@@ -148,13 +152,16 @@ class Memory:
         return rows.set_column(rows.column_names.index(row_id), row_id, column)
 
     def here(self, rows: Table, *, add: bool, has_ids: bool = True, first: int = 0) -> Here:
-        """Return the places of rows in the orders of the first stage, which mostly are all.
+        """Return rows with their times and entities in the orders of the first stage.
+
+        In most plans these are all orders.
 
         Args:
-            rows: with the columns that plans read, of the types that the log has.
-            add: whether they are going to be rows of the log.
-            has_ids: whether they have the column of the id.
-            first: the number that a user knows the first of them by.
+            rows: Rows with the columns that plans read, in the types of the log.
+            add: Whether they will become rows of the log; new entities then get numbers.
+            has_ids: Whether they have the id column; then the log rows with their ids are looked
+                up.
+            first: Number of the first row in error messages.
         """
         nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
@@ -167,12 +174,9 @@ class Memory:
         return Here(rows, log, times, entities, numbers, self.tables, first)
 
     def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> Here:
-        """Return the places of rows in all orders, from the values of functions.
+        """Return rows with their times and entities in all orders, from known window results.
 
-        Args:
-            rows: as of `here`.
-            kept: the functions that orders are made of, by their name.
-            add: as of `here`.
+        `kept` has those results by column name. With `add`, new entities get numbers.
         """
         here = self.here(rows, add=add, has_ids=False)
         for stage in self.lowered.stages[1:]:
@@ -180,18 +184,17 @@ class Memory:
         return here
 
     def standing_at(self, numbers: Numbers) -> Here:
-        """Return the places of rows of the log in all orders.
-
-        Args:
-            numbers: of the rows.
-        """
+        """Return the log rows with these numbers, and their times and entities in all orders."""
         assert self.log is not None
         rows = self.log.take(numbers, self.placed_by)
         kept = {name: rows.column(name) for name in self._placed_by}
         return self.standing(rows, kept, add=False)
 
     def _further(self, here: Here, stage: Stage, kept: Mapping[str, Any], *, add: bool) -> Here:
-        """Return rows in the orders of one more stage."""
+        """Return rows with their times and entities in the orders of one more stage.
+
+        `kept` has the window results from which these orders are computed, by column name.
+        """
         log = here.log
         for name in stage.kept:
             if name not in log.column_names:
@@ -201,12 +204,12 @@ class Memory:
         return replace(here, log=log, times=times, entities=entities)
 
     def _placed(self, log: Table, stage: Stage, *, add: bool) -> tuple[list[Numbers], list[Codes]]:
-        """Return the times and entities of rows in the orders of a stage."""
+        """Return, per order of a stage, the times and the entities of rows."""
         times: list[Numbers] = []
         entities: list[Codes] = []
         placed = place(self.lowered, log, self.tables, log, stage.orders)
         for k, values in zip(stage.orders, placed, strict=True):
-            if self.log is None:  # ids were never seen: who asks is alone
+            if self.log is None:  # no id was ever seen: each row is alone
                 found = (-2 - np.arange(int(log.num_rows))).astype(np.int32)
             else:
                 found = self.log.entities(k, values.keys, log.num_rows, add=add)
@@ -217,7 +220,7 @@ class Memory:
         return times, entities
 
     def arriving(self, here: Here) -> Arriving:
-        """Return rows as they arrive: with what tells whether they are late, or come again."""
+        """Return arriving rows with all that tells whether they are late or repeated."""
         log, row_id = self.log, self.lowered.row_id
         n_rows = here.n_rows
         if log is None:
@@ -230,7 +233,10 @@ class Memory:
     def _ties(
         self, order: int, here: Here, latest: Numbers
     ) -> Callable[[], tuple[Sequence[Tie], Mapping[int, Tie]]] | None:
-        """Return a function that gives the ties of rows, and of the latest of their entities."""
+        """Return a function that computes the ties of rows, and of the latest row of each entity.
+
+        None if the order has no tie.
+        """
         if self.lowered.orders[order].tie is None:
             return None
 
@@ -255,7 +261,7 @@ class Memory:
         return ties
 
     def ties_of(self, order: int, log: Table) -> list[Tie]:
-        """Return the ties that order rows of one instant; of rows of the log."""
+        """Return the ties of log rows in one order, which sort rows with equal times."""
         tie = self.lowered.orders[order].tie
         assert tie is not None
         prepared = self.lowered.prepared[self.lowered.orders[order].plan]
@@ -269,17 +275,19 @@ class Memory:
         return [(value is not None, 0 if value is None else value) for value in values]
 
     def times_of(self, order: int, log: Table) -> Numbers:
-        """Return the times of rows of the log, in ticks."""
+        """Return the times of log rows in one order, in ticks."""
         return place(self.lowered, log, self.tables, log, [order])[0].times
 
     def sight(self, here: Here, *, alone: bool, check: Callable[[Here], object]) -> Sight:
-        """Return rows in all orders, with what they see there.
+        """Return rows with their times and entities in all orders, and the log rows that they see.
 
         Args:
-            here: the rows, in the orders of the first stage; one that is known is asked at its
-                place in the log.
-            alone: whether they do not see each other; else they are going to be rows of the log.
-            check: raises where something is wrong with where they stand in a further stage.
+            here: Rows with times and entities in the orders of the first stage. A row with the id
+                of a log row is computed as if it stood at the place of that row.
+            alone: Whether the rows do not see each other; otherwise they will become rows of the
+                log.
+            check: Raises an error if the state does not accept a row's time in the orders of a
+                further stage.
         """
         first, *further = self.lowered.stages
         seen = self._seen(here, first, alone=alone)
@@ -295,7 +303,7 @@ class Memory:
         return Sight(here, seen, begun)
 
     def _seen(self, here: Here, stage: Stage, *, alone: bool) -> list[LogView]:
-        """Return the views of rows that ask, one an order of a stage."""
+        """Return, per order of a stage, the log rows that the rows see."""
         if self.log is None:
             return [self._nothing(k, here.entities[k]) for k in stage.orders]
         found: list[LogView] = []
@@ -310,7 +318,11 @@ class Memory:
         return found
 
     def at_once(self, here: Here) -> list[int]:
-        """Return the cuts of rows that ask alone, so that what they see takes bounded memory."""
+        """Return the row indices at which a call is cut into parts, with the first and the last.
+
+        The log rows that each part sees fit into bounded memory. The rows of the call must not see
+        each other.
+        """
         if self.log is None or here.n_rows < 2:
             return [0, here.n_rows]
         n_seen: Numbers = np.zeros(here.n_rows, np.int64)
@@ -320,7 +332,7 @@ class Memory:
         return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
     def _nothing(self, order: int, entities: Codes) -> LogView:
-        """Return the view of rows on a log that no row has come to."""
+        """Return an empty view of the log in one order, for rows that see no log row."""
         types = {**self.lowered.columns, **self.lowered.kept_types}
         rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
         asking = np.where(entities == -1, -1, np.arange(len(entities)))
@@ -329,7 +341,11 @@ class Memory:
     def _without_later(
         self, order: int, here: Here, gathered: RowsInReach, seen: LogView
     ) -> LogView:
-        """Return the view of rows of the log: not themselves, nor what came after them."""
+        """Return `seen` without the rows at or after an asking row's own place in the log.
+
+        An asking row that is in the log sees neither itself nor later rows with the same time.
+        `gathered` has the places and numbers of the rows in `seen`.
+        """
         assert self.log is not None
         own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
         own_times: Numbers = np.zeros(here.n_rows + 1, np.int64)
@@ -350,16 +366,17 @@ class Memory:
         return LogView(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
     def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
-        """Note of which entities the latest row is an earlier one than before, or none.
+        """Note entities with a lowered latest time; `is_early` then tells rows that come too early.
 
-        What is dropped of an entity was chosen by its latest row: that of an earlier one would have
-        left more. Of one that has no row in its order any more it is noted as what was swept is: of
-        all entities. One that was forgotten by its key never had a row.
+        Rows of an entity were dropped relative to its latest row; an earlier latest row would have
+        kept more. If an entity has no row left in its order, the loss is noted like swept rows, for
+        all entities of the order. An entity that was forgotten by its key counts as if it never had
+        a row.
 
         Args:
-            before: rows that were removed or moved since.
-            latest: the latest time of the entity of each before that, by order.
-            forgotten: the column by which they were forgotten; "" where they were moved.
+            before: Rows that were removed or moved, with their former entities.
+            latest: Per order, the latest time of each row's entity before the change, in ticks.
+            forgotten: Name of the column by which the rows were forgotten; "" if they were moved.
         """
         if self.log is None:
             return
@@ -367,7 +384,7 @@ class Memory:
             now, known = self.log.latest(k, entities), self.lowered_latest[k]
             is_lower = (now < times) & (now != NEVER)
             if known:
-                for entity in entities[now == NEVER].tolist():  # its number may be another's
+                for entity in entities[now == NEVER].tolist():  # the number may be reused
                     known.pop(entity, None)
             is_gone = (now == NEVER) & (times != NEVER)
             kept, is_key = (
@@ -384,13 +401,16 @@ class Memory:
                     known[entity] = max(time, known.get(entity, time))
 
     def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
-        """Return flags of rows that ask for what was dropped before rows were removed or moved."""
+        """Return flags of rows that would see dropped rows.
+
+        Those were dropped before the latest time of their entity was lowered.
+        """
         known, keep = self.lowered_latest[order], self.clocks[order].held.keep or 0
         before = [known.get(entity, NEVER) for entity in here.entities[order].tolist()]
         return here.times[order] < earlier(np.array(before, np.int64), keep)
 
     def answer(self, sight: Sight) -> AnsweredRows:
-        """Return rows with all that their features are computed of."""
+        """Return rows with all columns that their features are computed from."""
         here = sight.here
         return answer(
             *(self.lowered, here.rows, sight.seen, here.tables),
@@ -400,8 +420,8 @@ class Memory:
         )
 
     def answer_row(self, row: Mapping[str, Any], sight: Sight) -> AnsweredRow:
-        """Return the features of one row as arrays of floats."""
-        if sight.begun is not None:  # it is a batch already
+        """Return one row's features, as one float array per plan."""
+        if sight.begun is not None:  # the row is already a batch
             answered = self.answer(sight)
             features = {name: answered.features(name, to="numpy")[0] for name in self.lowered.plans}
             return AnsweredRow(features, answered.kept)
@@ -410,24 +430,20 @@ class Memory:
     def append(
         self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
     ) -> None:
-        """Put rows into the log, at its end: whether a user has been given their features."""
+        """Append rows to the log; `is_answered` tells whether a user was given their features."""
         if self.log is None or not here.n_rows:
             return
         marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
         self.log.append(here.log, {**kept, **marks}, here.placed)
 
     def note_times(self, here: Here) -> None:
-        """Note the latest time of rows that came, by order."""
+        """Raise the watermark of each order, which is the latest time of all rows so far."""
         for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
             latest = int(times.max(initial=NEVER, where=entities >= 0))
             self.watermarks[k] = max(self.watermarks[k], latest)
 
     def caught_up(self, here: Here) -> None:
-        """Note that rows stand in the log, and stay: they may be as late as those removed before.
-
-        Args:
-            here: the rows.
-        """
+        """Forget the lowered latest times of entities that again have a row as late as before."""
         for known, times, entities in zip(
             self.lowered_latest, here.times, here.entities, strict=True
         ):
@@ -437,10 +453,9 @@ class Memory:
                         del known[entity]
 
     def lowered_columns(self, rows: Table) -> Table:
-        """Return rows of the log with a column of each order that has lowered latest times.
+        """Return all rows of the log, with columns for former latest times.
 
-        Args:
-            rows: all of the log, with its columns; in reach.
+        An order gets such a column if it has an entity with a lowered latest time.
         """
         for order, known in enumerate(self.lowered_latest):
             if known:
@@ -453,12 +468,7 @@ class Memory:
         return rows
 
     def load_lowered(self, rows: Table, here: Here) -> None:
-        """Know the lowered latest times that `lowered_columns` has put beside rows.
-
-        Args:
-            rows: with those columns.
-            here: where they stand.
-        """
+        """Take former latest times over from the columns that `lowered_columns` added."""
         for order, known in enumerate(self.lowered_latest):
             name = lowered_name(order)
             if name in rows.column_names:
@@ -468,17 +478,17 @@ class Memory:
                 known.update((entity, time) for entity, time in pairs if time is not None)
 
     def teller(self, here: Here) -> Callable[[int, int], str]:
-        """Return a function that names a row of a call in messages: number, time and entity."""
+        """Return a function that gives a row's number, time and entity as text, for messages."""
         return lambda row, order: row_text(self.lowered.orders[order], here.log, row, here.first)
 
 
 def lowered_name(order: int) -> str:
-    """Return the column of a base that tells which latest times of an order were lowered."""
+    """Return the name of the column that `Memory.lowered_columns` adds for an order."""
     return f"?lowered{order}"
 
 
 def first_of_each(ids: Any) -> Numbers:
-    """Return of each row the first one that has its id."""
+    """Return, for each row, the index of the first row with the same id."""
     if pa.types.is_floating(ids.type):
         ids = call("add", ids, pa.scalar(0.0, ids.type))  # -0.0 is the id 0.0
     whole = ids.combine_chunks()
@@ -492,7 +502,7 @@ def first_of_each(ids: Any) -> Numbers:
 
 
 def _columns_read(lowered: LivePlan, order: int) -> list[str]:
-    """Return the columns of the log that functions of an order read."""
+    """Return the names of the log columns that the window functions of an order read."""
     rounds = [one for p in lowered.prepared.values() for one in p.rounds if one.order == order]
     names = [name for one in rounds for name in (*one.columns, *one.kept)]
     return list(dict.fromkeys(names))

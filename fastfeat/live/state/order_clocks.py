@@ -1,4 +1,8 @@
-"""The clock of each order of rows: what its ticks are, and how long rows are kept by it."""
+"""Clocks: for each order, the unit of its times, and how long rows are kept.
+
+A tick is the unit of an order's times: the unit of its timestamps or dates, or 1 for whole numbers.
+Lengths are in "time" (nanoseconds) or in "steps" (whole numbers).
+"""
 
 from __future__ import annotations
 
@@ -20,18 +24,18 @@ from fastfeat.operators.durations import resolve_duration
 
 EVERYTHING = "everything"
 ANY = "any"
-"""For `max_ahead=`: no limit."""
+"""Value of `max_ahead=` that sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The times of one order of the rows.
+    """The unit of the times of one order, and how long rows are kept.
 
     Args:
-        order: the order.
-        tick_ns: nanoseconds of a tick; None where times are whole numbers.
-        held: how far back windows see, and how much longer rows are kept, in ticks.
-        dtype: the type of the times.
+        order: The order.
+        tick_ns: Nanoseconds per tick; None if times are whole numbers.
+        held: How far back windows see, and how much longer rows are kept, in ticks.
+        dtype: Type of the times.
     """
 
     order: Order
@@ -41,34 +45,29 @@ class Clock:
 
     @property
     def is_timestamp(self) -> bool:
-        """Whether it can be compared with the clock of this machine."""
+        """Whether the times are timestamps or dates, which `max_ahead` can limit."""
         return self.dtype.name in ("timestamp", "date32", "date64")
 
     @property
     def unit(self) -> str:
-        """The unit in which its lengths are written."""
+        """The unit of lengths between times: "time", or "steps" for whole numbers."""
         return "steps" if self.tick_ns is None else "time"
 
     @property
     def has_zone(self) -> bool:
-        """Whether its times are instants, which no zone has to be guessed for."""
+        """Whether the times have a time zone, so that they are points in time."""
         return self.dtype.name == "timestamp" and self.dtype.tz is not None
 
     def text_of(self, ticks: int) -> str:
-        """Return a length as it is written."""
+        """Return a length in ticks as Python source, such as "'2h'", or "5" for whole numbers."""
         return length_text(ticks * (self.tick_ns or 1), self.unit)
 
 
 def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
-    """Return the clock of each order, with what is kept by it.
+    """Return one clock per order.
 
-    Args:
-        lowered: the plans.
-        settings: of the state.
-
-    Raises:
-        InvalidPlan: a setting that the plans cannot have, or windows that see everything of an
-            entity while rows are to be dropped.
+    Raises `InvalidPlan` for a setting that the plans cannot have, or for a window that sees all
+    rows of an entity while rows are to be dropped.
     """
     _check_reach(lowered, settings)
     _check_kept(lowered, settings)
@@ -89,13 +88,14 @@ def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Limits to the times of rows that arrive: a later one is an error.
+    """Limits on how far ahead the times of arriving rows may be; a later time is an error.
 
     Args:
-        ahead_ns: how far a time may be ahead of this machine's clock, in nanoseconds; None for any.
-        jump: how far it may be ahead of the latest row of the state, in nanoseconds or, of clocks
-            of integers, in steps; None for any.
-        jump_unit: "time" or "steps".
+        ahead_ns: Nanoseconds by which a time may be ahead of this machine's clock; None for no
+            limit.
+        jump: Length by which a time may be ahead of the latest row of the state, in nanoseconds, or
+            in steps for integer clocks; None for no limit.
+        jump_unit: Unit of `jump`, "time" or "steps".
     """
 
     ahead_ns: int | None = None
@@ -103,18 +103,15 @@ class TimeLimits:
     jump_unit: str = "time"
 
     def jump_of(self, clock: Clock) -> int | None:
-        """Return how far a time may be ahead of the latest one, in ticks of a clock."""
+        """Return the limit `jump` in ticks of a clock; None if the clock has another unit."""
         if self.jump is None or clock.unit != self.jump_unit:
             return None
         return self.jump // (clock.tick_ns or 1)
 
     def latest(self, clock: Clock, now_ns: int, watermark: int) -> int | None:
-        """Return the latest time that is taken, in ticks; None for any.
+        """Return the latest accepted time, in ticks; None for no limit.
 
-        Args:
-            clock: of an order.
-            now_ns: the time by this machine's clock, in nanoseconds since 1970.
-            watermark: the latest time of rows that came before, in ticks; `NEVER` for none.
+        `watermark` is the latest time of rows that came before, in ticks, or `NEVER`.
         """
         found: list[int] = []
         if self.ahead_ns is not None and clock.is_timestamp and clock.tick_ns is not None:
@@ -128,15 +125,9 @@ class TimeLimits:
 def time_limits(
     settings: Settings, clocks: Sequence[Clock], max_jump: str | int | None = None
 ) -> TimeLimits:
-    """Return the limits to the times of rows.
+    """Return the limits on the times of rows, from `max_ahead` in the settings and `max_jump`.
 
-    Args:
-        settings: of the state.
-        clocks: of its orders.
-        max_jump: how far a time may be ahead of the latest row of the state.
-
-    Raises:
-        InvalidPlan, TypeMismatch: `max_jump` is no length, or no clock has such lengths.
+    Raises `InvalidPlan` or `TypeMismatch` if `max_jump` is no length, or no clock has such lengths.
     """
     if max_jump is None:
         return TimeLimits(max_ahead_ns(settings))
@@ -153,10 +144,9 @@ def time_limits(
 
 
 def max_ahead_ns(settings: Settings) -> int | None:
-    """Return the longest time ahead of this machine's clock that is taken, in nanoseconds.
+    """Return how far a time may be ahead of this machine's clock, in nanoseconds.
 
-    Raises:
-        InvalidPlan, TypeMismatch: it is no duration.
+    None for no limit. Raises `InvalidPlan` or `TypeMismatch` if the setting is no duration.
     """
     told = f"max_ahead={settings.max_ahead!r}"
     length, unit = resolve_duration(told, settings.max_ahead)
@@ -166,7 +156,7 @@ def max_ahead_ns(settings: Settings) -> int | None:
 
 
 def _kept_given(settings: Settings) -> tuple[int, str] | None:
-    """Return the further time that rows are to stay, and its unit; None where it is not said."""
+    """Return the `keep` setting as a length and its unit; None if it is not set or "everything"."""
     if settings.keep in (None, EVERYTHING):
         return None
     length, unit = resolve_duration(f"keep={settings.keep!r}", settings.keep)
@@ -192,7 +182,7 @@ def _clock(
 
 
 def _check_reach(lowered: LivePlan, settings: Settings) -> None:
-    """Raise where rows are to be dropped that windows see for ever."""
+    """Raise `InvalidPlan` if rows are to be dropped, but a window sees all rows of an entity."""
     if settings.keep == EVERYTHING:
         return
     for functions in lowered.functions.values():
@@ -213,14 +203,9 @@ def _check_kept(lowered: LivePlan, settings: Settings) -> None:
 
 
 def check_forgotten(lowered: LivePlan, column: str) -> None:
-    """Raise where what stands beside rows that stay would still know of those that are forgotten.
+    """Raise `InvalidPlan` if rows that stay have stored window results over forgotten rows.
 
-    Args:
-        lowered: the plans.
-        column: by which rows are forgotten.
-
-    Raises:
-        InvalidPlan: a window that others read is not by this column.
+    That is so unless `column` is a key of every window that other windows read.
     """
     for kept in lowered.kept.values():
         keys = query_of(order_of(kept.call))[1:]
@@ -234,7 +219,7 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
 
 
 def of_kept(lowered: LivePlan) -> str:
-    """Return the reason why a plan with windows in windows takes no late row or correction."""
+    """Return the reason why a plan with windows over windows accepts no late row or correction."""
     kept = next(iter(lowered.kept.values()))
     return (
         f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed for each "

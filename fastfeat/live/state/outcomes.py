@@ -1,7 +1,8 @@
-"""Outcomes: late columns that become known by the id of their row, and whether they come in time.
+"""Outcomes: late values of rows, such as labels, and whether they come in time.
 
-An outcome is in time where no row that was answered, and stands in the log, could have read it in
-its window; what windows read of each other stands beside every row, answered or not.
+An outcome has the id of its row. It is in time if no answered row of the log could have read it in
+its window. Results of windows that other windows read are stored for every row, so every row counts
+as answered for these windows.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The reading of late columns by functions over windows of one order.
+    """Late columns that window functions of one order read, all in windows of equal parameters.
 
     Args:
-        columns: what they read.
-        window: the parameters of their window.
-        lag: the place of the row that they read before its end; None for any row in it.
-        is_kept: whether what they give stands beside every row, answered or not.
+        columns: Names of the late columns.
+        window: Parameters of their window.
+        lag: For a function that reads one row of its window, the row's position counted from the
+            end; None if it may read any row.
+        is_kept: Whether other windows read their results, so that they are stored for every row.
     """
 
     columns: frozenset[str]
@@ -45,7 +47,7 @@ class Reading:
 
 
 def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
-    """Return the readings of late columns, by order."""
+    """Return, per order, the ways in which windows read late columns."""
     found: list[dict[Any, Reading]] = [{} for _ in lowered.orders]
     for plan, prepared in lowered.prepared.items():
         kept = {function.call for function in lowered.functions[plan] if function.is_kept}
@@ -62,7 +64,7 @@ def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
 
 
 def _late_read(over: Call, late: Collection[str]) -> frozenset[str]:
-    """Return the late columns that a function over a window reads of the rows that it sees."""
+    """Return the names of the late columns that a window function reads from rows in its window."""
     read = row_order([over.args[0]])
     return frozenset(n.name for n in read if isinstance(n, Column) and n.name in late)
 
@@ -74,13 +76,13 @@ def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Rows of a log in one order, those of an entity together and in order.
+    """Rows of a log as one order sorts them: an entity's rows are adjacent, and sorted by time.
 
     Args:
-        entities: a number of the entity of each, from 0, not decreasing.
-        times: of each, in ticks.
-        tick: nanoseconds of a tick; 1 for whole numbers.
-        is_answered: whether a user has been given its features.
+        entities: Entity number of each row, from 0, ascending.
+        times: Time of each row, in ticks.
+        tick: Nanoseconds per tick; 1 for whole numbers.
+        is_answered: Whether a user was given the features of each row.
     """
 
     entities: Numbers
@@ -90,12 +92,7 @@ class Standing:
 
 
 def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
-    """Return of each row whether one that was answered could have read it in its window.
-
-    Args:
-        standing: the rows.
-        reading: how they read.
-    """
+    """Return a flag for each row: whether an answered row could have read it in its window."""
     n_rows = len(standing.times)
     begins, ends = _windows(standing, reading)
     asks = np.ones(n_rows, np.bool_) if reading.is_kept else standing.is_answered
@@ -107,7 +104,7 @@ def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
 
 
 def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
-    """Return the begins and ends of the rows that the window of each row reads."""
+    """Return the begin and the end of each row's window, as indices of rows, shape (n_rows,)."""
     window, tick = reading.window, standing.tick
     offset, last, closed = window["offset"], window["last"], window["closed"]
     places: Numbers = np.arange(len(standing.times))
@@ -134,12 +131,12 @@ def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
 
 
 def _places(standing: Standing, shift: int, side: Any) -> Numbers:
-    """Return the first places of each row's entity that are at a moment, or after it.
+    """Return, for each row, the index of the first row of its entity at or after a moment.
 
     Args:
-        standing: the rows.
-        shift: the moment less the row's own time, in ticks, not above 0.
-        side: "left" for rows at the moment too, "right" for those after it.
+        standing: The rows.
+        shift: Moment minus the row's own time, in ticks, at most 0.
+        side: "left" for the first row at or after the moment, "right" for the first row after it.
     """
     least = np.iinfo(np.int64).min
     earliest = standing.times < least - shift
@@ -153,11 +150,11 @@ def _places(standing: Standing, shift: int, side: Any) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeComparison:
-    """Outcomes beside what the state has of their rows.
+    """Outcomes, compared with the values that the state has already.
 
     Args:
-        is_new: of each row whether it says something that was not known, shape (n_rows,).
-        columns: of each late column, the rows of which it says something new.
+        is_new: Whether each outcome adds a value that was unknown, shape (n_rows,).
+        columns: Late column name to flags of the outcomes that add a value to it, shape (n_rows,).
     """
 
     is_new: NDArray[np.bool_]
@@ -165,16 +162,17 @@ class OutcomeComparison:
 
 
 def compared(row_id: str, given: Table, there: Table, again: Numbers) -> OutcomeComparison:
-    """Return the outcomes that say something that was not known.
+    """Return flags of the outcomes that add a value that was unknown.
 
     Args:
-        row_id: the column of the id.
-        given: the outcomes.
-        there: the rows of the state, one for each of them.
-        again: of each outcome the first one of its id, itself where it is the first.
+        row_id: Name of the id column.
+        given: Outcomes.
+        there: For each outcome, the row of the state with its id.
+        again: For each outcome, the index of the first outcome with its id, which may be itself.
 
     Raises:
-        InvalidData: one says another value than is known, or than an earlier one of its id.
+        InvalidData: An outcome has a different value than the state, or than an earlier outcome of
+            the same id.
     """
     columns: dict[str, Flags] = {}
     is_new: NDArray[np.bool_] = np.zeros(int(given.num_rows), np.bool_)
@@ -195,7 +193,10 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Outcome
 
 
 def _first_said(rows: Numbers, again: Numbers) -> Numbers:
-    """Return of each of some rows the first of them that has its id."""
+    """Return, for each of the outcomes `rows`, the first of them with the same id.
+
+    `again` has the first outcome with each outcome's id.
+    """
     first: dict[int, int] = {}
     pairs = zip(rows.tolist(), again[rows].tolist(), strict=True)
     return np.array([first.setdefault(key, row) for row, key in pairs], np.int64)
@@ -218,13 +219,9 @@ def _check_same(
 
 
 def filled(there: Table, given: Table, row_id: str, rows: Sequence[int] | Numbers) -> Table:
-    """Return rows of a state with what outcomes say of them, where they say something.
+    """Return late columns of state rows, with the values of some outcomes filled in.
 
-    Args:
-        there: the rows of the state, one for each of some outcomes.
-        given: the outcomes.
-        row_id: the column of the id.
-        rows: the numbers of those outcomes.
+    `there` has the state row of each of the outcomes `rows`, which are indices into `given`.
     """
     columns: dict[str, Any] = {}
     for name in given.column_names:

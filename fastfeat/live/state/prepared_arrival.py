@@ -1,8 +1,8 @@
-"""Few rows that ask or arrive as most do, new and in time: each by the kernel of one row.
+"""Fast path for calls with a few new rows that are in time: each row is computed by itself.
 
-They stand in the log as `Memory.append` would put them there. What is not as usual, of a row or of
-the state, is left to the general way with all rows of the call, and so is each error: until then
-nothing has changed.
+It uses prepared one-row kernels, see `live.ask.prepared`. The rows enter the log just as
+`Memory.append` would add them. If any row or the state is unusual, or an error occurs, the general
+path computes all rows of the call; until then nothing has changed.
 """
 
 from __future__ import annotations
@@ -39,28 +39,27 @@ from fastfeat.live.state.order_clocks import TimeLimits
 from fastfeat.plan.lower.outputs import MATRIX_ORDERS
 
 FEW = 32
-"""Rows of a call that are computed one by one: a table of more costs less than they do."""
+"""Maximum number of rows of a call that are computed one by one; for more, a table costs less."""
 Arrived = tuple[SeenRow, PreparedAnswer]
-"""A row that arrives, and its features."""
+"""An arriving row, and its features."""
 
 
 class PreparedAsks:
-    """The prepared askers of a state, of which each thread takes one that is free.
-
-    Args:
-        lowered: what is asked.
-    """
+    """A pool of prepared one-row kernels for a state's plans; one thread at a time uses each."""
 
     def __init__(self, lowered: LivePlan) -> None:
         self._lowered = lowered
         self._free: list[PreparedAsk] = []
         self.schemas = {name: fitted.schema for name, fitted in lowered.plans.items()}
-        """Of the features of each plan, by its name."""
+        """A dict of plan name to the schema of its features."""
         self._can_be = all(map(_is_of_numbers, lowered.plans.values()))
         self._row: tuple[DType | None, dict[str, DType], Schema] | None = None
 
     def take(self) -> PreparedAsk | None:
-        """Return one that nobody else has then; None where plans need the general way."""
+        """Take a free kernel from the pool, or prepare a new one.
+
+        None if the plans need the general path.
+        """
         if not self._can_be:
             return None
         try:
@@ -74,12 +73,9 @@ class PreparedAsks:
             return None
 
     def row_of(self, memory: Memory) -> tuple[dict[str, DType], Schema]:
-        """Return the types of the columns that are read of rows, and their schema as a table.
+        """Return the columns that plans read from rows: a dict of name to type, and a schema.
 
-        They are the same objects each time: of them others know what they have made of them.
-
-        Args:
-            memory: knows the type of the id.
+        The objects are the same at each call, so that callers can cache by identity.
         """
         known = self._row
         if known is None or known[0] is not memory.id_type:
@@ -89,11 +85,9 @@ class PreparedAsks:
         return known[1:]
 
     def results_of(self, answers: Sequence[PreparedAnswer], to: str) -> Results:
-        """Return the features of rows, by plan, as they are computed for a form.
+        """Return a dict of plan name to features, as a matrix or table for the form `to`.
 
-        Args:
-            answers: of the rows.
-            to: the form; "" for none.
+        It is empty if `to` is "".
         """
         found: dict[str, Any] = {}
         for name, fitted in self._lowered.plans.items() if to else ():
@@ -105,21 +99,17 @@ class PreparedAsks:
         return found
 
     def give(self, ask: PreparedAsk) -> None:
-        """Give one back, whose memory is not in use any more."""
+        """Give back a kernel, once its buffers are no longer in use."""
         self._free.append(ask)
 
 
 def seen_on_arrival(
     memory: Memory, ask: PreparedAsk, row: Mapping[str, Any], limits: TimeLimits, now_ns: int
 ) -> SeenRow | None:
-    """Return a row that arrives, with what it sees; None where the general way is needed.
+    """Return an arriving row in stored form with the rows that it sees, if it is new and in time.
 
-    Args:
-        memory: it arrives at.
-        ask: takes what it sees.
-        row: as a user gave it.
-        limits: how far its times may be ahead.
-        now_ns: the time by this machine's clock.
+    None if the general path is needed. `limits` and the current time `now_ns` bound how far its
+    times may be ahead.
     """
     found = seen_in(memory, ask, row)
     if found is None or memory.log is None:
@@ -142,7 +132,10 @@ def seen_on_arrival(
 
 
 def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow | None:
-    """Return a row that asks, with what it sees; None where the general way is needed."""
+    """Return a row in stored form with the log rows that it sees.
+
+    None if the general path is needed.
+    """
     log = memory.log
     if log is None:
         return None
@@ -156,7 +149,7 @@ def seen_in(memory: Memory, ask: PreparedAsk, row: Mapping[str, Any]) -> SeenRow
 
 
 def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
-    """Return whether a row that asks has no id, or one that no row of the log has."""
+    """Return whether a row certainly has no id that is in the log."""
     row_id = memory.lowered.row_id
     if row_id is None or row_id not in row:
         return True
@@ -166,7 +159,7 @@ def asked_id_is_new(memory: Memory, row: Mapping[str, Any]) -> bool:
 
 
 def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
-    """Put a row into the log, at its end, whose features a user is given."""
+    """Append a row and its window results to the log."""
     assert memory.log is not None
     values = {**row.values, **answered.kept, **dict.fromkeys(memory.marks, True)}
     memory.log.add(values, list(zip(row.keys, row.times, strict=True)))
@@ -176,14 +169,10 @@ def put(memory: Memory, row: SeenRow, answered: PreparedAnswer) -> None:
 def written(
     asks: PreparedAsks, memory: Memory, arrived: Sequence[Arrived], change: Change | None, now: int
 ) -> tuple[Change, ChangeResults]:
-    """Return rows that arrive as a change, and what that gave, as a journal writes them.
+    """Return arriving rows and their features as a change with its results, for the journal.
 
-    Args:
-        asks: knows the schemas.
-        memory: has the lookup tables and the log.
-        arrived: the rows with their features.
-        change: the rows as a table; None where there is none.
-        now: the time of the change, in nanoseconds.
+    `change` has the rows as a table, or is None if no table exists yet; `now` is the time in
+    nanoseconds since 1970.
     """
     answers = [answer for _, answer in arrived]
     types, schema = asks.row_of(memory)
@@ -207,7 +196,7 @@ def written(
 
 
 def _id_of(row: Mapping[str, Any], name: str, dtype: DType) -> Any:
-    """Return the id of a row as it is stored; None where it lacks, or is no text or integer."""
+    """Return a row's id in stored form; None if it is absent, or is neither text nor integer."""
     if not dtype.holds_bytes and not dtype.is_integer:
         return None
     reading = _reading_of_id(name, dtype)
@@ -224,7 +213,7 @@ def _reading_of_id(name: str, dtype: DType) -> Reading:
 
 
 def _is_of_numbers(fitted: Fitted) -> bool:
-    """Return whether all that a plan gives are numbers or bools, which a row of floats holds."""
+    """Return whether all features of a plan are numbers or bools, so that floats can hold them."""
     kinds = pa.types
     if fitted.declaration.keep or fitted.matrix_dtype == BFLOAT16:
         return False
@@ -235,7 +224,7 @@ def _is_of_numbers(fitted: Fitted) -> bool:
 
 
 def _table_of(lines: Sequence[NDArray[Any]], schema: Schema) -> Table:
-    """Return rows of floats, where NaN is missing, as a table of the types of a schema."""
+    """Return one table of features, from a float array per row in which NaN means missing."""
     columns = np.array(lines).T.copy()
     flags = columns == columns
     is_whole = bool(flags.all())

@@ -1,6 +1,7 @@
-"""Rows of a log that are told apart: those that come again, outcomes, corrections, the forgotten.
+"""Rows of a log found by their id: for repeated rows, outcomes, corrections and forgotten rows.
 
-Functions check and find first, and change the log in one step, which comes after the journal.
+Functions first check and find rows. Others, which begin with "put", change the log later, after the
+journal has written the change.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ Readings = Sequence[Sequence[Reading]]
 
 
 def row_id_of(memory: Memory) -> str:
-    """Return the column that tells rows apart, which `Live` knows to be there."""
+    """Return the name of the id column; `Live` has checked that there is one."""
     assert memory.lowered.row_id is not None
     return memory.lowered.row_id
 
 
 def log_of(memory: Memory) -> Log:
-    """Return the log, of which the caller knows that rows have come to it."""
+    """Return the log; call it only after rows have come, since there is no log before."""
     assert memory.log is not None
     return memory.log
 
@@ -49,16 +50,13 @@ def log_of(memory: Memory) -> Log:
 def check_repeated(
     memory: Memory, here: Here, again: Numbers, is_repeated: NDArray[np.bool_]
 ) -> None:
-    """Raise where a row has the id of another, and other values.
+    """Raise `InvalidData` for the first repeated row that differs from the earlier row of its id.
 
     Args:
-        memory: has the log.
-        here: the rows of a call.
-        again: of each the first one of the call that has its id.
-        is_repeated: of each whether another one, in the log or before it in the call, has its id.
-
-    Raises:
-        InvalidData: the first column, and its first row, that differs.
+        memory: The log and the lookup tables of the state.
+        here: Rows of a call.
+        again: For each row, the index of the first row of the call with its id.
+        is_repeated: For each row, whether the log or an earlier row of the call has its id.
     """
     log, row_id = log_of(memory), row_id_of(memory)
     rows = np.flatnonzero(is_repeated)
@@ -71,7 +69,7 @@ def check_repeated(
     for name in names:
         column = pa.chunked_array([*here.log.column(name).chunks, *there.column(name).chunks])
         left, right = rows, others
-        if name in memory.lowered.late:  # what is not known yet is no other value
+        if name in memory.lowered.late:  # a value that is not known yet differs from no other
             is_there = has_value(column)
             both = is_there[left] & is_there[right]
             left, right = left[both], right[both]
@@ -87,10 +85,9 @@ def check_repeated(
 
 
 def each_once(rows: Table, row_id: str) -> Table:
-    """Return rows of a history without those that repeat an earlier one, as their id says.
+    """Return the rows of a history, with the first row of each id only.
 
-    Raises:
-        InvalidData: rows of one id differ.
+    Raises `InvalidData` if rows with one id differ.
     """
     first = first_of_each(rows.column(row_id))
     again = np.flatnonzero(first != np.arange(int(rows.num_rows)))
@@ -110,15 +107,9 @@ def each_once(rows: Table, row_id: str) -> Table:
 
 
 def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
-    """Return the numbers of the rows of the log that have the ids of some rows.
+    """Return, for each row of a table, the number of the log row with its id.
 
-    Args:
-        memory: has the log.
-        rows: with their ids.
-        told: what they are called.
-
-    Raises:
-        InvalidData: the log has no such row.
+    Raises `InvalidData` if the log lacks one of these rows; `told` names the rows in the message.
     """
     row_id = row_id_of(memory)
     if memory.log is None:
@@ -136,7 +127,10 @@ def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
 
 
 def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeComparison:
-    """Return the outcomes that say something that was not known; see `outcomes.compared`."""
+    """Return flags of the outcomes that add a value that was unknown; see `outcomes.compared`.
+
+    `numbers` has the number of each outcome's log row.
+    """
     row_id = row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     if not len(numbers):
@@ -148,14 +142,14 @@ def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeC
 def late_outcomes(
     memory: Memory, readings: Readings, rows: Table, numbers: Numbers, new: Mapping[str, Flags]
 ) -> NDArray[np.bool_]:
-    """Return flags of outcomes that come after the answer of a row whose window reads them.
+    """Return flags of outcomes that come too late: an answered row would have read them.
 
     Args:
-        memory: has the log.
-        readings: how late columns are read, by order.
-        rows: the outcomes.
-        numbers: of the rows that they are of.
-        new: of each late column, which of them say something new.
+        memory: The log and the lookup tables of the state.
+        readings: Ways in which windows read late columns, per order.
+        rows: Outcomes.
+        numbers: Number of each outcome's log row.
+        new: Late column name to flags of the outcomes that add a value to it.
     """
     is_late: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
     for order, of_order in enumerate(readings):
@@ -172,7 +166,7 @@ def late_outcomes(
 
 
 def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcome:
-    """Return the error of the first outcome that comes too late."""
+    """Return the error for the first outcome that comes too late."""
     row = int(np.argmax(is_late))
     return LateOutcome(
         f"row {row}: the outcome of {row_id} = {rows.column(row_id)[row].as_py()!r} comes after a "
@@ -183,7 +177,10 @@ def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcom
 
 
 def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
-    """Return the rows of the entities of some rows, from these on, and their numbers."""
+    """Return log rows as one order sorts them, and their row numbers.
+
+    They are the rows `numbers`, and all later rows of their entities.
+    """
     log = log_of(memory)
     own = memory.standing_at(numbers)
     is_placed = own.entities[order] >= 0
@@ -206,7 +203,7 @@ def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, N
 
 
 def put_outcomes(memory: Memory, rows: Table) -> None:
-    """Put late values into rows of the log; outcomes of one id one after the other."""
+    """Fill outcomes into rows of the log; several outcomes of one id are filled in one by one."""
     log, row_id = log_of(memory), row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     names = [name for name in rows.column_names if name != row_id]
@@ -219,11 +216,9 @@ def put_outcomes(memory: Memory, rows: Table) -> None:
 
 
 def corrected(memory: Memory, rows: Table) -> Here:
-    """Return the places of rows of the log once some of their columns have changed.
+    """Return log rows with corrected columns, and their new times and entities; the log stays.
 
-    Args:
-        memory: has the log.
-        rows: the id of each, which stands once, and the columns that change.
+    Each id occurs once in `rows`, beside the columns that change.
     """
     log, row_id = log_of(memory), row_id_of(memory)
     whole = log.take(log.find(rows.column(row_id)), memory.columns)
@@ -234,23 +229,23 @@ def corrected(memory: Memory, rows: Table) -> Here:
 
 
 def put_corrections(memory: Memory, rows: Table, here: Here) -> None:
-    """Change columns of rows of the log; arguments as `corrected` takes, and gives, them."""
+    """Overwrite columns of log rows; `here` has their new times and entities, from `corrected`."""
     log, row_id = log_of(memory), row_id_of(memory)
     numbers = log.find(rows.column(row_id))
     log.put(numbers, rows.drop_columns([row_id]), dict(enumerate(here.placed)))
 
 
 def last_of_each(ids: Any) -> NDArray[np.bool_]:
-    """Return flags of the rows that are the last of their id."""
+    """Return flags of the rows that are the last row with their id."""
     backwards = ids.take(pa.array(np.arange(len(ids))[::-1]))
     first = first_of_each(backwards)
     return (first == np.arange(len(ids)))[::-1]
 
 
 def rows_with(memory: Memory, change: Change) -> Numbers:
-    """Return the numbers of the rows of the log with a value in a column.
+    """Return the numbers of the log rows to forget: those with the change's value in its column.
 
-    What is out of reach is put away before, so that none of it stays.
+    Rows out of reach are dropped from memory first, so that no copy of them stays.
     """
     log, name = memory.log, change.name
     if log is None or not log.n_rows:

@@ -1,6 +1,7 @@
-"""Rows that a feature has read: of its entity, of others, and of tables, by the definition.
+"""The rows that one row's feature read: of its entity, of other entities, and of tables.
 
-An expression is walked from the row on; rows in a window are walked too, for what was read of them.
+They follow from the definitions: the feature's expression is walked from its root, and for each
+window the expressions are walked again for the rows in the window.
 """
 
 from __future__ import annotations
@@ -41,21 +42,22 @@ from fastfeat.steps.windows.tasks import ordering
 from fastfeat.tell.html import learnt_text
 
 NUMBER = "row number"
-"""The column that tells rows of the state apart where the plan has no `row_id`."""
+"""Name of the column with row numbers, which identifies rows of the state without `row_id`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The rows that a row may see, and itself, with what is made of them.
+    """The explained row and the log rows that it may see, with all computed values.
 
     Args:
-        fitted: the plan.
-        own: the row, of which all is made.
-        batch: the rows, and after them the row.
-        ids: what they are told by, and of each what tells it; None of the row, where it has none.
-        tables: the lookup tables.
-        orders: by its node, the rows in each order.
-        kept: the names of what is kept of each row.
+        fitted: The plan.
+        own: Batch of the explained row alone, with all computed columns.
+        batch: Batch of the log rows, followed by the explained row.
+        ids: Name of the identifying column, and its value for each row of `batch`; None for the
+            explained row if it has no id.
+        tables: Lookup tables, by name.
+        orders: Node of each order to the rows of `batch`, sorted by this order.
+        kept: Window function to the name of the log column that stores its results.
     """
 
     fitted: Fitted
@@ -68,18 +70,18 @@ class Sight:
 
     @property
     def last(self) -> int:
-        """The place of the row itself."""
+        """The index of the explained row in `batch`."""
         return self.batch.n_rows - 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The rows that are read for a feature, as far as they are known.
+    """Collects the rows that one feature read.
 
     Args:
-        rows: the places of rows of the state, perhaps the row itself.
-        tables: of each table, the numbers of rows.
-        seen: what is told of it, by the function.
+        rows: Indices into `Sight.batch`.
+        tables: Lookup table name to row indices.
+        seen: Window function, lookup or as-of join to the record of the rows that it read.
     """
 
     rows: set[int] = field(default_factory=set[int])
@@ -88,7 +90,7 @@ class _Read:
 
 
 def explain_column(sight: Sight, column: str, values: Table) -> FeatureExplained:
-    """Return the origins of one column of the features."""
+    """Return the origins of one feature column; `values` has the features of the row."""
     fitted = sight.fitted
     node, read = fitted.nodes[column], _Read()
     _read_of_row(sight, sight.own, [node], [0], read)
@@ -116,21 +118,21 @@ def explain_column(sight: Sight, column: str, values: Table) -> FeatureExplained
 def _read_of_row(
     sight: Sight, batch: Batch, roots: Sequence[Node], places: Sequence[int], read: _Read
 ) -> None:
-    """Note what some rows read of the state and of tables for expressions.
+    """Add the rows of the state and of tables from which expressions of some rows are computed.
 
     Args:
-        sight: the rows.
-        batch: that of `sight.own`, or of `sight.batch`.
-        roots: the expressions.
-        places: the rows, in the batch.
-        read: takes it.
+        sight: The explained row and the rows that it may see.
+        batch: Either `sight.own` or `sight.batch`.
+        roots: Expressions.
+        places: Indices of the reading rows in the batch.
+        read: Collects the rows that are read.
     """
     is_own = batch is sight.own or sight.last in places
     nodes = row_order(roots)
     for node in nodes:
         match node:
             case Call() if is_over_window(node):
-                if is_own and node not in read.seen:  # of others it is kept
+                if is_own and node not in read.seen:  # results of the other rows are stored
                     _read_of_window(sight, node, read)
             case Call() if is_over(node) and is_of_table(order_of(node)):
                 _note(sight, read, node, _in_window_of_table(batch, node, places))
@@ -151,7 +153,7 @@ def _is_value_of(node: Node, row: Call) -> bool:
 
 
 def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
-    """Note the rows that a function over a window read, and what was read for them."""
+    """Add the rows in a window of the explained row, and all rows that these rows have read."""
     order, last = order_of(over), sight.last
     inside = rows_in_window(sight.orders[order], last, dict(window_of(over).params)) or []
     read.rows.update(inside)
@@ -176,7 +178,10 @@ def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
 
 
 def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list[int]:
-    """Return the numbers of the rows of a table that are in the window of some rows."""
+    """Return the row indices of a lookup table that are in the window of some rows of a batch.
+
+    `places` are the indices of these rows; a table row may occur several times.
+    """
     order = order_of(over)
     make(batch, [over])
     compute_columns(batch, query_of(order))
@@ -198,14 +203,14 @@ def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list
 def _note(
     sight: Sight, read: _Read, step: Call, numbers: Sequence[int], others: Iterable[Node] = ()
 ) -> None:
-    """Note rows of a table that a step read.
+    """Add rows of a lookup table that a function read.
 
     Args:
-        sight: the rows.
-        read: takes them.
-        step: the step.
-        numbers: of the rows; one may come several times.
-        others: further columns that were read of them.
+        sight: The explained row and the rows that it may see.
+        read: Collects the rows.
+        step: The window function, lookup or as-of join.
+        numbers: Indices of the table rows; one may occur several times.
+        others: Further nodes, from which the table columns that were read are taken.
     """
     columns = [n for n in (*postorder([step]), *others) if isinstance(n, TableColumn)]
     own = [n for n in columns if n.table == _table_of(step)]
@@ -218,7 +223,7 @@ def _note(
 
 
 def _table_of(step: Call) -> str:
-    """Return the name of the table that a step reads rows of."""
+    """Return the name of the table that a lookup, as-of join or window function reads."""
     if is_over(step):
         return table_of(order_of(step))
     return next(arg.table for arg in reversed(step.args) if isinstance(arg, TableColumn))

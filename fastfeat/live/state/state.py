@@ -1,8 +1,10 @@
-"""The state of plans that are asked row by row: applies changes, whole or not at all.
+"""The state of live plans: it applies each change whole or not at all.
 
-One thread at a time changes it. It computes what a change gives, has it written by the journal, and
-then puts it into memory; what is put there before, since later rows of the change see it, is taken
-back when anything fails. Those who ask beside it wait for memory alone, and see whole changes.
+One thread at a time changes the state. It computes the results of a change, has the journal write
+them, and then updates memory. If later rows of the same change must see earlier ones, those are put
+into memory first, and taken back if anything fails. Readers wait only while memory changes, and see
+only whole changes. The general path computes a call's rows as one table; a fast path computes a few
+usual rows one by one.
 """
 
 from __future__ import annotations
@@ -87,30 +89,25 @@ _HALF_CHANGED = (
     "that it had, or open its file"
 )
 SWEPT_AT = 1 << 16
-"""Rows in memory from which on those of silent entities are dropped."""
+"""Number of rows in memory below which no rows of silent entities are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The size of a state.
-
-    Args:
-        rows: in memory.
-        entities: in memory, by what tells them apart.
-    """
+    """The numbers of rows and of entities in memory; entities by the names of their key columns."""
 
     rows: int
     entities: Mapping[str, int]
 
 
 class State:
-    """The rows that windows can still see, in order of arrival, and the lookup tables.
+    """The log and the lookup tables of live plans, and the only way to change them.
 
     Args:
-        lowered: what is asked of it.
-        settings: how it takes rows.
-        base: what it begins with.
-        journal: keeps its changes; None for none.
+        lowered: Columns, orders and window functions that the plans need.
+        settings: Rules by which the state accepts rows.
+        base: Content that the state begins with.
+        journal: Recorder of its changes; None for a state in memory only.
     """
 
     def __init__(
@@ -127,16 +124,19 @@ class State:
         self.counts: Mapping[str, int] = {}
         self.late_counts = LateCounts()
         self.kept_changes: Callable[[], Iterable[Change]] = tuple
-        """Gives the changes that its file has kept; nothing may be written meanwhile."""
+        """Function that returns the changes in the file; nothing may be written meanwhile."""
         self._places: dict[LateBehind, str] = {}
         clocks = clocks_of(lowered, settings)
         self._limits = time_limits(settings, clocks)
         self._memory = Memory(lowered, clocks, base.tables)
         self._readings = readings_of(lowered)
         self.sweeps = True
-        """Whether it drops rows of silent entities by itself, when that is due."""
+        """Whether the state drops rows of silent entities by itself."""
         self.takes_few = True
-        """Whether few rows are computed one by one; a replay computes all the general way."""
+        """Whether a few rows may take the fast path, one by one.
+
+        A replay turns it off, so that all rows take the general path.
+        """
         self._n_swept = 0
         self._process = os.getpid()
         self._unusable = ""
@@ -147,38 +147,39 @@ class State:
         wait_before_forks(self)
 
     def renew_locks(self) -> None:
-        """Make locks that nobody holds: in a child, those who held them are not there."""
+        """Replace the locks by new ones.
+
+        After a fork, the threads that held them are not in the child.
+        """
         self._writing = RLock()
         self.reading = RLock()
 
     @property
     def tables(self) -> Mapping[str, Table]:
-        """The lookup tables, by name."""
+        """A dict of table name to lookup table."""
         return self._memory.tables
 
     @property
     def types(self) -> Mapping[str, Any]:
-        """The type of each column that rows have in the log."""
+        """A dict of column name to dtype, for the columns of the log."""
         return self._memory.columns
 
     @property
     def clocks(self) -> Sequence[Clock]:
-        """The clock of each order."""
+        """The unit of times and the retention of each order."""
         return self._memory.clocks
 
     def limit_jumps(self, max_jump: str | int) -> None:
-        """Refuse rows from now on that are further ahead of the latest row than a length.
+        """From now on, refuse rows that are more than `max_jump` ahead of the latest row.
 
-        The limit is no setting of the state: after a long silence it may be a longer one.
-
-        Raises:
-            InvalidPlan, TypeMismatch: as of `time_limits`.
+        The limit is not stored with the state, because it may have to be longer after a long
+        silence. Raises the errors of `time_limits`.
         """
         self._limits = time_limits(self.settings, self.clocks, max_jump)
 
     @property
     def n_rows(self) -> int:
-        """The number of rows that stand in the log, and can still be seen."""
+        """The number of rows of the log that windows can still see."""
         with self.reading:
             log = self._memory.log
             return 0 if log is None else len(log.rows())
@@ -194,11 +195,10 @@ class State:
             return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
     def held_up(self, *, is_due: bool, places: bool) -> list[HeldUp]:
-        """Return entities that one row holds up, with that row.
+        """Return the entities that one row holds up; see `Live.held_up` for the arguments.
 
-        Args:
-            is_due: whether only those that are to be told now, once each.
-            places: whether the file is searched for where that row came from, which takes a while.
+        Searching for places, the source and offset of that row, reads the changes of the file,
+        which takes a while.
         """
         with self._writing if places else nullcontext():  # nobody writes to the file meanwhile
             with self.reading:
@@ -217,7 +217,10 @@ class State:
             return [*held[:-1], replace(held[-1], n_more=n_more)] if n_more else held
 
     def _place_of(self, late: LateBehind, row: Table, looks: bool) -> str:
-        """Return the source and offset of a row that holds others up; empty if nobody knows."""
+        """Return the source and offset of a row that holds an entity up; "" if unknown.
+
+        `looks` tells whether to search the file for it.
+        """
         if late not in self._places and looks and self.offsets:
             counted = self.late_counts.counts
             self._places = {of: place for of, place in self._places.items() if counted(of)}
@@ -225,41 +228,38 @@ class State:
         return self._places.get(late, "")
 
     def history(self) -> Table | None:
-        """Return the rows of the log in order of arrival; None where there has been none."""
+        """Return the rows of the log in order of arrival; None if no row has come yet."""
         with self.reading:
             self.check_usable()
             log = self._memory.log
             return None if log is None or not log.n_rows else log.table(self._memory.columns)
 
     def base(self) -> Base:
-        """Return the base from which another state begins that is to be equal to this one."""
+        """Return a copy of the state's content, from which an equal state can begin."""
         with self.reading:
             return base_of(self._memory, self.offsets)
 
     def begin(self, history: Table) -> None:
-        """Begin an empty state with rows that came before it, at once; see `begin_with`."""
+        """Fill an empty state with earlier rows, all at once; see `whole_states.begin_with`."""
         with self._writing, self.reading:
             begin_with(self._memory, history)
 
     @property
     def head(self) -> bytes:
-        """The last link of the audit; empty without a journal."""
+        """The audit hash of the last change; empty without a journal."""
         return b"" if self.journal is None else self.journal.link
 
     @property
     def is_usable(self) -> bool:
-        """Whether `check_usable` does not raise."""
+        """Whether the state can be used: `check_usable` would not raise an error."""
         if self._unusable or self._is_changing:
             return False
         return self.journal is None or os.getpid() == self._process
 
     def check_usable(self) -> None:
-        """Raise where the state is closed, half changed, or a parent's.
+        """Raise `StateError` if the state is closed, half changed, or opened before a fork.
 
-        Who does not change it holds `reading`: nobody who changes it is there then.
-
-        Raises:
-            StateError: it is.
+        Readers hold the lock `reading`, so that no writer is active meanwhile.
         """
         if self._unusable:
             raise StateError(self._unusable)
@@ -272,13 +272,10 @@ class State:
             )
 
     def close(self, *, discards: bool = False) -> None:
-        """Have all on disk, and end.
+        """Write everything to disk and close the state.
 
-        That there is no room to compact is no error: all is on disk, and what was forgotten is
-        erased once the file is opened again, as `forget` has said.
-
-        Args:
-            discards: whether what is not on disk yet is left out.
+        With `discards`, leave out unwritten changes. It is no error if there is no room to compact:
+        everything is on disk, and forgotten rows are erased when the file is opened again.
         """
         with self._writing:
             if self.journal is not None and os.getpid() == self._process:
@@ -289,11 +286,11 @@ class State:
                         self.journal.flush()
                         with suppress(StateError):
                             self.journal.settle(self.base)
-                    self.journal.close()  # of a state that was interrupted: whole calls alone
+                    self.journal.close()  # closes an interrupted state with whole calls only
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
     def flush(self) -> None:
-        """Have all that was applied on disk."""
+        """Write all applied changes to disk."""
         with self._writing:
             self.check_usable()
             if self.journal is not None:
@@ -301,28 +298,23 @@ class State:
                 self.journal.settle(self.base)
 
     def compact(self) -> None:
-        """Write the state as a whole in the place of its changes."""
+        """Replace the changes in the file by a copy of the whole state."""
         self.flush()
         with self._writing:
             if self.journal is not None:
                 self.journal.settle(self.base, erases=True)
 
     def delete_audit_key(self) -> None:
-        """Delete the key of the audit, and write the state as a whole."""
+        """Delete the key of the audit, and replace the changes in the file by the whole state."""
         self.flush()
         with self._writing:
             if self.journal is not None:
                 self.journal.delete_key(self.base())
 
     def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[ChangeResults, Results]:
-        """Return the results of a change, once applied; after any error the state is as it was.
+        """Apply a change; return its results, and a dict of plan name to features.
 
-        Args:
-            change: what is asked for.
-            wanted: the features that a user wants of it.
-
-        Returns:
-            What it gave, and by plan the features as they are computed for that form.
+        The features have the wanted form. After any error the state is as it was.
         """
         with self._writing:
             self.check_usable()
@@ -337,23 +329,18 @@ class State:
             return done
 
     def restore(self, entries: Sequence[Entry]) -> None:
-        """Apply changes again that were kept: what they gave is taken, nothing is computed."""
+        """Apply recorded changes with their recorded results; nothing is computed."""
         with self._writing, self.reading:
             for entry in entries:
                 self._restore(entry.change, entry.applied)
                 self._finish(entry.change, replace(entry.applied, counts={}))
 
     def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
-        """Return the features of rows that do not see each other, by plan; the state stays.
+        """Return a dict of plan name to features, for rows that do not see each other.
 
-        Args:
-            rows: the rows.
-            wanted: the form in which they are wanted.
-            has_ids: whether the rows have the column of the id: one that the state has is asked at
-                its place there.
-
-        Raises:
-            LateRow: a row is so early that what its windows see may have been dropped.
+        The state does not change. If the rows have an id column (`has_ids`), a row with the id of a
+        stored row is computed as if it stood at the place of that row. Raises `LateRow` if a row is
+        so early that rows in its windows may be gone.
         """
         found = self._features_of_few(rows, wanted)
         return self._features(rows, wanted, has_ids=has_ids, first=0) if found is None else found
@@ -364,13 +351,20 @@ class State:
         return None if answers is None else self._asks.results_of(answers, wanted.to)
 
     def _as_few(self, rows: Table, wanted: Wanted) -> list[dict[str, Any]] | None:
-        """Return rows for the kernel of one row; None where that is not the way for them."""
+        """Return rows as one dict per row, for the fast path.
+
+        None if there are too many rows, or they need the general path.
+        """
         if wanted.row is not None or not 1 <= rows.num_rows <= FEW:
             return None
         return as_dicts(rows)
 
     def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
-        """Return the results of `features`, of rows from some row of the call on."""
+        """Return a dict of plan name to features, by the general path.
+
+        `first` is the index of the first row within the call. A large call is cut into parts,
+        between which other threads may take their turns.
+        """
         with self.reading:
             self.check_usable()
             memory = self._memory
@@ -380,7 +374,7 @@ class State:
             check_early(memory, here)
             cuts = memory.at_once(here)
             sight = None if len(cuts) > 2 else self._sight_alone(here)
-        if sight is None:  # in between, others take their turns
+        if sight is None:  # between the parts, other threads may take their turns
             parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
             return joined(
                 [self._features(p, wanted, has_ids=has_ids, first=first + n) for n, p in parts]
@@ -390,10 +384,9 @@ class State:
         return results_of(memory.answer(sight), wanted.to)
 
     def features_of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
-        """Return the answers to few rows that do not see each other; None to ask `features`.
+        """Return the features of a few rows by the fast path; the rows do not see each other.
 
-        Args:
-            rows: as a user gave them.
+        None if a row needs the general path, `features`.
         """
         ask = self._asks.take()
         if ask is None:
@@ -413,12 +406,10 @@ class State:
         return found if len(found) == len(rows) else None
 
     def process_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[PreparedAnswer] | None:
-        """Return the answers to few rows, which then stand in the state: all of them, or none.
+        """Add a few rows to the state by the fast path, all or none, and return their features.
 
-        None where `apply` is to be asked: nothing has changed then.
-
-        Args:
-            rows: as a user gave them; each sees those before it.
+        Each row sees the rows before it. None if a row needs the general path, `apply`; then
+        nothing has changed.
         """
         with self._writing:
             if not self.is_usable:
@@ -428,7 +419,7 @@ class State:
         return None if found is None else found[1]
 
     def _settle_and_sweep(self) -> None:
-        """Take less room on disk and in memory, where that is due, before rows come."""
+        """Compact the file and drop rows of silent entities if that is due, before rows arrive."""
         if self.journal is not None:
             self.journal.settle(self.base)
         if self.sweeps:
@@ -437,12 +428,14 @@ class State:
     def _arrive_few(
         self, rows: Sequence[Mapping[str, Any]], change: Change | None, now: int
     ) -> tuple[ChangeResults, list[PreparedAnswer]] | None:
-        """Return the results of few rows that arrive; None where one needs the general way.
+        """Store a few arriving rows by the fast path; return results and features.
+
+        None if a row needs the general path; then nothing has changed.
 
         Args:
-            rows: the rows.
-            change: the same as it is written; None where there is no table of them yet.
-            now: the time by this machine's clock, in nanoseconds.
+            rows: One dict of column name to value per row.
+            change: The same rows as a change to record; None if no table of them exists yet.
+            now: Time by this machine's clock, in nanoseconds since 1970.
         """
         ask = self._asks.take()
         if ask is None:
@@ -466,10 +459,10 @@ class State:
     def _seen_few(
         self, ask: PreparedAsk, rows: Sequence[Mapping[str, Any]], now: int
     ) -> list[Arrived] | None:
-        """Return few rows that arrive with their features; None where one needs the general way.
+        """Return a few arriving rows with their features; None if one needs the general path.
 
-        A row that sees others of the call does so in the log: they stand there meanwhile, beside
-        nobody, and are taken back.
+        If a row must see earlier rows of the same call, those are put into the log for the moment,
+        under the lock, and taken back at the end.
         """
         memory, arrived, entities = self._memory, list[Arrived](), set[Any]()
         log, n_rows, n_there = memory.log, 0 if memory.log is None else memory.log.n_rows, 0
@@ -504,7 +497,10 @@ class State:
         return arrived
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
-        """Return the origins of one row's features, by plan; arguments as of `features`."""
+        """Return a dict of plan name to the origins of one row's features.
+
+        Raises as `features` does.
+        """
         from fastfeat.live.state.explanation import explain_in_memory  # seldom needed
 
         with self.reading:
@@ -517,7 +513,7 @@ class State:
             return explain_in_memory(memory, self._sight_alone(here).here)
 
     def _sight_alone(self, here: Here) -> Sight:
-        """Return rows that do not see each other, with what they see, where that is all there."""
+        """Return rows that do not see each other, with the log rows that they see."""
         memory = self._memory
         return memory.sight(here, alone=True, check=partial(check_early, memory))
 
@@ -538,7 +534,7 @@ class State:
                 return applied, {}
 
     def _found(self, change: Change) -> FoundChange:
-        """Return a change of what is known, of which all is checked."""
+        """Check a change of stored rows or tables, and return it ready to be put into memory."""
         memory = self._memory
         match change.kind:
             case "outcomes":
@@ -553,7 +549,10 @@ class State:
                 return found_table(memory, change)
 
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[ChangeResults, Results]:
-        """Return the results of rows that arrive."""
+        """Store arriving rows by the fast or general path.
+
+        Return their results, and a dict of plan name to features.
+        """
         memory, begun = self._memory, self._memory.log is None
         is_general = begun or change.kind != "process" or not self.takes_few
         few = None if is_general else self._as_few(change.rows, wanted)
@@ -584,7 +583,10 @@ class State:
     def _arrive_at_once(
         self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
     ) -> tuple[ChangeResults, Results]:
-        """Return the results of rows that are all new, none late against another."""
+        """Store arriving rows that are all new, and not late relative to each other.
+
+        Return their results, and a dict of plan name to features.
+        """
         asks = change.kind == "process"
         given = self._arrival_results(change, here, wanted, alone=False)
         is_stored = np.ones(here.n_rows, np.bool_)
@@ -599,7 +601,10 @@ class State:
     def _arrival_results(
         self, change: Change, here: Here, wanted: Wanted, *, alone: bool
     ) -> ArrivalResults:
-        """Return the results of the rows of a change; see `arrivals.results_of_arrival`."""
+        """Return the features and window results of arriving rows, which are not stored yet.
+
+        See `arrivals.results_of_arrival`.
+        """
         asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
 
         def check(placed: Here) -> None:
@@ -615,7 +620,11 @@ class State:
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: ArrivalRuns, wanted: Wanted
     ) -> tuple[ChangeResults, Results]:
-        """Return the results of rows of which some are late, or come again: run by run."""
+        """Store arriving rows, some of them late or repeated, run by run.
+
+        Each run sees the rows stored before it. After an error all of them are taken back. Return
+        their results, and a dict of plan name to features.
+        """
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
         n_rows, watermarks = log.n_rows, list(memory.watermarks)
@@ -650,7 +659,7 @@ class State:
         return applied, joined([piece.results for piece in pieces])
 
     def _part(self, here: Here, run: Run) -> Here:
-        """Return the rows of a run; those that came again with their numbers in the log."""
+        """Return the rows of a run; if they are repeated, with the numbers of their log rows."""
         part = here.part(run.begin, run.end)
         if run.is_stored or self.lowered.row_id is None:
             return part
@@ -659,7 +668,10 @@ class State:
         return replace(part, numbers=self._memory.log.find(ids))
 
     def _sweep(self) -> None:
-        """Drop rows of entities that are silent, and put what is out of reach away, when due."""
+        """Drop rows of silent entities, and rows out of reach, if there are enough of them.
+
+        Dropping rows of silent entities is recorded as a change of its own.
+        """
         log = self._memory.log
         if log is None:
             return
@@ -671,7 +683,10 @@ class State:
         self._applied(Change("sweep", rows, time_ns=time.time_ns()), NOTHING)
 
     def _swept(self, log: Any, rows: Table) -> None:
-        """Drop rows of entities that are silent at some watermarks."""
+        """Apply a sweep: drop rows of entities that are silent at the given watermarks.
+
+        `rows` has one row with a column per order: its latest time in ticks, or null.
+        """
         n_dropped = log.sweep([column[0].as_py() for column in rows.columns])
         log.tidy(now=True)
         for k, known in enumerate(self._memory.lowered_latest):
@@ -683,9 +698,10 @@ class State:
 
     @contextmanager
     def _commit(self, change: Change, applied: ChangeResults) -> Generator[Any]:
-        """Have a change written, and then let the body put it into memory, beside nobody.
+        """Record a change in the journal, then let the `with` block put it into memory.
 
-        Where the body fails after that, the state is no longer that on disk, and is of no use.
+        The block runs under the lock. If it fails after the change is recorded, memory no longer
+        matches the file, and the state becomes unusable.
         """
         is_written = False
         try:
@@ -705,7 +721,10 @@ class State:
 
     @contextmanager
     def _changing(self) -> Generator[None]:
-        """Have the body change memory, beside nobody; where it fails, the state is of no use."""
+        """Let the `with` block change memory under the lock.
+
+        If the block fails, the state becomes unusable.
+        """
         with self.reading:
             self._is_changing = True
             yield
@@ -719,7 +738,7 @@ class State:
             self.counts = {**self.counts, **more}
 
     def _restore(self, change: Change, applied: ChangeResults) -> None:
-        """Put into memory what a change gave."""
+        """Put a change with its recorded results into memory."""
         memory = self._memory
         match change.kind:
             case "process" | "update":

@@ -1,4 +1,4 @@
-"""Lookup tables of a live state: which rows an update replaces, and which it adds."""
+"""Lookup tables of a live state: the rows that an update replaces or adds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastfeat.live.lower.live_plan import LivePlan
 
 
 def table_types(plans: Mapping[str, Fitted]) -> dict[str, dict[str, DType]]:
-    """Return the type of each column that plans read of tables, by table."""
+    """Return the types of the table columns that plans read: table name to column name to dtype."""
     found: dict[str, dict[str, DType]] = {}
     for fitted in plans.values():
         for column, dtype in fitted.table_columns.items():
@@ -26,13 +26,10 @@ def table_types(plans: Mapping[str, Fitted]) -> dict[str, dict[str, DType]]:
 
 
 def key_columns(lowered: LivePlan, table: str) -> list[tuple[str, ...]]:
-    """Return the columns by whose values a table is looked up, of each lookup; none without one.
+    """Return the names of the key columns of each lookup by key in a table.
 
-    Windows over a table, and lookups as of a time, see many rows of a key.
-
-    Args:
-        lowered: the plans.
-        table: its name.
+    The list is empty if the table is only read by windows and as-of lookups, which see many rows of
+    one key.
     """
     keys: dict[tuple[str, ...], None] = {}
     for node in _nodes(lowered):
@@ -52,14 +49,10 @@ def _nodes(lowered: LivePlan) -> Iterable[Node]:
 
 
 def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) -> Table:
-    """Return a table with rows that are put into it.
+    """Return a lookup table with new rows added; `known` are its rows so far, or None.
 
-    Args:
-        lowered: the plans that read it.
-        name: its name.
-        known: its rows; None where there are none yet.
-        rows: the new ones. Where the table is looked up by key, the last of a key replaces those
-            of it; else they stand after the known ones.
+    If the table is looked up by key, the last row of each key replaces earlier ones; otherwise the
+    rows are appended.
     """
     joined = rows if known is None else pa.concat_tables([known, rows])
     types = table_types(lowered.plans)[name]
@@ -70,7 +63,10 @@ def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) ->
 
 
 def _last_of_each(keys: Sequence[ChunkedArray], n_rows: int) -> NDArray[np.int64]:
-    """Return the last row of each key, in the order in which keys came first."""
+    """Return the index of the last row of each key, in the order in which keys first occur.
+
+    `keys` has one column per part of the key.
+    """
     codes: NDArray[np.int64] = np.zeros(n_rows, np.int64)
     for column in keys:
         indices = column.combine_chunks().dictionary_encode().indices.fill_null(-1)

@@ -1,4 +1,4 @@
-"""Whole states: what a base holds of memory, and memory that begins with one, or with a history."""
+"""Copies of a state's whole content (bases): taken from memory, and put into empty memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,7 @@ from fastfeat.live.state.rows_by_id import each_once
 
 
 def base_of(memory: Memory, offsets: Mapping[str, int]) -> Base:
-    """Return the base from which another state begins that is to be equal to that of some memory.
-
-    Args:
-        memory: of the state.
-        offsets: the offset after the last row that was applied, by source.
-    """
+    """Return a copy of the content of memory, from which an equal state can begin."""
     log = memory.log
     if log is None:
         return Base(None, memory.tables, offsets)
@@ -30,7 +25,7 @@ def base_of(memory: Memory, offsets: Mapping[str, int]) -> Base:
 
 
 def load(memory: Memory, base: Base) -> None:
-    """Begin empty memory with the rows of a base."""
+    """Fill empty memory with the rows of a base, as they are; nothing is computed."""
     rows = base.rows
     if rows is None or not memory.lowered.orders:
         return
@@ -49,15 +44,11 @@ def load(memory: Memory, base: Base) -> None:
 
 
 def begin_with(memory: Memory, history: Table) -> None:
-    """Begin empty memory with rows that came before it, at once.
+    """Fill empty memory with a history of rows, all at once, and compute their window results.
 
-    Args:
-        memory: of a state.
-        history: the rows, in order of arrival; rows of one id are one. The column `ANSWERED`
-            says of which a user has been given the features; without it, of none.
-
-    Raises:
-        InvalidData: rows of one id differ, or one has none.
+    Rows with the same id count once. The column `ANSWERED` tells which rows a user was given
+    features for; if it is absent, no row counts as answered. Raises `InvalidData` if rows of one id
+    differ, or a row has no id.
     """
     rows = memory.with_ids(history, begins=True)
     row_id = memory.lowered.row_id

@@ -1,4 +1,5 @@
-"""Declaring: arguments checked, columns and rows that expressions read, what may leak, types bound.
+"""Declaring: checked arguments, the columns and rows that expressions read, leakage, bound types.
 
-Imports nothing else of `plan`; its other floors, and all that stands above it, import from here.
+This folder imports nothing else from `plan`. Other folders of `plan`, and everything above it, may
+import from it.
 """

@@ -1,7 +1,8 @@
-"""Arguments of a plan, checked: features, label, names of columns, a float type, text.
+"""Checks of a plan's arguments: features, label, column names, a float type, text.
 
-What was given where a plan takes an expression is named, with what to write instead. Arrow's text
-is UTF-8, which has no lone surrogates.
+If an argument is not the expression that it should be, the error suggests a replacement. A late
+column is known only after the moment of its row. Arrow's text is UTF-8, which has no lone
+surrogates.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Features = Mapping[str, Expr] | Sequence[Expr]
 
 
 def named_features(features: Features) -> dict[str, Expr]:
-    """Return features by name, whether given by name or as a list."""
+    """Return the user's features as a dict of expressions by name; a list gets default names."""
     if isinstance(features, Mapping):
         items = list(features.items())
     elif not isinstance(features, str) and isinstance(features, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
@@ -58,11 +59,9 @@ def _default_name(expression: object) -> str:
 
 
 def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
-    """Return a delay of all late columns as it is kept.
+    """Return the user's `label_delay` in the form that a plan stores.
 
-    Args:
-        given: as a user gives it.
-        has_late: whether the plan declares late columns.
+    `has_late` says whether the plan declares late columns; a delay without any is an error.
     """
     told = f"Plan(label_delay={given!r})"
     delay = resolve_delay(told, given)
@@ -75,7 +74,7 @@ def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
 
 
 def resolve_outcomes(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
-    """Return late columns, by name where a user says how long after its row each is known."""
+    """Return the user's `outcomes` as a tuple of columns, or as a dict of column to delay."""
     if not _is_mapping(given):
         return resolve_names(given, "outcomes")
     names = resolve_names(list(given), "outcomes")
@@ -86,14 +85,14 @@ def resolve_outcomes(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
 
 
 def resolve_delay(told: str, given: Any) -> GivenDelay:
-    """Return a delay that a user gave as a plan keeps it.
+    """Return a user's delay in the form that a plan stores.
 
     Args:
-        told: the option, for messages: "Plan(label_delay=...)".
-        given: a duration or a whole number, or a mapping from clocks to them, or None.
+        told: The option, for messages: "Plan(label_delay=...)".
+        given: A duration, a whole number, a mapping of clock to either, or None.
 
     Raises:
-        InvalidPlan, TypeMismatch: it is none.
+        InvalidPlan, TypeMismatch: It is not a valid delay.
     """
     if not _is_mapping(given):
         return _delay_text(told, given)
@@ -118,10 +117,10 @@ def _delay_text(told: str, given: Any) -> DelayText | None:
 
 
 def resolve_known_tables(given: Any) -> dict[str, tuple[str, ...]]:
-    """Return the columns of tables that a user says are known.
+    """Return the user's `known_tables` as a dict of table name to column names.
 
     Raises:
-        InvalidPlan: it is no mapping from names of tables to lists of columns.
+        InvalidPlan: It is not a mapping of table name to a list of columns.
     """
     told = f"known_tables must be {{table: [columns]}}, got {given!r}"
     if not _is_mapping(given):
@@ -139,7 +138,7 @@ def resolve_known_tables(given: Any) -> dict[str, tuple[str, ...]]:
 
 
 def resolve_label(label: Any) -> dict[str, Expr]:
-    """Return a label that is given as an expression."""
+    """Return the user's label expression as a dict with its name."""
     wanted = "label must be a column name or {name: expression}, "
     if not _is_mapping(label) or len(label) != 1:
         raise InvalidPlan(f"{wanted}got {_no_label(label)}")
@@ -159,7 +158,7 @@ def resolve_label(label: Any) -> dict[str, Expr]:
 
 
 def _no_label(given: Any) -> str:
-    """Return the text of what was given as a label, and what to write instead."""
+    """Return a text that says what was given instead of a label, with a suggested replacement."""
     match given:
         case Expr():
             return f"{given!r}. Give it a name: label={{'y': ...}}"
@@ -175,7 +174,7 @@ def _no_label(given: Any) -> str:
 
 
 def resolve_names(names: Any, option: str) -> tuple[str, ...]:
-    """Return column names, each once; `option` is what they were given for."""
+    """Return unique column names in order; `option` is the argument's name, for errors."""
     listed = isinstance(names, Sequence) and not isinstance(names, str)
     if not listed or not all(isinstance(name, str) for name in cast("Sequence[Any]", names)):
         raise InvalidPlan(f"{option} must be a list of column names, got {names!r}")
@@ -183,12 +182,7 @@ def resolve_names(names: Any, option: str) -> tuple[str, ...]:
 
 
 def check_row_id(name: Any, late: Sequence[str]) -> None:
-    """Raise unless a name is that of a column that tells rows apart, or None.
-
-    Args:
-        name: as the user gave it.
-        late: the columns known only after the moment.
-    """
+    """Raise unless a row id is None or the name of a column that is not late."""
     if name is not None and (not isinstance(name, str) or not name):
         raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")
     if name in late:
@@ -199,10 +193,10 @@ def check_row_id(name: Any, late: Sequence[str]) -> None:
 
 
 def float_name(dtype: Any) -> str | None:
-    """Return the name of the float type that features are rounded to."""
+    """Return the name of the float type that the user asks for; None if none is given."""
     if dtype is None:
         return None
-    if str(dtype) in ("bfloat16", "torch.bfloat16"):  # which Arrow and NumPy have not
+    if str(dtype) in ("bfloat16", "torch.bfloat16"):  # Arrow and NumPy do not have this type
         return "bfloat16"
     try:
         name = schema.as_dtype(dtype).name
@@ -225,11 +219,9 @@ _VALUES = "It holds values. Name the column of the data that has them: col('name
 
 
 def no_expression(subject: str, given: Any) -> TypeMismatch:
-    """Return the error of something that is no expression.
+    """Return the error for an argument that is not an expression.
 
-    Args:
-        subject: the beginning of the message, up to what was given.
-        given: what is no expression.
+    `subject` is the beginning of the message; the description of `given` is appended to it.
     """
     kind = type(given).__name__
     match given:
@@ -263,7 +255,7 @@ def no_expression(subject: str, given: Any) -> TypeMismatch:
 
 
 def _of_function(subject: str, given: Any) -> TypeMismatch:
-    """Return the error of a method that was not called, or of a Python function."""
+    """Return the error for a method or a Python function in place of an expression."""
     name = getattr(given, "__name__", type(given).__name__)
     owner = getattr(given, "__self__", None)
     if isinstance(owner, (Expr, calendar.DatetimeParts)):
@@ -280,15 +272,7 @@ def _short(given: Any) -> str:
 
 
 def check_text(names: Iterable[str], nodes: Iterable[Node]) -> None:
-    """Raise for a name, a column or a literal that is no text in Unicode.
-
-    Args:
-        names: of features and options.
-        nodes: of all expressions.
-
-    Raises:
-        InvalidPlan: the first such text.
-    """
+    """Raise InvalidPlan at the first name, column or literal that is not valid Unicode text."""
     for text in (*names, *(text for node in nodes for text in _texts(node))):
         try:
             text.encode()
@@ -300,7 +284,7 @@ def check_text(names: Iterable[str], nodes: Iterable[Node]) -> None:
 
 
 def _texts(node: Node) -> Iterator[str]:
-    """Yield each text of a node, those in nested tuples too."""
+    """Yield each text of a node, including those in nested tuples."""
     match node:
         case Column(name):
             pending: list[Any] = [name]

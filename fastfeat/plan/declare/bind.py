@@ -1,4 +1,7 @@
-"""Binding: every node gets a type for one schema; every type error of a user is raised here."""
+"""Binding: each node of an expression gets a type, given the types of columns.
+
+All type errors of users arise here.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +50,13 @@ _NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
 
 
 def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -> dict[Node, DType]:
-    """Return the type of every node that the roots are computed from.
+    """Return the type of every node of the expressions `roots`.
 
-    Args:
-        roots: expressions.
-        schema: the types of the columns.
-        tables: those of the lookup tables.
+    `schema` has the types of the data's columns, `tables` those of each lookup table.
 
     Raises:
-        UnknownColumn: a column that the schema lacks.
-        TypeMismatch: an operator that cannot take what it is given.
+        UnknownColumn: The schema lacks a column.
+        TypeMismatch: An operator does not accept the types of its arguments.
     """
 
     def visit(node: Node, types: list[DType]) -> DType:
@@ -116,16 +116,13 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
 
 
 def check_new_plan(types: Mapping[Node, DType]) -> None:
-    """Raise where an expression has two meanings, or would round a key.
+    """Raise if an expression is ambiguous, or would round a key.
 
-    A plan that was saved before these were errors keeps its meaning: what is loaded is not checked.
-
-    Args:
-        types: of every node, of `bind`.
+    Loaded plans are not checked: a plan that was saved before these were errors keeps its meaning.
 
     Raises:
-        TypeMismatch: `tz=` of a timestamp without a zone; decimals with digits after the point that
-            are compared, or are a key.
+        TypeMismatch: `tz=` for a timestamp without a zone; or decimals with digits after the point
+            that are compared or used as a key.
     """
     for told in _naive_times(types):
         raise TypeMismatch(told)
@@ -133,11 +130,7 @@ def check_new_plan(types: Mapping[Node, DType]) -> None:
 
 
 def warn_of_naive_times(types: Mapping[Node, DType]) -> None:
-    """Warn of timestamps without a zone beside `tz=`, which new plans may not have.
-
-    Warns:
-        NaiveTimes: there are some.
-    """
+    """Warn (NaiveTimes) about `tz=` for timestamps without a zone, an error in new plans."""
     told = list(_naive_times(types))
     if told:
         more = f" (and {counted(len(told) - 1, 'more call')})" if len(told) > 1 else ""
@@ -145,7 +138,7 @@ def warn_of_naive_times(types: Mapping[Node, DType]) -> None:
 
 
 def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
-    """Yield a message for each call that takes a part of a naive timestamp in a zone."""
+    """Yield an error text for each call that reads a timestamp without a zone as one in a zone."""
     for node in types:
         if not isinstance(node, Call) or "tz" not in (params := dict(node.params)):
             continue
@@ -162,9 +155,9 @@ def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
 
 
 def _check_told_apart(types: Mapping[Node, DType]) -> None:
-    """Raise where decimals with digits after the point are compared, or are a key.
+    """Raise if decimals with digits after the point are compared for equality or used as a key.
 
-    They are read as float64, rounded, so that two of them may be one.
+    Such decimals are read as float64 and rounded, so two different ones may become equal.
     """
     for node in types:
         if not tells_apart(node):
@@ -180,7 +173,7 @@ def _check_told_apart(types: Mapping[Node, DType]) -> None:
 
 
 def tells_apart(node: Node) -> bool:
-    """Return whether the result of a node depends on which values of its arguments are equal."""
+    """Return whether the result of a node depends on equality between values of its arguments."""
     match node:
         case Call(function) if function in STEPS:
             return STEPS[function].tells_apart
@@ -193,9 +186,10 @@ def tells_apart(node: Node) -> bool:
 
 
 def _is_decimal(node: Node, types: Mapping[Node, DType]) -> bool:
-    """Return whether a node has decimals as they were read, or lists of them."""
+    """Return whether a node holds decimals as read from the data, or lists of them."""
     match node:
-        case Call("lookup_value", (_, values)) | Call("list.get", (values,)):  # are float64
+        # their results are float64
+        case Call("lookup_value", (_, values)) | Call("list.get", (values,)):
             return _is_decimal(values, types)
         case _:
             dtype = types[node]
@@ -203,14 +197,14 @@ def _is_decimal(node: Node, types: Mapping[Node, DType]) -> bool:
 
 
 def _is_of_keys(node: Call | Aggregate) -> bool:
-    """Return whether a function takes what is no value of a row: keys, or their vocabulary."""
+    """Return whether a function takes keys or their vocabulary, not one plain value per row."""
     if isinstance(node, Aggregate):
         return AGGREGATES[node.function].is_of_parts
     return SCALARS[node.function].of_keys
 
 
 def _explained(node: Node, rule: Callable[[], R]) -> R:
-    """Return the result of a type rule; a mismatch is raised again with the expression in front."""
+    """Return `rule()`; a TypeMismatch that it raises gets the expression in front of its text."""
     try:
         return rule()
     except TypeMismatch as error:
@@ -218,7 +212,7 @@ def _explained(node: Node, rule: Callable[[], R]) -> R:
 
 
 def _as_written(node: Node) -> Node:
-    """Return the window of an order, which no user writes by itself; any other node as it is."""
+    """Return a window around an internal order node, as users write it; other nodes unchanged."""
     if not isinstance(node, Call) or node.function not in window_rows.ORDERS:
         return node
     return Call("window", (node,), tuple(_WHOLE_WINDOW.items()))
@@ -247,7 +241,7 @@ def table_column_type(table: str, name: str, tables: Schemas) -> DType:
 
 
 def lacking_table(name: str, tables: Collection[str]) -> UnknownColumn:
-    """Return the error of a table that was not passed."""
+    """Return the error for a lookup table that is not in `tables=`."""
     hint = did_you_mean(name, tables)
     return UnknownColumn(
         f"the plan looks rows up in the table {name!r}, which is not in tables=.{hint} Pass it "
@@ -256,13 +250,13 @@ def lacking_table(name: str, tables: Collection[str]) -> UnknownColumn:
 
 
 def listed(names: Collection[str]) -> str:
-    """Return the first ten of some names, for a message."""
+    """Return the first ten names as text, for a message."""
     shown = [repr(name) for name in islice(names, 10)]
     return ", ".join(shown) + (", ..." if len(names) > 10 else "")
 
 
 def literal_type(value: Any) -> DType:
-    """Return the type that a Python value has as a literal."""
+    """Return the type of a Python value that stands in an expression."""
     match value:
         case bool():
             return dtypes.BOOL

@@ -1,8 +1,10 @@
-"""Clocks: how far the time of a window may lie before the moment of its row.
+"""Clocks: how a window's time relates to the moment of its row, to exclude values not known yet.
 
-A window over late columns is safe only where its time never runs ahead of the row and never turns
-back. A column is trusted; so is what rounds one down or moves all of it by a constant. How old the
-youngest row is that a window sees follows from its offset and from how coarsely its time counts.
+A clock is the known properties of a window's time expression. Its slack is how far the time may lie
+before the moment of its row (a day's start before the row's hour), its lead how far after. A window
+over late columns is safe only if its time never runs ahead of the row and never goes backwards. A
+column is trusted, and so are functions that round a column down or shift it by a constant. The age
+of the youngest row that a window sees follows from its offset and from the coarseness of its time.
 """
 
 from __future__ import annotations
@@ -29,29 +31,29 @@ _DATE: Final = Interval(days=1)
 _EPOCH_DAY: Final = datetime.date(1970, 1, 1)
 _UTC: Final = ZoneTable((), (0,))
 _FIRST_CHANGE: Final = 86_400
-"""Changes of the offset of a zone before it are not asked whether they turn clocks back."""
+"""Seconds since 1970 before which changes of a zone's offset are ignored in `turns_back`."""
 
 Unit = str | None
-"""Of the lengths of a window: "time", "steps" (whole numbers), None where nothing says it."""
+"""Unit of a window's lengths: "time", "steps" (whole numbers), or None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The known properties of the time of a window.
+    """The known properties of a window's time expression.
 
-    Lengths are in nanoseconds; where the time is a column of whole numbers, in its steps.
+    Lengths are in nanoseconds; if the time is a column of whole numbers, in its steps.
 
     Args:
-        column: the name of the column that it is made of.
-        base: the column that it is made of, or the `str.to_datetime` of a column of text.
-        unit: in what the window counts.
-        step: how many nanoseconds a step of whole numbers made of instants has; None of others.
-        slack: a time lies less than this before the moment of its row; 0 is that moment itself.
-        grid: every time is a multiple of this, but for `phase`; 0 for no such grid.
-        phase: where the grid begins.
-        turns: whether a later row may have an earlier time, less than `slack` earlier: clocks that
+        column: Name of the column that the time is computed from.
+        base: That column, or `str.to_datetime` of it if it holds text.
+        unit: Unit of the window's lengths.
+        step: Nanoseconds per step if instants were converted to whole numbers; else None.
+        slack: A time lies less than this before the moment of its row; 0 means exactly at it.
+        grid: Every time is `phase` plus a multiple of this; 0 if there is no such grid.
+        phase: Start of the grid.
+        turns: Whether a later row may have an earlier time (by less than `slack`), because clocks
             are set back across the start of an interval.
-        lead: a time lies at most this after the moment of its row.
+        lead: A time lies at most this much after the moment of its row.
     """
 
     column: str
@@ -68,13 +70,11 @@ class Clock:
 def clock_of(
     time: Node, types: Mapping[Node, DType] | None = None, since: Node | None = None
 ) -> Clock | None:
-    """Return the clock of a window's time; None where it cannot be trusted.
+    """Return the clock of a window's time, or None if the time cannot be trusted.
 
-    Args:
-        time: the expression.
-        types: of every node, once they are bound: then the zones of columns count too.
-        since: the time that is the moment of a row: what is not made of it is no clock then. None
-            for the column that the time is made of.
+    Pass `types` once the expressions are bound; the zones of columns then count too. With `since`,
+    that node is the moment of a row in place of a column, and only a time computed from it has a
+    clock.
     """
     path = _path_to_column(time, since)
     if path is None:
@@ -92,11 +92,9 @@ def clock_of(
 
 
 def _path_to_column(time: Node, since: Node | None) -> tuple[Node, list[Call]] | None:
-    """Return the column that a time is made of, and the functions of it, the first one first.
+    """Return the column (or `since`) that a time is computed from, and the functions applied to it.
 
-    Args:
-        time: the expression.
-        since: what to find in place of a column; None for a column.
+    The function applied first comes first. None if the time is not computed from a single column.
     """
     calls: list[Call] = []
     node = time
@@ -116,7 +114,7 @@ def _unit_of(dtype: DType) -> Unit:
 
 
 def _after(clock: Clock, call: Call, types: Mapping[Node, DType] | None) -> Clock | None:
-    """Return a clock after one more function; None where it is none that keeps order."""
+    """Return the clock after a further function; None if that function does not keep the order."""
     params = dict(call.params)
     inside = next(arg for arg in call.args if not isinstance(arg, Literal))
     dtype = None if types is None else types[inside]
@@ -143,14 +141,14 @@ def _after(clock: Clock, call: Call, types: Mapping[Node, DType] | None) -> Cloc
 
 
 def _is_date(node: Node, dtype: DType | None) -> bool:
-    """Return whether a time is a date: by its type, or by the function that makes it."""
+    """Return whether a time is a date, by its type or by the function that computes it."""
     if dtype is not None:
         return dtype.name in ("date32", "date64")
     return isinstance(node, Call) and node.function == "dt.date"
 
 
 def _moved(clock: Clock, constant: Any, sign: int, *, is_date: bool) -> Clock | None:
-    """Return a clock that is a constant more; a date moves by whole days, rounded down."""
+    """Return a clock shifted by a constant; a date moves by whole days, rounded down."""
     match constant:
         case bool():
             return None
@@ -169,13 +167,9 @@ def _moved(clock: Clock, constant: Any, sign: int, *, is_date: bool) -> Clock | 
 def _truncated(
     clock: Clock, interval: Interval, zone: str | None, *, is_date: bool = False
 ) -> Clock:
-    """Return a clock that is cut to intervals of the local time of a zone.
+    """Return a clock truncated to intervals of a zone's local time; no zone means UTC.
 
-    Args:
-        clock: the clock.
-        interval: the length of the intervals.
-        zone: its name; None for UTC.
-        is_date: whether the start of an interval stays a local date, and is no instant.
+    With `is_date`, the start of an interval stays a local date instead of an instant.
     """
     table = _table_of(zone)
     least, most = min(table.offsets) * 10**9, max(table.offsets) * 10**9
@@ -184,7 +178,8 @@ def _truncated(
     if is_date and least == most:  # local time is the instant, moved
         clock = replace(clock, phase=clock.phase + most, lead=clock.lead + most)
         least = most = 0
-    elif is_date:  # it stands for its midnight in UTC, which comes later than that east of it
+    # the date stands for its midnight in UTC, which is later than local midnight east of it
+    elif is_date:
         clock = replace(clock, lead=clock.lead + max(most, 0))
     if interval.months:
         n_months = interval.months
@@ -199,27 +194,22 @@ def _truncated(
 
 
 def _table_of(zone: str | None) -> ZoneTable:
-    """Return the offsets of a zone; of none, or of one that is not known, those of UTC."""
+    """Return the offsets of a zone; those for UTC if there is no zone or it is unknown."""
     if zone is None:
         return _UTC
     try:
         return table_for(zone)
-    except FastfeatError:  # binding the expression says so, with a hint
+    except FastfeatError:  # binding the expression raises this error, with a hint
         return _UTC
 
 
 @lru_cache(maxsize=256)
 def turns_back(table: ZoneTable, interval: Interval, *, is_date: bool) -> bool:
-    """Return whether the start of the interval of a later instant may be an earlier one, from 1970.
+    """Return whether a later instant since 1970 may fall into an interval with an earlier start.
 
-    Clocks that are set back may come back into an interval that had ended: those of St. John's did
-    from 00:01 to 23:01. An interval that begins at the very time they are set back to begins with
-    the later hour, which is right, unless all that is left of it is its date.
-
-    Args:
-        table: the offsets of a zone.
-        interval: the length of the intervals of local time.
-        is_date: as of `_truncated`.
+    Clocks that are set back may re-enter an interval that had ended: St. John's went from 00:01
+    back to 23:01. If an interval begins at the very time to which clocks are set back, it begins
+    with the later hour. That is correct unless only its date is kept (`is_date`).
     """
     for change, (before, after) in zip(table.changes, pairwise(table.offsets), strict=True):
         if after >= before or change < _FIRST_CHANGE:
@@ -233,7 +223,7 @@ def turns_back(table: ZoneTable, interval: Interval, *, is_date: bool) -> bool:
 
 
 def _start_of(local: int, interval: Interval) -> int:
-    """Return the start of the interval of a local time, in nanoseconds since 1970."""
+    """Return the start of the interval around a local time, in nanoseconds since 1970."""
     if not interval.months:
         length = interval.nanoseconds or interval.days * _DAY
         return local - (local - interval.first_day * _DAY) % length
@@ -245,9 +235,8 @@ def _start_of(local: int, interval: Interval) -> int:
 
 
 def _cast(clock: Clock, wanted: DType, given: DType | None) -> Clock | None:
-    """Return a clock as another type."""
     if wanted.is_temporal and clock.step not in (None, tick_ns(wanted)):
-        return None  # a step would become longer or shorter, and a delay with it
+        return None  # the length of a step, and so of a delay in steps, would change
     match wanted.name:
         case "timestamp":
             return replace(_rounded(clock, tick_ns(wanted), 0), unit="time", step=None)
@@ -265,9 +254,9 @@ def _cast(clock: Clock, wanted: DType, given: DType | None) -> Clock | None:
 
 
 def _rounded(clock: Clock, length: int, phase: int) -> Clock:
-    """Return a clock that is rounded down to multiples of a length.
+    """Return a clock rounded down to multiples of a length.
 
-    Where one grid holds the other, the coarser one is all that counts.
+    If one grid contains the other, only the coarser one counts.
     """
     since = clock.phase - phase
     if clock.grid and clock.grid % length == 0 and since % length == 0:
@@ -282,20 +271,14 @@ def _rounded(clock: Clock, length: int, phase: int) -> Clock:
 
 
 def _unevenly(clock: Clock, longest: int) -> Clock:
-    """Return a clock that is rounded down to intervals of several lengths."""
+    """Return a clock rounded down to intervals of unequal length."""
     return replace(clock, slack=clock.slack + longest, grid=0, phase=0)
 
 
 def lead_over(time: Node, other: Node, types: Mapping[Node, DType] | None) -> int | None:
-    """Return how far a time may lie after another one of its row, at most; below 0 before it.
+    """Return the most by which `time` may be after `other` in one row; negative if it is before.
 
-    Args:
-        time: the time.
-        other: the other one.
-        types: of every node, once they are bound.
-
-    Returns:
-        Nanoseconds, or steps of whole numbers; None where nothing is known of it.
+    The result is in nanoseconds, or in steps of whole numbers. None if nothing is known about it.
     """
     since = clock_of(time, types, other)
     if since is not None:
@@ -310,13 +293,7 @@ def lead_over(time: Node, other: Node, types: Mapping[Node, DType] | None) -> in
 
 
 def rises_with(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
-    """Return whether, of two rows, the one with the later time never has the earlier other one.
-
-    Args:
-        time: the time.
-        other: the other one.
-        types: of every node, once they are bound.
-    """
+    """Return whether a row with a later `time` never has an earlier `other` time."""
     if clock_of(time, types, other) is not None:
         return True
     clock, seen = clock_of(time, types), clock_of(other, types)
@@ -324,13 +301,7 @@ def rises_with(time: Node, other: Node, types: Mapping[Node, DType] | None) -> b
 
 
 def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
-    """Return whether rows of one time have one other time too, as far as it is known.
-
-    Args:
-        time: the time.
-        other: the other one.
-        types: of every node, once they are bound.
-    """
+    """Return whether rows with equal `time` are sure to have equal `other` times."""
     if clock_of(other, types, time) is not None:
         return True
     since = clock_of(time, types, other)
@@ -347,9 +318,10 @@ def tells(time: Node, other: Node, types: Mapping[Node, DType] | None) -> bool:
 
 
 def _holds(coarse: Clock, fine: Clock) -> bool:
-    """Return whether each time of one clock is a time of another one.
+    """Return whether each time that `coarse` can take is also one that `fine` can take.
 
-    Months that are cut to hours have a grid of hours, few of which are times: their slack is more.
+    Months truncated to hours have a grid of hours but few of its times: their slack exceeds the
+    grid.
     """
     return bool(
         fine.grid
@@ -360,12 +332,10 @@ def _holds(coarse: Clock, fine: Clock) -> bool:
 
 
 def youngest(clock: Clock, offset: int, *, holds_end: bool) -> int:
-    """Return the least age of the youngest row that a window sees, as the clock counts.
+    """Return the least possible age of the youngest row that a window sees, in the clock's unit.
 
-    Args:
-        clock: the time of the window.
-        offset: how long before the row's own time the window ends, in nanoseconds or steps.
-        holds_end: whether it holds the rows at its very end (closed="right" or "both").
+    `offset` is how long before the row's own time the window ends, in nanoseconds or steps.
+    `holds_end` says that it includes rows exactly at its end (closed="right" or "both").
     """
     offset *= clock.step or 1
     apart = offset
@@ -380,7 +350,7 @@ def _in_steps(length: int, clock: Clock) -> int:
 
 
 def offset_for(clock: Clock, age: int, *, holds_end: bool) -> int:
-    """Return the offset of a window whose youngest row is at least so old; see `youngest`."""
+    """Return the least offset that makes the youngest row at least `age` old; see `youngest`."""
     apart = age * (clock.step or 1) + clock.slack
     if clock.grid:
         apart = -(-apart // clock.grid) * clock.grid - (0 if holds_end else clock.grid)

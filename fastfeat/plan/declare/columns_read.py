@@ -1,6 +1,7 @@
-"""Columns that features read, of their own row or of rows of the past, and the rows these are of.
+"""The columns that features read from their own row, from other rows, or from lookup tables.
 
-Rows are the data's, or a table's that a window is over.
+Rows belong to the data, or to a table under a window. A late column is known only after the moment
+of its row.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from fastfeat.steps.windows import rows as window_rows
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
-    """Return the names of the input columns that the roots read, in order of first use."""
+    """Return the names of the data columns that the expressions read, in order of first use."""
     names = [node.name for node in postorder(list(roots)) if isinstance(node, Column)]
     return list(dict.fromkeys(names))
 
 
 def own_columns(roots: Iterable[Node]) -> list[str]:
-    """Return the columns whose value in a feature's own row some features see.
+    """Return the names of the data columns that features read from their own row.
 
-    The time and the key of a row are among them where a window asks for its past.
+    If a window looks up its past, the time and the key of the row are among these columns.
     """
     roots = list(roots)
     over_windows = window_nodes(roots)
@@ -44,12 +45,9 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
 
 
 def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
-    """Return the columns that windows read of rows of the past, or of those ahead.
+    """Return the columns that windows read from earlier rows, or labels from later rows.
 
-    Args:
-        roots: the features, or a label.
-        training: whether the rows are those that are learnt from: then the windows below what is
-            learnt count too.
+    With `training`, windows below learnt statistics count too, because fit reads them.
     """
     nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
     calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]
@@ -57,12 +55,7 @@ def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
 
 
 def seen_by_windows_alone(roots: Iterable[Node], late: Collection[str]) -> list[str]:
-    """Return the late columns that windows read of earlier rows, and no encoder learns from.
-
-    Args:
-        roots: the features.
-        late: the late columns.
-    """
+    """Return the late columns that windows read from earlier rows, except targets of encoders."""
     roots = list(roots)
     targets = columns_of(node.args[0] for node in postorder(roots) if is_target(node))
     of_past = past_columns(roots, training=True)
@@ -75,7 +68,7 @@ def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
 
 
 def reads_own(over: Call) -> bool:
-    """Return whether a function over a window reads the value of the row itself too."""
+    """Return whether a window function also reads the row's own value, such as `rank`."""
     return window_rows.function_over(over).reads_own
 
 
@@ -87,14 +80,14 @@ def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:
 _DATA: Final = ()
 
 Rows = str | tuple[()] | None
-"""The name of a table, `_DATA` for the rows of the data, None for whatever rows there are."""
+"""The rows that an expression has values for: a table's name, `_DATA`, or None for a constant."""
 
 
 def tables_of(roots: Sequence[Node]) -> dict[Node, str | None]:
-    """Return of each root the table whose rows it is of; None where it is of rows of the data.
+    """Return for each expression the lookup table that its rows belong to; None for the data.
 
     Raises:
-        ArtifactError: an expression mixes rows of the data and of tables.
+        ArtifactError: An expression mixes rows of the data and of tables.
     """
     rows = _rows_of(roots)
     found = {root: rows[root] for root in roots}
@@ -102,13 +95,9 @@ def tables_of(roots: Sequence[Node]) -> dict[Node, str | None]:
 
 
 def check_rows(nodes: Sequence[Node]) -> None:
-    """Raise where no operator makes such expressions: they mix rows of the data and of tables.
+    """Raise ArtifactError at the first node that mixes rows of the data and of tables.
 
-    Args:
-        nodes: the nodes of a plan.
-
-    Raises:
-        ArtifactError: the first that does.
+    No operator makes such an expression.
     """
     _rows_of(nodes)
 
@@ -146,14 +135,14 @@ def _rows_of(roots: Sequence[Node]) -> dict[Node, Rows]:
 
 
 def _check_halves(node: Call, args: Sequence[Rows], half: int) -> None:
-    """Raise where what is compared is not of the data first, and then columns of a table."""
+    """Raise unless the first `half` arguments are over the data, and the others table columns."""
     _check(node, args[:half], _DATA)
     if not all(isinstance(arg, TableColumn) for arg in node.args[half:]):
         raise ArtifactError(f"{node.function!r} compares with what is no column of a table")
 
 
 def _check(node: Call | Aggregate, args: Sequence[Rows], rows: Rows) -> None:
-    """Raise where an argument is of other rows."""
+    """Raise if an argument is over other rows than `rows`."""
     odd = [arg for arg in args if arg is not None and arg != rows]
     if odd:
         told = f"the table {odd[0]!r}" if isinstance(odd[0], str) else "the data"

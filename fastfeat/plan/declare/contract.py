@@ -1,6 +1,8 @@
-"""Contracts as they are declared: rules by name, each a bool expression that rows must hold.
+"""Contracts as declared: rules by name, each a bool expression that must hold for rows.
 
-A rule is an expression of the plan's own kind, and is counted, computed and kept as features are.
+A rule is an ordinary expression of a plan; it is computed and stored like a feature. The clock of a
+contract is a column that stands for the time of the check. The share of a rule is the fraction of
+rows that may break it.
 """
 
 from __future__ import annotations
@@ -25,26 +27,27 @@ from fastfeat.plan.declare.columns_read import columns_of, past_columns, table_c
 from fastfeat.plan.declare.declaration import declare
 
 ON_VIOLATION: Final = ("reject", "quarantine", "warn")
-"""What becomes of rows that break a rule: an error, a table of their own, a warning."""
+"""The possible treatments of rows that break a rule: an error, a separate table, or a warning."""
 
 
 @explaining_methods(lambda rule: "rule.")
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """A rule of a contract with its options; an expression alone has the defaults.
+    """A rule of a contract with its options; a bare expression has the default options.
 
     Args:
-        expression: bool; a row holds the rule where it is true, and breaks it where it is false or
-            missing: `(x > 0) | x.is_null()` lets missing values pass.
-        on_violation: what becomes of rows that break it: "reject" is an error, "quarantine" puts
-            them into a table of their own, "warn" tells of them.
-        at_most: the share of rows that may break it all the same, from 0 to below 1; then it is a
-            rule of all rows, which `check` and `fit` judge. One statement of all rows, made of
-            aggregates, takes none.
+        expression: A bool expression. A row satisfies the rule if it is true, and breaks the rule
+            if it is false or missing: `(x > 0) | x.is_null()` lets missing values pass.
+        on_violation: The treatment of rows that break the rule: "reject" raises an error,
+            "quarantine" moves them to a separate table, "warn" issues a warning.
+        at_most: The share of rows that may break the rule, from 0 to below 1. With a share, `check`
+            and `fit` judge the rule over all rows together. A rule that is one statement about all
+            rows, made of aggregates, takes no share.
 
     Raises:
-        TypeMismatch: the rule is no expression.
-        InvalidPlan: an option that is none; an expression of several columns, or of no column.
+        TypeMismatch: The rule is not an expression.
+        InvalidPlan: An option has an unknown value, or the expression has several columns or reads
+            no column.
 
     Example:
         >>> contract = ff.Contract({"short": ff.Rule(col("x") < 9, at_most=0.5)})
@@ -57,7 +60,7 @@ class Rule:
     at_most: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check what a user gave."""
+        """Check the user's arguments."""
         given: Any = self.expression
         if not isinstance(given, Expr):
             raise no_expression("a rule is a bool expression, got", given)
@@ -76,26 +79,26 @@ class Rule:
 
     @property
     def broken(self) -> Expr:
-        """Whether a row breaks the rule: where it is false or missing."""
+        """An expression that is true for rows that break the rule."""
         return ~self.expression.fill_null(False)
 
     @property
     def is_of_table(self) -> bool:
-        """Whether it is one statement of all rows, made of aggregates: no row breaks it."""
+        """Whether the rule is one statement about all rows, made of aggregates."""
         return _is_of_table(self.expression.node)
 
     @property
     def learns(self) -> bool:
-        """Whether it is of what is learnt from the rows that are checked."""
+        """Whether the rule uses statistics that are learnt from the checked rows."""
         return any(isinstance(node, Aggregate) for node in postorder([self.expression.node]))
 
     @property
     def is_of_row(self) -> bool:
-        """Whether a row is judged by itself, whichever rows come before it and with it."""
+        """Whether each row is judged alone, whatever the other rows are."""
         return not (self.learns or self.at_most or past_columns([self.expression.node]))
 
     def __repr__(self) -> str:
-        """Return the rule as it is written."""
+        """Return the rule as Python source."""
         options = [says(self.expression.node)]
         if self.on_violation != "reject":
             options.append(f"on_violation={self.on_violation!r}")
@@ -105,19 +108,19 @@ class Rule:
 
 
 Rules = Mapping[str, Expr | Rule]
-"""Rules by name, as users give them."""
+"""Rules by name, as users pass them."""
 Types = Mapping[str, Any]
-"""The type of each column, as users give it: "int64"."""
+"""The type of each column, as users pass it: "int64"."""
 
 
 @dataclass(frozen=True, eq=False)
 class ContractDeclaration:
-    """The rules of a contract, frozen; `ff.Contract` is its face.
+    """The rules of a contract, frozen; `ff.Contract` is the public class around it.
 
     Args:
-        rules: by name.
-        types: the type that a column must have.
-        clock: the name of the column that stands, in rules, for the time of the check.
+        rules: Rules by name.
+        types: Required type of each listed column.
+        clock: Name of the column that represents, in rules, the time of the check.
     """
 
     rules: Mapping[str, Rule]
@@ -131,7 +134,7 @@ class ContractDeclaration:
 
     @cached_property
     def reads(self) -> dict[str, list[str]]:
-        """The columns of the data that each rule reads; the clock is none."""
+        """The columns of the data that each rule reads, without the clock."""
         return {
             name: [column for column in columns_of([node]) if column != self.clock]
             for name, node in self.nodes.items()
@@ -139,7 +142,7 @@ class ContractDeclaration:
 
     @cached_property
     def columns(self) -> list[str]:
-        """The columns of the data that the contract speaks of."""
+        """The columns of the data that the contract mentions."""
         read = [column for columns in self.reads.values() for column in columns]
         return list(dict.fromkeys([*read, *self.types]))
 
@@ -154,7 +157,7 @@ class ContractDeclaration:
 
 
 def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> ContractDeclaration:
-    """Return the contract of what a user gives, checked; arguments and errors as of `Contract`."""
+    """Return the checked contract for a user's arguments, which `Contract` documents."""
     if not _is_mapping(rules):
         raise InvalidPlan(f"a contract is a dict of rules by name, got {rules!r}")
     if types is not None and not _is_mapping(types):
@@ -178,24 +181,20 @@ def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> Co
     for name, rule in named.items():
         _check_of_data(name, rule, clock)
     check_text([*named, *typed], postorder(list(contract.nodes.values())))
-    if named:  # what features may not be, rules may not
+    if named:  # rules have the same restrictions as features
         declare({name: rule.broken for name, rule in named.items()})
     return contract
 
 
 @lru_cache(maxsize=1024)
 def _is_of_table(node: Node, clock: str | None = None) -> bool:
-    """Return whether an expression has one value for all rows, whatever time the clock tells."""
+    """Return whether an expression has one value for all rows; the clock column does not count."""
     own = (of for of in row_order([node]) if isinstance(of, Column | TableColumn) or is_over(of))
     return all(of == Column(clock or "") for of in own)
 
 
 def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
-    """Raise where a rule says nothing of the data, or a share of rows cannot break it.
-
-    Raises:
-        InvalidPlan: it is so.
-    """
+    """Raise InvalidPlan if a rule reads only the clock, or cannot have a share (`at_most`)."""
     node = rule.expression.node
     read = (of for of in postorder([node]) if isinstance(of, Column | TableColumn))
     if all(of == Column(clock or "") for of in read):
@@ -209,7 +208,7 @@ def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
 
 @lru_cache(maxsize=1024)
 def says(node: Node) -> str:
-    """Return a rule as text, without brackets around all of it."""
+    """Return a rule's expression as text, without parentheses around the whole."""
     text = show(node)
     plain = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
     if not (plain.startswith("(") and plain.endswith(")")):
@@ -222,7 +221,7 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
 def type_rule_name(column: str, dtype: DType) -> str:
-    """Return the name by which the type of a column is told as a rule."""
+    """Return the name under which the type of a column is reported as a rule."""
     return f"{column}: {dtype}"
 
 

@@ -1,7 +1,9 @@
-"""`Declaration`: what a plan declares, frozen, and what follows from that alone.
+"""`Declaration`: the frozen declaration of a plan, and properties that follow from it alone.
 
-A plan is declared, bound to types, fitted, and run: all of these read the declaration. `Plan` is
-its face, with the methods that users call.
+A plan is declared, bound to types, fitted, and run; each of these steps reads the declaration.
+`Plan` is the public class around it, with the methods that users call. A late column is known only
+after the moment of its row, such as the label. A label looks ahead if it is computed from later
+rows. An encoder is a target encoding.
 """
 
 from __future__ import annotations
@@ -57,29 +59,29 @@ from fastfeat.plan.declare.late_columns import (
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
 PLAN = "ff.Plan"
-"""The name of `Plan` in recipes."""
+"""The name of `Plan` in recipes, which record calls that contain parameters."""
 
 
 @dataclass(frozen=True, eq=False)
 class Declaration:
-    """The features, label and options of a plan; `declare` makes one of what a user gives.
+    """The features, label and options of a plan; `declare` makes one from a user's arguments.
 
     Args:
-        features: expressions by name; the others as of `Plan`, as it has them.
-        label: the target.
-        outcomes: further columns that are late.
-        dtype: the float type of the features.
-        keep: columns that are passed through.
-        label_delay: how long after a row its late columns are known.
-        known: columns of the label that are known in time.
-        known_tables: columns of tables that are.
-        known_clocks: columns by which rows are known in time.
-        row_id: the column that tells rows apart.
-        codes: "smallest" where codes have the smallest type that holds them; None for int32.
-        recipe: how the plan was written, where parameters stand in it; see `ff.param`.
-        label_column: the column that the label is given in; see `given_label`.
-        fold_id: the column whose values folds are of where an encoder says nothing else: `row_id`.
-            None for the number of a row.
+        features: Expressions by name.
+        label: The target: the name of a column, or an expression by name.
+        outcomes: Further late columns.
+        dtype: Float type of the features.
+        keep: Columns that are passed through.
+        label_delay: How long after a row its late columns are known.
+        known: Columns of the label that are known in time.
+        known_tables: Columns of tables that are known in time.
+        known_clocks: Time columns by which rows are known in time.
+        row_id: The column that identifies rows.
+        codes: "smallest" stores codes in the smallest type that fits; None stores int32.
+        recipe: The arguments as written, if they contain parameters; see `ff.param`.
+        label_column: The column in which the label is supplied; see `external_label`.
+        fold_id: The column that default folds are computed from, `row_id`; None folds by the number
+            of a row.
     """
 
     features: Mapping[str, Expr]
@@ -112,12 +114,12 @@ class Declaration:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The values of the parameters that stand in the plan, by name; see `ff.param`."""
+        """The values of the plan's parameters by name; see `ff.param`."""
         return {name: plain_value(value) for name, value in params_of(self.recipe).items()}
 
     @cached_property
     def written(self) -> dict[str, Node]:
-        """The expression of each output column as it was given, in order."""
+        """The expression of each output column as the user wrote it, in order."""
         written: dict[str, Node] = {}
         for feature, expression in self.features.items():
             for suffix, node in zip(expression.suffixes, expression.nodes, strict=True):
@@ -129,9 +131,10 @@ class Declaration:
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order.
+        """The expression of each output column, in order, as fit and transform compute it.
 
-        Targets are as the plan declares them, and default folds are of `fold_id`.
+        In targets of encoders, the label's name is replaced by its expression or by `label_column`;
+        default folds use `fold_id`.
         """
         written = self.written
         if not self.known_late.columns:
@@ -142,7 +145,7 @@ class Declaration:
 
     @property
     def label_nodes(self) -> dict[str, Node]:
-        """The expression of the label."""
+        """The expression of the label, by name; empty without a label."""
         if self.label is None:
             return {}
         if isinstance(self.label, str):
@@ -151,7 +154,7 @@ class Declaration:
 
     @property
     def late(self) -> list[str]:
-        """The columns known only after the moment of prediction."""
+        """The columns known only after the moment of prediction: of the label, and outcomes."""
         given = [] if self.label_column is None else [self.label_column]
         of_label = [*columns_of(self.label_nodes.values()), *given]
         own = [name for name in of_label if name in self.known_late.of_label]
@@ -159,7 +162,7 @@ class Declaration:
 
     @cached_property
     def columns(self) -> list[str]:
-        """The columns that the features read."""
+        """The data columns that the features read, also those that only fit reads."""
         return columns_of(self.nodes.values())
 
     @cached_property
@@ -169,15 +172,16 @@ class Declaration:
 
     @cached_property
     def row_table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of lookup tables that rows read; of others fit has learnt."""
+        """The lookup table columns that `transform` reads: all except in targets of encoders."""
         nodes = without_targets(self.nodes.values())
         return tuple(node for node in nodes if isinstance(node, TableColumn))
 
     @cached_property
     def row_columns(self) -> list[str]:
-        """The columns that features read of their own row; others are learnt from only.
+        """The data columns that features read in `transform`, without late columns.
 
-        Where there is none, one that tells how many rows there are, and is not late.
+        If there are none, one column that only fit reads and that is not late: it tells the number
+        of rows.
         """
         known = [name for name in self.columns if name not in self.late]
         read = [*own_columns(self.nodes.values()), *self.past_columns]
@@ -185,38 +189,38 @@ class Declaration:
 
     @cached_property
     def past_columns(self) -> list[str]:
-        """The columns that windows read of earlier rows, late ones among them."""
+        """The columns that windows of features read from earlier rows, including late columns."""
         return past_columns(self.nodes.values())
 
     @cached_property
     def training_past_columns(self) -> list[str]:
-        """The columns that windows of features read of rows before the training rows."""
+        """The columns that windows read from earlier rows in fit, also inside statistics."""
         return past_columns(self.nodes.values(), training=True)
 
     @property
     def history_columns(self) -> list[str]:
-        """The columns that fit reads of rows before the training rows, for a label ahead too."""
+        """The columns that fit reads from a history, for windows and for a label ahead."""
         of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
         return list(dict.fromkeys([*self.training_past_columns, *of_label]))
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether the label is computed from rows ahead, and rows may have none."""
+        """Whether the label is computed from later rows, so that some rows may have no label."""
         return len(over_ahead(self.label_nodes.values())) > 0
 
     @property
     def label_columns(self) -> list[str]:
-        """The columns that a label is computed from; none where it is a column itself."""
+        """The columns that the label's expression reads; empty if the label is itself a column."""
         return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
 
     @property
     def label_sources(self) -> list[str]:
-        """The columns of the data that a label is, or is computed from; none without one."""
+        """The label's column, or the columns that its expression reads; empty without a label."""
         return [self.label] if isinstance(self.label, str) else self.label_columns
 
     @property
     def row_ids(self) -> list[str]:
-        """The column that tells rows apart, `row_id`, as a list; empty where none does."""
+        """The column that identifies rows, `row_id`, as a list; empty if it is None."""
         return [] if self.row_id is None else [self.row_id]
 
     @property
@@ -226,9 +230,9 @@ class Declaration:
 
     @cached_property
     def label_plan(self) -> Declaration:
-        """The plan of a label that is an expression: its only feature, which may look ahead.
+        """A plan with the label's expression as its only feature; it may look ahead.
 
-        It is not checked: checks refuse features that look ahead.
+        No checks are run on this plan, because they refuse features that look ahead.
         """
         assert isinstance(self.label, Mapping)
         return Declaration(dict(self.label), row_id=self.row_id)
@@ -249,7 +253,7 @@ def declare(
     row_id: str | None = None,
     codes: str | None = None,
 ) -> Declaration:
-    """Return the declaration of what a user gives, checked; arguments and errors as of `Plan`."""
+    """Return the checked declaration for a user's arguments, which `Plan` documents."""
     given = dict(locals())
     if has_params := hold_params(given.values()):
         values = list(map(value_of, given.values()))
@@ -288,14 +292,17 @@ def declare(
 
 
 def _recipe(declared: Declaration, given: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a plan: options without a parameter as the declaration has them."""
+    """Return the recipe of a plan: the call of `Plan` with its parameters, to call it again.
+
+    Options without a parameter are taken from the declaration.
+    """
     options = {
         name: value if hold_params((value,)) else getattr(declared, name)
         for name, value in given.items()
     }
     said = {name: value for name, value in options.items() if value not in (None, (), {})}
     recipe = recipe_of(PLAN, (), said)
-    params_of(recipe)  # raises where a name has two values
+    params_of(recipe)  # raises if a name has two values
     return recipe
 
 

@@ -1,6 +1,7 @@
-"""Labels given beside the data: encoders learn from a column of them, windows from the data's own.
+"""Labels passed beside the data, as in `fit(X, y)`: they become a column of their own.
 
-The plan stays as it is declared, and all its rules hold: the column is the label, as late as that.
+Encoders learn from that column; windows still read the label's columns in the data. The plan is
+declared as before and all its rules hold: the new column is the label, and just as late.
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ from fastfeat.plan.declare.leakage import check_leakage, learnt_from
 
 
 def with_given_label(plan: Declaration) -> Declaration:
-    """Return a plan whose encoders learn the label from a column of it, beside the data's own.
+    """Return the plan for a label passed beside the data: encoders learn from `label_column`.
 
-    The column, `label_column`, has the name of the label, unless something else reads that.
-
-    Args:
-        plan: declares a label.
+    The column has the name of the label, unless something else reads a column of that name.
 
     Raises:
-        InvalidPlan: it has none, or one that looks ahead: it is computed, and not of all rows.
+        InvalidPlan: The plan has no label, or its label looks ahead. Such a label is computed, and
+            not every row has one.
     """
     if not plan.label_nodes:
         raise InvalidPlan("a label is given, and the plan has none. Name it: Plan(..., label='y')")
@@ -39,11 +38,11 @@ def with_given_label(plan: Declaration) -> Declaration:
 
 
 def with_label_column(plan: Declaration, column: str | None) -> Declaration:
-    """Return a plan whose encoders learn the label from a column; None: as it is declared.
+    """Return the plan with encoders that learn the label from `column`; unchanged if it is None.
 
     Raises:
-        InvalidPlan: the plan has no label, or passes the column through.
-        Leakage: a feature reads the column.
+        InvalidPlan: The plan has no label, or passes the column through.
+        Leakage: A feature reads the column.
     """
     if column is None:
         return plan
@@ -60,7 +59,7 @@ def reads_label(plan: Declaration) -> bool:
 
 
 def _free_name(plan: Declaration, name: str, label: Node) -> str:
-    """Return the name of the label, or one made of it where anything but encoders reads that."""
+    """Return the label's name, changed if anything except encoders reads a column of that name."""
     of_label = [] if label == Column(name) else columns_of([label])
     taken = {*_others(plan, ""), *of_label, *plan.keep, *plan.outcomes, plan.row_id}
     while name in taken:
@@ -69,6 +68,6 @@ def _free_name(plan: Declaration, name: str, label: Node) -> str:
 
 
 def _others(plan: Declaration, column: str) -> list[str]:
-    """Return the columns that features read, with another name for the label of encoders."""
+    """Return the columns that features read if encoders learn the label from `column` instead."""
     nodes = learnt_from(list(plan.nodes.values()), plan.label_nodes, column)
     return columns_of(nodes)

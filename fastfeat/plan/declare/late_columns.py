@@ -1,4 +1,9 @@
-"""Late columns: what is known only after the moment of a row, and windows over the rows ahead."""
+"""Late columns, known only after the moment of their row, and windows over later rows.
+
+A delay says how long after its row a late column is known. "Ahead" means in later rows of the same
+entity: `ff.ahead` in a label. A clock is the time column, or expression of it, that a length counts
+by.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +33,21 @@ from fastfeat.steps.windows import rows as window_rows
 
 
 def over_ahead(roots: Iterable[Node]) -> list[Call]:
-    """Return the functions of rows ahead that expressions are computed from."""
+    """Return the functions over later rows that expressions contain."""
     return [node for node in postorder(list(roots)) if is_over_ahead(node)]
 
 
 def of_own_row(roots: Iterable[Node]) -> list[Node]:
-    """Return the nodes of expressions, arguments first, but those below functions of rows ahead.
+    """Return the nodes that expressions read from their own row, arguments first.
 
-    What those read of the row itself, its time and its key, is known at its moment, and so may be
-    what is seen ahead: it is the later values of that which are not.
+    Nodes below functions over later rows are left out: such a function reads the row's own time and
+    key, which are known at its moment, and the column that it aggregates may be known there too.
     """
     return _reached(roots, lambda node: () if is_over_ahead(node) else node.args)
 
 
 def without_targets(roots: Iterable[Node]) -> list[Node]:
-    """Return the nodes of features, arguments first, but those of what encoders learn from."""
+    """Return the nodes of features, arguments first, except those below targets of encoders."""
     return _reached(roots, _without_target)
 
 
@@ -51,7 +56,10 @@ def _without_target(node: Node) -> tuple[Node, ...]:
 
 
 def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -> list[Node]:
-    """Return the nodes that are reached from roots by some of the arguments of each."""
+    """Return the nodes that `below`, a function from node to arguments, reaches from `roots`.
+
+    Arguments come before the nodes that read them.
+    """
     roots, reached = list(roots), set[Node]()
     pending = [*roots]
     while pending:
@@ -63,17 +71,13 @@ def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -
 
 
 def late_columns(label: Iterable[Node]) -> list[str]:
-    """Return the columns that a label reads of its own row: they are late."""
+    """Return the columns that a label reads from its own row: they are late."""
     names = [node.name for node in of_own_row(label) if isinstance(node, Column)]
     return list(dict.fromkeys(names))
 
 
 def check_label(name: str, label: Node) -> None:
-    """Raise where a label has rows ahead inside of other windows, or reads a table elsewhere.
-
-    Raises:
-        InvalidPlan: the first such expression.
-    """
+    """Raise InvalidPlan if a label nests windows over later rows, or looks up rows of a table."""
     for node in postorder([label]):
         inner = over_ahead(node.args) if is_over(node) else []
         if inner:
@@ -90,15 +94,9 @@ def check_label(name: str, label: Node) -> None:
 
 
 def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
-    """Raise where a feature sees rows ahead, but as the label that is the target of an encoder.
+    """Raise Leakage if a feature sees later rows, except as the target of an encoder.
 
-    Args:
-        features: their expressions, by name, in which targets that name the label are its
-            expression.
-        label: the expression of the label.
-
-    Raises:
-        Leakage: the first such feature.
+    In `features`, targets that name the label must already be replaced by its expression.
     """
     if not over_ahead(features.values()):
         return
@@ -120,10 +118,10 @@ def _sees_ahead(name: str, node: Call) -> Leakage:
 
 
 Length = tuple[int, str]
-"""Nanoseconds and "time", or whole steps and "steps"."""
+"""A length: nanoseconds and "time", or whole steps and "steps"."""
 
 DelayText = str | int
-"""A length as a plan keeps it: "30d", or a number of steps."""
+"""A length as a plan stores it: a duration such as "30d", or a number of steps."""
 
 GivenDelay = DelayText | Mapping[str, DelayText] | None
 
@@ -132,14 +130,14 @@ NO_NAMES: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """The time after a row until a late column is known.
+    """How long after its row a late column is known.
 
     Args:
-        everywhere: by any clock; None where nothing is said.
-        by_clock: by the name of the column that is the clock.
-        said_by: what says it, for messages: "label_delay=".
-        time: of a window of later rows that says it, the time by which it counts; None otherwise.
-        seen: of the outcomes that such a window sees, when they are known after rows of their own.
+        everywhere: The length by any clock; None if not given.
+        by_clock: The length by each named clock (time column).
+        said_by: The option that gives the delay, for messages: "label_delay=".
+        time: If a window over later rows implies the delay, the time of that window.
+        seen: Outcomes inside such a window, with their own delays.
     """
 
     everywhere: Length | None = None
@@ -149,25 +147,25 @@ class Delay:
     seen: Mapping[str, Sequence[Delay]] = field(default_factory=dict[str, "Sequence[Delay]"])
 
     def __bool__(self) -> bool:
-        """Return whether it says anything."""
+        """Return whether any delay is given."""
         return self.everywhere is not None or bool(self.by_clock)
 
     @property
     def texts_by_clock(self) -> list[str]:
-        """The delay by each clock, as it is written: "30 by 'day'"."""
+        """The delays by clock, as text: "30 by 'day'"."""
         return [f"{length_text(*n)} by {clock!r}" for clock, n in self.by_clock.items()]
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The later rows and columns that a label from the future sees.
+    """The later rows and columns that a label sees.
 
     Args:
-        entity: the keys of its windows, as expressions over the data.
-        arguments: the columns of the data that it aggregates.
-        counts: whether it tells how many later rows there are, as most aggregates do.
-        times: the times after which its windows begin.
-        tables: of each table that it sees rows of, the columns that say when.
+        entity: Keys of its windows, as expressions over the data.
+        arguments: Columns of the data that it aggregates.
+        counts: Whether the label reveals the number of later rows, as most aggregates do.
+        times: Time expressions of a row, at which its windows begin.
+        tables: Names of the tables with rows that it sees, each with its time columns.
     """
 
     entity: frozenset[Node]
@@ -178,30 +176,31 @@ class Ahead:
 
     @property
     def entity_columns(self) -> frozenset[str]:
-        """The columns that its keys read."""
+        """The columns that the keys read."""
         return frozenset(columns_of(self.entity))
 
     @property
     def time_columns(self) -> frozenset[str]:
-        """The columns that its times read."""
+        """The columns that the times read."""
         return frozenset(columns_of(self.times))
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The columns that a plan declares as known too late.
+    """The columns that a plan declares to be known only after their row, with their delays.
 
     Args:
-        of_label: the late columns that the label is computed from, and its name.
-        outcomes: further late columns.
-        label: the expressions of the label: a target of that expression is declared.
-        names: the names of the label.
-        delays: of each late column, when it is known; those that are missing are known at once.
-        known: the columns of a label expression that are known all the same.
-        may_be_known: those that `known=` might name.
-        known_tables: of each table, its columns that are known though a late one has their name.
-        ahead: what the label sees of later rows; None for nothing.
-        known_clocks: further columns by which the rows that windows see are known in time.
+        of_label: The label's name and the late columns that it is computed from.
+        outcomes: Further late columns.
+        label: Expressions of the label. An encoder's target equal to one of them is allowed.
+        names: Names of the label.
+        delays: Delays of each late column; a column without an entry is known at once.
+        known: Columns that the label's expression reads and that are declared as known.
+        may_be_known: Columns that the user might declare as known by `known=`.
+        known_tables: For each table, the columns that are known although a late column has the
+            same name.
+        ahead: The later rows and columns that the label sees; None if it does not look ahead.
+        known_clocks: Further time columns; rows that windows select by them are known in time.
     """
 
     of_label: frozenset[str] = NO_NAMES
@@ -217,11 +216,11 @@ class Late:
 
     @property
     def columns(self) -> frozenset[str]:
-        """Every late column."""
+        """The names of all late columns: of the label, and outcomes."""
         return self.of_label | self.outcomes
 
     def holds(self, column: Column | TableColumn) -> bool:
-        """Return whether a column, or one of a table that has the name of a late one, is late."""
+        """Return whether a column has the name of a late one; False if it is in `known_tables`."""
         name = column.name
         if isinstance(column, TableColumn) and name in self.known_tables.get(column.table, ()):
             return False
@@ -236,12 +235,12 @@ def late_of(
     known_tables: Mapping[str, Sequence[str]],
     known_clocks: Sequence[str],
 ) -> Late:
-    """Return the late columns of a plan, from its arguments as it keeps them.
+    """Return a plan's late columns and delays, from its checked arguments.
 
     Raises:
         InvalidPlan: `known` names the label, an outcome, a column that is not late, or all columns
-            that the label reads of its own row; `known_tables` what is not late; `known_clocks`
-            the label's own clock, or some where no label looks ahead.
+            that the label reads from its own row; `known_tables` names a column that is not late;
+            `known_clocks` names the label's own clock, or is given although no label looks ahead.
     """
     of_own_row = frozenset(late_columns(label.values()))
     ahead = ahead_of(label.values())
@@ -264,7 +263,8 @@ def late_of(
     }
     read = [delay for name in own if name in of_own_row for delay in delays.get(name, ())]
     for name in label:
-        found = delays.setdefault(name, [])  # a label is known once all that it reads is
+        # a label is known only once everything that it reads is known
+        found = delays.setdefault(name, [])
         found += [delay for delay in [*later[name], *read] if delay not in found]
     late = Late(
         frozenset(of_label),
@@ -284,7 +284,6 @@ def late_of(
 
 
 def delay_of(given: GivenDelay, said_by: str) -> Delay:
-    """Return a delay that a plan keeps."""
     match given:
         case None:
             return Delay(said_by=said_by)
@@ -303,12 +302,12 @@ def _length(text: DelayText) -> Length:
 
 
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
-    """Return the later rows and columns that a label sees; None for none."""
+    """Return a record of the later rows that a label sees; None if it does not look ahead."""
     calls = over_ahead(label)
     if not calls:
         return None
     keys = [frozenset(_entity_of(call)) for call in calls]
-    together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
+    together = keys[0].intersection(*keys[1:])  # entities that differ in these keys share no window
     arguments = frozenset(columns_of(call.args[0] for call in calls))
     functions = [window_rows.OVER_FUNCTIONS[call.function.removeprefix(OVER)] for call in calls]
     counts = any(function.tells_number for function in functions)
@@ -327,11 +326,9 @@ def _entity_of(call: Call) -> tuple[Node, ...]:
 
 
 def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[Delay]:
-    """Return the delays of a label: one for each window of later rows that it reads.
+    """Return the delay that each window over later rows in a label implies.
 
-    Args:
-        label: its expression.
-        outcomes: when outcomes are known after their rows, those ahead among them.
+    `outcomes` gives the delays of outcomes; such a window may contain them.
     """
     found: list[Delay] = []
     for call in over_ahead([label]):
@@ -353,7 +350,7 @@ def _check_known(
     *,
     has_ahead: bool,
 ) -> None:
-    """Raise where what is said to be known is late by its nature, or known anyway."""
+    """Raise if `known=` names a column that must be late, or that is not late anyway."""
     for name in known:
         told = f"Plan(known=[{name!r}])"
         if name in label:
@@ -375,9 +372,9 @@ def _check_known(
 
 
 def _check_known_tables(late: Late) -> None:
-    """Raise where a column of a table is said to be known, and no late column has its name.
+    """Raise if `known_tables` names a column and no late column has its name.
 
-    Of a table that the label looks ahead in every row may be a later one, whatever its columns.
+    A table in which the label looks ahead is exempt: any of its rows may be a later one.
     """
     for table, names in late.known_tables.items():
         if late.ahead is not None and table in late.ahead.tables:
@@ -392,7 +389,7 @@ def _check_known_tables(late: Late) -> None:
 
 
 def _check_known_clocks(known: Sequence[str], ahead: Ahead | None) -> None:
-    """Raise where a clock is said to be known that needs no word."""
+    """Raise if a clock in `known_clocks=` does not need to be listed."""
     for name in known:
         told = f"Plan(known_clocks=[{name!r}])"
         if ahead is None:
@@ -404,7 +401,7 @@ def _check_known_clocks(known: Sequence[str], ahead: Ahead | None) -> None:
 
 
 def late_with(late: Late, column: str | None) -> Late:
-    """Return the late columns of a plan, with the one that its label is given in."""
+    """Return `late` with the column in which the label is supplied added; unchanged without one."""
     if column is None:
         return late
     label = late.label | {Column(column)}

@@ -1,4 +1,9 @@
-"""Windows over late columns: which rows they may see, by which clock, and how old these must be."""
+"""Windows over late columns: whether the rows they see are old enough for the values to be known.
+
+A late column is known only after the moment of its row. An expression's sight is the set of late
+columns in it and the ways by which it sees them. A clock is the time column, or expression of one,
+by which a window orders rows.
+"""
 
 from __future__ import annotations
 
@@ -32,27 +37,27 @@ if TYPE_CHECKING:
 
 
 class Way(IntFlag):
-    """By which way late columns come into an expression."""
+    """The ways in which late columns enter an expression, as flags."""
 
     NONE = 0
     PAST = 1
-    """Values of earlier rows, through a window without the row itself."""
+    """Values of earlier rows, through a window that excludes the row itself."""
     ENCODED = 2
-    """An out-of-fold encoding."""
+    """The result of an out-of-fold target encoding."""
     LATE = 4
-    """The values of the row itself, or of some row of a table."""
+    """Values of the row itself, or of an arbitrary row of a table."""
     LEARNT = 8
-    """What fit learns from late values of all rows, that of the row itself among them."""
+    """Statistics that fit learns from late values of all rows, including the row itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The late columns that an expression sees, and the ways in which it does.
+    """The late columns that an expression sees, and how it sees them.
 
     Args:
-        ways: how it does.
-        late: the late columns that it reads of the row itself.
-        clocks: the times of the windows through which it sees earlier rows.
+        ways: The ways in which late columns enter.
+        late: Late columns that it reads from the row itself.
+        clocks: Times of the windows through which it sees earlier rows.
     """
 
     ways: Way = Way.NONE
@@ -64,7 +69,7 @@ NOTHING = Sight()
 
 
 def together(sights: Sequence[Sight]) -> Sight:
-    """Return the sight of an expression, from the sights of its arguments."""
+    """Return the sight of an expression: the sights of its arguments, merged."""
     seeing = [sight for sight in sights if sight.ways]
     if len(seeing) < 2:
         return seeing[0] if seeing else NOTHING
@@ -82,14 +87,14 @@ Types = Mapping[Node, DType]
 
 
 class KnownAfter(NamedTuple):
-    """The delay of a late column by a clock.
+    """How long after its row a late column is known, counted by one clock.
 
     Args:
-        length: how long after its row, in nanoseconds or steps as the clock counts.
+        length: Time after the row, in nanoseconds or steps as the clock counts.
         unit: "time" or "steps".
-        column: the column.
-        given: the length as a user wrote it.
-        said_by: the option that says it.
+        column: Name of the late column.
+        given: The length as text, for messages.
+        said_by: The option that gives the delay.
     """
 
     length: int
@@ -100,22 +105,16 @@ class KnownAfter(NamedTuple):
 
     @property
     def told(self) -> str:
-        """The sentence about it in a message."""
+        """The delay as a sentence for messages."""
         return f"{self.column!r} is known {self.given} after its row ({self.said_by})"
 
 
 def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | None) -> Sight:
-    """Return the sight of a function over a window.
+    """Return the sight of a window function: the ways by which it sees late columns.
 
-    Args:
-        over: the function.
-        args: what its value and its window see.
-        late: what is known too late.
-        types: of every node, once they are bound; None before.
-
-    Raises:
-        Leakage: an encoding comes into it, or a late value of the row itself, or one that is not
-            known yet, or one by another clock.
+    `args` are the sights of its value and of its window; `types` is None before binding. Raises
+    Leakage if an encoding enters the window, or a late value of the row itself, or one that is not
+    known yet, or one that is ordered by another clock.
     """
     seen, ordered = args
     if ordered.ways:
@@ -145,25 +144,25 @@ def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | Non
 
 
 def holds_own(over: Call) -> bool:
-    """Return whether the window of a function holds the row itself, or its moment in a table."""
+    """Return whether a window includes the row itself, or for a table the rows at its moment."""
     params = dict(window_of(over).params)
     return params["closed"] in ("right", "both") and not params["offset"]
 
 
 def takes_rows_in_order(over: Call) -> bool:
-    """Return whether what a row sees in a window depends on the order of rows of its moment."""
+    """Return whether a window's result depends on the order of rows that share the row's time."""
     return holds_own(over) and not (_is_of_sessions(over) or _is_own_time(over))
 
 
 def _is_own_time(over: Call) -> bool:
-    """Return whether a function is the time since the row itself."""
+    """Return whether a window function is `time_since` of the time that orders its rows."""
     return over.function == f"{OVER}time_since" and over.args[0] is order_of(over).args[0]
 
 
 def _is_of_sessions(over: Call) -> bool:
-    """Return whether a function counts sessions, or finds the gaps between them.
+    """Return whether a function counts sessions, or finds the gaps between sessions.
 
-    All rows of a moment are of one session, in any order.
+    All rows with the same time belong to one session, in whatever order they come.
     """
     gaps: Node = over
     while isinstance(gaps, Call) and gaps.args and gaps.function != f"{OVER}time_since_lag":
@@ -189,7 +188,7 @@ def _check_own_row(over: Call) -> None:
 
 
 def _or_known(over: Call) -> str:
-    """Return a hint for a column of a table that has the name of a late one; empty for others."""
+    """Return a hint to declare a table column as known; empty for windows over the data."""
     if not is_over_table(over):
         return ""
     names = sorted({n.name for n in postorder([over.args[0]]) if isinstance(n, TableColumn)})
@@ -198,9 +197,10 @@ def _or_known(over: Call) -> str:
 
 
 def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
-    """Raise where a window sees what windows of another clock saw.
+    """Raise if a window over one clock sees results of windows that are ordered by another clock.
 
-    A row that is earlier by one clock may have seen, by the other, the label of the row that asks.
+    A row that is earlier by one clock may, by the other clock, already have seen the label of the
+    current row.
     """
     for other in clocks:
         if other is not time:
@@ -212,7 +212,7 @@ def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
 
 
 def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | None) -> None:
-    """Raise where a window sees late columns by a clock of its own, or before they are known."""
+    """Raise if a window sees late columns by an untrusted clock, or before they are known."""
     time, window = order_of(over).args[0], dict(window_of(over).params)
     clock = trusted_clock(over, time, types)
     if is_over_table(over):
@@ -241,15 +241,10 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
 
 
 def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
-    """Return the clock of a time by which late columns are seen.
+    """Return the clock of a time that decides which late values are seen.
 
-    Args:
-        told_of: the expression that sees them, for the message.
-        time: the time.
-        types: of every node, once they are bound.
-
-    Raises:
-        Leakage: the time may run ahead of the row, or back.
+    Raises Leakage, which names the expression `told_of`, if the time may run ahead of the row or
+    backwards.
     """
     clock = window_clocks.clock_of(time, types)
     if clock is None:
@@ -263,7 +258,7 @@ def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
 
 
 def _check_clock_of_table(over: Call, types: Types | None) -> None:
-    """Raise where late columns of a table are seen by another time than that of the data."""
+    """Raise if late columns of a table are ordered by another time than the data."""
     order = order_of(over)
     left, right = order.args[0], table_columns_of(order)[0]
     table = table_of(order)
@@ -286,18 +281,10 @@ def _check_clock_of_table(over: Call, types: Types | None) -> None:
 def known_after(
     told_of: Node, time: Node, clock: Clock, columns: Iterable[str], late: Late, types: Types | None
 ) -> list[KnownAfter]:
-    """Return the delays of late columns by a clock, the longest first.
+    """Return how long after its row each late column is known by one clock, the longest first.
 
-    Args:
-        told_of: what sees them, for messages.
-        time: the time of the clock.
-        clock: what is known of it.
-        columns: the late columns.
-        late: what is known too late.
-        types: of every node, once they are bound.
-
-    Raises:
-        Leakage: nothing says it of this clock, or in another kind of length.
+    Raises Leakage, which names the expression `told_of`, if a delay is not given for this clock, or
+    is given in another unit.
     """
     found = [
         _known_after(told_of, time, clock, column, delay, types)
@@ -343,10 +330,10 @@ def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length
 def _length_ahead(
     told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
 ) -> Length:
-    """Return the delay after its row of a label that sees later rows.
+    """Return how long after its row a label that sees later rows is known, by one clock.
 
-    Its window ends by a clock of its own, which may be rounded: by another one it ends later by as
-    much. Outcomes of the last row in it are known later still.
+    The window of the label ends by its own clock. If that clock is rounded, the window ends later
+    by another clock, at most by the rounding. Outcomes of the last row in it are known even later.
     """
     assert delay.time is not None
     assert delay.everywhere is not None
@@ -388,9 +375,7 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
 def age_text(seeing: Call, types: Types | None = None) -> str:
     """Return the clock by which earlier rows are seen, and their least age, as text.
 
-    Args:
-        seeing: a function over a window of the data or of a table, or an as-of join.
-        types: of every node, once they are bound.
+    `seeing` is a function over a window of the data or of a table, or an as-of join.
     """
     if seeing.function == "asof_row":
         time, params = seeing.args[0], dict(seeing.params)
@@ -412,7 +397,7 @@ def age_text(seeing: Call, types: Types | None = None) -> str:
     if holds_end and not wait:
         return f"{by}, up to the row's own moment"
     assert clock is not None
-    # rows of a table stand on no grid of the data's clock
+    # rows of a table do not lie on the grid of the data's clock
     age = -lead if is_of_table else window_clocks.youngest(clock, wait, holds_end=holds_end)
     if age > 0:
         return f"{by}, at least {length_text(age, unit)} old"

@@ -1,9 +1,10 @@
-"""Leakage: what is known only after the moment of prediction must not reach a feature.
+"""Leakage: a value known only after the moment of prediction must not reach a feature.
 
-It reaches one through a window that leaves the row out, by a clock that can be trusted, or as the
-target of an out-of-fold encoder. What comes out of a window passes through functions of the row,
-aggregates over all rows and windows of the same clock; what comes out of an encoder holds for the
-row itself only, and passes through functions of the row and aggregates over all rows.
+A late column, such as the label, has such values. They may reach a feature in two ways: through a
+window that excludes the row and has a trusted clock (time column), or as the target of an
+out-of-fold encoder. The result of such a window may pass through functions of the row, aggregates
+over all rows and windows with the same clock. The result of such an encoder is valid for its own
+row only, and may pass through functions of the row and aggregates over all rows.
 """
 
 from __future__ import annotations
@@ -44,17 +45,14 @@ if TYPE_CHECKING:
 
 
 def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None = None) -> None:
-    """Raise Leakage where a late column reaches a feature by a way that is not allowed.
+    """Raise Leakage if a late column reaches a feature in a way that is not allowed.
 
-    Args:
-        features: their expressions, by name.
-        late: what is known too late, and when.
-        types: of every node, once they are bound: then it is checked again by the zones of columns
-            how old the labels are that windows see.
+    Before binding, `types` is None. With the bound types, the zones of columns count too, and the
+    ages of the labels that windows see are checked again.
 
     Raises:
-        Leakage: a feature sees a late column, or one that is not known yet; an encoding reaches a
-            key, a window or another encoder; the target of an encoder is not declared.
+        Leakage: A feature sees a late column, or one that is not known yet; an encoding reaches a
+            key, a window or another encoder; or the target of an encoder is not declared.
     """
 
     def visit(node: Node, args: list[Sight]) -> Sight:
@@ -105,15 +103,10 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
 
 
 def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
-    """Return expressions in which targets are as a plan declares them.
+    """Return the features with encoder targets replaced by the label's expression.
 
-    The name of the label, as a target, is what computes the label; folds by time learn from the
-    rows whose target is known when a fold begins.
-
-    Args:
-        roots: the features.
-        label: the expression of the label, by its name.
-        late: when late columns are known.
+    Only targets that name the label are replaced. Encoders with folds by time also get an argument
+    by which a fold learns only from rows with a target that is known when the fold begins.
     """
     named: dict[Node, Node] = {
         Column(name): node for name, node in label.items() if node != Column(name)
@@ -132,7 +125,7 @@ def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> 
 
 
 def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None:
-    """Raise where the target is not late, or where it, or its encoding, is a key."""
+    """Raise Leakage if a target is not late, or if it or its encoding is used as a key."""
     target, codes, folds = args[:3]
     if codes.ways or folds.ways:
         _refuse_keys(node, [codes, folds])
@@ -162,11 +155,12 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
 
 
 def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
-    """Raise where folds of a target do not keep a row from what its own label has seen.
+    """Raise Leakage if an encoder's folds let a row learn from rows that its label has seen.
 
-    Folds by time learn from rows whose target is known when they begin, by a clock that can be
-    trusted. A label from the future sees later rows of the entity, which no other fold may hold:
-    of any target, what is learnt of an entity tells how many rows it has.
+    Folds by time learn from rows with a target that is known when the fold begins, by a trusted
+    clock. A label from the future sees later rows of its entity, so no other fold may contain rows
+    of that entity. This holds for any target: a statistic learned per entity reveals its number of
+    rows.
     """
     folds = node.args[2]
     assert isinstance(folds, Call)
@@ -194,7 +188,7 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
 
 
 def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
-    """Return whether a target, or what it is learnt by, tells of the rows that the label sees."""
+    """Return whether an encoder's target or key reveals the later rows that the label sees."""
     ahead = late.ahead
     if ahead is None:
         return False
@@ -207,9 +201,9 @@ def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
 
 
 def _check_delay_of_folds(node: Aggregate, clock: Clock, known: Sequence[KnownAfter]) -> None:
-    """Raise where folds by time learn from rows too early by the zone of the time, as it is bound.
+    """Raise Leakage if bound folds by time learn too early because of the zone of their time.
 
-    Before it is, `_folds_when_known` takes a time without a zone for one in UTC.
+    Before binding, `_folds_when_known` treats a time without a zone as UTC.
     """
     waits: int = next((dict(one.params)["delay"] for one in map(_call, node.args[3:])), 0)
     length = _length_of_folds(clock, known)
@@ -232,7 +226,10 @@ def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
 
 
 def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
-    """Return the fold from which on each row is known: of folds by time, with a late target."""
+    """Return the expression for the first fold that may learn from a row, as a list.
+
+    The list is empty unless folds are by time and the target has a delay.
+    """
     folds = node.args[2]
     if not (isinstance(folds, Call) and folds.function == "time_fold"):
         return []
@@ -240,7 +237,7 @@ def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
     columns = _late_of_target(target, late)
     clock = clocks.clock_of(time)
     if clock is None or not any(column in late.delays for column in columns):
-        return []  # a clock that cannot be trusted is refused by `_check_folds_of`
+        return []  # `_check_folds_of` refuses a clock that cannot be trusted
     known = late_windows.known_after(node, time, clock, columns, late, None)
     length = _length_of_folds(clock, known)
     if not length:
@@ -250,7 +247,7 @@ def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
 
 
 def _late_of_target(target: Node, late: Late) -> frozenset[str]:
-    """Return the columns of a target: where it holds the label, the label's name among them."""
+    """Return the columns that a target reads, and the label's name if it contains the label."""
     names, pending = set[str](), [target]
     while pending:
         node = pending.pop()
@@ -264,7 +261,7 @@ def _late_of_target(target: Node, late: Late) -> frozenset[str]:
 
 
 def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
-    """Raise where late columns or encodings come into a key, or an aggregate per key."""
+    """Raise Leakage if late columns or encodings enter a key, or an aggregate per key."""
     ways = late_windows.together(args).ways
     if ways & late_windows.Way.PAST:
         raise Leakage(
@@ -287,12 +284,12 @@ def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
 
 
 def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> None:
-    """Raise where a lookup or an as-of join reads a column of a table that is late in the data."""
+    """Raise Leakage if a lookup or as-of join reads a table column with the name of a late one."""
     pairs = [*zip(node.args, args, strict=True)]
     if any(
         seen.ways & late_windows.Way.LATE for arg, seen in pairs if not isinstance(arg, TableColumn)
     ):
-        return  # the row's own late columns are what the feature is refused for
+        return  # the feature is refused because of the row's own late columns
     for column, _ in pairs:
         if isinstance(column, TableColumn) and late.holds(column):
             raise Leakage(
@@ -304,7 +301,7 @@ def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> Non
 
 
 def _late(name: str, root: Node, late: Late) -> Leakage:
-    """Return the error of a feature that sees a late column."""
+    """Return the error for a feature that sees a late column."""
     column = _first_late(root, late)
     own = column in own_columns([root])
     how = "in its own row" if own else "through what fit learns from all rows"
@@ -325,7 +322,7 @@ def _late(name: str, root: Node, late: Late) -> Leakage:
 
 
 def _first_late(root: Node, late: Late) -> str:
-    """Return the first late column that a feature reads other than as the target of an encoder."""
+    """Return the first late column that a feature reads, except as the target of an encoder."""
     pending, reached = [root], set[Node]()
     while pending:
         node = pending.pop()
@@ -342,12 +339,9 @@ def _first_late(root: Node, late: Late) -> str:
 def learnt_from(
     roots: Sequence[Node], label: Mapping[str, Node], column: str | None
 ) -> Sequence[Node]:
-    """Return features whose encoders learn the label from a column.
+    """Return the features with encoders that learn the label from `column`; unchanged if None.
 
-    Args:
-        roots: the features, in which targets are the expression of the label.
-        label: that expression, by its name.
-        column: the column; None leaves them as they are.
+    In `roots`, targets must already be the expression of the label.
     """
     if column is None:
         return roots
@@ -365,13 +359,10 @@ def learnt_from(
 
 
 def folded_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
-    """Return features whose folds are of the id of a row, where they would be of its number.
+    """Return the features with default folds computed from the id column; unchanged if it is None.
 
-    A row that stands twice is in one fold then, and neither order nor files change it.
-
-    Args:
-        roots: the features.
-        column: that of the id; None leaves them as they are.
+    Otherwise default folds are computed from row numbers. By id, duplicates of a row are in one
+    fold, and neither row order nor the split into files matters.
     """
     if column is None or not any(map(is_fold_by_number, postorder(roots))):
         return roots

@@ -1,8 +1,9 @@
-"""Rows ahead: beside a label that looks ahead, every row after a row's own moment is late.
+"""Rules against leakage for a label that looks ahead: no feature may see a later row.
 
-Whatever its columns, a later row must not be seen. Windows, as-of joins and folds by time see rows
-by the clock of the label, or by one that is never after it; what is learnt per key has seen all
-rows, so that its key must not tell the entity or the moment.
+Every row after a row's own moment counts as late, whichever of its columns is read. Windows, as-of
+joins and folds by time must order rows by the label's clock (its time column), or by one that is
+never after it. A statistic learned per key has seen all rows, so its key must not reveal the entity
+or the moment.
 """
 
 from __future__ import annotations
@@ -39,14 +40,7 @@ MAY_TURN = "an expression may run ahead of the row or back"
 def check_clocks_ahead(
     features: Mapping[str, Node], late: Late, ahead: Ahead, types: Types | None
 ) -> None:
-    """Raise Leakage where a feature sees rows by a clock that may be later than the label's.
-
-    Args:
-        features: their expressions, by name.
-        late: what is known too late.
-        ahead: what the label sees of later rows.
-        types: of every node, once they are bound.
-    """
+    """Raise Leakage if a feature sees rows by a clock that may be later than the label's clock."""
     for node in without_targets(features.values()):
         match node:
             case Call() if is_over_window(node):
@@ -71,7 +65,7 @@ def check_clocks_ahead(
 
 
 def clocks_read(features: Iterable[Node]) -> set[str]:
-    """Return the columns by which features see rows: of the data, and of tables."""
+    """Return the time columns by which features see other rows, in the data and in tables."""
     names = set[str]()
     for node in postorder(list(features)):
         match node:
@@ -89,17 +83,17 @@ def clocks_read(features: Iterable[Node]) -> set[str]:
 
 
 def _time_of_table(asof: Call) -> TableColumn:
-    """Return the column by which an as-of join sees rows of its table."""
-    right = asof.args[len(asof.args) // 2]  # behind the row's time and keys
+    """Return the time column of the table in an as-of join."""
+    # the first half of the arguments are the row's time and keys
+    right = asof.args[len(asof.args) // 2]
     assert isinstance(right, TableColumn)
     return right
 
 
 def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | None) -> bool:
-    """Return whether rows of the data are seen by the label's clock, not by one that is known.
+    """Return True if rows of the data are ordered by the label's clock, False if by a known clock.
 
-    Raises:
-        Leakage: they are seen by neither.
+    Raises Leakage if they are ordered by neither.
     """
     if is_known(time, late, types):
         return False
@@ -110,7 +104,7 @@ def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | 
 
 
 def is_known(time: Node, late: Late, types: Types | None) -> bool:
-    """Return whether a user says of a time that rows are known by it."""
+    """Return whether the user has declared a time's column in `known_clocks=`."""
     clock = clocks.clock_of(time, types)
     return clock is not None and clock.column in late.known_clocks
 
@@ -132,12 +126,12 @@ def _other_clock(node: Node, time: Node, other: Node, types: Types | None) -> Le
 
 
 def _written(time: Node) -> str:
-    """Return a time as an option takes it."""
+    """Return a time as text that an option accepts."""
     return repr(time.name) if isinstance(time, Column) else show(time)
 
 
 def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
-    """Raise where a window takes rows of its row's interval, in which some come later."""
+    """Raise if a window with a rounded time may include later rows with the same rounded time."""
     order = order_of(over)
     time = order.args[0]
     if not late_windows.takes_rows_in_order(over):
@@ -156,7 +150,7 @@ def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
 
 
 def _check_turning(over: Call, time: Node, types: Types | None) -> None:
-    """Raise where clocks that are set back let a window see later rows of the data."""
+    """Raise if clocks that are set back let a window see later rows of the data."""
     clock, window = clocks.clock_of(time, types), dict(window_of(over).params)
     holds_end = window["closed"] in ("right", "both")
     if clock is None or not clock.turns:
@@ -178,16 +172,16 @@ def _check_table(
     late: Late,
     types: Types | None,
 ) -> None:
-    """Raise where rows of a table are seen that may come after the moment of the row.
+    """Raise Leakage if `node` sees rows of a table that may come after the moment of the row.
 
     Args:
-        node: what sees them.
-        time: the time of the row.
-        right: the column of the table that says when.
-        wait: the option that says how long before that time its rows end, and how long that is, in
-            which unit.
-        late: what is known too late.
-        types: of every node, once they are bound.
+        node: The window function or as-of join.
+        time: The time of the row.
+        right: The time column of the table.
+        wait: The option that makes its rows end earlier ("offset=" or "delay="), its length and
+            the unit of that length.
+        late: The columns known too late.
+        types: Types of all nodes, once they are bound.
     """
     ahead = late.ahead
     assert ahead is not None
@@ -219,7 +213,7 @@ def _unit(given: str | None, of_clock: str | None) -> str:
 
 
 def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) -> None:
-    """Raise where a row of the table that the label sees is looked up, of whatever moment."""
+    """Raise if a lookup reads a table with rows that the label sees: the row may be a later one."""
     table, name = column.table, column.name
     if table in ahead.tables and name not in late.known_tables.get(table, ()):
         raise Leakage(
@@ -231,13 +225,10 @@ def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) ->
 
 
 def refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
-    """Raise where something is learnt per key whose later rows the label sees.
+    """Raise Leakage if a statistic is learned per key and the label sees later rows of that key.
 
-    It has seen these rows too: models find labels of pure noise by such features.
-
-    Args:
-        node: an aggregate per key, the keys themselves, or how often a key comes.
-        late: what is known too late.
+    The statistic has seen these rows too; with such features, models predict labels of pure noise.
+    `node` is an aggregate per key, the keys themselves, or the frequency of a key.
     """
     ahead = late.ahead
     if ahead is None:
@@ -279,16 +270,12 @@ def _instead_of_clock(*, counts: bool) -> str:
 
 
 def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
-    """Return the column of the label's clock that keys tell; None where they tell no moment.
+    """Return the column of the label's clock that a key reveals; None if it reveals no moment.
 
-    A part of a time that comes again tells none: on noise a count by weekday of a year, or by hour,
-    has an AUC of .50 to .53; by month or quarter, of one store, .62 to .69, so that counts are
-    refused there, and a mean, which does not grow with the rows, is not.
-
-    Args:
-        keys: expressions over the row.
-        ahead: what the label sees of later rows.
-        counts: whether what is learnt by the keys grows with the number of rows.
+    A part of a time that recurs reveals none: on noise, a count by weekday over a year, or by hour,
+    has an AUC of .50 to .53. By month or quarter, of one store, it has .62 to .69. So counts are
+    refused by month or quarter, while a mean, which does not grow with the rows, is allowed.
+    `counts` says whether the learnt statistic grows with the number of rows.
     """
     pending, reached = [*keys], set[Node]()
     while pending:
@@ -302,7 +289,7 @@ def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
             case Call(function) if function in SCALARS and _comes_again(function, counts=counts):
                 pass
             case Call() if is_over(node):
-                pending.append(node.args[0])  # its time says which rows it sees
+                pending.append(node.args[0])  # its time only selects the rows that it sees
             case _:
                 pending.extend(node.args)
     return None
@@ -314,14 +301,10 @@ def _comes_again(function: str, *, counts: bool) -> bool:
 
 
 def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
-    """Raise where the code of an entity, or a moment, is a feature, and the label counts rows.
+    """Raise Leakage if a feature is an ordinal code of an entity or a moment.
 
-    Codes are numbered by how often their key comes, later rows among them: models find labels of
-    pure noise by them, too.
-
-    Args:
-        features: their expressions, by name.
-        ahead: what the label sees of later rows.
+    This rule is for labels that count later rows. Such codes are numbered by the frequency of their
+    key, which includes these rows. With them, too, models predict labels of pure noise.
     """
     for node, keys in counted_keys(features).items():
         if isinstance(node, Call) and node.function in ("encode", "list.encode"):
@@ -329,15 +312,13 @@ def refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
 
 
 def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[Node, ...]]:
-    """Return the counts of keys in features: counts, sums, and codes in the order of counts.
+    """Return the parts of features that reveal how often a key occurs, with the key's expressions.
 
-    As the key of an encoder by a target, or of a mean, a code is no value, and tells of no count.
-
-    Args:
-        features: their expressions, by name.
+    These parts are counts, sums, and ordinal codes in the order of frequency. A code that is only
+    the key of a target encoder or of a mean reveals no count.
 
     Returns:
-        The parts of the key, by what counts it.
+        dict of the counting node to the expressions of its key.
     """
     found: dict[Call | Aggregate, tuple[Node, ...]] = {}
     pending, reached = [*features.values()], set[Node]()
@@ -366,7 +347,10 @@ def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[N
 
 
 def repeats_s(keys: Iterable[Node], column: str) -> int:
-    """Return the seconds after which the parts of a time in a key come again, 0 of no such part."""
+    """Return the longest period in seconds after which a part of the time in a key recurs.
+
+    The hour of a time recurs after a day, its weekday after a week. 0 if no part of the key recurs.
+    """
     found = 0
     for node in postorder(list(keys)):
         if isinstance(node, Call) and node.function in SCALARS and column in columns_of([node]):
@@ -393,7 +377,7 @@ def _refuse_ranks_of(node: Call, keys: Sequence[Node], ahead: Ahead) -> None:
 
 
 def _keeps_all(vocabulary: Node) -> bool:
-    """Return whether a vocabulary has every key, however seldom it comes."""
+    """Return whether a vocabulary keeps every key, however rare."""
     if not isinstance(vocabulary, Aggregate):
         return True
     params = dict(vocabulary.params)

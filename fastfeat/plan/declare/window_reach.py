@@ -1,8 +1,9 @@
-"""Reach of the windows of a plan back into each entity: for a history, and in a live state.
+"""How far the windows of a plan look back in each entity: for a history, and for a live state.
 
-A history is what comes before some rows, and all that windows see of it is computed anew: a window
-over what windows see of each row looks back from the first of its rows. In a live state, what a
-function that windows read gave for a row stands beside the row: each function looks back alone.
+A history holds the rows before some given rows, and everything that windows see is computed again.
+A window over the results of another window therefore reaches back from the first of its own rows.
+A live state stores, beside each row, the results that other windows read, so there each function
+reaches back alone.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from fastfeat.steps.windows.rows import function_over
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The reach of windows back into an entity.
+    """How far windows look back in an entity: a time span, a number of rows, or both.
 
     Args:
-        span: rows not older than this, in nanoseconds or in steps of an integer clock; None where
-            no window is bounded by time.
-        n_rows: beside these, so many latest rows before them; None for all rows.
-        unit: of the span, "time" or "steps".
+        span: Greatest age of rows, in nanoseconds or in steps of an integer clock; None if no
+            window is bounded by time.
+        n_rows: Number of latest rows that are needed in addition; None for all rows.
+        unit: Unit of the span, "time" or "steps".
     """
 
     span: int | None
@@ -59,17 +60,17 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the rows in a window, as a live state computes it.
+    """A window function in the schedule of a live state.
 
     Args:
-        call: the function.
-        reach: how far back it sees of the entity, from the entity's latest row.
-        at: the round in which it is computed, from 0: after all functions that it reads.
-        placed: the stage in which rows are put into its order, from 0: after that of all functions
-            that make its time, its key or its tie.
-        stage: that in which it is computed: once its order is there, and all that it reads.
-        is_kept: whether another window reads it, so that it stands in the state beside each row.
-        features: the names of those that read it, by whichever way.
+        call: The function.
+        reach: How far it sees back into the entity, from the entity's latest row.
+        at: Nesting depth, from 0; greater than that of all functions that it reads.
+        placed: Number, from 0, of the stage in which rows are sorted for it; after the stages of
+            all functions that compute its time, key or tie.
+        stage: Number of the stage in which it is computed: rows are sorted, inputs are ready.
+        is_kept: Whether another window reads it, so that the state stores it beside each row.
+        features: Names of the features that read it, directly or not.
     """
 
     call: Call
@@ -82,17 +83,17 @@ class Function:
 
     @property
     def order(self) -> Call:
-        """The order of the rows that it reads."""
+        """The order (time column and entity keys) of the rows that it reads."""
         return order_of(self.call)
 
 
 def history_needed(roots: Iterable[Node]) -> dict[str, str]:
-    """Return the reach of windows as text, by the entity; see `Plan.history_needed`."""
+    """Return how far windows look back, as text by entity; see `Plan.history_needed`."""
     return {entity: str(reach) for entity, reach in history_reach(roots).items()}
 
 
 def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
-    """Return the reach of windows before some rows, by the entity; see `Plan.reach`."""
+    """Return how far windows look back before given rows, by entity; see `Plan.reach`."""
     asked: dict[str, list[tuple[Call, float]]] = {}
     for over, before in _asked_before(roots).items():
         asked.setdefault(entity_text(order_of(over)), []).append((over, before))
@@ -100,18 +101,14 @@ def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
 
 
 def entity_text(order: Call) -> str:
-    """Return the keys that tell the entities of an order apart, as text."""
+    """Return the entity keys of an order as text: "user, shop", or "all rows"."""
     keys = query_of(order)[1:]
     shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
     return ", ".join(shown) or "all rows"
 
 
 def live_functions(named: Iterable[tuple[str, Node]]) -> list[Function]:
-    """Return the functions over windows of some features, those that others read first.
-
-    Args:
-        named: the features.
-    """
+    """Return the window functions that features read, each after the functions that it reads."""
     features: dict[Call, dict[str, None]] = {}
     for name, root in named:
         for over in window_nodes([root]):
@@ -138,20 +135,20 @@ def live_functions(named: Iterable[tuple[str, Node]]) -> list[Function]:
 
 
 def _inner_first(calls: Iterable[Call]) -> list[Call]:
-    """Return functions over windows, each after those that it reads."""
+    """Return the window functions, each after the functions that it reads."""
     return window_nodes(list(calls))
 
 
 def windows_read(roots: Sequence[Node]) -> list[Call]:
-    """Return the functions over windows that a row reads for expressions, none below those."""
+    """Return the window functions that expressions read directly, without nested ones."""
     return [node for node in row_order(roots) if isinstance(node, Call) and is_over_window(node)]
 
 
 def live_reach(over: Call) -> Reach:
-    """Return the reach of a function over a window, back from the latest row of an entity.
+    """Return how far a window function looks back from the latest row of an entity.
 
-    All that windows read stands beside the rows. With an offset, the latest rows of a window that
-    is not bounded in time are those before the offset.
+    The live state stores the results that windows read beside the rows. A window with an offset and
+    no limit in time sees the latest rows before the offset.
     """
     window = dict(window_of(over).params)
     offset, unit = window["offset"], window["unit"] or "time"
@@ -163,7 +160,7 @@ def live_reach(over: Call) -> Reach:
 
 
 def together(reaches: Sequence[Reach]) -> Reach:
-    """Return the common reach of functions over one order of the rows."""
+    """Return the smallest reach that covers all of the given ones, for functions of one order."""
     spans = [reach.span for reach in reaches if reach.span is not None]
     n_rows = [math.inf if reach.n_rows is None else reach.n_rows for reach in reaches]
     unit = next((reach.unit for reach in reaches if reach.span is not None), "time")
@@ -173,13 +170,13 @@ def together(reaches: Sequence[Reach]) -> Reach:
 
 
 def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
-    """Return the time from the earliest row that asks for it to a row, by function over a window.
+    """Return for each window function how long before a row another window may read its result.
 
-    That is 0 where no other window reads the function, and infinite where one reads it of all rows.
+    It is 0 if no other window reads the function, and infinite if one reads it for all rows.
     """
     calls = window_nodes(roots)
     before: dict[Call, float] = dict.fromkeys(calls, 0)
-    for over in reversed(calls):  # those that read others come first
+    for over in reversed(calls):  # functions that read others come first
         given = dict(window_of(over).params)
         bounded = given["last"] is not None
         begin = before[over] + given["last"] + given["offset"] if bounded else math.inf
@@ -191,17 +188,16 @@ def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
 
 
 def _needed_by(asked: Sequence[tuple[Call, float]]) -> Reach:
-    """Return the common reach of functions over windows of one entity.
+    """Return how far the window functions of one entity look back together.
 
-    Args:
-        asked: each function, and how long before a row it is asked for.
+    `asked` holds each function, and how long before a row its result is needed.
     """
     times = {order_of(over).args[0] for over, _ in asked}
     windows = [(dict(window_of(over).params), before) for over, before in asked]
     spans = [before + w["last"] + w["offset"] for w, before in windows if w["last"] is not None]
     by_rows = [pair for pair in asked if dict(window_of(pair[0]).params)["last"] is None]
     rows = [_rows_read(*pair) for pair in by_rows]
-    orders = {order_of(over) for over, _ in by_rows}  # which rows are the latest
+    orders = {order_of(over) for over, _ in by_rows}  # the order decides which rows are the latest
     unit = "time" if any(w["unit"] == "time" for w, _ in windows) else "steps"
     if len(times) > 1 or len(orders) > 1 or math.inf in spans or math.inf in rows:
         return Reach(None, None, unit)
@@ -209,36 +205,28 @@ def _needed_by(asked: Sequence[tuple[Call, float]]) -> Reach:
 
 
 def _rows_read(over: Call, before: float) -> float:
-    """Return the number of an entity's latest rows before the data that a function reads, at most.
+    """Return the number of latest rows before the data that a function reads, at most, per entity.
 
-    Those before a row of the past, or before an offset, may be any number of rows back.
-
-    Args:
-        over: the function, over a window that is not bounded in time.
-        before: how long before a row it is asked for.
+    `over` has a window that is not bounded in time. If its result is needed `before` a row, or it
+    has an offset, the rows may lie any number of rows back.
     """
     window = dict(window_of(over).params)
     return math.inf if before or window["offset"] else _rows_of_window(over, window)
 
 
 def _rows_of_window(over: Call, window: dict[str, Any]) -> float:
-    """Return the number of latest rows before its end that a function reads; infinite for all.
-
-    Args:
-        over: the function, over a window that is not bounded in time.
-        window: the parameters of the window.
-    """
+    """Return the number of latest rows that a window unbounded in time reads; infinite for all."""
     return min(_latest_read(over, window), window["rows"] or math.inf)
 
 
 def _latest_read(over: Call, window: dict[str, Any]) -> float:
     """Return the number of latest rows in its window that a function reads; infinite for all."""
-    if window["min_samples"]:  # for which the values of all rows are counted
+    if window["min_samples"]:  # min_samples counts the values of all rows
         return math.inf
     match function_over(over).picks:
         case "n-th":
             return dict(over.params)["n"]
         case "latest" if over.args[0] is order_of(over).args[0]:
-            return 1  # no row in a window lacks its time
+            return 1  # every row in a window has its time
         case _:
             return math.inf

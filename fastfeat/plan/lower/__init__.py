@@ -1,4 +1,4 @@
-"""Lowering: typed nodes to schedules of tasks, programs of primitives, constants and outputs.
+"""Lowering: expressions with types become schedules of tasks, and programs of primitive operations.
 
-Imports `declare` alone of `plan`; `execute`, `learn`, `keep`, `tell` and `live` import it.
+It imports only `declare` from `plan`; `execute`, `learn`, `keep`, `tell` and `live` import it.
 """

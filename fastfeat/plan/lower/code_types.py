@@ -1,7 +1,8 @@
-"""The smallest types of codes: of vocabularies, bins, buckets and calendar parts.
+"""The smallest integer types of features that are codes: categories, bins, buckets and so on.
 
-A function whose results are codes says in its row how large they get. That of a vocabulary is known
-once it is learnt: types stay for the life of an artifact, and another fit may have others.
+A function that returns codes has a rule for the largest code in its entry of `SCALARS` or `STEPS`.
+The size of a vocabulary is known only after learning: types never change for an artifact, but
+another fit may have others.
 """
 
 from __future__ import annotations
@@ -20,20 +21,16 @@ from fastfeat.steps.registry import STEPS
 
 CodeTypes = Word["smallest"]
 _TYPES = ((255, UINT8), (32_767, INT16), (2_147_483_647, INT32))
-"""By the largest code that they hold; no uint16, which few libraries compute with."""
+"""Types by the largest code that they hold, without uint16, which few libraries support."""
 
 
 def code_types(
     nodes: Mapping[str, Node], learnt: Mapping[Node, Constant] | None
 ) -> dict[str, DType]:
-    """Return the smallest type of each feature that is a code, by its name.
-
-    Args:
-        nodes: the features, by name.
-        learnt: what fit has learnt; None before.
+    """Return the smallest type for each feature that is a code, by feature name.
 
     Raises:
-        InvalidPlan: a code counts in a vocabulary that is not learnt yet.
+        InvalidPlan: A code belongs to a vocabulary that is not learned yet.
     """
     found = _largest_codes(list(nodes.values()), learnt)
     types: dict[str, DType] = {}
@@ -52,7 +49,7 @@ def code_types(
 def _largest_codes(
     roots: Sequence[Node], learnt: Mapping[Node, Constant] | None
 ) -> dict[Node, int | None]:
-    """Return the largest code of each node; None where it is none, or not known."""
+    """Return the largest code of each node; None if it is not a code or unknown."""
 
     def visit(node: Node, parts: list[int | None]) -> int | None:
         match node:
@@ -72,16 +69,16 @@ def _largest_codes(
 
 
 def _of_literal(value: object) -> int | None:
-    """Return the largest code of a literal: of a list its length, of what is missing 0."""
+    """Return the largest code of a literal: the length of a list, 0 for a missing value."""
     if isinstance(value, tuple):
-        return len(value)  # pyright: ignore[reportUnknownArgumentType]  # of any values
+        return len(value)  # pyright: ignore[reportUnknownArgumentType]  # any values
     if value is None:
         return 0
     return value if type(value) is int and value >= 0 else None
 
 
 def _is_code(node: Node) -> bool:
-    """Return whether a feature is a code in a vocabulary, or a choice between some."""
+    """Return whether a feature is a code from a vocabulary, or a choice between such codes."""
     if not isinstance(node, Call):
         return False
     if node.function == "encode":

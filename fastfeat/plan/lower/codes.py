@@ -1,4 +1,8 @@
-"""Codes of keys: the vocabulary that a step numbers by, learnt or given, and its categories."""
+"""Codes of keys: the vocabulary from which an encoding step numbers keys, and its categories.
+
+A vocabulary is learned, or listed by the user. Codes are 0 for a missing key, then one or more for
+unseen keys, then one per key.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def in_any_order(roots: Iterable[Node]) -> frozenset[Node]:
-    """Return the vocabularies whose codes only tell groups apart: they are learnt in any order.
+    """Return the vocabularies that may be learned in any order, since their codes only group rows.
 
-    Args:
-        roots: the features that are learnt for; what else reads a vocabulary reads its order.
+    `roots` must hold all features that are learned for: any other reader of a vocabulary reads its
+    order.
     """
     order = postorder(list(roots))
     found = {
@@ -49,13 +53,9 @@ def in_any_order(roots: Iterable[Node]) -> frozenset[Node]:
 
 
 def shown_codes(roots: Iterable[Node]) -> list[Call]:
-    """Return the codes whose numbers features are made of, arguments before users.
+    """Return the encoding steps whose code values affect features, arguments first.
 
-    Codes that only say in which group a row is are not among them: whatever their numbers are,
-    features are the same.
-
-    Args:
-        roots: the features.
+    Codes that only group rows are left out: features do not depend on their values.
     """
     read = set(features := list(roots))
     order = postorder(features)
@@ -68,35 +68,31 @@ def shown_codes(roots: Iterable[Node]) -> list[Call]:
 
 
 def are_codes(node: Node) -> bool:
-    """Return whether a node gives keys codes in a vocabulary, of rows or of elements of lists."""
+    """Return whether a node is an encoding step, for rows or for elements of lists."""
     return isinstance(node, Call) and node.function in ("encode", "list.encode")
 
 
 def _is_of_keys(node: Node) -> bool:
-    """Return whether a function counts by codes, whatever their numbers are."""
+    """Return whether a function only counts rows per code, whatever the values of the codes."""
     row = SCALARS.get(node.function) if isinstance(node, Call) else None
     return row is not None and row.of_keys
 
 
 def _keeps_all(vocabulary: Aggregate) -> bool:
-    """Return whether no key is too rare for a code of its own."""
+    """Return whether every key has its own code, with none dropped as rare."""
     params = dict(vocabulary.params)
     return params["min_frequency"] is None and params["max_categories"] is None
 
 
 def _numbers_groups(node: Node) -> bool:
-    """Return whether a step gives keys codes, as groups are numbered by."""
+    """Return whether a node is an encoding step of the kind that numbers groups."""
     return (
         isinstance(node, Call) and node.function == "encode" and dict(node.params)["n_unseen"] == 1
     )
 
 
 def in_order_of_codes(learnt: Mapping[Node, Constant]) -> Mapping[Node, Constant]:
-    """Return learnt values with all vocabularies in order, as users see them and files keep them.
-
-    Args:
-        learnt: value of each aggregate.
-    """
+    """Return the learned values with the keys of vocabularies and groups in the order of codes."""
     orders = {
         node: value.order()
         for node, value in learnt.items()
@@ -115,7 +111,7 @@ def in_order_of_codes(learnt: Mapping[Node, Constant]) -> Mapping[Node, Constant
 
 
 def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
-    """Return the number of codes: of missing, of unseen, of the keys."""
+    """Return the number of codes of an encoding step: for missing, unseen and known keys."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
     n_keys = len(known.value) if isinstance(known, Literal) else _n_keys(learnt[known])
@@ -128,7 +124,7 @@ def _n_keys(found: Constant) -> int:
 
 
 def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Types) -> Vocabulary:
-    """Return the vocabulary that codes count in, learnt or given."""
+    """Return the vocabulary of an encoding step, learned or listed by the user."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
     if isinstance(known, Literal):
@@ -143,13 +139,8 @@ def categories_of(
 ) -> dict[str, Array]:
     """Return the categories of each ordinal encoding, in the order of its codes from 1 on.
 
-    They are text in every frame: what stands for unseen and rare values has no number, and
-    models refuse categories that are numbers and text.
-
-    Args:
-        nodes: the features.
-        learnt: what fit has learnt.
-        types: of every node.
+    Categories are always text: unseen and rare values have no number, and models reject categories
+    that mix numbers and text.
     """
     return {
         name: pa.array(_texts(node, learnt, types), pa.utf8())
@@ -159,7 +150,7 @@ def categories_of(
 
 
 def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[str]:
-    """Return the text of each code from 1 on; one that is taken gets a "_" more."""
+    """Return the text of each code from 1 on; a repeated text gets another "_" at its end."""
     n_unseen = int(dict(codes.params)["n_unseen"])
     others = [f"__other_{k}" for k in range(1, n_unseen + 1)] if n_unseen > 1 else ["__other"]
     vocabulary = vocabulary_of_codes(codes, learnt, types)
@@ -173,15 +164,11 @@ def _texts(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> list[s
 
 @lru_cache(maxsize=128)
 def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
-    """Return the vocabulary of categories that a user has listed.
-
-    Args:
-        listed: the categories, in the order of their codes.
-        dtype: the type that they are compared as.
+    """Return the vocabulary of categories that a user has listed, in the order of their codes.
 
     Raises:
-        TypeMismatch: a category that is no value of that type.
-        InvalidPlan: one that is listed twice, or is none.
+        TypeMismatch: A category is not a value of type `dtype`.
+        InvalidPlan: A category is listed twice or is missing.
     """
     values = [row_values.stored_literal(value, dtype) for value in listed.value]
     keys = column_keys.key_array(values, dtype)
@@ -194,11 +181,7 @@ def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
 
 
 def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
-    """Raise where a listed category is no value of the type of its column.
-
-    Raises:
-        TypeMismatch: the first such category.
-    """
+    """Raise TypeMismatch if a listed category is not a value of its column's type."""
     for node in postorder(roots):
         if isinstance(node, Call) and node.function == "encode":
             known = node.args[-1]
@@ -211,7 +194,7 @@ def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
 
 
 def are_keys(parts: Sequence[Array], missing: str) -> bool:
-    """Return whether arrays are the parts of distinct keys, as `io.columns.keys` stores them."""
+    """Return whether arrays are parts of distinct keys, as `io.columns.keys` stores them."""
     for part in parts:
         if part.null_count and missing == "key":
             return False
@@ -223,10 +206,10 @@ def are_keys(parts: Sequence[Array], missing: str) -> bool:
 
 
 def _are_distinct(parts: Sequence[Array]) -> bool:
-    """Return whether no combination of the parts is there twice."""
+    """Return whether every combination of the parts is unique."""
     n_keys, part = len(parts[0]), parts[0]
     if len(parts) == 1 and not part.null_count and pa.types.is_integer(part.type):
-        ascending = np.sort(part.to_numpy())  # a tenth of the memory of a table of them
+        ascending = np.sort(part.to_numpy())  # a tenth of the memory of a hash table
         return not (ascending[1:] == ascending[:-1]).any()
     if len(parts) == 1 and not part.null_count and pa.types.is_large_string(part.type):
         ends = _last_bytes(part)
@@ -243,7 +226,10 @@ def _are_distinct(parts: Sequence[Array]) -> bool:
 
 
 def _last_bytes(texts: Array) -> NDArray[np.uint8]:
-    """Return the last byte of each text, 0 of an empty one: equal texts have the same."""
+    """Return the last byte of each text, 0 if the text is empty, shape (n_texts,).
+
+    The caller compares only texts with the same last byte, which takes less memory.
+    """
     _, offsets, content = texts.buffers()
     ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     found = np.zeros(len(texts), np.uint8)

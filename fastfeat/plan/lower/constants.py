@@ -1,4 +1,7 @@
-"""Constants of a run: computed once, by the reference, from literals and learnt aggregates."""
+"""Constants of a run: values computed once, before the rows, from literals and learned values.
+
+The reference interpreter computes them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ Learnt = dict[Node, Constant]
 
 
 def constant_roots(roots: Sequence[Node]) -> list[Node]:
-    """Return the largest constant expressions that are to be computed before the rows."""
+    """Return the outermost expressions that have one value for all rows."""
     constant = constant_nodes(roots)
     used: dict[Node, None] = dict.fromkeys(root for root in roots if root in constant)
     for node in postorder(list(roots)):
@@ -31,33 +34,26 @@ def constant_roots(roots: Sequence[Node]) -> list[Node]:
 
 
 class ConstantCalls(NamedTuple):
-    """Calls of constants, and the program that computes them; nothing learnt is in it."""
+    """Expressions with one value for all rows, and the program that computes them."""
 
     calls: tuple[Call, ...]
     program: Program
 
 
 def constant_calls(roots: Iterable[Node], types: Types) -> ConstantCalls:
-    """Return the calls among constant expressions, lowered.
-
-    Args:
-        roots: what `constant_roots` returned.
-        types: type of every node.
-    """
+    """Return the program that computes the constant expressions `roots`, without learned values."""
     calls = [node for node in roots if isinstance(node, Call) and types[node] not in NEVER_COLUMNS]
     outputs = outputs_of([("", node) for node in calls], types, _output, hoist=False)
     return ConstantCalls(tuple(calls), program_of(outputs))
 
 
 def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Learnt:
-    """Return values: those learnt, and those of constant expressions.
+    """Return the learned values together with the values of the constant expressions.
 
-    Args:
-        constants: the expressions.
-        learnt: value of each aggregate; None is missing, a tuple is a table.
+    `learnt` holds the value of each aggregate; None is missing, a tuple is a table.
 
     Raises:
-        Overflow: a constant does not fit its type.
+        Overflow: A constant does not fit its type.
     """
     values: Learnt = dict(learnt)
     program = constants.program
@@ -74,7 +70,7 @@ def evaluated(constants: ConstantCalls, learnt: Mapping[Node, Constant]) -> Lear
 def evaluate_constants(
     roots: Iterable[Node], types: Types, learnt: Mapping[Node, Constant]
 ) -> Learnt:
-    """Return the values of constant expressions; arguments as of the two functions before."""
+    """Return the learned values together with the values of the constant expressions in `roots`."""
     return evaluated(constant_calls(roots, types), learnt)
 
 
@@ -84,7 +80,7 @@ def _output(name: str, value: Value) -> Output:
 
 
 def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
-    """Return the constants that a program reads, from the values of its constant expressions."""
+    """Return the constants that a program reads, taken from `values` by expression."""
     parameters: dict[Any, float | int | bool] = {}
     for key, physical in program.parameters:
         part, node = key
@@ -96,15 +92,15 @@ def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
 
 def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
     elements = node.value if isinstance(node, Literal) else values[node]
-    return () if elements is None else cast("Sequence[Any]", elements)  # the type is a table's
+    return () if elements is None else cast("Sequence[Any]", elements)  # of type table
 
 
 class ConstantWarnings(NamedTuple):
-    """Calls that may warn of what is learnt.
+    """Functions that may warn about learned values.
 
     Args:
-        calls: each with those of its arguments that are constant.
-        unknown: arguments that are computed for that alone.
+        calls: Each call with its constant arguments.
+        unknown: Constant arguments that are computed only for these warnings.
     """
 
     calls: tuple[tuple[Call, tuple[Node, ...]], ...]
@@ -112,7 +108,7 @@ class ConstantWarnings(NamedTuple):
 
 
 def constant_warnings(roots: Sequence[Node], types: Types) -> ConstantWarnings:
-    """Return the calls that may warn of what is learnt, below some expressions."""
+    """Return the functions in some expressions that may warn about learned values."""
     calls = [node for node in postorder(list(roots)) if _warns(node)]
     parts = list(dict.fromkeys(part for node in calls for part in node.args))
     constant = constant_nodes(parts)
@@ -125,10 +121,10 @@ def constant_warnings(roots: Sequence[Node], types: Types) -> ConstantWarnings:
 
 
 def warn_constants(warnings: ConstantWarnings, learnt: Mapping[Node, Constant]) -> None:
-    """Warn of what a user should know of the learnt, such as the scale of a constant column."""
+    """Warn about notable learned values, such as the scale of a constant column."""
     values = evaluated(warnings.unknown, learnt)
     for node, parts in warnings.calls:
-        if not parts:  # what is learnt per key is no constant
+        if not parts:  # values learned per key are not constants
             continue
         subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
         shown = show(subject.args[0]) if subject.args else show(node)

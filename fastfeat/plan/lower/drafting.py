@@ -1,6 +1,8 @@
-"""Drafting: the tasks of the steps that expressions read of the rows of a space, one a step.
+"""Drafting: the first version of a schedule, with one task per step that expressions read.
 
-Columns have places by their expression and space, and values by what is learnt.
+A space is a set of rows: those of the data, those that windows see, those of a lookup table, or
+list elements. A column is one expression over one space. A value is learned. Tasks name all three
+by their index in the schedule; the index of a column is its place.
 """
 
 from __future__ import annotations
@@ -46,12 +48,12 @@ from fastfeat.steps.registry import is_step, step_function
 
 @dataclass(slots=True)
 class Draft:
-    """A schedule that is being made; the fields as of `Schedule`.
+    """A schedule under construction; other fields have the meaning that they have in `Schedule`.
 
     Args:
-        training: whether the rows are those that are learnt from.
-        learns: whether values are learnt too.
-        in_parts: whether from rows that come in parts.
+        training: Whether the rows are the training rows.
+        learns: Whether the schedule also learns values.
+        in_parts: Whether training rows arrive in parts, in several passes.
     """
 
     training: bool
@@ -71,13 +73,13 @@ class Draft:
 def new_draft(
     types: Types, *, training: bool, learns: bool = False, in_parts: bool = False
 ) -> Draft:
-    """Return the draft of no task yet; arguments as of `Draft`, and the type of every node."""
+    """Return a draft without tasks; `types` holds the type of every node."""
     spaces: list[tuple[str, str | Node | None]] = [("rows", None), ("seen", None)]
     return Draft(training, learns, in_parts, [types, types], spaces)
 
 
 def visit(draft: Draft, space: SpaceOf, roots: Iterable[Node]) -> None:
-    """Add the tasks of the steps that expressions read of the rows of a space."""
+    """Add the tasks of all steps that the expressions `roots` read, over the rows of a space."""
     types = draft.types[space]
 
     def is_there(node: Node) -> bool:
@@ -111,7 +113,7 @@ def _add_step(draft: Draft, space: SpaceOf, node: Node) -> None:
 
 
 def _learnt_before(draft: Draft, node: Call, reads: tuple[ColumnOf, ...]) -> ValueOf:
-    """Return the value that a step needs, learnt of its arguments; steps may share one."""
+    """Return the index of the value that a step must learn first; several steps may share one."""
     learning = step_function(node).learning
     assert learning is not None
     value = value_of(draft, learning.origin(node))
@@ -129,7 +131,7 @@ def _learnt_before(draft: Draft, node: Call, reads: tuple[ColumnOf, ...]) -> Val
 
 
 def _add_window(draft: Draft, space: SpaceOf, node: Call) -> None:
-    """Add the task of a function over a window of the data's rows; `_link_windows` ends it."""
+    """Add the task of a window function over the data's rows; `_link_windows` completes it."""
     order = order_of(node)
     given = (place_of(draft, space, node),)
     number = draft.round
@@ -140,14 +142,14 @@ def _add_window(draft: Draft, space: SpaceOf, node: Call) -> None:
 def _seen_by(
     draft: Draft, space: SpaceOf, order: Call, value: Node
 ) -> tuple[tuple[ColumnOf, ...], tuple[ValueOf, ...]]:
-    """Return the columns and values that a function of ordered rows reads."""
+    """Return indices of the columns and values that a function of sorted rows reads."""
     visit(draft, space, [*order.args, value])
     reads, uses = leaves_of(draft, space, [order.args[0], value])
     return once(*columns_of(draft, space, order.args), *reads), uses
 
 
 def _add_query(draft: Draft, space: SpaceOf, node: Call) -> None:
-    """Add the task of a function of the rows ahead, or of those of a table in a window."""
+    """Add the task of a function over later rows, or of a window function over a lookup table."""
     order = order_of(node)
     query = query_of(order)
     asked, uses = leaves_of(draft, space, query[:1])
@@ -168,7 +170,7 @@ def _add_query(draft: Draft, space: SpaceOf, node: Call) -> None:
 def _read_of_table(
     draft: Draft, space: SpaceOf, order: Call, node: Call
 ) -> tuple[tuple[ColumnOf, ...], tuple[ValueOf, ...]]:
-    """Return the columns and values that a function over a window of a table reads."""
+    """Return indices of the columns and values that a window function over a table reads."""
     table, types = _table_space(draft, table_of(order)), draft.types[space]
     renamed = of_table(order, [node.args[0]])
     own = draft.types[table]
@@ -183,13 +185,13 @@ def _read_of_table(
 
 
 def columns_of(draft: Draft, space: SpaceOf, nodes: Iterable[Node]) -> tuple[ColumnOf, ...]:
-    """Return the columns of expressions, computed where they are no columns."""
+    """Return the indices of expressions' columns, adding program tasks for those to compute."""
     found = (_column(draft, space, node) for node in nodes)
     return once(*(place for place in found if place is not None))
 
 
 def _column(draft: Draft, space: SpaceOf, node: Node) -> ColumnOf | None:
-    """Return the place of the column of an expression; None for what is no column."""
+    """Return the index of an expression's column; None if it is not a column."""
     known = draft.places.get((_space_of(draft, space, node), node))
     if known is not None:
         return known
@@ -218,9 +220,9 @@ def _column(draft: Draft, space: SpaceOf, node: Node) -> ColumnOf | None:
 def leaves_of(
     draft: Draft, space: SpaceOf, roots: Iterable[Node]
 ) -> tuple[tuple[ColumnOf, ...], tuple[ValueOf, ...]]:
-    """Return the columns that a program of expressions reads, and the values.
+    """Return indices of the columns and values that a program for the expressions `roots` reads.
 
-    Steps that it reads are there.
+    The steps that it reads must have tasks already.
     """
     types = draft.types[space]
 
@@ -239,17 +241,15 @@ def leaves_of(
 
 
 def of_table(order: Call, values: Iterable[Node]) -> dict[Node, Node]:
-    """Return expressions over the columns of a table as those of rows of it are computed.
+    """Return expressions over a lookup table, rewritten as if its rows were the data.
 
-    Args:
-        order: what orders the rows of the table.
-        values: the expressions, beside which the time of the order is there.
+    The result maps each old node to the new one and includes the time of `order`.
     """
     return fold([*values, table_columns_of(order)[0]], _as_row)
 
 
 def type_in_table(node: Node, dtype: DType) -> DType:
-    """Return the type of an expression over a table; what is read as float64 is kept as that."""
+    """Return the type of an expression over a table; float16 and decimals are stored as float64."""
     is_float = isinstance(node, TableColumn) and dtype.name in ("decimal", "float16")
     return FLOAT64 if is_float else dtype
 
@@ -264,7 +264,7 @@ def is_vocabulary(node: Node) -> TypeGuard[Aggregate]:
 
 
 def place_of(draft: Draft, space: SpaceOf, node: Node, width: ValueOf | None = None) -> ColumnOf:
-    """Return the place of a column, which is new if it is not there."""
+    """Return the index of an expression's column over a space, adding the column if needed."""
     space = _space_of(draft, space, node)
     known = draft.places.get((space, node))
     if known is None:
@@ -274,17 +274,17 @@ def place_of(draft: Draft, space: SpaceOf, node: Node, width: ValueOf | None = N
 
 
 def value_of(draft: Draft, origin: Aggregate | Call) -> ValueOf:
-    """Return the place of a value, which is new if it is not there."""
+    """Return the index of the value that `origin` learns, adding it if needed."""
     return draft.values.setdefault(origin, len(draft.values))
 
 
 def _table_space(draft: Draft, name: str) -> SpaceOf:
-    """Return the space of the rows of a table."""
+    """Return the index of the space of a lookup table's rows."""
     return _space(draft, ("table", name), {})
 
 
 def _space_of(draft: Draft, space: SpaceOf, node: Node) -> SpaceOf:
-    """Return the space of a column that is made of some rows: these, or elements of their lists."""
+    """Return the space of an expression's column: `space`, or the elements of its lists."""
     if not is_exploded(node):
         return space
     return _space(draft, ("elements", node.args[0]), draft.types[space])
@@ -293,7 +293,7 @@ def _space_of(draft: Draft, space: SpaceOf, node: Node) -> SpaceOf:
 def _space(
     draft: Draft, named: tuple[str, str | Node], types: dict[Node, DType] | Types
 ) -> SpaceOf:
-    """Return the place of a space, which is new if it is not there."""
+    """Return the index of a space (set of rows), adding the space if needed."""
     if named not in draft.spaces:
         draft.spaces.append(named)
         draft.types.append(types)
@@ -301,5 +301,5 @@ def _space(
 
 
 def once(*places: int) -> tuple[int, ...]:
-    """Return places in order, each once."""
+    """Return indices without repetitions, in the order of their first occurrence."""
     return tuple(dict.fromkeys(places))

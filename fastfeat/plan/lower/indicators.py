@@ -1,4 +1,7 @@
-"""The columns of a fitted plan: those of an indicator are known once the categories are."""
+"""The output columns of a fitted plan: a one-hot encoding has one column per learned category.
+
+An indicator here is a one-hot or multi-hot encoding.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from fastfeat.steps.keys import rows as key_rows
 
 
 def is_one_hot(node: Node) -> bool:
-    """Return whether a feature becomes a column a category."""
+    """Return whether a feature is a one-hot encoding, which becomes one column per category."""
     return isinstance(node, Call) and node.function == "one_hot"
 
 
@@ -24,13 +27,10 @@ def expanded(
 ) -> dict[str, Node]:
     """Return the expression of each output column of a fitted plan.
 
-    Args:
-        nodes: the features of the plan, by name.
-        learnt: what fit has learnt.
-        types: type of every node.
+    `nodes` are the features of the plan, by name.
 
     Raises:
-        InvalidPlan: two columns of one name.
+        InvalidPlan: Two columns have the same name.
     """
     if not any(map(is_one_hot, nodes.values())):
         return dict(nodes)
@@ -55,19 +55,14 @@ def expanded(
 
 
 def n_indicators(node: Call, learnt: Mapping[Node, Constant], types: Types) -> int:
-    """Return the number of columns that `expanded` makes of an indicator."""
+    """Return the number of output columns of a one-hot encoding."""
     return sum(1 for _ in _indicators(node, learnt, types))
 
 
 def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
-    """Raise where a column that is known after fit has the name of something else.
+    """Raise InvalidPlan if a column of the fitted plan has the name of something else.
 
-    Args:
-        columns: the names of the columns of the fitted plan.
-        others: what else has a name, by that name: a kept column, the label.
-
-    Raises:
-        InvalidPlan: the first such column.
+    `others` describes a kept column or the label, by its name.
     """
     for name in columns:
         if name in others:
@@ -80,7 +75,7 @@ def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
 def _indicators(
     node: Call, learnt: Mapping[Node, Constant], types: Types
 ) -> Iterator[tuple[str, Node]]:
-    """Yield suffix and expression of each column of an indicator."""
+    """Yield the name suffix and the expression of each output column of a one-hot encoding."""
     codes, params = node.args[0], dict(node.params)
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     assert isinstance(codes, Call)
@@ -110,11 +105,7 @@ def _has_code(codes: Node, code: int | None) -> Node:
 def check_width(
     nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types, n_rows: int
 ) -> None:
-    """Raise where the indicators of the training rows would take more memory than allowed.
-
-    Raises:
-        InvalidData: the first such feature.
-    """
+    """Raise InvalidData if one-hot columns of the training rows exceed the allowed memory."""
     for name, node in nodes.items():
         if not is_one_hot(node):
             continue
@@ -130,12 +121,12 @@ def check_width(
 
 
 def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
-    """Warn of indicators without a column, and of keys of which none comes often enough."""
+    """Warn about one-hot encodings without columns, and about keys that are all too rare."""
     told: set[Node] = set()
     for name, node in nodes.items():
         if not is_one_hot(node):
             continue
-        told.update(node.args[0].args)  # rare categories are told apart from unseen ones there
+        told.update(node.args[0].args)  # there, rare categories differ from unseen ones
         if not any(_indicators(cast("Call", node), learnt, types)):
             warn(
                 f"feature {name!r}, {show(node)}, has no column: the training rows have too few "

@@ -1,4 +1,8 @@
-"""Lowering: typed nodes become primitive operations, features become outputs of a program."""
+"""Lowering: nodes with types become primitive operations; features become outputs of a program.
+
+A program is computed row by row. It sets a status bit if it cannot give a row's value; the run then
+raises an error for that row.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +57,7 @@ _TWO_63, _TWO_64 = 2.0**63, 2.0**64
 
 
 def constant_nodes(roots: Sequence[Node]) -> set[Node]:
-    """Return the nodes of one value for all rows: those without a column outside of aggregates."""
+    """Return the nodes with one value for all rows: they read columns only inside aggregates."""
     texts: set[Node] = set()
 
     def visit(node: Node, parts: list[bool]) -> bool:
@@ -73,20 +77,17 @@ def constant_nodes(roots: Sequence[Node]) -> set[Node]:
 
 
 def _of_mode(node: Call) -> bool:
-    """Return whether a call is of a learnt value that may be a text: a column of it is made."""
+    """Return whether a call reads a learned mode, which may be text and then needs a column."""
     return any(isinstance(arg, Aggregate) and arg.function == "mode" for arg in node.args)
 
 
 def lower(
     roots: Sequence[Node], types: Types, hoisted: set[Node], *, training: bool = False
 ) -> dict[Node, Value]:
-    """Return the value of every node that a row reads.
+    """Return the primitive operations of every node that features read for a row.
 
-    Args:
-        roots: expressions.
-        types: type of every node.
-        hoisted: nodes that are parameters, computed before the rows.
-        training: whether the rows are those that are learnt from.
+    `hoisted` nodes become parameters of the program: they are computed once, before the rows.
+    `training` tells whether the rows are the training rows.
     """
 
     def visit(node: Node, parts: list[Value]) -> Value:
@@ -107,7 +108,7 @@ def lower(
             case Call(function, _, params):
                 rule = SCALARS[function].lower
                 value = rule(parts, dict(params))
-                return replace(value, node=None)  # it is no literal, column or table any more
+                return replace(value, node=None)  # it is not a literal, column or table any more
             case _:
                 return _parameter(node, dtype)
 
@@ -115,7 +116,7 @@ def lower(
 
 
 def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
-    """Return the column that a step makes, as an input of the program."""
+    """Return a step's column as an input of the program."""
     slot = InputSlot("column", (node,), dtype)
     value = op.input_value(slot, dtype.physical)
     ok = TRUE if always_present or dtype.physical == "f64" else op.input_ok(slot)
@@ -123,7 +124,10 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return the value learnt for the group of the row; of a training row, outside of its fold."""
+    """Return the lookup of the value learned for the row's group.
+
+    A training row gets the value that was learned without the rows of its fold.
+    """
     group = parts[0].op
     if len(parts) > 1:
         n_groups = op.parameter(("n_groups", node), "i64")
@@ -146,7 +150,7 @@ def _column(node: Node, name: str, dtype: DType) -> Value:
 
 
 def _parameter(node: Node, dtype: DType) -> Value:
-    """Return a constant of the run: a literal, an aggregate, or what is computed from those."""
+    """Return a constant of the run as a parameter of the program."""
     if dtype == NULL:
         return replace(missing(NULL), node=node)
     if isinstance(node, Literal) and dtype == BOOL:
@@ -159,7 +163,7 @@ def _parameter(node: Node, dtype: DType) -> Value:
 def parameter_value(
     key: tuple[str, Node], physical: str, constants: Mapping[Node, Constant]
 ) -> Any:
-    """Return the value of a parameter in this run, from the constants that fit has learnt."""
+    """Return the value that a program's parameter has in this run, from the learned constants."""
     part, node = key
     if part == "n_groups":
         learnt = constants[node]
@@ -176,12 +180,10 @@ def parameter_value(
 
 
 def stored_type(dtype: DType, floats: DType | None) -> DType:
-    """Return the type that a feature is stored as in a table.
+    """Return the type in which a table stores a feature.
 
-    Args:
-        dtype: the type of the expression.
-        floats: the type that floats are rounded to, None for their own; of bfloat16, which tables
-            do not have, they hold the values as float32.
+    `floats` is the type that floats are rounded to, or None for their own. Tables have no bfloat16,
+    so its values are stored as float32.
     """
     if dtype.physical != "f64":
         return dtype
@@ -190,7 +192,7 @@ def stored_type(dtype: DType, floats: DType | None) -> DType:
 
 
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
-    """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
+    """Return the output of a feature for an Arrow column; floats get the type `dtype` if given."""
     stored = stored_type(value.dtype, dtype)
     if value.op.physical != "f64":
         return Output(name, stored, value.op, value.ok, value.status)
@@ -200,14 +202,17 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
 
 
 def _within(value: Value, dtype: DType) -> Value:
-    """Return a float, with a status where it is finite and beyond a float type."""
+    """Return the value, with a status bit set if it is finite but beyond the range of `dtype`."""
     if dtype == FLOAT64 or bounds.magnitude_bound(value.op) <= FLOAT_FORMATS[dtype.name].largest:
         return value
     return raise_where(value, beyond(value.op, dtype), FLOAT_RANGE)
 
 
 def matrix_output(name: str, value: Value, dtype: DType) -> Output:
-    """Return the matrix output of a feature: a float that holds it exactly, or a status bit."""
+    """Return the output of a feature for a float matrix.
+
+    If the matrix type cannot hold an integer exactly, a status bit of the row is set.
+    """
     if value.op.physical == "f64":
         kept = _within(value, dtype)
         return Output(name, dtype, kept.op, kept.ok, kept.status)
@@ -221,15 +226,16 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
 
 
 def code_output(name: str, value: Value, dtype: DType) -> Output:
-    """Return the output of a code or bool, never missing, in a matrix of integers."""
+    """Return the output of a code or bool for an integer matrix; it is never missing."""
     number = op.from_bool(value.op) if value.op.physical == "b1" else value.op
     return Output(name, dtype, number, TRUE, value.status)
 
 
 def array_output(name: str, value: Value, dtype: DType | None) -> Output:
-    """Return the output of a feature as an array of its own type, of a bool as bytes.
+    """Return the output of a feature for an array of its own type; a bool becomes a byte.
 
-    NaN is missing in floats; no other type has an element that says so: a status bit does.
+    NaN marks missing floats. Other types cannot mark a missing value: the row's status bit is set,
+    which makes the run raise an error.
     """
     if value.op.physical == "f64":
         return output_of(name, value, dtype)
@@ -240,9 +246,9 @@ def array_output(name: str, value: Value, dtype: DType | None) -> Output:
 
 
 def _differs(value: Value, number: Op) -> Op:
-    """Return whether an integer differs from the float that it was rounded to."""
+    """Return an operation: whether an integer differs from the float that it was rounded to."""
     bits = value.op
-    if value.dtype.name == "uint64":  # its upper half is compared less 2**63
+    if value.dtype.name == "uint64":  # compare its upper half after subtracting 2**63
         large = number >= _TWO_63
         number = op.select(large, number - _TWO_63, number)
         bits = op.select(large, bits ^ INT64_MIN, bits)

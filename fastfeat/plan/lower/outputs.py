@@ -1,4 +1,7 @@
-"""The outputs of a plan: one program for Arrow columns, one for a matrix, and their schema."""
+"""The outputs of a plan: programs for Arrow columns, a matrix or arrays, and the Arrow schema.
+
+Kept columns are columns of the data that the plan passes through (`keep=`).
+"""
 
 from __future__ import annotations
 
@@ -45,14 +48,14 @@ from fastfeat.scalars.op import TRUE
 
 
 class Form(NamedTuple):
-    """A form that features are given out in.
+    """A form in which features are returned: a value of `to=`.
 
     Args:
-        computed: as what they are computed: an Arrow table ("arrow"), one of which all memory is
-            its own ("columns"), a matrix column after column ("numpy") or row after row ("rows"),
-            or, on the device, a matrix ("cupy") or columns ("cupy_columns").
-        library: what the result is of, imported for it; None for one that is always there.
-        takes_out: whether `out=` gives its memory.
+        computed: The form in which features are computed: an Arrow table ("arrow"), a table that
+            owns all its memory ("columns"), a matrix by columns ("numpy") or by rows ("rows"), or,
+            on the device, a matrix ("cupy") or columns ("cupy_columns").
+        library: Library of the result, imported for it; None if it is always installed.
+        takes_out: Whether `out=` can provide the memory.
     """
 
     computed: str
@@ -69,26 +72,20 @@ FORMS = {
     "cupy": Form("cupy", takes_out=True),
     "cupy_columns": Form("cupy_columns"),
 }
-"""The forms of the result, by what `to=` says."""
+"""The forms of the result, by the value of `to=`."""
 TABLES = ("arrow", "columns")
-"""Those among what is computed that are tables, with the kept columns."""
+"""Values of `Form.computed` that are tables, which include the kept columns."""
 MATRIX_ORDERS: dict[str, Literal["C", "F"]] = {"numpy": "F", "rows": "C"}
-"""Those that are matrices in memory of the host, and what is contiguous in them."""
+"""Values of `Form.computed` that are matrices in host memory, with their memory order."""
 _FLOATS = {None: None, **{name: DType(name) for name in FLOAT_FORMATS}}
 
 
 def check_result(to: str, out: object, backend: str, *, categories: bool = False) -> None:
-    """Raise unless a backend gives out features in a form.
-
-    Args:
-        to: the form.
-        out: the memory that a user gives for it.
-        backend: its name.
-        categories: whether codes are given out as categories.
+    """Raise unless a backend can return features in the form `to`.
 
     Raises:
-        InvalidPlan: it does not, or there is no such form.
-        LibraryUnavailable: the library of the form is not installed.
+        InvalidPlan: The backend or the form does not support the options, or the form is unknown.
+        LibraryUnavailable: The library of the form is not installed.
     """
     form = FORMS.get(str(to))
     if form is None:
@@ -121,13 +118,9 @@ Features = Mapping[str, Node]
 def arrow_program(
     plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
-    """Return the program whose outputs are the Arrow columns of the features.
+    """Return the program that computes the features as Arrow columns.
 
-    Args:
-        plan: whose float type they have.
-        features: the columns.
-        types: type of every node.
-        training: whether the rows are those that fit learns from.
+    `training` tells whether the rows are the training rows.
     """
     make = partial(output_of, dtype=_FLOATS[plan.dtype])
     named = list(features.items())
@@ -136,7 +129,7 @@ def arrow_program(
 
 
 def _of_code_types(plan: Declaration | TypedPlan, outputs: list[Output]) -> list[Output]:
-    """Return outputs of which codes have the types that the plan wants."""
+    """Return the outputs with codes in the smallest types, if the plan asks for them."""
     codes = plan.codes if isinstance(plan, TypedPlan) else None
     if not codes:
         return outputs
@@ -146,8 +139,8 @@ def _of_code_types(plan: Declaration | TypedPlan, outputs: list[Output]) -> list
 def matrix_dtype(plan: TypedPlan) -> DType:
     """Return the type of the matrix: the plan's float type, or float64.
 
-    Where codes have the smallest types and all features are codes or bools, none of which is ever
-    missing, it is the type that holds each of them, unless the plan names a float type.
+    If the plan asks for the smallest codes, names no float type, and all features are codes or
+    bools that are never missing, it is the smallest type that holds them all.
     """
     if plan.codes is None or plan.dtype is not None:
         return _FLOATS[plan.dtype] or FLOAT64
@@ -165,12 +158,10 @@ def _dtype_of_codes(plan: TypedPlan) -> DType:
 def matrix_program(
     plan: TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
-    """Return the program whose outputs are the columns of the matrix, all of one type.
-
-    Arguments as of `arrow_program`.
+    """Return the program that computes the features as columns of a matrix, all of one type.
 
     Raises:
-        TypeMismatch: a feature that is neither a number nor a bool.
+        TypeMismatch: A feature is neither a number nor a bool.
     """
     named = _numbers(features, types, "a matrix")
     dtype = matrix_dtype(plan)
@@ -181,12 +172,10 @@ def matrix_program(
 def arrays_program(
     plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
 ) -> Program:
-    """Return the program whose outputs are the features as arrays, each of its own type.
-
-    Arguments as of `arrow_program`.
+    """Return the program that computes the features as arrays, each of its own type.
 
     Raises:
-        TypeMismatch: a feature that is neither a number nor a bool.
+        TypeMismatch: A feature is neither a number nor a bool.
     """
     named = _numbers(features, types, "an array of a device")
     make = partial(array_output, dtype=_FLOATS[plan.dtype])
@@ -195,7 +184,7 @@ def arrays_program(
 
 
 def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, Node]]:
-    """Return the features, all of which are numbers or bools."""
+    """Return the features as name and expression; raise TypeMismatch unless all are numbers."""
     for name, node in features.items():
         if not types[node].is_number:
             raise TypeMismatch(
@@ -208,11 +197,11 @@ def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, No
 def output_types(
     plan: Declaration | TypedPlan, features: Features, types: Types
 ) -> dict[str, DType]:
-    """Return the type of each Arrow output.
+    """Return the type of each feature's Arrow column, by name.
 
     Raises:
-        TypeMismatch: a feature that is text, or no column.
-        InvalidPlan: the columns of a feature are known once the plan is fitted.
+        TypeMismatch: A feature is text, a list or a cross.
+        InvalidPlan: The columns of a feature are known only once the plan is fitted.
     """
     found: dict[str, DType] = {}
     for name, node in features.items():
@@ -255,16 +244,10 @@ def schema_before_fit(
     tables: Schemas,
     types: Types,
 ) -> Schema:
-    """Return the Arrow schema of the features of a plan that is not fitted.
-
-    Args:
-        plan: what has the features.
-        inputs: type of each column of the data.
-        tables: the same of lookup tables.
-        types: type of every node.
+    """Return the Arrow schema of the features of a plan before it is fitted.
 
     Raises:
-        InvalidPlan: columns, or types of codes, are known once the plan is fitted.
+        InvalidPlan: Columns, or types of codes, are known only once the plan is fitted.
     """
     codes = None if plan.codes is None else types_of_codes.code_types(plan.nodes, None)
     typed = TypedPlan(plan.nodes, plan.dtype, inputs, tables, types, {}, codes)

@@ -1,6 +1,7 @@
-"""Passes over schedules: what is run at once is put together, and what is freed is marked.
+"""Rewrites of schedules ("passes"): they combine tasks that can run together and mark what to free.
 
-Each is a function from a schedule to another one that gives the same; `PASSES` has them in order.
+Each is a function from a schedule to an equivalent one; `PASSES` lists them in order. A task's
+round is the pass over the training rows in which it runs.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from fastfeat.plan.lower.task_graph import heights_of, in_order, is_of_table, le
 Pass = Callable[[Schedule], Schedule]
 
 KeyOf = tuple[tuple[Node, ...], str, int]
-"""The parts of a key, what a missing part makes of it, and how many bytes the keys may take."""
+"""Expressions of a key, its treatment of missing parts, and the most bytes for all its keys."""
 
 _ALIKE = ("program", "windows over a table", "ahead")
 
 
 def share_vocabularies(schedule: Schedule) -> Schedule:
-    """Return the schedule with the keys of one column counted once, whatever is learnt of them."""
+    """Return the schedule with tasks merged that count the same key in the same round."""
 
     def key(_: int, task: Task) -> Hashable:
         first = task.nodes[0]
@@ -34,10 +35,10 @@ def share_vocabularies(schedule: Schedule) -> Schedule:
 
 
 def learn_together(schedule: Schedule) -> Schedule:
-    """Return the schedule with statistics of one pass together, and those of the same groups.
+    """Return the schedule with statistics of one round merged, and aggregates over equal groups.
 
-    Of rows that come in parts, statistics that take several passes are apart from others: what is
-    learnt in one is known the sooner, and its columns are read no more.
+    For rows in parts, statistics that take several passes stay apart from others: statistics of one
+    pass are known sooner, and their columns need not be read again.
     """
 
     def key(_: int, task: Task) -> Hashable:
@@ -53,16 +54,16 @@ def learn_together(schedule: Schedule) -> Schedule:
 
 
 def begin_early(schedule: Schedule) -> Schedule:
-    """Return the schedule with each task in the first pass over the rows in which it can run.
+    """Return the schedule with each task moved to the first pass over the rows in which it can run.
 
-    What learns begins once all that it uses is learnt, whatever else of its depth still takes; what
-    makes columns runs when the first task does that reads them.
+    A learning task starts as soon as everything it uses is learned. A task that makes columns runs
+    when the first task that reads them does.
     """
     if not schedule.n_rounds:
         return schedule
     readers, _ = readers_of(schedule)
     tasks, rounds = schedule.tasks, [1] * len(schedule.tasks)
-    for k, task in enumerate(tasks):  # as early as can be
+    for k, task in enumerate(tasks):  # as early as possible
         after = rounds[k] + (task.n_rounds if task.learns else 0)
         for reader in readers[k]:
             rounds[reader] = max(rounds[reader], after)
@@ -77,10 +78,10 @@ def begin_early(schedule: Schedule) -> Schedule:
 
 
 def merge_windows(schedule: Schedule) -> Schedule:
-    """Return the schedule with functions over windows of one order of the rows together.
+    """Return the schedule with window functions merged that sort rows by the same order.
 
-    Those that others read, however indirectly, are apart from these: rows are put in order once
-    for each depth of nesting.
+    Functions that others read, directly or not, stay apart from these: rows are sorted once per
+    depth of nesting.
     """
     heights = heights_of(schedule)
 
@@ -94,9 +95,10 @@ def merge_windows(schedule: Schedule) -> Schedule:
 
 
 def fuse_programs(schedule: Schedule) -> Schedule:
-    """Return the schedule with expressions that can be computed at once in one program.
+    """Return the schedule with expressions merged that one program can compute together.
 
-    So are functions of the rows ahead, and of a table's in windows, of one order.
+    Functions over later rows, and window functions over a lookup table, are combined if they have
+    the same order.
     """
     levels = levels_of(schedule)
 
@@ -110,7 +112,10 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 
 
 def take_counted_codes(schedule: Schedule) -> Schedule:
-    """Return the schedule with the codes of rows that counting their keys may give beside."""
+    """Return the schedule with `Task.free` set for tasks that count keys.
+
+    `free` lists the code columns of encoding steps that counting the keys can make as a by-product.
+    """
     tasks = list(schedule.tasks)
     counting = {
         value: k for k, task in enumerate(tasks) if task.kind == "keys" for value in task.learns
@@ -123,15 +128,15 @@ def take_counted_codes(schedule: Schedule) -> Schedule:
         if not isinstance(known, Aggregate) or known.args != tuple(parts):
             continue
         place = next((counting[value] for value in task.uses if value in counting), None)
-        if place is not None:  # what is missing is alike, or the plan was refused
+        if place is not None:  # both treat missing alike, or the plan was rejected
             tasks[place] = replace(tasks[place], free=(*tasks[place].free, *task.gives))
     return replace(schedule, tasks=tuple(tasks))
 
 
 def leave_features(schedule: Schedule) -> Schedule:
-    """Return the schedule of what is learnt for features too, without the tasks of these.
+    """Return a "fit_transform" schedule without the tasks of features, which run after learning.
 
-    What they read stays there.
+    Other schedules are unchanged. The columns that the removed tasks read become outputs.
     """
     if schedule.purpose != "fit_transform":
         return schedule
@@ -143,9 +148,9 @@ def leave_features(schedule: Schedule) -> Schedule:
 
 
 def keep_orders(schedule: Schedule) -> Schedule:
-    """Return the schedule with rows that windows at several depths see put in order once.
+    """Return the schedule with `keeps_order` set for window tasks whose sorted rows are used again.
 
-    The rows of the data are among those that windows see, and have one order with these.
+    The rows of the data are among the rows that windows see, so they share one order.
     """
     tasks, later = list(schedule.tasks), set[Node | None]()
     for k in reversed(range(len(tasks))):
@@ -157,9 +162,9 @@ def keep_orders(schedule: Schedule) -> Schedule:
 
 
 def mark_last_readers(schedule: Schedule) -> Schedule:
-    """Return the schedule with the columns that each task is the last one to read.
+    """Return the schedule with `Task.frees` set: the columns that no later task reads.
 
-    A column of the rows that windows see may be that of the rows: both are read no more then.
+    A column of visible rows may share memory with a column of the rows: both are freed together.
     """
     alike = _alike(schedule)
     kept = {alike[place] for place in schedule.outputs}
@@ -176,7 +181,10 @@ def mark_last_readers(schedule: Schedule) -> Schedule:
 
 
 def _alike(schedule: Schedule) -> list[ColumnOf]:
-    """Return for each column the place of the first one of its expression, of the data's rows."""
+    """Return for each column the index of the first column with the same expression.
+
+    Rows of the data and rows that windows see count as one space.
+    """
     first: dict[Hashable, ColumnOf] = {}
     found: list[ColumnOf] = []
     for place, column in enumerate(schedule.columns):
@@ -196,22 +204,21 @@ PASSES: tuple[Pass, ...] = (
     keep_orders,
     mark_last_readers,
 )
-"""The passes, in order."""
+"""The rewrites, in the order in which they are applied."""
 
 
 def key_of(aggregate: Aggregate) -> KeyOf:
-    """Return the key that an aggregate counts."""
+    """Return the key expressions that an aggregate counts, with their options."""
     params = dict(aggregate.params)
     room = params.get("max_memory", MAX_MEMORY)
     return tuple(aggregate.args), params.get("missing", "key"), room
 
 
 def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedule:
-    """Return the schedule with the tasks of one key as one task, where the first of them stands.
+    """Return the schedule with tasks combined for which `key` returns the same value.
 
-    Args:
-        schedule: its tasks in order.
-        key: of a task at its place; None for one that stays alone.
+    `key` gets a task's index and the task, and returns None for a task that stays alone. Combined
+    tasks stand in the place of the first of them.
     """
     groups: dict[Hashable, list[Task]] = {}
     for place, task in enumerate(schedule.tasks):
@@ -223,7 +230,7 @@ def _joined(schedule: Schedule, key: Callable[[int, Task], Hashable]) -> Schedul
 
 
 def _as_one(tasks: Sequence[Task]) -> Task:
-    """Return several tasks as one; what they learn is in the order in which it is declared."""
+    """Return one task that does the work of all given ones, with learned values in their order."""
     if len(tasks) == 1:
         return tasks[0]
     tasks = sorted(tasks, key=lambda task: task.learns)

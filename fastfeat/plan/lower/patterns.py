@@ -1,4 +1,4 @@
-"""Expressions alike but for the columns that they read: the first is lowered, the others copied.
+"""Lowering repeated patterns once: expressions that differ only in their columns share the result.
 
 A plan of 10,000 columns repeats a few patterns, and lowering each column alone took 2 s of the 4
 until its first result.
@@ -26,7 +26,7 @@ from fastfeat.scalars.value import InputSlot, TableKey, Value
 
 FEWEST_FEATURES = 4
 LARGEST_PATTERN = 64
-"""Nodes: roots that share a longer chain would each walk it."""
+"""Most nodes of a pattern: expressions that share a longer chain would each be searched in full."""
 
 Copy = Callable[[Sequence[Node]], Leaf]
 
@@ -39,14 +39,14 @@ def outputs_of(
     hoist: bool,
     training: bool = False,
 ) -> list[Output]:
-    """Return the output of each feature; those of one pattern share their operations.
+    """Return the program output of each feature; features of one pattern share their operations.
 
     Args:
-        features: names and expressions.
-        types: type of every node.
-        make: gives the output of a name and a lowered value.
-        hoist: whether what is constant is computed before the rows.
-        training: whether the rows are those that are learnt from.
+        features: Names and expressions.
+        types: Type of every node.
+        make: Returns the output for a name and a lowered value.
+        hoist: Whether constant expressions are computed before the rows.
+        training: Whether the rows are the training rows.
     """
     roots = [root for _, root in features]
     copied = _copied(roots, types) if len(roots) >= FEWEST_FEATURES else {}
@@ -68,9 +68,10 @@ def outputs_of(
 
 
 def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[Node]]]:
-    """Return the roots that repeat the pattern of an earlier one: that one, and their own nodes.
+    """Return each expression that repeats an earlier pattern, with the pattern's first expression.
 
-    The nodes are in the order of `postorder`, so each stands where its like stands in the first.
+    The list has the nodes of the repeating expression, in the order of `postorder`: nodes at the
+    same position in both expressions correspond.
     """
     firsts: dict[Any, Node] = {}
     copied: dict[Node, tuple[Node, list[Node]]] = {}
@@ -84,7 +85,7 @@ def _copied(roots: Iterable[Node], types: Types) -> dict[Node, tuple[Node, list[
 
 
 def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
-    """Return the pattern of expressions: all that they are but the names of columns."""
+    """Return a key that is equal for expressions that differ only in the names of columns."""
     place: dict[Node, int] = {}
     parts: list[Any] = []
     for node in nodes:
@@ -103,7 +104,11 @@ def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
 
 
 def _pattern_output(output: Output, root: Node) -> tuple[Output, list[Copy]]:
-    """Return an output, and how its leaves are copied for the nodes of another of its pattern."""
+    """Return the output of a pattern's first expression, and a function per input to adapt it.
+
+    Each function takes the nodes of another expression of the pattern, and returns the input for
+    its columns. `root` is the first expression.
+    """
     place = {node: k for k, node in enumerate(postorder([root]))}
     return output, [_copy(leaf, place) for leaf in leaves_of(output)]
 
@@ -120,5 +125,5 @@ def _copy(leaf: Leaf, place: Mapping[Node, int]) -> Copy:
         case "table", TableKey(node, layout, length) if node in place:
             k = place[node]
             return lambda nodes: ("table", TableKey(nodes[k], layout, length))
-        case _:  # a table that lowering itself has made
+        case _:  # a table made by the lowering itself
             return lambda nodes: leaf

@@ -1,7 +1,8 @@
-"""Schedules: the tasks that run a plan, in order, and the columns and values between them.
+"""Schedules: the tasks that run a plan, in order, and the columns and values they pass on.
 
-A schedule is made once of a declaration and the types of its columns. Nothing learnt stands in it,
-and no row was looked at, so that every fit, and every batch of rows, runs by the same one.
+A schedule is made once from a declaration and its column types. It contains no learned values and
+is made without looking at rows, so every fit and every batch uses the same one. A space is a set of
+rows, and a column belongs to one space. A pass is a pass over the training rows.
 """
 
 from __future__ import annotations
@@ -18,25 +19,30 @@ from fastfeat.ir.show import show
 SpaceOf = int
 ColumnOf = int
 ValueOf = int
-"""Places in `Schedule.spaces`, `Schedule.columns` and `Schedule.values`."""
+"""Indices into `Schedule.spaces`, `Schedule.columns` and `Schedule.values`."""
 
 Purpose = Literal["apply", "training", "fit", "fit_transform", "fit in parts", "columns"]
-"""What is computed: the features of later rows, or of training rows; what is learnt of these,
-alone, for their features too, or of rows that come in parts; or columns that expressions read."""
+"""The purpose of a schedule.
+
+"apply" computes features of new rows and "training" features of training rows. "fit" learns,
+"fit_transform" learns and computes features, and "fit in parts" learns from rows that arrive in
+parts. "columns" computes columns that expressions read.
+"""
 
 ROWS, SEEN = 0, 1
-"""The places of the spaces that every schedule has."""
+"""Indices of the two spaces that every schedule has: the data's rows, the rows windows see."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A set of rows, whose number is known once it runs.
+    """A set of rows; their number is known only at run time.
 
     Args:
-        kind: the rows of the data; what windows see, the history and after it these rows, of which
-            they are the last; the rows of a table; or the elements of the lists of rows.
-        of: the name of the table, or the lists.
-        types: type of every node that is computed there.
+        kind: "rows" for the rows of the data; "seen" for the rows that windows see (the history
+            followed by the rows of the data); "table" for the rows of a table; "elements" for the
+            elements of the lists of rows.
+        of: Name of the table, or the lists.
+        types: Type of every node that is computed there.
     """
 
     kind: Literal["rows", "seen", "table", "elements"]
@@ -45,7 +51,7 @@ class Space:
 
     @property
     def name(self) -> str:
-        """The space as text."""
+        """The set of rows as text for people: "rows", "table 'planes'"."""
         match self.of:
             case None:
                 return self.kind
@@ -60,10 +66,10 @@ class Column:
     """A column in a space.
 
     Args:
-        space: the rows that it has a value of.
-        dtype: its type.
-        origin: the expression that it is of: what messages and the inputs of programs name.
-        width: the value that says how many columns it is, once that is learnt; None for one.
+        space: The rows that it has values for.
+        dtype: Its type.
+        origin: Its expression, which names it in messages and in inputs of programs.
+        width: The value that holds its number of columns, once learned; None for a single column.
     """
 
     space: SpaceOf
@@ -74,12 +80,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value that is learnt: a number, a vocabulary, the statistics of groups, folds by time.
+    """A learned value: a number, a vocabulary, the statistics of groups, or folds by time.
 
     Args:
-        origin: the aggregate that it is of, or the step by folds.
-        keep: whether the artifact has it, or, besides, what is learnt outside of each fold, which
-            training rows alone read; or whether these alone read it.
+        origin: The aggregate that learns it, or the step that assigns folds by time.
+        keep: "artifact" if it is saved; "artifact and fit" if training rows also read values
+            learned outside of each fold; "fit" if only training rows read it.
     """
 
     origin: Aggregate | Call
@@ -88,25 +94,26 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A part of a schedule that is run at once.
+    """A part of a schedule that runs as a unit.
 
     Args:
-        kind: "program" of functions of a row, "step", "windows", "windows over a table", "ahead",
-            "indicators" of a block of columns, "features", or one that learns: "keys", "times",
+        kind: "program" (functions of a row), "step", "windows", "windows over a table", "ahead",
+            "indicators" (a block of columns), "features", or a kind that learns: "keys", "times",
             "groups", "target", "statistics".
-        nodes: the expressions that are computed or learnt, in order; those of the features.
-        reads: columns that are there before.
-        uses: values that are learnt before.
-        gives: columns that it makes.
-        learns: values that it learns.
-        round: the pass over training rows in which it begins to run, from 1 on: learning tasks as
-            early as what they use is learnt, others when one that they are for does; after the last
-            it is that of the features.
-        n_rounds: in how many passes it learns, at most: more than one of rows in parts alone.
-        order: what orders the rows, of functions of windows: they need whole entities.
-        keeps_order: whether a later task of windows takes the rows as this one has ordered them.
-        free: columns that counting may give beside what it learns.
-        frees: columns that no later task reads.
+        nodes: Expressions that are computed or learned, in order; for "features", their
+            expressions.
+        reads: Columns that must exist before.
+        uses: Values that must be learned before.
+        gives: Columns that it makes.
+        learns: Values that it learns.
+        round: The pass over training rows in which it first runs, from 1. Learning tasks run as
+            soon as the values they use are learned, others together with the first task that needs
+            them. The pass after the last learning pass computes features.
+        n_rounds: Largest number of passes in which it learns; more than one only for rows in parts.
+        order: The order (time column and entity keys) by which window functions sort rows.
+        keeps_order: Whether a later windows task reuses the sorted rows of this one.
+        free: Columns of codes that a task which counts keys may produce as a by-product.
+        frees: Columns that no later task reads.
     """
 
     kind: str
@@ -125,16 +132,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """The tasks of a purpose, each after those whose columns and values it reads.
+    """The tasks for one purpose, each after the tasks that make its input columns and values.
 
     Args:
-        purpose: what they are for.
-        spaces: the sets of rows; those of the data and those that windows see are the first.
-        columns: the columns of inputs, and those that tasks make.
-        values: the values that are learnt.
-        tasks: in order.
-        outputs: the columns that are there in the end.
-        kept: what an executor makes of tasks once: what they read of tables, as columns of these.
+        purpose: The purpose.
+        spaces: The sets of rows: first the rows of the data, then the rows that windows see.
+        columns: The input columns and the columns that tasks make.
+        values: The learned values.
+        tasks: The tasks, in order.
+        outputs: The columns that exist at the end.
+        kept: Cache of the executor: expressions over lookup tables, rewritten for their rows.
     """
 
     purpose: Purpose
@@ -147,21 +154,17 @@ class Schedule:
 
     @property
     def n_rounds(self) -> int:
-        """The number of passes over the training rows that learn, at most."""
+        """The largest number of passes over the training rows in which something is learned."""
         ends = (task.round + task.n_rounds - 1 for task in self.tasks if task.learns)
         return max(ends, default=0)
 
 
 def digest_of(schedule: Schedule, task: Task) -> bytes:
-    """Return the digest of a task, shape (32,): of what it is of, down to columns and their types.
+    """Return the SHA-256 hash of a task (32 bytes), made from its expressions and column types.
 
-    Tasks of two schedules have the same one where they make or learn the same of the same columns,
-    in the same order, from the same that was learnt before; names of features are not in it. States
-    carry it, so that those of other tasks are told apart.
-
-    Args:
-        schedule: in which it stands.
-        task: the task.
+    Tasks of two schedules have equal hashes if they make or learn the same from the same columns,
+    in the same order and with the same earlier learned values. Names of features do not matter.
+    States of learning carry the hash, so that states of different tasks are not confused.
     """
     places = task.gives or task.reads
     types = schedule.spaces[schedule.columns[places[0]].space if places else ROWS].types

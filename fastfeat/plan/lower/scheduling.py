@@ -1,7 +1,7 @@
 """Scheduling: the tasks of a plan, from its expressions and their types alone.
 
-Each step, each expression that one reads, each function over a window and each aggregate is a task
-at first. The passes of `plan.lower.passes` put together what is run at once.
+At first, each step, each expression that a step reads, each window function and each aggregate is
+one task. The passes of `plan.lower.passes` then combine tasks that can run together.
 """
 
 from __future__ import annotations
@@ -49,13 +49,7 @@ from fastfeat.steps.registry import is_step
 
 
 def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
-    """Return the schedule of features.
-
-    Args:
-        features: their expressions, by name, as they are declared.
-        types: type of every node.
-        purpose: what is computed: as of `Purpose`, but "columns".
-    """
+    """Return the schedule of a plan's features for a purpose, such as "fit"; not for "columns"."""
     schedule = drafted(features, types, purpose)
     for improve in PASSES:
         schedule = improve(schedule)
@@ -63,12 +57,10 @@ def schedule_of(features: Mapping[str, Node], types: Types, purpose: Purpose) ->
 
 
 def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool = False) -> Schedule:
-    """Return the schedule of the steps that expressions read of a row, which stay there.
+    """Return the schedule that runs all steps that the expressions read.
 
-    Args:
-        nodes: the expressions.
-        types: type of every node.
-        training: whether the rows are those that are learnt from.
+    The columns of these steps are its outputs. `training` tells whether the rows are the training
+    rows.
     """
     draft = new_draft(types, training=training)
     visit(draft, ROWS, nodes)
@@ -83,7 +75,7 @@ def schedule_of_columns(nodes: Sequence[Node], types: Types, *, training: bool =
 
 
 def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Schedule:
-    """Return the schedule of features before any pass; arguments as of `schedule_of`."""
+    """Return the schedule of features before `PASSES` rewrite it; see `schedule_of`."""
     in_parts = purpose == "fit in parts"
     learns = in_parts or purpose in ("fit", "fit_transform")
     draft = new_draft(types, training=purpose != "apply", learns=learns, in_parts=in_parts)
@@ -103,9 +95,9 @@ def drafted(features: Mapping[str, Node], types: Types, purpose: Purpose) -> Sch
 
 
 def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
-    """Return the aggregates that are learnt in each pass over the training rows, in order.
+    """Return the aggregates to learn in each pass over the training rows, one list per pass.
 
-    Those that another one is learnt from are learnt before.
+    An aggregate comes after those that its own input depends on.
     """
 
     def depth(node: Node, below: list[int]) -> int:
@@ -121,7 +113,7 @@ def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
 
 
 def is_of_keys(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate is learnt from keys, or per key."""
+    """Return whether an aggregate counts keys, or is learned per key."""
     counted = "keys" in AGGREGATES[aggregate.function].primitives
     return counted or isinstance(aggregate.frame, GroupFrame)
 
@@ -138,16 +130,16 @@ def _schedule(draft: Draft, purpose: Purpose, outputs: Iterable[ColumnOf]) -> Sc
 
 
 def _kept(origin: Aggregate | Call) -> Value:
-    """Return a value with where it is kept."""
+    """Return a learned value's record in the schedule, with the place where the value is saved."""
     if not isinstance(origin, Aggregate):
         return Value(origin, "fit")
     return Value(origin, "artifact and fit" if is_target(origin) else "artifact")
 
 
 def _link_windows(draft: Draft) -> None:
-    """Have functions over windows of the rows that are computed of those seen read these.
+    """Let window functions of the data's rows read the same functions of the rows that windows see.
 
-    They are then taken from there, and what they are of is not read again.
+    If the latter exist, their columns are copied, and the inputs are not read again.
     """
     for k, task in enumerate(draft.tasks):
         is_over_some = task.kind in ("windows", "windows over a table")
@@ -159,14 +151,14 @@ def _link_windows(draft: Draft) -> None:
         if task.kind == "windows over a table":
             draft.tasks[k] = replace(task, reads=(seen,), uses=())
             continue
-        assert isinstance(task.order, Call)  # by which history is held against the rows
+        assert isinstance(task.order, Call)  # used to compare the history with the rows
         asked, uses = leaves_of(draft, SEEN, task.order.args[:1])
         reads = once(*columns_of(draft, SEEN, task.order.args), *asked, seen)
         draft.tasks[k] = replace(task, reads=reads, uses=uses)
 
 
 def _learn(draft: Draft, aggregates: Sequence[Aggregate]) -> None:
-    """Add the tasks that learn aggregates of one pass."""
+    """Add the tasks that learn the given aggregates, all in one pass over the training rows."""
     of_keys = [one for one in aggregates if is_of_keys(one)]
     visit(draft, ROWS, of_keys)
     visit(draft, ROWS, [arg for one in of_keys for arg in one.args])
@@ -202,7 +194,7 @@ def _add_learning(
 
 
 def _features(draft: Draft, roots: Sequence[Node]) -> tuple[ColumnOf, ...]:
-    """Add the tasks of the features; return the columns that their program reads."""
+    """Add the task that computes all features; return indices of the columns that it reads."""
     read = [node.args[0] if is_one_hot(node) else node for node in roots]
     visit(draft, ROWS, read)
     for node in roots:
@@ -221,13 +213,13 @@ def _features(draft: Draft, roots: Sequence[Node]) -> tuple[ColumnOf, ...]:
 
 
 def _is_of_lists(node: Node) -> bool:
-    """Return whether indicators are of the elements of lists: a step each makes their columns."""
+    """Return whether a one-hot encoding is of list elements; each of its columns is a step then."""
     codes = node.args[0]
     return isinstance(codes, Call) and codes.function == "list.encode"
 
 
 def _add_indicators(draft: Draft, node: Node) -> None:
-    """Add the task of a block of columns, as many as there are categories."""
+    """Add the task that makes all columns of a multi-hot encoding, one per category."""
     codes = node.args[0]
     known = [value_of(draft, arg) for arg in codes.args if is_vocabulary(arg)]
     place = place_of(draft, ROWS, node, known[0] if known else None)
@@ -239,12 +231,9 @@ def _add_indicators(draft: Draft, node: Node) -> None:
 
 
 def laid_out(schedule: Schedule, nodes: Iterable[Node], types: Types) -> Schedule:
-    """Return the schedule of a fitted plan: what makes a block of columns is a step for each.
+    """Return the schedule of a fitted plan: each multi-hot column, now known, has its own step.
 
-    Args:
-        schedule: of the features as they are declared.
-        nodes: the expressions of the columns of the fitted plan.
-        types: type of every node, of these too.
+    `nodes` are the expressions of the fitted plan's columns; `types` must include them.
     """
     blocks = [task for task in schedule.tasks if task.kind == "indicators"]
     if not blocks:

@@ -1,4 +1,7 @@
-"""The graph of the tasks of a schedule: which read from which, in what order, and what is left."""
+"""The graph of a schedule's tasks: the tasks that each one reads from, their order, and subsets.
+
+"Functions of other rows" are window functions and functions over later rows.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,7 @@ from fastfeat.plan.lower.schedule import ROWS, SEEN, ColumnOf, Schedule, Task
 
 
 def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
-    """Return the schedule without the tasks whose columns are there, and those that only they read.
-
-    Args:
-        schedule: what is to be run.
-        known: the columns that are there.
-    """
+    """Return the schedule without the tasks that only serve to make the columns `known`."""
     if not known:
         return schedule
     wanted, left = set(schedule.outputs) - known, list[Task]()
@@ -29,7 +27,7 @@ def without_made(schedule: Schedule, known: Set[ColumnOf]) -> Schedule:
 
 
 def columns_read(schedule: Schedule) -> list[str]:
-    """Return the columns of the data that tasks read."""
+    """Return the names of the data columns that the tasks of a schedule read."""
     read = dict.fromkeys(place for task in schedule.tasks for place in task.reads)
     columns = (schedule.columns[place] for place in read)
     own = dict.fromkeys(c.origin for c in columns if c.space in (ROWS, SEEN))
@@ -37,7 +35,7 @@ def columns_read(schedule: Schedule) -> list[str]:
 
 
 def functions_of_rows(schedule: Schedule) -> list[Call]:
-    """Return the functions of other rows that tasks read of the rows themselves."""
+    """Return the functions of other rows with results that other tasks read as columns."""
     others = [task for task in schedule.tasks if task.kind not in ("windows", "ahead")]
     places = dict.fromkeys(place for task in others for place in task.reads)
     columns = (schedule.columns[place] for place in places)
@@ -45,14 +43,17 @@ def functions_of_rows(schedule: Schedule) -> list[Call]:
 
 
 def without_functions(schedule: Schedule) -> Schedule:
-    """Return the schedule where functions of other rows come with the rows, as their columns do."""
+    """Return the schedule for data that comes with its functions of other rows as columns."""
     columns = enumerate(schedule.columns)
     known = {k for k, c in columns if c.space == ROWS and is_of_other_rows(c.origin)}
     return without_made(schedule, known)
 
 
 def in_order(schedule: Schedule) -> Schedule:
-    """Return the schedule with each task after those that it reads from, else in their order."""
+    """Return the schedule with its tasks sorted: each one stands after the tasks it reads from.
+
+    Tasks that do not depend on each other keep their order.
+    """
     readers, n_before = readers_of(schedule)
     ready = [k for k, n in enumerate(n_before) if not n]
     heapify(ready)
@@ -69,7 +70,7 @@ def in_order(schedule: Schedule) -> Schedule:
 
 
 def readers_of(schedule: Schedule) -> tuple[list[list[int]], list[int]]:
-    """Return the tasks that read from each task, and the number of those that each reads from."""
+    """Return for each task the indices of its readers, and the number of tasks it reads from."""
     giving = {place: k for k, task in enumerate(schedule.tasks) for place in task.gives}
     learning = {value: k for k, task in enumerate(schedule.tasks) for value in task.learns}
     readers: list[list[int]] = [[] for _ in schedule.tasks]
@@ -84,7 +85,7 @@ def readers_of(schedule: Schedule) -> tuple[list[list[int]], list[int]]:
 
 
 def heights_of(schedule: Schedule) -> list[int]:
-    """Return for each task how many functions over windows, one after the other, read from it."""
+    """Return for each task the length of the longest chain of window tasks that read from it."""
     readers, _ = readers_of(schedule)
     heights = [0] * len(schedule.tasks)
     for k in reversed(range(len(schedule.tasks))):
@@ -94,9 +95,10 @@ def heights_of(schedule: Schedule) -> list[int]:
 
 
 def levels_of(schedule: Schedule) -> list[int]:
-    """Return for each task how many others, but programs, stand before it in a row.
+    """Return for each task the length of the longest chain of tasks before it.
 
-    Those of the rows of tables read of nothing else, and come first.
+    Program tasks do not count. Tasks over the rows of tables read from no other tasks, and come
+    first.
     """
     readers, _ = readers_of(schedule)
     own = [
@@ -110,12 +112,12 @@ def levels_of(schedule: Schedule) -> list[int]:
 
 
 def orders_of(schedule: Schedule) -> list[Call]:
-    """Return the orders of the data's rows that tasks of windows compute over."""
+    """Return the orders (time column and entity keys) that the window tasks over the data use."""
     tasks = [t for t in schedule.tasks if t.kind == "windows" and not is_of_table(schedule, t)]
     return list(dict.fromkeys(task.order for task in tasks if isinstance(task.order, Call)))
 
 
 def is_of_table(schedule: Schedule, task: Task) -> bool:
-    """Return whether a task makes a column of the rows of a table."""
+    """Return whether a task makes a column of a table's rows."""
     spaces = {schedule.columns[place].space for place in task.gives}
     return any(schedule.spaces[space].kind == "table" for space in spaces)

@@ -1,7 +1,8 @@
-"""A plan bound to types: what follows from its features and the types of the data, made once.
+"""A plan bound to column types, with a cache of everything that follows from both.
 
-A refit on data of the same types finds it again, beside the declaration: it is neither bound nor
-lowered anew. Nothing of it is pickled, and a declaration that is made of another one has its own.
+A refit on data of the same types finds the cached results and does not repeat binding and lowering.
+They are kept with the declaration, but not pickled. A declaration derived from another has its own
+cache.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ from fastfeat.scalars.zones import ZoneTable, table_for, using
 
 R = TypeVar("R")
 N_KEPT = 4
-"""Schemas of one declaration: some megabytes each for 10,000 features."""
+"""Number of schemas kept per declaration: each takes some megabytes for 10,000 features."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TypedPlan:
-    """The features of a plan with the type of each node.
+    """The features of a plan with the type of each node, and a cache of results that follow.
 
-    It does not refer to the declaration, beside which it is kept as long as that lives.
+    It holds no reference to the declaration, because the declaration refers to it.
 
     Args:
-        nodes: the features, by name.
-        dtype: the float type of the features, as the declaration has it.
-        inputs: type of each column that they read.
-        tables: the same of lookup tables.
-        types: type of every node.
-        zones: the tables of the time zones that were read for this.
-        codes: the types of the features that are codes, by name, where they are the smallest;
-            None where codes have the types of their functions.
-        made: what was made of it, by the function that made it.
+        nodes: The features, by name.
+        dtype: Float type of the features, from the declaration.
+        inputs: Type of each column that they read.
+        tables: Column types of each lookup table.
+        types: Type of every node.
+        zones: Tables of the time zones that were read for this.
+        codes: Types of the features that are codes, by name, if the smallest types are used; None
+            if codes have the types of their functions.
+        made: Cached results, by the function that computed them.
     """
 
     nodes: Mapping[str, Node]
@@ -55,9 +56,9 @@ class TypedPlan:
     made: dict[Callable[..., Any], Any] = field(default_factory=dict[Callable[..., Any], Any])
 
     def once(self, make: Callable[[TypedPlan], R]) -> R:
-        """Return the result of a function of this alone: that of the first call.
+        """Return the result of `make(self)`, cached from the first call.
 
-        Two threads may both make it; they then have the one that came first.
+        Two threads may both compute it; both then get the result that was stored first.
         """
         if make not in self.made:
             with using(self.zones):
@@ -65,7 +66,7 @@ class TypedPlan:
         return self.made[make]
 
     def schedule(self, purpose: Purpose) -> Schedule:
-        """Return the schedule of a purpose."""
+        """Return the schedule of the plan for a purpose, cached."""
         return self.once(_SCHEDULES[purpose])
 
 
@@ -81,10 +82,10 @@ _HELD: WeakValueDictionary[Any, TypedPlan] = WeakValueDictionary()
 
 
 def as_held(typed: TypedPlan) -> TypedPlan:
-    """Return a plan of the same content that somebody holds, with what was made of it; or itself.
+    """Return an equal plan that is still in use, with its cached results; else `typed` itself.
 
-    So a file is loaded beside the plan that it was saved of, or that it is to replace, and neither
-    is lowered anew.
+    A loaded file therefore shares work with the plan that it was saved from or replaces: neither is
+    lowered again.
     """
     schemas = (tuple(typed.inputs.items()), *((t, *s.items()) for t, s in typed.tables.items()))
     codes = None if typed.codes is None else tuple(typed.codes.items())
@@ -102,14 +103,10 @@ def typed_plan(
     tables: Schemas,
     bound: Callable[[], Types],
 ) -> TypedPlan:
-    """Return a plan bound to types, kept from an earlier call where these are the same.
+    """Return a plan bound to types, cached from an earlier call with the same types.
 
-    Args:
-        plan: what is bound.
-        inputs: type of each column that the features read.
-        tables: the same of lookup tables.
-        bound: binds it and checks what follows from types; what it raises is raised again each
-            time.
+    `bound` binds the plan and checks everything that depends on types; if it raises, it is called
+    again the next time.
     """
     kept = _KEPT.get(plan, ())
     for one in kept:
@@ -124,10 +121,10 @@ def typed_plan(
 
 
 def typed_of(plan: Declaration, types: Types) -> TypedPlan | None:
-    """Return the plan that has these very types, None where it is not kept."""
+    """Return the cached plan with exactly this `types` object, or None."""
     return next((one for one in _KEPT.get(plan, ()) if one.types is types), None)
 
 
 def _are_current(zones: Mapping[str, ZoneTable]) -> bool:
-    """Return whether time zones are looked up as they were."""
+    """Return whether the time zones have the same rules (tables) now as in `zones`."""
     return all(table_for(name) == table for name, table in zones.items())

@@ -1,9 +1,11 @@
-"""Elementary functions: each a body over the primitives, written once, rendered by every backend.
+"""Elementary functions, such as exp and sin, as graphs of primitive operations.
 
-`scalars` composes them, and `engine` renders them.
+They are written once, and every backend translates the same graph (the body). They take and return
+float64, without branches and without libm, so the bits are the same everywhere. NaN gives NaN.
+Signs of zero, infinities and subnormals follow IEEE 754's recommendations. `scalars` uses the
+functions; `engine` translates the bodies into kernels.
 
-float64 in, float64 out, without branches and without libm, so the bits are the same everywhere. NaN
-gives NaN; signs of zero, infinities and subnormals are as IEEE 754 recommends.
+Many functions return a pair (high, low) of floats: their sum is more precise than one float.
 """
 
 from __future__ import annotations
@@ -34,15 +36,15 @@ from fastfeat.scalars.op import Op, input_value
 
 @dataclass(frozen=True, slots=True)
 class Elementary:
-    """An elementary function.
+    """An elementary function: its body, and bounds of its error and of its results.
 
     Args:
-        name: how `op.elementary` calls it.
-        arity: how many floats it takes.
-        body: builds the result from the arguments.
-        max_ulp: bound of the error in units in the last place: the largest one measured on
+        name: Its name in `op.elementary`.
+        arity: Number of float arguments.
+        body: Builds the result from the arguments.
+        max_ulp: Bound of the error in units in the last place: the largest error measured on
             300,000 arguments in each of several ranges, rounded up.
-        max_size: what no finite result exceeds in size; inf where it may be any float.
+        max_size: Bound of the absolute value of finite results; inf if there is none.
     """
 
     name: str
@@ -58,8 +60,8 @@ def _row(
     return body.__name__, Elementary(body.__name__, arity, body, max_ulp, max_size)
 
 
-# sin, cos and tan hold for |x| <= 2**45; the exact forms for every x, with the same bits below;
-# the near forms for |x| <= pi/4.
+# sin, cos and tan need |x| <= 2**45. The exact forms take every x, with the same bits in that
+# range. The near forms need |x| <= pi/4.
 BODIES: dict[str, Elementary] = dict(
     [
         _row(exp, 0.8),
@@ -95,7 +97,7 @@ BODIES: dict[str, Elementary] = dict(
 
 @cache
 def body_of(name: str) -> tuple[tuple[Op, ...], Op]:
-    """Return the inputs of an elementary function and its result; it contains no calls."""
+    """Return (inputs, result) of an elementary function's graph, which contains primitives only."""
     function = BODIES[name]
     inputs = tuple(input_value(("argument", k), "f64") for k in range(function.arity))
     return inputs, function.body(*inputs)

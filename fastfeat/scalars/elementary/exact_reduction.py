@@ -1,8 +1,9 @@
-"""Reduction of a huge angle by pi/2 with as many bits of 2/pi as it takes (Payne and Hanek, 1983).
+"""Reduction of a huge angle by pi/2, with as many bits of 2/pi as needed (Payne and Hanek, 1983).
 
-x = m 2**e with an integer m of 53 bits. Of 2/pi only 192 bits matter: those above give multiples of
-4 quadrants, those below less than 2**-137 of one. No float64 is closer than about 2**-62 quadrants
-to a multiple of pi/2.
+The result is the quadrant (the nearest multiple of pi/2) and the rest of the angle. x = m 2**e with
+a 53-bit integer m. Only 192 bits of 2/pi matter: the bits above give multiples of 4 quadrants, the
+bits below less than 2**-137 quadrants. No float64 is closer than about 2**-62 quadrants to a
+multiple of pi/2. A word here is a 64-bit integer.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from fastfeat.scalars.op import (
 )
 
 _PI_2, _PI_2_LOW = 1.5707963267948966, 6.123233995736766e-17
-_N_WORDS = 19  # 969 bits above those that matter for the largest float, 192 that do, 55 more
+_N_WORDS = 19  # for the largest float: 969 bits above those that matter, 192 that do, 55 more
 
 
 def _arctan_of_inverse(n: int, n_bits: int) -> int:
-    """Return arctan(1/n) 2**n_bits, rounded down by less than n_bits, from its series."""
+    """Return arctan(1/n) 2**n_bits from its series; the error is less than n_bits."""
     term = (1 << n_bits) // n
     total, k = 0, 0
     while term:
@@ -45,7 +46,7 @@ def _arctan_of_inverse(n: int, n_bits: int) -> int:
 
 @cache
 def two_over_pi_words() -> tuple[int, ...]:
-    """Return 2/pi as 64-bit words after the binary point, by Machin's formula for pi."""
+    """Return the bits of 2/pi after the point as 64-bit words, by Machin's formula for pi."""
     n_bits = 64 * _N_WORDS
     guarded = 2 * n_bits + 64
     pi = 4 * (4 * _arctan_of_inverse(5, guarded) - _arctan_of_inverse(239, guarded))
@@ -54,9 +55,10 @@ def two_over_pi_words() -> tuple[int, ...]:
 
 
 def _four_words(first: Op) -> list[Op]:
-    """Return words first .. first + 3 of 2/pi, for first in [0, 16]; word 0 is before the point.
+    """Return the 64-bit words first .. first + 3 of 2/pi, for first in [0, 16].
 
-    Each bit of `first`, the highest first, says whether the words kept begin later.
+    Word 0 is before the binary point. If bit k of `first` is set, 2**k words are skipped, the
+    highest bit first.
     """
     words = [literal(word, "i64") for word in (0, *two_over_pi_words())]
     for bit in (4, 3, 2, 1, 0):
@@ -69,7 +71,7 @@ def _four_words(first: Op) -> list[Op]:
 
 
 def _bits_from(start: Op) -> list[Op]:
-    """Return 192 bits of 2/pi from bit `start` on; bit 64 is the first after the point."""
+    """Return 192 bits of 2/pi starting at bit `start`; bit 64 is the first after the point."""
     words, shift = _four_words(shift_logical(start, 6)), start & 63
     # a shift by 64 is not defined: two shifts, one of them by 1
     return [
@@ -79,7 +81,7 @@ def _bits_from(start: Op) -> list[Op]:
 
 
 def _carry(sum_: Op, part: Op) -> Op:
-    """Return 1 where an unsigned sum wrapped: where it is below one of its parts."""
+    """Return 1 if an unsigned 64-bit sum wrapped, that is, if it is below one of its parts."""
     flip = literal(-(1 << 63), "i64")
     return select((sum_ ^ flip) < (part ^ flip), literal(1, "i64"), literal(0, "i64"))
 
@@ -102,7 +104,7 @@ def _quadrants(mantissa: Op, words: list[Op]) -> tuple[Op, Op, Op]:
 
 
 def _as_floats(high: Op, low: Op) -> tuple[Op, Op]:
-    """Return a signed 128-bit number in units of 2**-128 as (high, low)."""
+    """Return a signed 128-bit number, in units of 2**-128, as a pair (high, low) of floats."""
     mask = (1 << 32) - 1
     negative = high < 0
     # -(high, low) = (~high + 1 if low is 0, -low)
@@ -118,11 +120,14 @@ def _as_floats(high: Op, low: Op) -> tuple[Op, Op]:
 
 
 def reduce_large(x: Op) -> tuple[Op, Op, Op]:
-    """Return (high, low, quadrant) of |x| > 2**45; NaN for infinities and NaN."""
+    """Return (high, low, quadrant) with x = quadrant pi/2 + high + low, for |x| > 2**45.
+
+    NaN for infinities and NaN.
+    """
     size = magnitude(x)
     bits = bits_of(select((size > LARGE) & (size < INFINITY), size, 2.0**60))
     mantissa = (bits & ((1 << 52) - 1)) | (1 << 52)
-    # x = mantissa 2**(exponent - 1075); the first bit that matters weighs 2 quadrants with it
+    # x = mantissa 2**(exponent - 1075); times x, the first bit that matters is worth 2 quadrants
     start = shift_logical(bits, 52) - (1075 + 2 - 64)
     quadrant, fraction_high, fraction_low = _quadrants(mantissa, _bits_from(start))
     turn, turn_low = _as_floats(fraction_high, fraction_low)

@@ -1,6 +1,6 @@
 """exp, expm1 and the logistic sigmoid; sinh, cosh and tanh from these as pairs of floats.
 
-x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2**n (1 + r + r**2 P(r)); sums are kept as pairs
+x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2**n (1 + r + r**2 P(r)). Sums are kept as pairs
 (high, low) of floats.
 """
 
@@ -46,13 +46,13 @@ _EXP = (
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A number as n ln 2 + r + lost, with |r| <= ln 2 / 2.
+    """A number written as n ln 2 + r + lost, with |r| <= ln 2 / 2.
 
     Args:
-        n: the exponent, as a float.
-        n_bits: the exponent, in the lowest bits of an i64.
-        r: the remainder.
-        lost: what r lost to rounding.
+        n: The exponent of 2, as a float.
+        n_bits: The exponent of 2, in the lowest bits of an i64.
+        r: The remainder.
+        lost: The rounding error of r.
     """
 
     n: Op
@@ -70,7 +70,7 @@ def reduction_of(x: Op, low: Op | float = 0.0) -> Reduction:
 
 
 def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
-    """Return (high, low, f, g) with exp(x + low) = (high + low) f g, and f g a power of two."""
+    """Return (a, b, f, g) with exp(x + low) = (a + b) f g, where f g is a power of two."""
     parts = reduction_of(x, low)
     high, lost = sum_ordered(1.0, parts.r)
     rest = fma(parts.r * parts.r, polynomial(parts.r, _EXP), parts.lost)
@@ -78,7 +78,7 @@ def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
 
 
 def exp(x: Op) -> Op:
-    """Return e**x. The bounds are where the result is infinite, and 0."""
+    """Return e**x; inputs are clamped where the result is already infinite or 0."""
     high, _, first, second = exp_parts(clamped(x, -746.0, 710.0))
     return high * first * second
 
@@ -105,7 +105,10 @@ def expm1(x: Op) -> Op:
 
 
 def sigmoid(x: Op) -> Op:
-    """Return 1 / (1 + exp(-x)), as a quotient of pairs: e / (1 + e) below 0, 1 / (1 + e) above."""
+    """Return 1 / (1 + exp(-x)), as a quotient of pairs.
+
+    It is e / (1 + e) with e = exp(x) below 0, and 1 / (1 + e) with e = exp(-x) above.
+    """
     high, low, first, second = exp_parts(-at_most(magnitude(x), 746.0))
     power, power_low = high * first * second, low * first * second
     total, lost = sum_ordered(1.0, power)
@@ -159,7 +162,7 @@ def cosh(x: Op) -> Op:
 
 
 def tanh(x: Op) -> Op:
-    """Return the hyperbolic tangent, e / (e + 2) with e = expm1(2 a); from 20 on it is 1."""
+    """Return the hyperbolic tangent, e / (e + 2) with e = expm1(2 a); 1 for a above 20."""
     size = at_most(magnitude(x), 20.0)
     high, low, parts = expm1_parts(size + size)
     scale = power_of_two(parts.n_bits)

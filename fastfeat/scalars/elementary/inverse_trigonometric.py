@@ -1,6 +1,6 @@
 """arcsin, arccos and arctan.
 
-Each argument is brought near 0 by an identity whose error is carried as a second float.
+An identity brings each argument near 0; the rounding error of that step is kept in a second float.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _ARCSIN = (
 
 
 def arctan(x: Op) -> Op:
-    """Return the arc tangent.
+    """Return the arctangent.
 
-    With a = |x| that of (a - 1)/(a + 1) plus pi/4 in the middle, that of -1/a plus pi/2 beyond.
+    With a = |x|: arctan((a - 1)/(a + 1)) + pi/4 for a near 1, arctan(-1/a) + pi/2 for larger a.
     """
     size = at_most(magnitude(x), 2.0**60)
     small, large = size <= _TAN_PI_8, size > 1.0 / _TAN_PI_8
@@ -69,7 +69,7 @@ def arctan(x: Op) -> Op:
     )
     t, t_low = quotient_of_pairs(above, below)
     square = t * t
-    # the derivative of arctan at t, to the few bits that t_low has any use for
+    # the derivative of arctan at t, to as many bits as t_low needs
     rest = fma(t * square, polynomial(square, _ARCTAN), fma(-square, t_low, t_low))
     offset = select(small, 0.0, select(large, _PI_2, _PI_4))
     offset_low = select(small, 0.0, select(large, _PI_2_LOW, _PI_4_LOW))
@@ -78,9 +78,9 @@ def arctan(x: Op) -> Op:
 
 
 def _arcsin_parts(size: Op) -> tuple[Op, Op, Op]:
-    """Return (t, rest, is halved): arcsin(t) = t + rest for t = size, or sqrt((1 - size)/2) > 1/2.
+    """Return (t, rest, is_halved) with arcsin(t) = t + rest, for t = size or sqrt((1 - size)/2).
 
-    The second is half the angle between size and 1.
+    The second form, for size > 1/2, gives half of arccos(size).
     """
     halved = size > 0.5
     square = select(halved, fma(size, -0.5, 0.5), size * size)
@@ -92,7 +92,7 @@ def _arcsin_parts(size: Op) -> tuple[Op, Op, Op]:
 
 
 def arcsin(x: Op) -> Op:
-    """Return the arc sine; above 1/2 it is pi/2 - 2 arcsin(sqrt((1 - x)/2))."""
+    """Return the arcsine; above 1/2 it is pi/2 - 2 arcsin(sqrt((1 - x)/2))."""
     t, rest, halved = _arcsin_parts(magnitude(x))
     high, lost = sum_ordered(_PI_2, -(t + t))
     from_half = high + (lost + fma(rest, -2.0, _PI_2_LOW))
@@ -100,7 +100,10 @@ def arcsin(x: Op) -> Op:
 
 
 def arccos(x: Op) -> Op:
-    """Return the arc cosine: pi/2 - arcsin(x); beyond 1/2 twice the half angle, or pi less that."""
+    """Return the arccosine, pi/2 - arcsin(x) for |x| <= 1/2; beyond, from half the angle.
+
+    Above 1/2 it is twice the half angle of `_arcsin_parts`; below -1/2 it is pi minus that.
+    """
     t, rest, halved = _arcsin_parts(magnitude(x))
     negative = x < 0.0
     # offset + scale (t + rest)

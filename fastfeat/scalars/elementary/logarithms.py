@@ -1,7 +1,7 @@
 """log, log1p, log2, log10.
 
 x = 2**n m with m in [3/4, 3/2). With f = m - 1 and s = f / (2 + f), log(m) is 2 s + s R(s**2), or
-f - (f**2/2 - s (f**2/2 + R)): the bracket is small beside f, and so are its roundings.
+f - (f**2/2 - s (f**2/2 + R)). The bracket is small compared with f, and so are its rounding errors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOG = (
     0.13173671961057476,
     0.1384253325481222,
 )
-# 1 / ln 2, 1 / ln 10 and log10 2 in two pieces; of the last, n times the first piece is exact
+# 1 / ln 2, 1 / ln 10 and log10 2 in two pieces; n times the first piece of the last is exact
 _LOG2_E_LOW = 2.0355273740931033e-17
 _LOG10_E, _LOG10_E_LOW = 0.4342944819032518, 1.098319650216765e-17
 _IS_ITS_LOG1P = 2.0**-54
@@ -46,7 +46,7 @@ def _log_pair(f: Op) -> tuple[Op, Op]:
 
 
 def _parts(f: Op) -> tuple[Op, Op, Op]:
-    """Return s, s**2 and f / 2."""
+    """Return (s, s**2, f / 2) for the formula in the module's docstring."""
     s = f / (f + 2.0)
     return s, s * s, 0.5 * f
 
@@ -59,7 +59,10 @@ def _natural(n: Op, f: Op) -> Op:
 
 
 def _limits(x: Op, result: Op) -> Op:
-    """Return the result with its values at 0 (-inf), below 0 (NaN), at +inf and at NaN put in."""
+    """Return the result of a logarithm with its special cases put in.
+
+    The result is -inf at 0 and NaN below 0; for +inf and NaN it is x.
+    """
     inside = select(x < INFINITY, result, x)
     return select(x > 0.0, inside, select(x.eq(0.0), -INFINITY, NAN))
 
@@ -71,9 +74,9 @@ def log(x: Op) -> Op:
 
 
 def log1p(x: Op) -> Op:
-    """Return log(1 + x): the sum may round, but gives the exponent only; f is exact."""
+    """Return log(1 + x); the rounded sum only gives the exponent, and f is exact."""
     n, factor = exponent_of_normal(x + 1.0, _LOWEST)
-    # x 2**-n + (2**-n - 1): x >= 1/2 where n > 0, so that no bit of x is below the last one of f
+    # x 2**-n + (2**-n - 1): x >= 1/2 if n > 0, so no bit of x is below the last bit of f
     f = fma(x * 0.25, factor, fma(factor, 0.25, -1.0))
     inside = select(x < INFINITY, select(magnitude(x) < _IS_ITS_LOG1P, x, _natural(n, f)), x)
     return select(x > -1.0, inside, select(x.eq(-1.0), -INFINITY, NAN))

@@ -77,7 +77,7 @@ _TAIL = (
 
 
 def normal_quantile(p: Op) -> Op:
-    """Return the quantile of a standard normal variable at probability p; +-inf at 0 and 1."""
+    """Return the quantile of a standard normal variable at probability p; ±inf at 0 and 1."""
     q = p - 0.5
     centre = magnitude(q) <= 0.425
     tail_share = select(p < 0.5, p, 1.0 - p)
@@ -93,6 +93,9 @@ def normal_quantile(p: Op) -> Op:
 
 
 def _polynomial_of(x: Op, centre: Op, far: Op, side: int) -> Op:
-    """Return the numerator (side 0) or denominator (1) of the rational function of the region."""
+    """Return the numerator (side 0) or denominator (side 1) of the rational approximation at x.
+
+    `centre` and `far` say in which of its three regions x is.
+    """
     coefficients = zip(_CENTRE[side], _SIDE[side], _TAIL[side], strict=True)
     return polynomial(x, [select(centre, c, select(far, t, s)) for c, s, t in coefficients])

@@ -1,9 +1,10 @@
 """x**y for any exponent, and the cube root (the square root is a primitive).
 
-log x is found as (high, low) to about 2**-66, as exp(y log x) multiplies its error by up to 745.
+log x is computed as (high, low) to about 2**-66, because exp(y log x) multiplies its error by up to
+745.
 
-For the cube root x = 2**(3 n + j) f with f in [1, 2) and j in {0, 1, 2}: it is 2**n times that of
-m = 2**j f.
+For the cube root x = 2**(3 n + j) f with f in [1, 2) and j in {0, 1, 2}. The root is 2**n times the
+cube root of m = 2**j f.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _ATANH = (
 
 
 def _multiply(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
-    """Return the product of two pairs, to about 2**-102."""
+    """Return the product of two numbers given as pairs (high, low), to about 2**-102."""
     high, low = product_exact(x[0], y[0])
     return high, low + fma(x[0], y[1], x[1] * y[0])
 
@@ -67,7 +68,7 @@ def pow(x: Op, y: Op) -> Op:
     """Return x**y, with the special cases of IEEE 754 (and C, and Polars)."""
     size = magnitude(x)
     log, log_low = _log(size)
-    exponent = clamped(y, -(2.0**64), 2.0**64)  # beyond, every power but that of 1 is 0 or infinite
+    exponent = clamped(y, -(2.0**64), 2.0**64)  # beyond, powers are 0 or infinite, except of 1
     high, low = product_exact(exponent, log)
     low = fma(exponent, log_low, low)
     low = select(magnitude(high) < 800.0, low, 0.0)
@@ -77,7 +78,7 @@ def pow(x: Op, y: Op) -> Op:
 
 
 def _special(x: Op, y: Op, size: Op, result: Op) -> Op:
-    """Return the result, with what holds at 0, 1, infinities, NaN and for negative x put in."""
+    """Return the result of x**y with special cases put in: 0, 1, infinities, NaN, negative x."""
     at_limit = size.eq(0.0) | size.eq(INFINITY)
     grows = size.eq(0.0) ^ (y > 0.0)
     result = select(at_limit, select(grows, INFINITY, 0.0), result)
@@ -101,7 +102,7 @@ _INVERSE_ROOT = (
 
 
 def cbrt(x: Op) -> Op:
-    """Return the cube root, of negative numbers too."""
+    """Return the cube root, negative for negative numbers."""
     size = magnitude(x)
     exponent, fraction = split_unit(size)
     third, third_bits = nearest_integer((exponent - 1.0) * (1 / 3))

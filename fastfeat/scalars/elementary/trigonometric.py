@@ -1,7 +1,8 @@
 """sin, cos and tan.
 
-x = q pi/2 + y with |y| <= pi/4, y as (high, low); sin and cos of y are polynomials; q mod 4 says
-which of them it is, and the sign.
+x = q pi/2 + y with |y| <= pi/4 and y as a pair (high, low) whose sum is y. This is the reduction;
+an `Angle` is (high, low, quadrant q). sin and cos of y are polynomials; q mod 4 selects one of
+them and the sign.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ _COS = (
 
 
 def reduce_moderate(x: Op) -> Angle:
-    """Return the angle of |x| <= 2**45; of larger ones something, the same everywhere."""
+    """Return the reduced angle of x, for |x| <= 2**45.
+
+    For larger x it is wrong, but the same on every backend.
+    """
     q, quadrant = nearest_integer(x, _TWO_OVER_PI)
     near = fma(q, -_HIGH, x)
     product, product_low = product_exact(q, _MIDDLE)
@@ -58,7 +62,7 @@ def reduce_moderate(x: Op) -> Angle:
 
 
 def reduce_any(x: Op) -> Angle:
-    """Return the angle of any x; up to 2**45 with the bits of `reduce_moderate`."""
+    """Return the reduced angle of any x; up to 2**45 it has the same bits as `reduce_moderate`."""
     moderate, large = reduce_moderate(x), reduce_large(x)
     is_large = magnitude(x) > LARGE
     high, low, quadrant = (
@@ -68,14 +72,14 @@ def reduce_any(x: Op) -> Angle:
 
 
 def _sin_parts(high: Op, low: Op) -> tuple[Op, Op]:
-    """Return sin(high + low) as (high, rest); the rest is not below the last place of high."""
+    """Return sin(high + low) as a pair (high, rest); the rest may exceed the last place of high."""
     square = high * high
     rest = fma(square, -0.5 * low, low)
     return high, fma(high * square, polynomial(square, _SIN), rest)
 
 
 def _cos_parts(high: Op, low: Op) -> tuple[Op, Op]:
-    """Return cos(high + low) as (high, rest)."""
+    """Return cos(high + low) as a pair (high, rest)."""
     half, half_low = product_exact(high, 0.5 * high)
     square = half + half
     near, lost = sum_ordered(1.0, -half)
@@ -88,12 +92,12 @@ def _odd(quadrant: Op) -> Op:
 
 
 def _negated_if(quadrant: Op, bit: int, x: Op) -> Op:
-    """Return x, with the sign flipped where the bit of the quadrant (0 or 1) is set."""
+    """Return x with the sign flipped if the given bit (0 or 1) of the quadrant is set."""
     return from_bits(bits_of(x) ^ ((quadrant << (63 - bit)) & SIGN_BIT))
 
 
 def _sin(x: Op, reduction: Reduction, turns: int) -> Op:
-    """Return sin(x + turns pi/2)."""
+    """Return sin(x + turns pi/2), with the angle reduced by `reduction`."""
     high, low, quadrant = reduction(x)
     quadrant = quadrant + turns
     sin_high, sin_rest = _sin_parts(high, low)
@@ -103,7 +107,7 @@ def _sin(x: Op, reduction: Reduction, turns: int) -> Op:
 
 
 def _tan(x: Op, reduction: Reduction) -> Op:
-    """Return tan(x), as a quotient of pairs: sin/cos in even quadrants, -cos/sin in odd ones."""
+    """Return tan(x) as a quotient of pairs: sin/cos in even quadrants, -cos/sin in odd ones."""
     high, low, quadrant = reduction(x)
     sin, cos = sum_ordered(*_sin_parts(high, low)), sum_ordered(*_cos_parts(high, low))
     odd = _odd(quadrant)

@@ -1,4 +1,4 @@
-"""Codes in a vocabulary on the CPU."""
+"""The CPU kernel of the step "encode": the code of each row's key in a vocabulary."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ def _encode_calls(
 
 
 CALLS = {"encode": _encode_calls}
-"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""
+"""Steps as calls of kernels, for columns of the given Arrow types; None if not possible."""

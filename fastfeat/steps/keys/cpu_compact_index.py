@@ -1,7 +1,8 @@
-"""Keys found by their hashes in order: 8 bytes a key, where a table of them would have no room.
+"""An index of keys by their sorted hashes: 8 bytes per key, for keys too many for a hash table.
 
-A table of as many keys takes 26 bytes each of numbers, and 80 of text. Costs a sort of the hashes
-of the rows, a search, and a look at the key itself.
+A hash table takes 26 bytes per key of numbers, and 80 per key of text. The price of this index is
+time: it sorts the hashes of the rows, searches them, and compares each match with the key itself.
+The index of a key is its position among the distinct keys that the index was made from.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ from fastfeat.io.columns.keys import key_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys import cpu_hashing
 
-KEYS_AT_ONCE = 1 << 18  # that are hashed or found together
+KEYS_AT_ONCE = 1 << 18  # hashed or looked up together
 _ID = np.uint64(0xFFFFFFFF)
 _TAG = np.uint64(32)
 
 
 class CompactIndex(NamedTuple):
-    """Keys in the order of their hashes.
+    """An index of distinct keys by hash.
 
     Args:
-        parts: of the keys, as they are stored.
-        dtypes: their types.
-        is_cross: whether a missing part is a value.
-        entries: of each key the upper half of its hash, and its place as the lower, ascending.
+        parts: One Arrow array per part of the key, shape (n_keys,), as keys are stored.
+        dtypes: Types of the parts.
+        is_cross: Whether a missing part counts as a value of its own.
+        entries: One 64-bit number per key, ascending: its upper half is the upper half of the key's
+            hash, its lower half the position of the key in `parts`.
     """
 
     parts: tuple[Array, ...]
@@ -42,12 +44,10 @@ class CompactIndex(NamedTuple):
 def compact_index(
     parts: Sequence[Array], dtypes: Sequence[DType], *, is_cross: bool
 ) -> CompactIndex:
-    """Return the index of distinct keys.
+    """Return a hash index over distinct keys, which are given part by part.
 
-    Args:
-        parts: of the keys, as `io.columns.keys` stores them.
-        dtypes: their types.
-        is_cross: whether keys have several parts, or a missing one is a value.
+    `parts` are in the form of `io.columns.keys`. `is_cross` says that keys have several parts, or
+    that a missing key is a value.
     """
     n_keys = len(parts[0])
     entries = np.empty(n_keys, np.uint64)
@@ -64,15 +64,11 @@ def compact_index(
 def found_in(
     index: CompactIndex, columns: Sequence[ChunkedArray], *, start: int, none: int, missing: int
 ) -> NDArray[np.int32]:
-    """Return the place of the key of each row, shape (n_rows,).
+    """Return the position of each row's key in the index, plus `start`, shape (n_rows,).
 
-    Args:
-        index: of the keys.
-        columns: the parts of the key of each row, as `io.columns.keys` stores them, none of them a
-            dictionary.
-        start: what is added to a place.
-        none: for rows whose key is none of these.
-        missing: for rows without a key, of one part.
+    Rows with a key that the index lacks get `none`. Rows with a missing key get `missing`, unless
+    missing parts count as values. `columns` has one column per part, in the form of
+    `io.columns.keys`; none of them is a dictionary.
     """
     n_rows = len(columns[0])
     found = np.full(n_rows, none, np.int32)
@@ -94,7 +90,7 @@ def _whole(column: ChunkedArray) -> Array:
 
 
 def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
-    """Return the place of the key of each of some rows, -1 of those that are none."""
+    """Return the position of each row's key in the index, shape (n_rows,); -1 if unknown."""
     n_rows, entries = len(parts[0]), index.entries
     found = np.full(n_rows, -1, np.int32)
     if not len(entries) or not n_rows:
@@ -118,7 +114,7 @@ def _places(index: CompactIndex, parts: Sequence[Array]) -> NDArray[np.int32]:
 def _are_equal(
     index: CompactIndex, parts: Sequence[Array], rows: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return flags of the rows that have the keys at some places."""
+    """Return, for each row number in `rows`, whether its key equals the index's key at `places`."""
     equal = np.ones(len(rows), np.bool_)
     at, of = pa.array(places), pa.array(rows)
     for key, part, dtype in zip(index.parts, parts, index.dtypes, strict=True):
@@ -134,7 +130,7 @@ def _are_equal(
 
 
 def _as(part: Array, wanted: object) -> Array:
-    """Return values in the type that keys are compared in: text need not be UTF-8."""
+    """Return an array as type `wanted`, without checking that text is valid UTF-8."""
     if part.type == wanted:
         return part
     return part.view(wanted) if pa.types.is_large_string(part.type) else cast(part, wanted)

@@ -1,4 +1,9 @@
-"""Distinct keys on the CPU: counted in rows that are in memory at once, and put in order."""
+"""Distinct keys of rows that are in memory at once: count them, and sort them.
+
+A key with several parts is turned into one int64: each part's value gets a number, and the numbers
+are the digits. "The order of codes" is the final order of a vocabulary: the most frequent key
+first, equally frequent keys by value.
+"""
 
 from __future__ import annotations
 
@@ -30,25 +35,25 @@ if TYPE_CHECKING:
 
 _RUN = "vocabulary"
 _FEW = 1 << 11
-"""Rows whose keys Arrow numbers in less time than it takes to call kernels."""
+"""Up to this many rows, Arrow numbers the keys faster than a kernel call takes."""
 _EXACT = (pa.int64(), pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
-"""Types of keys that are equal where their bytes are."""
+"""Types in which keys are equal only if their bytes are equal."""
 WIDEST = 1 << 62
 Places = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class KeysSpec:
-    """The task of learning the keys of rows, as its learner is told it.
+    """Settings for counting the distinct keys of rows.
 
     Args:
-        dtypes: the types of the parts of the key; `add` takes their columns by number, as
-            `io.columns.keys` stores them.
-        missing: "key" where one missing part makes the key missing, "value" where it is a value.
-        max_memory: bytes that the keys may take.
-        at_once: whether all rows are expected in one call, which then divides the work.
-        with_rows: whether rows that come at once get the number of their key.
-        in_order: whether keys of rows that come at once have to be in order.
+        dtypes: Types of the parts of the key. `add` gets one column per part, named 0, 1, ..., in
+            the form of `io.columns.keys`.
+        missing: "key": one missing part makes the key missing. "value": missing is a value.
+        max_memory: Limit of the bytes of the keys.
+        at_once: Whether all rows are expected in one call, which then uses several threads.
+        with_rows: Whether to keep the key number of each row, if all rows come in one call.
+        in_order: Whether the keys must be in the order of codes, if all rows come in one call.
     """
 
     dtypes: tuple[DType, ...]
@@ -65,13 +70,14 @@ class KeysSpec:
 
 
 class Counted(NamedTuple):
-    """The distinct keys of some rows, in no order that means anything.
+    """The distinct keys of some rows, in arbitrary order.
 
     Args:
-        found: the keys; of several parts, numbers of them. Those of count 0 no row has.
-        parts_of: gives an Arrow array for each part of some of the keys.
-        of_rows: gives each row the value of its key, from one for each of `found` and one for no
-            key; None where it was not asked for.
+        found: The keys; for keys of several parts, the int64 that stands for each. Keys with count
+            0 occur in no row.
+        parts_of: Returns, for keys from `found`, one Arrow array per part.
+        of_rows: Spreads values from keys to rows: `(one value per key, value for rows without a
+            key) -> one value per row`. None if not requested.
     """
 
     found: DistinctKeys
@@ -80,7 +86,7 @@ class Counted(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        """The memory that it takes, the columns not counted."""
+        """Bytes of the keys, the counts and the rows' key numbers, without the input columns."""
         keys, rows = self.found.keys, self.found.rows
         text = keys.data.nbytes + keys.offsets.nbytes if isinstance(keys, TextKeys) else keys.nbytes
         ids = rows.ids.nbytes if isinstance(rows, vocabularies.RowIds) else 0
@@ -97,19 +103,10 @@ def counted(
     in_order: bool = True,
     are_all: bool = True,
 ) -> Counted:
-    """Return the distinct keys of some rows; arguments as of `KeysTask`.
+    """Return the distinct keys of some rows with their counts; see `KeysTask` for the arguments.
 
-    Args:
-        columns: the parts of the key.
-        dtypes: their types.
-        missing: what makes a key missing.
-        max_memory: bytes that the keys may take.
-        with_rows: whether to keep which key each row has.
-        in_order: whether parts of a key are put in order.
-        are_all: whether there are no others: their work is then divided among threads.
-
-    Raises:
-        InvalidData: they take more memory than they may.
+    `are_all` says that no other rows follow; the work then runs on several threads. Raises
+    InvalidData if the keys exceed `max_memory`.
     """
     try:
         if len(columns) > 1 or missing != "key":
@@ -122,7 +119,7 @@ def counted(
 
 
 def counted_before(keys: Array, dtype: DType, counts: Counts, n_missing: int) -> Counted:
-    """Return the distinct values of one column that were counted before."""
+    """Return distinct values of one column, with counts known already, as `Counted`."""
     found = vocabularies.DistinctKeys(
         element_of(dtype), keys_of(keys, dtype), counts, n_missing, None
     )
@@ -130,10 +127,10 @@ def counted_before(keys: Array, dtype: DType, counts: Counts, n_missing: int) ->
 
 
 def key_counts(of: Counted) -> KeyCounts:
-    """Return the keys of some rows in the order of codes."""
+    """Return the keys that occur in rows, with their counts, in the order of codes."""
     in_order = in_final_order(of.found)
     n_keys = len(in_order.counts)
-    n_used = int(np.count_nonzero(in_order.counts))  # those that are never used are the last
+    n_used = int(np.count_nonzero(in_order.counts))  # unused keys are the last
     parts = tuple(first_keys(part, n_used) for part in of.parts_of(in_order.keys))
 
     def of_rows(numbers: Places, none: int) -> Places:
@@ -149,9 +146,9 @@ def key_counts(of: Counted) -> KeyCounts:
 def key_counts_in_no_order(
     of: Counted, dtypes: Sequence[DType], missing: str, max_memory: int
 ) -> KeyCounts:
-    """Return the keys of some rows as they were found, with what puts them in order.
+    """Return keys with their counts in the order found, and a function that sorts them by code.
 
-    Where there are keys that no row has, they are in order.
+    If some keys occur in no row, the result is already in the order of codes.
     """
     counts = of.found.counts
     if not counts.all():
@@ -164,7 +161,6 @@ def key_counts_in_no_order(
 def _count(
     column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool, are_all: bool = True
 ) -> Counted:
-    """Return the distinct values of one column."""
     n_rows = len(column) if are_all else 0
     chunks = chunks_of(column, dtype)
     found = learn_column(element_of(dtype), chunks, n_rows, max_memory, with_rows)
@@ -181,12 +177,12 @@ def _values_of_rows(found: DistinctKeys, values: Places, missing: int) -> Places
 
 
 def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Counted:
-    """Return the distinct values of a dictionary: what its codes stand for is looked at once."""
+    """Return the distinct values of a dictionary column; it looks at entries, not at each row."""
     counts = [uses_of(chunk) for chunk in column.chunks]
     entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
     uses = np.concatenate(counts or [np.zeros(0, np.int64)])
     found = learn_column(TEXT, chunks_of(entries, dtype), len(entries), max_memory, with_rows=True)
-    # which key each entry is: several may be equal, some are missing or never used
+    # the key of each entry: several entries may be equal, some are missing or unused
     n_keys = len(found.counts)
     keys = vocabularies.row_values(
         found, np.arange(n_keys, dtype=np.int32), runner(_RUN), missing=n_keys
@@ -216,7 +212,7 @@ def _count_rows(
     with_rows: bool,
     in_order: bool,
 ) -> Counted:
-    """Return the distinct combinations of several columns: of the places of their values."""
+    """Return the distinct keys of several parts, each key as one int64 (see `combined_of`)."""
     ranks = [
         ranks_of(column, dtype, max_memory, in_order=in_order)
         for column, dtype in zip(columns, dtypes, strict=True)
@@ -245,15 +241,9 @@ def refused(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
 
 
 def check_room(values: Array, dtype: DType, max_memory: int) -> None:
-    """Raise where distinct values take more memory than they may.
+    """Raise InvalidData if distinct values take more than `max_memory` bytes.
 
-    Args:
-        values: as keys are stored, none of them missing.
-        dtype: their type.
-        max_memory: bytes that they may take.
-
-    Raises:
-        InvalidData: they take more.
+    `values` are stored as keys are, none missing.
     """
     keys = keys_of(values, dtype)
     n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
@@ -270,17 +260,10 @@ def in_order(
     missing: str,
     max_memory: int,
 ) -> NDArray[np.int64]:
-    """Return the order of some distinct keys, as places: of the first in the order of codes first.
+    """Return the positions of distinct keys, sorted into the order of codes, shape (n_keys,).
 
-    Args:
-        parts: an Arrow array for each part of a key, as keys are stored.
-        dtypes: their types.
-        counts: how many rows have each key.
-        missing: as of `KeysTask`.
-        max_memory: bytes that the keys may take.
-
-    Raises:
-        InvalidData: they take more.
+    `parts` has an Arrow array per part, `counts` the number of rows per key; `missing` is described
+    in `KeysTask`. Raises InvalidData if the keys exceed `max_memory`.
     """
     try:
         if len(parts) == 1 and missing == "key":
@@ -314,38 +297,34 @@ def in_final_order(found: DistinctKeys) -> OrderedKeys:
 
 
 def _how(n_rows: int) -> tuple[Run, int]:
-    """Return the function that runs calls, and into how many parts rows are divided."""
+    """Return the function that runs kernel calls, and the number of ranges to split rows into."""
     return runner(_RUN), n_parts(n_rows)
 
 
 def uses_of(chunk: Array) -> NDArray[np.int64]:
-    """Return how many rows have each entry of a dictionary."""
+    """Return how many rows refer to each entry of a dictionary array, shape (n_entries,)."""
     element, codes = codes_of(chunk)
     parts = n_parts(len(chunk))
     return spans.counts_of(element, codes, len(chunk.dictionary), runner(_RUN), parts)
 
 
 def codes_of(chunk: Array) -> tuple[str, list[Chunk]]:
-    """Return the type of the codes of a dictionary, and the codes as a kernel reads them."""
+    """Return the integer type of a dictionary array's codes, and the codes as kernels read them."""
     indices = chunk.indices
     return str(indices.type), physical_chunks(pa.chunked_array([indices]))
 
 
 def of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
-    """Return the number of each row, of those of the entries of a dictionary."""
+    """Return one number per row of a dictionary array, looked up in `numbers`, one per entry."""
     element, codes = codes_of(chunk)
     parts = n_parts(len(chunk))
     return spans.numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
 
 
 def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[Places, int]:
-    """Return for each row the number of its key, -1 where a part of it is missing; how many are.
+    """Return the number of each row's key, -1 if a part is missing, and the count of distinct keys.
 
-    Numbers come in any order: what only tells keys apart need not sort them.
-
-    Args:
-        columns: the parts of the key, as `io.columns.keys` stores them.
-        dtypes: their types.
+    Keys are numbered in arbitrary order, so that no sort is needed.
     """
     parts = [_numbered(*part) for part in zip(columns, dtypes, strict=True)]
     if len(parts) == 1:
@@ -376,7 +355,7 @@ def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
 
 
 def codes_as_array(column: Array) -> Places:
-    """Return the codes of a dictionary, int32 and none missing, in place."""
+    """Return the codes of a dictionary array, which are int32 and never missing, without a copy."""
     codes = column.indices
     return np.frombuffer(codes.buffers()[1], np.int32, len(codes), codes.offset * 4)
 
@@ -387,11 +366,11 @@ def _numbers(found: DistinctKeys) -> Places:
 
 
 class Ranks(NamedTuple):
-    """The distinct values of a part of a key, and which of them each row has.
+    """The distinct values of one part of a key, and which of them each row has.
 
     Args:
-        values: each once, as an Arrow array.
-        rows: per row 1 + the place of its value, 0 where it is missing.
+        values: Each value once, as an Arrow array.
+        rows: For each row, 1 + the position of its value in `values`; 0 if missing.
     """
 
     values: Array
@@ -401,15 +380,10 @@ class Ranks(NamedTuple):
 def ranks_of(
     column: ChunkedArray, dtype: DType, max_memory: int, *, in_order: bool = True
 ) -> Ranks:
-    """Return the values of a column, and the place of that of each row.
+    """Return the distinct values of a column, and for each row the position of its value.
 
-    Of a dictionary the entries are looked at, and count as far as rows have them.
-
-    Args:
-        column: as `io.columns.keys` stores it.
-        dtype: its type.
-        max_memory: bytes that the values may take.
-        in_order: whether the values have to be in order; those of a dictionary always are.
+    Dictionary entries that no row uses are left out. Values are sorted if `in_order`, or if the
+    column is a dictionary. Raises InvalidData if the values exceed `max_memory`.
     """
     if pa.types.is_dictionary(column.type):
         of = _count_entries(column, dtype, WIDEST)
@@ -430,7 +404,11 @@ def ranks_of(
 def combined_of(
     rows: Sequence[Places], n_values: Sequence[int]
 ) -> tuple[NDArray[np.int64], list[int]]:
-    """Return one number for the values of a row, which orders as they do, and its bases."""
+    """Return one int64 per row that stands for its key, and the base of each digit.
+
+    `rows` has, for each part, the value number of each row (0 is missing), and `n_values` the
+    number of values. The value numbers are the digits, so the results sort like the tuples of them.
+    """
     sizes = [n + 1 for n in n_values]
     combined = np.zeros(len(rows[0]), np.int64)
     width = 1
@@ -447,7 +425,7 @@ def combined_of(
 
 
 def digits_of(combined: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Return the parts that numbers are combined of."""
+    """Return, for each part, the value numbers from which `combined_of` made its int64s."""
     digits: list[NDArray[np.int64]] = []
     for size in reversed(sizes):
         combined, digit = np.divmod(combined, size)
@@ -456,20 +434,20 @@ def digits_of(combined: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray
 
 
 def taken(values: Array, digits: NDArray[np.int64]) -> Array:
-    """Return values by place, counted from 1; 0 is missing."""
+    """Return the value at each position in `digits`, counted from 1; 0 gives null."""
     places = array_of_values(np.maximum(digits - 1, 0), digits != 0, pa.int64())
     return call("array_take", values, places)
 
 
 def element_of(dtype: DType) -> str:
-    """Return the type of keys, as kernels name it."""
+    """Return the name by which kernels know the storage type of keys of type `dtype`."""
     if dtype.holds_bytes:
         return TEXT
     return {"double": "float64"}.get(str(key_type(dtype)), str(key_type(dtype)))
 
 
 def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
-    """Return the pieces of a column of keys in place."""
+    """Return the chunks of a column of keys as kernels read them, without a copy if possible."""
     if not dtype.holds_bytes:
         return list(physical_chunks(column))
     if pa.types.is_dictionary(column.type):
@@ -480,7 +458,7 @@ def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
 
 
 def array_of(keys: Keys, dtype: DType) -> Array:
-    """Return keys of a kernel as an Arrow array."""
+    """Return keys in the kernels' form as an Arrow array."""
     if isinstance(keys, TextKeys):
         buffers = [None, pa.py_buffer(keys.offsets), pa.py_buffer(keys.data)]
         return pa.Array.from_buffers(key_type(dtype), len(keys), buffers)
@@ -489,7 +467,7 @@ def array_of(keys: Keys, dtype: DType) -> Array:
 
 
 def keys_of(array: Array, dtype: DType) -> Keys:
-    """Return an Arrow array of distinct keys as a kernel takes them."""
+    """Return an Arrow array of distinct keys in the form that kernels take."""
     if not dtype.holds_bytes:
         return number_keys(element_of(dtype), values_in(array))
     _, offsets, data = array.buffers()

@@ -1,7 +1,8 @@
-"""Rows kept by ranges of neighbouring groups: where what is kept of all groups would have no room.
+"""Rows partitioned into ranges of groups, used if a running state of every group does not fit.
 
-What leaves memory goes to files without a name, which the system removes whatever ends the process.
-In the end one range after the other is read, and only its groups have moments, or an order.
+A range is a set of groups with neighbouring numbers. Spilled rows go to unnamed files, which the
+system removes however the process ends. At the end the ranges are read one by one; only the groups
+of one range have moments, or sorted values, in memory.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from fastfeat.io.columns.column import physical_chunks
 from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 
 MIN_RANGE_BITS = 16
-"""Groups of a range, as bits: their moments take 4 MiB or so."""
+"""Groups per range, in bits; their moments take about 4 MiB."""
 ORDER_BYTES = 16
-"""Of each group, where its values are in order."""
-TAKES = (  # of states that keep rows where they have no room for all groups
+"""Bytes per group for the order of its values."""
+TAKES = (  # by states that keep rows because states of all groups would not fit
     f"of each {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
     f"squares{{more}}; {ORDER_BYTES} for an order, and 12 of each row. Where these have no room, "
     "12 bytes of each row are on disk, and of each {stays} 9 stay in memory"
@@ -45,13 +46,13 @@ _RUN = "grouped"
 
 
 class Range(NamedTuple):
-    """The rows of neighbouring groups.
+    """All rows that belong to one range of groups.
 
     Args:
-        first: the first of them.
-        n_groups: how many they are.
-        values: as of `Partitions`.
-        groups: as of `Partitions`, counted from the first.
+        first: Number of the range's first group.
+        n_groups: Number of groups in the range.
+        values: Values of the rows; see `Partitions`.
+        groups: Group of each row, counted from `first`; see `Partitions`.
     """
 
     first: int
@@ -61,12 +62,12 @@ class Range(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """Rows in a file: the values of each range, and then their groups.
+    """Rows in a file: for each range the values of all its rows, then their group numbers.
 
     Args:
-        file: it has them.
-        begins: the first byte of each range, and the end.
-        n_rows: the number of its rows.
+        file: The file.
+        begins: Byte offset in the file where each range begins, and where the last one ends.
+        n_rows: Number of rows of each range.
     """
 
     file: UnnamedFile
@@ -76,14 +77,14 @@ class _Written(NamedTuple):
 
 @dataclass(slots=True)
 class GroupRows:
-    """Rows by ranges of groups.
+    """Rows with their groups, partitioned into ranges of groups.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        n_groups: how many groups there are.
-        shift: a range is of so many bits.
-        pieces: those in memory.
-        files: the others.
+        element: Type of the values, from `column.ELEMENTS`.
+        n_groups: Number of groups.
+        shift: Each range has 2**shift groups.
+        pieces: Rows in memory, one item per batch.
+        files: Rows on disk, one item per spill.
     """
 
     element: str
@@ -94,35 +95,23 @@ class GroupRows:
 
     @property
     def n_bytes(self) -> int:
-        """The memory that they take."""
+        """Bytes of the rows that are in memory."""
         return sum(piece.values.nbytes + piece.groups.nbytes for piece in self.pieces)
 
     @property
     def n_ranges(self) -> int:
-        """The number of ranges."""
+        """Number of ranges, at least 1."""
         return max(-(-self.n_groups >> self.shift), 1)
 
 
 def no_rows(element: str, n_groups: int, least_bits: int = 0) -> GroupRows:
-    """Return no rows of some groups yet.
-
-    Args:
-        element: type of the values.
-        n_groups: how many groups there are.
-        least_bits: of how many bits groups are in one range.
-    """
+    """Return a `GroupRows` without rows; each range has at least 2**least_bits groups."""
     bits = max(MIN_RANGE_BITS, n_groups.bit_length() - MAX_PARTITION_BITS, least_bits)
     return GroupRows(element, n_groups, bits)
 
 
 def keep(rows: GroupRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
-    """Keep further rows.
-
-    Args:
-        rows: takes them.
-        chunks: their values.
-        groups: the group of each, shape (n_rows,).
-    """
+    """Add a batch of rows; `groups` has the group number of each row, shape (n_rows,)."""
     if len(groups) and rows.n_groups:
         groups = np.ascontiguousarray(groups, np.int32)
         parts = split_rows(chunks, n_parts(len(groups)))
@@ -131,14 +120,14 @@ def keep(rows: GroupRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) ->
 
 
 def join(a: GroupRows, b: GroupRows) -> GroupRows:
-    """Return the rows of both, of the same groups, which are used up."""
+    """Return the rows of both, which must have equal groups; use neither afterwards."""
     a.pieces += b.pieces
     a.files += b.files
     return a
 
 
 def spill(rows: GroupRows, folder: Path) -> None:
-    """Write the rows in memory to a file in a folder, which has no name."""
+    """Move the rows in memory to an unnamed file in a folder."""
     if not rows.pieces:
         return
     n_rows = np.sum([np.diff(piece.starts) for piece in rows.pieces], axis=0)
@@ -157,7 +146,7 @@ def spill(rows: GroupRows, folder: Path) -> None:
 
 
 def ranges(rows: GroupRows) -> Iterator[Range]:
-    """Yield the rows of one range after the other."""
+    """Yield all rows, one range of groups after the other, in ascending order of the groups."""
     for k in range(rows.n_ranges):
         first = k << rows.shift
         values, groups = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
@@ -173,19 +162,15 @@ def ranges(rows: GroupRows) -> Iterator[Range]:
         numbers = np.concatenate(groups)
         numbers += np.where(
             numbers < 0, np.int32(first), np.int32(-first)
-        )  # ~g is of a missing one
+        )  # a missing value of group g is stored as ~g
         n_groups = min(1 << rows.shift, rows.n_groups - first)
         yield Range(first, n_groups, np.concatenate(values), numbers)
 
 
 def add_range(table: Table, rows: GroupRows, some: Range, first: int = 0) -> None:
-    """Add the rows of a range to a table of groups.
+    """Add the rows of a range to a table with the moments of groups.
 
-    Args:
-        table: of the groups of the range, or of others too.
-        rows: of which it is a range.
-        some: the range.
-        first: the number that its first group has in the table.
+    The table may have other groups too; `first` is the number of the range's first group in it.
     """
     if not len(some.values):
         return
@@ -205,7 +190,7 @@ def add_range(table: Table, rows: GroupRows, some: Range, first: int = 0) -> Non
 def _partitions(
     rows: GroupRows, n_groups: int, values: NDArray[np.int64], groups: NDArray[np.int32]
 ) -> Partitions:
-    """Return some rows as one partition."""
+    """Return rows in the form of `Partitions`, all in a single partition."""
     stored = "float64" if rows.element.startswith("float") else "int64"
     element = "uint64" if rows.element == "uint64" else stored
     starts = np.array([0, len(groups)], np.int64)
@@ -213,23 +198,23 @@ def _partitions(
 
 
 def in_order(rows: GroupRows, some: Range) -> Ordered:
-    """Return the values of a range by group and value."""
+    """Return the values of a range's rows, sorted by group and then by value."""
     partitions = _partitions(rows, some.n_groups, some.values, some.groups)
     return order_partitions(rows.element, partitions, some.n_groups, runner(_RUN))
 
 
 def keys_of(rows: GroupRows, some: Range) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return `column.key_of` each value of a range that is there, and its group."""
+    """Return the sort key (`column.key_of`) of each present value of a range, and its group."""
     return keys_in(_partitions(rows, some.n_groups, some.values, some.groups))
 
 
 def bytes_of_moments(n_groups: int, level: Level, extremes: bool) -> int:
-    """Return about how many bytes the moments of groups take."""
+    """Return about how many bytes the moments of `n_groups` groups take."""
     return n_groups * 8 * (layout.LINE_WORDS[level] + (2 if extremes else 0))
 
 
 def table_of(rows: GroupRows, level: Level, extremes: bool) -> Table:
-    """Return the table of all rows, which are used up."""
+    """Return a table with the moments of all groups; `rows` may not be used afterwards."""
     table = new_table(rows.element, rows.n_groups, level, extremes)
     for some in ranges(rows):
         add_range(table, rows, some, some.first)

@@ -1,4 +1,9 @@
-"""Learning aggregates of groups on the CPU: states of rows that come in parts."""
+"""Learn aggregates per group on the CPU, from rows that come in batches and states that merge.
+
+The state has the moments (count, sums, extremes) of each group, or the rows themselves for
+aggregates that need sorted values, such as quantiles. The rows of the first batch may be held back:
+if no others follow, some statistics are faster from the rows than from sums of all groups.
+"""
 
 from __future__ import annotations
 
@@ -67,13 +72,13 @@ _ROWS = "rows"
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Aggregates of groups.
+    """The aggregates per group to learn.
 
     Args:
-        wanted: the aggregates, by name and parameters.
-        dtype: type of the argument.
-        n_groups: how many groups there are.
-        n_left_out: of how many groups, the first, anything may come.
+        wanted: The aggregates, by name and parameters.
+        dtype: Type of the argument.
+        n_groups: Number of groups.
+        n_left_out: The results of the first `n_left_out` groups are ignored and may be anything.
     """
 
     wanted: Sequence[tuple[str, Params]]
@@ -84,14 +89,14 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The kinds of state that some aggregates need.
+    """The data about rows that the wanted aggregates are computed from.
 
     Args:
-        level: of the moments; None where there are none.
-        extremes: whether the least and greatest values are kept.
-        order: whether the order of values is.
-        statistics: the aggregates as statistics that the kernel finds without keeping moments;
-            None where one of them is none.
+        level: Highest power that moments sum up (see `Level`); None if no moments are needed.
+        extremes: Whether the least and greatest values are kept.
+        order: Whether the values of each group are needed in sorted order.
+        statistics: The aggregates in a form that a kernel computes directly from rows, without
+            keeping moments; None if that is impossible for one of them.
     """
 
     level: Level | None
@@ -102,18 +107,18 @@ class Needs:
 
 @dataclass(slots=True)
 class GroupsState:
-    """The state of the groups.
+    """The summary of all rows added so far, group by group.
 
     Args:
-        spec: what is learnt.
-        needs: what is kept for it.
-        n_rows: how many rows were added.
-        first: the rows of the first batch, sorted into partitions, as long as nothing else has
-            come: statistics of many groups are found one partition after the other, and rows that
-            take less memory than sums of all groups are added to those of another state.
-        table: moments of the rows, but the first.
-        kept: all rows, where what is kept of all groups would take too much of a budget.
-        rows: the rows by group and value, where their order is needed.
+        spec: The aggregates to learn.
+        needs: The data that they are computed from.
+        n_rows: Number of rows added.
+        first: The rows of the first batch in partitions, until more rows arrive. Statistics of many
+            groups are computed partition by partition. If the rows take less memory than the sums
+            of all groups, a merge adds them to the sums of the other state.
+        table: Moments of all rows but the first batch.
+        kept: All rows, if moments or sorted values of all groups would exceed the memory budget.
+        rows: The rows to be sorted by group and value, if sorted values are needed.
     """
 
     spec: Spec
@@ -126,7 +131,7 @@ class GroupsState:
 
 
 def learn_groups(task: GroupsTask) -> list[Groups]:
-    """Return each wanted aggregate of each group."""
+    """Return the values of each wanted aggregate, one value per group."""
     spec, columns = told(task)
     state = _start(spec, None)
     _add(state, columns, range(len(task.codes)))
@@ -134,7 +139,7 @@ def learn_groups(task: GroupsTask) -> list[Groups]:
 
 
 def told(task: GroupsTask) -> tuple[Spec, Mapping[Any, Any]]:
-    """Return the spec of a task, and the columns that it reads."""
+    """Return a task's settings as `Spec`, and the columns that it reads, by name."""
     spec = Spec(task.wanted, task.dtype, task.n_groups, task.n_left_out)
     return spec, {VALUES: task.values, CODES: task.codes}
 
@@ -188,20 +193,20 @@ def _add(state: GroupsState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 
 def _is_kept(state: GroupsState, n_rows: int) -> bool:
-    """Return whether the first rows are kept as they come, and not added at once."""
+    """Return whether to hold back the first batch as rows, instead of adding it to sums now."""
     return _is_large(state) and (
         state.needs.statistics is not None or n_rows <= state.spec.n_groups
     )
 
 
 def _is_large(state: GroupsState) -> bool:
-    """Return whether the sums of all groups are too many for the cache."""
+    """Return whether the moments of all groups exceed the cache of the CPU."""
     needs, n_groups = state.needs, state.spec.n_groups
     return needs.level is not None and is_partitioned(n_groups, needs.level, needs.extremes)
 
 
 def _summed(state: GroupsState) -> Table:
-    """Return the table, with the rows of the first batch added."""
+    """Return the table of moments, after adding any rows held back from the first batch."""
     assert state.table is not None
     if state.first is not None:
         _, partitions = state.first
@@ -225,7 +230,7 @@ def _merge(a: GroupsState, b: GroupsState) -> GroupsState:
 
 
 def _unkept(state: GroupsState) -> None:
-    """Let the state have what is kept of all groups, with all rows added that were kept."""
+    """Replace the rows in `state.kept` by moments or sorted values of all groups."""
     kept, needs = state.kept, state.needs
     if kept is None:
         return
@@ -240,7 +245,7 @@ def _unkept(state: GroupsState) -> None:
 
 
 def _joined_tables(a: GroupsState, b: GroupsState) -> Table:
-    """Return the table of the rows of two states; rows that were kept are added to it."""
+    """Return one table with the moments of both states, including rows held back so far."""
     run, are_alike = runner(_RUN), a.spec.n_groups == b.spec.n_groups
     kept, other = (a, b) if b.first is None else (b, a)
     if kept.first is None or not are_alike:
@@ -267,11 +272,11 @@ def _next(state: GroupsState) -> Learnt:
 
 
 _Ranges = Iterator[tuple[int, RowsOfGroups]]
-"""Neighbouring groups, each with the number of the first of them."""
+"""Neighbouring groups, each set with the number of its first group."""
 
 
 def _ranges(state: GroupsState) -> Iterator[tuple[list[int], _Ranges]]:
-    """Yield the places of aggregates with the groups that they are read out of."""
+    """Yield (indices of some wanted aggregates, iterator over the groups to compute them from)."""
     names = [name for name, _ in state.spec.wanted]
     if state.kept is not None:
         yield list(range(len(names))), _ranges_kept(state, state.kept)
@@ -289,7 +294,7 @@ def _ranges(state: GroupsState) -> Iterator[tuple[list[int], _Ranges]]:
 
 
 def _ranges_kept(state: GroupsState, kept: GroupRows) -> _Ranges:
-    """Yield neighbouring groups whose rows were kept."""
+    """Yield neighbouring groups, with moments or sorted values computed from the kept rows."""
     needs = state.needs
     for some in keeping.ranges(kept):
         moments = ordered = None
@@ -303,7 +308,7 @@ def _ranges_kept(state: GroupsState, kept: GroupRows) -> _Ranges:
 
 
 def _put(found: dict[int, Groups], k: int, of: Groups, first: int, n_groups: int) -> None:
-    """Put the values of neighbouring groups among those of all."""
+    """Copy the values of groups `first` and following into result `k`, which covers all groups."""
     n = len(of.values)
     if n == n_groups:
         found[k] = of
@@ -322,7 +327,7 @@ def _rows_of(
     moments: GroupedMoments | None,
     ordered: Ordered | None = None,
 ) -> RowsOfGroups:
-    """Return the rows of some groups: their moments, or their values in order."""
+    """Return the input of aggregate functions for `n_groups` groups: moments, or sorted values."""
     spec = state.spec
     return RowsOfGroups(
         spec.dtype,
@@ -336,7 +341,7 @@ def _rows_of(
 
 
 def _there(kept: _Kept | None) -> _Kept:
-    """Return a part of the state that is there, as `Needs` says."""
+    """Return `kept`, which is never None where it is read, because `Needs` asked for it."""
     assert kept is not None
     return kept
 

@@ -1,4 +1,4 @@
-"""Aggregates per group on the CPU, as read out of exact moments and the order of values."""
+"""Aggregates per group on the CPU, from exact moments (counts, sums, extremes) or sorted values."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ ParameterValues = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows that aggregates per group are learnt from.
+    """The rows from which aggregates per group are computed, summarized per group.
 
     Args:
-        dtype: type of the argument.
-        n_rows: how many rows there are.
-        n_groups: how many groups.
-        n_left_out: of how many groups, the first, nothing is wanted.
-        moments: returns counts, sums and ends of each group.
-        ordered: returns the values of each group in order.
-        quantile: returns a quantile of each group, of `q` and `interpolation`.
+        dtype: Type of the argument.
+        n_rows: Number of rows.
+        n_groups: Number of groups.
+        n_left_out: The results of the first `n_left_out` groups are ignored.
+        moments: Returns counts, sums and extremes of each group.
+        ordered: Returns the values of each group in sorted order.
+        quantile: `(q, interpolation) -> quantile of each group`.
     """
 
     dtype: DType
@@ -63,27 +63,27 @@ class Rows:
 
     @property
     def n_parts(self) -> int:
-        """Into how many runs of rows the work is divided."""
+        """Number of row ranges to split parallel work into."""
         return n_parts(self.n_rows)
 
 
 def reads_order(name: str) -> bool:
-    """Return whether an aggregate is read out of the order of values, not of moments."""
+    """Return whether an aggregate needs the sorted values of a group instead of its moments."""
     return _reading(name).of_order
 
 
 def statistic_of(name: str, dtype: DType, params: Params) -> Statistic | None:
-    """Return an aggregate as the kernel names it that keeps nothing else, or None."""
+    """Return the kernel statistic that gives an aggregate directly from rows, or None."""
     return _reading(name).statistic(dtype, dict(params))
 
 
 def needs_extremes(wanted: Sequence[tuple[str, Params]]) -> bool:
-    """Return whether the least or the greatest value of groups is asked for."""
+    """Return whether the least or the greatest value of groups is requested."""
     return any({"min", "max"} & AGGREGATES[name].primitives for name, _ in wanted)
 
 
 def codes_of(column: Any) -> NDArray[np.int32]:
-    """Return codes that are never missing as one array."""
+    """Return a column of int32 codes without missing values as one NumPy array."""
     pieces = [_codes(chunk) for chunk in column.chunks]
     return pieces[0] if len(pieces) == 1 else np.concatenate([*pieces, np.zeros(0, np.int32)])
 
@@ -93,12 +93,12 @@ def _codes(chunk: Array) -> NDArray[np.int32]:
 
 
 def learnt(rows: Rows, name: str, params: Params) -> Groups:
-    """Return one aggregate of each group."""
+    """Return the value of an aggregate in each group."""
     return _reading(name).read(rows, dict(params))
 
 
 def quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
-    """Return a quantile of each group: an integer of times, which have no floats between them."""
+    """Return a quantile of each group from its sorted values: ticks for times, else floats."""
     if dtype.is_temporal:
         return Groups(order.whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
     found = order.quantiles_of(ordered, [q], interpolation)[:, 0]
@@ -115,7 +115,7 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows, folder: str = 
 
 
 def _of_values(values: NDArray[Any], rows: Rows) -> Groups:
-    """Return the values as groups, present where a group has a value."""
+    """Return one value per group, marked missing for groups without a value."""
     return _stored(values, counts_of(rows.moments()) > 0)
 
 
@@ -124,7 +124,7 @@ def _of_ordered(values: NDArray[Any], rows: Rows) -> Groups:
 
 
 def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
-    """Return values of the groups as they are learnt: float64 or int64."""
+    """Return values per group in the form in which a fitted plan keeps them: float64 or int64."""
     if values.dtype.kind == "f":
         return Groups(values, present)
     wide = values.view(np.int64) if values.dtype == np.uint64 else values.astype(np.int64)
@@ -132,7 +132,7 @@ def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
 
 
 def _one_by_one(name: str, rows: Rows, params: ParameterValues) -> Groups:
-    """Return an aggregate that is made from the exact moments of one group after the other."""
+    """Return an aggregate by its own definition, applied to the moments of each group in turn."""
     function, given = AGGREGATES[name], tuple(params.items())
     assert not needs_order([function])
     values = [
@@ -151,11 +151,7 @@ def _null_counts(rows: Rows, params: ParameterValues) -> Groups:
 
 
 def _sums(rows: Rows, params: ParameterValues) -> Groups:
-    """Return sums: floats are rounded once, and integers fit.
-
-    Raises:
-        Overflow: the sum of a group does not fit into int64.
-    """
+    """Return the sum of each group, floats rounded once; raise Overflow beyond int64."""
     if rows.dtype.physical == "f64":
         return _floats(partial(finalize.sums_of, rows.moments()), rows)
     if rows.dtype.name == "uint64":
@@ -208,7 +204,7 @@ def _shapes(name: str, rows: Rows, params: ParameterValues) -> Groups:
 
 
 def _no_statistic(dtype: DType, params: ParameterValues) -> Statistic | None:
-    """Return None: what is kept of groups is read, not a statistic found in its place."""
+    """Return None: no kernel computes the aggregate directly from rows."""
     return None
 
 
@@ -222,12 +218,13 @@ def _mean_of_numbers(dtype: DType, params: ParameterValues) -> Statistic | None:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The row of an aggregate of groups: how it is read.
+    """A row of the table `_READINGS`: how an aggregate per group is computed.
 
     Args:
-        read: reads it out of what is kept of the rows of each group.
-        statistic: it as the kernel names it that keeps nothing else; None where it has none.
-        of_order: whether it is read out of the order of values, not of moments.
+        read: Computes it from the moments or the sorted values of the groups.
+        statistic: Returns the kernel statistic that gives it directly from rows; None if there is
+            none.
+        of_order: Whether it needs sorted values instead of moments.
     """
 
     read: Callable[[Rows, ParameterValues], Groups]
@@ -252,5 +249,5 @@ _READINGS = {
 
 
 def _reading(name: str) -> _Reading:
-    """Return how an aggregate is read: without a row, from the moments of one group at a time."""
+    """Return the table row of an aggregate; without one, it is computed by its own definition."""
     return _READINGS.get(name) or _Reading(partial(_one_by_one, name))

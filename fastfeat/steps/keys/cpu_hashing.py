@@ -1,4 +1,7 @@
-"""Hashes on the CPU: of text and bytes, of crosses, and of keys that fit has not seen."""
+"""Hashes on the CPU: of text and bytes, of crosses, and of keys that fit has not seen.
+
+A cross is a key of several columns.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +35,10 @@ Hashes = NDArray[np.uint64]
 def key_hashes(
     columns: Sequence[ChunkedArray], dtypes: Sequence[DType], *, is_cross: bool, seed: int = 0
 ) -> Hashes:
-    """Return the hash of each key, `(n_rows,)`; of a value that is missing, 0.
+    """Return the XXH64 hash of each key, `(n_rows,)`; 0 for a missing value.
 
-    Args:
-        columns: the parts of the key, as `io.columns.keys` stores them.
-        dtypes: their types.
-        is_cross: whether the parts are hashed with their tags, as those of a cross.
-        seed: of XXH64.
+    The columns are in the form of `io.columns.keys`. With `is_cross` a tag of each part's type is
+    hashed too, as in the step "hash_cross".
     """
     run, parts = runner(_RUN), n_parts(len(columns[0]))
     given = [_hashed(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
@@ -55,14 +55,14 @@ def _hashed(column: ChunkedArray, dtype: DType) -> HashedColumn:
 
 
 def buckets(hashes: Hashes, n_buckets: int) -> NDArray[np.int32]:
-    """Return floor(hash * n_buckets / 2**64) of each hash; n_buckets is below 2**31."""
+    """Return the bucket of each hash, floor(hash * n_buckets / 2**64); n_buckets is below 2**31."""
     half, n = np.uint64(32), np.uint64(n_buckets)
     low = ((hashes & np.uint64(0xFFFFFFFF)) * n) >> half
     return (((hashes >> half) * n + low) >> half).astype(np.int32)
 
 
 def _array(hashes: Hashes, params: Mapping[str, Any], present: Any) -> Array:
-    """Return hashes, or their buckets, as an Arrow array."""
+    """Return hashes, or their buckets if `params` asks for them, as an Arrow array."""
     if params["n_buckets"] is None:
         return array_of_values(hashes, present, pa.uint64())
     return array_of_values(buckets(hashes, params["n_buckets"]), present, pa.int32())
@@ -90,14 +90,7 @@ KERNELS = {"hash": _hash, "hash_cross": _hash_cross}
 def _calls(
     args: Sequence[Argument], given: Sequence[DataType], params: Mapping[str, Any], entry: str
 ) -> StepCalls | None:
-    """Return hashes of columns, or their buckets, as calls of kernels; None where they are not.
-
-    Args:
-        args: of the step.
-        given: the Arrow types of its columns.
-        params: of the step.
-        entry: of the kernel.
-    """
+    """Return kernel calls that hash columns in a prepared call; None if a type prevents it."""
     columns = [_column(k, *one) for k, one in enumerate(zip(given, args, strict=True))]
     known = [column for column in columns if column is not None]
     if len(known) < len(columns):
@@ -125,7 +118,7 @@ def _calls(
 
 
 def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | None:
-    """Return the type of the values of a column, as kernels name it, and where it goes."""
+    """Return a column's element type, and the table words for its addresses; None if impossible."""
     form, dtype = form_of(given), arg.dtype
     is_text = dtype.holds_bytes and holds(given, dtype)
     if form is None or not (is_text or (form >= 0 and stands_as_stored(given, dtype))):
@@ -144,4 +137,4 @@ def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | 
 
 
 CALLS = {"hash": partial(_calls, entry=TEXT), "hash_cross": partial(_calls, entry="mixed")}
-"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""
+"""Steps as calls of kernels, for columns of the given Arrow types; None if not possible."""

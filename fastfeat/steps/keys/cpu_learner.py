@@ -1,9 +1,9 @@
-"""Learning of keys on the CPU: rows come at once or in parts, and parts merge.
+"""The learner of keys on the CPU: distinct keys and counts, from one batch of rows or several.
 
-The first rows are counted by themselves; those that are expected to come at once by threads, and
-kept with what gives them the number of their key. Should others come, a table is opened in which
-they are counted. Keys of states that merge wait: very many are in the order of their hashes, and
-are joined piece by piece; others are counted in the table.
+The first batch is counted by itself. If all rows are expected in one batch, several threads count
+them, and the key number of each row is kept. If more batches come, they are counted in a growing
+hash table. When states merge, the keys of one of them first wait in a list. Later they go into the
+table. If they are very many, and all lists are sorted by hash, the lists are merged instead.
 """
 
 from __future__ import annotations
@@ -51,27 +51,29 @@ if TYPE_CHECKING:
 
 _RUN = "vocabulary"
 _MOST_WAITING = 4
-"""Keys of others wait until they are so many times those of the table: each is then hashed seldom,
-and a state is at most so many times larger than it must be."""
+"""Waiting keys go into the table once they are so many times its keys.
+
+Each key is then hashed seldom, and a state is at most so many times larger than necessary.
+"""
 _FEW_WAITING = 1 << 16
 _NUMBER_BYTES, _TEXT_BYTES = 100, 180
-"""Of a key in a table that is half full, and of one half as large from which it has grown."""
+"""Bytes per key of a half-full table, plus the table of half the size from which it has grown."""
 _WRITTEN_AT_ONCE = 1 << 19
-"""Keys that are hashed and dealt out together, which takes 40 bytes each and their own."""
+"""Keys hashed and partitioned together; they take 40 bytes each, plus the keys themselves."""
 
 
 @dataclass(slots=True)
 class KeysState:
-    """The keys of the rows so far.
+    """The distinct keys, with counts, of all rows added so far.
 
     Args:
-        spec: what the task is told.
-        first: the keys of rows that came at once.
-        open: the table of keys.
-        waiting: keys of others, that are not in the table yet.
-        files: further keys.
-        n_rows: how many rows there were.
-        n_missing: how many of them have no key, those of `first` not counted.
+        spec: Settings of the task.
+        first: The keys of the first batch, until another comes.
+        open: The growing hash tables of keys; None before they are needed.
+        waiting: Keys of merged states that are not in the table yet.
+        files: Keys on disk, one item per spill.
+        n_rows: Number of rows.
+        n_missing: Number of rows without a key, not counting the rows of `first`.
     """
 
     spec: KeysSpec
@@ -84,11 +86,7 @@ class KeysState:
 
 
 def count_keys(task: KeysTask) -> KeyCounts:
-    """Return the distinct keys of some rows.
-
-    Raises:
-        InvalidData: they take more memory than they may.
-    """
+    """Return the distinct keys of some rows; raise InvalidData if they exceed the memory limit."""
     spec, columns = told(task)
     spec = replace(spec, at_once=True, with_rows=task.with_rows, in_order=task.in_order)
     state = start(spec, None)
@@ -97,22 +95,18 @@ def count_keys(task: KeysTask) -> KeyCounts:
 
 
 def count_distinct(task: DistinctTask) -> int:
-    """Return how many distinct keys some rows have."""
+    """Return the number of distinct keys in the rows of a task."""
     columns, dtypes = task.columns, task.dtypes
     return len(count_keys(KeysTask(columns, dtypes, task.missing, 2**62, in_order=False)).counts)
 
 
 def start(spec: KeysSpec, hint: Any) -> KeysState:
-    """Return the state of no rows."""
+    """Return a state without rows."""
     return KeysState(spec)
 
 
 def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
-    """Count the keys of rows.
-
-    Raises:
-        InvalidData: they take more memory than they may.
-    """
+    """Count the keys of a batch of rows; raise InvalidData if they exceed the memory limit."""
     spec = state.spec
     parts = [columns[k] for k in range(len(spec.dtypes))]
     n_before, n_rows = state.n_rows, len(parts[0])
@@ -131,7 +125,7 @@ def add(state: KeysState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 
 def merge(a: KeysState, b: KeysState) -> KeysState:
-    """Return the state of the rows of two."""
+    """Return the state of the rows of two states; use neither of them afterwards."""
     if a.n_rows == 0 or b.n_rows == 0:
         return b if a.n_rows == 0 else a
     for state in (a, b):
@@ -156,7 +150,7 @@ def merge(a: KeysState, b: KeysState) -> KeysState:
 
 
 def finished(state: KeysState) -> Learnt:
-    """Return the keys of all rows, with what numbers rows added at once."""
+    """Return the keys of all rows with counts; after a single batch also each row's key number."""
     spec = state.spec
     if state.first is not None:
         if spec.in_order:
@@ -177,7 +171,7 @@ def finished(state: KeysState) -> Learnt:
 
 
 def pack(state: KeysState) -> Packed:
-    """Return a state as data."""
+    """Return a state in serializable form."""
     n_missing = state.n_missing + (0 if state.first is None else state.first.found.n_missing)
     numbers: dict[str, Any] = {"n_rows": state.n_rows, "n_missing": n_missing}
     keys = _all(state)
@@ -186,7 +180,7 @@ def pack(state: KeysState) -> Packed:
 
 
 def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
-    """Return the state of its data."""
+    """Return the state that `pack` serialized."""
     numbers = dict(packed.numbers)
     ends = numbers.pop("ends")
     keys = spilled.keys_of_table(packed.tables["keys"], spec.dtypes)
@@ -195,7 +189,7 @@ def unpack(spec: KeysSpec, hint: Any, packed: Packed) -> KeysState:
 
 
 def spill(state: KeysState, folder: Path) -> None:
-    """Write the keys so far to a file, and begin anew."""
+    """Move the keys in memory to a file, so that the state continues without keys in memory."""
     _close_first(state)
     dtypes, is_cross = state.spec.dtypes, not state.spec.is_column
     file = state.files[0].file if state.files else unnamed.unnamed_file(folder)
@@ -204,7 +198,7 @@ def spill(state: KeysState, folder: Path) -> None:
 
 
 def _pieces(state: KeysState) -> Iterator[Weighted]:
-    """Yield all keys, some at a time, as they are: one may be in several."""
+    """Yield the keys in memory with their counts, some at a time; a key may come more than once."""
     for keys in state.waiting:
         if isinstance(keys, cpu_open_keys.Open):
             yield from cpu_open_keys.weighted_pieces(state.spec, keys, _WRITTEN_AT_ONCE)
@@ -228,7 +222,7 @@ def size(state: KeysState) -> int:
 
 
 def bound(spec: KeysSpec, n_rows: int) -> int:
-    """Return the most bytes that a state may take: of text, as much as it is allowed."""
+    """Return an upper bound of the bytes of a state; text counts with its memory limit."""
     tables = [element_of(spec.dtypes[0])]
     if not spec.is_column:
         tables = [element_of(dtype) for dtype in spec.dtypes] + ["int64"] * len(spec.dtypes)
@@ -239,7 +233,7 @@ def bound(spec: KeysSpec, n_rows: int) -> int:
 
 
 def row_bytes(spec: KeysSpec) -> int:
-    """Return how many bytes a row may add whose key is new: in tables that are about to grow."""
+    """Return how many bytes a row with a new key may add to a state whose tables must grow."""
     parts = sum(_TEXT_BYTES if dtype.holds_bytes else _NUMBER_BYTES for dtype in spec.dtypes)
     return parts if spec.is_column else parts + _NUMBER_BYTES * (len(spec.dtypes) - 1 or 1)
 
@@ -262,7 +256,10 @@ LEARNER = Learner(
 
 
 def told(task: KeysTask) -> tuple[KeysSpec, Mapping[Any, Any]]:
-    """Return the spec of a task whose rows may come in parts, and the columns that it reads."""
+    """Return a task's settings as `KeysSpec`, and its key columns by number.
+
+    The settings are for rows that come in several batches.
+    """
     spec = KeysSpec(tuple(task.dtypes), task.missing, task.max_memory)
     return spec, dict(enumerate(task.columns))
 
@@ -271,7 +268,7 @@ OF_TASKS = TaskLearner(LEARNER, told)
 
 
 def _close_first(state: KeysState) -> None:
-    """Let the keys of the first rows wait with others."""
+    """Append the keys of the first batch to the list of waiting keys."""
     if state.first is not None:
         state.waiting.append(_weighted(state.spec, state.first))
         state.n_missing += state.first.found.n_missing
@@ -279,10 +276,10 @@ def _close_first(state: KeysState) -> None:
 
 
 def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
-    """Return the keys that rows have.
+    """Return the keys of `of` that occur in rows, with their counts.
 
-    Only those of a column are in the order of their own hashes; others, one of which may be
-    missing, are told apart by numbers, whose order says nothing to another state.
+    The result says that keys are sorted by hash only for keys of one column. Keys of several parts
+    are sorted by numbers that differ from state to state.
     """
     counts, parts, ends = of.found.counts, of.parts_of(of.found.keys), of.found.ends
     if not counts.all():
@@ -294,14 +291,17 @@ def _weighted(spec: KeysSpec, of: Counted) -> Weighted:
 
 
 def _all(state: KeysState) -> Weighted:
-    """Return the keys of all rows."""
+    """Return the distinct keys of all rows, with their counts, from memory and files."""
     if state.first is not None:
         return _weighted(state.spec, state.first)
     return _of_files(state) if state.files else _in_memory(state)
 
 
 def _counted_in_files(state: KeysState) -> Iterator[Weighted]:
-    """Yield the keys of all rows, some of which stand in files: counted a part at a time."""
+    """Yield the keys of all rows with their counts, one hash partition of the files at a time.
+
+    Keys that are still in memory are first written to the files.
+    """
     spec = state.spec
     if state.open is not None or state.waiting:
         spill(state, Path(gettempdir()))
@@ -310,7 +310,7 @@ def _counted_in_files(state: KeysState) -> Iterator[Weighted]:
 
 
 def _ordered_on_disk(state: KeysState) -> Weighted:
-    """Return the keys of all rows in the order of codes, some of which stand in files."""
+    """Return the keys of all rows in the order of codes, sorted with the help of files."""
     spec = state.spec
 
     def order(parts: Sequence[Array], counts: Counts) -> NDArray[np.int64]:
@@ -326,19 +326,19 @@ def _ordered_on_disk(state: KeysState) -> Weighted:
 
 
 def _of_files(state: KeysState) -> Weighted:
-    """Return the keys of all rows, some of which stand in files."""
+    """Return the keys of all rows, some of which are in files, in any order."""
     spec, found = state.spec, list(_counted_in_files(state))
     parts = tuple(
         pa.concat_arrays(part) for part in zip(*(one.parts for one in found), strict=True)
     )
     counts = np.concatenate([one.counts for one in found])
-    if spec.is_column:  # of several parts, they are looked at when they are put in order
+    if spec.is_column:  # keys of several parts are checked when they are put in order
         check_room(parts[0], spec.dtypes[0], spec.max_memory)
     return spilled.Weighted(parts, counts)
 
 
 def _in_memory(state: KeysState) -> Weighted:
-    """Return the keys that are in memory."""
+    """Return the keys that are in memory, with their counts."""
     if (
         state.open is None
         and len(state.waiting) == 1
@@ -353,12 +353,12 @@ def _in_memory(state: KeysState) -> Weighted:
 
 
 def _is_plain(spec: KeysSpec, column: ChunkedArray) -> bool:
-    """Return whether a key is a value of one column, which is no dictionary."""
+    """Return whether a key is a value of one column that is not a dictionary."""
     return spec.is_column and not pa.types.is_dictionary(column.type)
 
 
 def _are_by_hash(state: KeysState) -> bool:
-    """Return whether all keys in memory are in the order of their hashes."""
+    """Return whether all keys in memory are waiting, in lists that are sorted by hash."""
     waiting = state.waiting
     are_there = state.open is None and len(waiting) > 0
     return are_there and all(
@@ -367,7 +367,7 @@ def _are_by_hash(state: KeysState) -> bool:
 
 
 def _joined(state: KeysState) -> Weighted:
-    """Return the keys that wait, in the order of their hashes, as all of these are."""
+    """Return the waiting lists of keys, all sorted by hash, merged into one that is sorted too."""
     spec = state.spec
     dtype, element = spec.dtypes[0], element_of(spec.dtypes[0])
     found = [
@@ -391,7 +391,7 @@ def _n_keys(keys: Weighted | Open) -> int:
 
 
 def _take_waiting(state: KeysState) -> Open:
-    """Return the table of all keys, into which those are counted that wait."""
+    """Count all waiting keys into the hash tables; return the tables."""
     spec, waiting = state.spec, sorted(state.waiting, key=_n_keys, reverse=True)
     n_left = sum(map(_n_keys, waiting))
     tables = state.open or cpu_open_keys.opened(spec, _n_keys(waiting[0]) if waiting else 0)
@@ -404,7 +404,7 @@ def _take_waiting(state: KeysState) -> Open:
             columns = [pa.chunked_array([part]) for part in keys.parts]
             cpu_open_keys.count_rows(spec, tables, columns, keys.counts)
         n_left -= n
-        if n_before and n:  # as many of the others will be new
+        if n_before and n:  # assume that the same share of the others is new
             n_new = n_left * (len(tables.keys) - n_before) // n
             growing.make_room(tables.keys, len(tables.keys) + n_new, runner(_RUN))
     return tables

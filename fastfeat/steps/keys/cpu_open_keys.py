@@ -1,4 +1,10 @@
-"""Open tables of keys: rows of one part or several are counted into them, batch after batch."""
+"""Growing hash tables of distinct keys: batches of rows are counted into them.
+
+A key of several parts is counted as one int64. The values of each part have a hash table of their
+own, which numbers them from 1; 0 is a missing value. For two parts the int64 is (number of the
+first part's value << 32) + number of the second part's value. For more parts, the left half is
+itself a number: the combination of all parts but the last, from another hash table.
+"""
 
 from __future__ import annotations
 
@@ -41,15 +47,12 @@ _LOW = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class Open:
-    """Tables that rows are counted into.
-
-    A key of several parts is a number of two halves: the number of what its first parts are, and of
-    the last one; that of a value is its place + 1, and 0 that of a missing one.
+    """The hash tables of one state; see the module for the numbers.
 
     Args:
-        keys: values of one column, or numbers of keys.
-        values: those of each part, where keys are numbers.
-        heads: numbers of the first two parts, of the first three and so on.
+        keys: Counts by key: by values if keys have one part, else by int64.
+        values: For keys of several parts, one table per part, which numbers the part's values.
+        heads: Tables that number the combinations of the first two parts, of the first three, ...
     """
 
     keys: Growing
@@ -58,17 +61,12 @@ class Open:
 
     @property
     def all(self) -> tuple[Growing, ...]:
-        """All tables."""
+        """All hash tables."""
         return (self.keys, *self.values, *self.heads)
 
 
 def opened(spec: KeysSpec, n_keys: int) -> Open:
-    """Return tables of no keys.
-
-    Args:
-        spec: what the task is told.
-        n_keys: how many to have room for.
-    """
+    """Return empty hash tables; the table of keys has room for `n_keys` keys."""
     if spec.is_column:
         return Open(growing(element_of(spec.dtypes[0]), n_keys), (), ())
     return Open(
@@ -81,16 +79,10 @@ def opened(spec: KeysSpec, n_keys: int) -> Open:
 def count_rows(
     spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray], weights: Counts | None
 ) -> int:
-    """Count the keys of rows, and return how many rows have none.
+    """Add the keys of rows to the tables; return the number of rows without a key.
 
-    Args:
-        spec: what the task is told.
-        tables: take the keys.
-        columns: the parts of the key; no dictionary where there are weights.
-        weights: how often each row counts; None for once each.
-
-    Raises:
-        InvalidData: the keys take more memory than they may.
+    `weights` says how often each row counts; None means once. With weights, no column may be a
+    dictionary. Raises InvalidData if the keys exceed the memory limit.
     """
     try:
         if spec.is_column and pa.types.is_dictionary(columns[0].type):
@@ -109,11 +101,7 @@ def count_rows(
 
 
 def count_tables(spec: KeysSpec, tables: Open, keys: Open) -> None:
-    """Count the keys of the tables of another state.
-
-    Raises:
-        InvalidData: the keys take more memory than they may.
-    """
+    """Add another state's keys and counts; raise InvalidData beyond the memory limit."""
     run, limit = runner(_RUN), spec.max_memory
     try:
         if spec.is_column:
@@ -132,17 +120,14 @@ def count_tables(spec: KeysSpec, tables: Open, keys: Open) -> None:
 
 
 def weighted_of(spec: KeysSpec, tables: Open) -> Weighted:
-    """Return the keys of open tables, as they are now."""
+    """Return the keys that have been counted so far, with their counts."""
     return next(weighted_pieces(spec, tables, len(tables.keys) or 1))
 
 
 def weighted_pieces(spec: KeysSpec, tables: Open, most_keys: int) -> Iterator[Weighted]:
-    """Yield the keys of open tables, some at a time, one piece at least.
+    """Yield the keys counted so far with their counts, at most `most_keys` at a time.
 
-    Args:
-        spec: what the task is told.
-        tables: the keys.
-        most_keys: of a piece.
+    It yields at least once, even without keys.
     """
     n_keys, run = len(tables.keys), runner(_RUN)
     values: list[Array] = []
@@ -161,7 +146,7 @@ def weighted_pieces(spec: KeysSpec, tables: Open, most_keys: int) -> Iterator[We
 
 
 def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> int:
-    """Count the entries of a dictionary that rows have; return how many rows have no value."""
+    """Count a dictionary column by its entries; return the number of rows without a value."""
     n_present = 0
     for chunk in column.chunks:
         entries, uses = _used(chunk)
@@ -173,7 +158,7 @@ def _count_dictionary(spec: KeysSpec, keys: Growing, column: ChunkedArray) -> in
 
 
 def _used(chunk: Array) -> tuple[Array, Counts]:
-    """Return the entries of a dictionary that rows have, and how many have each."""
+    """Return the dictionary entries that rows refer to, and the number of rows of each."""
     uses = uses_of(chunk)
     if uses.all():
         return chunk.dictionary, uses
@@ -182,7 +167,7 @@ def _used(chunk: Array) -> tuple[Array, Counts]:
 
 
 def _numbers_of_keys(spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArray]) -> ChunkedArray:
-    """Return the number of the key of each row."""
+    """Return the int64 that stands for the key of each row; null for a missing key."""
     numbers = [
         _numbers_of_values(values, column, dtype, spec.max_memory)
         for values, column, dtype in zip(tables.values, columns, spec.dtypes, strict=True)
@@ -191,7 +176,7 @@ def _numbers_of_keys(spec: KeysSpec, tables: Open, columns: Sequence[ChunkedArra
 
 
 def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -> ChunkedArray:
-    """Return the number of each key, from those of its parts."""
+    """Return the int64 that stands for each key, from the value numbers of its parts."""
     limit, run = spec.max_memory, runner(_RUN)
     present = None
     if spec.missing == "key":
@@ -199,7 +184,8 @@ def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -
     found = numbers[0].astype(np.int64)
     for k, part in enumerate(numbers[1:]):
         if k:
-            heads = array_of_values(found, present, pa.int64())  # of keys: never more than these
+            # of keys: there are never more heads than keys
+            heads = array_of_values(found, present, pa.int64())
             chunks = physical_chunks(pa.chunked_array([heads]))
             places = count_into(
                 tables.heads[k - 1], chunks, run, limit_bytes=limit, with_places=True
@@ -211,7 +197,7 @@ def _numbers_of_parts(spec: KeysSpec, tables: Open, numbers: Sequence[Places]) -
 
 
 def _numbers_of_values(values: Growing, column: ChunkedArray, dtype: DType, limit: int) -> Places:
-    """Return the place of the value of each row + 1, 0 where it is missing."""
+    """Return the number of each row's value in the part's table, counted from 1; 0 if missing."""
     if pa.types.is_dictionary(column.type):
         pieces = [_numbers_of_entries(values, chunk, dtype, limit) for chunk in column.chunks]
         return np.concatenate([np.zeros(0, np.int32), *pieces])
@@ -231,7 +217,7 @@ def _numbers_of_entries(values: Growing, chunk: Array, dtype: DType, limit: int)
 
 
 def _parts_of(tables: Open, some: slice = slice(None)) -> list[NDArray[np.int64]]:
-    """Return for each part the numbers of its values in the keys, of which some are looked at."""
+    """Return, for each part, the value numbers of the selected keys, decoded from their int64s."""
     numbers = tables.keys.table.keys[: len(tables.keys), 0][some]
     found: list[NDArray[np.int64]] = []
     for k in range(len(tables.values) - 1, 0, -1):

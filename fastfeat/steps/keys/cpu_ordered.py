@@ -1,7 +1,9 @@
-"""Rows kept by group and value: where aggregates of groups read the order of values.
+"""Rows kept for aggregates of groups that need sorted values, such as quantiles.
 
-In memory they are as they came, keys and groups, and sorted in the end. What leaves memory is
-sorted into a run, a file of blocks; runs are merged as they are read, some groups at a time.
+A row is a group number and a sort key: `column.key_of` maps each value to an int64 that sorts like
+the values. In memory, rows are kept in the order in which they came and sorted at the end. Rows
+that leave memory are sorted into a run, a file of blocks. Runs are merged as they are read, some
+groups at a time.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 
 ROW_BYTES = 12
 _SCHEMA = pa.schema([("key", pa.int64()), ("group", pa.int32())])
-SMALL_PIECE = 1 << 12  # rows, of which pieces are joined as they come
-DIGIT_BITS = 16  # of keys that are found in runs by their digits
-BLOCK_ROWS = 1 << 16  # of a run, that are read at a time
-RANGE_ROWS = 1 << 20  # of whole groups, about so many are in memory at a time
+SMALL_PIECE = 1 << 12  # rows; smaller pieces are joined as they come
+DIGIT_BITS = 16  # of keys that are searched in runs digit by digit
+BLOCK_ROWS = 1 << 16  # of a run, read at a time
+RANGE_ROWS = 1 << 20  # whole groups of about so many rows are in memory at a time
 _RUN = "grouped"
 
 
@@ -44,11 +46,11 @@ IsIn = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
 
 class Piece(NamedTuple):
-    """Some values.
+    """Some rows in memory.
 
     Args:
-        keys: `column.key_of` each value.
-        groups: the group of each.
+        keys: Sort key of each row's value, shape (n_rows,).
+        groups: Group number of each row, shape (n_rows,).
     """
 
     keys: NDArray[np.int64]
@@ -56,11 +58,12 @@ class Piece(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Rows in order in a file without a name.
+    """Rows in an unnamed file, sorted by group and value.
 
     Args:
-        file: it has them.
-        blocks: first byte and number of rows of each block: their keys, and then their groups.
+        file: The file.
+        blocks: Byte offset and number of rows of each block. A block stores its sort keys, then its
+            group numbers.
     """
 
     file: UnnamedFile
@@ -69,15 +72,15 @@ class Run(NamedTuple):
 
 @dataclass(slots=True)
 class OrderedRows:
-    """The values of some rows by group.
+    """The rows kept so far, in one or several forms.
 
     Args:
-        element: type of the values, of `fastfeat_kernels.column.ELEMENTS`.
-        n_groups: how many groups there are.
-        first: the rows of the first batch, as long as there is no other.
-        pieces: the others.
-        ordered: all rows in memory in order, as long as no other has come since.
-        runs: files of further rows, in order.
+        element: Type of the values, from `fastfeat_kernels.column.ELEMENTS`.
+        n_groups: Number of groups.
+        first: The rows of the first batch, partitioned by group, until another comes.
+        pieces: Rows in memory as they came.
+        ordered: All rows in memory, sorted by group and value, until more come.
+        runs: Rows on disk.
     """
 
     element: str
@@ -89,7 +92,7 @@ class OrderedRows:
 
 
 def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) -> None:
-    """Keep further rows."""
+    """Add a batch of rows: their values, and the group number of each."""
     if len(groups) == 0 or rows.n_groups == 0:
         return
     run, parts = runner(_RUN), n_parts(len(groups))
@@ -102,7 +105,7 @@ def keep(rows: OrderedRows, chunks: Sequence[Chunk], groups: NDArray[np.int32]) 
 
 
 def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
-    """Return the rows of both, which are used up."""
+    """Return the rows of both; use neither of them afterwards."""
     _to_pieces(a)
     _to_pieces(b)
     for piece in b.pieces:
@@ -112,7 +115,7 @@ def join(a: OrderedRows, b: OrderedRows) -> OrderedRows:
 
 
 def unordered(rows: OrderedRows) -> Piece:
-    """Return the rows in memory."""
+    """Return the rows in memory, in no particular order."""
     _to_pieces(rows)
     if len(rows.pieces) != 1:
         rows.pieces = [_joined(rows.pieces)]
@@ -120,13 +123,13 @@ def unordered(rows: OrderedRows) -> Piece:
 
 
 def chunks_of(keys: NDArray[np.int64]) -> list[Chunk]:
-    """Return keys as a column that kernels read."""
+    """Return sort keys as a column in the form that kernels read."""
     array = array_of_values(keys, None, pa.int64())
     return list(physical_chunks(pa.chunked_array([array], pa.int64())))
 
 
 def in_order(rows: OrderedRows) -> Ordered:
-    """Return the rows sorted by group and value; more may come after."""
+    """Return the rows in memory, sorted by group and value; more may be added later."""
     run = runner(_RUN)
     if rows.ordered is None and rows.first is not None:
         parts = n_parts(len(rows.first.values))
@@ -142,7 +145,7 @@ def in_order(rows: OrderedRows) -> Ordered:
 
 
 def spill(rows: OrderedRows, folder: Path) -> None:
-    """Write the rows in memory to a run in a folder, whose files stay till nothing reads them."""
+    """Move the rows in memory to a file in a folder; it exists as long as something can read it."""
     if rows.first is None and not rows.pieces and rows.ordered is None:
         return
     run = Run(rows.runs[0].file if rows.runs else unnamed_file(folder), [])
@@ -154,14 +157,10 @@ def spill(rows: OrderedRows, folder: Path) -> None:
 
 
 def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int, Ordered]]:
-    """Yield neighbouring groups with their rows in order, and the number of the first of them.
+    """Yield some neighbouring groups at a time: the number of the first, and their sorted rows.
 
-    Without runs these are all groups at once; with them, so many that a range of rows is full, or
-    the fewest that there are.
-
-    Args:
-        rows: of all groups.
-        multiple: of how many groups neighbours are not parted.
+    Without rows on disk, this yields all groups at once. Otherwise it yields as few groups as fill
+    `RANGE_ROWS` rows. The groups k * multiple, ..., (k + 1) * multiple - 1 are never separated.
     """
     if not rows.runs:
         yield 0, in_order(rows)
@@ -181,22 +180,14 @@ def ranges_in_order(rows: OrderedRows, multiple: int = 1) -> Iterator[tuple[int,
 
 
 def count_in(rows: OrderedRows, is_in: IsIn) -> int:
-    """Return how many values some groups have.
-
-    Args:
-        rows: of all groups.
-        is_in: says of the group of each row whether it is one of them.
-    """
+    """Return the number of rows in some groups; `is_in` maps group numbers to flags."""
     return sum(int(is_in(block.groups).sum()) for block in _all_blocks(rows))
 
 
 def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArray[np.int64]:
-    """Return the keys at some places of the values of some groups in order, from 0 on.
+    """Return the sort keys at the given positions among the sorted values of some groups.
 
-    Args:
-        rows: of all groups.
-        places: shape (n,).
-        is_in: as of `count_in`.
+    `places` are the positions, counted from 0, shape (n,). `is_in` maps group numbers to flags.
     """
     if not rows.runs:
         keys, groups = unordered(rows)
@@ -207,11 +198,12 @@ def keys_at(rows: OrderedRows, places: NDArray[np.int64], is_in: IsIn) -> NDArra
 def keys_by_digits(
     blocks: Callable[[], Iterable[Piece]], wanted: Sequence[tuple[IsIn, NDArray[np.int64]]]
 ) -> list[NDArray[np.int64]]:
-    """Return keys by their digits, the highest first: each takes a pass over all rows.
+    """Return sort keys at positions of the sorted rows, without sorting them: by radix selection.
 
-    Args:
-        blocks: gives the rows, in any order.
-        wanted: which groups are looked at, as of `count_in`, and places of their values in order.
+    Each digit of 16 bits takes one pass over all rows, the highest first. `blocks` returns the rows
+    in any order. Each item of `wanted` has an `is_in`, which selects rows by group (see
+    `count_in`), and positions among the sorted values of these rows. There is one result array per
+    item.
     """
     found = [np.zeros(len(places), np.uint64) for _, places in wanted]
     left = [places.copy() for _, places in wanted]
@@ -236,23 +228,23 @@ def keys_by_digits(
 
 
 def _all_blocks(rows: OrderedRows) -> Iterator[Piece]:
-    """Yield all rows, in any order."""
+    """Yield all rows, in memory and on disk, in any order."""
     return chain([unordered(rows)], *map(_blocks_of_run, rows.runs))
 
 
 def table_of(rows: OrderedRows) -> Table:
-    """Return the rows as columns of keys and groups."""
+    """Return all rows as an Arrow table of sort keys and group numbers."""
     return pa.Table.from_batches([_batch_of(block) for block in _all_blocks(rows)], _SCHEMA)
 
 
 def keep_table(rows: OrderedRows, table: Table) -> None:
-    """Keep the rows of a table of keys and groups."""
+    """Add the rows of a table that `table_of` returned."""
     for batch in table.to_batches():
         rows.pieces.append(Piece(*(np.array(column) for column in batch.columns)))
 
 
 def n_bytes_of(rows: OrderedRows) -> int:
-    """Return the memory that the rows take."""
+    """Return the bytes of the rows that are in memory."""
     arrays: list[NDArray[Any]] = [array for piece in rows.pieces for array in piece]
     if rows.first is not None:
         arrays += [rows.first.values, rows.first.groups, rows.first.starts]
@@ -262,12 +254,12 @@ def n_bytes_of(rows: OrderedRows) -> int:
 
 
 def most_bytes(n_groups: int, n_rows: int) -> int:
-    """Return the most memory that so many rows take, in order or not."""
+    """Return the most bytes that `n_rows` rows in `n_groups` groups may take in memory."""
     return ROW_BYTES * n_rows + 16 * n_groups + (1 << 15)
 
 
 def _to_pieces(rows: OrderedRows) -> None:
-    """Keep all rows as pieces, to which others can come."""
+    """Turn all rows in memory into pieces, so that others can be appended."""
     if rows.first is not None:
         rows.pieces, rows.first = [Piece(*keys_in(rows.first))], None
     if rows.ordered is not None:
@@ -275,7 +267,7 @@ def _to_pieces(rows: OrderedRows) -> None:
 
 
 def append(rows: OrderedRows, piece: Piece) -> None:
-    """Append a piece, joined to the last one where both are small."""
+    """Append a piece of rows; it is joined to the last piece if both are small."""
     if rows.pieces and max(len(piece.keys), len(rows.pieces[-1].keys)) < SMALL_PIECE:
         piece = _joined([rows.pieces.pop(), piece])
     if len(piece.keys):
@@ -291,7 +283,7 @@ def _joined(pieces: Iterable[Piece]) -> Piece:
 
 
 def _batch_of(piece: Piece) -> Any:
-    """Return a piece as a batch of a table."""
+    """Return a piece of rows as an Arrow record batch."""
     arrays = (
         array_of_values(np.ascontiguousarray(column), None, kind)
         for column, kind in zip(piece, _SCHEMA.types, strict=True)
@@ -300,7 +292,7 @@ def _batch_of(piece: Piece) -> Any:
 
 
 def _blocks(ordered: Ordered) -> Iterator[Piece]:
-    """Yield rows that are in order, a block at a time."""
+    """Yield sorted rows, `BLOCK_ROWS` at a time."""
     ends = np.cumsum(ordered.counts)
     n_rows = int(ends[-1]) if len(ends) else 0
     for first in range(0, n_rows, BLOCK_ROWS):
@@ -315,16 +307,17 @@ def _blocks(ordered: Ordered) -> Iterator[Piece]:
 
 
 def _blocks_of_run(run: Run) -> Iterator[Piece]:
-    """Yield the rows of a run, a block at a time."""
+    """Read the rows of a run from its file, a block at a time."""
     for first, n in run.blocks:
         content = run.file.read(first, ROW_BYTES * n)
         yield Piece(np.frombuffer(content, np.int64, n), np.frombuffer(content, np.int32, n, 8 * n))
 
 
 def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
-    """Yield the rows of runs in order, some at a time.
+    """Yield the rows of several sorted runs, merged into one order, some at a time.
 
-    Each time these are the rows up to the first end of a block of all that are open.
+    Each step takes the next block of every run, and yields the rows up to the first of the blocks'
+    last rows.
     """
     heads = [(block, run) for run in runs if (block := next(run, None)) is not None]
     while heads:
@@ -344,7 +337,7 @@ def _merged(runs: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
 
 
 def _upto(block: Piece, group: int, key: int) -> int:
-    """Return how many rows of a block stand up to a group and key."""
+    """Return how many rows of a sorted block are at or before a group and sort key."""
     first, stop = np.searchsorted(block.groups, [group, group + 1]).tolist()
     return first + int(np.searchsorted(block.keys[first:stop], key, "right"))
 
@@ -354,6 +347,6 @@ def _halves(piece: Piece, n: int) -> tuple[Piece, Piece]:
 
 
 def _ordered_of(element: str, piece: Piece, first: int, stop: int) -> Ordered:
-    """Return the rows of groups [first, stop), which are in order."""
+    """Return sorted rows in the form `Ordered`; they are all rows of groups [first, stop)."""
     counts = np.bincount(piece.groups - first, minlength=stop - first).astype(np.int64)
     return Ordered(element, piece.keys, np.cumsum(counts) - counts, counts)

@@ -1,4 +1,9 @@
-"""Tables of groups as data: their exact integers as columns of Arrow."""
+"""Serialize tables with the moments of groups: their exact integers become Arrow columns.
+
+A table sums floats exactly within a window of exponents. Values outside it go to further windows,
+or into exact sums that are listed by group. The sums of a group in a window are a line of 64-bit
+words.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ _WINDOW = "window_"
 
 
 def packed_table(table: GroupTable) -> Packed:
-    """Return a table as data: of the groups that have rows alone, where these are few."""
+    """Return a table in serializable form; if few groups have rows, with these groups only."""
     moments, left = table.moments, table.moments.left
     numbers: dict[str, Any] = {
         "element": moments.element,
@@ -43,7 +48,7 @@ def packed_table(table: GroupTable) -> Packed:
 
 
 def unpacked_table(packed: Packed) -> GroupTable:
-    """Return the table of some data."""
+    """Return the table that `packed_table` serialized."""
     numbers = packed.numbers
     groups, sums, squares = numbers["left"]
     left = Left(np.array(groups, np.int64), _integers(sums), _integers(squares))
@@ -64,7 +69,11 @@ def _integers(values: list[int]) -> NDArray[Any]:
 
 
 def _columns(table: GroupTable) -> Table:
-    """Return the groups of a table that have rows: columns of the words of lines, and the rest."""
+    """Return one window of a table as Arrow columns: one per word of a line, and one per count.
+
+    If fewer than half of the groups have rows, only these are included, with a column of their
+    numbers.
+    """
     moments = table.moments
     columns = {f"word_{k}": moments.lines[:, k] for k in range(moments.lines.shape[1])}
     columns |= {name: getattr(moments, name) for name in _COUNTS if len(getattr(moments, name))}
@@ -86,7 +95,7 @@ def _columns(table: GroupTable) -> Table:
 
 
 def _window(numbers: Mapping[str, Any], k: int, table: Table | None) -> GroupTable:
-    """Return one of the windows of a table."""
+    """Return window number `k` of a serialized table."""
     exponent, n_added, reach = numbers["windows"][k]
     n_groups, level = numbers["n_groups"], cast("Level", numbers["level"])
     has_extremes = bool(numbers["has_extremes"]) and k == 0

@@ -1,7 +1,8 @@
-"""Distinct keys in the order of codes that are too many to sort at once: runs on disk, merged.
+"""Sort distinct keys that are too many to sort in memory: an external merge sort.
 
-Each run is in order; of all of them one range of keys after the other is read, put in order, and
-appended to what stays: memory holds that, and a range.
+The order is that of codes: the most frequent key first, equally frequent keys by value. A run is a
+sorted part of the keys in a file. All runs are read in step, one range of keys after the other;
+each range is sorted and appended to the result. Memory holds the result and one range.
 """
 
 from __future__ import annotations
@@ -22,26 +23,23 @@ from fastfeat.io.unnamed import UnnamedFile, unnamed_file
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.cpu_spilled import Weighted, batch_of, read
 
-BLOCK_KEYS = 1 << 12  # of a run, that are read at a time
-RANGE_KEYS = 1 << 15  # of all runs, that are put in order at a time
+BLOCK_KEYS = 1 << 12  # keys of a run, read at a time
+RANGE_KEYS = 1 << 15  # keys of all runs, put in order at a time
 
 Order = Callable[[Sequence[Array], NDArray[np.int64]], NDArray[np.int64]]
-"""Gives the places of keys in the order of codes, from their parts and counts."""
+"""`(parts, counts) -> places of the keys in the order of codes`."""
 
 Rank = tuple[Any, ...]
-"""What orders a key as codes are ordered: compared as Python compares tuples."""
+"""Sort key: comparing these tuples in Python gives the order of codes."""
 
 
 def in_order_on_disk(
     found: Iterable[Weighted], dtypes: Sequence[DType], order: Order, folder: Path
 ) -> Weighted:
-    """Return distinct keys in the order of codes.
+    """Return distinct keys with their counts, sorted in the order of codes.
 
-    Args:
-        found: keys in any order, no key in two of them.
-        dtypes: the types of their parts.
-        order: puts some of them in order.
-        folder: where files without a name are.
+    `found` yields the keys in any order, each key once. `order` returns the sorted positions of
+    some keys. Unnamed files go to `folder`.
     """
     budget.free_unused()
     file, runs = unnamed_file(folder), list[_Run]()
@@ -60,11 +58,11 @@ def in_order_on_disk(
 
 
 class _Run(NamedTuple):
-    """Keys in order in a file.
+    """Sorted keys in a file.
 
     Args:
-        blocks: first byte and number of bytes of each block of keys.
-        lasts: the rank of the last key of each block.
+        blocks: Byte offset and number of bytes of each block of keys.
+        lasts: Sort tuple (see `_rank`) of the last key of each block.
     """
 
     blocks: list[tuple[int, int]]
@@ -77,7 +75,7 @@ def _taken(keys: Weighted, places: NDArray[np.int64]) -> Weighted:
 
 
 def _written(file: UnnamedFile, keys: Weighted) -> _Run:
-    """Return the run of keys that are in order, written to the end of a file."""
+    """Append sorted keys to a file as a run; return the run."""
     run, n = _Run([], []), len(keys.counts)
     batch = batch_of(keys)
     for first in range(0, n, BLOCK_KEYS):
@@ -88,13 +86,13 @@ def _written(file: UnnamedFile, keys: Weighted) -> _Run:
 
 
 def _rank(keys: Weighted, place: int) -> Rank:
-    """Return the order of the key at a place: its count, then its parts, a missing one first."""
+    """Return a tuple by which keys sort: minus the count, then the parts, a missing part first."""
     parts: list[tuple[Any, ...]] = []
     for part in keys.parts:
         value = part[place]
         if not value.is_valid:
             parts.append((False,))
-        elif pa.types.is_large_string(part.type):  # need not be UTF-8
+        elif pa.types.is_large_string(part.type):  # text that need not be valid UTF-8
             parts.append((True, value.as_buffer().to_pybytes()))
         else:
             parts.append((True, value.as_py()))
@@ -102,7 +100,7 @@ def _rank(keys: Weighted, place: int) -> Rank:
 
 
 def _ranges(file: UnnamedFile, runs: Sequence[_Run], dtypes: Sequence[DType]) -> Iterator[Weighted]:
-    """Yield the keys of all runs a range at a time, the first keys first, in any order in each."""
+    """Yield all keys of all runs in ascending ranges; within a range, keys are not sorted."""
     lasts = sorted(last for run in runs for last in run.lasts)
     step = max(1, RANGE_KEYS // BLOCK_KEYS)
     readers = [_Reader(file, run, dtypes) for run in runs]
@@ -114,14 +112,14 @@ def _ranges(file: UnnamedFile, runs: Sequence[_Run], dtypes: Sequence[DType]) ->
 
 @dataclass(slots=True)
 class _Reader:
-    """A run that is read from its begin to its end.
+    """A sequential reader of one run.
 
     Args:
-        file: where it is.
-        run: its blocks.
-        dtypes: the types of the parts of its keys.
-        at: the number of the next block.
-        rest: keys of the block before that are not taken yet.
+        file: The file of the run.
+        run: Its blocks.
+        dtypes: Types of the parts of its keys.
+        at: Number of the next block.
+        rest: Keys of the previous block that have not been returned yet.
     """
 
     file: UnnamedFile
@@ -131,7 +129,7 @@ class _Reader:
     rest: Weighted | None = None
 
     def upto(self, end: Rank) -> Iterator[Weighted]:
-        """Yield the keys up to one, that included."""
+        """Yield the next keys, through the last one that sorts at or before `end`."""
         while self.rest is not None or self.at < len(self.run.blocks):
             if self.rest is None:
                 self.rest = self._next()
@@ -158,7 +156,7 @@ def _slice(keys: Weighted, first: int, stop: int) -> Weighted:
 
 
 def _upto(keys: Weighted, end: Rank) -> int:
-    """Return how many keys, which are in order, stand up to one."""
+    """Return how many of the sorted keys are at or before `end`, a tuple from `_rank`."""
     low, high = 0, len(keys.counts)
     while low < high:
         middle = (low + high) // 2
@@ -178,16 +176,16 @@ def _joined(pieces: Sequence[Weighted]) -> Weighted:
 
 @dataclass(slots=True)
 class _Column:
-    """A part of the keys, in memory that is taken once.
+    """The result column for one part of the keys, in memory that is allocated once.
 
     Args:
-        dtype: its type.
-        n_bytes: of its text.
-        has_missing: whether one of its values is missing.
-        values: the values; of text, where each ends, behind a 0.
-        data: the text.
-        present: whether each value is there.
-        at: how many bytes of text are there.
+        dtype: Its type.
+        n_bytes: Bytes of its text.
+        has_missing: Whether one of its values is missing.
+        values: The values; for text, Arrow offsets into `data`.
+        data: The text.
+        present: Whether each value is present; None if none is missing.
+        at: Bytes of text written so far.
     """
 
     dtype: DType
@@ -199,14 +197,14 @@ class _Column:
     at: int = 0
 
     def expect(self, part: Array) -> None:
-        """Note that some values will come."""
+        """Add the size of values that `append` will receive later."""
         self.has_missing |= part.null_count > 0
         if self.dtype.holds_bytes:
             offsets = _offsets(part)
             self.n_bytes += int(offsets[-1] - offsets[0])
 
     def open(self, n: int) -> None:
-        """Take the memory of all values."""
+        """Allocate memory for `n` values, after all `expect` calls."""
         if self.dtype.holds_bytes:
             self.values, self.data = np.zeros(n + 1, np.int64), np.empty(self.n_bytes, np.uint8)
         else:
@@ -214,7 +212,7 @@ class _Column:
         self.present = np.ones(n, np.bool_) if self.has_missing else None
 
     def append(self, part: Array, first: int) -> None:
-        """Write values from a place on."""
+        """Copy values to positions `first` and following."""
         n = len(part)
         present = present_rows(part)
         if self.present is not None and present is not None:
@@ -232,7 +230,7 @@ class _Column:
         self.at += n_bytes
 
     def array(self, n: int) -> Array:
-        """Return all values."""
+        """Return the `n` values as an Arrow array."""
         validity = None if self.present is None else pack(self.present)
         buffers = [validity, pa.py_buffer(self.values)]
         if self.dtype.holds_bytes:
@@ -253,13 +251,13 @@ def _numpy_type(dtype: DType) -> Any:
 
 @dataclass(slots=True)
 class _Filled:
-    """Keys that are appended one range after the other.
+    """The sorted keys, to which one range after the other is appended.
 
     Args:
-        columns: their parts.
-        n: how many there will be.
-        counts: how many rows have each.
-        at: how many are there.
+        columns: One result column per part.
+        n: Final number of keys.
+        counts: Number of rows of each key, shape (n,).
+        at: Number of keys written so far.
     """
 
     columns: list[_Column]
@@ -268,13 +266,12 @@ class _Filled:
     at: int = 0
 
     def open(self) -> None:
-        """Take the memory of all keys."""
+        """Allocate memory for `n` keys."""
         self.counts = np.empty(self.n, np.int64)
         for column in self.columns:
             column.open(self.n)
 
     def append(self, keys: Weighted) -> None:
-        """Append keys."""
         n = len(keys.counts)
         self.counts[self.at : self.at + n] = keys.counts
         for column, part in zip(self.columns, keys.parts, strict=True):
@@ -282,5 +279,5 @@ class _Filled:
         self.at += n
 
     def keys(self) -> Weighted:
-        """Return all keys."""
+        """Return all keys with their counts."""
         return Weighted(tuple(column.array(self.n) for column in self.columns), self.counts)

@@ -1,4 +1,7 @@
-"""Keys in files: dealt out by their hash, so that those of all files are counted piece by piece."""
+"""Keys with counts in files, partitioned by hash, so that one partition at a time can be merged.
+
+Equal keys have equal hashes, so they are in the same partition of every file.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,13 @@ _COUNTS = "counts"
 
 
 class Weighted(NamedTuple):
-    """Distinct keys in any order, and how many rows have each.
+    """Distinct keys in any order, and the number of rows of each.
 
     Args:
-        parts: an Arrow array a part of the key, shape (n_keys,).
-        counts: shape (n_keys,).
-        ends: as of `vocabulary.state.DistinctKeys`.
+        parts: One Arrow array per part of the key, shape (n_keys,).
+        counts: Number of rows of each key, shape (n_keys,).
+        ends: Where each hash partition of the keys ends, if they are sorted by hash; see
+            `vocabulary.state.DistinctKeys`.
     """
 
     parts: tuple[Array, ...]
@@ -35,12 +39,15 @@ class Weighted(NamedTuple):
 
 
 def table_of(keys: Weighted) -> Table:
-    """Return keys as a table: text as bytes, for it need not be UTF-8."""
+    """Return keys and counts as an Arrow table; text becomes bytes.
+
+    Text in Arrow must be valid UTF-8, but text keys need not be.
+    """
     return pa.Table.from_batches([batch_of(keys)])
 
 
 def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
-    """Return the keys of a table, whose parts have some types."""
+    """Return the keys and counts of a table from `table_of`; the parts have types `dtypes`."""
     whole = table.combine_chunks()
     columns = [
         column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
@@ -54,11 +61,11 @@ def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
 
 
 class Written(NamedTuple):
-    """Keys in a file without a name.
+    """Keys that one call of `write` put into an unnamed file.
 
     Args:
-        file: it has them.
-        blocks: of each part of all hashes, first byte and number of bytes of each block.
+        file: The file.
+        blocks: For each hash partition, byte offset and number of bytes of each block.
     """
 
     file: UnnamedFile
@@ -68,13 +75,9 @@ class Written(NamedTuple):
 def write(
     file: UnnamedFile, pieces: Iterable[Weighted], dtypes: Sequence[DType], *, is_cross: bool
 ) -> Written:
-    """Return keys that are appended to a file; one may be there several times.
+    """Append keys with counts to a file, partitioned by hash; `pieces` may repeat keys.
 
-    Args:
-        file: takes them.
-        pieces: what is written; each is dealt out by itself.
-        dtypes: the types of the parts of keys.
-        is_cross: whether missing parts are values.
+    `is_cross` says that missing parts are values.
     """
     written = Written(file, [[] for _ in range(N_PARTITIONS)])
     for keys in pieces:
@@ -93,26 +96,26 @@ def write(
 
 
 def partitions(files: Sequence[Written], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
-    """Yield for each part of all hashes the keys of it in each file."""
+    """Yield, for each hash partition, the list of its keys with counts, one item per block."""
     for k in range(N_PARTITIONS):
         yield [read(one.file, *block, dtypes) for one in files for block in one.blocks[k]]
 
 
 def read(file: UnnamedFile, first: int, n_bytes: int, dtypes: Sequence[DType]) -> Weighted:
-    """Return a block of keys of a file."""
+    """Read a block of keys with counts, which has `n_bytes` bytes from byte `first` of a file."""
     content = pa.py_buffer(file.read(first, n_bytes))
     batch = pa.ipc.read_record_batch(content, schema_of(dtypes))
     return keys_of_table(pa.Table.from_batches([batch]), dtypes)
 
 
 def schema_of(dtypes: Sequence[DType]) -> Any:
-    """Return the schema of keys in files."""
+    """Return the Arrow schema in which keys of these types are written to files."""
     none = tuple(pa.nulls(0, key_type(dtype)) for dtype in dtypes)
     return batch_of(Weighted(none, np.zeros(0, np.int64))).schema
 
 
 def batch_of(keys: Weighted) -> Any:
-    """Return keys as a record batch: text as bytes."""
+    """Return keys and counts as an Arrow record batch; text becomes bytes."""
     arrays = [*map(_as_bytes, keys.parts), array_of_values(keys.counts, None, pa.int64())]
     names = [*map(str, range(len(keys.parts))), _COUNTS]
     return pa.RecordBatch.from_arrays(arrays, names=names)

@@ -1,4 +1,4 @@
-"""Vocabularies on the CPU: the codes of rows."""
+"""Look up keys in vocabularies on the CPU: the codes of rows."""
 
 from __future__ import annotations
 
@@ -59,7 +59,13 @@ _COMPACT = "compact index"
 
 
 class Lookup(NamedTuple):
-    """The indices in which codes of rows are looked up: one a part, and one of combinations."""
+    """Hash indices of a vocabulary of several parts.
+
+    Args:
+        parts: One index per part, which numbers the part's values from 1.
+        sizes: Number of values of each part, plus 1.
+        keys: Index of the keys, each as one int64 made of the value numbers of its parts.
+    """
 
     parts: tuple[Index, ...]
     sizes: tuple[int, ...]
@@ -73,7 +79,7 @@ def encode(
     missing: str,
     n_unseen: int,
 ) -> Array:
-    """Return the code of each row, int32; see `steps.keys.rows`."""
+    """Return the code of each row's key in a vocabulary, int32; see `steps.keys.rows`."""
     run, first = runner(_RUN), 1 + n_unseen
     if len(columns) == 1 and missing == "key":
         known = _codes_as_in_fit(vocabulary, columns[0], dtypes[0], n_unseen)
@@ -104,7 +110,7 @@ def encode(
     combined = np.zeros(len(rows[0]), np.int64)
     for part, size in zip(rows, known.sizes, strict=True):
         combined = combined * size + part
-    combined[np.logical_or.reduce([part < 0 for part in rows])] = -1  # no key is negative
+    combined[np.logical_or.reduce([part < 0 for part in rows])] = -1  # -1 matches no key
     column = pa.chunked_array([array_of_values(combined, None, pa.int64())])
     parts = n_parts(len(combined))
     found = lookup(known.keys, physical_chunks(column), run, parts, start=first, none=1, missing=0)
@@ -117,7 +123,7 @@ def encode(
 def _compact(
     vocabulary: Vocabulary, dtypes: Sequence[DType], *, is_cross: bool
 ) -> CompactIndex | None:
-    """Return the index of keys that are too many for tables within a budget; None of others."""
+    """Return a compact index of the keys if hash tables exceed a memory budget, else None."""
     if not is_bounded():
         vocabulary.cache.pop(_COMPACT, None)
         return None
@@ -137,9 +143,10 @@ def _compact(
 def _codes_as_in_fit(
     vocabulary: Vocabulary, column: ChunkedArray, dtype: DType, n_unseen: int
 ) -> Places | None:
-    """Return the codes that rows had in fit, if they are those of these rows too.
+    """Return the codes kept from fit if the column equals the training column; None otherwise.
 
-    They are compared key by key, and forgotten once they are those of others.
+    This saves the lookup when a plan transforms its training rows. Keys are compared row by row; at
+    the first mismatch the kept codes are dropped.
     """
     kept: tuple[int, Places] | None = vocabulary.cache.pop(CODES_OF_ROWS, None)
     if kept is None or dtype.holds_bytes:
@@ -165,7 +172,10 @@ def _spread_unseen(
     *,
     is_cross: bool,
 ) -> None:
-    """Give the rows of unseen keys, of code 1, 1 + the bucket of their hash among n_unseen."""
+    """Change the code 1 of unseen keys to 1 + the bucket of the key's hash, in place.
+
+    There are `n_unseen` buckets.
+    """
     rows = np.flatnonzero(codes == 1) if n_unseen > 1 else np.zeros(0, np.int64)
     if len(rows):
         places = array_of_values(rows, None, pa.int64())
@@ -177,7 +187,7 @@ def _spread_unseen(
 def _looked_up(
     index: Index | CompactIndex, column: ChunkedArray, dtype: DType, n_unseen: int
 ) -> Places:
-    """Return the codes of one column; of a dictionary, its entries are looked up."""
+    """Return the code of each row of one column; of a dictionary only the entries are looked up."""
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
         first = 1 + n_unseen
@@ -198,7 +208,7 @@ def _of_entries(index: Index | CompactIndex, chunk: Array, dtype: DType, n_unsee
 
 
 def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
-    """Return the value that a vocabulary keeps under a name; made on first use."""
+    """Return the value cached in a vocabulary under a name; `make` makes it on first use."""
     found = vocabulary.cache.get(name)
     return vocabulary.cache.setdefault(name, make()) if found is None else found
 
@@ -208,7 +218,7 @@ def _index(keys: Array, dtype: DType) -> Index:
 
 
 def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
-    """Return the indices in which rows of several parts are looked up."""
+    """Return the hash indices of a vocabulary of several parts."""
     ranks = [
         ranks_of(pa.chunked_array([part]), dtype, WIDEST, in_order=False)
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
@@ -226,14 +236,10 @@ def encode_calls(
     missing: str,
     n_unseen: int,
 ) -> StepCalls | None:
-    """Return the codes of keys as calls of kernels; None where they are not.
+    """Return the kernel calls that compute the codes of keys in a prepared call, or None.
 
-    Args:
-        vocabulary: of the keys.
-        given: the Arrow types of their columns.
-        dtypes: those which fit saw.
-        missing: as of `encode`.
-        n_unseen: codes of unseen keys.
+    The result is None if the types prevent it. `given` has the Arrow types of the columns, `dtypes`
+    the types that fit saw.
     """
     forms = [form_of(one) for one in given]
     elements = [_element_in_place(*one) for one in zip(given, dtypes, strict=True)]
@@ -245,7 +251,7 @@ def encode_calls(
     if len(columns) < len(given) or n_unseen != 1:
         return None
     if _compact(vocabulary, dtypes, is_cross=len(given) > 1 or missing != "key") is not None:
-        return None  # a table that calls look in has no room
+        return None  # no room for the table in which calls look
     if len(given) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
         return _index_calls(index, *columns[0], start=1 + n_unseen, none=1)
@@ -256,12 +262,10 @@ def encode_calls(
 def _combined_calls(
     known: Lookup, columns: Sequence[tuple[str, int]], *, is_lacking: bool
 ) -> StepCalls:
-    """Return the codes of combinations, of which the parts are looked up, and then they.
+    """Return kernel calls that compute codes of several parts: first of each part, then of the key.
 
-    Args:
-        known: the indices.
-        columns: of each part the type of the values, as kernels name it, and its form.
-        is_lacking: whether a combination is missing where a part is.
+    `columns` has, for each part, the kernel's element type and the form. `is_lacking` says that a
+    missing part makes the key missing.
     """
     parts = [
         _index_calls(index, element, form, start=1, none=-1, argument=k)
@@ -290,15 +294,10 @@ def _combined_calls(
 def _index_calls(
     index: Index, element: str, form: int, *, start: int, none: int, argument: int = 0
 ) -> StepCalls:
-    """Return the places of the values of a column among keys, as a call of a kernel.
+    """Return a kernel call that computes the position of each value in a hash index, plus `start`.
 
-    Args:
-        index: of the keys.
-        element: type of the values, as kernels name it.
-        form: as of `step_calls.Given`.
-        start: what is added to a place.
-        none: for values that are no key; missing ones have 0.
-        argument: the number of the column.
+    Values that are not a key get `none`; missing ones get 0. `form` is described in
+    `step_calls.Given`.
     """
     words, entry = lookup_words(index, element, start=start, none=none, missing=0)
     values, scratch = Room(4), scratch_of(layout.N_SCRATCH_WORDS)
@@ -319,7 +318,7 @@ def _index_calls(
 
 
 def _element_in_place(given: DataType, dtype: DType) -> str | None:
-    """Return the type of keys that are read where they are; None of others."""
+    """Return the name of a column's type in kernels; None if they cannot read it without a copy."""
     if dtype.holds_bytes:
         return TEXT if holds(given, dtype) and form_of(given) in (-4, -8) else None
     if not stands_as_stored(given, dtype):
@@ -329,17 +328,10 @@ def _element_in_place(given: DataType, dtype: DType) -> str | None:
 
 
 def literal_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> ChunkedArray:
-    """Return the codes of text among literals, as `strings.string_codes` gives them.
+    """Return the position of each row's text in a list of literals, as `strings.string_codes` does.
 
-    Of many rows they are looked up on all threads: 8 ns a row of one thread, and Arrow's 17.
-
-    Args:
-        column: text in any Arrow form or encoding, shape (n_rows,).
-        name: its name, for messages.
-        literals: the texts.
-
-    Raises:
-        TypeMismatch: the column is not text.
+    Many rows are looked up on all threads: 8 ns per row and thread, 17 ns with Arrow. The column is
+    text in any Arrow form or encoding, shape (n_rows,). Raises TypeMismatch if it is not text.
     """
     in_place = _element_in_place(column.type, UTF8) == TEXT
     if (
@@ -363,16 +355,11 @@ def _index_of_literals(literals: tuple[str, ...]) -> Index:
     return index_of(TEXT, text_keys([text.encode() for text in literals]), runner(_RUN))
 
 
-_MANY = 1 << 18  # rows from which on the kernel, which takes a second to compile once, is asked
+_MANY = 1 << 18  # rows; fewer do not pay for compiling the kernel, which takes a second once
 
 
 def literal_calls(literals: Sequence[str], given: DataType) -> StepCalls | None:
-    """Return the codes of text among literals, as `strings.string_codes` gives them.
-
-    Args:
-        literals: the texts.
-        given: the Arrow type of the column.
-    """
+    """Return kernel calls that compute codes as `literal_codes` does; None if not possible."""
     form, element = form_of(given), _element_in_place(given, UTF8)
     if form is None or element is None or len(set(literals)) < len(literals):
         return None

@@ -1,6 +1,8 @@
-"""encode: the code of each row's key in a vocabulary: missing 0, unseen 1 to k, then the keys.
+"""The steps "encode", "hash" and "hash_cross": codes and hashes of keys, with their definitions.
 
-Hashes of text, bytes and crosses are XXH64 of what `fastfeat_kernels.hashing` publishes.
+The code of a row is the number of its key in a vocabulary: 0 for a missing key, 1 to k for an
+unseen one (k is `n_unseen`), then the keys of the vocabulary in order. Hashes of text, bytes and
+crosses (keys of several columns) are XXH64 of the bytes that `fastfeat_kernels.hashing` defines.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ Params = Mapping[str, Any]
 
 
 def bytes_of(value: Any) -> Any:
-    """Return a value as it is hashed: text as its bytes, anything else as it is."""
+    """Return text as its bytes, for hashing; other values unchanged."""
     return strings.content_of(value) if isinstance(value, str | bytes) else value
 
 
@@ -78,18 +80,17 @@ Key = tuple[Any, ...]
 
 
 def rows_of_keys(columns: Sequence[Sequence[Any]], missing: str) -> list[Key | None]:
-    """Return the key of each row, None where it is missing.
+    """Return the key of each row, None if missing.
 
-    Args:
-        columns: the parts, as `io.columns.keys` stores them, None where missing.
-        missing: "key" where one missing part makes the key missing, "value" where it is a value.
+    The columns are in the form of `io.columns.keys`. `missing` is "key" if one missing part makes
+    the key missing, "value" if it is a value.
     """
     rows = zip(*columns, strict=True)
     return [None if missing == "key" and None in row else row for row in rows]
 
 
 def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
-    """Return the place of each key of a vocabulary, which keeps it."""
+    """Return the position of each key in a vocabulary, cached in the vocabulary."""
     places: Mapping[Key, int] | None = vocabulary.cache.get("places")
     if places is None:
         columns = [strings.contents_of(part) for part in vocabulary.parts]
@@ -99,12 +100,7 @@ def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
 
 
 def category_texts(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> list[str]:
-    """Return each category as text, for the names of columns; the parts of a cross by " ".
-
-    Args:
-        vocabulary: the categories.
-        dtypes: the types of their parts.
-    """
+    """Return each key of a vocabulary as text for column names; a space separates its parts."""
     columns = [
         [_text(value, dtype) for value in strings.contents_of(part)]
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
@@ -149,10 +145,10 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
 
 
 def codes_by_key(vocabulary: Vocabulary, params: Params) -> dict[Any, int]:
-    """Return the code of each key of a vocabulary, which keeps it.
+    """Return a dict from each key of a vocabulary to its code, cached in the vocabulary.
 
-    A key of one part stands for itself, one of several is a tuple; a key of one part that is
-    missing has the code 0, where that is no key.
+    A key of several parts is a tuple; a key of one part is the value. A missing key of one part has
+    the code 0, unless missing is a value.
     """
     n_unseen, missing = params["n_unseen"], params["missing"]
     kept = f"codes from {1 + n_unseen}, missing is a {missing}"
@@ -194,7 +190,7 @@ def _encode_of_row(args: Sequence[Argument], params: Params) -> Callable[..., in
 
 
 def _key_hash(key: Key, is_cross: bool) -> int:
-    """Return the hash of a key, as `hash` gives it."""
+    """Return the hash of a key; it equals the result of the step "hash" or "hash_cross"."""
     parts = [bytes_of(part) for part in key]
     return reference.xxh64(
         reference.canonical_row(parts) if is_cross else reference.canonical_bytes(parts[0])
@@ -202,7 +198,7 @@ def _key_hash(key: Key, is_cross: bool) -> int:
 
 
 def _is_encode(call: Call) -> bool:
-    """Return whether codes count in a vocabulary of the same parts, or in a given one."""
+    """Return whether the last argument of "encode" is a vocabulary that suits the key's parts."""
     *parts, known = call.args or (None,)
     is_cross = dict(call.params)["missing"] == "value"
     match known:
@@ -216,7 +212,7 @@ def _is_encode(call: Call) -> bool:
 
 
 def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
-    """Return whether an element of a list is encoded in a vocabulary of all its elements."""
+    """Return whether a key is an element of a list column, and the vocabulary of all of them."""
     match parts, of_vocabulary:
         case [Call("list.get", lists)], (Call("list.explode", exploded),):
             return lists == exploded
@@ -246,7 +242,7 @@ ENCODE = StepFunction(
         Parameter(
             "n_unseen",
             Whole(1, 1 << 24),
-            "how many codes the unseen and the rare share",
+            "Number of codes that unseen and rare categories share",
             1,
             hidden=True,
             written_as="n_unseen_buckets",

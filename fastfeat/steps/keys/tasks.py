@@ -1,6 +1,6 @@
-"""Tasks of keys: records of what a backend is asked to count, and to learn per group.
+"""Tasks of keys: requests to a backend to count keys, or to compute aggregates per group.
 
-What they mean stands below them: keys are counted, and aggregates of groups learnt, row by row.
+The functions below the tasks define their results, row by row; backends must return the same.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from fastfeat.steps.keys import rows as of_keys
 
 @dataclass(frozen=True, slots=True)
 class KeysTask(Task[KeyCounts]):
-    """The distinct keys of some rows.
+    """A request for the distinct keys of rows, with their counts.
 
     Args:
-        columns: the parts of the key, as `io.columns.keys` stores them.
-        dtypes: their types.
-        missing: "key" where one missing part makes the key missing, "value" where it is a value.
-        max_memory: bytes that the keys may take.
-        with_rows: whether to keep which key each row has.
-        in_order: whether the keys have to be in order; where not, a backend may leave that.
+        columns: The parts of the key, in the form of `io.columns.keys`.
+        dtypes: Types of the parts.
+        missing: "key" if one missing part makes the key missing, "value" if it is a value.
+        max_memory: Limit of the bytes of the keys.
+        with_rows: Whether the result must also tell the key number of each row.
+        in_order: Whether keys must be sorted, the most frequent first; if not, a backend may leave
+            them unsorted.
     """
 
     columns: Sequence[Any]
@@ -46,12 +47,9 @@ class KeysTask(Task[KeyCounts]):
 
 @dataclass(frozen=True, slots=True)
 class DistinctTask(Task[int]):
-    """How many distinct keys some rows have; the keys themselves stay where they are.
+    """A request for the number of distinct keys of rows.
 
-    Args:
-        columns: the parts of the key, as of `KeysTask`.
-        dtypes: their types.
-        missing: as of `KeysTask`.
+    The fields are described in `KeysTask`.
     """
 
     columns: Sequence[Any]
@@ -61,17 +59,17 @@ class DistinctTask(Task[int]):
 
 @dataclass(frozen=True, slots=True)
 class GroupsTask(Task[list[Groups]]):
-    """Aggregates of the rows of each group.
-
-    Where the sum of a group that is left out does not fit its type, it is no error.
+    """A request for aggregates of the rows of each group.
 
     Args:
-        wanted: the aggregates, by name and parameters.
-        values: the argument, shape (n_rows,): an Arrow array, or a DeviceArray.
-        dtype: its type.
-        codes: the group of each row, int32, the same.
-        n_groups: how many groups there are.
-        n_left_out: of how many groups, the first, anything may come.
+        wanted: The aggregates, by name and parameters.
+        values: The argument, shape (n_rows,): an Arrow array, or a DeviceArray.
+        dtype: Type of the argument.
+        codes: The group number of each row, int32, shape (n_rows,): an Arrow array, or a
+            DeviceArray.
+        n_groups: Number of groups.
+        n_left_out: The results of the first `n_left_out` groups are ignored and may be anything; a
+            sum that overflows there is not an error.
     """
 
     wanted: Sequence[tuple[str, Params]]
@@ -83,9 +81,10 @@ class GroupsTask(Task[list[Groups]]):
 
 
 def count_keys(task: KeysTask) -> KeyCounts:
-    """Return the distinct keys of some rows in order; rows are looked up again, not kept.
+    """Return the distinct keys of a task's rows with counts, the most frequent first.
 
-    It takes the memory that it needs: the reference is for few rows.
+    It does not tell the key of each row, and it ignores `max_memory`: the reference is for few
+    rows.
     """
     counts = Counter(
         of_keys.rows_of_keys([strings.contents_of(column) for column in task.columns], task.missing)
@@ -100,7 +99,7 @@ def count_keys(task: KeysTask) -> KeyCounts:
 
 
 def count_distinct(task: DistinctTask) -> int:
-    """Return how many distinct keys some rows have."""
+    """Return the number of distinct keys in the rows of a task."""
     rows = of_keys.rows_of_keys(
         [strings.contents_of(column) for column in task.columns], task.missing
     )
@@ -108,14 +107,14 @@ def count_distinct(task: DistinctTask) -> int:
 
 
 def _order(part: Any) -> tuple[bool, Any]:
-    """Return the sort key of a part of keys: a missing one first, text by its bytes."""
+    """Return a sort key for one part of a key: a missing part first, text by its bytes."""
     return part is not None, strings.content_of(part) if isinstance(
         part, str | bytes
     ) else part or 0
 
 
 def learn_groups(task: GroupsTask) -> list[Groups]:
-    """Return each wanted aggregate of each group."""
+    """Return the values of each wanted aggregate, one value per group."""
     dtype = task.dtype
     members: list[list[Any]] = [[] for _ in range(task.n_groups)]
     pairs = zip(stored_values(task.values, dtype), task.codes.to_pylist(), strict=True)

@@ -1,1 +1,1 @@
-"""Lists: functions of the list of each row, and aggregates of its elements."""
+"""Lists: functions of each row's list, and aggregates of its elements."""

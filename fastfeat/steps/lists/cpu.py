@@ -1,4 +1,4 @@
-"""Functions of lists on the CPU: over the offsets of all rows and the elements of all rows."""
+"""Functions of lists on the CPU, from Arrow's two arrays: offsets of the rows, and all elements."""
 
 from __future__ import annotations
 
@@ -39,16 +39,17 @@ _MAGNITUDE = np.int64(2**63 - 1)
 
 _LOW = 2**32 - 1
 
-_LARGEST_WHOLE = 2**53  # up to which each integer is a float
+_LARGEST_WHOLE = 2**53  # every integer up to here is exact as a float
 
 
 class _ListAggregate(NamedTuple):
-    """An aggregate of each list, each array of shape (n_rows,).
+    """The values of an aggregate of each row's list; all arrays have shape (n_rows,).
 
     Args:
         values: float64 or integers.
-        present: where there is a value.
-        left: where it must be found by other means; None for nowhere.
+        present: Whether each row has a value.
+        left: Flags of rows left to the slower way, since the fast kernel cannot compute them; None
+            if there are no such rows.
     """
 
     values: NDArray[Any]
@@ -57,11 +58,11 @@ class _ListAggregate(NamedTuple):
 
 
 class _Elements(NamedTuple):
-    """The elements that are not missing.
+    """The elements of all lists, without missing ones.
 
     Args:
-        offsets: where those of each row begin and end, shape (n_rows + 1,).
-        values: as NumPy sees them.
+        offsets: Position of each row's first element, and the end, shape (n_rows + 1,).
+        values: The elements as a NumPy array.
     """
 
     offsets: NDArray[np.int64]
@@ -69,10 +70,9 @@ class _Elements(NamedTuple):
 
 
 def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any], int], Array]:
-    """Return the function that computes an aggregate of the elements of each row.
+    """Return a function that computes an aggregate over the elements of each row's list.
 
-    Args:
-        function: one of `steps.lists.rows.AGGREGATES_OF_LISTS`.
+    `function` is one of `steps.lists.rows.AGGREGATES_OF_LISTS`.
     """
     name = f"list.{function}"
     step, request = STEPS[name], REQUESTED.get(name)
@@ -98,7 +98,7 @@ def aggregate(function: str) -> Callable[[Sequence[Argument], Mapping[str, Any],
 
 
 def _by_groups(wanted: Any, lists: Lists, dtype: DType) -> _ListAggregate:
-    """Return an aggregate of the elements of each list as that of a group of rows."""
+    """Return an aggregate of each list, computed per group: the elements of a list are a group."""
     n_rows = len(lists.offsets) - 1
     rows = np.repeat(np.arange(n_rows, dtype=np.int32), np.diff(lists.offsets))
     codes = pa.chunked_array([array_of_values(rows, None, pa.int32())])
@@ -114,7 +114,7 @@ def _is_unsigned(function: str, dtype: DType) -> bool:
 def _completed(
     found: _ListAggregate, left: Flags, wanted: Any, lists: Lists, dtype: DType
 ) -> _ListAggregate:
-    """Return an aggregate of all lists, of which those that were left are found in groups."""
+    """Return `found` with the rows in `left` filled in: they are computed by `_by_groups`."""
     rows = np.flatnonzero(left)
     lengths = np.diff(lists.offsets)[rows]
     offsets = offsets_of(lengths)
@@ -160,7 +160,7 @@ def _mean(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
 
 
 def _end(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
-    """Return the least or greatest element; of floats in the total order."""
+    """Return the least or greatest element of each list; floats in IEEE 754 total order."""
     if dtype.physical == "f64":
         offsets, values = lists.offsets, _floats(lists, dtype)
     else:
@@ -172,7 +172,7 @@ def _end(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
 
 
 def _floats(lists: Lists, dtype: DType) -> NDArray[np.float64]:
-    """Return the elements as float64, NaN where missing."""
+    """Return the elements of all lists as float64, NaN if missing."""
     values = np.ascontiguousarray(read_values(lists.values, dtype), np.float64)
     known = present_rows(lists.values)
     return values if known is None else np.where(known, values, np.nan)
@@ -183,9 +183,9 @@ def _run(lists: Lists) -> tuple[Any, int]:
 
 
 def _integer_sums(elements: _Elements, lists: Lists) -> tuple[NDArray[np.int64], Flags]:
-    """Return the exact sums of integers, and where they do not fit into int64.
+    """Return the exact sum of each list of integers, and flags of rows with sums beyond int64.
 
-    Of uint64 the halves of 32 bits are added up apart: 2**31 of them fit.
+    For uint64, both 32-bit halves are added up separately; 2**31 of them fit.
     """
     offsets, values = elements
     if values.dtype != np.uint64:
@@ -213,7 +213,7 @@ _QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _ListAggregate]] = {
     "mean": _mean,
     "sum": _sum,
 }
-"""Functions that find an aggregate by a kernel of lists, by the kind of its result."""
+"""Functions that compute an aggregate by a kernel of lists, by the kind of its result."""
 
 
 _WORDS = (pa.float64(), pa.int64(), pa.uint64())
@@ -224,7 +224,7 @@ Kernel = Callable[[Sequence[Argument], Params, int], Any]
 
 
 def _step(request: Request) -> Kernel:
-    """Return the step of a function that has a row in the table of the kernels."""
+    """Return the function that computes a step, for a row of the kernels' table of requests."""
     gives = _GIVES[request.gives]
 
     def step(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
@@ -252,7 +252,10 @@ def _element(args: Sequence[Argument], params: Params, words: Words) -> Array:
 
 
 def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
-    """Return the elements at a place, of 8 bytes each, and where there is one."""
+    """Return each list's element at an index, and flags of rows that have one.
+
+    Elements have 8 bytes each.
+    """
     values, kind = lists.values, lists.values.type
     words = np.frombuffer(values.buffers()[1], np.int64, len(values), values.offset * 8)
     where = runner("lists"), n_parts(len(lists.offsets) - 1)
@@ -265,7 +268,7 @@ def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
 
 
 def _taken(lists: Lists, index: int) -> tuple[Array, Flags]:
-    """Return the elements at an index, of any type, and which rows have one."""
+    """Return each list's element at an index, for any type, and flags of rows that have one."""
     starts, ends = lists.offsets[:-1], lists.offsets[1:]
     places = starts + index if index >= 0 else ends + index
     inside = (places >= starts) & (places < ends)
@@ -274,7 +277,7 @@ def _taken(lists: Lists, index: int) -> tuple[Array, Flags]:
 
 
 def _typed(stored: Array, dtype: DType) -> Array:
-    """Return elements in the type of a column: times are stored as integers."""
+    """Return elements as a column of type `dtype`; times are stored as integers."""
     return stored.view(arrow_type(dtype)) if dtype.is_temporal else stored
 
 
@@ -310,11 +313,12 @@ def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
 
 
 class Items(NamedTuple):
-    """The items that lists are searched for, of each row.
+    """The value of each row that "list.contains" searches for in the row's list.
 
     Args:
-        keys: as keys of the type of the elements, an Arrow array; null where it is none.
-        known: whether there is an item.
+        keys: The values as keys of the elements' type, an Arrow array; null if the type cannot hold
+            the value.
+        known: Whether each row has a value to search for.
     """
 
     keys: Array
@@ -322,7 +326,10 @@ class Items(NamedTuple):
 
 
 def items_of(argument: Argument, element: DType) -> Items:
-    """Return the items of an argument of "list.contains", for elements of a type."""
+    """Return the values to search for, from the second argument of "list.contains".
+
+    `element` is the type of the lists' elements.
+    """
     item, given = decoded(argument.values).combine_chunks(), comparable(argument.dtype)
     known = present_rows(item)
     keys = keys_as(_in_storage(item, given), given, element)
@@ -330,7 +337,7 @@ def items_of(argument: Argument, element: DType) -> Items:
 
 
 def _in_storage(keys: Array, dtype: DType) -> Array:
-    """Return keys as values of their type are stored, where conversions read them."""
+    """Return keys in the storage type of `dtype`, from which they can be converted."""
     if dtype == UTF8:
         return keys
     storage = storage_type(dtype)
@@ -367,7 +374,7 @@ _GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
     "length": _length,
     "slice": _slice,
 }
-"""Functions of arguments, parameters and words of a table, by the kind of their result."""
+"""`(arguments, parameters, words of a table) -> array`, by the kind of result."""
 
 KERNELS: dict[str, Kernel] = {
     "list.encode": _encode,

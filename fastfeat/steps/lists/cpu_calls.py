@@ -1,6 +1,7 @@
-"""Functions of lists as calls of kernels, for prepared calls: of elements that none is missing of.
+"""Functions of lists as calls of kernels, for prepared calls, which run without Python code.
 
-Lists in which an element is missing, or that the kernels leave, are left to `cpu`.
+They apply to lists without missing elements. If an element is missing, or a kernel cannot compute a
+row, `cpu` computes the whole batch.
 """
 
 from __future__ import annotations
@@ -28,14 +29,7 @@ _WORD = 8  # bytes
 def calls_of_lists(
     request: Request, args: Sequence[Argument], given: Sequence[DataType], params: Params
 ) -> StepCalls | None:
-    """Return a function of lists as calls of kernels; None where it is not.
-
-    Args:
-        request: the function.
-        args: of the step.
-        given: the Arrow type of its column.
-        params: of the step.
-    """
+    """Return the kernel calls that compute a function of lists; None if its types prevent it."""
     form, dtype = form_of(given[0]), args[0].dtype.of
     is_list = pa.types.is_list(given[0]) or pa.types.is_large_list(given[0])
     if dtype is None or form is None or not is_list:
@@ -51,7 +45,7 @@ def calls_of_lists(
 
 
 def _entry(request: Request, params: Params) -> tuple[str | None, Mapping[int, int]]:
-    """Return the entry of a function of floats, and the words that say what it does."""
+    """Return the name of the kernel for a function of floats, and its parameters by table word."""
     words = request.words(params)
     match request.gives:
         case "sum" | "mean":
@@ -66,7 +60,7 @@ def _entry(request: Request, params: Params) -> tuple[str | None, Mapping[int, i
 
 
 def _ends(form: int, rooms: Mapping[int, Room], *, of_elements: bool) -> KernelCall:
-    """Return the call that reads the offsets of a column."""
+    """Return the kernel call that reads the offsets of a column of lists."""
     lists = Given(
         0,
         form,
@@ -98,7 +92,7 @@ def _length(form: int) -> StepCalls:
 
 
 def _of_numbers(form: int, entry: str, own: Mapping[int, int], gives: str) -> StepCalls:
-    """Return a function of the float64 of each list."""
+    """Return the kernel calls for a function of each list's float64 elements."""
     offsets, bits = _offsets(), Room(0)
     results, counts, left = (Room(_WORD, _WORD * FEWEST_ROWS) for _ in range(3))
     words = np.zeros(layout.N_WORDS, np.int64)
@@ -138,4 +132,4 @@ def _calls(request: Request) -> Any:
 
 
 CALLS = {name: _calls(request) for name, request in REQUESTED.items()}
-"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""
+"""Steps as calls of kernels, for columns of the given Arrow types; None if not possible."""

@@ -1,6 +1,7 @@
-"""list.*: functions of the list of each row. An element that is missing is skipped by aggregates.
+"""The steps list.*: functions of each row's list, with their definitions.
 
-A list that is missing gives missing. Of an empty one the sum is 0, and all else missing.
+Aggregates skip missing elements. A missing list gives missing. For an empty list the sum is 0;
+other aggregates are missing.
 """
 
 from __future__ import annotations
@@ -33,26 +34,29 @@ SUM_TOO_LARGE = "the sum of the list does not fit into int64"
 
 
 def element_type(types: Sequence[DType]) -> DType:
-    """Return the type of the elements of a list; of those that are read as float64, float64."""
+    """Return the type of a list's elements as kernels read them.
+
+    Types that are read as float64 give float64.
+    """
     if types[0].of is None:
         raise TypeMismatch(f"needs a list, got {types[0]}")
     return comparable(types[0].of)
 
 
 def elements_of(value: Sequence[Any] | None) -> list[Any] | None:
-    """Return the elements of a list, None where missing."""
+    """Return a list as Python values; None for a missing list."""
     if value is None:
         return None
     return [None if element != element else element for element in value]
 
 
 def params_of_aggregate(function: str, params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Return the parameters of an aggregate of lists as that of the rows has them."""
+    """Return the parameters of a list aggregate as the aggregate over training rows takes them."""
     return tuple(sorted(params.items()))
 
 
 def _aggregate(function: str) -> StepFunction:
-    """Return the step of an aggregate: that of the same name over training rows, of one list."""
+    """Return the step that applies an aggregate of training rows to each row's list instead."""
 
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return AGGREGATES[function].result(
@@ -79,7 +83,10 @@ def _aggregate(function: str) -> StepFunction:
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
-    """Return the reference of a function of one list that is missing where the list is."""
+    """Return a column function that applies `function` to each list.
+
+    A missing list gives missing.
+    """
 
     def reference(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
         found: list[Any] = []
@@ -182,7 +189,7 @@ def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType
 
 
 def _is_list_encode(call: Call) -> bool:
-    """Return whether the elements of lists count in a vocabulary of all of them."""
+    """Return whether the vocabulary of "list.encode" has all elements of the lists to encode."""
     lists, known = call.args
     match known:
         case Aggregate("vocabulary", (Call("list.explode", exploded),), params, frame):
@@ -215,16 +222,19 @@ LISTS: dict[str, StepFunction] = {
             Parameter("missing", Words(("key",)), written_as=None),
         ),
     ),
-    "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),  # a row an element
+    # one row per element
+    "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),
     "list.get": StepFunction(
         _get_result,
         _each(_get),
         parameters=(
-            Parameter("index", _PLACE, "its place from 0, or below 0 from the end"),
+            Parameter(
+                "index", _PLACE, "Position of the element, from 0; negative counts from the end"
+            ),
             Parameter(
                 "null_on_oob",
                 Flag((False,)),
-                "whether it is missing where the list is too short",
+                "Whether a list that is too short gives missing; False makes it an error",
                 True,
                 may_lack=True,
             ),
@@ -244,11 +254,15 @@ LISTS: dict[str, StepFunction] = {
         _slice_result,
         _each(_slice),
         parameters=(
-            Parameter("offset", _PLACE, "where it begins, from 0, or below 0 from the end"),
+            Parameter(
+                "offset",
+                _PLACE,
+                "Position of the first element, from 0; negative counts from the end",
+            ),
             Parameter(
                 "length",
                 Whole(0, FARTHEST_ELEMENT),
-                "how many elements at most",
+                "Maximum number of elements; None takes all that follow",
                 None,
                 may_lack=True,
             ),
@@ -256,10 +270,11 @@ LISTS: dict[str, StepFunction] = {
         request=REQUESTS["slice"],
     ),
 }
-"""The functions of a list; "list.explode" has a row an element, for vocabularies alone.
+"""The functions of a list.
 
-"list.encode" gives the codes of the elements in a vocabulary, of which one is of the unseen;
-"list.has_code" says whether a code is among those of a row, or, of None, whether there is no list.
+"list.explode" has one row per element, and serves vocabularies only. "list.encode" gives the codes
+of the elements in a vocabulary, with one code for unseen elements. "list.has_code" says whether a
+code is among the codes of a row or, for None, whether the list is missing.
 """
 REQUESTED: dict[str, Request] = {
     name: row.request for name, row in LISTS.items() if isinstance(row.request, Request)

@@ -1,1 +1,1 @@
-"""Tables: rows of another table, by key, or by key and moment."""
+"""Tables: values of another table, found by key, or by key and moment (as-of joins)."""

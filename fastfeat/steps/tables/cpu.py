@@ -1,4 +1,4 @@
-"""Lookups and as-of joins on the CPU: a table is indexed or put in order once, and looked up in."""
+"""Lookups and as-of joins on the CPU: a table is indexed or sorted once, then searched."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ _ANY_SIZE = 1 << 62
 
 
 class _Index(NamedTuple):
-    """The keys of a table.
+    """An index of the keys of a table.
 
     Args:
-        keys: its distinct keys.
-        rows: the row of the table by the code of a key, shape (2 + n_keys,).
+        keys: Its distinct keys.
+        rows: The table row of each code of a key (0 missing, 1 unknown, then the keys), shape (2 +
+            n_keys,).
     """
 
     keys: Vocabulary
@@ -43,7 +44,10 @@ class _Index(NamedTuple):
 
 
 def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    """Return the row of the table that has the key of each row; see `steps.tables.rows`."""
+    """Return, for each row of the data, the number of the table row with its key, int64.
+
+    It is null if there is none. `steps.tables.rows` has the definition.
+    """
     half = len(args) // 2
     left, right = args[:half], args[half:]
     dtypes = [comparable(argument.dtype) for argument in left]
@@ -54,7 +58,10 @@ def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 
 
 def lookup_values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the values of the table in the rows that were found; no float of it is NaN."""
+    """Return the table's value for each row of the data, by the table rows that were found.
+
+    Floats of rows without a value are null, never NaN.
+    """
     rows, column = args
     exact, array = arrow_type(comparable(column.dtype)), _without_nan(column.values)
     n_bytes = array.type.bit_width // 8 if _has_whole_bytes(array.type) else 0
@@ -65,7 +72,7 @@ def lookup_values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: i
 
 
 def _without_nan(column: TableValues) -> Array:
-    """Return a column of a table, null where it is NaN; made on first use."""
+    """Return a column of a table with null for NaN; the result is cached."""
     array = column.array
     if not pa.types.is_floating(array.type):
         return array
@@ -83,7 +90,10 @@ def _has_whole_bytes(arrow_type: DataType) -> bool:
 
 
 def _gathered(rows: ChunkedArray, column: Array, n_bytes: int) -> Array:
-    """Return values of 1, 2, 4 or 8 bytes by the numbers of their rows."""
+    """Return the value of a table column at each of the given table rows.
+
+    Values have `n_bytes` bytes.
+    """
     numbers, chunks = physical_chunks(rows), physical_chunks(pa.chunked_array([column]))
     empty = Chunk(0, 0, 0, 0, 0, column)
     values = chunks[0] if chunks else empty
@@ -95,7 +105,7 @@ def _gathered(rows: ChunkedArray, column: Array, n_bytes: int) -> Array:
 
 
 def _index(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
-    """Return the keys of a table as values of the types of the data; made on first use."""
+    """Return an index of the keys of a table, converted to the key types of the data; cached."""
     columns: list[TableValues] = [key.values for key in keys]
     cache, name = columns[0].cache, (tuple(column.name for column in columns), tuple(dtypes))
     found: _Index | None = cache.get(name)
@@ -108,10 +118,10 @@ def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
     own = [comparable(key.dtype) for key in keys]
     parts = _parts(keys, own)
     counted = cpu_learner.count_keys(KeysTask(parts, own, "key", _ANY_SIZE))
-    if len(counted.counts) and counted.counts[0] > 1:  # they are ordered by their counts
+    if len(counted.counts) and counted.counts[0] > 1:  # keys are ordered by their counts
         rows_by_key(keys)
         raise AssertionError("a key is there twice, and the definition does not see it")
-    if own != list(dtypes):  # what is a value of both types stays distinct
+    if own != list(dtypes):  # keys that convert to both types stay distinct
         parts = _parts(keys, dtypes)
         counted = cpu_learner.count_keys(KeysTask(parts, dtypes, "key", _ANY_SIZE))
     distinct = Vocabulary(counted.parts, counted.counts, counted.n_missing)
@@ -122,21 +132,24 @@ def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
 
 
 def _parts(keys: Sequence[Argument], dtypes: Sequence[DType]) -> list[Any]:
-    """Return the parts of the keys of a table as values of some types, or missing."""
+    """Return the parts of a table's keys converted to `dtypes`.
+
+    A value that the type cannot hold becomes null.
+    """
     return table_keys_as([key.values.array for key in keys], [key.dtype for key in keys], dtypes)
 
 
 _RUN = "asof"
 
-_FIRST_KEY = 2  # codes 0 and 1 are those of missing and unseen keys
+_FIRST_KEY = 2  # codes 0 and 1 are missing and unseen keys
 
 
 class _TableOrder(NamedTuple):
-    """The rows of a table by key and time.
+    """The rows of a table, sorted by key and then time.
 
     Args:
-        keys: the distinct keys; None where all rows have one.
-        rows: the rows in order.
+        keys: The distinct keys; None if all rows share one.
+        rows: The sorted rows.
     """
 
     keys: Vocabulary | None
@@ -144,7 +157,10 @@ class _TableOrder(NamedTuple):
 
 
 def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-    """Return the row of the table that was known at the moment of each row; see `tables.rows`."""
+    """Return, for each row of the data, the number of the table row that was known at its moment.
+
+    It is null if there is none. `steps.tables.rows` has the definition.
+    """
     time, keys, right, right_keys = parts_of(args)
     dtypes = [comparable(key.dtype) for key in keys]
     table = _table_order(right, right_keys, dtypes)
@@ -162,7 +178,7 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
 
 
 def _table_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _TableOrder:
-    """Return the rows of a table in order; made on first use."""
+    """Return the rows of a table, sorted by key and time; cached."""
     name = ("asof", tuple(key.values.name for key in keys), tuple(dtypes))
     found: _TableOrder | None = right.values.cache.get(name)
     if found is None:

@@ -1,4 +1,4 @@
-"""Values of a table on a device, by the rows that a lookup or an as-of join has found."""
+"""As-of joins on a device, and values of a table at the rows that lookups and joins found."""
 
 from __future__ import annotations
 
@@ -41,14 +41,13 @@ from fastfeat.steps.windows.gpu.order import (
 )
 
 _LOOKUP_ROW_BYTES = RESULT_BYTES + 8 + 1 / 8
-"""Of a row of the data: the row that is found, and what stands there."""
+"""Bytes per data row: the table row that is found, and its value."""
 
 
 def is_gathered(types: Sequence[DType]) -> bool:
-    """Return whether values of a table are gathered on the device: those of whole bytes, and bools.
+    """Return whether the device can look up values of a table column: bools and fixed-width types.
 
-    Args:
-        types: of the rows that are found, and of the column of the table.
+    `types` has the type of the row numbers, then of the table's column.
     """
     dtype = types[1]
     return comparable(dtype) == dtype and not dtype.holds_bytes and not dtype.is_list
@@ -57,12 +56,10 @@ def is_gathered(types: Sequence[DType]) -> bool:
 def lookup_values(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the values of the table in the rows that were found; see `steps.tables.rows`.
+    """Return the table's value for each row of the data, by the table rows that were found.
 
-    It stays on the device where there is room for it.
-
-    Raises:
-        OutOfDeviceMemory: the column of the table, or 64 rows, do not fit.
+    The result stays on the device if there is room. Raises OutOfDeviceMemory if the column of the
+    table, or 64 rows, do not fit.
     """
     rows, column = args
     with settling(runtime):
@@ -80,7 +77,7 @@ def lookup_values(
 def _gathered(
     runtime: Runtime, rows: Any, column: DeviceColumn, dtype: DType, span: tuple[int, int]
 ) -> DeviceArray:
-    """Return the values of some rows of the data."""
+    """Return the table's values for rows `span`, (first, end), of the data."""
     start, n = span[0], span[1] - span[0]
     found = whole_column(runtime, rows.slice(start, n), INT64)
     result = no_results(runtime, n)
@@ -101,21 +98,21 @@ def _gathered(
 
 _ANY_SIZE = 1 << 62
 
-_FIRST_KEY = 2  # codes 0 and 1 are those of missing and unseen keys
+_FIRST_KEY = 2  # codes 0 and 1 are missing and unseen keys
 
 _CODES = {"n_unseen": 1, "missing": "key"}
 
 _ASOF_ROW_BYTES = 4 + 8 + 8 + 1 / 8
-"""Of a row of the data: code, time, and the row that is found."""
+"""Bytes per data row: code, time, and the table row that is found."""
 
 
 def asof_rows(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the row of the table that was known at the moment of each row; see `tables.rows`.
+    """Return, for each row of the data, the number of the table row that was known at its moment.
 
-    Raises:
-        OutOfDeviceMemory: the rows do not fit the device.
+    It is null if there is none; `steps.tables.rows` has the definition. Raises OutOfDeviceMemory if
+    the rows do not fit the device.
     """
     time, keys, right, right_keys = parts_of(args)
     if not n_rows:
@@ -145,11 +142,7 @@ def asof_rows(
 
 
 def _check_room(runtime: Runtime, n_right: int, n_rows: int) -> None:
-    """Raise where the rows do not fit the device.
-
-    Raises:
-        OutOfDeviceMemory: says what they need.
-    """
+    """Raise OutOfDeviceMemory, with the bytes needed, if an as-of join does not fit the device."""
     needed = n_right * (ORDER_BYTES + SORT_BYTES) + n_rows * _ASOF_ROW_BYTES
     if needed > room_of_pieces(runtime):
         runtime.give_back()
@@ -165,7 +158,7 @@ def _check_room(runtime: Runtime, n_right: int, n_rows: int) -> None:
 def _distinct_keys(
     runtime: Runtime, right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
 ) -> Vocabulary:
-    """Return the distinct keys of a table; found on first use."""
+    """Return the distinct keys of a table as a vocabulary, cached."""
     name = ("keys of an as-of join", tuple(key.values.name for key in keys), tuple(dtypes))
     found: Vocabulary | None = right.values.cache.get(name)
     if found is None:
@@ -176,7 +169,7 @@ def _distinct_keys(
 
 
 def _parts(keys: Sequence[Argument], dtypes: Sequence[DType]) -> list[Any]:
-    """Return the keys of a table in the types of those of the data."""
+    """Return the keys of a table, converted to the key types of the data."""
     return table_keys_as([key.values.array for key in keys], [key.dtype for key in keys], dtypes)
 
 
@@ -187,7 +180,7 @@ def _in_order(
     dtypes: Sequence[DType],
     known: Vocabulary | None,
 ) -> Order:
-    """Return the rows of a table by key and time, of equal times the last one last."""
+    """Return the rows of a table sorted by key and time; rows of equal times keep their order."""
     n = len(right.values.array)
     entities = Entities(None, 0, 1)
     if known is not None:
@@ -206,7 +199,7 @@ def _codes(
     dtypes: Sequence[DType],
     n_rows: int,
 ) -> Buffer:
-    """Return the code of the key of each row on the device."""
+    """Return the code of each row's key in the vocabulary `known`, as int32 on the device."""
     parts = [replace(key, dtype=dtype) for key, dtype in zip(keys, dtypes, strict=True)]
     codes = encode(runtime, [*parts, Argument(known, VOCABULARY)], _CODES, n_rows)
     if isinstance(codes, DeviceArray):

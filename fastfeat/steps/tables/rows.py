@@ -1,4 +1,8 @@
-"""lookup_row, lookup_value, asof_row: rows of a table by key, at a moment, and their values."""
+"""The steps lookup_row, lookup_value, asof_row, with their definitions: joins with another table.
+
+lookup_row and asof_row give the number of the table row that belongs to each row of the data: by
+key, or by key and moment. lookup_value then gives the value of a table column there.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +36,10 @@ class TableValues:
     """A column of a lookup table.
 
     Args:
-        table: the name of the table.
-        name: that of the column.
-        array: the values as `io.columns.types.storage_type` stores them, text as large_string.
-        cache: what backends make of it to look rows up; kept as long as the table is.
+        table: Name of the table.
+        name: Name of the column.
+        array: Values in the type `io.columns.types.storage_type`, text as large_string.
+        cache: Data that backends derive from the table for lookups; it lives as long as the table.
     """
 
     table: str
@@ -44,7 +48,7 @@ class TableValues:
     cache: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)
 
     def stored(self) -> list[Any]:
-        """Return the values as a list, None where missing."""
+        """Return the values as a Python list, None if missing; cached."""
         found: list[Any] | None = self.cache.get("stored")
         if found is None:
             found = [None if value != value else value for value in self.array.to_pylist()]
@@ -53,13 +57,9 @@ class TableValues:
 
 
 def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
-    """Return the row of each key of a table.
+    """Return a mapping from each key of a table to its row number, cached.
 
-    Args:
-        keys: the columns of the table that are the parts of its key.
-
-    Raises:
-        InvalidData: two rows have one key.
+    `keys` are the columns of the key's parts. Raises InvalidData if two rows have the same key.
     """
     first, names = keys[0].values, tuple(key.values.name for key in keys)
     known: dict[tuple[Any, ...], int] | None = first.cache.get(("rows", names))
@@ -88,7 +88,7 @@ def _shown(key: Argument, row: int) -> str:
 
 
 def compared(values: Sequence[Any], dtype: DType) -> list[Any]:
-    """Return values that are equal where they mean the same: times in nanoseconds."""
+    """Return values in a form that is comparable across types: times become nanoseconds."""
     if not dtype.is_temporal:
         return list(values)
     return [None if value is None else value * tick_ns(dtype) for value in values]
@@ -126,7 +126,7 @@ def _lookup_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Calla
 
 
 def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return the function that makes keys of a row, none missing, equal where they mean one."""
+    """Return a function that converts a row's key, without missing parts, as `compared` does."""
     ticks = [tick_ns(key.dtype) if key.dtype.is_temporal else None for key in keys]
     if not any(ticks):
         return lambda key: key
@@ -186,7 +186,7 @@ def _is_lookup_value(call: Call) -> bool:
 
 
 def _right_keys(row: Call) -> tuple[Node, ...]:
-    """Return the columns of the table that a lookup compares."""
+    """Return the columns of the table that a lookup compares with the keys of the data."""
     return row.args[len(row.args) // 2 :]
 
 
@@ -214,7 +214,7 @@ LOOKUP_VALUE = StepFunction(
 
 
 def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any]]:
-    """Return the time and the keys of the data, and those of the table, of what is given."""
+    """Return the arguments of an as-of join: time and keys of the data, then those of the table."""
     half = len(args) // 2
     return args[0], args[1:half], args[half], args[half + 1 :]
 
@@ -233,16 +233,9 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def check_moments(
     time: DType, keys: Sequence[DType], right: DType, right_keys: Sequence[DType]
 ) -> None:
-    """Raise where the times and keys of the data cannot be compared with those of a table.
+    """Raise TypeMismatch if times or keys of the data cannot be compared with the table's.
 
-    Args:
-        time: the type of the time of the data.
-        keys: the types of its keys.
-        right: that of the time of the table.
-        right_keys: those of its keys.
-
-    Raises:
-        TypeMismatch: the first that cannot.
+    `time` and `keys` are the types in the data, `right` and `right_keys` those in the table.
     """
     if keys:
         LOOKUP_ROW.result([*keys, *right_keys], {})
@@ -269,12 +262,9 @@ def _is_time(dtype: DType) -> bool:
 
 
 def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
-    """Return the kernel's rule: the rows of a table that may be found.
+    """Return the kernel's rule about the times of table rows that a row of the data may find.
 
-    Args:
-        time: the type of the time of the data.
-        right: that of the time of the table.
-        params: of the join.
+    `right` is the type of the table's times.
     """
     return Rule(
         tick_of(time),
@@ -286,7 +276,7 @@ def rule_of(time: DType, right: DType, params: Mapping[str, Any]) -> Rule:
 
 
 def instants(values: Sequence[Any], dtype: DType) -> list[Any]:
-    """Return times in nanoseconds, whole numbers as they are; None where missing."""
+    """Return times in nanoseconds, whole numbers unchanged, None if missing."""
     tick = tick_of(dtype)
     return [None if value is None else value * tick for value in values]
 
@@ -317,7 +307,7 @@ def _asof_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callabl
 
 
 def _by_key(right: Argument, keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], KnownRows]:
-    """Return the rows of each key of a table in order, with their times; made on first use."""
+    """Return, for each key of a table, its rows in order of time, with their times; cached."""
     names = tuple(key.values.name for key in keys)
     cached: Any = right.values.cache.get(("asof", names))
     if cached is not None:
@@ -365,15 +355,24 @@ ASOF_ROW = StepFunction(
     of_row=_asof_of_row,
     parameters=(
         Parameter(
-            "tolerance", _REACH, "how old a row may be at most", None, or_none=True, hidden=True
+            "tolerance",
+            _REACH,
+            "Maximum age of a row, in nanoseconds or steps; None for any age",
+            None,
+            or_none=True,
+            hidden=True,
         ),
         Parameter(
-            "delay", _REACH, "how long after its time a row of the table is known", 0, hidden=True
+            "delay",
+            _REACH,
+            "Time until a row of the table is known, in nanoseconds or steps",
+            0,
+            hidden=True,
         ),
         Parameter(
             "allow_exact_matches",
             Flag(),
-            "whether a row that is known at the very moment counts",
+            "Whether a row that becomes known at exactly this moment matches",
             True,
             hidden=True,
         ),

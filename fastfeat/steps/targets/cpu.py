@@ -1,4 +1,10 @@
-"""Statistics of a target per category on the CPU: of all rows, and outside of each fold; folds."""
+"""Statistics of a target per category on the CPU, of all rows and outside of each fold; and folds.
+
+The visible rows of a fold are those from which its statistic is computed: the rows of all other
+folds, or only of earlier folds if folds are ordered. A prior is the statistic of all categories
+together, towards which the values of small categories are smoothed. The category of a row is a
+code; a cell is one fold of one category.
+"""
 
 from __future__ import annotations
 
@@ -40,18 +46,18 @@ Floats = NDArray[np.float64]
 SeenFolds = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
 Prior = tuple[float, float]
-"""How many rows of all categories are looked at, and their quantile."""
+"""Number of visible rows of all categories, and their quantile."""
 
 
 class Cells(NamedTuple):
-    """The rows of some categories, and how folds divide them.
+    """The rows of some categories, with their target values and folds.
 
     Args:
-        element: type of the target, of `fastfeat_kernels.column.ELEMENTS`.
-        keys: `column.key_of` the target of each row that has one.
-        codes: the category of each.
-        folds: the fold of each.
-        n_codes: how many categories there are.
+        element: Type of the target, from `fastfeat_kernels.column.ELEMENTS`.
+        keys: Sort key (`column.key_of`) of the target, for each row that has one.
+        codes: The category of each row.
+        folds: The fold of each row.
+        n_codes: Number of categories.
     """
 
     element: str
@@ -62,13 +68,13 @@ class Cells(NamedTuple):
 
 
 def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
-    """Return the statistic of all rows, and outside of each fold, smoothed."""
+    """Return a smoothed statistic per category: of all rows, and of each fold's visible rows."""
     whole, *outside = [smoothed(function, s, params) for s in found]
     return FoldedGroups(whole, whole == whole, np.concatenate(outside))
 
 
 def target_level(function: str, params: Params) -> Level:
-    """Return the level of the moments that a statistic needs."""
+    """Return the highest power that moments must sum up for a statistic."""
     return 2 if needs_squares(function, params) else 1
 
 
@@ -79,15 +85,11 @@ def by_moments(
     params: Params,
     by_fold: GroupedMoments | None = None,
 ) -> Iterator[Statistics]:
-    """Yield the statistics of all rows, and of those outside of each fold.
+    """Yield the statistics per category: of all rows, then of the visible rows of each fold.
 
-    Args:
-        by_category: the moments of cells: group fold * n_codes + code.
-        n_folds: how many folds.
-        function: the statistic, not of quantiles.
-        params: its parameters.
-        by_fold: the moments of folds, where there are other categories besides; None for those of
-            these.
+    `by_category` has the moments of cells; the cell of a fold and a code is group fold * n_codes +
+    code. `by_fold` has the moments of folds. It is needed if `by_category` lacks some categories,
+    and None otherwise. `function` is not a quantile.
     """
     read = _reader(function)
     by_fold = sum_over_keys(by_category, n_folds) if by_fold is None else by_fold
@@ -102,7 +104,7 @@ def by_moments(
 def _earlier(
     moments: GroupedMoments, total: GroupedMoments, n_folds: int
 ) -> Iterator[GroupedMoments]:
-    """Yield for each fold the moments of the groups in the folds before it."""
+    """Yield, for each fold, the moments of each category in the folds before it."""
     n = total.n_groups
     before = no_moments(moments.element, n, moments.level, extremes=False)
     for fold in range(n_folds):
@@ -114,7 +116,7 @@ Read = Callable[[GroupedMoments], Floats]
 
 
 def _reader(function: str) -> Read:
-    """Return the function that reads the statistic of groups."""
+    """Return a function that computes the statistic from the moments of groups."""
     run = runner(_RUN)
     if function == "target_var":
         return lambda moments: finalize.variances_of(moments, 1, run, n_parts(moments.n_groups))
@@ -125,7 +127,7 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
     run, parts = runner(_RUN), n_parts(groups.n_groups)
     counts = counts_of(groups).astype(np.float64)
     total, prior_total = finalize.sums_of(groups, run, parts), finalize.sums_of(all_rows, run)
-    statistic, variance, prior_variance = total, total, prior_total  # not needed of sums alone
+    statistic, variance, prior_variance = total, total, prior_total  # not needed for sums alone
     if groups.level == 2:
         statistic, variance = read(groups), finalize.variances_of(groups, 0, run, parts)
         prior_variance = finalize.variances_of(all_rows, 0, run)
@@ -144,13 +146,11 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
 def by_quantiles(
     ranges: Iterable[Cells], seen: Sequence[SeenFolds], q: float, priors: Sequence[Prior]
 ) -> Iterator[Statistics]:
-    """Yield the quantiles of rows that are looked at: of all, and of those outside of each fold.
+    """Yield the quantiles per category: of all rows, then of the visible rows of each fold.
 
-    Args:
-        ranges: neighbouring categories, all of them together.
-        seen: for each that is yielded, says of the fold of each row whether it is looked at.
-        q: which quantile.
-        priors: of all categories, for each that is yielded.
+    `ranges` yields the rows of all categories, some neighbouring categories at a time. `seen` has
+    one function per yielded item: it maps the fold numbers of rows to flags of visible rows.
+    `priors` has one prior of all categories per item.
     """
     found: list[list[tuple[Floats, Floats]]] = [[] for _ in seen]
     for cells in ranges:
@@ -162,7 +162,7 @@ def by_quantiles(
 
 
 def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floats, Floats]:
-    """Return how many rows of each category are looked at, and their quantile."""
+    """Return the number of visible rows of each category, and the quantile of their targets."""
     groups = np.where(is_seen, cells.codes, np.int32(-1))
     run, parts = runner(_RUN), n_parts(len(groups))
     found = order("int64", chunks_of(cells.keys), groups, cells.n_codes, run, parts)
@@ -171,14 +171,17 @@ def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floa
 
 
 def seen_folds(n_folds: int, ordered: bool) -> list[SeenFolds]:
-    """Return the folds that are looked at: all, and those outside of, or before, each."""
+    """Return functions that map the fold numbers of rows to flags of visible rows.
+
+    The first is for the statistic of all rows; one per fold follows.
+    """
     outside = np.less if ordered else np.not_equal
     seen: list[SeenFolds] = [lambda folds: np.ones(len(folds), np.bool_)]
     return seen + [lambda folds, k=fold: outside(folds, k) for fold in range(n_folds)]
 
 
 def fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the fold of each row by its number, or by a key."""
+    """Return the fold of each row, int32: by a hash of the row number, or of a key."""
     n_folds = params["n_folds"]
     if not args:
         return array_of_values(fold_of_rows(range(n_rows), n_folds), None, pa.int32())
@@ -187,7 +190,7 @@ def fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> An
 
 
 def fold_of_rows(rows: Rows, n_folds: int) -> NDArray[np.int32]:
-    """Return the fold of each of some rows, by their numbers."""
+    """Return the fold of rows by a hash of their numbers."""
     numbers = np.arange(rows.start, rows.stop) if isinstance(rows, range) else rows
     column = array_of_values(numbers.astype(np.int64, copy=False), None, pa.int64())
     return buckets(key_hashes([pa.chunked_array([column])], [INT64], is_cross=False), n_folds)

@@ -1,6 +1,7 @@
-"""Learning statistics of a target per category on the CPU: states of rows that come in parts.
+"""Learn statistics of a target per category on the CPU, from rows in batches and states that merge.
 
-Rows are in cells, of a fold and a category each.
+A cell is one fold of one category; its number orders cells by category, then by fold. The visible
+rows of a fold are the rows from which its statistic is computed; see `cpu`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from fastfeat.steps.targets.tasks import TargetTask
 VALUES, CODES, FOLDS = "values", "codes", "folds"
 """The columns that the task reads: the target, the category and the fold of each row.
 
-Without folds these are told from the numbers of the rows.
+Without the column of folds, row numbers give the folds.
 """
 
 _RUN = "grouped"
@@ -60,14 +61,14 @@ _MOST_CELLS = 2**31 - 1  # groups are numbered by int32
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A statistic of a target per category.
+    """The statistic of a target per category to learn.
 
     Args:
-        function: one of `aggregates.target.FUNCTIONS`.
-        params: its parameters.
-        dtype: type of the target.
-        n_codes: how many categories there are.
-        n_folds: how many folds.
+        function: One of `aggregates.target.FUNCTIONS`.
+        params: Its parameters.
+        dtype: Type of the target.
+        n_codes: Number of categories.
+        n_folds: Number of folds.
     """
 
     function: str
@@ -78,25 +79,25 @@ class Spec:
 
     @property
     def n_cells(self) -> int:
-        """The number of cells."""
+        """Number of cells: one for each fold of each category."""
         return self.n_codes * self.n_folds
 
     @property
     def fold_bits(self) -> int:
-        """The bits that tell folds apart."""
+        """Number of bits that a fold number needs in the number of a cell."""
         return (self.n_folds - 1).bit_length()
 
 
 @dataclass(slots=True)
 class TargetState:
-    """The state of the cells.
+    """The summary of all rows added so far, cell by cell.
 
     Args:
-        spec: what is learnt.
-        table: moments of the cells.
-        kept: the rows, where moments of all cells would take too much of a budget.
-        of_folds: moments of the folds of those rows.
-        rows: the rows by cell, for quantiles.
+        spec: The statistic to learn.
+        table: Moments of the cells.
+        kept: The rows, if moments of all cells would exceed the memory budget.
+        of_folds: Moments of the folds of the kept rows.
+        rows: The target values of rows by cell, for quantiles.
     """
 
     spec: Spec
@@ -107,7 +108,7 @@ class TargetState:
 
 
 def learn_target(task: TargetTask) -> FoldedGroups:
-    """Return a statistic of the target per category."""
+    """Return a statistic of the target per category, of all rows and outside of each fold."""
     spec, columns = told(task)
     state = _start(spec, None)
     _add(state, columns, range(len(task.codes)))
@@ -115,7 +116,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 
 
 def told(task: TargetTask) -> tuple[Spec, Mapping[Any, Any]]:
-    """Return the spec of a task, and the columns that it reads."""
+    """Return a task's settings as `Spec`, and the columns that it reads, by name."""
     spec = Spec(task.function, task.params, task.dtype, task.n_codes, task.n_folds)
     return spec, {VALUES: task.values, CODES: task.codes, FOLDS: task.folds}
 
@@ -144,7 +145,7 @@ def _add(state: TargetState, columns: Mapping[Any, Any], rows: Rows) -> None:
     given = columns.get(FOLDS)
     folds = fold_of_rows(rows, spec.n_folds) if given is None else codes_of(given)
     if state.rows is not None:
-        cells = np.multiply(codes, np.int32(spec.n_folds))  # those of a category side by side
+        cells = np.multiply(codes, np.int32(spec.n_folds))  # cells of a category side by side
         cells += folds
         ordering.keep(state.rows, chunks, cells)
     if state.kept is not None:
@@ -175,7 +176,7 @@ def _merge(a: TargetState, b: TargetState) -> TargetState:
 
 
 def _unkept(state: TargetState) -> None:
-    """Let the state have what is kept of all cells, with all rows added that were kept."""
+    """Replace the rows in `state.kept` by moments or target values of all cells."""
     spec, kept = state.spec, state.kept
     if kept is None:
         return
@@ -194,7 +195,7 @@ def _unkept(state: TargetState) -> None:
 
 
 def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
-    """Yield the rows of neighbouring categories, whose numbers are those of all."""
+    """Yield the kept rows, some neighbouring categories at a time, with their category codes."""
     for some in keeping.ranges(kept):
         keys, groups = keeping.keys_of(kept, some)
         codes = (groups + np.int32(some.first)) >> np.int32(spec.fold_bits)
@@ -203,13 +204,10 @@ def _cells_kept(spec: Spec, kept: GroupRows) -> Iterator[Cells]:
 
 
 def _by_fold(some: Range, spec: Spec, first: int, n_codes: int) -> Range:
-    """Return rows with the cells of some categories, those of the first fold first.
+    """Return rows with new cell numbers, which order cells by fold, then by category.
 
-    Args:
-        some: rows by category and fold.
-        spec: what is learnt.
-        first: what is added to their category.
-        n_codes: how many categories a fold has.
+    In `some`, cells are ordered by category, then by fold. `first` is added to the category of each
+    row; a fold has `n_codes` categories.
     """
     is_missing = some.groups < 0
     given = np.where(is_missing, ~some.groups, some.groups)
@@ -236,11 +234,11 @@ def _next(state: TargetState) -> Learnt:
 
 
 _Ranges = Iterator[tuple[int, Iterator[Statistics]]]
-"""Statistics of neighbouring categories, and the number of the first of them."""
+"""Statistics of neighbouring categories, each set with the number of its first category."""
 
 
 def _on_disk(spec: Spec, ranges: _Ranges) -> FoldedGroups:
-    """Return the statistic, of which that outside of each fold stands in a file without a name."""
+    """Return the statistic per category; the values per fold are in a memory-mapped file."""
     values, file = np.empty(spec.n_codes, np.float64), unnamed_file(Path(gettempdir()))
     for first, found in ranges:
         for k, statistics in enumerate(found):
@@ -253,7 +251,7 @@ def _on_disk(spec: Spec, ranges: _Ranges) -> FoldedGroups:
 
 
 def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ranges:
-    """Yield statistics of moments, of rows that were kept."""
+    """Yield neighbouring categories with their statistics, from the moments of kept rows."""
     level = level_of(spec.function, spec.params)
     for some in keeping.ranges(kept):
         first, n_codes = some.first >> spec.fold_bits, some.n_groups >> spec.fold_bits
@@ -264,7 +262,7 @@ def _moments_kept(spec: Spec, kept: GroupRows, of_folds: GroupedMoments) -> _Ran
 
 
 def _quantiles_kept(spec: Spec, kept: GroupRows) -> _Ranges:
-    """Yield quantiles, of rows that were kept."""
+    """Yield neighbouring categories with their quantiles, from kept rows."""
     given = dict(spec.params)
     q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
 
@@ -284,13 +282,10 @@ def _priors(
     seen: Sequence[SeenFolds],
     q: float,
 ) -> list[Prior]:
-    """Return for each that is looked at the number of its rows, and their quantile.
+    """Return, per item of `seen`, the number of visible rows and the quantile of their targets.
 
-    Args:
-        element: type of the target.
-        blocks: gives keys, and the fold of each.
-        seen: as of `by_quantiles`.
-        q: which quantile.
+    `blocks` returns all rows: sort keys of targets, with folds as groups. `seen` is described in
+    `by_quantiles`.
     """
     counts = np.zeros(len(seen), np.int64)
     for block in blocks():
@@ -307,7 +302,7 @@ def _priors(
 
 
 def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
-    """Yield the quantiles of all rows, and of those outside of each fold."""
+    """Yield the quantiles per category: of all rows, then of the visible rows of each fold."""
     given = dict(spec.params)
     q, seen = float(given["q"]), seen_folds(spec.n_folds, bool(given["ordered"]))
     priors = [_prior(spec, rows, is_seen, q) for is_seen in seen]
@@ -315,7 +310,7 @@ def _by_quantiles(spec: Spec, rows: OrderedRows) -> Iterator[Statistics]:
 
 
 def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior:
-    """Return how many rows of all categories are looked at, and their quantile."""
+    """Return the number of visible rows of all categories, and the quantile of their targets."""
 
     def is_in(cells: NDArray[np.int32]) -> NDArray[np.bool_]:
         return is_seen(cells % np.int32(spec.n_folds))
@@ -329,7 +324,7 @@ def _prior(spec: Spec, rows: OrderedRows, is_seen: SeenFolds, q: float) -> Prior
 
 
 def _ranges(spec: Spec, rows: OrderedRows) -> Iterator[Cells]:
-    """Yield the rows of all categories, of neighbouring ones together."""
+    """Yield the rows of all categories, some neighbouring categories at a time."""
     n_folds = np.int32(spec.n_folds)
     if not rows.runs:
         keys, cells = ordering.unordered(rows)

@@ -1,7 +1,7 @@
-"""Folds by time on the CPU: the times at which folds end are learnt, and tell the fold of each row.
+"""Folds by time on the CPU: fit splits all times into folds of equal size.
 
-Of n known times and f folds, a row is in fold k or later where its time is beyond that at place
-ceil(k n / f) of all times in order, counted from 1.
+With n known times, sorted, and f folds, a row is in fold k or later if its time is after the time
+at position ceil(k n / f), counted from 1.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _ELEMENTS = {"double": "float64", "float": "float32"} | {name: name for name in 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Folds by time.
+    """The folds by time to learn.
 
     Args:
-        element: type of the times as they come, of `fastfeat_kernels.column.ELEMENTS`.
-        n_folds: how many folds.
-        with_begins: whether the first time of each fold is wanted.
+        element: Type of the times in the data, from `fastfeat_kernels.column.ELEMENTS`.
+        n_folds: Number of folds.
+        with_begins: Whether the result must have the first time of each fold.
     """
 
     element: str
@@ -48,15 +48,15 @@ class Spec:
 
 @dataclass(slots=True)
 class TimesState:
-    """The state of the times: all of them in the first round, the first of each fold in the second.
+    """The learner's state: all times in the first pass, the first time of each fold in the second.
 
     Args:
-        spec: what is learnt.
-        n_missing: how many rows have no time.
-        rows: the times, in one group.
-        ends: those that the first round gave.
-        begins: the first time of each fold, shape (n_folds,).
-        is_used: whether a fold has a time, shape (n_folds,).
+        spec: The folds to learn.
+        n_missing: Number of rows without a time.
+        rows: The times of all rows, in the first pass; all are in group 0.
+        ends: The last time before each fold but the first, from the first pass.
+        begins: The first time of each fold, shape (n_folds,).
+        is_used: Whether a fold has a time, shape (n_folds,).
     """
 
     spec: Spec
@@ -88,7 +88,7 @@ def _add(state: TimesState, columns: Mapping[Any, Any], rows: Rows) -> None:
 
 
 def _take_first(state: TimesState, folds: NDArray[np.int64], times: NDArray[Any]) -> None:
-    """Take times of folds into the first of each fold."""
+    """Lower the first time of each fold to the earliest of `times` in it."""
     for fold in np.flatnonzero(np.bincount(folds, minlength=state.spec.n_folds)).tolist():
         first = times[folds == fold].min()
         if not state.is_used[fold] or first < state.begins[fold]:
@@ -173,7 +173,7 @@ LEARNER = Learner(
 
 
 def told(task: TimesTask) -> tuple[Spec, Mapping[Any, Any]]:
-    """Return the spec of a task, and the columns that it reads."""
+    """Return a task's settings as `Spec`, and its column of times, by name."""
     times = task.times.values
     return Spec(_ELEMENTS[str(times.type)], task.n_folds, task.with_begins), {TIMES: times}
 
@@ -182,7 +182,7 @@ OF_TASKS = TaskLearner(LEARNER, told)
 
 
 def learn_times(task: TimesTask) -> TimeFolds:
-    """Return the folds of the times of all rows."""
+    """Return the folds that a task's times are split into."""
     spec, columns = told(task)
     n_rows = len(columns[TIMES])
     found: Learnt | Again = Again(None)
@@ -194,12 +194,16 @@ def learn_times(task: TimesTask) -> TimeFolds:
 
 
 def time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the fold of each row by time."""
+    """Return the fold of each row by its time, int32."""
     return _numbers(_folds_of(args[1].values, *times_of(args[0].values)))
 
 
 def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the last fold by time that does not learn from each row yet."""
+    """Return, for each row, the last fold that must not learn from it, int32.
+
+    A fold may learn from a row if the row's value is known before the fold begins: the value is
+    known at the row's time plus a delay.
+    """
     learnt: TimeFolds = args[1].values
     times, present = times_of(args[0].values)
     folds = _folds_of(learnt, times, present)
@@ -212,13 +216,13 @@ def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows:
 def _folds_of(
     learnt: TimeFolds, times: NDArray[Any], present: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Return the fold of some times."""
+    """Return the fold of each time; rows without a time are in the extra fold `n_folds`."""
     folds = np.searchsorted(learnt.ends, times, side="left")
     return np.where(present, folds, learnt.n_folds)
 
 
 def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
-    """Return times and a delay; whole numbers end at the last of their type."""
+    """Return times plus a delay; integers stop at the highest value of their type."""
     if times.dtype.kind == "f":
         return times + delay
     most = np.iinfo(times.dtype).max
@@ -226,7 +230,7 @@ def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
 
 
 def times_of(column: ChunkedArray) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return times as numbers, and where they are present."""
+    """Return times as numbers, 0 if missing, and flags of rows that have a time."""
     times = np.concatenate([_values(chunk) for chunk in column.chunks] or [np.zeros(0)])
     return times, np.concatenate([_present(one) for one in column.chunks] or [np.zeros(0, bool)])
 

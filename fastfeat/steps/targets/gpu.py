@@ -1,4 +1,7 @@
-"""Statistics of a target per category on a device, exact moments or quantiles of cells; folds."""
+"""Statistics of a target per category on a device, from exact moments or quantiles; and folds.
+
+A cell is one fold of one category.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,9 @@ from fastfeat.steps.targets.tasks import TargetTask
 
 
 def learn_target(runtime: Runtime, task: TargetTask) -> FoldedGroups:
-    """Return a statistic of the target per category.
+    """Return a statistic of the target per category, of all rows and outside of each fold.
 
-    Raises:
-        OutOfDeviceMemory: what is kept of all cells and 64 rows do not fit.
+    Raises OutOfDeviceMemory if the state of all cells and 64 rows do not fit.
     """
     function, params, dtype = task.function, task.params, task.dtype
     n_codes, n_folds = task.n_codes, task.n_folds
@@ -64,13 +66,10 @@ def learn_target(runtime: Runtime, task: TargetTask) -> FoldedGroups:
 def _by_quantiles(
     runtime: Runtime, columns: Columns, counts: Words, params: Mapping[str, Any]
 ) -> Sequence[Statistics]:
-    """Return the quantiles of all rows, and of those outside of each fold.
+    """Return the quantiles per category: of all rows, then of the rows outside of each fold.
 
-    Args:
-        runtime: where to run.
-        columns: target, codes and folds.
-        counts: shape (n_folds, n_codes): the number of values of each cell.
-        params: of the statistic.
+    `columns` are the target, the code of each row's category, and its fold. `counts` has the number
+    of values of each cell, shape (n_folds, n_codes).
     """
     quantile: Quantile = (float(params["q"]), "linear")
     is_ordered, total = bool(params["ordered"]), counts.sum(axis=0)
@@ -94,7 +93,7 @@ def _by_quantiles(
 
 
 def _statistics(counts: Words, statistic: Floats, prior: float) -> Statistics:
-    """Return the statistics of a quantile in each category, and in all rows."""
+    """Return quantiles as `Statistics`: of each category, and as the prior of all rows."""
     n, n_all = counts.astype(np.float64), float(counts.sum())
     return Statistics(n, statistic, statistic, statistic, n_all, prior, prior, prior)
 
@@ -103,7 +102,7 @@ FOLD_BYTES = 4
 
 
 def fold(runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return the fold of each row."""
+    """Return the fold of each row, int32: by a hash of the row number, or of a key."""
     n_folds = params["n_folds"]
     if args:
         return hash_cross(runtime, args, {"seed": 0, "n_buckets": n_folds}, n_rows)

@@ -1,6 +1,6 @@
 """Folds of training rows by a stable hash of the row number or of a key.
 
-Folds are for training rows alone: no later row has one.
+Only training rows have folds; no later row has one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _fold_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
-    """Return the fold of each row: by its number, or by the values of a key."""
+    """Return the fold of each row: by a hash of its number, or of its key."""
     n_folds = params["n_folds"]
     if not args:
         return [bucket_of(xxh64(canonical_bytes(row)), n_folds) for row in range(n_rows)]
@@ -50,9 +50,7 @@ def _fold_text(node: Call, texts: Texts) -> str | None:
             return None
 
 
-N_FOLDS = Parameter(
-    "n_folds", FOLDS, "into how many folds training rows are divided", 5, written_as="folds"
-)
+N_FOLDS = Parameter("n_folds", FOLDS, "Number of folds of the training rows", 5, written_as="folds")
 
 FOLD = StepFunction(
     _fold_type,
@@ -61,7 +59,7 @@ FOLD = StepFunction(
     of_keys=True,
     tells_apart=True,
     n_args=None,
-    of_all_rows=True,  # by the number of a row among them
+    of_all_rows=True,  # depends on the number of a row among all rows
     written=_fold_text,
     parameters=(N_FOLDS,),
 )

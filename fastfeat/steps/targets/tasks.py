@@ -1,6 +1,6 @@
-"""The task of targets: what a backend is asked to learn of a target per category.
+"""The task of targets: a request to a backend to learn a statistic of a target per category.
 
-What it means stands below: statistics by the definition, of all rows, and outside of each fold.
+The functions below define the result, row by row; backends must return the same.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from fastfeat.ir.node import Params, params_of
 
 @dataclass(frozen=True, slots=True)
 class TargetTask(Task[FoldedGroups]):
-    """A statistic of a target per category, of all rows and outside of each fold.
+    """A request for a statistic of a target per category, of all rows and outside of each fold.
 
     Args:
-        function: one of `aggregates.target.FUNCTIONS`.
-        params: its parameters.
-        values: the target, shape (n_rows,): an Arrow array, or a DeviceArray.
-        dtype: its type.
-        codes: the category of each row, int32, the same.
-        folds: the fold of each row, int32, the same.
-        n_codes: how many categories there are.
-        n_folds: how many folds.
+        function: One of `aggregates.target.FUNCTIONS`.
+        params: Its parameters.
+        values: The target, shape (n_rows,): an Arrow array, or a DeviceArray.
+        dtype: Type of the target.
+        codes: The category of each row, int32, shape (n_rows,), an array of the same kind.
+        folds: The fold of each row, int32, shape (n_rows,), an array of the same kind.
+        n_codes: Number of categories.
+        n_folds: Number of folds.
     """
 
     function: str
@@ -64,7 +64,7 @@ def learn_target(task: TargetTask) -> FoldedGroups:
 def _statistics(
     function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
 ) -> Statistics:
-    """Return the statistics of some rows, by the definitions of the aggregates."""
+    """Return the statistics of each category over the given rows, by the aggregate definitions."""
     members: list[list[Any]] = [[] for _ in range(n_codes)]
     for value, code, _ in rows:
         members[code].append(value)
@@ -77,7 +77,7 @@ def _statistics(
 def _of_values(
     function: str, given: Mapping[str, Any], values: list[Any], dtype: DType
 ) -> tuple[float, float, float, float]:
-    """Return count, sum, statistic and variance of some values; NaN of none."""
+    """Return count, sum, statistic and population variance of some values; NaN if missing."""
     named = {"target_var": "var", "target_quantile": "quantile"}.get(function, "mean")
     params = {
         "var": params_of(ddof=1),

@@ -1,6 +1,6 @@
-"""Folds of training rows by time: where they end is learnt of all times, and tells each row's.
+"""The steps time_fold and time_fold_known: folds of training rows by time, learnt from all times.
 
-Folds are for training rows alone: no later row has one.
+Only training rows have folds; no later row has one.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from fastfeat.steps.targets.rows import N_FOLDS
 
 @dataclass(frozen=True, slots=True)
 class TimeFolds:
-    """The folds of some times.
+    """The folds that fit learnt from the times of the training rows.
 
     Args:
-        n_folds: how many folds; rows without a time are in one more.
-        ends: the last time before each fold but the first, shape (n_folds - 1,); none where no row
+        n_folds: Number of folds. Rows without a time are in one extra fold.
+        ends: The last time before each fold except the first, shape (n_folds - 1,); empty if no row
             has a time.
-        used: the folds that have a time, ascending, where they are wanted.
-        begins: the first time of each of these.
-        last: the last fold that has a row.
+        used: Ascending numbers of the folds that have a time; empty if they were not requested.
+        begins: The first time of each fold in `used`.
+        last: The last fold that has a row.
     """
 
     n_folds: int
@@ -48,12 +48,12 @@ class TimeFolds:
 
 @dataclass(frozen=True, slots=True)
 class TimesTask(Task[TimeFolds]):
-    """The folds of the times of all rows.
+    """A request to split the times of all rows into folds.
 
     Args:
-        times: a column, as keys have it, and its type.
-        n_folds: how many folds.
-        with_begins: whether the first time of each fold is wanted.
+        times: A column of times, stored as keys are, and its type.
+        n_folds: Number of folds.
+        with_begins: Whether the result must have the first time of each fold.
     """
 
     times: Argument
@@ -62,9 +62,10 @@ class TimesTask(Task[TimeFolds]):
 
 
 def learn_times(task: TimesTask) -> TimeFolds:
-    """Return the folds by their definition: as full as equal times allow, which share one.
+    """Return folds of equally many rows, except that rows of equal times share a fold.
 
-    A fold is the share of the known times that are earlier.
+    A row's fold is n_folds * n_earlier / n_known, rounded down: `n_earlier` of the `n_known` times
+    are before the row's. Rows without a time are in fold `n_folds`.
     """
     times, n_folds = contents_of(task.times.values), task.n_folds
     known = sorted(time for time in times if time is not None)
@@ -92,7 +93,7 @@ def _time_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
-    """Return the fold of each row by time; rows without a time are in a fold behind the last."""
+    """Return the fold of each row by time; rows without a time are in an extra fold, the last."""
     return [_fold_at(args[1].values, time) for time in args[0].values]
 
 
@@ -101,7 +102,7 @@ def _fold_at(learnt: TimeFolds, time: Any) -> int:
 
 
 def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    """Return the type of folds, once the delay is of the kind of the time."""
+    """Return the type of fold numbers; raise TypeMismatch if the delay does not suit the times."""
     wanted = "time" if types[0].is_temporal else "steps"
     if params["unit"] != wanted:
         given = "a duration" if params["unit"] == "time" else "a whole number"
@@ -115,9 +116,10 @@ def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType
 
 
 def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
-    """Return the last fold by time that does not learn from each row yet.
+    """Return, for each row, the last fold that must not learn from it.
 
-    A fold learns from the rows whose time and the delay lie before its first time.
+    The value of a row is known at its time plus the delay. A fold learns from a row if the value is
+    known before the fold's first time.
     """
     learnt: TimeFolds = args[1].values
     delay = delay_in_ticks(args[0].dtype, params)
@@ -130,18 +132,21 @@ def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows
 
 
 def _last_before(learnt: TimeFolds, known: Any) -> int:
-    """Return the fold before the first one that begins after what is known then."""
+    """Return the number of the fold before the first one that begins after the time `known`."""
     begins = zip(learnt.begins, learnt.used.tolist(), strict=True)
     return next((fold - 1 for time, fold in begins if time > known), learnt.last)
 
 
 def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
-    """Return the most ticks of a time that a delay holds: one more is beyond it."""
+    """Return a delay in ticks of a time type, rounded down."""
     return params["delay"] // tick_of(dtype)
 
 
 def times_of(call: Call) -> Call:
-    """Return the folds that a step finds rows in, which those of one clock share."""
+    """Return the call that gives the folds for a step's time column.
+
+    Steps with the same time column share the folds.
+    """
     return Call("time_fold", call.args, params_of(n_folds=dict(call.params)["n_folds"]))
 
 

@@ -1,4 +1,4 @@
-"""Text: lengths, case, pieces, literals, numbers, patterns, dates, and choices between texts.
+"""Text: lengths, case, slices, literals, numbers, patterns, dates, and choices between texts.
 
 `steps.registry` and `backends` import it.
 """

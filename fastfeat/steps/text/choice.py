@@ -1,6 +1,6 @@
-"""Choosing between texts: `when`, `coalesce`, `fill_null`.
+"""Choose between texts: `when`, `coalesce`, `fill_null`.
 
-Rows of numbers are chosen by scalar functions of the same names; `scalars.choice` has the rules.
+Scalar functions of the same names choose numbers; the rules are in `scalars.choice`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _coalesce_of_row(args: Sequence[Argument], params: Params) -> Callable[..., 
 
 
 def _host_when(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
-    holds = args[0].values.to_numpy() == 1  # of bools as keys: a missing one is NaN
+    holds = args[0].values.to_numpy() == 1  # bools as keys are floats; a missing one is NaN
     yes, no = _plain(args[1:])
     n_yes = int(holds.sum())
     check_choice(_most(yes, n_yes) + _most(no, n_rows - n_yes), n_rows)
@@ -76,21 +76,24 @@ def _host_coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> Any
 
 
 def _most(chosen: Any, n_rows: int) -> int:
-    """Return how many bytes some rows of a choice have at most."""
+    """Return the most bytes of text that `n_rows` rows of a result may take from one argument."""
     if isinstance(chosen, pa.Scalar):
         return n_rows * len(chosen.as_buffer() or b"") if chosen.is_valid else 0
     return content_bytes(chosen)
 
 
 def _plain(args: Sequence[Argument]) -> list[Any]:
-    """Return arguments as columns of one type, those of type null too; one text as a scalar."""
+    """Return arguments as columns of one text type.
+
+    An argument with a single text becomes a scalar.
+    """
     columns = [_one_text(argument.values) for argument in args]
     kind = next(column.type for column in columns if is_content(column.type))
     return [column if column.type == kind else pa.scalar(None, kind) for column in columns]
 
 
 def _one_text(column: ChunkedArray) -> Any:
-    """Return a column that has one text in every row as that text, any other without dictionary."""
+    """Return a scalar if all rows of a column have the same text, else the column as plain text."""
     if pa.types.is_dictionary(column.type) and column.num_chunks == 1:
         (chunk,) = column.chunks
         if len(chunk.dictionary) == 1 and chunk.indices.null_count == 0:

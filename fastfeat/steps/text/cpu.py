@@ -1,4 +1,4 @@
-"""Steps of text on the CPU: by the text and hashing kernels, over entries of dictionaries."""
+"""Steps of text on the CPU, by the text and hashing kernels; dictionaries are computed by entry."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _NO_TEXT = pa.nulls(0, pa.large_string())
 
 
 def _step(request: Request) -> Kernel:
-    """Return the step of a function of the kernels."""
+    """Return the function that computes a step, for a row of the kernels' table of requests."""
     gives = _GIVES[request.gives]
 
     def step(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -79,7 +79,7 @@ def _step(request: Request) -> Kernel:
 
 
 def _computed(request: Request, params: Params, column: ChunkedArray) -> Any:
-    """Return the result of the kernel for a column."""
+    """Return the kernel's result for a column of text; raise StepFailed for invalid UTF-8."""
     own, parts = kernel_params(request, params), n_parts(len(column))
     try:
         return computed(request, own, text_chunks(column), runner(_RUN), parts, empty_bytes)
@@ -107,7 +107,7 @@ def _text(piece: Texts) -> Array:
 
 
 def _array(kind: Any, n_rows: int, values: Any, found: Any) -> Array:
-    """Return values and validity of a kernel as an Arrow array."""
+    """Return a kernel's values and validity bits as an Arrow array of type `kind`."""
     return pa.Array.from_buffers(
         kind, n_rows, [_bitmap(found), pa.py_buffer(values)], found.n_missing
     )
@@ -118,7 +118,10 @@ def _bitmap(found: Any) -> Any:
 
 
 def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params) -> Array:
-    """Return numbers; what is none is missing, or an error."""
+    """Return the numbers parsed from each row's text.
+
+    Text that is not a number gives null, or raises StepFailed if the function is strict.
+    """
     dtype = NUMBERS[request.gives]
     kind = arrow_type(dtype)
     if found.all_parsed:
@@ -142,7 +145,7 @@ def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params)
 def _bucket_counts(
     column: ChunkedArray, found: BucketCounts, request: Request, params: Params
 ) -> Array:
-    """Return a column a bucket, shared by entries."""
+    """Return the counts of each row as a struct column with one field per bucket."""
     by_bucket = np.ascontiguousarray(found.counts.T)
     columns = [_array(pa.int32(), len(column), counts, found) for counts in by_bucket]
     return pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
@@ -164,7 +167,7 @@ _GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, Params], Any]] = {
     "parsed_integer": _numbers,
     "parsed_float": _numbers,
 }
-"""A column of Arrow, by what a function gives: of the column it was given, and of the kernel's."""
+"""`(column, kernel result, request, parameters) -> Arrow column`, by the kind of result."""
 KERNELS: dict[str, Kernel] = {
     "bucket_count": _bucket_count,
     **{name: _step(request) for name, request in REQUESTED.items()},
@@ -172,7 +175,7 @@ KERNELS: dict[str, Kernel] = {
 
 
 def _calls(request: Request) -> Callable[..., StepCalls | None]:
-    """Return the function that gives a function of the kernels as calls of them."""
+    """Return a function that prepares the kernel calls of a request; see `CALLS`."""
 
     def calls(
         args: Sequence[Argument], given: Sequence[DataType], params: Params
@@ -215,7 +218,10 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
 
 
 def _by_bucket(counts: Room, n_buckets: int) -> tuple[KernelCall, Room]:
-    """Return the call that makes columns of counts of rows, and their memory."""
+    """Return the kernel call that turns one row of counts per row into one column per bucket.
+
+    The second item is the memory of these columns.
+    """
     words, columns = np.zeros(4, np.int64), Room(4 * n_buckets)
     words[BY_BUCKET_N] = n_buckets
     rooms = {BY_BUCKET_COUNTS: counts, BY_BUCKET_OUT: columns}
@@ -230,28 +236,29 @@ def _bucket_count_calls(
 
 
 _MOST_BUCKETS = 1 << 8
-"""Buckets of prepared calls."""
+"""Highest number of buckets for prepared calls."""
 _WIDTHS: Mapping[Gives, int] = {"count": 8, "flag": 0, "bucket_counts": 4}
-"""Bytes of a value of what prepared calls give; 0 of a bool."""
+"""Bytes per value of the results of prepared calls; 0 for a bool."""
 CALLS: dict[str, Callable[..., StepCalls | None]] = {
     "bucket_count": _bucket_count_calls,
     **{name: _calls(request) for name, request in REQUESTED.items() if request.gives in _WIDTHS},
 }
-"""Steps as calls of kernels, of columns of some Arrow types; None where they are not."""
+"""Steps as calls of kernels, for columns of the given Arrow types; None if not possible."""
 
 
 def presence_calls(given: DataType, dtype: DType) -> StepCalls | None:
-    """Return whether each row of a column has a text, as a call of a kernel; None where it is not.
+    """Return a kernel call that computes whether each row has a text; None if not possible.
 
-    Args:
-        given: the Arrow type of the column.
-        dtype: what fit saw.
+    `given` is the Arrow type of the column, `dtype` the type that fit saw.
     """
     return _compared("present", [given], dtype)
 
 
 def equality_calls(given: Sequence[DataType], dtype: DType) -> StepCalls | None:
-    """Return whether two columns have the same text; see `presence_calls`."""
+    """Return a kernel call that computes whether two columns have equal texts; None if impossible.
+
+    `given` has the Arrow types of the columns, `dtype` is the type that fit saw.
+    """
     return _compared("same", given, dtype)
 
 

@@ -1,4 +1,4 @@
-"""Size of text that grows: known before memory is asked for, and refused where it is too large."""
+"""Limits for steps that enlarge text: the new size is computed before memory is allocated."""
 
 from __future__ import annotations
 
@@ -11,24 +11,21 @@ from fastfeat.io.host_memory import host_memory
 from fastfeat.steps.step import StepFailed
 
 _COPIES = 2
-"""Arrow makes text twice as large as it is, where it does not know how large it will be."""
+"""Arrow allocates twice the size of a text if it does not know the size in advance."""
 
 
 def check_growth(
     column: ChunkedArray, pattern: str, value: str, n: int, literal: bool, max_memory: int
 ) -> None:
-    """Raise where text with matches replaced needs more memory than is allowed.
+    """Raise StepFailed, with the sizes, if replacing matches in text needs too much memory.
 
     Args:
-        column: the text.
-        pattern: what is replaced: a regular expression, or plain text.
-        value: the replacement, as RE2 writes it, or plain text.
-        n: how many matches of a text are replaced; -1 for all.
-        literal: whether pattern and value are plain text.
-        max_memory: how many bytes making the new text may take.
-
-    Raises:
-        StepFailed: of all rows, with the sizes.
+        column: The text.
+        pattern: A regular expression, or plain text if `literal`.
+        value: The replacement, in RE2's syntax, or plain text if `literal`.
+        n: Highest number of replacements per row; -1 for all.
+        literal: Whether pattern and value are plain text.
+        max_memory: Highest number of bytes for the new text while Arrow builds it.
     """
     n_bytes = content_bytes(column)
     # a match of a regular expression may be empty, before each byte and at the end
@@ -50,21 +47,16 @@ def check_growth(
 
 
 def replaced(column: ChunkedArray, pattern: str, value: str, n: int, literal: bool) -> ChunkedArray:
-    """Return text with matches replaced; the arguments are those of `check_growth`."""
+    """Return a column with matches of a pattern replaced; for the arguments see `check_growth`."""
     function = "replace_substring" if literal else "replace_substring_regex"
     options = options_of("ReplaceSubstringOptions", pattern, value, max_replacements=n)
     return call(function, column, options=options)
 
 
 def check_choice(n_bytes: int, n_rows: int) -> None:
-    """Raise where chosen text may take more memory than the machine has.
+    """Raise StepFailed if the result of a choice between texts may exceed the machine's memory.
 
-    Args:
-        n_bytes: how large it may become.
-        n_rows: how many texts there are.
-
-    Raises:
-        StepFailed: of all rows, with the sizes.
+    `n_bytes` is the highest size that the result may have.
     """
     room = host_memory()
     if room is not None and _COPIES * n_bytes > room:
@@ -77,21 +69,22 @@ def check_choice(n_bytes: int, n_rows: int) -> None:
 
 
 def content_bytes(column: Any) -> int:
-    """Return how many bytes the text of a column has."""
+    """Return the number of bytes of the text of a column."""
     return call("sum", call("binary_length", column)).as_py() or 0
 
 
 def _grown(n_bytes: int, n_matches: int, least: int, most: int, value: str, literal: bool) -> int:
-    """Return how large text can become, of whose bytes at least and at most so many are matched.
+    """Return the highest number of bytes that a text may have after its matches are replaced.
 
-    A group of a match is at most all that matches.
+    The text has `n_bytes` bytes and `n_matches` matches, together `least` to `most` bytes long. A
+    group (a part of the pattern that `value` refers to) is never longer than its match.
     """
     n_groups = 0 if literal else len(groups_of_replacement(value))
     return n_bytes - least + n_matches * _plain_bytes(value, literal) + n_groups * most
 
 
 def _plain_bytes(value: str, literal: bool) -> int:
-    """Return how many bytes of a replacement are as they stand, and no group."""
+    """Return the number of bytes of a replacement that are not references to groups."""
     return len((value if literal else without_groups(value)).encode())
 
 

@@ -1,4 +1,4 @@
-"""Regular expressions and dates in text: host steps, by Arrow's RE2 on every backend alike."""
+"""Regular expressions and dates in text: computed by Arrow's RE2 on the host, for every backend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _step(
     parameters: Parameters,
     written: Writer | None = None,
 ) -> StepFunction:
-    """Return a host step: `work` is given a column of text and the parameters."""
+    """Return a step that the host computes; `work` gets the column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
         def of_texts(column: ChunkedArray) -> Array:
@@ -70,14 +70,14 @@ def _step(
 
 
 def _whole(column: ChunkedArray) -> Array:
-    """Return a column as one array."""
-    if column.num_chunks == 1:  # in place
+    """Return a column of several chunks as one array."""
+    if column.num_chunks == 1:  # without a copy
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
 
 
 def _require_utf8(column: ChunkedArray) -> None:
-    """Raise for the first row that is not UTF-8."""
+    """Raise StepFailed for the first row that is not UTF-8."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
@@ -101,7 +101,7 @@ def _count_matches(column: ChunkedArray, pattern: str) -> Array:
 
 
 def _find(column: ChunkedArray, pattern: str) -> Array:
-    """Return the first byte of the first match in each row, -1 where there is none."""
+    """Return the byte position of the first match in each row, -1 without a match."""
     found = call("find_substring_regex", column, options=_matching(pattern))
     return _whole(found).cast(pa.int64())
 
@@ -146,10 +146,9 @@ def _replace_text(node: Call, texts: Texts) -> str | None:
 
 
 def _is_pattern(call: Call) -> bool:
-    """Return whether a call has a regular expression, and what else it says belongs to it.
+    """Return whether a call's pattern is a regular expression with the groups that it refers to.
 
-    Raises:
-        InvalidPlan: it is no regular expression.
+    Raises InvalidPlan if the pattern is not a regular expression.
     """
     params = dict(call.params)
     pattern, value = params["pattern"], params.get("value")
@@ -164,16 +163,12 @@ def _is_pattern(call: Call) -> bool:
 
 
 def _has_format(call: Call) -> bool:
-    """Return whether a call says how a time is written.
-
-    Raises:
-        InvalidPlan: it does not.
-    """
+    """Return True if a call has a valid format of times; raise InvalidPlan otherwise."""
     date_format(dict(call.params)["format"])
     return True
 
 
-_PATTERN = Parameter("pattern", Text(), "a regular expression of RE2")
+_PATTERN = Parameter("pattern", Text(), "Regular expression in the syntax of RE2")
 
 STEPS: dict[str, StepFunction] = {
     "str.contains": _step(BOOL, _contains, _is_pattern, (_PATTERN,)),
@@ -184,7 +179,12 @@ STEPS: dict[str, StepFunction] = {
         _is_pattern,
         (
             _PATTERN,
-            Parameter("group_index", Whole(0, FARTHEST), "which group; 0 is the whole match", 1),
+            Parameter(
+                "group_index",
+                Whole(0, FARTHEST),
+                "Number of the group, from 1; 0 is the whole match",
+                1,
+            ),
         ),
     ),
     "str.find": _step(INT64, _find, _is_pattern, (_PATTERN,)),
@@ -194,14 +194,18 @@ STEPS: dict[str, StepFunction] = {
         _is_pattern,
         (
             _PATTERN,
-            Parameter("value", Text(), "the replacement"),
+            Parameter("value", Text(), "Replacement for a match"),
             Parameter(
-                "literal", Flag(), "whether pattern and value are plain text", False, hidden=True
+                "literal",
+                Flag(),
+                "Whether `pattern` and `value` are plain text",
+                False,
+                hidden=True,
             ),
             Parameter(
                 "max_memory",
                 Whole(1),
-                "bytes that text may take while it grows",
+                "Maximum memory of the text while it grows, in bytes",
                 MAX_MEMORY,
                 may_lack=True,
             ),
@@ -214,7 +218,7 @@ STEPS: dict[str, StepFunction] = {
         _to_datetime,
         _has_format,
         (
-            Parameter("format", Text(), "how the time is written, as of `strptime`"),
+            Parameter("format", Text(), "Format of the text, in directives of `strptime`"),
             STRICT,
         ),
     ),

@@ -1,7 +1,7 @@
-"""Functions of text that hand-written kernels compute: lengths, case, pieces, literals, numbers.
+"""Functions of text by hand-written kernels: lengths, case, slices, literals, numbers.
 
-What a function means, gives and asks of the kernels is its row of `text.requests`; of that follow
-its type rule and its reference here.
+`text.requests` has a row for each function, with its definition, its kind of result and its kernel.
+The type rule and the reference here are derived from that row.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ NOT_UTF8: Final = (
 )
 _LONGEST = 40
 OfAscii = Callable[[Mapping[str, Any]], Callable[[str], Any]]
-"""From the parameters of a function of text to that function of a text that is ASCII."""
+"""`parameters -> function of one ASCII text`."""
 
 
 def of_text(dtype: DType) -> TypeRule:
-    """Return the type rule of a function of text."""
+    """Return a type rule that accepts text and gives `dtype`."""
 
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         if types[0].name not in ("utf8", "null"):
@@ -44,7 +44,7 @@ def of_text(dtype: DType) -> TypeRule:
 
 
 def of_content(dtype: DType) -> TypeRule:
-    """Return the type rule of a function of text or bytes."""
+    """Return a type rule that accepts text or bytes and gives `dtype`."""
 
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         if types[0].name not in ("utf8", "binary", "null"):
@@ -55,12 +55,12 @@ def of_content(dtype: DType) -> TypeRule:
 
 
 def not_parseable(row: int, text: bytes, what: str) -> StepFailed:
-    """Return the error of a row whose text is no number."""
+    """Return the error about a row with text that is not a number."""
     return StepFailed(row, f"{_shown(text)} is not {what}. strict=False makes it missing")
 
 
 def out_of_range(row: int, text: bytes, dtype: str) -> StepFailed:
-    """Return the error of a row whose text is a number that its type does not hold."""
+    """Return the error about a row with a number outside the range of `dtype`."""
     told = f"{_shown(text)} is outside the range of {dtype}. strict=False makes it missing"
     return StepFailed(row, told, Overflow)
 
@@ -71,7 +71,7 @@ def _shown(text: bytes) -> str:
 
 
 def number_text(request: Request, params: Mapping[str, Any]) -> str:
-    """Return the name of the numbers that a function reads, for messages."""
+    """Return the name of the kind of number that a function parses, for messages."""
     if request.gives == "parsed_float":
         return "a number"
     base = params["base"]
@@ -79,12 +79,12 @@ def number_text(request: Request, params: Mapping[str, Any]) -> str:
 
 
 def kernel_params(request: Request, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a step as its kernel and their reference take them."""
+    """Return the parameters of a step as its kernel and its reference take them."""
     return {k: v.encode() if k in request.literals else v for k, v in params.items()}
 
 
 def _each(request: Request) -> Reference:
-    """Return the reference of a function of the bytes of a row."""
+    """Return a column function that applies the request's definition to the bytes of each row."""
 
     def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
         found, own = list[Any](), kernel_params(request, params)
@@ -101,7 +101,7 @@ def _each(request: Request) -> Reference:
 
 
 def _each_of_row(request: Request, of_ascii: OfAscii | None) -> OfRow:
-    """Return a function of one row: of ASCII by `of_ascii`, of other text by the definition."""
+    """Return a function of one text: `of_ascii` computes ASCII, the definition any other text."""
 
     def of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Callable[..., Any]:
         own = kernel_params(request, params)
@@ -122,7 +122,7 @@ def _each_of_row(request: Request, of_ascii: OfAscii | None) -> OfRow:
 
 
 def _stripping(method: Callable[[str, str], str]) -> OfAscii:
-    """Return a function of ASCII that strips, by a method of text."""
+    """Return a function of ASCII text that strips characters, by a method such as `str.strip`."""
 
     def of_ascii(params: Mapping[str, Any]) -> Callable[[str], Any]:
         given: str | None = params["characters"]
@@ -144,7 +144,7 @@ def _slicing(params: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 def _with_pattern(method: Callable[[str, str], Any]) -> OfAscii:
-    """Return a function of ASCII that looks for a plain text, by a method of text."""
+    """Return a function of ASCII text that searches for a plain text, by a method of `str`."""
 
     def of_ascii(params: Mapping[str, Any]) -> Callable[[str], Any]:
         pattern = params["pattern"]
@@ -154,7 +154,7 @@ def _with_pattern(method: Callable[[str, str], Any]) -> OfAscii:
 
 
 def _parsed(request: Request) -> Reference:
-    """Return the reference of a function that reads numbers."""
+    """Return a column function that parses numbers by the request's definition."""
 
     def of_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
         found, what = list[Any](), number_text(request, params)
@@ -191,7 +191,7 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
 
 
 def _plain_text(function: str) -> Writer:
-    """Return the writer of a function that takes its pattern as plain text."""
+    """Return a function that writes a call as Python text, with its pattern marked as literal."""
 
     def written(node: Call, texts: Texts) -> str:
         given = [*texts.options(node), "literal=True"]
@@ -222,7 +222,7 @@ def _has_literal(call: Call) -> bool:
 
 
 NUMBERS: dict[Gives, DType] = {"parsed_integer": INT64, "parsed_float": FLOAT64}
-"""The type of the numbers that a function reads."""
+"""Type of the numbers that a function reads."""
 _TYPES: dict[Gives, DType] = {
     "count": INT64,
     "flag": BOOL,
@@ -240,7 +240,7 @@ def _row(
     written: Writer | None = None,
     of_ascii: OfAscii | None = None,
 ) -> StepFunction:
-    """Return the step of a row of the table of the kernels."""
+    """Return the step for a row of the kernels' table of requests."""
     request = REQUESTS[name]
     of_rows = of_content if request.takes == "bytes" else of_text
     reference = _parsed(request) if request.gives in NUMBERS else _each(request)
@@ -257,19 +257,19 @@ def _row(
 
 
 _MOST_CHARACTERS = 2**60
-_PLAIN = Parameter("pattern", Text(), "a plain text")
+_PLAIN = Parameter("pattern", Text(), "Plain text to find")
 _STRIPPED = (
     Parameter(
         "characters",
         Text(),
-        "the set of characters; None for white space",
+        "Characters to strip; None for white space",
         None,
         or_none=True,
         hidden=True,
     ),
 )
-_N_COLUMNS = Parameter("n_buckets", Whole(1, 2**16), "how many columns")
-STRICT = Parameter("strict", Flag(), "whether other text is an error; else it is missing", True)
+_N_COLUMNS = Parameter("n_buckets", Whole(1, 2**16), "Number of columns")
+STRICT = Parameter("strict", Flag(), "Whether other text is an error; False makes it missing", True)
 
 STEPS: dict[str, StepFunction] = {
     "bucket_count": StepFunction(
@@ -294,7 +294,7 @@ STEPS: dict[str, StepFunction] = {
     ),
     "str.ends_with": _row(
         "ends_with",
-        (Parameter("pattern", Text(), "a plain text", written_as="suffix"),),
+        (Parameter("pattern", Text(), "Plain text at the end", written_as="suffix"),),
         of_ascii=_with_pattern(str.endswith),
     ),
     "str.find_literal": _row(
@@ -306,7 +306,7 @@ STEPS: dict[str, StepFunction] = {
     "str.hash_ngrams": _row(
         "hash_ngrams",
         (
-            Parameter("n", Whole(1, _MOST_CHARACTERS), "how many characters in a row"),
+            Parameter("n", Whole(1, _MOST_CHARACTERS), "Number of characters per n-gram"),
             _N_COLUMNS,
             SEED,
         ),
@@ -320,12 +320,12 @@ STEPS: dict[str, StepFunction] = {
             Parameter(
                 "offset",
                 Whole(-_MOST_CHARACTERS, _MOST_CHARACTERS),
-                "where it begins, from 0, or below 0 from the end",
+                "Position of the first character, from 0; negative counts from the end",
             ),
             Parameter(
                 "length",
                 Whole(0, _MOST_CHARACTERS),
-                "how many characters; None up to the end",
+                "Maximum number of characters; None takes all that follow",
                 None,
                 or_none=True,
                 hidden=True,
@@ -335,7 +335,7 @@ STEPS: dict[str, StepFunction] = {
     ),
     "str.starts_with": _row(
         "starts_with",
-        (Parameter("pattern", Text(), "a plain text", written_as="prefix"),),
+        (Parameter("pattern", Text(), "Plain text at the start", written_as="prefix"),),
         of_ascii=_with_pattern(str.startswith),
     ),
     "str.strip_chars": _row("strip_chars", _STRIPPED, of_ascii=_stripping(str.strip)),
@@ -343,7 +343,7 @@ STEPS: dict[str, StepFunction] = {
     "str.strip_chars_start": _row("strip_chars_start", _STRIPPED, of_ascii=_stripping(str.lstrip)),
     "str.to_float": _row("to_float", (STRICT,)),
     "str.to_integer": _row(
-        "to_integer", (Parameter("base", Whole(2, 36), "of the digits", 10), STRICT)
+        "to_integer", (Parameter("base", Whole(2, 36), "Base of the digits", 10), STRICT)
     ),
     "str.to_lowercase": _row("to_lowercase", of_ascii=lambda _: str.lower),
     "str.to_uppercase": _row("to_uppercase", of_ascii=lambda _: str.upper),

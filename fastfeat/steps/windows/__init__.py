@@ -1,4 +1,5 @@
-"""Windows: what a row sees of its entity's own past, or of a table, ordered in time.
+"""Windows: functions of the rows that a row sees: of its entity's past, or of another table.
 
-`steps.registry`, `operators` and what stands above import it.
+An entity is all rows with one key, such as a customer. `steps.registry`, `operators` and higher
+layers import it.
 """

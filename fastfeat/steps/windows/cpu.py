@@ -1,4 +1,10 @@
-"""Windows on the CPU: rows are put in order once, and all functions over them computed together."""
+"""Windows on the CPU: rows are sorted once, and all functions over them are computed together.
+
+The order of windows: rows are sorted by entity (the rows with one key), then by time, then by the
+tie column, then by input order. Values are computed for the rows from `first_row` on; earlier rows
+are history, which windows only see. A function is computed from one or more statistics of the
+kernel.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +49,10 @@ _PRECISION = 53
 
 
 def shares(counts: NDArray[np.int64], q: float, interpolation: str) -> NDArray[np.float64]:
-    """Return how far each quantile lies between its two neighbours, in [0, 1).
+    """Return the position of each row's quantile between its two neighbours, from 0 to below 1.
 
-    Args:
-        counts: of how many values each is, shape (n_rows,); what comes of 0 means nothing.
-        q: in [0, 1].
-        interpolation: "linear" or "midpoint".
+    `counts` has the number of values in each row's window, shape (n_rows,). The result for a count
+    of 0 is meaningless.
     """
     index = (counts - 1).astype(np.float64) * q
     share: NDArray[np.float64] = index - np.floor(index)
@@ -58,23 +62,20 @@ def shares(counts: NDArray[np.int64], q: float, interpolation: str) -> NDArray[n
 def durations_between(
     low: NDArray[np.int64], high: NDArray[np.int64], share: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Return low + (high - low) * share, exactly, without its fraction.
+    """Return `low + (high - low) * share` in ticks, exact, rounded toward zero.
 
-    Args:
-        low: durations in ticks, shape (n_rows,).
-        high: as many, none below its low one.
-        share: as many, in [0, 1).
+    All arrays have shape (n_rows,). `high` is never below `low`; `share` is in [0, 1).
     """
     mantissa, exponent = np.frexp(share)
     digits = np.ldexp(mantissa, _PRECISION).astype(np.uint64)
     top, bottom = _product(high.view(np.uint64) - low.view(np.uint64), digits)
     whole, rest = _shifted(top, bottom, _PRECISION - exponent)
     found = (low.view(np.uint64) + whole).view(np.int64)
-    return found + ((found < 0) & (rest != 0))  # until here it is rounded down
+    return found + ((found < 0) & (rest != 0))  # up to here the result is rounded down
 
 
 def _product(x: Words, y: Words) -> tuple[Words, Words]:
-    """Return the upper and the lower word of products, y being below 2**53."""
+    """Return the upper and lower 64 bits of the products x * y, for y below 2**53."""
     x_top, x_low, y_top, y_low = x >> _HALF, x & _LOW, y >> _HALF, y & _LOW
     low = x_low * y_low
     middle = x_top * y_low + (low >> _HALF)
@@ -84,12 +85,10 @@ def _product(x: Words, y: Words) -> tuple[Words, Words]:
 
 
 def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]:
-    """Return numbers of two words, below 2**117, divided by 2**by, and what is 0 without a rest.
+    """Return 128-bit numbers below 2**117 divided by 2**by, rounded down, and remainders.
 
-    Args:
-        top: their upper words.
-        bottom: their lower ones.
-        by: 53 or more; of what is divided so that the result fits a word.
+    A number is `top * 2**64 + bottom`. A remainder is 0 if the division is exact. `by` is at least
+    53, and large enough that each quotient fits 64 bits.
     """
     one, word = np.uint64(1), np.uint64(64)
     near = np.clip(by, _PRECISION, 63).astype(np.uint64)
@@ -105,22 +104,19 @@ _ORDER = "order on the CPU"
 
 
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Array]:
-    """Return an Arrow array for each function of the rows in a window.
-
-    See `steps.windows.tasks.over` for the arguments.
-    """
+    """Return the results of each function as an Arrow array; see `steps.windows.tasks.over`."""
     return arrays_over(_ordered(past, first_row), asked, past.dtype, first_row=first_row)
 
 
 def n_tied(past: RowOrder, first_row: int) -> int:
-    """Return the result of a `TiesTask`, whose fields are the arguments."""
+    """Return the number of rows that share their time with another row of their entity."""
     return n_tied_in_order(_ordered(past, 0), runner(RUN), first_row)
 
 
 def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
-    """Return the value of each function for the last row, as it is stored; None is missing.
+    """Return the value of each function for the last row, as a stored Python value.
 
-    See `steps.windows.tasks.over` for the arguments.
+    A missing value is None. For the arguments see `steps.windows.tasks.over`.
     """
     last = len(past.times) - 1
     found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)
@@ -128,15 +124,16 @@ def values_over(past: RowOrder, asked: Sequence[WindowRequest]) -> list[Any]:
 
 
 class LastRowOver(NamedTuple):
-    """Functions over windows of the last of some rows of one entity, by tables made once.
+    """Functions over windows for the last of some rows of one entity, in buffers that are reused.
 
     Args:
-        times: of the rows, in ticks and in order, are written there.
-        columns: by column, its values, as words or floats, NaN where missing. None of one that is
-            the times.
-        present: by column of words, whether each value is there, as bytes; None of others.
-        compute: from the number of rows to the value of each function as it is stored, None where
-            it is missing. None instead of all where one does not fit its type.
+        times: The caller writes the times of the rows here, in ticks and in order.
+        columns: The caller writes the values of each column here: as 64-bit integers, or as floats
+            with NaN for missing. None for the column of times.
+        present: One buffer per column of integers: 1 byte per row, whether the value is present;
+            None for other columns.
+        compute: `n_rows -> stored value of each function`, None for a missing one. Returns None
+            instead of a list if a value does not fit its type.
     """
 
     times: NDArray[np.int64]
@@ -153,15 +150,10 @@ def last_row_over(
     are_times: Sequence[bool],
     most: int,
 ) -> LastRowOver:
-    """Return functions over windows of the last of some rows; it belongs to one thread.
+    """Return functions over windows, prepared for at most `most` rows; use it in one thread only.
 
-    Args:
-        asked: the functions, without values.
-        places: which column each is of.
-        dtypes: the types of the columns.
-        time: that of the times.
-        are_times: whether each column is that of the times.
-        most: how many rows there are at most.
+    The columns in `asked` are not read. `places` has the column number of each function; `dtypes`
+    and `are_times` have one item per column.
     """
     requests = _requests(asked, places, time)
     elements = [storage(dtype) for dtype in dtypes]
@@ -190,7 +182,7 @@ def last_row_over(
 
 
 def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
-    """Return the value of a function from that of each of its names."""
+    """Return the value of a function for one row, from the values of its statistics."""
     if len(values) == 1:
         return values[0]
     found, *others = [
@@ -200,10 +192,9 @@ def _value_of(values: Sequence[Any], asked: WindowRequest) -> Any:
 
 
 def _ordered(past: RowOrder, first_row: int) -> Ordered:
-    """Return rows in the order of windows, of which those before the first that asks are history.
+    """Return rows in the order of windows; cached in `past.cache`.
 
-    Raises:
-        HistoryOverlaps: one of these is later than a row of its entity that asks.
+    Raises HistoryOverlaps if a history row is later than a data row of its entity.
     """
     kept = {} if past.cache is None else past.cache
     order: Ordered | None = kept.get(_ORDER)
@@ -224,17 +215,11 @@ def arrays_over(
     first_row: int = 0,
     query: Ordered | None = None,
 ) -> list[Array]:
-    """Return an Arrow array for each function of the rows in a window.
+    """Return the results of each function over windows as an Arrow array.
 
-    Args:
-        order: the rows that are seen, in order.
-        asked: the functions.
-        time: the type whose ticks the times of both are in.
-        first_row: the first row that asks.
-        query: the rows that ask, in order, where they are others than those that are seen.
-
-    Raises:
-        OverFailed: a value that does not fit its type.
+    `order` has the rows that windows see. `query` has the rows to compute values for, if these are
+    different rows. Times of both are in ticks of the type `time`. Raises OverFailed if a value does
+    not fit its type.
     """
     found = found_over(order, asked, time, first_row=first_row, query=query)
     return [_array(one, *several) for one, several in zip(asked, found, strict=True)]
@@ -248,15 +233,16 @@ def found_over(
     first_row: int = 0,
     query: Ordered | None = None,
 ) -> list[tuple[Found, list[Found]]]:
-    """Return the kernel's results for each function, by one name and perhaps others.
+    """Return, for each function, the kernel's results of its first statistic and of the others.
 
-    See `arrays_over` for the arguments.
+    The arguments are described in `arrays_over`.
     """
     run, parts = runner(RUN), n_parts(len(order.codes) if query is None else len(query.codes))
     columns, places = _columns(asked)
     requests = _requests(asked, places, time)
     wanted: Sequence[Wanted] = requests.wanted
-    if query is not None:  # which are in no window: it ends with all rows of a moment
+    # Rows that ask are in no window, so a window ends with all rows of a moment.
+    if query is not None:
         wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
     results = iter(statistics_over(order, columns, wanted, run, parts, first_row, query))
     every: list[tuple[Found, list[Found]]] = []
@@ -270,13 +256,13 @@ def found_over(
 
 
 class _Requests(NamedTuple):
-    """The requests to the kernel.
+    """The requests to the kernel for some functions.
 
     Args:
-        places: which column each function is of.
-        time: the type of the times.
-        wanted: by all names of all functions.
-        n_names: how many names it has for each function.
+        places: Column number of each function.
+        time: Type of the times.
+        wanted: The statistics of all functions, one function after the other.
+        n_names: Number of statistics of each function.
     """
 
     places: list[int]
@@ -286,7 +272,7 @@ class _Requests(NamedTuple):
 
 
 def _requests(asked: Sequence[WindowRequest], places: list[int], time: DType) -> _Requests:
-    """Return the requests to the kernel; kept with functions that are asked for again."""
+    """Return the kernel requests for functions; cached if functions are requested again."""
     kept = asked[0].kept if asked else None
     known: _Requests | None = None if kept is None else kept.get("cpu")
     if known is not None and (known.places, known.time) == (places, time):
@@ -300,7 +286,7 @@ def _requests(asked: Sequence[WindowRequest], places: list[int], time: DType) ->
 
 
 def _entities(past: RowOrder, n_rows: int) -> tuple[NDArray[np.int32], int]:
-    """Return the number of the entity of each row, negative for none, and how many there are."""
+    """Return the entity number of each row, negative if it has none, and the number of entities."""
     if past.codes is not None:
         return past.codes, int(past.codes.max(initial=-1)) + 1
     if not past.keys:
@@ -317,12 +303,9 @@ def in_order(
 ) -> Ordered:
     """Return rows in the order of windows.
 
-    Args:
-        codes: the entity of each row, negative for none.
-        times: their times, int64.
-        n_entities: how many entities there are.
-        past: has their tie.
-        shift: of the partitions, as the kernel takes it.
+    `codes` has the entity of each row, negative if it has none; `times` is int64. The tie column
+    comes from `past`. `shift` says how the kernel partitions entities: 2**shift to a partition;
+    None lets it choose.
     """
     chunks, parts = physical_chunks(times), n_parts(len(codes))
     return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)
@@ -336,18 +319,14 @@ def _tie(past: RowOrder) -> Column | None:
 
 
 def _check_history(order: Ordered, first_row: int) -> None:
-    """Raise where a row of the history is later than a row of its entity in the data.
-
-    Raises:
-        HistoryOverlaps: the first such row.
-    """
+    """Raise HistoryOverlaps if a history row is later than a data row of its entity."""
     row = late_row(order, first_row, runner(RUN))
     if row >= 0:
         raise HistoryOverlaps(row)
 
 
 def _columns(asked: Sequence[WindowRequest]) -> tuple[list[Column], list[int]]:
-    """Return the columns that functions are of, each once, and which of them each one reads."""
+    """Return the distinct columns that functions read, and the column number of each function."""
     known: dict[int, int] = {}
     columns: list[Column] = []
     places: list[int] = []
@@ -360,19 +339,16 @@ def _columns(asked: Sequence[WindowRequest]) -> tuple[list[Column], list[int]]:
 
 
 def _wanted(asked: WindowRequest, column: int, time: DType) -> list[Wanted]:
-    """Return the kernel's statistics for a function: most by one name, some from several."""
+    """Return the kernel statistics that a function is computed from: usually one."""
     window = ticks_window(asked.window, time)
     requests = OVER_FUNCTIONS[asked.function].requests(asked.params, asked.dtype, time)
     return [Wanted(window, column, name, **given) for name, given in requests]
 
 
 def _array(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Array:
-    """Return the results of a function as an array of its type.
+    """Return the results of a function as an Arrow array of its type.
 
-    Args:
-        asked: the function.
-        found: what was found for the first name that the kernel has for it.
-        others: for the other names.
+    `found` has the results of its first statistic, `others` the results of the rest.
     """
     values = found.values
     joined = OVER_FUNCTIONS[asked.function].joined
@@ -395,11 +371,11 @@ def _between(
 
 
 _JOINED: dict[str, Callable[..., NDArray[Any]]] = {"difference": _difference, "between": _between}
-"""Functions that make one value of several statistics, by the word of a function's row."""
+"""Functions that join several statistics into one value, by `WindowFunction.joined`."""
 
 
 def _value(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Any:
-    """Return the result of one row as it is stored; None where it is missing."""
+    """Return the result of a function for one row as a stored Python value; None if missing."""
     if others:
         array, dtype = _array(asked, found, others), _result(asked)
         return (array.view(storage_type(dtype)) if dtype.is_temporal else array)[0].as_py()
@@ -410,7 +386,6 @@ def _value(asked: WindowRequest, found: Found, others: Sequence[Found]) -> Any:
 
 
 def _result(asked: WindowRequest) -> DType:
-    """Return the type of what a function gives."""
     if asked.kept is None:
         return result_over(asked)
     known = asked.kept.get("result")
@@ -420,7 +395,7 @@ def _result(asked: WindowRequest) -> DType:
 
 
 def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype: DType) -> Array:
-    """Return values of 8 bytes, or bools, as an array of a type that holds them."""
+    """Return 8-byte values, or bools, as an Arrow array of `dtype`."""
     plain, wanted, stored = _stored_as(dtype)
     if dtype.name == "bool":
         return array_with_bits(values.astype(np.bool_), validity, plain)
@@ -431,6 +406,6 @@ def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype
 
 @lru_cache(maxsize=64)
 def _stored_as(dtype: DType) -> tuple[DataType, DataType, Any]:
-    """Return the Arrow type that values are stored in, that of a column, and NumPy's."""
+    """Return a type's Arrow storage type, its Arrow column type, and its NumPy storage type."""
     plain = storage_type(dtype)
     return plain, arrow_type(dtype), plain.to_pandas_dtype()

@@ -1,9 +1,9 @@
-"""Windows over a table on the CPU: its rows are put in order once, and those of the data ask.
+"""Windows over a table on the CPU: table rows are sorted once, then each data row looks at them.
 
-Times of both are counted in the ticks of the finer one. Rows of the table that are later than these
-can tell are seen by no row that looks back; rows of the data that they cannot tell, and all rows
-where the table has some too early for them, or too late where rows look ahead, are computed by the
-definition.
+Times of table and data are int64 ticks of the finer of their two types, and some times do not fit
+int64 then. Windows over past rows never see a table row that is too late to fit. The slow
+definition computes data rows with times that do not fit. It computes all rows if the table has a
+row that is too early to fit, or has one that is too late and a window has later rows.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ Codes = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The rows of a table by entity: one for each key, and a last one without rows.
+    """The rows of a table, grouped into entities: one per key, and an empty one for unknown keys.
 
     Args:
-        keys: the distinct keys; None where all rows have one.
-        codes: the entity of each row, negative for none.
-        times: their times; missing of those that no row sees.
-        has_earlier: whether some are too early for the ticks.
-        has_later: whether some are too late for them.
-        orders: the rows in order, by the shift of the partitions.
+        keys: The distinct keys; None if all rows belong to one entity.
+        codes: The entity of each row, negative if it has none.
+        times: Times in ticks; missing for rows that no window can see.
+        has_earlier: Whether some times are too early for the ticks.
+        has_later: Whether some times are too late for the ticks.
+        orders: The sorted rows, by the `shift` of `cpu.in_order`.
     """
 
     keys: Vocabulary | None
@@ -58,14 +58,14 @@ class _Table:
 
     @property
     def n_entities(self) -> int:
-        """How many entities there are."""
+        """Number of entities: 1 without keys, else one per key and the empty one, which is last."""
         return 1 + (1 if self.keys is None else len(self.keys))
 
 
 def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Array]:
-    """Return an Arrow array for each function of the rows of a table in a window.
+    """Return the results of each function over a table as an Arrow array.
 
-    See `steps.windows.tasks.over_table` for the arguments.
+    See `steps.windows.tasks`.
     """
     time = finer_time(past.dtype, query.dtype)
     table = _table(past, query.key_dtypes, time)
@@ -98,7 +98,10 @@ def _over(
     own: Any,
     time: DType,
 ) -> list[Array]:
-    """Return the arrays of rows that ask, whose times are all in ticks, or missing."""
+    """Return one array per function for the query rows; `own` are their times in ticks of `time`.
+
+    Missing times give missing values.
+    """
     shift = partition_shift(len(table.codes) + len(own), table.n_entities)
     if shift not in table.orders:
         table.orders[shift] = in_order(table.codes, table.times, table.n_entities, past, shift)
@@ -110,7 +113,10 @@ def _over(
 
 
 def _in_finer(asked: WindowRequest, time: DType) -> WindowRequest:
-    """Return a function of how long ago something was with its times in ticks of a finer type."""
+    """Return a request for a "time since" function with its column in ticks of `time`.
+
+    Other requests are returned unchanged.
+    """
     if not OVER_FUNCTIONS[asked.function].of_times or asked.dtype == time:
         return asked
     times, _, _ = _in_ticks(asked.values, asked.dtype, time)
@@ -118,7 +124,7 @@ def _in_finer(asked: WindowRequest, time: DType) -> WindowRequest:
 
 
 def _table(past: RowOrder, key_dtypes: Sequence[DType], time: DType) -> _Table:
-    """Return the rows of a table by entity; made on first use."""
+    """Return the rows of a table with their entities and times, cached in `past.cache`."""
     cache = {} if past.cache is None else past.cache
     name = (tuple(key_dtypes), time)
     if name not in cache:
@@ -130,9 +136,9 @@ def _table(past: RowOrder, key_dtypes: Sequence[DType], time: DType) -> _Table:
 
 
 def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Flags, Flags]:
-    """Return times in ticks of a finer type, and which are too early and too late for them.
+    """Return times in ticks of a finer type, and flags of times too early and too late for int64.
 
-    Those are missing.
+    Flagged times are missing in the result.
     """
     column = ticks_column(times, given)
     ratio = tick_ns(given) // tick_ns(wanted) if wanted.is_temporal else 1
@@ -150,7 +156,7 @@ def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Fl
 def _entities(
     past: RowOrder, key_dtypes: Sequence[DType], n_rows: int
 ) -> tuple[Vocabulary | None, Codes]:
-    """Return the distinct keys of a table, and the place of that of each row, -1 without one."""
+    """Return a table's distinct keys, and each row's entity, -1 if a part of its key is missing."""
     if not past.keys:
         return None, np.zeros(n_rows, np.int32)
     dtypes = [comparable(dtype) for dtype in key_dtypes]
@@ -163,7 +169,10 @@ def _entities(
 
 
 def _entities_asked(table: _Table, query: RowOrder, n_rows: int) -> Codes:
-    """Return the entity that each row of the data asks for: the last where the table lacks it."""
+    """Return the entity of each row of the data.
+
+    A row with a key that the table lacks gets the last entity, which has no table rows.
+    """
     if table.keys is None:
         return np.zeros(n_rows, np.int32)
     dtypes = [comparable(dtype) for dtype in query.key_dtypes]

@@ -1,7 +1,7 @@
-"""A row of the table of functions over windows: its type, what it asks of the kernel, what it sees.
+"""A row of the table of functions over windows: its type rule, kernel statistics and definition.
 
-The kernel's statistics have rows of their own, in `fastfeat_kernels.windows.statistics`: what those
-say, such as whether one reads the value of the row itself, is not said here again.
+Facts about a single statistic, such as whether it reads the row's own value, stand in the kernel's
+table, `fastfeat_kernels.windows.statistics`, and are not repeated here.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from fastfeat.ir.writing import Writer
 
 Params = Mapping[str, Any]
 Request = tuple[str, Mapping[str, Any]]
-"""A statistic of the kernel, and its parameters: those of `Wanted` but window and column."""
+"""Name of a kernel statistic, and its fields of `Wanted` except window and column."""
 Requests = Callable[[Params, DType, DType], tuple[Request, ...]]
-"""Requests of a function, from its parameters, the type of the column and that of the
-times."""
+"""`(parameters, column type, time type) -> requests to the kernel`."""
 _WINDOW = Window()
 
 
@@ -35,22 +34,23 @@ class WindowFunction:
     """A row of the table of functions over windows.
 
     Args:
-        result: type of the value, from that of the column and the parameters.
-        statistics: the statistics of the kernel that it may ask for.
-        requests: those that it asks for.
-        reference: the value, from what a row sees, the parameters and the type of the column, of
-            those that are aggregates of training rows too; None where the kernel's definition of
-            the one statistic that is asked for says it.
-        joined: how the value comes of several statistics: the second less the first, or what lies
-            between the first two by the third, the number of values.
-        parameters: those of each call.
-        of_times: whether its column is of times, and it says how long ago one was.
-        too_large: what is wrong where a value does not fit its type; None for the words of the
-            error that says so.
-        not_ahead: of a function that tells how the window stands to the row, so that it is none of
-            the rows ahead: what to write of those instead.
-        tells_number: whether its value tells how many rows are in the window.
-        written: how one is written in Python; None for a method of the values that takes a window.
+        result: `(column type, parameters) -> type of the value`.
+        statistics: Names of all kernel statistics that it may be computed from.
+        requests: Returns the statistics that a call with given parameters needs.
+        reference: Definition: `(rows seen, parameters, column type) -> value`, for functions that
+            are also aggregates of training rows. None if the definition in the kernel package is
+            enough.
+        joined: The way several statistics become one value; None for a single statistic.
+            "difference": the second less the first. "between": a point between the first two; the
+            third is the number of values.
+        parameters: Parameters of each call.
+        of_times: Whether its column holds times, and its value is the time since one of them.
+        too_large: Error text for a value that does not fit its type; None for the text of the
+            original error.
+        not_ahead: Error text with an alternative, for functions that cannot look at later rows
+            because they depend on the row's own position; None for other functions.
+        tells_number: Whether its value reveals the number of rows in the window.
+        written: Returns a call as Python text; None if it is written as a method with a window.
     """
 
     result: Callable[[DType, Params], DType]
@@ -67,45 +67,40 @@ class WindowFunction:
 
     @property
     def rows(self) -> tuple[Statistic, ...]:
-        """The rows of its statistics in the table of the kernel."""
         return tuple(STATISTICS[name] for name in self.statistics)
 
     @property
     def counts(self) -> bool:
-        """Whether it counts rows, whatever `min_samples` says."""
+        """Whether the function counts rows, and so ignores `min_samples`."""
         return all(row.gives == "count" for row in self.rows)
 
     @property
     def reads_own(self) -> bool:
-        """Whether it reads the value of the row itself, wherever the window ends."""
+        """Whether the function reads the row's own value, even if the window ends before it."""
         return any(row.reads_own for row in self.rows)
 
     @property
     def of_all_past(self) -> bool:
-        """Whether the window must hold all of the entity's rows before its end."""
+        """Whether the window must begin with the entity's first row."""
         return any(row.of_all_past for row in self.rows)
 
     @property
     def picks(self) -> Literal["n-th", "latest"] | None:
-        """Whether it reads one of the latest rows alone: the n-th, or the latest with a value."""
+        """The only row that the function reads: the n-th latest, or the latest with a value.
+
+        None if it reads all rows.
+        """
         return self.rows[0].picks
 
     @property
     def looks_back(self) -> bool:
-        """Whether it is none of the rows ahead."""
+        """Whether the function cannot be computed over later rows."""
         return self.not_ahead is not None
 
     def value(self, view: WindowView, params: Params, dtype: DType, time: DType) -> Any:
-        """Return its value by the definition; None is missing.
+        """Return the function's value for one window, by its definition; None if missing.
 
-        Args:
-            view: what a row sees.
-            params: its parameters.
-            dtype: the type of the column.
-            time: that of the times.
-
-        Raises:
-            Overflow: it does not fit its type.
+        Raises Overflow if it does not fit its type.
         """
         if self.reference is not None:
             return self.reference(view, params, dtype)
@@ -113,14 +108,14 @@ class WindowFunction:
         wanted = Wanted(_WINDOW, 0, name, **given)
         value = definitions.value_in_window(
             wanted, "", view
-        )  # of the values as they are, not by keys
+        )  # of the values themselves, not grouped by key
         if self.of_times and type(value) is int and value >> 63:
             raise Overflow(self.too_large or "")
         return value
 
 
 def asks(name: str) -> Requests:
-    """Return the requests of a function for one statistic, whose parameters are its own."""
+    """Return a function that requests a single statistic, with the parameters of the call."""
 
     def requests(params: Params, dtype: DType, time: DType) -> tuple[Request, ...]:
         return ((name, params),)
@@ -129,7 +124,7 @@ def asks(name: str) -> Requests:
 
 
 def seconds_per_tick(dtype: DType) -> tuple[int, int]:
-    """Return the factor and the divisor from ticks of a type to seconds; (1, 1) of steps."""
+    """Return (a, b) such that a tick of a type is a / b seconds; (1, 1) for integer times."""
     if not dtype.is_temporal:
         return 1, 1
     tick = tick_ns(dtype)
@@ -137,15 +132,14 @@ def seconds_per_tick(dtype: DType) -> tuple[int, int]:
 
 
 def ticks_of_duration(duration: int, dtype: DType) -> float:
-    """Return how many ticks of a type nanoseconds, or steps, are."""
+    """Return a duration (in nanoseconds, or steps for integer times) as a number of ticks."""
     return duration / tick_of(dtype)
 
 
 def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
-    """Return a window in ticks of the time.
+    """Return the window of a call, with its ends in ticks of the time type.
 
-    A row at t sees times from t + low to t + high; ends that are no whole number of ticks are
-    rounded to the ticks inside.
+    A row at t sees times from t + low to t + high. Ends between two ticks are rounded inwards.
     """
     tick = tick_of(time)
     last, offset, closed = given["last"], given["offset"], given["closed"]

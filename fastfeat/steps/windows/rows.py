@@ -1,8 +1,9 @@
-"""order, window, over.*: what a row sees of its entity's own past, by the definitions.
+"""The steps order, window, over.*: functions over a row's past, with their definitions.
 
-The rows of an entity are ordered by time, then by the tie, then as they come in. A window takes
-some of the rows before the row's own moment, less an offset; a row without a time or a key has no
-window, and is in none.
+An entity is all rows with one key. Its rows are ordered by time, then by the tie column, then by
+input order. A window takes some of the rows up to the row's own time minus an offset. A row without
+a time or a key has no window, and no window has it. History means earlier rows that windows may
+see, but that get no values themselves.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ ORDERS = ("order", "table_order")
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """The rows of some entities in order.
+    """Rows grouped by entity, and in order within each entity.
 
     Args:
-        rows: of each entity, its rows in order.
-        entity: of each row, the number of its entity and its place there; None where it has none.
-        times: of each row, in ticks.
-        dtype: the type of the times.
+        rows: For each entity, its row numbers in order.
+        entity: For each row, (number of its entity, its position there); None if it has no entity.
+        times: For each row, its time in ticks.
+        dtype: Type of the times.
     """
 
     rows: Sequence[Sequence[int]]
@@ -77,17 +78,18 @@ class RowOrder:
     """The columns that order the rows of each entity.
 
     Args:
-        times: of each row, a column as `io.columns.conform` returns it.
-        dtype: the type of the times.
-        keys: the parts of the key of each row, as `io.columns.keys` stores them.
-        key_dtypes: their types.
-        tie: what orders rows of one instant; None where their place does.
-        tie_dtype: its type.
-        cache: what backends make of the rows, kept as long as the table that they are of, or until
-            others have looked at them in this order too; None of rows that are looked at once.
-        is_mixed: whether rows that ask stand among those that do not, which are no history then.
-        codes: the number of the entity of each row, int32 from 0, negative for none, where it is
-            known; the keys are these numbers then, or none where the backend reads codes.
+        times: Times of the rows, a column in the form that `io.columns.conform` returns.
+        dtype: Type of the times.
+        keys: Parts of the key of each row, in the form of `io.columns.keys`.
+        key_dtypes: Types of the key parts.
+        tie: Column that orders rows of one instant; None to use their input order.
+        tie_dtype: Type of the tie.
+        cache: Intermediate results of backends. It lives as long as the table of these rows, or
+            until the last caller that uses this order is done. None for rows that are used once.
+        is_mixed: Whether rows with and without a requested value are mixed; the latter are then not
+            history.
+        codes: Entity number of each row, int32 from 0, negative if it has none; None if unknown. If
+            known, `keys` holds these numbers, or is empty for a backend that reads codes.
     """
 
     times: Any
@@ -103,16 +105,16 @@ class RowOrder:
 
 @dataclass(frozen=True, slots=True)
 class WindowRequest:
-    """A function of the rows in a window, which a backend is asked for.
+    """A request for a function of the rows in a window.
 
     Args:
-        function: its name, without "over.".
-        params: its parameters.
-        values: the column that it is of.
-        dtype: the type of the column.
-        window: the parameters of the window.
-        kept: what backends make of all but the values, of a function that is asked for again; None
-            of one that is asked for once.
+        function: Name without "over.".
+        params: Parameters of the function.
+        values: The column that it reads.
+        dtype: Type of the column.
+        window: Parameters of the window.
+        kept: Cache of backends for results that do not depend on the values; None for a function
+            that is requested only once.
     """
 
     function: str
@@ -130,37 +132,30 @@ TIME_TOO_LONG = "the time since does not fit into int64. Use a time of fewer ste
 
 
 class OverFailed(Exception):
-    """A row for which a function over a window cannot be computed.
+    """A function over a window cannot be computed for a row.
 
     Args:
-        which: the place of the function among those that were asked for.
-        row: the number of the row, of those that results are wanted for.
-        text: what is wrong.
-        kind: the error that a user is told.
+        which: Index of the function in the list of requests.
+        row: Row number, counted from the first row with a result.
+        text: The problem.
+        kind: The error class that the user sees.
     """
 
     def __init__(self, which: int, row: int, text: str, kind: type[FastfeatError]) -> None:
-        """See the class for the arguments."""
         super().__init__(which, row, text, kind)
 
 
 class HistoryOverlaps(Exception):
-    """A row of the history that is later than a row of its entity in the data.
+    """A row of the history is later than a row of its entity in the data.
 
-    Args:
-        row: its number, in the history.
+    The only argument is the row's number in the history.
     """
 
 
 def check_order(order: Ordered, first_row: int) -> None:
-    """Raise where rows of the history are later than rows of the data.
+    """Raise HistoryOverlaps if a history row is later than a data row of its entity.
 
-    Args:
-        order: the rows of both.
-        first_row: the first row of the data.
-
-    Raises:
-        HistoryOverlaps: the first such row of the history.
+    Rows from `first_row` on are data; the error has the first such history row.
     """
     late: list[int] = []
     for members in order.rows:
@@ -174,14 +169,10 @@ def check_order(order: Ordered, first_row: int) -> None:
 def ordered(
     times: Values, dtype: DType, keys: Sequence[Values], tie: Values | None, n_rows: int
 ) -> Ordered:
-    """Return the rows of each entity in order.
+    """Return rows grouped by entity, and in order within each entity.
 
-    Args:
-        times: of each row, as they are stored.
-        dtype: their type.
-        keys: the parts of the key of each row; none where all rows are one entity's.
-        tie: what orders rows of one instant before their place does; missing comes first.
-        n_rows: number of rows.
+    Without keys, all rows belong to one entity. Rows of equal times are ordered by the tie (missing
+    first), then by input order.
     """
     entities: dict[tuple[Any, ...], list[int]] = {}
     for row in range(n_rows):
@@ -202,7 +193,7 @@ def ordered(
 
 
 def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
-    """Return the rows in the window of a row, in order; None where it has none."""
+    """Return the numbers of the rows in a row's window, in order; None if the row has no window."""
     place = order.entity[row]
     if place is None:
         return None
@@ -220,13 +211,10 @@ def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[i
 
 
 def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[str, Any]) -> int:
-    """Return the first place of a window among the rows of an entity in order.
+    """Return the position of a window's first row among the sorted rows of an entity.
 
-    Args:
-        instants: their times in nanoseconds, or whole numbers.
-        end: the moment from which the window looks back.
-        stop: the place where it ends.
-        window: its parameters.
+    `instants` are their times in nanoseconds, or in steps. The window looks back from `end`, and
+    ends before the position `stop`.
     """
     first = 0
     if window["last"] is not None:
@@ -236,16 +224,10 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
 
 
 def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
-    """Return the values of a function over a window for each row; None is missing.
+    """Return the value of a function over a window for each row from `first_row` on.
 
-    Args:
-        order: the rows.
-        asked: the function, with its column as a list.
-        which: its place among those that were asked for.
-        first_row: the first row that it is wanted for.
-
-    Raises:
-        OverFailed: a value that does not fit its type.
+    None is missing. `which` is the index of the request, for errors. Raises OverFailed if a value
+    does not fit its type.
     """
     return over_rows(order, asked, which, range(first_row, len(order.entity)))
 
@@ -260,7 +242,7 @@ def over_rows(order: Ordered, asked: WindowRequest, which: int, rows: Sequence[i
 
 
 def result_over(asked: WindowRequest) -> DType:
-    """Return the type of what a function over a window gives."""
+    """Return the type of the values of a function over a window."""
     return OVER_FUNCTIONS[asked.function].result(comparable(asked.dtype), asked.params)
 
 
@@ -278,17 +260,9 @@ def _view(order: Ordered, asked: WindowRequest, row: int) -> WindowView | None:
 
 
 def value_of(view: WindowView, asked: WindowRequest, time: DType, which: int, row: int) -> Any:
-    """Return the value of a function over a window in one row; None is missing.
+    """Return the value of a function over a window in one row; None if missing.
 
-    Args:
-        view: what the row sees.
-        asked: the function.
-        time: the type of the times.
-        which: the place of the function among those that were asked for.
-        row: the number of the row, of those that results are wanted for.
-
-    Raises:
-        OverFailed: a value that does not fit its type.
+    Raises OverFailed(which, row) if the value does not fit its type.
     """
     function = OVER_FUNCTIONS[asked.function]
     n_present = sum(value is not None for value in view.values)
@@ -308,15 +282,7 @@ def _of_aggregate(
     joined: Literal["difference", "between"] | None = None,
     too_large: str | None = None,
 ) -> WindowFunction:
-    """Return an aggregate of training rows as one of the rows in a window.
-
-    Args:
-        name: that of the aggregate.
-        statistics: as of the row; none of one whose statistic has the same name.
-        requests: as of the row.
-        joined: as of the row.
-        too_large: as of the row.
-    """
+    """Return the table row of a window function that is also an aggregate of training rows."""
     aggregate = AGGREGATES[name]
 
     def result(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -340,7 +306,7 @@ def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
 
 
 def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
-    """Return the type of the time since something: seconds, or steps of an integer time."""
+    """Return the type of a "time since": float64 seconds, or integer steps for integer times."""
     if not (dtype.is_integer or dtype.name in ("timestamp", "date32", "date64")):
         raise TypeMismatch(f"needs the time of a row, got {dtype}")
     return FLOAT64 if dtype.is_temporal else INT64
@@ -355,7 +321,7 @@ def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[R
 
 
 def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
-    """Return one request, or of what lies between two durations: both, and how many there are."""
+    """Return the kernel statistics for a quantile: three to interpolate durations, else one."""
     if not dtype.is_temporal:
         return (("quantile", params),)
     if params["interpolation"] in STATISTICS["whole_quantile"].interpolations:
@@ -372,7 +338,11 @@ def _since(name: str) -> Requests:
     return requests
 
 
-_N_BACK = (Parameter("n", Whole(1, LONGEST), "which row of the window, 1 for the latest", 1),)
+_N_BACK = (
+    Parameter(
+        "n", Whole(1, LONGEST), "Position of the row from the end of the window; 1 is the latest", 1
+    ),
+)
 
 _UNTIL = "The time until the first row in it is col('t').first(over=...) - col('t')"
 
@@ -411,11 +381,10 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     **{name: _of_aggregate(name) for name in AGGREGATES if name in STATISTICS},
     **_WRITTEN,
 }
-"""What may be asked of a window. An aggregate is, where there is a statistic of its name."""
+"""Functions over windows. Every aggregate that has a kernel statistic of its name is one."""
 
 
 def function_over(call: Call) -> WindowFunction:
-    """Return the row of a call of a function over a window."""
     return OVER_FUNCTIONS[call.function.removeprefix(OVER)]
 
 
@@ -430,16 +399,15 @@ def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def check_tie(dtype: DType) -> None:
-    """Raise TypeMismatch where a type does not order rows of one instant."""
+    """Raise TypeMismatch if values of a type cannot order rows of equal times."""
     if not (dtype.is_number or dtype.is_temporal):
         raise TypeMismatch(f"tie= needs numbers, dates or times, got {dtype}")
 
 
 def order_of_time(time: DType) -> DType:
-    """Return the type of the order of rows by times of a type.
+    """Return the type of the node that orders rows by times of type `time`.
 
-    Raises:
-        TypeMismatch: it is no type of times.
+    Raises TypeMismatch if the type is not a type of times.
     """
     if time.name in ("date32", "date64", "timestamp"):
         return ORDER_OF_TIMES
@@ -454,10 +422,11 @@ def order_of_time(time: DType) -> DType:
 
 
 def window_params(window: Call) -> Mapping[str, Any]:
-    """Return the parameters of a window; one ahead is a window whose offset is below zero.
+    """Return the parameters of a window node, for a window of earlier or of later rows.
 
-    A row at t looks back from t + gap + next, as far as next, and its end is in it. It is none of
-    the rows that it sees, as it is none of a table's: all rows of a moment are in it, or none.
+    A window "ahead", of later rows, becomes one that looks back from a later moment, by a negative
+    offset: a row at t sees times after t + gap, up to and including t + gap + next. It never sees
+    itself. Of rows with equal times it sees all or none.
     """
     given = dict(window.params)
     if window.function != "ahead":
@@ -488,7 +457,7 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
-    """Raise TypeMismatch where a window lies between two moments that its times can have."""
+    """Raise TypeMismatch if a window lies between two ticks of the time, so is always empty."""
     (order,) = window.args
     assert isinstance(order, Call)
     times = [types[query_of(order)[0]], *(types[time] for time in table_columns_of(order)[:1])]
@@ -508,7 +477,7 @@ def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
 
 
 def _reach_names(window: Mapping[str, Any]) -> str:
-    """Return the names of parameters that are durations or numbers of steps, with their verb."""
+    """Return the window's parameters that are durations or step counts, as text with a verb."""
     if "next" in window:
         return "next= and gap= are"
     has_own = window["last"] or window["offset"]
@@ -564,7 +533,7 @@ def _is_ahead(call: Call) -> bool:
 
 
 def _is_over(call: Call) -> bool:
-    """Return whether a function over a window is one of a value and a window."""
+    """Return whether the arguments of "over.*" are a value and a window that suits the function."""
     function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
     match call.args:
         case (_, Call("window", _, window)) if function is not None:
@@ -596,12 +565,19 @@ STEPS: dict[str, StepFunction] = {
         check=_check_window,
         written=ahead_text,
         parameters=(
-            Parameter("next", Whole(1, LONGEST), "how far the window reaches"),
-            Parameter("gap", _REACH, "how long after the row the window begins", 0, hidden=True),
+            Parameter("next", Whole(1, LONGEST), "Length of the window, in nanoseconds or steps"),
+            Parameter(
+                "gap",
+                _REACH,
+                "Time from the row to the beginning of the window, in nanoseconds or steps",
+                0,
+                hidden=True,
+            ),
             Parameter(
                 "end",
                 _MOMENT,
-                "until when what happened is recorded",
+                "Moment until which events are recorded, in nanoseconds since 1970 or "
+                "steps; None for the last time of the rows",
                 None,
                 or_none=True,
                 hidden=True,
@@ -629,7 +605,7 @@ STEPS: dict[str, StepFunction] = {
             Parameter(
                 "last",
                 Whole(1, LONGEST),
-                "how far the window reaches back",
+                "Length of the window, in nanoseconds or steps; None reaches back to the first row",
                 None,
                 or_none=True,
                 hidden=True,
@@ -637,20 +613,32 @@ STEPS: dict[str, StepFunction] = {
             Parameter(
                 "rows",
                 Whole(1, LONGEST),
-                "how many of the latest rows are kept",
+                "Maximum number of rows, the latest ones; None keeps all",
                 None,
                 or_none=True,
                 hidden=True,
             ),
-            Parameter("offset", _REACH, "how long before the row the window ends", 0, hidden=True),
+            Parameter(
+                "offset",
+                _REACH,
+                "Time from the end of the window to the row, in nanoseconds or steps",
+                0,
+                hidden=True,
+            ),
             Parameter(
                 "closed",
                 Words(get_args(Closed)),
-                "which ends belong to the window",
+                "Ends that belong to the window; `left` leaves out the later end",
                 "left",
                 hidden=True,
             ),
-            Parameter("min_samples", _REACH, "of fewer values a result is missing", 0, hidden=True),
+            Parameter(
+                "min_samples",
+                _REACH,
+                "Minimum number of values; with fewer the result is missing, unless it is a count",
+                0,
+                hidden=True,
+            ),
             Parameter("unit", UNIT, or_none=True, written_as=None),
         ),
     ),

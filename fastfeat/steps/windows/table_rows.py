@@ -1,8 +1,8 @@
-"""table_order, and what a row sees of a table in a window, by the definitions.
+"""The step table_order, and functions of the table rows in a window, with their definitions.
 
-The rows of the table are ordered as those of the data are, by key; a row of the data asks at its
-own moment and is in no window. The ends of windows are instants: where "right" or "both" take the
-moment itself, they take all rows of the table at it.
+Table rows are ordered by key and time. A query row is a row of the data; its window has table rows
+only, counted from the query row's time. A window that is closed at its end ("right" or "both")
+includes all table rows at exactly the time of that end.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from fastfeat.steps.windows.rows import (
 from fastfeat.steps.windows.texts import order_text
 
 Rows = Mapping[tuple[Any, ...], tuple[Sequence[int], Sequence[int]]]
-"""Of each key of a table, the instants of its rows in order, and their numbers."""
+"""For each key of a table, the instants of its rows in order, and their row numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The rows of the data that ask.
+    """The query rows: rows of the data for which values over the table are computed.
 
     Args:
-        keys: the key of each row, as it is compared; None where a part is missing.
-        times: their times, as stored; None where missing.
-        dtype: the type of the times.
+        keys: Key of each row in comparable form; None if a part is missing.
+        times: Stored time of each row; None if missing.
+        dtype: Type of the times.
     """
 
     keys: Sequence[tuple[Any, ...] | None]
@@ -54,7 +54,7 @@ class Moments:
 def moments_of(
     times: Values, dtype: DType, keys: Sequence[Values], key_dtypes: Sequence[DType]
 ) -> Moments:
-    """Return rows of the data that ask, from their columns."""
+    """Return the query rows, from their columns of times and keys."""
     columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
     together = [tuple(column[row] for column in columns) for row in range(len(times))]
     return Moments([None if None in key else key for key in together], times, dtype)
@@ -67,14 +67,9 @@ def rows_of_table(
     key_dtypes: Sequence[DType],
     tie: Values | None,
 ) -> Rows:
-    """Return the rows of each key of a table in order.
+    """Return, for each key of a table, its rows sorted by time.
 
-    Args:
-        times: of each row, as they are stored.
-        dtype: their type.
-        keys: the parts of the key of each row.
-        key_dtypes: their types.
-        tie: what orders rows of one instant before their place does.
+    Rows of equal times are ordered by the tie, then by input order.
     """
     columns = [compared(*pair) for pair in zip(keys, key_dtypes, strict=True)]
     order = ordered(times, dtype, columns, tie, len(times))
@@ -88,17 +83,10 @@ def rows_of_table(
 def over_table(
     table: Rows, time: DType, asked: WindowRequest, which: int, query: Moments
 ) -> list[Any]:
-    """Return the values of a function over a window of a table for each row that asks.
+    """Return the value of a function over a window of a table for each query row.
 
-    Args:
-        table: the rows of the table.
-        time: the type of their times.
-        asked: the function, with its column of the table as a list.
-        which: its place among those that were asked for.
-        query: the rows that ask.
-
-    Raises:
-        OverFailed: a value that does not fit its type.
+    `asked` has its table column as a list; `which` is the index of the request, for errors. Raises
+    OverFailed if a value does not fit its type.
     """
     found: list[Any] = []
     finer = finer_time(time, query.dtype)
@@ -122,14 +110,14 @@ def over_table(
 
 
 def finer_time(one: DType, other: DType) -> DType:
-    """Return the one of two types of times whose ticks are shorter."""
+    """Return the one of two time types that has the shorter ticks."""
     if not one.is_temporal:
         return one
     return other if tick_ns(other) < tick_ns(one) else one
 
 
 def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
-    """Return times in ticks of another type, which are no longer."""
+    """Return times in the ticks of another type; these must not be longer."""
     if not given.is_temporal:
         return values
     ratio = tick_ns(given) // tick_ns(wanted)
@@ -137,7 +125,7 @@ def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
 
 
 def places_in_window(at: Sequence[int], moment: int, window: Mapping[str, Any]) -> slice:
-    """Return the places of the rows of a key that are in the window of a moment."""
+    """Return the positions, among the sorted rows of a key, that are in a window at `moment`."""
     end = moment - window["offset"]
     find = bisect_left if window["closed"] in ("left", "neither") else bisect_right
     stop = find(at, end)
@@ -158,7 +146,10 @@ def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
 
 
 def _is_table_order(call: Call) -> bool:
-    """Return whether times and keys of the data stand before those of one table, and its tie."""
+    """Return whether the arguments of "table_order" are well-formed.
+
+    They are times and keys of the data, then the same of one table, then the table's tie.
+    """
     params = dict(call.params)
     is_whole = len(call.args) == 2 * (1 + params["n_keys"]) + params["has_tie"]
     n_seen = 1 + params["n_keys"] + params["has_tie"]

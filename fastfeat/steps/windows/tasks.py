@@ -1,6 +1,7 @@
-"""Tasks of windows: what a backend is asked of the rows that are seen in order.
+"""Tasks of windows: requests to a backend for functions over the rows in each row's window.
 
-What they mean stands below them: columns as lists, by the definitions.
+The functions below the tasks define their results in plain Python, with columns as lists; backends
+must return the same. `past` is the rows that windows see, in the order of their columns.
 """
 
 from __future__ import annotations
@@ -22,15 +23,11 @@ from fastfeat.steps.windows.rows import over_rows as values_over_rows
 
 @dataclass(frozen=True, slots=True)
 class WindowTask(Task[list[Any]]):
-    """Functions of the rows in a window: an Arrow array for each, or a DeviceArray.
+    """A request for functions over windows: the result of each is an Arrow array or a DeviceArray.
 
-    Rows from `first_row` on ask; those before are history. Where one of these is later than a row
-    of its entity that asks, it fails, even if no function is asked for; not if the past is mixed.
-
-    Args:
-        past: the rows, and what orders them.
-        asked: the functions.
-        first_row: the first row that asks.
+    Results are for the rows from `first_row` on; earlier rows are history. The task fails if a
+    history row is later than another row of its entity, even without any function. A mixed past is
+    not checked.
     """
 
     past: RowOrder
@@ -40,11 +37,9 @@ class WindowTask(Task[list[Any]]):
 
 @dataclass(frozen=True, slots=True)
 class TiesTask(Task[int]):
-    """The number of rows that share their time with another row of their entity.
+    """A request for the number of rows that share their time with another row of their entity.
 
-    Args:
-        past: the rows, and what orders them; no tie.
-        first_row: the first row that counts: ties of those before it have been counted.
+    `past` has no tie. Ties among the rows before `first_row` are not counted.
     """
 
     past: RowOrder
@@ -53,12 +48,9 @@ class TiesTask(Task[int]):
 
 @dataclass(frozen=True, slots=True)
 class TableWindowTask(Task[list[Any]]):
-    """Functions of the rows of a table in a window: an Arrow array for each.
+    """A request for functions over windows of a table: the result of each is an Arrow array.
 
-    Args:
-        past: the rows of the table, and what orders them.
-        asked: the functions.
-        query: the rows that ask.
+    `past` has the rows of the table, `query` the rows of the data to compute values for.
     """
 
     past: RowOrder
@@ -67,13 +59,7 @@ class TableWindowTask(Task[list[Any]]):
 
 
 def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list[Any]:
-    """Return an Arrow array for each function of the rows in a window.
-
-    Args:
-        past: the columns that order the rows.
-        asked: the functions, with the columns that they are of.
-        first_row: the first row that they are wanted for.
-    """
+    """Return the results of each function as an Arrow array, for the rows from `first_row` on."""
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
     if not past.is_mixed:
@@ -90,7 +76,10 @@ def over(past: RowOrder, asked: Sequence[WindowRequest], first_row: int) -> list
 
 
 def n_tied(past: RowOrder, first_row: int) -> int:
-    """Return the result of a `TiesTask`, whose fields are the arguments."""
+    """Return the number of rows that share their time with another row of their entity.
+
+    Ties among the rows before `first_row` are not counted.
+    """
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
     found = 0
@@ -104,16 +93,10 @@ def n_tied(past: RowOrder, first_row: int) -> int:
 
 
 def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int]) -> Any:
-    """Return an Arrow array of a function of the rows in a window, for some rows.
+    """Return the results of a function over windows as an Arrow array, for the given row numbers.
 
-    Args:
-        past: the columns that order all rows that are seen.
-        asked: the function, with its column of them.
-        which: its place among those that were asked for.
-        rows: the numbers of the rows that ask, in the order wanted.
-
-    Raises:
-        OverFailed: a value that does not fit its type, with the place of its row in `rows`.
+    `which` is the index of the request, for errors. Raises OverFailed if a value does not fit its
+    type, with the index in `rows` of its row.
     """
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
@@ -123,12 +106,10 @@ def over_at(past: RowOrder, asked: WindowRequest, which: int, rows: Sequence[int
 
 
 def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) -> list[Any]:
-    """Return an Arrow array for each function of the rows of a table in a window.
+    """Return the results of each function over windows of a table as an Arrow array.
 
-    Args:
-        past: the columns that order the rows of the table.
-        asked: the functions, with the columns of the table that they are of.
-        query: the times and the keys of the rows that ask.
+    `past` and `asked` have columns of the table. `query` has the times and keys of the rows to
+    compute values for.
     """
     times, keys, tie = ordering(past)
     table = table_rows.rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
@@ -143,13 +124,13 @@ def over_table(past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder) 
 
 
 def ordering(past: RowOrder) -> tuple[list[Any], list[Any], list[Any] | None]:
-    """Return the times, the keys and the tie of some rows, as lists."""
+    """Return, as lists, the columns that order rows: times, keys and tie."""
     keys = [[None if k != k else k for k in strings.contents_of(key)] for key in past.keys]
     tie = None if past.tie is None else strings.contents_of(past.tie)
     return run.stored_values(past.times, past.dtype), keys, tie
 
 
 def listed(asked: WindowRequest) -> WindowRequest:
-    """Return the request with its column as a list, in which NaN is missing."""
+    """Return the request with its column as a Python list; NaN becomes None."""
     values = run.stored_values(asked.values, asked.dtype)
     return replace(asked, values=[None if value != value else value for value in values])

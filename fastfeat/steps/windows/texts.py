@@ -1,4 +1,4 @@
-"""Windows as text: how they, what orders their rows and what is over them are written."""
+"""Windows as Python text: a window, the order of its rows, and the functions over it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fastfeat.ir.scope import OVER
 from fastfeat.ir.writing import Texts, column_text, pairs_text
 
 BY_TIME = "_by"
-"""How the name of a function ends whose weights fall with time; the method has the name before."""
+"""Suffix of functions with weights that fall with time; the method's name lacks it."""
 _AFTER = ("tie", "table", "right_time")
-"""The parameters of an order that stand behind those of the window itself."""
+"""Parameters of an order that are written after the window's own parameters."""
 
 
 def window_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a window; None where nothing orders its rows."""
+    """Return a window as Python text; None if the node has no order of rows."""
     order = _order(node, texts)
     if order is None:
         return None
@@ -36,7 +36,7 @@ def window_text(node: Call, texts: Texts) -> str | None:
 
 
 def ahead_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a window ahead; None where nothing orders its rows."""
+    """Return a window over later rows as Python text; None if the node has no order of rows."""
     order = _order(node, texts)
     if order is None:
         return None
@@ -52,12 +52,12 @@ def ahead_text(node: Call, texts: Texts) -> str | None:
 
 
 def order_text(node: Call, texts: Texts) -> str:
-    """Return the text of what orders rows, which no user writes by itself."""
+    """Return an order of rows as text; users write it only as part of a window."""
     return ", ".join(texts[part] for part in node.args)
 
 
 def over_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a function of the rows in a window: a method of their values."""
+    """Return a function over a window as Python text: a method of its values."""
     match node.args:
         case (x, over):
             given = [f"{name}={value!r}" for name, value in node.params]
@@ -68,7 +68,7 @@ def over_text(node: Call, texts: Texts) -> str | None:
 
 
 def by_time_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of a function whose weights fall with time, one of two forms of a method."""
+    """Return a function with weights that decay with time as Python text."""
     match node.args, node.params:
         case (x, Call(_, _, window) as over), (("half_life", half_life),):
             length = length_text(half_life, dict(window)["unit"])
@@ -79,7 +79,7 @@ def by_time_text(node: Call, texts: Texts) -> str | None:
 
 
 def since_lag_text(node: Call, texts: Texts) -> str | None:
-    """Return the text of the time since an earlier row, of which sessions are made."""
+    """Return "time since an earlier row" as Python text; sessions are built from it."""
     match node.args, node.params:
         case (_, over), (("n", n),):
             return f"time_since_lag(n={n!r}, over={texts[over]})"
@@ -92,7 +92,10 @@ def _named(order: dict[str, str], *names: str) -> list[str]:
 
 
 def _order(window: Call, texts: Texts) -> dict[str, str] | None:
-    """Return the order of the rows of a window, by the parameter that it is written as."""
+    """Return the arguments that order a window's rows, as text by parameter name.
+
+    The result is None if the window has no order.
+    """
     match window.args:
         case (Call("order", parts, order),):
             return _order_of_rows(parts, dict(order), texts)
@@ -111,7 +114,7 @@ def _order_of_rows(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts)
 
 
 def _order_of_table(parts: tuple[Node, ...], order: dict[str, Any], texts: Texts) -> dict[str, str]:
-    """Return the order of the rows of a table, and the columns by which the data's rows ask."""
+    """Return the arguments that order a table's rows, as text, with the data's time and keys."""
     n, columns = 1 + order["n_keys"], [part for part in parts if isinstance(part, TableColumn)]
     right, own = columns[0], column_text(parts[0], texts)
     keys = *parts[1:n], *parts[n + 1 : 2 * n]

@@ -1,4 +1,4 @@
-"""rank, ewm_mean, ewm_sum, slope, streak: where the rows of a window stand, and where they tend."""
+"""The window functions rank, ewm_mean, ewm_sum, slope, streak: positions and trends in a window."""
 
 from __future__ import annotations
 
@@ -69,13 +69,21 @@ def _slope(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Reques
 
 
 _HALF_LIFE = (
-    Parameter("half_life", Whole(1, LONGEST), "after how long a weight is half of what it was"),
+    Parameter(
+        "half_life", Whole(1, LONGEST), "Time in which a weight halves, in nanoseconds or steps"
+    ),
 )
 
 TRENDS: dict[str, WindowFunction] = {
     "ewm_mean": WindowFunction(
         *(_to_float64, ("ewm_mean",), _by_rows("ewm_mean")),
-        parameters=(Parameter("alpha", Real(0.0, 1.0, above=True), "what the latest row weighs"),),
+        parameters=(
+            Parameter(
+                "alpha",
+                Real(0.0, 1.0, above=True),
+                "Decay per row: a value k rows before the latest one has the weight (1 - alpha)^k",
+            ),
+        ),
         not_ahead="Take a mean: col('x').mean(over=...)",
     ),
     "ewm_mean_by": WindowFunction(
@@ -87,8 +95,18 @@ TRENDS: dict[str, WindowFunction] = {
     "rank": WindowFunction(
         *(_to_rank, ("rank", "percentile"), _rank),
         parameters=(
-            Parameter("method", Words(get_args(RankMethod)), "the rank of equal values", "average"),
-            Parameter("pct", Flag(), "whether to divide by the number of values", False),
+            Parameter(
+                "method",
+                Words(get_args(RankMethod)),
+                "Rank of equal values: the average, lowest or highest of their places",
+                "average",
+            ),
+            Parameter(
+                "pct",
+                Flag(),
+                "Whether to divide by the number of values, for a percentile up to 1",
+                False,
+            ),
         ),
         not_ahead="Compare the value itself: col('x') > col('x').mean(over=...)",
     ),
@@ -103,7 +121,11 @@ TRENDS: dict[str, WindowFunction] = {
     "ewm_sum": WindowFunction(
         *(_to_float64, ("ewm_sum",), _by_rows("ewm_sum")),
         parameters=(
-            Parameter("alpha", Real(0.0, 1.0, above=True), "how much less a row before weighs"),
+            Parameter(
+                "alpha",
+                Real(0.0, 1.0, above=True),
+                "Decay per row: a value k rows before the latest one has the weight (1 - alpha)^k",
+            ),
         ),
         not_ahead="Take a sum: col('x').sum(over=...)",
     ),

@@ -1,1 +1,4 @@
-"""Peers: a fitted plan as a module of pandas or of Polars, that people read and `bench` times."""
+"""Peers: code that computes a fitted plan in another library, which is pandas or Polars.
+
+The code is a module for people to read, and for `bench` to compare speeds.
+"""

@@ -1,4 +1,7 @@
-"""Features of a plan beside those of a peer: whether they agree, and how far floats are apart."""
+"""Comparison of a plan's features with those of the same plan written for pandas or Polars.
+
+A peer is that other library. The comparison tells which features agree, and how far floats differ.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,23 @@ from numpy.typing import NDArray
 from fastfeat.io.arrow import Array, Table, call, pa
 
 MOST_ULP = {"double": 1 << 22, "float": 4}
-"""How far floats may be apart: about 1e-9 of float64, since peers add in another order."""
+"""Largest allowed distance of floats: about 1e-9 for float64, since peers add in another order."""
 LEAST_SIZE = 2.0**-10
-"""Floats below this size, and below the median of their column, are measured as if they had it."""
+"""Floats smaller than this, and than their column's median, are compared at that size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One feature, compared.
+    """The comparison of one feature.
 
     Args:
-        feature: its name.
-        n_rows: how many rows were compared.
-        n_different: in how many of them the values differ by more than is allowed.
-        max_ulp: the largest distance of floats, in units in the last place; 0 of other types.
-        row: the first row that differs; None where none does.
-        expected: the value of fastfeat there.
-        found: that of the peer.
+        feature: Name of the feature.
+        n_rows: Number of rows compared.
+        n_different: Number of rows that differ by more than is allowed.
+        max_ulp: Largest distance of floats in units in the last place; 0 for other types.
+        row: First row that differs; None if all agree.
+        expected: The value of fastfeat in that row.
+        found: The value of the peer in that row.
     """
 
     feature: str
@@ -40,11 +43,11 @@ class Agreement:
 
     @property
     def ok(self) -> bool:
-        """Whether the peer agrees."""
+        """Whether all rows agree."""
         return self.n_different == 0
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return the comparison on one line."""
         if self.ok:
             return f"{self.feature!r}: {self.n_rows:,} rows, within {self.max_ulp:g} ulp"
         return (
@@ -54,14 +57,14 @@ class Agreement:
 
 
 def arrow_of(frame: Any) -> Table:
-    """Return the features of a peer, a frame of pandas or of Polars, as a table."""
+    """Return the features that a peer computed, as a pandas or Polars frame, as an Arrow table."""
     if hasattr(frame, "to_arrow"):
         return frame.to_arrow()
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def agreements(expected: Table, found: Table) -> list[Agreement]:
-    """Return how each feature of a table agrees with the one of that name in another table."""
+    """Return a comparison of each column of `expected` with the column of that name in `found`."""
     return [
         _agreement(name, column.combine_chunks(), found.column(k).combine_chunks())
         for k, (name, column) in enumerate(
@@ -105,7 +108,7 @@ def _missing(column: Array) -> NDArray[np.bool_]:
 
 
 def _ulps_apart(expected: Array, found: Array) -> NDArray[np.float64]:
-    """Return how far floats are apart, in units of the last place of the expected ones."""
+    """Return the distance of each pair of floats, in units in the last place of `expected`."""
     one = expected.to_numpy(zero_copy_only=False)
     other = found.to_numpy(zero_copy_only=False)
     sizes = np.abs(one[np.isfinite(one) & (one != 0)])
@@ -113,6 +116,6 @@ def _ulps_apart(expected: Array, found: Array) -> NDArray[np.float64]:
     with np.errstate(all="ignore"):
         last_place = np.spacing(np.maximum(np.abs(one), one.dtype.type(least)))
         apart = np.abs(one - other) / last_place
-    apart[one == other] = 0.0  # equal infinities among them
+    apart[one == other] = 0.0  # including equal infinities
     apart[np.isinf(one) & (one != other)] = np.inf
     return np.asarray(np.where(np.isnan(apart), np.inf, apart), np.float64)

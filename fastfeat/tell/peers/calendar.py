@@ -1,4 +1,8 @@
-"""Dates, timestamps and durations: their types, constants and functions in pandas and in Polars."""
+"""Dates, timestamps and durations in pandas and Polars: types, constants and functions.
+
+Functions return Python code as text. A site is a call to write, with the code of its arguments;
+`Unwritable` means that the library has nothing equal.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,7 @@ _SECONDS_PER_DAY = 86_400
 
 
 def pandas_type(dtype: DType) -> str:
-    """Return the name of a type of moments or durations.
-
-    Raises:
-        Unwritable: pandas has none.
-    """
+    """Return the name of a temporal type in pandas; raises Unwritable for other types."""
     match dtype.name:
         case "date32":
             return "datetime64[s]"
@@ -32,11 +32,7 @@ def pandas_type(dtype: DType) -> str:
 
 
 def polars_type(dtype: DType) -> str:
-    """Return the text of a type of moments or durations.
-
-    Raises:
-        Unwritable: Polars has none.
-    """
+    """Return Polars code for a temporal type; raises Unwritable for other types."""
     unit = "ms" if dtype.unit == "s" else dtype.unit
     match dtype.name:
         case "date32":
@@ -52,7 +48,7 @@ def polars_type(dtype: DType) -> str:
 
 
 def literal_in_pandas(value: Any, dtype: DType) -> str:
-    """Return a date, a moment or a duration as a constant."""
+    """Return pandas code for a date, timestamp or duration."""
     if value is None:
         return "pd.NaT"
     if dtype.name == "duration":
@@ -66,7 +62,7 @@ def _iso(value: Any) -> str:
 
 
 def literal_in_polars(value: Any, dtype: DType) -> str:
-    """Return a date, a moment or a duration as a constant expression."""
+    """Return a Polars expression, as code, for a date, timestamp or duration."""
     if value is None:
         return f"pl.lit(None, {polars_type(dtype)})"
     if dtype.name == "duration":
@@ -122,7 +118,7 @@ def _flag_in_pandas(template: str) -> Callable[[Site], str]:
 
 
 def _check(site: Site) -> None:
-    """Raise of what is no moment: a time of day, or nothing at all."""
+    """Raise Unwritable unless the first argument is a date or timestamp."""
     if site.args[0].dtype.name not in ("date32", "date64", "timestamp"):
         raise Unwritable(f"parts of {site.args[0].dtype} are not written")
 
@@ -146,7 +142,10 @@ def _date_in_pandas(site: Site) -> str:
 
 
 def _ticks(dtype: DType, unit: str) -> tuple[Unit, int]:
-    """Return the unit in which a type is counted exactly, and how many of them one unit has."""
+    """Return the time unit to count in, and the number of these in one `unit`.
+
+    The unit is the finer one of `unit` and the type's own, so that values stay whole numbers.
+    """
     own: Unit = dtype.unit or ("s" if dtype.name == "date32" else "ms")
     seconds = {"d": _SECONDS_PER_DAY, "h": 3600, "m": 60}.get(unit)
     wanted = cast("Unit", "s" if seconds else unit)
@@ -225,7 +224,7 @@ def _truncate_in_polars(site: Site) -> str:
 
 
 def moved_in_pandas(sign: str) -> Callable[[Site], str]:
-    """Return the row of a sum or difference of moments and durations."""
+    """Return a function that writes `+` or `-` (`sign`) of timestamps and durations for pandas."""
 
     def write(site: Site) -> str:
         if {p.kind for p in site.args} != {"t"}:
@@ -236,7 +235,7 @@ def moved_in_pandas(sign: str) -> Callable[[Site], str]:
 
 
 def moved_in_polars(sign: str) -> Callable[[Site], str]:
-    """Return the row of a sum or difference of moments and durations."""
+    """Return a function that writes `+` or `-` (`sign`) of timestamps and durations for Polars."""
 
     def write(site: Site) -> str:
         if {p.kind for p in site.args} != {"t"}:
@@ -253,7 +252,7 @@ def moved_in_polars(sign: str) -> Callable[[Site], str]:
 
 
 def is_moment(site: Site) -> bool:
-    """Return whether a side of a call is a date, a moment or a duration."""
+    """Return whether any argument of a call is a date, timestamp or duration."""
     return any(kind_of(piece.dtype) == "t" for piece in site.args)
 
 

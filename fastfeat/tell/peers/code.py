@@ -1,4 +1,4 @@
-"""The peers by the name that `explain` takes, and a fitted plan as code of one of them."""
+"""The names of the peers (pandas, Polars) in `explain`, and a fitted plan as code for one."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ PEERS = {"pandas": PANDAS, "polars": POLARS}
 
 
 def code_of(fitted: Fitted, name: str) -> str:
-    """Return a fitted plan as a module of a peer.
+    """Return a fitted plan as the source of a Python module that uses pandas or Polars.
 
     Raises:
-        NotExportable: features that it cannot compute; all of them are named.
+        InvalidPlan: There is no peer of this name.
+        NotExportable: The peer cannot compute some features; the message names all of them.
     """
     with using(fitted.zones):
         return written(fitted, PEERS[name])
 
 
 def code_as_far(fitted: Fitted, name: str) -> tuple[str, tuple[Refusal, ...]]:
-    """Return the module of the features that a peer can compute, and those that it cannot.
+    """Return a Python module with the features that a peer can compute, and the refused features.
 
     Raises:
-        InvalidPlan: no such peer.
+        InvalidPlan: There is no peer of this name.
     """
     with using(fitted.zones):
         return attempt(fitted, _peer(name))

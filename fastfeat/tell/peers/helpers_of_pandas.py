@@ -1,4 +1,4 @@
-"""The helpers that a module of pandas has, those that it calls."""
+"""Source code of the helper functions in pandas modules; each module contains those it calls."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pandas: how each function of a plan is written for it, and its helpers.
+"""Pandas: how each function of a plan is written as code, and the helpers that this code calls.
 
-Numbers are held as the fastest type that has them: floats as float64, where NaN is missing, whole
-numbers as int64 and bools as bool, or as Int64 and boolean where some are missing.
+Numbers use the fastest type that can hold them: float64 with NaN as missing, int64 and bool, or
+Int64 and boolean if values are missing. See `writing` for pieces, sites and the scribe.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COMPARED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=
 
 
 def _literal(value: Any, dtype: DType) -> str:
-    """Return a constant as text: a missing float is NaN, other missing ones are pd.NA."""
+    """Return code for a constant: a missing float is NaN, other missing values are pd.NA."""
     match kind_of(dtype):
         case "f":
             return float_text(float("nan") if value is None else value)
@@ -86,7 +86,7 @@ def _as_integers(piece: Piece, scribe: Scribe) -> str:
 
 
 def _as_series(piece: Piece, scribe: Scribe) -> str:
-    """Return a column in place of a constant."""
+    """Return code for a pandas Series, also for an expression that is a constant."""
     if not piece.is_constant:
         return piece.text
     name = {"f": "float64", "i": "Int64", "b": "boolean"}.get(piece.kind)
@@ -151,7 +151,7 @@ def _compared(sign: str) -> Callable[[Site], str]:
 
 
 def _divided(site: Site) -> str:
-    """A float divisor 0 gives an infinity, one of whole numbers gives missing."""
+    """Return code for x / y: if y is 0, floats give an infinity and integers a missing value."""
     x, y = site.shown(0, "f"), site.shown(1, "f")
     divisor = site.args[1]
     if site.args[0].kind == "f" or divisor.kind == "f" or divisor.value not in (None, (0,)):
@@ -306,7 +306,7 @@ def _is_in(site: Site) -> str:
 
 
 def _members(piece: Piece, values: Any) -> list[str]:
-    """Return the texts of the constants that a column could equal."""
+    """Return code for each constant in `values` that a column of this type could equal."""
     if piece.kind == "s":
         return [repr(value) for value in values]
     if piece.kind == "b":
@@ -374,7 +374,7 @@ def _clip(site: Site) -> str:
 
 
 def _starred(template: str) -> Callable[[Site], str]:
-    """Return a row of a boolean that is false of every whole number."""
+    """Return a function that writes `is_finite` or `is_infinite`, a constant for integers."""
 
     def write(site: Site) -> str:
         x = site.named(0)
@@ -547,7 +547,7 @@ def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
 
 
 def _with_needed(helpers: Mapping[str, None]) -> set[str]:
-    """Return the helpers that are called, and those that they call."""
+    """Return the names of the helpers that are called, and of the helpers that these call."""
     needed = list(helpers)
     for name in needed:
         needed += [one for one in HELPERS if f"{one}(" in HELPERS[name] and one not in needed]

@@ -1,7 +1,7 @@
-"""Polars: how each function of a plan is written for it, as lazy expressions.
+"""Polars: how each function of a plan is written as code of lazy expressions.
 
-Numbers are held as Float64, Int64 and Boolean. A NaN is made null where the difference counts: in
-front of comparisons, choices and sums, and on the way out.
+Numbers are Float64, Int64 and Boolean. NaN becomes null where the difference matters: before
+comparisons, choices and sums, and in the output. See `writing` for pieces, sites and the scribe.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _as_integers(piece: Piece, scribe: Scribe) -> str:
 
 
 def _clean(piece: Piece, scribe: Scribe) -> str:
-    """Return a value in which nothing but null is missing."""
+    """Return code for a value in which NaN is replaced by null."""
     if piece.kind != "f" or piece.is_constant or piece.text.endswith(".fill_nan(None)"):
         return piece.text
     return f"{atom(piece.text)}.fill_nan(None)"
@@ -109,7 +109,7 @@ def _clean_floats(piece: Piece, scribe: Scribe) -> str:
 
 
 def _as_column(piece: Piece, scribe: Scribe) -> str:
-    """Return an expression in place of a constant, NaN as null."""
+    """Return code for a Polars expression, even of a constant, in which NaN becomes null."""
     if not piece.is_constant:
         return _clean(piece, scribe)
     if piece.text.startswith("pl."):
@@ -126,7 +126,7 @@ def _float_column(piece: Piece, scribe: Scribe) -> str:
 
 
 def _any_column(piece: Piece, scribe: Scribe) -> str:
-    """Return floats in which NaN may stand: functions that pass it on do not care."""
+    """Return code for floats in which NaN may remain, for functions that return NaN for NaN."""
     return _float_column(piece, scribe) if piece.is_constant else _as_floats(piece, scribe)
 
 
@@ -136,7 +136,7 @@ def _integer_column(piece: Piece, scribe: Scribe) -> str:
 
 
 _COLUMN = {"f": "F", "i": "I", "b": "s", "t": "s"}
-"""The form of a column, by what it is to hold."""
+"""The form of a column, by the kind of the result."""
 
 
 def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
@@ -146,7 +146,7 @@ def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> 
     if len(site.args) > 1:
         return _keyed_by_several(site, values, missing, unseen)
     piece = next(iter(site.args))
-    # a null key has no entry of its own: it is told apart
+    # missing keys are handled separately, since the table has no null key
     key = site.named(0, "s")
     if piece.kind == "b":
         pairs = dict(values)
@@ -165,7 +165,10 @@ def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> 
 
 
 def _keyed_by_several(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
-    """Write a join: of several keys no expression looks a value up."""
+    """Return code for a value looked up by several keys, and write the join that finds it.
+
+    A join is needed because no Polars expression looks up several keys.
+    """
     kind, scribe = kind_of(site.dtype), site.scribe
     lines = [f"    ({_key_text(k)}, {_plain_value(v, kind)})," for k, v in values.items()]
     table = scribe.table("\n".join(["[", *lines, "]"]))
@@ -199,7 +202,7 @@ def _plain_value(value: Any, kind: str) -> str:
 
 
 def _value(value: Any, kind: str) -> str:
-    """Return a value that `then` and `otherwise` take, of its type where it is missing."""
+    """Return code for a Polars literal, typed even if the value is missing."""
     plain = _plain_value(value, kind)
     return f"pl.lit({plain}, {_HELD[kind]})"
 
@@ -318,7 +321,7 @@ def _cast(site: Site) -> str:
 
 
 def _column(site: Site, place: int) -> str:
-    """Return an argument as a column of the kind of the result."""
+    """Return code for argument `place` as a column of the same kind as the result."""
     form = _COLUMN.get(kind_of(site.dtype))
     if form is None:
         raise Unwritable(f"choices of {site.dtype} are not written")

@@ -1,4 +1,7 @@
-"""Values that were learnt or given, by keys, as members or as edges: as peers look them up."""
+"""Learnt values and constants for pandas or Polars code: values by key, sets, edges of bins.
+
+A site is a call to write, with the code of its arguments.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,20 @@ from fastfeat.tell.fitted_tables import column_of_keys
 from fastfeat.tell.peers.writing import Site, Unwritable, kind_of
 
 MOST_KEYS = 100_000
-"""The most keys that are written into a module."""
+"""Limit on the keys that are written into a module."""
 
 
 _EXACT = 2**53
-"""Whole numbers below this size are floats."""
+"""Whole numbers below this size are exact as floats."""
 
 
 class ByKey(NamedTuple):
     """Values by key.
 
     Args:
-        values: by key, of several parts by a tuple; None is missing.
-        missing: the value of a key that is missing.
-        unseen: that of a key that is not there.
+        values: Value by key, with tuples for keys of several parts; None is missing.
+        missing: Value of a missing key.
+        unseen: Value of a key that is not in `values`.
     """
 
     values: Mapping[Any, Any]
@@ -37,17 +40,17 @@ class ByKey(NamedTuple):
 
 
 def by_key(site: Site) -> str:
-    """Write what is known of the key of a row: its code, its count, what is learnt of its group."""
+    """Return code that looks up a row's key, and gives the key's code, count or learnt value."""
     node, fitted = site.node, site.scribe.fitted
     found = known_of_keys(node, fitted)
     return site.scribe.peer.keyed(site, found.values, found.missing, found.unseen)
 
 
 def known_of_keys(node: Call | Aggregate, fitted: Fitted) -> ByKey:
-    """Return the values that a node gives keys.
+    """Return the value of each learnt key: its code, its count, or the learnt value of its group.
 
     Raises:
-        Unwritable: there are too many, or the code of an unseen key is a hash.
+        Unwritable: There are more than `MOST_KEYS` keys, or codes of unseen keys are hashes.
     """
     codes = _codes_of(node)
     params = dict(codes.params)
@@ -58,13 +61,13 @@ def known_of_keys(node: Call | Aggregate, fitted: Fitted) -> ByKey:
         raise Unwritable(f"{len(vocabulary):,} keys are too many for a text, which takes 100,000")
     keys = _keys(codes, vocabulary, fitted)
     missing, unseen, *known = _values(node, vocabulary, fitted)
-    if params["missing"] == "value":  # a missing part is a value: what is not there is unseen
+    if params["missing"] == "value":  # a missing part is a value like others
         missing = unseen
     return ByKey(dict(zip(keys, known, strict=True)), missing, unseen)
 
 
 def _codes_of(node: Call | Aggregate) -> Call:
-    """Return the codes by which a node finds the values of a row."""
+    """Return the call that encodes the keys by which a node finds its values."""
     codes: Node = node
     if isinstance(node, Aggregate):
         codes = node.args[1]
@@ -86,7 +89,7 @@ def _keys(codes: Call, vocabulary: Vocabulary, fitted: Fitted) -> Sequence[Any]:
 
 
 def _values(node: Call | Aggregate, vocabulary: Vocabulary, fitted: Fitted) -> Sequence[Any]:
-    """Return the value of a missing key, of an unseen one, and of each key."""
+    """Return a list: the value for missing keys, for unseen keys, then for each learnt key."""
     if isinstance(node, Aggregate):
         groups = fitted.learnt[node]
         assert isinstance(groups, Groups)
@@ -106,7 +109,7 @@ def _values(node: Call | Aggregate, vocabulary: Vocabulary, fitted: Fitted) -> S
 
 
 def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
-    """Return the elements that a value of a type of numbers can equal, as that type has them."""
+    """Return the elements that a value of a numeric type can equal, converted to that type."""
     if kind_of(dtype) == "f":
         return [float(e) for e in elements if float(e) == e]
     if kind_of(dtype) == "b":
@@ -116,15 +119,11 @@ def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
 
 
 def bins_of(site: Site, cut: Callable[[Sequence[float], int], list[float]]) -> list[float]:
-    """Return the edges of bins, in order.
-
-    Args:
-        site: the call that finds the bin of a number.
-        cut: takes edges from the elements of the table.
+    """Return the ascending edges of bins; `cut` picks them from the user's or the learnt table.
 
     Raises:
-        Unwritable: there are none; or edges that a user wrote are compared with whole numbers that
-            are no floats.
+        Unwritable: There are no edges, or a user's edges would be compared with integers that
+            floats cannot represent.
     """
     elements: Sequence[float] = (site.args[1].value or ((),))[0] or ()
     if isinstance(site.node.args[1], Literal):

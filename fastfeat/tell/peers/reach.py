@@ -1,4 +1,8 @@
-"""Windows and lookups as peers write them: the parts of their nodes, by name."""
+"""Windows and table lookups of a plan, as pandas or Polars code needs them.
+
+A site is a call to write, with the code of its arguments. A tick is one unit of a time column: a
+day, or a nanosecond, for example.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,19 @@ from fastfeat.tell.peers.writing import Piece, Site, Unwritable
 
 
 class Window(NamedTuple):
-    """The rows of its entity that a row sees.
+    """The earlier rows of the same entity that a function over a window reads for a row.
+
+    Columns are given by their indices in the site's arguments.
 
     Args:
-        values: what the function is of; none of a count of rows.
-        time: the moments.
-        keys: the parts of the key.
-        last: how far it looks back, in ticks of the time; None for all of the past.
-        offset: how long before the row it ends, in ticks.
-        rows: how many rows it keeps at most; None for all.
-        closed: "left", "right", "both" or "neither".
-        min_samples: how many values it needs.
+        values: Column that the function reads; None for a count of rows.
+        time: Column of the times.
+        keys: Columns of the entity key.
+        last: Length of the window in ticks of the time; None for all of the past.
+        offset: Gap between the end of the window and the row, in ticks.
+        rows: Largest number of rows; None for no limit.
+        closed: Ends of the window that belong to it: "left", "right", "both" or "neither".
+        min_samples: Least number of values for a result; with fewer it is missing.
     """
 
     values: int | None
@@ -36,10 +42,11 @@ class Window(NamedTuple):
 
 
 def window_of(site: Site) -> Window:
-    """Return the window that a function is of; places are those of the arguments of the site.
+    """Return the window of a function over earlier rows.
 
     Raises:
-        Unwritable: it is over a table, ahead, or has a tie.
+        Unwritable: The window is over a table, looks ahead, orders rows of one time by `tie=`, or
+            the function reads several columns.
     """
     call = site.node.args[-1]
     if not isinstance(call, Call) or call.function != "window":
@@ -68,10 +75,10 @@ def window_of(site: Site) -> Window:
 
 
 def ticks_of(reach: int, time: DType) -> int:
-    """Return a duration of nanoseconds in ticks of a time; a number of steps as it is.
+    """Return a duration in nanoseconds as ticks of a time type; a number of steps is unchanged.
 
     Raises:
-        Unwritable: it is no whole number of ticks.
+        Unwritable: The duration is not a whole number of ticks.
     """
     if not time.is_temporal:
         return reach
@@ -82,14 +89,14 @@ def ticks_of(reach: int, time: DType) -> int:
 
 
 class Lookup(NamedTuple):
-    """The rows of a table that rows of the data find.
+    """A lookup in a table: by equal keys, or the latest row before a time (as-of join).
 
     Args:
-        table: its name.
-        keys: its columns that are compared, in the order of the arguments of the site.
-        value: the column that is wanted.
-        types: of all columns of the table that are read, by name.
-        params: of an as-of join; None of a lookup by key.
+        table: Name of the table.
+        keys: Columns of the table to compare, in the order of the site's arguments.
+        value: Column of the table to return.
+        types: Types of all columns read from the table, by name.
+        params: Parameters of an as-of join; None for a lookup by key.
     """
 
     table: str
@@ -100,7 +107,7 @@ class Lookup(NamedTuple):
 
 
 def lookup_of(site: Site) -> Lookup:
-    """Return the lookup whose value a site is."""
+    """Return the table lookup of a call of "lookup_value"."""
     row, value = site.node.args
     assert isinstance(row, Call)
     assert isinstance(value, TableColumn)
@@ -111,16 +118,13 @@ def lookup_of(site: Site) -> Lookup:
 
 
 def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, int]:
-    """Return the most ticks between a moment and that from which a row is known, and the delay.
+    """Return the greatest age of a table row in an as-of join (None: any), and its delay, in ticks.
 
-    A plan counts the age of a row from the row's own moment, peers from its delayed one.
-
-    Args:
-        params: of the as-of join.
-        time: the type of the moments.
+    The delay is the time after which a table row is known. A plan counts the age from the row's own
+    time, pandas and Polars code from the time when it is known.
 
     Raises:
-        Unwritable: the delay is beyond the tolerance.
+        Unwritable: The delay exceeds the tolerance.
     """
     delay = ticks_of(params["delay"], time)
     if params["tolerance"] is None:
@@ -132,5 +136,5 @@ def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, i
 
 
 def is_number(piece: Piece) -> bool:
-    """Return whether a piece holds numbers or bools."""
+    """Return whether an expression gives floats, integers or bools."""
     return piece.kind in "fib"

@@ -1,4 +1,4 @@
-"""Functions that no peer computes as a plan does, and why."""
+"""Functions that pandas and Polars compute with other results than a plan, with the reasons."""
 
 from __future__ import annotations
 

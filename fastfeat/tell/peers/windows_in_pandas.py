@@ -1,7 +1,7 @@
-"""Windows and tables in pandas.
+"""Windows and tables in pandas: functions that return code for them.
 
-Rows are put in order of key and moment once a window; where it begins and ends for each row is
-found by binary search, and pandas rolls over these bounds.
+The code sorts rows by key and time once per window. It finds the bounds of each row's window by
+binary search, and pandas computes rolling statistics over these bounds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastfeat.tell.peers.writing import Row, Scribe, Site, Unwritable, Write, ki
 
 
 def _moment(site: Site, place: int) -> str:
-    """Return moments as whole numbers of their own unit, missing as <NA>."""
+    """Return code for times as integers in their own unit; missing times become <NA>."""
     dtype = site.args[place].dtype
     if not dtype.is_temporal:
         return site.shown(place, "i")
@@ -33,7 +33,10 @@ def _windows(site: Site, window: Window) -> str:
 
 
 def _over(statistic: str, options: Mapping[str, str] | None = None) -> Write:
-    """Return the row of a statistic that pandas rolls over the values."""
+    """Return a function that writes a rolling statistic of pandas.
+
+    `options` are its further arguments; "{}" stands for the parameter of that name.
+    """
 
     def write(site: Site) -> str:
         window = window_of(site)
@@ -84,7 +87,10 @@ def _count(template: str) -> Write:
 
 
 def _picked(place: str) -> Write:
-    """Return the row of a function that takes the value of one row of the window."""
+    """Return a function that writes the value of a single row of the window, such as the last one.
+
+    `place` is a template of code for the position of that row.
+    """
 
     def write(site: Site) -> str:
         window = window_of(site)
@@ -164,12 +170,12 @@ ROWS: dict[str, Row] = {
 
 
 def reads_rows(scribe: Scribe) -> bool:
-    """Return whether features see earlier rows."""
+    """Return whether any feature written so far reads earlier rows."""
     return bool(scribe.names["w"])
 
 
 def around(scribe: Scribe) -> tuple[list[str], list[str]]:
-    """Return the lines that put the history before the rows, and those that cut it away."""
+    """Return two lists of lines of code: to put the history before the rows, and to remove it."""
     if not reads_rows(scribe):
         return [], ["    return features"]
     names = [node.name for node in scribe.pieces if isinstance(node, Column)]

@@ -1,7 +1,7 @@
-"""Windows and tables in Polars.
+"""Windows and tables in Polars: functions that return code for them.
 
-Rows are put in order of their moments once, and come back in their own order at the end. A row
-without a moment or a key stands in a partition of its own, whose values are taken for missing.
+The code sorts rows by time once, and restores their own order at the end. Rows without a time or a
+key form a separate partition, and their results become missing.
 """
 
 from __future__ import annotations
@@ -22,32 +22,34 @@ from fastfeat.tell.peers.writing import Row, Scribe, Site, Unwritable, Write, ki
 
 _CLOSED = {"left": "left", "right": "right", "both": "both", "neither": "none"}
 _MOST_S = 200 * 366 * 86_400
-"""How far back a window without an end looks."""
+"""Length in seconds of a window without a limit."""
 
 
 def new_column(scribe: Scribe) -> str:
-    """Return a name of a column that no column of the data has."""
+    """Return a column name that the data does not have."""
     scribe.names["joined"] += 1
     return f"{_unlike_all(scribe)}{scribe.names['joined']}"
 
 
 def _unlike_all(scribe: Scribe) -> str:
-    """Return the beginning of names that no column of the plan begins with."""
+    """Return a prefix of underscores that no column of the plan begins with."""
     names = [node.name for node in _columns(scribe)]
     taken = max((len(name) - len(name.lstrip("_")) for name in names), default=0)
     return "_" * (taken + 1)
 
 
 def _columns(scribe: Scribe) -> list[Column]:
-    """Return all columns that the plan reads, whether they were written already or not."""
+    """Return all columns that the plan reads, also those of features that cannot be written."""
     return [node for node in scribe.types if isinstance(node, Column)]
 
 
 def _ordered_by(site: Site, window: Window) -> tuple[str, str]:
-    """Return the column by which rows are in order, and its expression before.
+    """Return the name of the column that rows are sorted by, and code for its values.
+
+    The first call writes the statement that sorts the rows.
 
     Raises:
-        Unwritable: rows are in the order of another moment already.
+        Unwritable: Rows are already sorted by another time.
     """
     scribe, moment = site.scribe, site.named(window.time)
     name = f"{_unlike_all(scribe)}moment"
@@ -62,7 +64,11 @@ def _ordered_by(site: Site, window: Window) -> tuple[str, str]:
 
 
 def _over(text: Callable[[str, Site], str], *, of_rows: bool = False) -> Write:
-    """Return the row of a function, from the text of the function of a column."""
+    """Return a function that writes a statistic over a window.
+
+    `text` returns the code of the statistic from the code of a column. `of_rows` means that the
+    function counts rows, so that its values need not be numbers.
+    """
 
     def write(site: Site) -> str:
         window = window_of(site)
@@ -114,7 +120,7 @@ def _per_second(unit: str | None) -> int:
 
 
 def _reach(window: Window, is_temporal: bool, tick_ns: int) -> str:
-    """Return how far a window looks back, as Polars reads it."""
+    """Return the length, offset and closed ends of a window as code of Polars arguments."""
     last = window.last
     if last is None:
         if not is_temporal:
@@ -133,7 +139,7 @@ def _method(call: str) -> Write:
 
 
 def _with(call: str) -> Write:
-    """Return the row of a method that takes the parameters of the function."""
+    """Return a function that writes a method over a window; parameters are filled into `call`."""
     return _over(lambda x, site: f"{x}.{call.format(**site.params)}")
 
 
@@ -146,7 +152,10 @@ def _lag(site: Site) -> str:
 
 
 def _looked_up(site: Site) -> str:
-    """Write the row of the table that each row finds, once a lookup, and its value."""
+    """Return code for a value from a table, and write the join that finds the table row.
+
+    One join serves all values of a lookup.
+    """
     found, scribe = lookup_of(site), site.scribe
     kinds = [(p.kind, kind_of(found.types[k])) for p, k in zip(site.args, found.keys, strict=True)]
     if any(one != other for one, other in kinds):
@@ -177,7 +186,7 @@ def _looked_up(site: Site) -> str:
 
 
 def _typed(dtype: DType) -> str:
-    """Return the type of a column of a table."""
+    """Return code for the Polars type of a column of a table."""
     types = {"f": "pl.Float64", "i": "pl.Int64", "b": "pl.Boolean", "s": "pl.String"}
     if dtype.name in ("uint64", "binary") or dtype.is_list:
         raise Unwritable(f"tables with columns of {dtype} are not written")
@@ -202,7 +211,7 @@ ROWS: dict[str, Row] = {
 
 
 def around(scribe: Scribe) -> tuple[list[str], list[str], list[str]]:
-    """Return the lines before the features, what is selected with them, and the lines after."""
+    """Return code before the features, further columns to select, and code after the features."""
     names = [node.name for node in scribe.pieces if isinstance(node, Column)]
     if not scribe.names["w"]:
         chosen = f".select({names!r})" if names else ""

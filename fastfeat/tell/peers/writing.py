@@ -1,7 +1,9 @@
-"""Walks the expressions of a fitted plan and writes a module of another library for them.
+"""Writer of modules: visits the expressions of a fitted plan, and writes code of another library.
 
-What is true of one function in one library stands in a row of that library: `in_pandas`,
-`in_polars`. Names of columns and features reach the text as string literals only.
+A peer is that library, pandas or Polars. A piece is the code of one expression, a site is a call to
+write, and the scribe collects the statements of the module. The tables `ROWS` of `in_pandas` and
+`in_polars` have an entry for each function. Names of columns and features enter the code only as
+string literals.
 """
 
 from __future__ import annotations
@@ -21,21 +23,21 @@ from fastfeat.plan.lower.lower import Types, constant_nodes
 from fastfeat.plan.lower.outputs import output_types
 
 LONGEST = 60
-"""The longest text that stands inside another one; a longer one gets a name of its own."""
+"""Longest text inside another one; longer texts are bound to a name."""
 
 
 class Unwritable(Exception):
-    """A function that a library has no equal of; the text says why."""
+    """An expression that has no equal in the other library; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The text of an expression.
+    """The code of an expression.
 
     Args:
-        text: an expression of Python.
-        dtype: its type in the plan.
-        value: of a constant, what it is, in a tuple of one; None of a column.
+        text: A Python expression.
+        dtype: Type of the expression in the plan.
+        value: For a constant, a tuple with its value, which may itself be None; None for a column.
     """
 
     text: str
@@ -44,19 +46,19 @@ class Piece:
 
     @property
     def kind(self) -> str:
-        """The letter of what is held, see `kind_of`."""
+        """A letter for the kind of its type; see `kind_of`."""
         return kind_of(self.dtype)
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is one value for all rows."""
+        """Whether the expression has one value for all rows."""
         return self.value is not None
 
 
 def kind_of(dtype: DType) -> str:
-    """Return "f" of floats, "i" of integers, "b" of bools, "s" of text, "l" of lists, "t" of times.
+    """Return "f" for floats, "i" integers, "b" bools, "s" text, "l" lists, "t" times, "x" others.
 
-    What no row holds, such as a table to search, is "x".
+    "x" are types that no row has as a value, such as a table to search in.
     """
     if dtype in NEVER_COLUMNS or dtype.name == "table":
         return "x"
@@ -71,18 +73,18 @@ def kind_of(dtype: DType) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scribe:
-    """The module while it is written.
+    """The module that is being written.
 
     Args:
-        peer: the library.
-        fitted: the plan.
-        constant: the nodes of one value for all rows.
-        pieces: the texts of nodes so far.
-        statements: the lines of the function so far.
-        helpers: the names of helpers that they call.
-        tables: the names of the constants of the module, by their texts.
-        names: how many names were given.
-        bound: the name of each text that has one.
+        peer: The library.
+        fitted: The plan.
+        constant: Nodes with one value for all rows.
+        pieces: Code of each node written so far.
+        statements: Statements of the module's main function, in order.
+        helpers: Names of the helper functions that the statements call.
+        tables: Names of the module's constants, by their code.
+        names: Number of variable names used so far, by prefix.
+        bound: Variable name of each expression that has one, by its code.
     """
 
     peer: Peer
@@ -101,12 +103,15 @@ class Scribe:
         return self.fitted.types
 
     def help(self, name: str) -> str:
-        """Return the name of a helper, which the module will have."""
+        """Return the name of a helper function, and include the helper in the module."""
         self.helpers[name] = None
         return name
 
     def named(self, text: str, stem: str = "v") -> str:
-        """Return the name to which a statement binds a text, the same for the same text."""
+        """Return the variable for an expression, given as code, after a statement that assigns it.
+
+        Equal expressions share a variable, and `stem` is the prefix of its name.
+        """
         if text in self.bound:
             return self.bound[text]
         self.names[stem] += 1
@@ -116,18 +121,18 @@ class Scribe:
         return name
 
     def table(self, text: str) -> str:
-        """Return the name of a constant of the module that has a text."""
+        """Return the name of the module constant with this code, which is added if new."""
         return self.tables.setdefault(text, f"TABLE_{len(self.tables) + 1}")
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A call that a row writes.
+    """A call to write.
 
     Args:
-        node: the call.
-        args: the texts of what it reads, see `reads`.
-        scribe: the module.
+        node: The call.
+        args: Code of the nodes that it reads, in the order of `reads`.
+        scribe: The module that is being written.
     """
 
     node: Call | Aggregate
@@ -145,25 +150,25 @@ class Site:
         return self.scribe.types[self.node]
 
     def shown(self, place: int, form: str = "") -> str:
-        """Return an argument in a form, as something that a method may follow."""
+        """Return code for argument `place`, converted by `form`; a method call may follow it."""
         return atom(self.scribe.peer.forms[form](self.args[place], self.scribe))
 
     def named(self, place: int, form: str = "") -> str:
-        """Return a name of an argument in a form, which may be written more than once."""
+        """Return code for argument `place`, converted by `form`, that is short enough to repeat."""
         text = self.scribe.peer.forms[form](self.args[place], self.scribe)
         return text if is_short(text) else self.scribe.named(text)
 
     def help(self, name: str, *args: str) -> str:
-        """Return a call of a helper."""
+        """Return code that calls a helper with the given arguments, which are code too."""
         return f"{self.scribe.help(name)}({', '.join(args)})"
 
 
 Write = Callable[[Site], str]
 Row = str | Mapping[str, str | Write] | Write
-"""How a function is written: a template, one for each kind of what it reads, or a function.
+"""The text of a function: a template, a template per kind of argument, or a function.
 
-In a template `{x}`, `{y}`, `{z}` are the arguments, `{x:f}` one as floats, by the forms of the
-peer; `{p[name]}` is a parameter, `{h[name]}` a helper.
+In a template, `{x}`, `{y}`, `{z}` are the arguments, and `{x:f}` is one as floats, by the forms of
+the peer; `{p[name]}` is a parameter, `{h[name]}` a helper.
 """
 
 
@@ -172,17 +177,17 @@ class Peer:
     """A library that plans are written for.
 
     Args:
-        name: how users call it.
-        rows: how each function is written.
-        unwritten: why each other function is not.
-        forms: what a value is made of before a function reads it, by the letter of templates.
-        read: the text of a column, from its name and type.
-        literal: the text of a constant, from its value and type.
-        keyed: the text of values by key: the site, the keys, values by key, and the values of a
-            missing key and of an unknown one.
-        output: the text of a feature, from its text and the type that it is given out as.
-        helpers: the sources of helpers, by name.
-        module: the text of the module, from what was written and the texts of the features.
+        name: Name for users.
+        rows: How each function is written, by name of the function.
+        unwritten: Reason why each other function cannot be written, by name of the function.
+        forms: Functions that convert arguments, by their letters in templates.
+        read: Returns code for a column, from its name and type.
+        literal: Returns code for a constant, from its value and type.
+        keyed: Returns code for a lookup, from the site, the values by key, and the values of a
+            missing key and of an unseen key.
+        output: Returns code for a feature, from its piece and its output type.
+        helpers: Source code of helper functions, by name.
+        module: Returns the source of the module, from the scribe and the code of each feature.
     """
 
     name: str
@@ -199,12 +204,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A feature that a peer cannot compute as the plan does.
+    """A feature that a peer cannot compute with the results of the plan.
 
     Args:
-        feature: its name.
-        function: what is not written.
-        reason: why.
+        feature: Name of the feature.
+        function: The function that cannot be written.
+        reason: Why the function cannot be written.
     """
 
     feature: str
@@ -213,10 +218,10 @@ class Refusal:
 
 
 def written(fitted: Fitted, peer: Peer) -> str:
-    """Return a fitted plan as a module of a peer.
+    """Return a fitted plan as the source of a Python module for a peer.
 
     Raises:
-        NotExportable: features that cannot be written; all of them are named.
+        NotExportable: Some features cannot be written; the message names all of them.
     """
     text, refused = attempt(fitted, peer)
     if refused:
@@ -229,7 +234,7 @@ def written(fitted: Fitted, peer: Peer) -> str:
 
 
 def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
-    """Return the module of the features that a peer has, and those that it has not."""
+    """Return a Python module with the features a peer can compute, and the refused features."""
     roots = list(fitted.nodes.values())
     scribe = Scribe(peer, fitted, frozenset(constant_nodes(roots)))
     failed: dict[Node, tuple[str, str]] = {}
@@ -262,7 +267,7 @@ def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
 
 
 def _order(roots: Iterable[Node], constant: frozenset[Node]) -> list[Node]:
-    """Return the nodes that rows are computed by, each after what it reads."""
+    """Return the nodes that the module computes per row, each after the nodes that it reads."""
     seen: set[Node] = set()
     order: list[Node] = []
     stack = [(root, False) for root in reversed(list(roots))]
@@ -282,9 +287,9 @@ def _read(node: Node, constant: frozenset[Node]) -> tuple[Node, ...]:
 
 
 def reads(node: Node) -> tuple[Node, ...]:
-    """Return the nodes whose values of the row a node is computed from.
+    """Return the nodes from which the code of a node is computed, without tables and learnt values.
 
-    Codes are no values of a peer: what reads them is written by the keys that they stand for.
+    Peers have no codes of categories: functions of codes are written as functions of the keys.
     """
     match node:
         case Aggregate(_, (_, codes, *_), _, GroupFrame()):
@@ -306,7 +311,7 @@ def reads(node: Node) -> tuple[Node, ...]:
 
 
 def _bound(piece: Piece, n_users: int, scribe: Scribe) -> Piece:
-    """Return a piece by a name of its own, if it is long or read more than once."""
+    """Return a piece, which is assigned to a variable first if it is long or read repeatedly."""
     if piece.is_constant or is_short(piece.text) or (n_users < 2 and len(piece.text) <= LONGEST):
         return piece
     return Piece(scribe.named(piece.text), piece.dtype)
@@ -354,7 +359,10 @@ def _text(site: Site, function: str) -> str:
 
 
 def widest(args: Sequence[Piece]) -> str:
-    """Return the kind that all arguments become: text, lists and times before numbers."""
+    """Return the letter of the kind of all arguments together; see `kind_of`.
+
+    If they differ, text, lists and times come before numbers, and floats before integers.
+    """
     kinds = {piece.kind for piece in args}
     return next(kind for kind in "sltfibx" if kind in kinds)
 
@@ -363,7 +371,7 @@ _PLACES = "xyzw"
 
 
 def filled(template: str, site: Site) -> str:
-    """Return a template with the arguments of a site in it; see `Row`."""
+    """Return code from a template and the arguments of a site; `Row` describes templates."""
     used = Counter(name for _, name, _, _ in string.Formatter().parse(template) if name)
     operands = {
         _PLACES[k]: _Operand(site, k, used[_PLACES[k]] > 1)
@@ -394,17 +402,17 @@ class _Operand:
 
 
 def atom(text: str) -> str:
-    """Return an expression so that a method may follow it, in parentheses where it needs them."""
+    """Return code for an expression that a method call may follow, in parentheses if needed."""
     body = ast.parse(text, mode="eval").body
     is_atom = isinstance(body, ast.Call | ast.Name | ast.Attribute | ast.Subscript) or (
         isinstance(body, ast.Constant) and not isinstance(body.value, int)
     )
-    is_enclosed = body.col_offset > 0  # parentheses are in no tree
+    is_enclosed = body.col_offset > 0  # the tree does not show parentheses
     return text if is_atom or is_enclosed else f"({text})"
 
 
 def is_short(text: str) -> bool:
-    """Return whether an expression is a name or a number, which may be written again."""
+    """Return whether code is a single name or number, which is cheap to repeat."""
     body = ast.parse(text, mode="eval").body
     if isinstance(body, ast.UnaryOp):
         body = body.operand
@@ -412,7 +420,7 @@ def is_short(text: str) -> bool:
 
 
 def float_text(value: float) -> str:
-    """Return a float as Python reads it again, bit for bit but for the payload of a NaN."""
+    """Return Python code for a float that gives the same bits, except NaN payloads."""
     if value != value:
         return 'float("nan")'
     if value in (float("inf"), float("-inf")):
@@ -421,6 +429,6 @@ def float_text(value: float) -> str:
 
 
 def dict_text(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return a dict of texts of Python, a line a pair."""
+    """Return Python code for a dict, given code for each key and value, with a line per pair."""
     lines = [f"    {key}: {value}," for key, value in pairs]
     return "\n".join(["{", *lines, "}"]) if lines else "{}"

@@ -1,21 +1,23 @@
-"""Quality: contracts and profiles, what data must be and was; checks, drift, and what changed.
+"""Data quality: contracts, profiles, drift, and comparison of fitted plans.
 
-Contracts: `contract` is what users call, `infer` makes one. `checking` counts rules over the `rows`
-that there are, and `report` has what came of it; `fitting` checks training rows, `transforming`
-later ones, `quarantine` divides them.
+Contracts: `contract` is the public class, `infer` derives one from rows. `checking` counts how many
+of the `rows` break each rule, and `report` is the result. `fitting` checks training rows,
+`transforming` later rows, and `quarantine` separates good rows from bad.
 
-Profiles: `profile` is the record. `layout` takes edges and categories from a sample, `counting`
-counts a column by them, `table_profiles` the columns of a plan; `profiling` does so for training
-rows, `profiling_in_passes` where they are read in passes, `profiling_in_rounds` where several
-machines have them, with the states of `profile_state` and `content_hashes` to choose a sample by;
-`later_rows` for others. `distribution` says how one is drawn.
+Profiles: `profile` has the classes. `layout` takes bin edges and categories from a sample,
+`counting` counts one column, `table_profiles` all columns of a plan. `profiling` profiles training
+rows in memory, `profiling_in_passes` rows read in passes, `profiling_in_rounds` rows spread over
+machines; these use the states in `profile_state` and choose their sample by `content_hashes`.
+`later_rows` profiles rows after training. `distribution` draws a profile.
 
-Drift: `distances` are functions of counts alone, `column_brackets` gives them those of a column,
-`column_drift` judges it, `seasons` says which columns are judged; `drift` is the record of a plan,
-`drifting` counts the rows for it. `thresholds` has the limits of all gates.
+Drift: `distances` are functions of counts, `column_brackets` computes them for columns,
+`column_drift` judges one column, `seasons` decides which columns are judged. `drift` has the class
+for the drift of a plan, `drifting` counts the rows for it. `thresholds` holds the limits of all
+gates, which are checks that pass or fail.
 
-`changes` compares fitted plans, `golden` makes rows up for artifacts, `inspection` tells what these
-hold, `rounding` what smaller floats cost, `html` shows drift, checks and changes.
+`changes` compares fitted plans, `golden` generates test rows that artifacts keep, `inspection`
+lists the parts of an artifact, `rounding` measures the cost of smaller floats, `html` renders
+drift, checks and changes.
 
-`live`, `report`, `api` and what stands above import this folder; it imports `plan` and below.
+`live`, `report`, `api` and the layers above import this folder; it imports `plan` and below.
 """

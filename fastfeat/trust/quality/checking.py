@@ -1,4 +1,4 @@
-"""Checking: the rules of a contract judged on rows, each counted in the scan that reads them."""
+"""Checking: the rules of a contract, counted while the rows are read once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import fitted_rules, unlike
 from fastfeat.execute.inputs import absence_hint
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import UnsupportedType
@@ -38,18 +38,18 @@ from fastfeat.trust.quality.rows import CheckedRows, checked_rows, features_of, 
 from fastfeat.trust.quality.sentences import sentence_of
 
 UNDECIDED = (Overflow, InvalidData, TypeMismatch)
-"""Errors of values, by which a rule cannot be decided; others are errors of a check."""
+"""Errors in values, after which a rule is undecided; other errors end the check."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedRule:
-    """A rule on its way to be judged.
+    """A rule ready to be counted, and its result if it need not be counted.
 
     Args:
-        rule: with the time of the check in place of the clock.
-        text: its expression.
-        result: of a rule that need not be counted; else None.
-        sentence: its demand in words; "" if only its expression says it.
+        rule: The rule, with the time of the check in place of the clock.
+        text: The rule's expression as text.
+        result: The result if it is known without counting; else None.
+        sentence: The rule's condition in words; "" if only the expression says it.
     """
 
     rule: Rule
@@ -58,55 +58,33 @@ class JudgedRule:
     sentence: str = ""
 
 
-def check(contract: ContractDeclaration, data: Any, **options: Any) -> CheckReport:
-    """Return the report of `check_rows`, of which the arguments and errors are."""
-    return check_rows(contract, data, **options)[1]
-
-
 @in_ieee
 def check_rows(
     contract: ContractDeclaration,
-    data: Any,
+    rows: CallRows,
     *,
-    history: Any = None,
-    tables: Tables = None,
     clock: Any = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
     late: Collection[str] = (),
     needs_clock: bool = True,
 ) -> tuple[CheckedRows, CheckReport]:
-    """Return rows, as they were read, and the rules of a contract, judged on them.
+    """Return the rows as they were read, and the report on the rules; raises like `Contract.check`.
 
-    Args:
-        contract: the rules.
-        data: as of `Contract.check`, as the following are.
-        history: earlier rows.
-        tables: lookup tables.
-        clock: the time of the check.
-        backend: its name.
-        memory: the budget.
-        late: columns that need not be there: a rule that reads one is skipped without it.
-        needs_clock: whether rules that read the clock are judged; else they are skipped.
-
-    Raises:
-        FastfeatError: as `Contract.check`.
+    `rows` must cover the whole data; `memory` applies to the CPU backend only. `late` names columns
+    that may be absent: a rule that reads an absent one is skipped. With `needs_clock=False`, rules
+    that read the clock are skipped if no clock is given.
     """
-    rows = checked_rows(
-        data,
-        columns_checked(contract),
-        contract.table_columns,
-        history=history,
-        tables=tables,
-        backend=backend,
-        memory=memory,
+    read = checked_rows(rows, columns_checked(contract), contract.table_columns)
+    report = check_read(
+        contract, read, clock=clock, late=late, needs_clock=needs_clock, given=rows.data
     )
-    options: Any = {"clock": clock, "late": late, "needs_clock": needs_clock, "given": data}
-    return rows, check_read(contract, rows, **options)
+    return read, report
 
 
 def columns_checked(contract: ContractDeclaration) -> list[str]:
-    """Return the columns of the data that are read, where they are there."""
+    """Return the names of the columns that a check reads from the data, if the data has them.
+
+    The name of the clock is included, because a check rejects data with a column of that name.
+    """
     return [*contract.columns, *([contract.clock] if contract.clock else [])]
 
 
@@ -120,18 +98,10 @@ def check_read(
     needs_clock: bool = True,
     given: Any = None,
 ) -> CheckReport:
-    """Return the rules of a contract, judged on rows that are read.
+    """Return the report on the rules, for rows that are already read; raises like `Contract.check`.
 
-    Args:
-        contract: the rules.
-        rows: with the columns of `columns_checked`.
-        clock: as of `check_rows`, as the following are.
-        late: columns that need not be there.
-        needs_clock: whether rules that read the clock are judged.
-        given: the rows as they were given, for messages.
-
-    Raises:
-        FastfeatError: as `Contract.check`.
+    The rows must hold the columns of `columns_checked`. `late` and `needs_clock` work as for
+    `check_rows`; `given` is the caller's data, for messages.
     """
     at = _clock_of(contract, clock, needs_clock=needs_clock)
     if contract.clock is not None and contract.clock in rows.schema:
@@ -157,11 +127,12 @@ def check_read(
 
 
 def _clock_of(contract: ContractDeclaration, clock: Any, *, needs_clock: bool) -> Literal | None:
-    """Return the time of the check as it stands in rules.
+    """Return the time of the check as a literal; None without one.
 
     Raises:
-        InvalidPlan: the rules read none, or one, and it was given, or not.
-        TypeMismatch: it is no value of a row.
+        InvalidPlan: A rule reads the clock and none was given, or one was given and no rule reads
+            it.
+        TypeMismatch: The clock is not a value that a row can hold.
     """
     if clock is None:
         if contract.clock is not None and needs_clock:
@@ -184,18 +155,12 @@ def _before_counting(
     late: Collection[str],
     data: Any,
 ) -> JudgedRule:
-    """Return a rule with the clock in place, and its result where it need not be counted.
+    """Return a rule with the time of the check in it, and its result if known without counting.
 
-    Args:
-        contract: the rules.
-        name: of the rule.
-        rows: that are checked.
-        at: the time of the check.
-        late: columns that need not be there.
-        data: the rows as they were given, for messages.
+    `late` names columns that may be absent; `data` is the caller's data, for messages.
 
     Raises:
-        TypeMismatch: it is no bool.
+        TypeMismatch: The rule is not boolean.
     """
     rule, text = contract.rules[name], says(contract.nodes[name])
     sentence = sentence_of(contract.nodes[name])
@@ -231,9 +196,9 @@ def _before_counting(
 
 
 def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
-    """Return a rule with a time in place of the clock."""
+    """Return a rule in which the literal `at` replaces `name`, the name of the clock."""
     (node,) = rewritten([rule.expression.node], lambda n: at if n == Column(name or "") else n)
-    made = object.__new__(Rule)  # of a clock alone there is no column left
+    made = object.__new__(Rule)  # `Rule()` needs a column, and a rule of the clock may have none
     object.__setattr__(made, "expression", Expr((node,)))
     object.__setattr__(made, "on_violation", rule.on_violation)
     object.__setattr__(made, "at_most", rule.at_most)
@@ -243,7 +208,7 @@ def with_clock(rule: Rule, name: str | None, at: Literal) -> Rule:
 def _types(
     contract: ContractDeclaration, rows: CheckedRows, late: Collection[str]
 ) -> dict[str, JudgedRule]:
-    """Return the types that columns must have as rules."""
+    """Return the required column types as rules, each with its result if known without counting."""
     judged: dict[str, JudgedRule] = {}
     for column, dtype in contract.types.items():
         name, found = type_rule_name(column, dtype), rows.schema.get(column)
@@ -265,15 +230,16 @@ def _types(
 
 
 def _is_whole(x: Expr, dtype: DType) -> Expr:
-    """Return whether floats are missing, or whole numbers that an integer type has."""
+    """Return a rule for a float column: values are missing, or whole and within type `dtype`."""
     low, high = INTEGER_RANGE.get(dtype.name, (0, 0))
     return ((x == x.floor()) & (x >= float(low)) & (x < float(high + 1))) | x.is_null()
 
 
 def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
-    """Return whether all values of a type can be had in another one, as data of a plan may be.
+    """Return whether every value of the type `found` is valid for the type `wanted`.
 
-    A column of only missing values, which has no type, is of any.
+    Plans use the same test to accept data. A column with only missing values has no type, and is
+    valid for every type.
     """
     if not isinstance(found, DType):
         return False
@@ -281,7 +247,7 @@ def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
         return True
     if wanted.is_float:
         return found.is_float or found.is_integer
-    if wanted.unit is not None:  # in a coarser or finer one, or another zone
+    if wanted.unit is not None:  # another unit, or another time zone
         return (found.name, found.tz is None) == (wanted.name, wanted.tz is None)
     if wanted.is_integer and found.is_integer:
         low, high = INTEGER_RANGE[found.name]
@@ -291,14 +257,7 @@ def is_of_type(found: DType | UnsupportedType, wanted: DType) -> bool:
 
 
 def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleResult:
-    """Return the result of a rule.
-
-    Args:
-        name: of the rule.
-        judged: the rule.
-        n_rows: how many rows there are.
-        found: how many break it.
-    """
+    """Return the result of a rule from its count of broken rows."""
     rule, of_table, n_broken = judged.rule, judged.rule.is_of_table, found.n_broken
     outcome: Outcome = "broken" if n_broken else "holds"
     reason = found.reason
@@ -313,12 +272,12 @@ def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleRes
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The rows that break a rule, counted.
+    """The number of rows that break a rule.
 
     Args:
-        n_broken: how many; of one statement of all rows, 1 where it is not so.
-        reason: the values that the statement is of; or why the rows could not be counted.
-        is_decided: whether they could.
+        n_broken: Number of rows; for a rule over all rows, 1 if it is broken.
+        reason: Aggregate values in the rule, or why the rows could not be counted.
+        is_decided: Whether the rows could be counted.
     """
 
     n_broken: int
@@ -327,7 +286,11 @@ class Found:
 
 
 def _counted(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
-    """Return how many rows break each rule."""
+    """Return the number of broken rows for each rule, by name.
+
+    If counting fails, only the rules that cause the error are undecided: the others are counted
+    again without them.
+    """
     if not rules or rows.n_rows == 0:
         return dict.fromkeys(rules, Found(0))
     try:
@@ -345,11 +308,7 @@ def _counted(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
 
 
 def _counts(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
-    """Return how many rows break each rule.
-
-    Raises:
-        FastfeatError: as `Plan.fit`.
-    """
+    """Return the number of broken rows for each rule, by name; raises like `Plan.fit`."""
     found = {
         name: Found(n_missing)
         for name, rule in rules.items()
@@ -369,11 +328,9 @@ def _counts(rows: CheckedRows, rules: Mapping[str, Rule]) -> dict[str, Found]:
 
 
 def _n_missing(rows: CheckedRows, node: Node) -> int | None:
-    """Return the number of rows that break "x is not missing", where Arrow knows it.
+    """Return how many rows break "x is not missing" if Arrow already counts them; else None.
 
-    Returns:
-        None of another rule, and of columns of which missing values must be counted: floats, where
-        a NaN is one, and those with entries that may be missing.
+    Columns of floats, where NaN is missing, and of nested values must be counted instead.
     """
     match node:
         case Call("is_not_null", (Column(name),)):
@@ -389,12 +346,15 @@ def _n_missing(rows: CheckedRows, node: Node) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _learnt_of_rule(rule: Rule) -> Expr:
-    """Return the expression that judges a rule: how many rows break it, or whether all hold it."""
+    """Return the expression that fit learns to judge a rule.
+
+    It is the number of rows that break the rule, or, for a rule on the data as a whole, a bool.
+    """
     return rule.expression if rule.is_of_table else rule.broken.sum()
 
 
 def _values(fitted: Fitted, node: Node) -> str:
-    """Return the values of the aggregates of a statement, for a message."""
+    """Return the values of the first aggregates in a rule on the data as a whole, for a message."""
     learnt = learnt_values(fitted)
     texts = [show(of) for of in postorder([node]) if isinstance(of, Aggregate)]
     known = [(text, learnt[text]) for text in dict.fromkeys(texts) if text in learnt]
@@ -402,12 +362,10 @@ def _values(fitted: Fitted, node: Node) -> str:
 
 
 def rows_that_break(rows: CheckedRows, rule: Rule, n: int | None = None) -> Table:
-    """Return the rows that break a rule, with their numbers and the columns that it reads.
+    """Return a table of the rows that break a rule: row numbers, then the columns that it reads.
 
-    Args:
-        rows: all rows.
-        rule: the rule.
-        n: the first so many; None for all. Rows of workers have no numbers, and no order.
+    `n` limits the result to the first rows; None returns all. Rows on workers have no numbers and
+    no order.
     """
     columns = [name for name in columns_of([rule.expression.node]) if name in rows.schema]
     flag, number = unlike("broken", columns), unlike("row", columns)
@@ -434,4 +392,4 @@ def rows_that_break(rows: CheckedRows, rule: Rule, n: int | None = None) -> Tabl
 
 
 _MOST_VALUES = 3
-"""Values of a statement that a message tells."""
+"""Limit on the aggregate values in a message."""

@@ -1,4 +1,9 @@
-"""Distances of columns, of many at once, from what their profiles hold of bins."""
+"""Distances between two profiles of binned columns, for many columns at once.
+
+"Then" is the training rows and "now" the rows compared with them. A bracket is the least and the
+greatest possible value of a distance, since only counts in bins are known. A place is the position
+of a value in its bin, a whole number from 0 at the low edge to POSITIONS at the high edge.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +19,18 @@ from fastfeat.trust.quality.distances import Binned, Bins, Bracket, Floats, Mome
 from fastfeat.trust.quality.profile import POSITIONS, ColumnProfile, Exact
 
 Pair = tuple[ColumnProfile, ColumnProfile]
-"""Then and now, of one column with bins."""
+"""A binned column's profile then, and its profile now."""
 
 
 class Distances(NamedTuple):
-    """The distances of a column then and now, as far as its bins tell them.
+    """Distances between the values of a column then and now, as exactly as its bins allow.
 
     Args:
-        ks: bracket of the Kolmogorov-Smirnov statistic.
-        wasserstein: bracket of the Wasserstein distance, in the unit of the values.
-        shift: the least Wasserstein distance where infinite values count as the nearest finite
-            one.
-        shift_noise: what chance makes of it, in so few rows.
+        ks: Least and greatest possible Kolmogorov-Smirnov statistic.
+        wasserstein: Least and greatest possible Wasserstein distance, in the unit of the values.
+        shift: Least possible Wasserstein distance, in the unit of the values, if infinite values
+            count as the nearest finite value.
+        shift_noise: The `shift` that chance alone produces with these numbers of rows.
     """
 
     ks: Bracket
@@ -35,11 +40,9 @@ class Distances(NamedTuple):
 
 
 def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
-    """Return the distances of columns.
+    """Return the distances of each pair of profiles of a column: then, and now.
 
-    Args:
-        pairs: profiles of numbers, or of moments, then and now; those of a pair have the same
-            edges.
+    The columns hold numbers or times; both profiles of a pair have the same edges.
     """
     if not pairs:
         return []
@@ -54,9 +57,9 @@ def distances_of(pairs: Sequence[Pair]) -> list[Distances]:
 
 
 def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
-    """Return moments of the values then and now together, shape `(n_columns,)`.
+    """Return mean and deviation of the values then and now together, shape `(n_columns,)`.
 
-    Places are shares of the way from the least to the greatest value: no square is too large.
+    Values are scaled to the range from least to greatest, so that no square overflows.
     """
     first, last = bins.ends
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -80,9 +83,10 @@ def _moments(pairs: Sequence[Pair], bins: Bins) -> Moments:
 
 
 def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:
-    """Return the bins of columns, and both samples in them, shape `(n_columns, most bins)`.
+    """Return the bins of columns, the values then in these bins, and the values now.
 
-    Columns of fewer bins have empty ones of no width at their end.
+    All have shape `(n_columns, most bins)`. Columns with fewer bins end in empty bins of zero
+    width.
     """
     n_edges = np.array([len(then.edges) for then, _ in pairs], np.int64)
     edges = np.empty((len(pairs), n_edges.max() + 2))
@@ -94,7 +98,7 @@ def binned_sides(pairs: Sequence[Pair]) -> tuple[Bins, Binned, Binned]:
             least, greatest = np.fmin(least, then.edges[0]), np.fmax(greatest, then.edges[-1])
         edges[k, 0], edges[k, n + 1 :] = least, greatest
         edges[k, 1 : n + 1], is_atom[k, : n + 1] = then.edges, then.is_atom
-    edges = np.nan_to_num(edges)  # of columns without values
+    edges = np.nan_to_num(edges)  # columns without values have NaN edges
     is_whole = np.array([not then.dtype.startswith("float") for then, _ in pairs])
     bins = _bins(edges, n_edges, is_atom, is_whole)
     places = _places(edges, n_edges, bins)
@@ -108,35 +112,38 @@ def _bins(
     is_atom: NDArray[np.bool_],
     is_whole: NDArray[np.bool_],
 ) -> Bins:
-    """Return bins.
+    """Return the bins of columns, each with the first and last value that it may hold.
 
     Args:
-        edges: with the least value before them, and the greatest after them, until the row ends.
-        n_edges: how many there are, of each column.
-        is_atom: whether a bin holds one float alone.
-        is_whole: whether a column has whole numbers.
+        edges: Per column its least value, its edges, then its greatest value, repeated to the end;
+            `(n_columns, most edges + 2)`.
+        n_edges: Number of edges of each column.
+        is_atom: Whether a bin holds a single float.
+        is_whole: Whether a column holds whole numbers.
     """
     place: NDArray[np.int64] = np.arange(edges.shape[1], dtype=np.int64)
     is_edge = (place >= 1) & (place <= n_edges[:, None]) & is_whole[:, None]
-    up = np.ceil(edges)  # of whole numbers the last one is before the edge
+    up = np.ceil(edges)  # the last whole number of a bin lies before its edge
     first = np.where(is_edge, up, edges)[:, :-1]
     last = np.where(is_edge, _before(up), edges)[:, 1:]
     return Bins(first, np.where(is_atom, first, np.maximum(last, first)))
 
 
 def _before(whole: Floats) -> Floats:
-    """Return the whole numbers before others; beyond 2**53, where floats are no finer, these."""
+    """Return each whole number minus 1; beyond 2**53, where floats are coarser, the same number."""
     return np.where(np.abs(whole) < 2.0**53, whole - 1, whole)
 
 
 class _Places(NamedTuple):
-    """Factors from the mean place in a bin to a share of its width, shape `(n_columns, n_bins)`.
+    """Numbers that turn the mean place in a bin into a share of its width; `(n_columns, n_bins)`.
+
+    The share is 0 at the first value of the bin and 1 at the last.
 
     Args:
-        begin: the share at place 0.
-        step: that of one step.
-        unknown: 1 where places are not counted, and the share may be any; else 0.
-        scale: 1 / width; 0 of bins that have none, or an infinite one.
+        begin: The share at place 0.
+        step: The share per place.
+        unknown: 1 if places are not counted, so that the share may be any; else 0.
+        scale: 1 / width; 0 for bins of zero or infinite width.
     """
 
     begin: Floats
@@ -158,7 +165,10 @@ def _places(edges: Floats, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
 
 
 def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> Binned:
-    """Return samples as brackets need them: the means of bins from places and from exact sums."""
+    """Return the values of columns in bins, with the least and greatest possible mean in each.
+
+    The means come from the sums of places, and in the outer bins from exact sums.
+    """
     counts, offsets = np.zeros(bins.first.shape, np.int64), np.zeros(bins.first.shape, np.int64)
     for k, column in enumerate(columns):
         counts[k, : len(column.counts)] = column.counts
@@ -180,12 +190,12 @@ def _binned(columns: Sequence[ColumnProfile], bins: Bins, places: _Places) -> Bi
 
 
 def mean_of(total: Exact, n: int) -> float:
-    """Return an exact sum divided by a number."""
+    """Return an exact sum divided by the number of its values."""
     mantissa, exponent = rounded(total[0])
     return scaled_quotient(mantissa, exponent + total[1], n)
 
 
 _ROUNDED = 2.0**-50
-"""More than what a mean, once rounded, is off by."""
+"""Upper bound on the relative error of a mean that is rounded once."""
 _LEAST = 1e-290
-"""Bins that are narrower are as if they had no width; places in them are not counted."""
+"""Narrower bins count as bins of zero width; places in them are not counted."""

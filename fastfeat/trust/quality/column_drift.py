@@ -1,4 +1,7 @@
-"""`ColumnDrift`: a column then and now, by its profiles, and whether its values have drifted."""
+"""`ColumnDrift`: a column's profile then and now, and whether its values have drifted.
+
+"Then" is the training rows and "now" the rows compared with them.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,23 @@ from fastfeat.trust.quality.layout import SAMPLED
 from fastfeat.trust.quality.profile import ColumnProfile
 
 N_GROUPS: Final = 10
-"""PSI of numbers is of as many groups of bins, as is usual."""
+"""Groups of bins for the PSI of numbers; ten is usual."""
 N_GROUPS_OF_CATEGORIES: Final = 20
 FREQUENT: Final = 10
-"""Categories of fewer rows are compared as one, with those that are new: by itself each of them
-has fewer rows in any other sample than in the one that it was found in."""
+"""Categories with fewer rows form one group, together with new categories.
+
+By chance, each of them has fewer rows in any sample other than the one it was chosen from.
+"""
 
 USUAL: Final = 0.2
-"""Categories beyond those that are counted are usual where they had more than this share: the limit
-of growth is in proportion to their share then."""
+"""Share of rows in uncounted categories, at training, above which they are normal.
+
+Beyond it, the limit of their growth is in proportion to their share at training.
+"""
 
 
 class Shares(NamedTuple):
-    """A share of the rows, 0 to 1, then and now."""
+    """The share of rows, 0 to 1, then and now."""
 
     then: float
     now: float
@@ -37,36 +44,39 @@ class Shares(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """The values of a column now, compared with those then.
+    """The values of a column now, compared with training.
+
+    Limits allow for chance: few rows can differ from training without any drift, and such
+    differences are not reported.
 
     Args:
-        name: of the column.
-        kind: "number", "moment", "category" or "other", as of its profile.
-        n_then: rows then.
-        n_now: rows now.
-        psi: the population stability index, of about ten groups of values that were as frequent
-            as one another then; 0 where there are no values.
-        psi_threshold: what it must be above to be told: the limit, or what chance makes of so few
-            rows, which one sample in a thousand is above without any drift.
-        ks: the least and the greatest Kolmogorov-Smirnov statistic that the values can have;
-            None of categories.
-        wasserstein: the same of the Wasserstein distance, in the unit of the values.
-        shift: how far the values have moved at least, in their unit: the least Wasserstein
-            distance where infinite values count as the nearest finite one; None of categories.
-        shift_threshold: what it must be above to be told: the limit, or what chance makes of so
-            few rows. Where all values move by more, the move is told. None of categories.
-        std: the standard deviation of the finite values then; None of categories, and without
-            any.
-        jensen_shannon: distance of the shares of bins or categories, 0 to 1.
-        chi2: test of these shares: its p decides nothing, for of many rows every p is small.
-        missing: shares of missing rows.
-        missing_threshold: the difference of them that is told.
-        unseen: shares of values that are no category of the sample of training rows, or beyond
-            its numbers, or infinite.
-        unseen_threshold: by how much it must have grown to be told.
-        is_drifted: whether something is beyond its limit, and the column is judged.
-        reason: what is beyond its limit, or why it is not judged; "" otherwise.
-        is_judged: whether it counts: times, and features of times alone, do not.
+        name: Name of the column.
+        kind: "number", "moment" (a time), "category" or "other", from its profile.
+        n_then: Number of training rows.
+        n_now: Number of rows now.
+        psi: Population stability index over about ten groups of values that were equally frequent
+            then; 0 without values.
+        psi_threshold: Limit of `psi`: the given one, or if greater the PSI that one sample in a
+            thousand exceeds by chance.
+        ks: Least and greatest Kolmogorov-Smirnov statistic possible; None for categories.
+        wasserstein: Least and greatest Wasserstein distance possible, in the unit of the values;
+            None for categories.
+        shift: Least Wasserstein distance, in the unit of the values, if infinite values count as
+            the nearest finite value; None for categories.
+        shift_threshold: Limit of `shift`, at least as large as chance produces. If all values move
+            by more, the move is reported. None for categories.
+        std: Standard deviation of the finite values then; None for categories or without values.
+        jensen_shannon: Distance of the shares of bins or categories, 0 to 1.
+        chi2: Chi-squared test of these shares. It decides nothing: with many rows every p is small.
+        missing: Shares of missing rows.
+        missing_threshold: Limit of the difference between these shares.
+        unseen: Shares of values outside the categories or the range of the training sample, and of
+            infinite values.
+        unseen_threshold: Limit of the growth of `unseen`.
+        is_drifted: Whether a figure exceeds its limit and the column is judged.
+        reason: Figures that exceed their limits, or why the column is not judged; otherwise "".
+        is_judged: Whether the column counts for the verdict; times, and features that only depend
+            on times, do not.
     """
 
     name: str
@@ -92,14 +102,16 @@ class ColumnDrift:
 
     @property
     def has_moved(self) -> bool:
-        """Whether the values have moved by more than is told."""
+        """Whether `shift` exceeds its limit."""
         return self.shift is not None and self.shift > (self.shift_threshold or 0.0)
 
     @property
     def smallest_shift(self) -> float | None:
-        """The smallest move of all values that these rows could show, in deviations of training.
+        """The smallest move of all values that these rows could reveal.
 
-        None of categories, and where training has one value or none.
+        The unit is the standard deviation of training.
+
+        None for categories, and if training has at most one distinct value.
         """
         if not self.std or self.shift_threshold is None:
             return None
@@ -107,9 +119,9 @@ class ColumnDrift:
 
     @property
     def severity(self) -> float:
-        """How far beyond its limit the farthest figure is: 1 at the limit; 0 of what is not judged.
+        """The largest ratio of a figure to its limit: 1 at the limit; 0 if not judged.
 
-        What is worst comes first by it.
+        Reports are sorted by it, worst first.
         """
         if not self.is_judged:
             return 0.0
@@ -122,30 +134,30 @@ class ColumnDrift:
         return max(0.0, *ratios)
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return the verdict, the name and the reason on one line."""
         word = "drift" if self.is_drifted else "ok   " if self.is_judged else "skip "
         told = self.reason or f"PSI {self.psi:.3g}"
         return printable(f"{word} {self.name}: {told}")
 
 
 def worst_first(columns: Iterable[ColumnDrift]) -> list[ColumnDrift]:
-    """Return columns by what has drifted, then by how far each is from its limit."""
+    """Return columns in sorted order: those with drift first, then by `severity`."""
     return sorted(columns, key=lambda column: (not column.is_drifted, -column.severity))
 
 
 Limit = Mapping[str, Any]
-"""Limits of a column: psi, missing, unseen, beyond, wasserstein; ks, jensen_shannon or None."""
+"""Limits of a column by figure; values of "ks" and "jensen_shannon" may be None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A column that is to be compared.
+    """Both profiles of a column, and the limits to judge their difference by.
 
     Args:
-        then: its profile.
-        now: another one, with the same edges and categories.
-        limits: by the names of figures.
-        not_judged: why the column does not count; "" where it does.
+        then: Profile of the training rows.
+        now: Profile of other rows, with the same edges and categories.
+        limits: Limits by name of figure.
+        not_judged: Why drift of the column does not count for the verdict; "" if it does.
     """
 
     then: ColumnProfile
@@ -155,7 +167,7 @@ class Compared:
 
 
 def compared_columns(columns: Sequence[Compared]) -> list[ColumnDrift]:
-    """Return the drift of columns; many together cost less than one after the other."""
+    """Return the drift of each column; many together cost less than one at a time."""
     binned = [k for k, column in enumerate(columns) if column.then.has_bins]
     found = distances_of([(columns[k].then, columns[k].now) for k in binned])
     by_place = dict(zip(binned, found, strict=True))
@@ -206,17 +218,20 @@ def _compared(column: Compared, apart: Distances | None) -> ColumnDrift:
 
 
 def _shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[Shares, float]:
-    """Return two shares of (number, of all), and the difference that chance makes of them."""
+    """Return the share of rows then and now, and the difference that chance alone produces.
+
+    Each argument is a pair: a number of rows, and the total.
+    """
     found = Shares(*(n / of if of else 0.0 for n, of in (then, now)))
     return found, distances.share_noise(*then, *now)
 
 
 def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
-    """Return by how much the share of unseen values must grow, whatever chance makes.
+    """Return the limit of the growth of the share of unseen values, without regard to chance.
 
-    Where many values were beyond the categories that are counted, these are none that nobody has
-    seen: which of them are counted is a matter of a few rows, and old ones go as new ones come.
-    They are one of the groups of PSI, too.
+    The limit is higher for columns with many values outside the counted categories at training.
+    Such values are usual there: a few rows decide which categories are counted, and categories come
+    and go. PSI counts them as a group.
     """
     if then.kind != "category":
         return limits["beyond"]
@@ -226,7 +241,7 @@ def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
 def _beyond(
     found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
 ) -> list[str]:
-    """Return the figures of a column that are beyond their limits, as text."""
+    """Return a text for each figure that exceeds its limit."""
     told: list[str] = []
     if found.psi > found.psi_threshold:
         told.append(f"PSI {found.psi:.3g}, above {found.psi_threshold:.3g}")
@@ -236,7 +251,7 @@ def _beyond(
         told.append(f"missing {_then_now(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
         what = "unseen categories" if then.kind == "category" else "values beyond all before"
-        if then.kind == "category" and then.n_other:  # of training rows, too
+        if then.kind == "category" and then.n_other:  # some values were outside in training too
             what = f"categories beyond the {len(then.categories):,} that are counted"
         told.append(f"{what} {_then_now(found.unseen)}")
     return told + _beyond_given(found, limits, then, now)
@@ -245,9 +260,9 @@ def _beyond(
 def _beyond_given(
     found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
 ) -> list[str]:
-    """Return figures beyond limits that a user must set, as text.
+    """Return a text for each figure that exceeds a limit that only users set.
 
-    Of a bracket the least value decides, and it must be more than what chance makes.
+    The lower end of a bracket decides, and it must also exceed the distance that chance produces.
     """
     told: list[str] = []
     sizes = then.n_values, now.n_values
@@ -265,7 +280,7 @@ def _beyond_given(
 
 
 def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
-    """Return the reason why nothing is told of the values of a column; "" where there is none."""
+    """Return the reason why the values of a column cannot be compared; "" if they can."""
     if then.kind == "other":
         return f"of {then.dtype} only missing rows are counted"
     for column, when in ((then, "then"), (now, "now")):
@@ -277,10 +292,10 @@ def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
 
 
 def _psi_of_choice(then: ColumnProfile) -> float:
-    """Return the PSI that other rows have because categories of few rows are taken together.
+    """Return the PSI that other rows of the same kind show because rare categories are grouped.
 
-    Some came often enough, or not, by chance alone: see `_rows_next_to_left_out`. 0 but of
-    categories.
+    Whether a category was frequent enough to stand alone was partly chance: see
+    `_rows_next_to_left_out`. 0 if the column is not categorical.
     """
     if then.kind != "category":
         return 0.0
@@ -292,14 +307,12 @@ def _psi_of_choice(then: ColumnProfile) -> float:
 
 
 def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
-    """Return by how many rows as many others have more of the categories that were left out.
+    """Return how many more rows than this sample another one would have in left-out categories.
 
-    The most frequent ones are kept: these came more often than in other rows, and what was left
-    out less often. Other rows have as many of what came up to k times as came up to k + 1 times.
-
-    Args:
-        then: categories.
-        least: categories of fewer rows are left out, too.
+    A profile counts only the most frequent categories of its sample. These were partly frequent by
+    chance: other rows have fewer rows in them, and more in the left-out ones. Other rows have as
+    many rows in categories seen up to k times as this sample has in categories seen up to k + 1
+    times. Categories with fewer than `least` rows count as left out too.
 
     Source:
         I. J. Good: The population frequencies of species, 1953.
@@ -311,15 +324,16 @@ def _rows_next_to_left_out(then: ColumnProfile, least: int) -> int:
 
 
 def _share_of_sample(then: ColumnProfile) -> float:
-    """Return the share of the rows from which categories and edges were taken."""
+    """Return the share, 0 to 1, of the rows in the sample that categories and edges came from."""
     return min(1.0, SAMPLED / max(then.n_values, 1))
 
 
 def _mixed(places: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the places of categories, which stand by their counts, in an order that has none.
+    """Return the indices of categories, given by falling count, in a pseudo-random order.
 
-    Of equally frequent categories those that came most often by chance would be a group of their
-    own, and come less often in any other rows: multiples of the golden ratio are near no others.
+    PSI groups neighbours. In the given order, one group would have the categories that chance made
+    frequent in training, and other rows would have fewer rows in it. Multiples of the golden ratio
+    separate neighbours well.
     """
     return places[np.argsort(np.arange(len(places)) * _GOLDEN % 1, kind="stable")]
 
@@ -328,10 +342,11 @@ _GOLDEN: Final = (5**0.5 - 1) / 2
 
 
 def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.Counts:
-    """Return the counts of all values: of numbers in ascending order, of categories those kept.
+    """Return the number of rows per bin, in ascending order, or per category.
 
-    Infinite values are the first and the last, categories that are not kept the last; of a column
-    of which rows alone are counted, those that are not missing.
+    For bins, the counts of -inf and inf come first and last. For categories, `kept` has the indices
+    of the categories to count, and the number of all other values comes last. For a column that is
+    only counted, the result is the number of values that are not missing.
     """
     if column.has_bins:
         return np.concatenate([[column.n_low], column.counts, [column.n_high]])
@@ -342,21 +357,25 @@ def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.
 
 
 def n_seen_once(then: ColumnProfile) -> int:
-    """Return how many values of as many other rows would be unseen, more than those that were.
+    """Return the number of values that another sample would have outside the known ones.
 
-    Categories and edges come from a sample, which has none beyond by construction: in other rows of
-    the same kind there are about as many as the sample has values once. Of rows that are not in the
-    sample, they are counted.
+    Known values are the counted categories, or the range of the edges. They come from a sample, so
+    this sample has no values outside. Another sample of the same size has about as many values
+    outside as this sample has values that occur once. Training rows outside the sample are counted
+    already.
     """
     if then.kind == "category":
         n_once = _rows_next_to_left_out(then, 1)
-    else:  # the least and the greatest
+    else:  # the least and the greatest value
         n_once = int(2 * _share_of_sample(then)) if then.has_bins else 0
     return min(n_once, then.n_values - n_unseen(then))
 
 
 def n_unseen(column: ColumnProfile) -> int:
-    """Return how many values are none of the sample's: other categories, beyond all edges."""
+    """Return the number of values that the sample lacks: other categories, or beyond all edges.
+
+    This includes infinite values.
+    """
     if column.kind == "category":
         return column.n_other
     if not column.has_bins or len(column.edges) == 0:

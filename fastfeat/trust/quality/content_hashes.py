@@ -1,4 +1,7 @@
-"""Hashes of what rows hold, which tell rows apart that have no numbers, however they are split."""
+"""Hashes of row contents, which choose a sample of rows without row numbers.
+
+The hash of a row does not depend on how the rows are split into parts.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,9 @@ from fastfeat.trust.quality.table_profiles import Stored
 
 
 def content_hashes(columns: Stored, n_rows: int) -> NDArray[np.uint64]:
-    """Return the hash of each row, shape (n_rows,); equal rows have equal ones, bit for bit.
+    """Return a 64-bit hash of each row, shape `(n_rows,)`; rows with equal bits have equal hashes.
 
-    Args:
-        columns: what the rows hold: name, type and values, as they are stored.
-        n_rows: how many rows there are.
+    Columns are given as name, type and stored values.
     """
     keys = [_as_key(*column) for column in columns]
     if not n_rows or not keys:
@@ -34,14 +35,14 @@ def content_hashes(columns: Stored, n_rows: int) -> NDArray[np.uint64]:
 def _as_key(
     name: str, dtype: DType | UnsupportedType, column: ChunkedArray
 ) -> tuple[ChunkedArray, DType]:
-    """Return a column as keys, and their type: floats by their bits, lists by what is in them."""
+    """Return a column as values to hash, with their type: floats as bits, lists as text."""
     if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype.name == "null":
         texts = (None if one is None else repr(one) for one in column.to_pylist())
         return _of_texts(texts), UTF8
     if dtype.holds_bytes:
         return key_column(column, name, dtype), dtype
     if not pa.types.is_floating(column.type):
-        stored = known_type(column.type) or dtype  # of times the integers that they are stored as
+        stored = known_type(column.type) or dtype  # times are stored as integers
         return key_column(column, name, stored), stored
     pieces = [piece.to_numpy(zero_copy_only=False) for piece in column.chunks]
     floats = np.concatenate([np.empty(0), *(piece.astype(np.float64) for piece in pieces)])

@@ -1,4 +1,4 @@
-"""`Contract`, with what users call: rules that data must hold, checked, kept and shown."""
+"""`Contract`, the public class: rules that data must meet, checked, stored and shown."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ if TYPE_CHECKING:
 @explaining_methods(lambda contract: "contract.")
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Contract:
-    """Rules that data must hold, by name.
+    """Rules that data must meet, by name.
 
-    A row breaks a rule where it is false or missing: `(x > 0) | x.is_null()` lets missing values
-    pass. An expression with aggregates is of the rows that are checked: `x.max() < 9` is one
-    statement of all of them, `x.count(by="id") == 1` judges each row among them.
+    A row breaks a rule if the rule's expression is false or missing: write `(x > 0) | x.is_null()`
+    to accept missing values. An aggregate covers all rows of the check: `x.max() < 9` is one
+    condition on the whole data, `x.count(by="id") == 1` judges each row among the others.
 
     Args:
-        rules: bool expressions by name, or `Rule`, which says besides what becomes of rows that
-            break it, and how many may.
-        types: the type of columns by name, such as `{"x": "int64"}`. A column is of that type where
-            it has it, a narrower one of its kind, or another unit of time; floats may be integers,
-            and integers whole floats. A column of missing values alone is of any.
-        clock: the name by which rules read the time of a check:
+        rules: Boolean expressions by name. A `Rule` instead of an expression also sets the effect
+            of broken rows, and the share of rows that may break it.
+        types: Required types by column name, such as `{"x": "int64"}`. A column also meets its type
+            with a narrower type of the same kind, or another unit of time. Integers are accepted as
+            floats, and floats as integers if all values are whole. A column with only missing
+            values meets any type.
+        clock: Name by which rules read the time of a check, as if it were a column:
             `col("now") - col("t").max() < timedelta(days=1)`.
 
     Raises:
-        InvalidPlan: no rules, a rule that reads no column, a name that is none.
-        TypeMismatch: a rule is no expression, or a type is none.
+        InvalidPlan: There are no rules, a rule reads no column, or a name is not valid.
+        TypeMismatch: A rule is not an expression, or a type is unknown.
 
     Example:
         >>> contract = ff.Contract({"size": col("size") > 0, "id": col("id").count(by="id") == 1})
@@ -64,7 +65,7 @@ class Contract:
     def __init__(
         self, rules: Rules, *, types: Types | None = None, clock: str | None = None
     ) -> None:
-        """Check the rules; see the class for the arguments."""
+        """Check and store the rules; the class describes the arguments."""
         object.__setattr__(self, "declaration", declare_contract(rules, types, clock))
 
     @property
@@ -74,12 +75,12 @@ class Contract:
 
     @property
     def types(self) -> Mapping[str, DType]:
-        """The types that columns must have."""
+        """The required type of each column by name."""
         return self.declaration.types
 
     @property
     def clock(self) -> str | None:
-        """The name by which rules read the time of a check."""
+        """The name by which rules read the time of a check; None if no rule does."""
         return self.declaration.clock
 
     def check(
@@ -92,51 +93,59 @@ class Contract:
         backend: str = "cpu",
         memory: str | int | None = None,
     ) -> CheckReport:
-        """Return a report of the rules that rows hold, and of those that they break.
+        """Return a report on the rules that the rows meet and the rules that they break.
 
-        A rule that cannot be judged, since a column is not there, has another type or a value that
-        an expression cannot take, is a finding.
+        A rule that cannot be judged is reported, not raised: its column is absent, has an
+        unsuitable type, or holds a value that the expression rejects.
 
         Args:
-            data: as in `Plan.fit`. Rows that break a rule are looked for when they are asked for:
-                the report keeps the columns that rules read.
-            history: earlier rows, which windows in rules see.
-            tables: as in `Plan.fit`.
-            clock: the time of the check, where rules read one: a datetime, or a number.
-            backend: as in `Plan.fit`.
-            memory: as in `Plan.fit`: data is read in passes then.
+            data: Rows to check: pyarrow, pandas, Polars, a dict of NumPy arrays, a list of dicts,
+                any Arrow producer; or files: a path, a folder, a pattern such as "logs/*.parquet",
+                an address, or a list of these. The report keeps the columns that rules read and
+                looks up the rows that break a rule only on request.
+            history: Earlier rows for the windows in rules, in any form of `data`. They are not
+                checked.
+            tables: Lookup tables by name, for rules that read any; each in any form of `data`.
+            clock: Time of the check, if rules read it: a datetime, or a number.
+            backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
+            memory: Most memory that this process may use, such as "600MiB", or a number of bytes.
+                The data is then read in passes, a few rows at a time. None reads it whole.
 
         Raises:
-            InvalidPlan: a rule reads the clock, which is not given, or the data has a column of its
-                name.
-            TypeMismatch: a rule is no bool expression.
-            UnknownColumn: a table is not there.
-            FastfeatError: data that cannot be read.
+            InvalidPlan: A rule reads the clock and `clock` was not given, or the data has a column
+                with the name of the clock.
+            TypeMismatch: A rule's expression is not boolean.
+            UnknownColumn: A lookup table is missing from `tables`.
+            FastfeatError: The data cannot be read.
         """
-        from fastfeat.trust.quality.checking import check  # imports the engine
+        from fastfeat.execute.call_rows import checked_call_rows  # imports the engine
+        from fastfeat.trust.quality.checking import check_rows
 
-        options: Any = {"history": history, "tables": tables, "clock": clock}
-        return check(self.declaration, data, backend=backend, memory=memory, **options)
+        rows = checked_call_rows(data, None, history, tables, backend, memory)
+        return check_rows(self.declaration, rows, clock=clock)[1]
 
     def quarantine(self, data: Any, *, tables: Tables = None) -> tuple[Table, Table]:
-        """Return the rows that hold the rules, and those that do not, in their order.
+        """Return the rows that meet the rules, and the rows that break any, in their order.
 
-        Rules that judge a row by itself do so; those with aggregates, windows, `at_most=` or the
-        clock are for `check`. Rows that break only rules that warn are accepted.
+        Only rules that judge a row by itself apply. Rules with aggregates, windows, `at_most=` or
+        the clock are ignored here; use `check` for them. Rows that break only rules that warn are
+        accepted.
 
         Args:
-            data: as in `Plan.fit`.
-            tables: as in `Plan.fit`.
+            data: Rows to divide: pyarrow, pandas, Polars, a dict of NumPy arrays, a list of dicts,
+                any Arrow producer, or files.
+            tables: Lookup tables by name, for rules that read any; each in any form of `data`.
 
         Returns:
-            Two tables with the columns of the data; the second has besides "row", the number of
-            each row, and "violations", the names of the rules that it breaks.
+            Two tables with the columns of the data: accepted rows and quarantined rows. The second
+            also has "row", the row number in `data`, and "violations", a list of the broken rules'
+            names.
 
         Raises:
-            FastfeatError: as `check`; a rule that cannot be decided.
+            FastfeatError: The data cannot be read, or a rule cannot be decided.
 
         Warns:
-            RowsBreakRule: rows break a rule that only warns.
+            RowsBreakRule: Accepted rows break a rule that only warns.
 
         Example:
             >>> contract = ff.Contract({"size": col("size") > 0})
@@ -157,29 +166,35 @@ class Contract:
         tables: Tables = None,
         memory: str | int | None = None,
     ) -> tuple[Manifest, Manifest]:
-        """Write the rows that hold the rules, and those that do not, as `quarantine` divides them.
+        """Write the rows that meet the rules, and the rows that break any, to two files or folders.
 
-        Data is read a piece at a time, and three times: to judge it, in the columns of rules alone,
-        and for each of the outputs. A file is there whole or not at all, and a folder that was
-        interrupted goes on behind its parts, as of `FittedPlan.transform_to`.
+        Rules and rows are treated like in `quarantine`: only rules that judge a row by itself
+        apply, and rows that break only rules that warn are accepted.
+
+        The data is read in pieces, and three times: to judge it, which reads only the columns of
+        rules, and once per output. A file appears complete or not at all. A folder is written in
+        parts: after an interruption, the same call continues after the finished parts.
 
         Args:
-            data: as in `Plan.fit`; files or a function that opens a reader for more than memory.
-            accepted: the file, or the folder, of the rows that hold the rules.
-            quarantined: that of the others, with "row" and "violations": a list of names, and in
-                CSV one text.
-            tables: as in `Plan.fit`.
-            memory: as in `Plan.fit`.
+            data: Rows to divide, in any form that `quarantine` takes. Data larger than memory must
+                be in files, or a function that opens a reader.
+            accepted: File or folder for the rows that meet the rules.
+            quarantined: File or folder for the other rows. It adds "row", the row number in `data`,
+                and "violations", a list of the broken rules' names, which CSV stores as one text.
+            tables: Lookup tables by name, for rules that read any.
+            memory: Most memory that this process may use, such as "600MiB", or a number of bytes.
 
         Returns:
-            The lists of the files of both.
+            The manifests, which list the written files: of `accepted`, then of `quarantined`.
 
         Raises:
-            FastfeatError: as `quarantine`; data that can be read once alone.
-            OutputError: as of `FittedPlan.transform_to`; both go to one place.
+            InvalidData: The data can be read only once.
+            OutputError: Both outputs are the same place, a disk is full, or a folder holds other
+                files.
+            FastfeatError: The data cannot be read, or a rule cannot be decided.
 
         Warns:
-            RowsBreakRule: as `quarantine`.
+            RowsBreakRule: Accepted rows break a rule that only warns.
 
         Example:
             >>> from tempfile import mkdtemp
@@ -197,7 +212,7 @@ class Contract:
         return quarantine_to(self.declaration, self._text, data, *layouts, tables, memory)
 
     def to_json(self) -> str:
-        """Return the contract as JSON that people can read: equal contracts give equal text."""
+        """Return the contract as readable JSON; equal contracts give equal text."""
         return self._text
 
     @cached_property
@@ -208,47 +223,48 @@ class Contract:
 
     @staticmethod
     def from_json(text: str | bytes) -> Contract:
-        """Return the contract of a JSON text.
+        """Return the contract of a JSON text, as `to_json` writes it.
 
         Raises:
-            ArtifactError: it is no contract, or has what this version does not know.
-            InvalidPlan, TypeMismatch: as of a contract that is written in Python.
+            ArtifactError: The text is not a contract, or a newer version wrote it.
+            InvalidPlan: A rule is not valid.
+            TypeMismatch: A rule is not an expression, or a type is unknown.
         """
         from fastfeat.keep.contract import contract_of_text  # imports the engine
 
         return contract_face(contract_of_text(text))
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the other is a contract of the same JSON."""
+        """Return whether the other object is a contract with the same JSON."""
         if not isinstance(other, Contract):
             return NotImplemented
         return self is other or self._text == other._text
 
     def __hash__(self) -> int:
-        """Return a number that equal contracts have in common."""
+        """Return a hash; equal contracts have equal hashes."""
         return hash(self._text)
 
     def __copy__(self) -> Contract:
-        """Return the contract itself: it never changes."""
+        """Return the contract itself, because it is immutable."""
         return self
 
     def __deepcopy__(self, memo: Any) -> Contract:
-        """Return the contract itself: it never changes."""
+        """Return the contract itself, because it is immutable."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return the call by which pickle makes the contract again: from its JSON."""
+        """Return the call by which pickle rebuilds the contract from its JSON."""
         return pickles.contract_of, (self.to_json(),)
 
     def __repr__(self) -> str:
-        """Return one line a rule."""
+        """Return one line per rule and per required type."""
         lines = [f"  {name}: {rule!r}" for name, rule in self.rules.items()]
         lines += [f"  {column} is {dtype}" for column, dtype in self.types.items()]
         return "\n".join(["Contract", *lines])
 
 
 def contract_face(declared: ContractDeclaration) -> Contract:
-    """Return the face of a contract."""
+    """Return the public `Contract` for a declaration."""
     contract = object.__new__(Contract)
     object.__setattr__(contract, "declaration", declared)
     return contract

@@ -1,6 +1,8 @@
-"""Counting: the rows of a column added to a layout, in whole numbers.
+"""Counting: the rows of a column are counted by the edges or categories of its layout.
 
-Of few rows NumPy counts, which compiles nothing, of more the kernels: both give the same bits.
+A layout is a profile of a column without counts. All arithmetic is in integers, so results are
+exact. NumPy counts few rows, since it compiles nothing, and the kernels count many: both give equal
+bits.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from fastfeat.trust.quality.layout import floats_of, plain_keys
 from fastfeat.trust.quality.profile import POSITIONS, Category, ColumnProfile, Exact, normal
 
 LEAST_ROWS: Final = 1 << 14
-"""Of a column, from which on kernels count."""
+"""From this number of rows on, kernels count a column."""
 KERNEL: Final = "binned", ENTRY
-"""Folder and entry of the kernel that counts, whatever the type of a column is."""
+"""Folder and entry of the counting kernel, the same for every column type."""
 _MOST_PLACES: Final = 1 << 16
 _MOST_AT_ONCE: Final = 64
 """Columns that kernels count at once: each takes 75 kB meanwhile."""
@@ -33,11 +35,9 @@ _ELEMENTS: Final = {"double": "float64", "float": "float32"}
 
 
 def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of the rows of a column.
+    """Return the profile of a column, counted by the edges or categories of `layout`.
 
-    Args:
-        layout: its edges and categories, with whatever counts.
-        column: the rows, as they are stored (`io.columns.conform`).
+    The column has values as they are stored (see `io.columns.conform`).
     """
     (found,) = counted_columns([(layout, column)])
     return found
@@ -46,11 +46,7 @@ def counted(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
 def counted_columns(
     columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
 ) -> list[ColumnProfile]:
-    """Return the profiles of the rows of columns.
-
-    Args:
-        columns: of one length, each with its layout, as `counted` takes them.
-    """
+    """Return the profile of each column; all columns have equal length and come with a layout."""
     by_kernels = [one for one in columns if _has_many_values_to_bin(*one)]
     of_kernels = iter(_counted_by_kernels(by_kernels) if by_kernels else [])
     return [
@@ -60,12 +56,11 @@ def counted_columns(
 
 
 def _has_many_values_to_bin(layout: ColumnProfile, column: ChunkedArray) -> bool:
-    """Return whether kernels count a column."""
+    """Return whether kernels count a column: a binned column with at least `LEAST_ROWS` rows."""
     return layout.has_bins and len(column) >= LEAST_ROWS and len(layout.edges) > 0
 
 
 def _counted_by_arrow(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of the rows of a column without a kernel."""
     if layout.kind == "category":
         return _of_categories(layout, column)
     if layout.kind == "other":
@@ -82,27 +77,28 @@ def _of_categories(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile
 
 
 def _of_two(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of bools, of which those that are true are added up."""
+    """Return the profile of a column of bools, from its number of true values."""
     n_true = sum(chunk.true_count for chunk in column.chunks)
     n_values = len(column) - column.null_count
     return _of_counts(layout, column, {False: n_values - n_true, True: n_true})
 
 
 def _of_small(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile | None:
-    """Return the profile of integers that lie close together; None of others.
+    """Return the profile of categorical integers that lie close together; None for others.
 
-    Each has a place in an array of counts. Of two neighbours the sum tells how many are which.
+    They are counted in an array with one element per value. For two adjacent values, the sum of the
+    column gives both counts.
     """
     ends = call("min_max", column).as_py()
     low, high, n_values = ends["min"], ends["max"], len(column) - column.null_count
     if low is None or high - low >= _MOST_PLACES or high >= 1 << 63:
         return None
-    if high - low < 2 and abs(low) < 1 << 31:  # its multiples do not overflow the sum
+    if high - low < 2 and abs(low) < 1 << 31:  # so that the sum cannot overflow
         n_high = int(call("sum", column).as_py()) - n_values * low
         return _of_counts(layout, column, {low: n_values - n_high, low + 1: n_high})
     counts = np.zeros(high - low + 1, np.int64)
     for chunk in column.drop_null().chunks if column.null_count else column.chunks:
-        values = chunk.to_numpy().astype(np.int64, copy=False)  # 127 - -128 is no int8
+        values = chunk.to_numpy().astype(np.int64, copy=False)  # 127 - -128 overflows int8
         counts += np.bincount(values - low if low else values, minlength=len(counts))
     return _of_counts(layout, column, dict(enumerate(counts.tolist(), low)))
 
@@ -110,10 +106,10 @@ def _of_small(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile | No
 def _of_counts(
     layout: ColumnProfile, column: ChunkedArray, n_of: Mapping[Category, int]
 ) -> ColumnProfile:
-    """Return the profile of the rows of a column, of the numbers of rows of each value."""
+    """Return the profile of a categorical column, given the number of rows of each value."""
     counts = np.array([n_of.get(one, 0) for one in layout.categories], np.int64)
     n_other = len(column) - column.null_count - int(counts.sum())
-    return ColumnProfile(  # a sixth of the time of `replace`
+    return ColumnProfile(  # six times as fast as `replace`
         *(layout.name, layout.dtype, layout.kind),
         n_rows=len(column),
         n_missing=column.null_count,
@@ -124,7 +120,7 @@ def _of_counts(
 
 
 def _of_keys(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of categories of any type, looked up among those that are known."""
+    """Return the profile of a categorical column, by lookup of its values in the categories."""
     keys = plain_keys(column)
     n_missing = keys.null_count
     known = pa.array([_as_key(one) for one in layout.categories], keys.type)
@@ -142,9 +138,9 @@ def _as_key(category: Category) -> bytes | bool | int:
 def _counted_by_kernels(
     columns: Sequence[tuple[ColumnProfile, ChunkedArray]],
 ) -> list[ColumnProfile]:
-    """Return the profiles of columns of numbers, of one length and of many rows.
+    """Return the profile of each binned column; all have the same, large number of rows.
 
-    Threads take columns in turns; of few columns each takes a part.
+    Each thread counts whole columns, or parts of columns if there are few.
     """
     found, n_rows = list[ColumnProfile](), len(columns[0][1])
     for begin in range(0, len(columns), _MOST_AT_ONCE):
@@ -167,7 +163,7 @@ def _element_of(column: ChunkedArray) -> str:
 
 
 def _profile_of(layout: ColumnProfile, column: ChunkedArray, bins: Bins) -> ColumnProfile:
-    """Return the profile of the rows of a column that kernels have counted."""
+    """Return the profile of a binned column from the counts that the kernels made."""
     element, edges, moments = _element_of(column), layout.edges, bins.moments
     n_low, n_high = moments.n_negative_infinite, moments.n_positive_infinite
     counts = bins.counts
@@ -202,18 +198,16 @@ def _profile_of(layout: ColumnProfile, column: ChunkedArray, bins: Bins) -> Colu
 
 
 def _chunks(column: ChunkedArray, begin: int, end: int) -> list[Array]:
-    """Return some rows of a column."""
     return column.slice(begin, end - begin).chunks
 
 
 def _finite(column: ChunkedArray) -> NDArray[np.float64]:
-    """Return the finite values of a column."""
     values = floats_of(column)
     return values[np.isfinite(values)]
 
 
 def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfile:
-    """Return the profile of the rows of a column of numbers."""
+    """Return the profile of a binned column, counted by NumPy."""
     values = floats_of(column)
     finite = values[np.isfinite(values)]
     edges, scales = layout.edges, scales_of(layout.edges, layout.is_atom)
@@ -222,7 +216,7 @@ def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfi
     lows = np.concatenate([[0.0], edges])
     with np.errstate(over="ignore", invalid="ignore"):
         steps = np.where(scales[places] > 0, (finite - lows[places]) * scales[places], 0.0)
-    offsets = np.bincount(places, np.floor(steps), len(edges) + 1)  # whole numbers below 2**53
+    offsets = np.bincount(places, np.floor(steps), len(edges) + 1)  # integers below 2**53
     tails = finite[places == 0], finite[places == len(edges)] if len(edges) else finite[:0]
     total, squares = _sums_of_integers(column) if _is_whole(column) else _sums(finite)
     return replace(
@@ -242,9 +236,11 @@ def counted_by_numpy(layout: ColumnProfile, column: ChunkedArray) -> ColumnProfi
 
 
 def scales_of(edges: NDArray[np.float64], is_atom: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the factor of a distance from the low edge of each bin, shape (n_edges + 1,).
+    """Return the number of positions per unit of the values in each bin, `(n_edges + 1,)`.
 
-    It is 0 where places are not counted: outside of all edges, of one float, of the least widths.
+    A value's distance above the low edge of its bin, times this factor, is its position in the bin,
+    from 0 to POSITIONS. The factor is 0 if positions are not counted: outside all edges, in bins of
+    one float, and in bins too narrow for a finite factor.
     """
     with np.errstate(over="ignore"):
         inside = POSITIONS / np.diff(edges)
@@ -257,7 +253,6 @@ def _is_whole(column: ChunkedArray) -> bool:
 
 
 def _sums_of_integers(column: ChunkedArray) -> tuple[Exact, Exact]:
-    """Return the exact sums of integers, and of their squares."""
     whole = column.drop_null()
     ends = call("min_max", whole)
     if all(end is None or abs(end) < 1 << 31 for end in ends.as_py().values()):
@@ -268,12 +263,11 @@ def _sums_of_integers(column: ChunkedArray) -> tuple[Exact, Exact]:
 
 
 def _total(values: NDArray[np.int64]) -> int:
-    """Return the exact sum of integers, fewer than 2**31."""
+    """Return the exact sum of fewer than 2**31 integers."""
     return (int((values >> 32).sum()) << 32) + int((values & _HALF).sum())
 
 
 def _sum(values: NDArray[np.float64]) -> Exact:
-    """Return the exact sum of finite floats."""
     if not len(values):
         return 0, 0
     mantissas, begins, ups, least = _by_exponent(values)
@@ -282,7 +276,7 @@ def _sum(values: NDArray[np.float64]) -> Exact:
 
 
 def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
-    """Return the exact sums of finite floats, and of their squares."""
+    """Return the exact sum of finite floats, and the exact sum of their squares."""
     if not len(values):
         return (0, 0), (0, 0)
     mantissas, begins, ups, least = _by_exponent(values)
@@ -302,14 +296,11 @@ def _sums(values: NDArray[np.float64]) -> tuple[Exact, Exact]:
 def _by_exponent(
     values: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.intp], list[int], int]:
-    """Return mantissas of 53 bits by exponent, where each begins, how far above the least it is.
-
-    Args:
-        values: finite, at least one.
+    """Return 53-bit mantissas grouped by exponent; needs at least one finite value.
 
     Returns:
-        The mantissas, the places where those of an exponent begin, and each exponent less the
-        least, which is last.
+        The mantissas, the index at which each exponent's group begins, each group's exponent minus
+        the least one, and the least exponent.
     """
     fractions, exponents = np.frexp(values)
     mantissas = np.ldexp(fractions, 53).astype(np.int64)
@@ -321,7 +312,7 @@ def _by_exponent(
 
 
 def _totals(values: NDArray[np.int64], begins: NDArray[np.int64]) -> list[int]:
-    """Return the exact sums of runs of integers, by where they begin."""
+    """Return the exact sum of each run of integers, given the index at which each run begins."""
     high, low = np.add.reduceat(values >> 32, begins), np.add.reduceat(values & _HALF, begins)
     return [(a << 32) + b for a, b in zip(high.tolist(), low.tolist(), strict=True)]
 

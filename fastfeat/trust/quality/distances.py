@@ -1,8 +1,10 @@
-"""Distances of two samples that are known by their counts in the same bins.
+"""Distances between two samples, given only their counts in the same bins.
 
-Pure functions over arrays of counts: what a profile holds, of rows then and of rows now. KS and
-Wasserstein come as brackets that hold whatever the values in a bin are; what noise alone makes of
-PSI and of shares is told beside them.
+All are pure functions over arrays of counts: one of the rows then (training), one of the rows now.
+The KS statistic and the Wasserstein distance are brackets, which are the least and the greatest
+value that is possible for any positions of the values in their bins. For each distance, a function
+named `..._noise` gives the value that chance alone produces. F and G are the distribution functions
+of the two samples.
 """
 
 from __future__ import annotations
@@ -21,21 +23,21 @@ Floats = NDArray[np.float64]
 
 
 class Bracket(NamedTuple):
-    """The least and the greatest value that a distance may have."""
+    """The least and greatest possible value of a distance."""
 
     low: float
     high: float
 
 
 class Brackets(NamedTuple):
-    """Brackets of many columns, each of shape `(...)` without the axis of bins."""
+    """The least and greatest possible values of a distance, per column; both of shape `(...)`."""
 
     low: Floats
     high: Floats
 
 
 class ChiSquared(NamedTuple):
-    """The statistic of two samples in the same bins, its degrees of freedom and its p value."""
+    """The statistic of a chi-squared test, its degrees of freedom and its p value."""
 
     statistic: float
     degrees: int
@@ -45,15 +47,8 @@ class ChiSquared(NamedTuple):
 def psi(then: Counts, now: Counts) -> float:
     """Return the population stability index, sum((q - p) * ln(q / p)) over the shares in bins.
 
-    Half a row is added to every bin, so that an empty one does not decide alone: of many rows
-    this changes nothing that is seen.
-
-    Args:
-        then: counts, shape `(n_bins,)`.
-        now: counts, of the same shape.
-
-    Returns:
-        0 where a sample is empty.
+    Half a row is added to every bin so that one empty bin cannot dominate; with many rows the
+    effect is negligible. Both counts have shape `(n_bins,)`. 0 if a sample is empty.
     """
     if not (then.sum() and now.sum()):
         return 0.0
@@ -64,23 +59,23 @@ def psi(then: Counts, now: Counts) -> float:
 def psi_noise(
     n_bins: int, n_then: int, n_now: int, confidence: float = 0.999, apart: float = 0.0
 ) -> float:
-    """Return the PSI that two samples of one distribution stay below, with a probability.
+    """Return the PSI that two samples of one distribution stay below with a given probability.
 
-    Without a difference PSI is near chi-squared of n_bins - 1 degrees, times 1/n + 1/m.
+    Without a difference, PSI / (1 / n + 1 / m) is close to chi-squared with n_bins - 1 degrees.
 
     Args:
-        n_bins: how many bins there are.
-        n_then: size of one sample.
-        n_now: size of the other.
-        confidence: the probability.
-        apart: the PSI that they have by how the bins were chosen.
+        n_bins: Number of bins.
+        n_then: Size of one sample.
+        n_now: Size of the other sample.
+        confidence: The probability.
+        apart: PSI that the samples have anyway, because the bins were chosen from one of them.
 
     Returns:
-        Infinite where a sample is empty.
+        The limit; infinite if a sample is empty.
 
     Source:
-        B. Yurdakul, J. Naranjo: Statistical properties of the population stability index, 2020;
-        P. Patnaik: The non-central chi-squared and F distributions, 1949.
+        B. Yurdakul, J. Naranjo: Statistical properties of the population stability index, 2020; P.
+        Patnaik: The non-central chi-squared and F distributions, 1949.
     """
     if not (n_then and n_now):
         return math.inf
@@ -92,32 +87,22 @@ def psi_noise(
 
 
 def jensen_shannon_noise(n_bins: int, n_then: int, n_now: int, confidence: float = 0.999) -> float:
-    """Return the Jensen-Shannon distance that two samples of one distribution stay below.
+    """Return the Jensen-Shannon distance that two samples of one distribution rarely exceed.
 
-    Of shares that are near one another the divergence is PSI / 8, in bits divided by ln 2.
-
-    Args:
-        n_bins: how many bins there are.
-        n_then: size of one sample.
-        n_now: size of the other.
-        confidence: the probability.
+    For similar shares the divergence is PSI / 8, in bits PSI / (8 ln 2). `confidence` is the
+    probability to stay below it; `n_then` and `n_now` are the sizes of the samples.
     """
     return math.sqrt(psi_noise(n_bins, n_then, n_now, confidence) / (8 * math.log(2)))
 
 
 def ks_noise(n_then: int, n_now: int, confidence: float = 0.999) -> float:
-    """Return the KS statistic that two samples of one distribution stay below.
+    """Return the KS statistic that two samples of one distribution rarely exceed.
 
-    Args:
-        n_then: size of one sample.
-        n_now: size of the other.
-        confidence: the probability.
-
-    Returns:
-        Infinite where a sample is empty.
+    `confidence` is the probability to stay below it; `n_then` and `n_now` are the sizes of the
+    samples. Infinite if a sample is empty.
 
     Source:
-        The first term of Kolmogorov's distribution, which is above all of it.
+        The first term of Kolmogorov's distribution, an upper bound of the whole series.
     """
     if not (n_then and n_now):
         return math.inf
@@ -127,19 +112,19 @@ def ks_noise(n_then: int, n_now: int, confidence: float = 0.999) -> float:
 def share_noise(
     n_then: int, of_then: int, n_now: int, of_now: int, confidence: float = 0.999
 ) -> float:
-    """Return the difference that two shares of one distribution stay below, with a probability.
+    """Return the difference of two samples' shares of rows that chance alone rarely exceeds.
 
-    By Bernstein's inequality, which holds for rare events too.
+    Uses Bernstein's inequality, which also holds for rare events.
 
     Args:
-        n_then: rows of a kind then.
-        of_then: all rows then.
-        n_now: rows of the kind now.
-        of_now: all rows now.
-        confidence: the probability.
+        n_then: Counted rows then.
+        of_then: All rows then.
+        n_now: Counted rows now.
+        of_now: All rows now.
+        confidence: The probability to stay below the result.
 
     Returns:
-        Infinite where a sample is empty.
+        The limit; infinite if a sample is empty.
 
     Source:
         S. Boucheron, G. Lugosi, P. Massart: Concentration inequalities, 2013, theorem 2.10.
@@ -153,16 +138,11 @@ def share_noise(
 
 
 def jensen_shannon(then: Counts, now: Counts) -> float:
-    """Return the Jensen-Shannon distance: 0 of equal shares, 1 of bins that share no row.
+    """Return the Jensen-Shannon distance: 0 for equal shares, 1 if no bin has rows of both samples.
 
-    The root of the divergence in bits, of the shares in bins: no more than that of the values.
-
-    Args:
-        then: counts, shape `(n_bins,)`.
-        now: counts, of the same shape.
-
-    Returns:
-        0 where a sample is empty.
+    It is the square root of the divergence, in bits, of the shares in bins. It is at most as large
+    as the distance computed from exact values. Both counts have shape `(n_bins,)`. 0 if a sample is
+    empty.
     """
     if not (then.sum() and now.sum()):
         return 0.0
@@ -180,12 +160,8 @@ def _entropy_terms(p: Floats, middle: Floats) -> Floats:
 def chi_squared(then: Counts, now: Counts) -> ChiSquared:
     """Return the chi-squared test of two samples; bins that are empty in both do not count.
 
-    Args:
-        then: counts, shape `(n_bins,)`.
-        now: counts, of the same shape.
-
-    Returns:
-        Statistic 0 and p 1 where a sample is empty, or all rows are in one bin.
+    Both counts have shape `(n_bins,)`. Statistic 0 and p 1 if a sample is empty or all rows are in
+    one bin.
     """
     n, m = int(then.sum()), int(now.sum())
     filled = (then + now) > 0
@@ -199,13 +175,13 @@ def chi_squared(then: Counts, now: Counts) -> ChiSquared:
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """Bins of numbers, ascending: each holds values from `first` to `last`.
+    """Bins of numbers, ascending; each holds values from `first` to `last`.
 
-    Of one column, or of many at once: the last axis is that of the bins.
+    The last axis is the axis of bins; leading axes are columns.
 
     Args:
-        first: the least value that a bin may hold, float64, shape `(..., n_bins)`.
-        last: the greatest; the same as `first` where a bin holds one value alone.
+        first: Least value that a bin may hold, float64, shape `(..., n_bins)`.
+        last: Greatest value that a bin may hold; equal to `first` for bins of one value.
     """
 
     first: Floats
@@ -213,7 +189,7 @@ class Bins:
 
     @property
     def width(self) -> Floats:
-        """From the least to the greatest value of each bin."""
+        """The distance from the least to the greatest value of each bin."""
         with np.errstate(over="ignore"):
             return self.last - self.first
 
@@ -224,25 +200,25 @@ class Bins:
 
     @property
     def gaps(self) -> Floats:
-        """From the greatest value of each bin to the least of the next one."""
+        """The distance from the greatest value of each bin to the least value of the next bin."""
         with np.errstate(over="ignore"):
             return np.maximum(self.first[..., 1:] - self.last[..., :-1], 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Binned:
-    """Samples of numbers in bins, as far as brackets need them.
+    """Samples of numbers in bins, with the figures that brackets need.
 
     Args:
-        counts: finite values in each bin, int64, shape `(..., n_bins)`.
-        n_low: values that are -inf, shape `(...)`.
-        n_high: values that are inf.
-        mean_low: the least mean that the values of each bin may have, as the share of the width
-            of the bin from its least value on: 0 to 1, float64, shape `(..., n_bins)`.
-        mean_high: the greatest.
-        n: how many values there are, shape `(...)`.
-        below: the share of values below each bin, and that below the end of the last one, float64,
-            shape `(..., n_bins + 1)`; 0 where there are none.
+        counts: Finite values in each bin, int64, shape `(..., n_bins)`.
+        n_low: Number of values that are -inf, shape `(...)`.
+        n_high: Number of values that are inf, shape `(...)`.
+        mean_low: Least possible mean of the values in each bin, as a share of the bin's width above
+            its least value: 0 to 1, float64, shape `(..., n_bins)`.
+        mean_high: Greatest possible mean, in the same form.
+        n: Number of values, shape `(...)`.
+        below: Share of values below each bin, then below the end of the last bin, float64, shape
+            `(..., n_bins + 1)`; 0 without values.
     """
 
     counts: Counts
@@ -254,7 +230,7 @@ class Binned:
     below: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        """Add up the counts."""
+        """Compute `n` and `below`."""
         *lead, n_bins = self.counts.shape
         sums = np.zeros((*lead, n_bins + 1), np.int64)
         np.cumsum(self.counts, axis=-1, out=sums[..., 1:])
@@ -265,18 +241,10 @@ class Binned:
 
 
 def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
-    """Return brackets of the greatest difference of two distribution functions.
+    """Return brackets of the largest difference between the two distribution functions.
 
-    One is at most as wide as the lesser share that one of the samples has in any bin that holds
-    more than one value.
-
-    Args:
-        bins: those of both samples.
-        then: a sample.
-        now: another.
-
-    Returns:
-        0 to 0 where a sample is empty.
+    A bracket is at most as wide as the greatest share of rows that both samples have in one bin
+    with several possible values. 0 to 0 if a sample is empty.
     """
     f, g = then.below, now.below
     low = np.abs(f - g).max(axis=-1)
@@ -290,14 +258,8 @@ def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
 def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
     """Return brackets of the Wasserstein distance, the integral of |F - G|.
 
-    Args:
-        bins: those of both samples.
-        then: a sample.
-        now: another.
-
-    Returns:
-        In the unit of the values. 0 to 0 where a sample is empty; infinite where the shares of
-        -inf or inf differ.
+    The unit is the unit of the values. 0 to 0 if a sample is empty; infinite if the shares of -inf
+    or of inf differ.
     """
     return with_infinite(area(bins, then, now), then, now)
 
@@ -305,15 +267,8 @@ def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
 def area(bins: Bins, then: Binned, now: Binned) -> Brackets:
     """Return brackets of the integral of |F - G| between the least and the greatest finite value.
 
-    It is the Wasserstein distance where infinite values count as the nearest finite one.
-
-    Args:
-        bins: those of both samples.
-        then: a sample.
-        now: another.
-
-    Returns:
-        In the unit of the values; 0 to 0 where a sample is empty.
+    This is the Wasserstein distance if infinite values count as the nearest finite value, in the
+    unit of the values. 0 to 0 if a sample is empty.
     """
     low, high = _area_inside(then, now)
     width, gaps = bins.width, bins.gaps
@@ -330,12 +285,9 @@ def area(bins: Bins, then: Binned, now: Binned) -> Brackets:
 
 
 def with_infinite(finite: Brackets, then: Binned, now: Binned) -> Brackets:
-    """Return brackets of the Wasserstein distance: infinite where shares of infinite values differ.
+    """Return brackets of the Wasserstein distance: infinite if shares of infinite values differ.
 
-    Args:
-        finite: what `area` gives of the two samples.
-        then: a sample.
-        now: another.
+    `finite` is the result of `area` for the same samples, and is returned where shares are equal.
     """
     differs = then.n_low * now.n != now.n_low * then.n
     differs |= then.n_high * now.n != now.n_high * then.n
@@ -344,11 +296,9 @@ def with_infinite(finite: Brackets, then: Binned, now: Binned) -> Brackets:
 
 
 class Moments(NamedTuple):
-    """The mean and the standard deviation of columns, infinite values as the nearest finite one.
+    """Mean and standard deviation of columns; infinite values count as the nearest finite value.
 
-    Args:
-        mean: float64, shape `(...)`.
-        std: of the same shape.
+    Both arrays are float64, shape `(...)`.
     """
 
     mean: Floats
@@ -358,22 +308,23 @@ class Moments(NamedTuple):
 def area_noise(
     bins: Bins, then: Binned, now: Binned, together: Moments, confidence: float = 0.995
 ) -> Floats:
-    """Return the `area` that two samples of one distribution stay below, with a probability.
+    """Return the `area` that two samples of one distribution rarely exceed.
 
-    Its mean is that of a Brownian bridge. It is the greatest difference of the two means of f, of
-    all f that change by no more than x does: so its spread is that of the mean of x at most, and
-    where few values lie far out, its quantile is farther out too, by their skewness.
+    The mean of the area is the mean area between a Brownian bridge and zero. The area is the
+    largest difference of the two samples' means of f(x), over all functions f that change no faster
+    than x. So the spread of the area is at most the spread of the mean of x. If a few values lie
+    far out, the skewness of x moves the quantile farther out.
 
     Args:
-        bins: those of both samples.
-        then: a sample.
-        now: another.
-        together: moments of the values of both samples.
-        confidence: the probability. As the spread is a bound, one sample in a thousand or fewer
-            is above it (measured: `python -m bench.drift_power`).
+        bins: Bins of both samples.
+        then: One sample.
+        now: The other sample.
+        together: Moments of the values of both samples.
+        confidence: The probability. Because the spread is a bound, at most one sample in a thousand
+            exceeds the result (measured: `python -m bench.drift_power`).
 
     Returns:
-        In the unit of the values, shape `(...)`; infinite where a sample is empty.
+        The limit in the unit of the values, shape `(...)`; infinite if a sample is empty.
 
     Source:
         E. del Barrio, E. Giné, C. Matrán: Central limit theorems for the Wasserstein distance,
@@ -391,7 +342,7 @@ def area_noise(
 
 
 def _together(then: Binned, now: Binned) -> Binned:
-    """Return the values of two samples as one."""
+    """Return two samples in the same bins as one sample."""
     counts = then.counts + now.counts
     of_then = then.counts / np.maximum(counts, 1)
     low, high = (
@@ -402,7 +353,7 @@ def _together(then: Binned, now: Binned) -> Binned:
 
 
 def _bridge(bins: Bins, of: Binned) -> Floats:
-    """Return the integral of sqrt(F (1 - F)), which is no less for the mean of F in each bin."""
+    """Return an upper bound of the integral of sqrt(F (1 - F)), with the mean of F in each bin."""
     below = of.below
     inside = below[..., :-1] + (below[..., 1:] - below[..., :-1]) * (1 - _mean_place(of))
     return _summed(_deviation(inside), bins.width) + _summed(
@@ -411,15 +362,15 @@ def _bridge(bins: Bins, of: Binned) -> Floats:
 
 
 def _third_by_second(bins: Bins, of: Binned, moments: Moments) -> Floats:
-    """Return the third absolute moment by the second one, in the unit of the values.
+    """Return the third absolute central moment divided by the variance, in the unit of the values.
 
-    In a bin the third is no more than if all values were at its ends.
+    In a bin, the third moment is at most its value with all values at the two ends.
     """
     start, end = bins.ends
     range_ = end - start
     scale = np.divide(1.0, range_, out=np.zeros_like(range_), where=range_ > 0)
 
-    def cubed(place: Floats) -> Floats:  # as products: bits of powers depend on the columns beside
+    def cubed(place: Floats) -> Floats:  # products: bits of powers depend on columns nearby
         far = np.abs((place - moments.mean[..., None]) * scale[..., None])
         return far * far * far
 
@@ -437,7 +388,7 @@ def _mean_place(of: Binned) -> Floats:
 
 
 def _deviation(share: Floats) -> Floats:
-    """Return the standard deviation of a value that is 1 with a probability, else 0."""
+    """Return the standard deviation of a variable that is 1 with probability `share`, else 0."""
     return np.sqrt(np.clip(share * (1 - share), 0.0, None))
 
 
@@ -446,9 +397,10 @@ def _are_there(then: Binned, now: Binned) -> NDArray[np.bool_]:
 
 
 def _summed(shares: Floats, widths: Floats) -> Floats:
-    """Return the sum of products of two, none negative: 0 where one is 0 and the other infinite.
+    """Return the sum of `shares * widths` over the bins, for values >= 0; 0 times inf counts as 0.
 
-    One after the other: empty bins at the end, of columns that stand beside others, change no bit.
+    The sum runs in order, so that empty bins at the end change no bit. Columns with fewer bins than
+    other columns end in such bins.
     """
     there = (shares > 0) & (widths > 0)
     products = np.multiply(shares, widths, out=np.zeros_like(shares), where=there)
@@ -458,17 +410,17 @@ def _summed(shares: Floats, widths: Floats) -> Floats:
 
 
 def _n_terms(shares: Floats, widths: Floats) -> Counts:
-    """Return how many products `_summed` adds up."""
+    """Return the number of products that `_summed` adds."""
     return ((shares > 0) & (widths > 0)).sum(axis=-1)
 
 
 def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
-    """Return the least and the greatest integral of |F - G| over each bin, in its width.
+    """Return the least and greatest integral of |F - G| over each bin, in units of its width.
 
-    In a bin F = f0 + p * P and G = g0 + q * Q, where P and Q are distribution functions over 0 to
-    1 with known means: the integral of F is f0 + p * (1 - mean). |P - Q| integrates to at most
-    a (1 - b) + b (1 - a) of means a and b, for |x - y| <= x (1 - y) + y (1 - x); and so
-    |F - G| <= |f0 - g0 + (p - q) P| + q |P - Q|, of which the first is convex in P.
+    Within a bin F = f0 + p * P and G = g0 + q * Q, where P and Q are distribution functions over 0
+    to 1 with known means: the integral of F is f0 + p * (1 - mean). For means a and b, |P - Q|
+    integrates to at most a (1 - b) + b (1 - a), because |x - y| <= x (1 - y) + y (1 - x). Therefore
+    |F - G| <= |f0 - g0 + (p - q) P| + q |P - Q|, where the first term is convex in P.
     """
     f, g = then.below, now.below
     f0, f1, g0, g1 = f[..., :-1], f[..., 1:], g[..., :-1], g[..., 1:]
@@ -481,7 +433,7 @@ def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
     at_start, at_end = np.abs(f0 - g0), np.abs(f1 - g1)
 
     def by(mean: tuple[Floats, Floats], other: Floats) -> Floats:
-        """Return the bound with the function of one of the samples in the first term."""
+        """Return the upper bound in which one sample's function is in the convex term."""
         return _most([at_end + (at_start - at_end) * x for x in mean]) + other * apart
 
     high = np.minimum(np.maximum(f1 - g0, g1 - f0), np.minimum(by(a, q), by(b, p)))
@@ -491,51 +443,41 @@ def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
 
 
 def _most(of: list[Floats]) -> Floats:
-    """Return the greatest of several arrays, place by place."""
     return reduce(np.maximum, of)
 
 
 _ROUNDING = 2.0**-45
-"""More than what the sums of a few hundred rounded shares are off by."""
+"""Upper bound on the error of sums of a few hundred rounded shares."""
 _LEAST_FLOAT = 2.0**-1074
-"""More than what a product is off by whose factor is too small to be rounded in proportion."""
+"""Upper bound on the error of a product with a subnormal factor, where rounding is absolute."""
 
 
 def coarse_groups(then: Counts, n_now: int, most: int = 10) -> NDArray[np.intp]:
-    """Return the first bin of each group of neighbours with about equal shares then.
+    """Return the first bin of each group of adjacent bins; groups have about equal shares then.
 
-    PSI over many bins is noise: it is of about `most` groups, and fewer where few rows are there
-    now, so that a group expects ten of them.
-
-    Args:
-        then: counts, in the order of the values, shape `(n_bins,)`.
-        n_now: rows now.
-        most: groups, as many at most.
+    PSI over many bins is noise. At most `most` groups are made, and fewer if there are few rows, so
+    that each group expects ten rows. `then` has shape `(n_bins,)`, in the order of the values.
 
     Returns:
-        Ascending, the first of them 0, shape `(n_groups,)`: for `np.add.reduceat`.
+        Ascending starts, the first is 0, shape `(n_groups,)`: for `np.add.reduceat`.
     """
     n = int(then.sum())
     n_groups = min(max(min(n, n_now) // _EXPECTED, 2), most)
-    middles = np.cumsum(then) - (then + 1) // 2  # that of a heavy bin is in a group of its own
+    middles = np.cumsum(then) - (then + 1) // 2  # puts a heavy bin in a group of its own
     group = np.minimum((middles * n_groups) // max(n, 1), n_groups - 1)
     return np.flatnonzero(np.diff(group, prepend=-1))
 
 
 _EXPECTED = 10
-"""Rows that a group of bins expects."""
+"""Rows that each group of bins expects."""
 
 
 @lru_cache(maxsize=1024)
 def chi_squared_quantile(probability: float, degrees: float) -> float:
-    """Return the value that chi-squared stays below with a probability.
+    """Return the value that a chi-squared variable stays below with a given probability.
 
-    Args:
-        probability: over 0, below 1.
-        degrees: of freedom, 1 at least, of any size between.
-
-    Returns:
-        The least float that is no less, by bisection of the distribution function.
+    The probability lies strictly between 0 and 1; `degrees` is at least 1 and need not be whole.
+    The result is the least such float, found by bisection of the distribution function.
     """
     low, high = 0.0, degrees + 10.0
     while _gamma_p(degrees / 2, high / 2) < probability:
@@ -552,7 +494,7 @@ def _gamma_p(a: float, x: float) -> float:
     """Return the regularized lower incomplete gamma function.
 
     Source:
-        DLMF 8.11.4 for small x, 8.9.2 by Lentz's method for others.
+        DLMF 8.11.4 for small x; 8.9.2 by Lentz's method otherwise.
     """
     if x <= 0:
         return 0.0
@@ -569,7 +511,6 @@ def _gamma_p(a: float, x: float) -> float:
 
 
 def _upper_fraction(a: float, x: float) -> float:
-    """Return the continued fraction of the upper incomplete gamma function."""
     tiny = 1e-300
     b = x + 1 - a
     c, d = 1 / tiny, 1 / b

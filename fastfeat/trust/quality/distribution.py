@@ -1,8 +1,8 @@
-"""The distribution of a column, drawn from its profile: bars of training, a line of now.
+"""The distribution of a column, drawn from its profile: bars for training, a line for rows now.
 
-A profile has bins of equal counts, which say nothing when they are drawn as they are: their rows
-are spread over cells of equal width, evenly within a bin. Frequent values stand in the cell of
-their own; a column of few values, and nothing else, is drawn as categories are.
+The bins of a profile have about equal counts, so a drawing of them would be flat. Instead, their
+rows are spread over cells of equal width, evenly within a bin. A frequent value counts in the one
+cell that contains it. A column with only a few distinct values is drawn like categories.
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ N_CELLS = 32
 _MOST_CATEGORIES = 16
 _LEAST_EDGES = 8
 _LONGEST_TAIL = 0.15
-"""Of the width between the tails: what is longer is cut, and its rows stand in the outer cell."""
+"""Longest tail, as a share of the width between the tails; the end cell counts rows beyond it."""
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Shares of the rows that have a value, in cells.
+    """The distribution of a column as shares of rows in cells, the bars of the drawing.
+
+    Missing values are left out.
 
     Args:
-        then: of training, shape (n_cells,).
-        now: of other rows; None where there are none.
-        first: what is at the left, as text.
-        last: what is at the right.
-        labels: the categories; empty where cells are of values that go on.
+        then: Share of the training rows in each cell, 0 to 1, shape `(n_cells,)`.
+        now: Share of the rows now in each cell, shape `(n_cells,)`; None without such rows.
+        first: Label of the left end.
+        last: Label of the right end.
+        labels: Name of each cell if cells are categories; empty for cells of a continuous range.
     """
 
     then: Floats
@@ -52,7 +54,7 @@ class Distribution:
 
     @property
     def moved(self) -> str:
-        """The category whose share has changed most, as text; "" of values that go on."""
+        """The category with the largest change of share, as text; "" for a continuous range."""
         if self.now is None or not self.labels:
             return ""
         k = int(np.abs(self.now - self.then).argmax())
@@ -61,7 +63,7 @@ class Distribution:
         return f"{self.labels[k]}: {self.then[k]:.0%} → {self.now[k]:.0%}"
 
     def html(self) -> str:
-        """Return the picture, and below it what its ends are."""
+        """Return the drawing as HTML, with its ends written below."""
         now = None if self.now is None else self.now.tolist()
         ends = " … ".join(dict.fromkeys(filter(None, (self.first, self.last))))
         picture = distribution_svg(
@@ -74,14 +76,10 @@ _LEAST_CHANGE = 0.005
 
 
 def distribution(then: ColumnProfile, now: ColumnProfile | None = None) -> Distribution | None:
-    """Return the distribution of a column, and that of other rows in the same cells.
+    """Return the distribution of a column's training rows and, if given, of the rows now.
 
-    Args:
-        then: of training.
-        now: of other rows, by the same edges and categories.
-
-    Returns:
-        None where nothing can be drawn: no value, or values that are only counted.
+    `now` must have the same edges and categories as `then`. None if nothing can be drawn: no
+    values, or values that are only counted.
     """
     if then.kind == "other" or then.n_values + (now.n_values if now else 0) == 0:
         return None
@@ -109,7 +107,7 @@ def _of_categories(then: ColumnProfile, now: ColumnProfile | None) -> Distributi
 
 
 def _is_of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> bool:
-    """Return whether all rows are in bins of one value each, and these are few."""
+    """Return whether a column has few distinct values, each in a bin of its own."""
     there = then.counts + (now.counts if now else 0) > 0
     return bool(then.is_atom[there].all()) and 0 < int(there.sum()) <= _MOST_CATEGORIES
 
@@ -127,17 +125,17 @@ def _of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> Distributi
 def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
     every = [then] if now is None else [then, now]
     ends = [end for of in every for end in (of.least, of.greatest) if not math.isnan(end)]
-    if not ends:  # infinite values alone
+    if not ends:  # only infinite values
         return Distribution(np.ones(1), now and np.ones(1), "infinite", "infinite")
     low, high = min(ends), max(ends)
-    if len(then.edges) > _LEAST_EDGES:  # all but about a sixtieth of the sample at each end
+    if len(then.edges) > _LEAST_EDGES:  # without about a sixtieth of the sample at each end
         inner_low, inner_high = float(then.edges[1]), float(then.edges[-2])
         longest = _LONGEST_TAIL * (inner_high - inner_low)
         low = low if inner_low - low <= longest else inner_low
         high = high if high - inner_high <= longest else inner_high
     if not low < high:
         low, high = low - 0.5 * max(abs(low), 1), high + 0.5 * max(abs(high), 1)
-    cells = np.linspace(low / 4, high / 4, N_CELLS + 1) * 4  # without overflow
+    cells = np.linspace(low / 4, high / 4, N_CELLS + 1) * 4  # the quarters avoid overflow
     left = f"{'< ' if low > min(ends) else ''}{value_text(then, low, n_digits=2)}"
     right = f"{'> ' if high < max(ends) else ''}{value_text(then, high, n_digits=2)}"
     of_now = None if now is None else _in_cells(now, cells)
@@ -145,7 +143,10 @@ def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> Distribution:
 
 
 def _in_cells(of: ColumnProfile, cells: Floats) -> Floats:
-    """Return the shares of rows in cells; what is beyond them counts in the outer ones."""
+    """Return the share of rows in each cell; values beyond all cells count in the outer ones.
+
+    `cells` are the ascending edges of the cells.
+    """
     found, counts = np.zeros(len(cells) - 1), of.counts.astype(np.float64)
     if len(of.edges):
         lows, highs = of.lows, of.highs
@@ -172,12 +173,9 @@ def _shares(counts: Any, n_rows: int) -> Floats:
 
 
 def value_text(of: ColumnProfile, value: float, n_digits: int = 4) -> str:
-    """Return a value of a column as text: a time as one, a number with four digits.
+    """Return a value from a column's profile as text; times are formatted as times.
 
-    Args:
-        of: the column.
-        value: as its profile has it.
-        n_digits: of a number that is not whole; those before its point are all told.
+    `n_digits` applies to numbers that are not whole; digits before the point are always shown.
     """
     if math.isnan(value):
         return ""
@@ -193,12 +191,7 @@ def value_text(of: ColumnProfile, value: float, n_digits: int = 4) -> str:
 
 
 def length_text(of: ColumnProfile, length: float) -> str:
-    """Return a distance between values of a column as text: of times in days or less.
-
-    Args:
-        of: the column.
-        length: in the unit of its values.
-    """
+    """Return a distance between values of a column as text; times in days or smaller units."""
     dtype = _time_type(of.dtype) if of.kind == "moment" else None
     if dtype is None or not math.isfinite(length):
         return f"{length:.3g}"
@@ -213,7 +206,7 @@ def length_text(of: ColumnProfile, length: float) -> str:
 
 
 def _time_type(text: str) -> DType | None:
-    """Return the type of times of a text such as "timestamp[us, UTC]"; None of another."""
+    """Return the type of times from text such as "timestamp[us, UTC]"; None for other types."""
     found = re.fullmatch(r"(date32|date64|time|timestamp|duration)(?:\[(\w+)(?:, (.*))?\])?", text)
     if found is None:
         return None

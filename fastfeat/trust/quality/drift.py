@@ -1,6 +1,6 @@
-"""`Drift`: the values of columns now, compared with those that a fitted plan has seen.
+"""`Drift`: the values of columns now, compared with the training rows of a fitted plan.
 
-Profiles are compared, never rows: what the plan keeps of its training rows is enough.
+Only profiles are compared, never rows: the profile that the plan keeps is enough.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _FIXED = "of one value in a segment"
 )  # fmt: skip
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Drift:
-    """The drift of each feature and input of a plan; prints as one line each, the worst first.
+    """The drift of each feature and input of a plan; prints one line for each, the worst first.
 
     Args:
-        features: by name, in the order of the plan.
-        inputs: by name.
-        n_then: rows that were compared with, those of training unless others were given.
-        n_now: rows now.
-        segments: the drift of the rows of each value of the columns `by=`, by that value; a tuple
-            of values where there are several columns.
-        no_features: why features were not compared; "" where they were.
+        features: Drift of each feature by name, in the order of the plan.
+        inputs: Drift of each input column by name.
+        n_then: Number of reference rows: training rows, unless a reference was given.
+        n_now: Number of rows now.
+        segments: Drift of the rows of each segment, by the value of the column `by=`, or by a tuple
+            of values for several columns.
+        no_features: Why features were not compared; "" if they were.
 
     Example:
         >>> import fastfeat as ff
@@ -63,7 +63,7 @@ class Drift:
 
     @property
     def ok(self) -> bool:
-        """Whether no feature and no input has drifted, in no segment either."""
+        """Whether no feature and no input has drifted, including in segments."""
         here = not any(one.is_drifted for one in self.columns)
         return here and all(drift.ok for drift in self.segments.values())
 
@@ -79,12 +79,12 @@ class Drift:
 
     @property
     def columns(self) -> list[ColumnDrift]:
-        """The features and the inputs."""
+        """The drift of the features, then of the inputs."""
         return [*self.features.values(), *self.inputs.values()]
 
     @property
     def summary(self) -> str:
-        """A line: how many rows were compared, and what has drifted."""
+        """One line: the number of rows compared, and how many features and inputs have drifted."""
         n_features, n_inputs = len(self.drifted), len(self.drifted_inputs)
         of = [
             f"{n} of {counted(len(all_of), what)}"
@@ -104,9 +104,10 @@ class Drift:
 
     @property
     def smallest_shift(self) -> str:
-        """A line: the smallest move of all values that so many rows could show.
+        """One line: the smallest shift of all values that this number of rows could reveal.
 
-        Of the column where it is least, and where it is greatest; "" where no number is judged.
+        It names the columns with the smallest and the greatest such shift; "" if no numeric column
+        is judged.
         """
         shifts = {
             one.name: one.smallest_shift
@@ -124,10 +125,10 @@ class Drift:
         return f"the smallest shift that {counted(self.n_now, 'row')} could show: {told}"
 
     def __getitem__(self, name: str) -> ColumnDrift:
-        """Return the drift of a feature; of an input where no feature has the name.
+        """Return the drift of a feature, or of an input if no feature has the name.
 
         Raises:
-            InvalidPlan: there is none.
+            InvalidPlan: No feature or input of this name was compared.
         """
         for columns in (self.features, self.inputs):
             if name in columns:
@@ -137,7 +138,7 @@ class Drift:
         raise InvalidPlan(f"{name!r} was not compared.{did_you_mean(str(name), known)}{why}")
 
     def __repr__(self) -> str:
-        """Return the summary and one line a feature and an input, the worst first."""
+        """Return the summary and one line per feature and input, the worst first."""
         lines = [self.summary]
         for what, columns in (("", self.features), ("input ", self.inputs)):
             for one in worst_first(columns.values()):
@@ -168,20 +169,21 @@ def compared(
     fixed: Collection[str] = (),
     segments: Mapping[Any, Drift] | None = None,
 ) -> Drift:
-    """Return the drift of two profiles.
+    """Return the drift between two profiles of one plan.
 
     Args:
-        fitted: the plan that both are of.
-        now: the later one; columns that it lacks are left out.
-        then: the earlier one.
-        limits: what is told from which figure on; None for the defaults.
-        is_same_season: whether the earlier rows are of the same season, so that features of times
-            alone are judged; else those that come again within a week, where rows span enough.
-        fixed: columns of which the later rows were chosen to have one value.
-        segments: what was found of segments.
+        fitted: The plan.
+        now: Profile of the later rows; columns that it lacks are left out.
+        then: Profile of the earlier rows.
+        limits: Thresholds; None for the defaults.
+        is_same_season: Whether the earlier rows cover the same season. Then features of times alone
+            are judged; otherwise only those that repeat weekly, if the rows cover enough time.
+        fixed: Columns with one value in all later rows, because these rows are the segment with
+            this value.
+        segments: Drift of segments, to include in the result.
 
     Raises:
-        InvalidConfig: limits are of columns that there are not.
+        InvalidConfig: Limits name an unknown column.
     """
     limits = thresholds(None, "drift") if limits is None else limits
     names = [*then.features, *then.inputs]
@@ -217,11 +219,7 @@ def compared(
 
 
 def _ignored(limits: Limits, names: Collection[str]) -> frozenset[str]:
-    """Return the columns that are not judged.
-
-    Raises:
-        InvalidConfig: there is no such column.
-    """
+    """Return the columns that the limits say to ignore; raises `InvalidConfig` for unknown ones."""
     ignored: tuple[str, ...] = limits["ignore"]
     for name in ignored:
         if name not in names:

@@ -1,13 +1,18 @@
-"""Drift of rows: counted as the training rows of a plan were, in segments too, and compared."""
+"""Drift of rows: rows are counted in the bins of the training profile, and the counts compared.
+
+A segment is the rows with one value of the columns `by=`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH
 from fastfeat.io.arrow import Array, Table, pa
@@ -23,50 +28,40 @@ MOST_SEGMENTS: Final = 1_000
 @in_ieee
 def drift(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     *,
     by: str | Sequence[str] | None = None,
     reference: Any = None,
     reference_history: Any = None,
     given: Given = None,
-    **options: Any,
 ) -> Drift:
-    """Return the drift of rows; arguments and errors as of `FittedPlan.drift`.
+    """Return the drift of rows against training; arguments and errors match `FittedPlan.drift`.
 
-    Args:
-        fitted: the plan.
-        data: the rows.
-        by: columns whose values tell segments apart.
-        reference: earlier rows, or a profile of some, in place of those of training.
-        reference_history: what windows in rows of the reference see.
-        given: thresholds.
-        options: as of `profile_of`.
+    `rows` must cover the whole data; `memory` applies to the CPU backend only. `reference` is
+    earlier rows or a `Profile`, used in place of the training profile, and `reference_history` is
+    the history of these rows.
     """
     layout, limits = profile_to_compare(fitted), limits_of(given)
     keys = _columns_named(by)
     if isinstance(reference, Profile):
         _check_layout(reference, layout)
-    now = _counted(fitted, layout, data, keys, options)
+    now = _counted(fitted, layout, rows, keys)
     then = _Counted(layout, {}, layout)
     if isinstance(reference, Profile):
         then = _Counted(reference, {}, reference)
     elif reference is not None:
         past = BATCH if reference_history is None else reference_history
-        then = _counted(fitted, layout, reference, keys, {**options, "history": past})
-    of: Any = {"limits": limits, "is_same_season": reference is not None}
+        then = _counted(fitted, layout, rows._replace(data=reference, history=past), keys)
+    compare = partial(compared, fitted, limits=limits, is_same_season=reference is not None)
     segments = {
-        value: compared(fitted, profile, then.segments.get(value, then.of_others), fixed=keys, **of)
+        value: compare(profile, then.segments.get(value, then.of_others), fixed=keys)
         for value, profile in now.segments.items()
     }
-    return compared(fitted, now.whole, then.whole, segments=segments, **of)
+    return compare(now.whole, then.whole, segments=segments)
 
 
 def _columns_named(by: object) -> list[str]:
-    """Return the columns whose values tell segments apart.
-
-    Raises:
-        TypeMismatch: it is no name, nor names.
-    """
+    """Return the names of the columns that define segments."""
     if by is None:
         return []
     names: list[Any] = list(cast("list[Any]", by)) if isinstance(by, list | tuple) else [by]
@@ -76,11 +71,7 @@ def _columns_named(by: object) -> list[str]:
 
 
 def _check_layout(reference: Profile, layout: Profile) -> None:
-    """Raise where a reference was counted by other edges or categories than the rows will be.
-
-    Raises:
-        InvalidData: it names the first column that was, or is not there.
-    """
+    """Raise `InvalidData` if a reference has other columns, edges or categories than the plan."""
     inputs = {name: of for name, of in layout.inputs.items() if name in reference.inputs}
     for of, known in ((reference.inputs, inputs), (reference.features, layout.features)):
         for name, column in known.items():
@@ -94,25 +85,23 @@ def _check_layout(reference: Profile, layout: Profile) -> None:
 
 
 def limits_of(given: Given) -> Limits:
-    """Return the limits of drift.
-
-    Args:
-        given: a mapping of words, or the path of a file of thresholds for all gates.
+    """Return the limits of drift, from a mapping or from a file of thresholds for all gates.
 
     Raises:
-        InvalidConfig: a word is unknown, or a value is none of its word.
+        InvalidConfig: An unknown key, or an invalid value.
     """
     return thresholds({"drift": given} if isinstance(given, Mapping) else given, "drift")
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """Rows, counted.
+    """Counts of rows, in the bins and categories of the training profile.
 
     Args:
-        whole: all of them.
-        segments: those of each value of the columns `by=`.
-        of_others: what other segments are compared with.
+        whole: Profile of all rows.
+        segments: Profile of the rows of each segment, by the value of the columns `by=`.
+        of_others: Profile with zero counts. It stands for a segment that has rows only in the other
+            of the two sets of rows that are compared.
     """
 
     whole: Profile
@@ -120,39 +109,37 @@ class _Counted:
     of_others: Profile
 
 
-def _counted(
-    fitted: Fitted, layout: Profile, data: Any, keys: Sequence[str], options: Mapping[str, Any]
-) -> _Counted:
-    """Return rows, counted on the edges and categories of the training rows."""
+def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str]) -> _Counted:
+    """Return the profiles of rows and of their segments, counted by `layout`, the training profile.
+
+    `keys` are the columns that define segments.
+    """
     whole: list[Profile] = []
     segments: dict[Any, Profile] = {}
 
     def take(inputs: Table, features: Table | None) -> None:
-        def count(rows: Array) -> Profile:
-            of_rows = None if features is None else features.take(rows)
-            return counted_tables(layout, fitted, inputs.take(rows), of_rows)
+        def count(numbers: Array) -> Profile:
+            of_rows = None if features is None else features.take(numbers)
+            return counted_tables(layout, fitted, inputs.take(numbers), of_rows)
 
         counted = counted_tables(layout, fitted, inputs, features)
         whole[:] = [whole[0].merge(counted) if whole else counted, count(NO_ROWS)]
-        for value, rows in _rows_by_value(inputs, keys, segments).items():
+        for value, numbers in _rows_by_value(inputs, keys, segments).items():
             before = segments.get(value)
-            segments[value] = count(rows) if before is None else before.merge(count(rows))
+            segments[value] = count(numbers) if before is None else before.merge(count(numbers))
 
-    each_piece(fitted, layout, data, keys, take, **options)
+    each_piece(fitted, layout, rows, keys, take)
     return _Counted(whole[0], segments, whole[1])
 
 
 def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) -> dict[Any, Array]:
-    """Return the numbers of the rows of each value of some columns, in their order.
+    """Return the ascending row numbers of each segment, by its value of the columns `keys`.
 
-    Args:
-        table: the rows.
-        keys: the columns.
-        known: the values that there are already.
+    `known` are the segments found in earlier pieces of the rows; they count towards the limit.
 
     Raises:
-        InvalidPlan: there are more values than `MOST_SEGMENTS`.
-        TypeMismatch: a column has lists.
+        InvalidPlan: There are more than `MOST_SEGMENTS` segments.
+        TypeMismatch: A column holds lists.
     """
     if not keys:
         return {}

@@ -1,13 +1,12 @@
-"""Contracts of plans: training rows checked, and the rules kept with the types that they saw."""
+"""Contracts of plans: training rows are checked, and rules are stored with their column types."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import ContractBroken, RowsBreakRule, TypeMismatch, counted, warn
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import FittedContract, check_bound
-from fastfeat.execute.lookup_tables import Tables, columns_of_tables
+from fastfeat.execute.lookup_tables import columns_of_tables
 from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.trust.quality.checking import check_rows
 from fastfeat.trust.quality.contract import Contract
@@ -15,49 +14,20 @@ from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.quality.rows import CheckedRows
 
 
-def fitted_contract(
-    given: object,
-    data: Any,
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
-) -> FittedContract:
-    """Return a contract that training rows hold, with the types of what its rules read.
+def fitted_contract(given: object, rows: CallRows) -> FittedContract:
+    """Return the contract of a user with the types of its columns, after a check of training rows.
 
-    Args:
-        given: what a user gives as contract.
-        data: as of `Plan.fit`, as the following are.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
-        memory: the budget.
-
-    Raises:
-        TypeMismatch: it is no contract.
-        ContractBroken: the rows break a rule that does not only warn.
-        FastfeatError: as `Contract.check`.
-
-    Warns:
-        RowsBreakRule: they break one that does.
+    `rows` must be all training rows; `memory` applies to the CPU backend only. Warns or raises like
+    `raise_broken`; raises TypeMismatch if `given` is not a `Contract`.
     """
     contract = declared(given)
-    options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-    rows, report = check_rows(contract, data, needs_clock=False, **options)
+    read, report = check_rows(contract, rows, needs_clock=False)
     raise_broken(report)
-    return with_types(contract, rows)
+    return with_types(contract, read)
 
 
 def declared(given: object) -> ContractDeclaration:
-    """Return the rules of a contract.
-
-    Args:
-        given: what a user gives as contract.
-
-    Raises:
-        TypeMismatch: it is none.
-    """
+    """Return the declaration of a user's contract; raises TypeMismatch for any other object."""
     if not isinstance(given, Contract):
         raise TypeMismatch(
             f"contract= takes an ff.Contract, got {type(given).__name__}. Make one of rules: "
@@ -67,14 +37,7 @@ def declared(given: object) -> ContractDeclaration:
 
 
 def raise_broken(report: CheckReport) -> None:
-    """Raise, or warn, where rows break rules.
-
-    Raises:
-        ContractBroken: they break one that does not only warn.
-
-    Warns:
-        RowsBreakRule: they break one that does.
-    """
+    """Raise `ContractBroken` for broken rules; warn `RowsBreakRule` for rules that only warn."""
     found = [result for result in report.results if result.is_finding]
     for result in found:
         if result.on_violation == "warn":
@@ -92,12 +55,7 @@ def raise_broken(report: CheckReport) -> None:
 
 @in_ieee
 def with_types(contract: ContractDeclaration, rows: CheckedRows) -> FittedContract:
-    """Return a contract with the types and zones of what its rules read.
-
-    Args:
-        contract: the rules.
-        rows: those that it was checked on.
-    """
+    """Return a contract with the types and time zones of the columns that its rules read."""
     inputs = {name: rows.schema[name] for name in contract.columns if name in rows.schema}
     tables = columns_of_tables(contract.table_columns, rows.schemas)
     found = FittedContract(contract, inputs, tables, {})

@@ -1,4 +1,4 @@
-"""Drift, checks and changes as tables: the same figures in a notebook and in a report."""
+"""Drift, checks and changes as HTML tables, for notebooks and reports."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LONGEST = 480
 
 
 class Figure(NamedTuple):
-    """A figure of a column, then and now.
+    """A figure on the drift of a column, ready to be shown.
 
     Args:
-        title: what it is.
-        text: the figure.
-        is_beyond: whether it is beyond its limit.
+        title: Name of the figure.
+        text: Its value as text; for a share of rows, the share in training and the share now.
+        is_beyond: Whether it exceeds its limit.
     """
 
     title: str
@@ -30,18 +30,16 @@ class Figure(NamedTuple):
 
 
 TITLES = ("PSI / limit", "moved / limit", "KS", "missing", "new values")
-"""Of the figures of a column, in order."""
+"""Titles of a column's figures, in order."""
 
 
 def drift_figures(
     column: ColumnDrift, length: Callable[[float], str] | None = None
 ) -> list[Figure]:
-    """Return the figures of a column that was compared, as `TITLES` names them.
+    """Return the figures of a compared column, in the order of `TITLES`.
 
-    Args:
-        column: the column.
-        length: tells a distance between its values; None as a number, and not at all of times,
-            the unit of which a drift does not know.
+    `length` formats a distance between values of the column. Without it, distances are plain
+    numbers, and distances of times are omitted because `ColumnDrift` does not have their unit.
     """
     number = _number if length is None else length
     is_told = column.kind != "moment" or length is not None
@@ -61,7 +59,7 @@ def drift_figures(
 
 
 def drift_html(summary: str, features: Iterable[ColumnDrift], inputs: Iterable[ColumnDrift]) -> str:
-    """Return the drift of features, then of inputs, as HTML: of each the worst first."""
+    """Return the drift of features and inputs as HTML; drifted columns come first."""
     columns = [
         *(("feature", column) for column in worst_first(features)),
         *(("input", column) for column in worst_first(inputs)),
@@ -81,21 +79,21 @@ def drift_html(summary: str, features: Iterable[ColumnDrift], inputs: Iterable[C
 
 
 def level_of(column: ColumnDrift) -> str:
-    """Return the class of a column: "bad" where it has drifted, "ok", "" where it is not judged."""
+    """Return the CSS class of a column: "bad" if drifted, "ok", or "" if not judged."""
     if column.is_drifted:
         return "bad"
     return "ok" if column.is_judged else ""
 
 
 class RuleRow(NamedTuple):
-    """A rule that was judged, as it is shown.
+    """A judged rule in display form.
 
     Args:
-        name: of the rule.
-        level: its class: "bad", "warn", "ok" or "".
-        outcome: in a word or two.
-        n_broken: rows that break it.
-        told: what it says, and the first rows that break it.
+        name: Name of the rule.
+        level: CSS class: "bad", "warn", "ok" or "".
+        outcome: Outcome in a word or two.
+        n_broken: Number of rows that break the rule.
+        told: The condition, and the first rows that break it.
     """
 
     name: str
@@ -109,7 +107,7 @@ RULE_TITLES = ("rule", "outcome", "rows", "what it says, and the first rows that
 
 
 def rule_cells(rule: RuleRow) -> list[str]:
-    """Return the cells of a rule as HTML, as `RULE_TITLES` names them."""
+    """Return the cells of a rule as HTML, in the order of `RULE_TITLES`."""
     return [
         f"<b>{escape(short(rule.name))}</b>",
         _marked(rule.outcome, rule.level),
@@ -119,18 +117,18 @@ def rule_cells(rule: RuleRow) -> list[str]:
 
 
 def rules_html(summary: str, rules: Sequence[RuleRow]) -> str:
-    """Return judged rules as HTML, in their order, up to a length."""
+    """Return the results of rules as HTML, in the order given, at most `MOST_ROWS` of them."""
     rows = map(rule_cells, islice(rules, MOST_ROWS))
     return in_notebook(summary, table(RULE_TITLES, rows) + _more(len(rules), "rule"))
 
 
 _OF_VERDICT = {"major": "bad", "minor": "warn", "refit": "", "same": "ok"}
 Told = tuple[str, str, str, str]
-"""The verdict, kind and name of a change, and what it was before and after, in words."""
+"""Verdict, kind and name of a change, and its values before and after in words."""
 
 
 def changes_html(summary: str, changes: Sequence[Told]) -> str:
-    """Return changes as HTML, in their order, up to a length."""
+    """Return changes between plans as HTML, in the order given, at most `MOST_ROWS` of them."""
     rows = (
         [
             _marked(verdict, _OF_VERDICT[verdict]),
@@ -156,12 +154,12 @@ _LEAST = 1e-9
 
 
 def _number(value: float) -> str:
-    """Return a figure as text; what sums of shares leave behind is 0."""
+    """Return a figure as text; tiny values, which are rounding errors of sums, are shown as 0."""
     return f"{value:.3g}" if abs(value) > _LEAST else "0"
 
 
 def _bracket(bracket: tuple[float, float] | None, number: Callable[[float], str]) -> str:
-    """Return the least and the greatest value that a figure can have; one where they look alike."""
+    """Return the least and greatest possible value as text, or one of them if both look alike."""
     if bracket is None:
         return "–"
     low, high = map(number, bracket)
@@ -169,13 +167,13 @@ def _bracket(bracket: tuple[float, float] | None, number: Callable[[float], str]
 
 
 def _change(then: float, now: float) -> str:
-    """Return two shares; one where they look alike."""
+    """Return two shares as text, or only one if both look alike."""
     told = [share_text(then), share_text(now)]
     return told[0] if told[0] == told[1] else " → ".join(told)
 
 
 def share_text(share: float) -> str:
-    """Return a share as text: what is there at all is never told as none.
+    """Return a share as text; only an exact zero is shown as "0".
 
     Example:
         >>> [share_text(share) for share in (0.0, 0.00001, 0.0123, 1.0)]

@@ -1,7 +1,7 @@
-"""Contracts inferred: what held in some rows, with room for what later rows may bring.
+"""Inference of contracts: rules that some rows meet, with room for later rows.
 
-All of it is learnt in one fit: extremes, missing values, and the categories of text. What columns
-of very many values need not be asked is found in a sample first.
+One fit learns the extremes, missing values and text categories. A sample decides first which
+columns have too many distinct values for a set, so that these are not counted in full.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import read_again
 from fastfeat.expr import Expr, col, lit, when
@@ -38,16 +39,18 @@ from fastfeat.trust.quality.contract import Contract
 from fastfeat.trust.quality.rows import CheckedRows, checked_rows, learnt_of
 
 MOST_VALUES = 200
-"""Values of a column that is a set; one of more is none."""
+"""Limit on the distinct values of a text column for a rule on its set of values."""
 MOST_INTEGERS = 32
-"""Distinct integers of a column that is a set, and distinct floats of one that is a scale."""
+"""Limit on distinct integers for a set of values, and on distinct floats for a scale."""
 UNKNOWN_SHARE = 0.005
-"""The share of rows that may have a value that was not seen."""
+"""The share of rows that may have an unseen value."""
 SAMPLES = 1 << 12, 1 << 14
-"""Rows that say which columns are sets or ids, the more of them of integers that differ in fewer.
-Counting 1M values that differ took .2 s a column, and extremes and missing values of it 3 ms."""
+"""Sample sizes; the larger one is for integers that were all distinct in the smaller one.
+
+Counting 1M distinct values took 0.2 s per column; extremes and missing values take 3 ms.
+"""
 LEAST_ROWS_OF_IDS = 100
-"""Rows from which on integers that are all different number the rows."""
+"""From this many rows on, integers that are all distinct count as row ids."""
 IDS = frozenset(
     {"id", "ids", "key", "uuid", "guid", "code", "zip", "zipcode", "postcode", "phone"}
     | {
@@ -63,7 +66,7 @@ IDS = frozenset(
         "movie",
     }
 )
-"""Last words of the names of columns whose numbers are names: no range says anything of them."""
+"""Last words in names of columns with numbers as identifiers, which have no meaningful range."""
 CALENDAR: dict[str, tuple[int, int]] = {
     "day of year": (1, 366),
     "day of month": (1, 31),
@@ -79,9 +82,9 @@ CALENDAR: dict[str, tuple[int, int]] = {
     "minute": (0, 59),
     "second": (0, 59),
 }
-"""The numbers that a part of a time can be, by words in the name of its column; the first fits."""
+"""Bounds of a part of a time, by words in the column's name; the first match applies."""
 _COUNTS = frozenset({"per", "n", "num", "count", "total", "since"})
-"""Words that make of an hour a number of hours, or of something in each hour."""
+"""Words that turn an hour into a number of hours, or into a count per hour."""
 
 
 @explaining
@@ -93,37 +96,46 @@ def infer_contract(
     exclude: Collection[str] = (),
     memory: str | int | None = None,
 ) -> Contract:
-    """Return a contract of what holds in some rows, such as those to train on, with room.
+    """Infer a contract that the rows of `data` meet, with room for later rows.
 
-    The rules of a column, by the word in their names:
+    The kind of each rule is the last word of its name:
 
-    - its type;
-    - "missing": it has no missing values, or about no larger a share of them;
-    - "values": text of at most 200 values, and integers of 2 to 32 values, each seen ten times on
-      average, is among these, but for half a percent of the rows;
-    - "range": other numbers lie within half their span beyond their ends, or half their value where
-      all are the same, and not below 0 if none were. A float of 2 to 32 values is a scale, such as
-      ratings, and lies within its ends. A part of a time, by its name, lies within what the
-      calendar allows (months from 1 to 12), a year at most 1 beyond. Keys and ids have no range:
-      the columns of `key`, names that end in "id" or a like word, and integers that all differ (of
-      more than 16,384 rows: in a sample of so many);
-    - "length": other text is no longer than twice the longest;
-    - "since": times are not before the first.
+    - its type: the column keeps its type;
+    - "missing": no missing values, or a share of them that is not clearly larger than now;
+    - "values": text with at most 200 distinct values, and integers with 2 to 32, must be one of
+      them in all but 0.5 % of the rows; values must occur ten times on average;
+    - "range": other numbers stay within their extremes plus half their span on each side, and
+      non-negative columns stay non-negative. Constant columns get half their value instead of half
+      the span. Floats with 2 to 32 distinct values are a scale, such as ratings, and stay within
+      their extremes. If the name says a part of a time, the calendar gives the range (months 1 to
+      12), and a year may grow by 1. Keys and ids have no range: the columns of `key`, names that
+      end in "id" or a similar word, and integers that are all distinct (in a sample, for more than
+      16,384 rows);
+    - "length": other text has at most twice as many characters as the longest value now;
+    - "since": times are not before the earliest one now.
 
     Args:
-        data: as in `Plan.fit`.
-        key: the columns of which no two rows have the same values, and none is missing ("unique").
-            Where rows of the data break this rule, the contract has none of it.
-        exclude: columns of which nothing is said.
-        memory: as in `Plan.fit`.
+        data: Rows to learn from, such as training rows: pyarrow, pandas, Polars, a dict of NumPy
+            arrays, a list of dicts, any Arrow producer; or files: a path, a folder, a pattern such
+            as "logs/*.parquet", an address, or a list of these.
+        key: Column, or list of columns, with a distinct value or combination in each row, and none
+            missing. This adds a rule ending in "unique", unless the data breaks it.
+        exclude: Columns to leave out of the contract.
+        memory: Most memory that this process may use, such as "600MiB", or a number of bytes. The
+            data is then read in passes, a few rows at a time. None reads it whole.
+
+    Returns:
+        A contract with these rules, and the types of the columns that rules can read. Missing
+        values pass all rules but "missing" and "unique".
 
     Raises:
-        UnknownColumn: the data has no such column.
-        InvalidData: no rows, or no columns that rules can read.
-        FastfeatError: data that cannot be read.
+        UnknownColumn: `key` or `exclude` names a column that the data lacks.
+        InvalidPlan: A key column is excluded, or of a type that rules cannot read.
+        InvalidData: The data has no rows, or no columns that rules can read.
+        FastfeatError: The data cannot be read.
 
     Warns:
-        KeyRepeats: rows of the data have the same `key`, or a missing one.
+        KeyRepeats: Rows of the data share a `key`, or have a missing one.
 
     Example:
         >>> contract = ff.infer_contract({"x": [1.0, 2.0], "n": [3, 4]})
@@ -136,12 +148,12 @@ def infer_contract(
     data = read_again(data) if memory is None else dataset_of(data)
     names = data.schema.names if isinstance(data, Dataset) else column_names(data)
     if names is None:
-        names = checked_rows(data, (), ()).data.column_names
+        names = checked_rows(CallRows(data), (), ()).data.column_names
     for name in (*keys, *exclude):
         if name not in names:
             raise UnknownColumn(f"the data has no column {name!r}.{did_you_mean(name, names)}")
     wanted = [name for name in names if name not in exclude]
-    rows = checked_rows(data, wanted, (), memory=memory)
+    rows = checked_rows(CallRows(data, memory=memory), wanted, ())
     types = {
         name: dtype
         for name, dtype in rows.schema.items()
@@ -184,11 +196,14 @@ def _warn_repeated(keys: Sequence[str], n_repeated: int, n_rows: int) -> None:
 
 
 Kind = Literal["id", "set", "many"]
-"""What the values of a column are: names of things; few, perhaps; more than a set has."""
+"""Kind of a column's values: identifiers, possibly a small set, or many."""
 
 
 def _kinds(rows: CheckedRows, types: Mapping[str, DType], keys: Collection[str]) -> dict[str, Kind]:
-    """Return the kind of the values of each column, as far as a sample of the rows tells."""
+    """Return the kind of each column by name, from a sample of the rows; see `Kind`.
+
+    `keys` are the columns that the user named as a key.
+    """
     kinds: dict[str, Kind] = {}
     for name, dtype in types.items():
         is_number = dtype.is_float or dtype.is_integer
@@ -214,7 +229,7 @@ def _kinds(rows: CheckedRows, types: Mapping[str, DType], keys: Collection[str])
 
 
 def _sample(rows: CheckedRows, names: Sequence[str], most_rows: int) -> CheckedRows:
-    """Return some of many rows: blocks of a table, the first rows of files."""
+    """Return a sample of at most `most_rows` rows: blocks of a table, or the start of files."""
     if rows.n_rows <= most_rows:
         return rows
     if isinstance(rows.data, Dataset):
@@ -228,26 +243,26 @@ def _sample(rows: CheckedRows, names: Sequence[str], most_rows: int) -> CheckedR
 
 
 class _Learnt:
-    """The values that a fit has learnt, by the name of their feature."""
+    """The learnt values of a plan in which each feature is one aggregate or encoder, by feature."""
 
     def __init__(self, fitted: Fitted) -> None:
         self._fitted = fitted
         self._by_text: Mapping[str, Any] = learnt_values(fitted)
 
     def value(self, feature: str) -> Any:
-        """Return a value as Python has it; None where it is missing."""
+        """Return the value of a feature's aggregate as a Python value; None if missing."""
         value = self._by_text[repr(self._fitted.declaration.features[feature])]
         return _python(value)
 
     def categories(self, feature: str) -> list[Any]:
-        """Return the values of a column of text, the most frequent ones first."""
+        """Return the values of an encoded column, the most frequent first."""
         codes, values, _ = vocabulary(self._fitted, feature).columns
         known = zip(codes.to_pylist(), values.to_pylist(), strict=True)
         return [value for code, value in known if code > 1]
 
 
 def _asked(x: Expr, dtype: DType, kind: Kind) -> list[tuple[str, Expr]]:
-    """Return the aggregates that are learnt of a column, by a word for each."""
+    """Return the aggregates to learn for a column, each with a short name such as "min"."""
     asked = [("missing", x.is_null().sum())]
     if kind == "id":
         return asked
@@ -269,15 +284,9 @@ def _asked(x: Expr, dtype: DType, kind: Kind) -> list[tuple[str, Expr]]:
 def _rules(
     name: str, dtype: DType, kind: Kind, learnt: _Learnt, k: str, n_rows: int
 ) -> dict[str, Expr | Rule]:
-    """Return the rules of a column, by their names.
+    """Return the rules of a column by name.
 
-    Args:
-        name: of the column.
-        dtype: its type.
-        kind: of its values.
-        learnt: what was asked of it.
-        k: its number, with which the names of what was asked begin.
-        n_rows: how many rows there are.
+    `learnt` has the values of the aggregates from `_asked`, with names that begin with `k`.
     """
     x, n_missing = col(name), int(learnt.value(f"{k} missing"))
     rules: dict[str, Expr | Rule] = {f"{name}: missing": _missing(x, n_missing, n_rows)}
@@ -304,7 +313,10 @@ def _rules(
 def _rules_of_numbers(
     name: str, dtype: DType, kind: Kind, learnt: _Learnt, k: str, n_present: int
 ) -> dict[str, Expr | Rule]:
-    """Return the rule of a column of numbers: a set of values or a range; none of infinities."""
+    """Return the rule of a numeric column by name: a set of values, or a range.
+
+    Empty if all values are infinite.
+    """
     x, least, most = col(name), learnt.value(f"{k} min"), learnt.value(f"{k} max")
     if least is None:
         return {}
@@ -324,7 +336,10 @@ def _rules_of_numbers(
 
 
 def _calendar_bounds(name: str, least: int, most: int) -> tuple[int, int] | None:
-    """Return the bounds of a part of a time, by the name of its column; None of other columns."""
+    """Return least and greatest value of a calendar part such as a month, by the column's name.
+
+    None if the name says no such part, or if values lie outside the calendar's range.
+    """
     words = _words(name)
     if _COUNTS.intersection(words):
         return None
@@ -338,7 +353,7 @@ def _calendar_bounds(name: str, least: int, most: int) -> tuple[int, int] | None
 
 
 def _words(name: str) -> list[str]:
-    """Return the words of the name of a column, in lower case.
+    """Return the words in a column name, in lower case.
 
     Example:
         >>> _words("dep_hour"), _words("movieId")
@@ -351,12 +366,10 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def _missing(x: Expr, n_missing: int, n_rows: int) -> Expr:
-    """Return the rule of missing values: none, or a share that is not surely larger than before.
+    """Return a rule on missing values.
 
-    Args:
-        x: the column.
-        n_missing: how many of the rows it is missing in.
-        n_rows: how many rows there are.
+    If the rows have none, it forbids them. Otherwise it limits their share, with room for chance,
+    so that later rows with equally frequent missing values pass.
     """
     if n_missing == 0:
         return x.is_not_null()
@@ -370,16 +383,16 @@ def _missing(x: Expr, n_missing: int, n_rows: int) -> Expr:
 
 
 def _up(value: float) -> float:
-    """Return a number of three digits that is not less than another one."""
+    """Return a value rounded up to three digits."""
     digits = 2 - math.floor(math.log10(value))
     return math.ceil(value * 10**digits) / 10**digits
 
 
 def _room(least: Any, most: Any, dtype: DType) -> tuple[Any, Any]:
-    """Return the bounds of numbers: half their span beyond their ends, 0 if none were below.
+    """Return the bounds of a range rule: the extremes, plus half their distance on each side.
 
-    Numbers that are all the same have no span: half of what they are stands in its place, so that
-    a year may end.
+    The lower bound is 0 if no value is negative. For a constant column, half its value replaces the
+    distance.
     """
     if dtype.is_integer:
         span, (low, high) = most - least or abs(most), INTEGER_RANGE[dtype.name]
@@ -392,7 +405,7 @@ def _room(least: Any, most: Any, dtype: DType) -> tuple[Any, Any]:
 
 
 def _python(value: Any) -> Any:
-    """Return a learnt value as a literal takes it: a time with nanoseconds rounded down."""
+    """Return a learnt value as a Python value; timestamps are rounded down to microseconds."""
     if isinstance(value, pa.TimestampScalar):
         ns, kind = value.value, value.type
         return pa.scalar(ns // _NS[kind.unit], pa.timestamp("us", kind.tz)).as_py()

@@ -1,7 +1,7 @@
-"""Inspection of artifacts: their parts, their sizes, and the values of single rows that they hold.
+"""Inspection of artifacts: parts, sizes, and values of single training rows inside.
 
-What `fit` learns may be a row's own value: a key that came once and its mean, the least value of a
-column, a quantile, an edge of a profile. Whoever gets the file can read them.
+A learnt value may come from a single row: a key that occurred once and its mean, the minimum of a
+column, a quantile, a bin edge of a profile. Anyone with the file can read them.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from fastfeat.trust.quality.profile import ColumnProfile
 from fastfeat.trust.quality.profiling import profile_face
 
 FEW = 10
-"""Keys of fewer training rows are told of."""
+"""Keys with fewer training rows are reported."""
 _TABLE = "table "
 
 
 @dataclass(frozen=True, slots=True)
 class HeldValues:
-    """Values of single rows that a part holds.
+    """Values of single training rows that a part of an artifact contains.
 
     Args:
-        of: the column or expression that they are of.
-        n_values: how many.
-        told: what they are, in words.
-        remedy: what makes the next artifact hold fewer; "" where nothing does.
+        of: Column or expression that has these values.
+        n_values: Number of values.
+        told: Description of the values.
+        remedy: How to avoid them in the next artifact; "" if there is no way.
     """
 
     of: str
@@ -59,11 +59,11 @@ class PartReport:
     """A part of an artifact.
 
     Args:
-        name: of the part.
-        n_bytes: its size.
-        says: what stands in it, in words.
-        held: the values of single rows in it, by what they are of.
-        notes: what else is to be said of it.
+        name: Name of the part.
+        n_bytes: Size of the part in the file, in bytes.
+        says: Its contents, in words.
+        held: Values of single rows in the part.
+        notes: Further remarks.
     """
 
     name: str
@@ -74,11 +74,11 @@ class PartReport:
 
     @property
     def holds_rows(self) -> bool:
-        """Whether it holds values of single rows."""
+        """Whether the part holds values of single rows."""
         return bool(self.held)
 
     def __str__(self) -> str:
-        """Return a line, and one for each kind of value."""
+        """Return a line for the part, and further lines for its values and notes."""
         word = "rows" if self.holds_rows else "    "
         lines = [f"{word} {self.name}, {as_bytes(self.n_bytes)}: {self.says}"]
         lines += [f"       {printable(f'{of.of}: {of.told}')}" for of in self.held[:_MOST_SHOWN]]
@@ -91,15 +91,15 @@ class PartReport:
 @offering("path", "parts", "holds_rows", "format", "written_by", "n_rows", "n_bytes")
 @dataclass(frozen=True, slots=True, repr=False)
 class Inspection:
-    """The parts of an artifact; prints as a line a part, those with values of single rows marked.
+    """The parts of an artifact; prints a line each, and marks parts with values of single rows.
 
     Args:
-        path: of the file.
-        format: of the file, a number.
-        written_by: the version of fastfeat that wrote it.
-        n_bytes: of the file.
-        n_rows: how many training rows were learnt from.
-        parts: in the order of the file; the first is the manifest.
+        path: Path of the file.
+        format: Format number of the file.
+        written_by: The version of fastfeat that wrote the file.
+        n_bytes: Size of the file.
+        n_rows: Number of training rows.
+        parts: The parts, in the order of the file; the first is the manifest.
     """
 
     path: str
@@ -111,14 +111,14 @@ class Inspection:
 
     @property
     def holds_rows(self) -> bool:
-        """Whether a part holds values of single rows."""
+        """Whether any part holds values of single rows."""
         return any(part.holds_rows for part in self.parts)
 
     def __getitem__(self, part: str) -> PartReport:
         """Return a part by its name.
 
         Raises:
-            InvalidPlan: there is no such part.
+            InvalidPlan: There is no such part.
         """
         for one in self.parts:
             if one.name == part:
@@ -127,34 +127,34 @@ class Inspection:
 
     @property
     def summary(self) -> str:
-        """A line: the file, its format, writer and size, and how many rows it was fitted on."""
+        """One line: the file, its format, writer, size and number of training rows."""
         fitted = f"fitted on {counted(self.n_rows, 'row')}"
         by = f"format {self.format}, written by fastfeat {self.written_by}"
         return f"{self.path}: {by}, {as_bytes(self.n_bytes)}, {fitted}"
 
     def __repr__(self) -> str:
-        """Return the summary, and a line or more a part."""
+        """Return the summary, then the lines of each part."""
         return "\n".join([self.summary, *map(str, self.parts)])
 
 
 @explaining
 def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
-    """Return the parts of an artifact, their sizes, and the values of single rows in them.
+    """Inspect the parts of an artifact: their sizes, and the values of single training rows inside.
 
-    Such values are keys, categories and groups of fewer than `few` training rows, least and
-    greatest values, quantiles, and the edges of a profile. `min_rows=` of encoders and of `by=`
-    leaves keys of few rows out of the next artifact.
+    Such values are keys, categories and groups with fewer than `few` training rows, minima and
+    maxima, quantiles, and the bin edges of a profile. With `min_rows=`, encoders and `by=` leave
+    keys of few rows out of the next artifact.
 
     Args:
-        path: of a file that `save` wrote.
-        few: keys of fewer training rows than this are told of.
+        path: A file that `save` wrote.
+        few: Report keys with fewer training rows than this; at least 1.
 
     Returns:
         An `Inspection`: its `parts`, each with `name`, `n_bytes`, `says`, `holds_rows` and `held`.
 
     Raises:
-        ArtifactError: as `ff.load`.
-        InvalidPlan: `few` is no whole number from 1.
+        ArtifactError: The file cannot be read, is damaged, or was written by a newer version.
+        InvalidPlan: `few` is not a whole number from 1.
 
     Example:
         >>> import tempfile, os
@@ -176,15 +176,9 @@ def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
 
 
 def inspection_of(path: str, contents: Contents, few: int) -> Inspection:
-    """Return the inspection of a file that was read.
+    """Return the inspection of an artifact's contents; raises ArtifactError if a part is damaged.
 
-    Args:
-        path: of the file.
-        contents: what stands in it.
-        few: as of `inspect`.
-
-    Raises:
-        ArtifactError: a profile or golden rows are damaged.
+    `few` is the number of training rows below which keys are reported.
     """
     fitted = contents.fitted
     of_parts = sum(contents.parts.values())
@@ -205,7 +199,6 @@ def _part(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
 
 
 def _nothing(fitted: Fitted, few: int) -> Iterator[HeldValues]:
-    """Yield no values."""
     return iter(())
 
 
@@ -219,7 +212,7 @@ def _of_plan(fitted: Fitted) -> Sequence[str]:
 
 
 def _of_state(fitted: Fitted, few: int) -> Iterator[HeldValues]:
-    """Yield values that were learnt of all rows together, where each is that of a row."""
+    """Yield the values learnt from all rows together that may equal a value of a single row."""
     for node in aggregates_of(fitted.declaration.nodes.values()):
         value, primitives = fitted.learnt[node], AGGREGATES[node.function].primitives
         if isinstance(value, Vocabulary | Groups) or value is None:
@@ -240,7 +233,10 @@ def _of_state(fitted: Fitted, few: int) -> Iterator[HeldValues]:
 
 
 def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
-    """Return the report of what was learnt of keys: which came, and a value of each."""
+    """Return the report on an artifact's part with learnt keys, or with one learnt value per key.
+
+    `name` is the part, such as "table 3", and `few` the row count below which keys are reported.
+    """
     number = int(name.removeprefix(_TABLE))
     node = aggregates_of(fitted.declaration.nodes.values())[number]
     value = fitted.learnt[node]
@@ -276,18 +272,21 @@ def _of_keys(fitted: Fitted, name: str, n_bytes: int, few: int) -> PartReport:
 
 
 def _vocabulary_of(fitted: Fitted, node: Aggregate) -> Vocabulary | None:
-    """Return the keys that an aggregate is of; None where they are not learnt."""
+    """Return the learnt keys of an aggregate; None if its keys are not learnt."""
     found: Any = fitted.learnt.get(_learns_keys(node))
     return found if isinstance(found, Vocabulary) else None
 
 
 def _learns_keys(node: Aggregate) -> Node:
-    """Return the aggregate that has learnt the keys that another one is of, or itself."""
+    """Return the aggregate that learnt the keys of `node`, possibly `node` itself."""
     return node if node.function == "vocabulary" else node.args[1].args[-1]
 
 
 def _bound_of(fitted: Fitted, node: Aggregate) -> str:
-    """Return the parameter that leaves keys of few rows out: of codes, or of what groups rows."""
+    """Return the name of the parameter that drops rare keys: "min_frequency" or "min_rows".
+
+    The first one is for encoders that return codes.
+    """
     shown = shown_codes(fitted.declaration.nodes.values())
     return "min_frequency" if any(codes.args[-1] == node for codes in shown) else "min_rows"
 
@@ -298,7 +297,7 @@ def _keys_text(node: Aggregate) -> str:
 
 
 def _of_profile(fitted: Fitted, few: int) -> Iterator[HeldValues]:
-    """Yield the edges of bins, the ends, and the rare categories of each column."""
+    """Yield the bin edges, extremes and rare categories of each column in the profile."""
     known = profile_face(fitted)
     if known is None:
         return
@@ -348,6 +347,6 @@ _PARTS: dict[str, _Says] = {
     "profile": ("", _of_profile, _no_notes),
     "golden": ("", _nothing, _of_golden),
 }
-"""Of each part: what it says where its row of `OPTIONAL_PARTS` does not, what it holds, notes."""
+"""For each part: contents unless `OPTIONAL_PARTS` describes them, values of rows, and notes."""
 _ENDS = {"min": "the least", "max": "the greatest"}
 _MOST_SHOWN = 8

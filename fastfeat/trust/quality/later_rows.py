@@ -1,18 +1,17 @@
-"""Later rows, profiled: their inputs and features beside each other, whole or some at a time."""
+"""Profiles of rows after training: inputs and features together, in memory or in pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Any
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import IGNORE, read_again
 from fastfeat.execute.inputs import read_columns
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.pieces import budget_of_features, pieces_of_later_rows
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table
@@ -24,16 +23,16 @@ from fastfeat.trust.quality.profiling import NO_FEATURES, host_table, profile_fa
 from fastfeat.trust.quality.table_profiles import counted_tables
 
 Take = Callable[[Table, Table | None], None]
-"""Takes the inputs of some rows and their features, None where these are not counted."""
+"""Receives the inputs of some rows and their features, or None if these are not counted."""
 
 NO_PROFILE = "the plan has no profile of its training rows: fit it with profile=True"
 
 
 def known_profile(fitted: Fitted) -> Profile:
-    """Return the profile of the training rows, on whose edges and categories others are counted.
+    """Return the profile of the training rows; other rows are counted by its edges and categories.
 
     Raises:
-        InvalidPlan: there is none.
+        InvalidPlan: The plan keeps no profile.
     """
     profile = profile_face(fitted)
     if profile is None:
@@ -42,10 +41,10 @@ def known_profile(fitted: Fitted) -> Profile:
 
 
 def profile_to_compare(fitted: Fitted) -> Profile:
-    """Return the profile of the training rows, with features unless nobody asked for them.
+    """Return the profile of the training rows, if it can be compared with other rows.
 
     Raises:
-        InvalidPlan: there is none, or its features could not be counted.
+        InvalidPlan: The plan keeps no profile, or its features could not be computed.
     """
     profile = known_profile(fitted)
     if profile.no_features not in ("", NO_FEATURES):
@@ -53,16 +52,8 @@ def profile_to_compare(fitted: Fitted) -> Profile:
     return profile
 
 
-def profile_of(
-    fitted: Fitted,
-    data: Any,
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
-) -> Profile:
-    """Return the profile of other rows; arguments and errors as of `FittedPlan.profile_of`."""
+def profile_of(fitted: Fitted, rows: CallRows) -> Profile:
+    """Return the profile of later rows; errors match `FittedPlan.profile_of`."""
     layout = known_profile(fitted)
     found: list[Profile] = []
 
@@ -70,70 +61,52 @@ def profile_of(
         counted = counted_tables(layout, fitted, inputs, features)
         found[:] = [found[0].merge(counted) if found else counted]
 
-    options: Any = {"history": history, "tables": tables, "backend": backend, "memory": memory}
-    each_piece(fitted, layout, data, (), take, **options)
+    each_piece(fitted, layout, rows, (), take)
     return found[0]
 
 
 @in_ieee
 def each_piece(
-    fitted: Fitted,
-    layout: Profile,
-    data: Any,
-    others: Sequence[str],
-    take: Take,
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
+    fitted: Fitted, layout: Profile, rows: CallRows, others: Sequence[str], take: Take
 ) -> None:
-    """Give rows to a function, all at once, or in pieces where memory is bounded; one at least.
+    """Call `take` with the inputs and features of all rows, or piece by piece if memory is bounded.
 
-    Args:
-        fitted: the plan.
-        layout: the profile whose columns are wanted; late ones need not be there.
-        data: as of `FittedPlan.transform`, as history, tables and backend are.
-        others: further columns, which stand beside the inputs.
-        take: the function.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
-        memory: the budget; None reads the rows whole.
-
-    Raises:
-        InvalidPlan: a budget with another backend than "cpu".
-        FastfeatError: as `FittedPlan.transform`, and `transform_to` with a budget.
+    `take` is called at least once; features are None if `layout` has none. `rows` must cover the
+    whole data. Columns that are not yet known at the time of a row, such as the label, may be
+    absent; `others` are columns to read besides the inputs. Raises like `FittedPlan.transform`, or
+    `transform_to` with a budget.
     """
     late = set(fitted.declaration.late)
     wanted = list(dict.fromkeys([*(n for n in layout.inputs if n not in late), *others]))
     if_there = [name for name in layout.inputs if name in late and name not in wanted]
-    options: Any = {"history": history, "tables": tables, "backend": backend}
-    if memory is None:
-        data = read_again(data)
-        table = read_columns(data, wanted, if_there)
-        features = transform(fitted, data, **options) if layout.features else None
-        take(host_table(table, [*wanted, *if_there], backend_named(backend)), features)
+    if rows.memory is None:
+        rows = rows._replace(data=read_again(rows.data))
+        table = read_columns(rows.data, wanted, if_there)
+        features = transform(fitted, rows) if layout.features else None
+        take(host_table(table, [*wanted, *if_there], backend_named(rows.backend)), features)
         return
-    if backend != "cpu":
-        raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
-    dataset = dataset_of(data)
-    budget = budget_of_features(fitted, dataset, tables, memory)
+    rows = rows._replace(data=dataset_of(rows.data))
+    budget = budget_of_features(fitted, rows)
     assert budget is not None
     with within(budget):
-        _each_of_files(fitted, layout, dataset, (wanted, if_there), take, budget, options)
+        columns = wanted, if_there
+        _each_of_files(fitted, layout, rows, columns, take, budget)
 
 
 def _each_of_files(
     fitted: Fitted,
     layout: Profile,
-    dataset: Dataset,
+    rows: CallRows,
     columns: tuple[Sequence[str], Sequence[str]],
     take: Take,
     budget: Budget,
-    options: Any,
 ) -> None:
-    """Give rows to a function in pieces, each read twice: once for its features."""
+    """Call `take` with the inputs and features of files, piece by piece.
+
+    The files are read twice if features are counted. `columns` has the required and the optional
+    columns.
+    """
+    dataset: Dataset = rows.data
     wanted, if_there = columns
     dataset.check(wanted)
     dataset.check_passes(2 if layout.features else 1)
@@ -145,14 +118,15 @@ def _each_of_files(
             for table in inputs:
                 take(table, None)
             return
-        bounds: Any = {"most_bytes": budget.table_bytes, "on_violation": IGNORE}
-        pieces = pieces_of_later_rows(fitted, dataset, **options, **bounds)
+        pieces = pieces_of_later_rows(
+            fitted, rows, most_bytes=budget.table_bytes, on_violation=IGNORE
+        )
         for table, features in _beside(inputs, pieces.of_all()):
             take(table, features)
 
 
 def _beside(first: Iterator[Table], second: Iterator[Table]) -> Iterator[tuple[Table, Table]]:
-    """Yield the rows of two streams of tables, which have as many, cut alike."""
+    """Yield pairs of tables with the same rows, from two streams that are cut at different rows."""
     a, b = next(first), next(second)
     while True:
         n = min(a.num_rows, b.num_rows)

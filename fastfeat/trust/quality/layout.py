@@ -1,7 +1,7 @@
 """Layouts of profiles: the edges and categories by which the rows of a column are counted.
 
-They come from a sample of rows that does not depend on how rows are split, so that counting is one
-pass, and profiles of parts merge.
+A layout is a profile without counts. It comes from a sample of rows that does not depend on how the
+rows are split into parts. So counting takes one pass, and profiles of parts can be merged.
 """
 
 from __future__ import annotations
@@ -18,19 +18,17 @@ from fastfeat.ir.dtypes import BOOL, DType
 from fastfeat.trust.quality.profile import Category, ColumnProfile, Kind
 
 N_BINS: Final = 64
-"""A value with a greater share of the sample has a bin of its own, and no bin else has as much."""
+"""A value with more than 1 / N_BINS of the sample gets its own bin; no other bin holds as much."""
 MOST_CATEGORIES: Final = 256
 SAMPLED: Final = 1 << 13
-"""Rows of a sample at most: the share of a bin of 1 / N_BINS varies by .0014 in it."""
+"""Largest sample: the share of a bin with 1 / N_BINS of the rows varies by .0014 in it."""
 _LARGEST: Final = np.finfo(np.float64).max
 
 
 def kind_of(dtype: DType | UnsupportedType, *, is_code: bool = False) -> Kind:
-    """Return how values of a type are counted.
+    """Return the kind of a column, which says how its values are counted; see `ColumnProfile`.
 
-    Args:
-        dtype: of the column.
-        is_code: whether its integers are numbers of categories.
+    `is_code` marks integers that encode categories.
     """
     if isinstance(dtype, UnsupportedType) or dtype.is_list or dtype.name == "null":
         return "other"
@@ -48,14 +46,10 @@ def layout_of(
     sample: ChunkedArray,
     least_rows: int = 1,
 ) -> ColumnProfile:
-    """Return the profile of no rows of a column.
+    """Return the layout of a column: its profile with edges or categories from a sample, no counts.
 
-    Args:
-        name: of the column.
-        dtype: its type.
-        kind: how its values are counted.
-        sample: of its rows, as they are stored (`io.columns.conform`).
-        least_rows: of the sample that a category has.
+    The sample has values as they are stored (`io.columns.conform`). Only values with at least
+    `least_rows` rows in it become categories.
     """
     if kind == "category":
         categories = _categories(sample, least_rows)
@@ -71,7 +65,7 @@ def layout_of(
 
 
 def floats_of(column: ChunkedArray) -> NDArray[np.float64]:
-    """Return the values of a column as floats, those that are there; 0.0 has no sign."""
+    """Return the values of a column that are not missing, as floats, with -0.0 as 0.0."""
     present = has_value(column)
     pieces = [piece.to_numpy(zero_copy_only=False) for piece in column.chunks]
     values = np.concatenate([np.empty(0), *(_as_floats(piece) for piece in pieces)])
@@ -83,14 +77,12 @@ def _as_floats(values: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return edges, ascending, and which of the bins between them hold one float alone.
+    """Return the ascending edges of bins for a sample, and whether each bin holds a single float.
 
-    A value of a share greater than 1 / N_BINS is a bin of its own, and so is each of at most
-    N_BINS values; other bins have as many values as make up that share. Below the first edge is no
-    value of the sample, and none from the last edge on.
-
-    Args:
-        values: a sample, shape (n_rows,), without NaN; infinite ones are left out.
+    If there are at most N_BINS distinct values, each has its own bin. Otherwise each value with a
+    share of rows above 1 / N_BINS has its own bin, and each other bin collects values up to that
+    share. All sample values lie at or above the first edge and below the last. `values` has shape
+    `(n_rows,)`, without NaN; infinities are left out.
     """
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -104,12 +96,12 @@ def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
         own = (
             np.flatnonzero(np.diff(ends, prepend=0.0) > most) if not is_each_once else np.arange(0)
         )
-    begins: list[int] = []  # of bins, as places among the distinct values
+    begins: list[int] = []  # starts of bins, as places among the distinct values
     begin = 0
     for stop in [*own.tolist(), len(distinct)]:
-        while begin < stop:  # as many light values as a bin takes
+        while begin < stop:  # as many rare values as a bin takes
             begins.append(begin)
-            if is_each_once:  # ends[k] is k + 1
+            if is_each_once:  # then ends[k] is k + 1
                 begin = min(int(begin + most), stop)
             else:
                 before = float(ends[begin - 1]) if begin else 0.0
@@ -120,19 +112,18 @@ def edges_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     with np.errstate(over="ignore"):
         above: NDArray[np.float64] = np.nextafter(distinct[[*own.tolist(), -1]], np.inf)
     found = np.unique(np.concatenate([distinct[begins], above]))
-    found = found[np.isfinite(found) & (found > -_LARGEST)]  # below the first is a float
+    found = found[np.isfinite(found) & (found > -_LARGEST)]  # a float must lie below the first
     with np.errstate(over="ignore"):
-        if np.isinf(np.diff(found)).any():  # wider than the greatest float
+        if np.isinf(np.diff(found)).any():  # wider than the largest float
             found = np.unique([*found, 0.0])
     is_atom = np.nextafter(found[:-1], np.inf) == found[1:]
     return found, np.array([False, *is_atom, False])
 
 
 def _distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return distinct values, ascending, and how many are not above each.
+    """Return ascending distinct values, and for each the number of values up to it.
 
-    Args:
-        values: at least one.
+    Needs at least one value.
     """
     ordered = np.sort(values)
     begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
@@ -140,11 +131,9 @@ def _distinct(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
-    """Return the most frequent values of a sample, by count (descending) and value.
+    """Return the most frequent values of a sample, by falling count, then by value.
 
-    Args:
-        sample: as of `layout_of`, as the following is.
-        least_rows: of a value.
+    Values with fewer than `least_rows` rows are left out.
     """
     keys = plain_keys(sample)
     if pa.types.is_boolean(keys.type):
@@ -161,7 +150,7 @@ def _categories(sample: ChunkedArray, least_rows: int) -> tuple[Category, ...]:
 
 
 def plain_keys(column: ChunkedArray) -> ChunkedArray:
-    """Return categories as bytes, bools or int64, of whatever encoding they are."""
+    """Return a column of categories as bytes, bools or int64, whatever its Arrow encoding."""
     column = decoded(column)
     if pa.types.is_boolean(column.type):
         return column
@@ -178,7 +167,7 @@ def _ranks(values: Array) -> NDArray[np.int64]:
 
 
 def _read(value: bytes | bool | int, *, is_text: bool) -> Category:
-    """Return a category as it is kept: text as such, where it is well formed."""
+    """Return a key as a category: for text columns, bytes are decoded if they are valid UTF-8."""
     if not is_text or not isinstance(value, bytes):
         return value
     try:

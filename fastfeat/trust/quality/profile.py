@@ -1,7 +1,7 @@
-"""`Profile`: what the values of columns were, as counts: exact, merged without loss, kept as bytes.
+"""`Profile`: the values of columns as counts, which are exact and merge without loss.
 
-A profile is made of a layout, which a sample of training rows gives (`layout`), and of counts of
-all rows (`counting`). Profiles of parts of rows on one layout merge to that of the whole.
+A profile is a layout, from a sample of training rows (`layout`), with counts of all rows
+(`counting`). Profiles of parts with one layout merge to the profile of the whole.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from fastfeat.errors import ArtifactError, InvalidData
 Kind = Literal["number", "category", "moment", "other"]
 Category = str | bytes | bool | int
 Exact = tuple[int, int]
-"""An integer and an exponent, of mantissa * 2**exponent: odd, or 0 with the exponent 0."""
+"""A number mantissa * 2**exponent as (mantissa, exponent): the mantissa odd, or both 0."""
 
 POSITIONS: Final = 1 << OFFSET_BITS
-"""The steps in which the place of a value in its bin is counted."""
+"""Number of steps within a bin, for the place of a value."""
 FORMAT: Final = 1
 _NO_INTEGERS: Final = np.empty(0, np.int64)
 _NO_FLOATS: Final = np.empty(0, np.float64)
@@ -38,30 +38,30 @@ class ColumnProfile:
     """The values of a column, counted.
 
     Args:
-        name: of the column.
-        dtype: its type, as text.
-        kind: "number" (also bins and other ordered integers); "moment" (times, dates, durations:
+        name: Name of the column.
+        dtype: Type as text.
+        kind: "number" (also bins and other ordered integers); "moment" (times, dates, durations as
             integers of their unit since 1970); "category" (text, bytes, bools, codes); "other"
-            (lists and what no expression reads: rows are counted alone).
-        n_rows: how many rows there are.
-        n_missing: how many are missing, NaN among them.
-        edges: of numbers and moments, ascending and finite, shape (n_edges,), float64: bin j holds
-            [edges[j-1], edges[j]), the first and the last what is below and from there on. An
-            integer is in the bin of the float nearest to it.
-        is_atom: whether a bin holds one float alone, shape (n_edges + 1,): a frequent value.
-        counts: finite values in each bin, shape (n_edges + 1,); of categories the rows of each,
-            shape (n_categories,).
-        offsets: the sum of places in each bin, floor((x - low) / (high - low) * POSITIONS), within
-            1 either way of each value; 0 in the first, the last and those of one float.
-        n_low: values -inf.
-        n_high: values +inf.
-        least: the least finite value; NaN where there is none.
-        greatest: the greatest.
-        sum: the exact sum of finite values, as an integer and a power of two; see `Exact`.
-        squares: the exact sum of their squares.
-        tails: the exact sums of the values in the first and in the last bin.
-        categories: the most frequent ones of the sample, by count (descending) and value.
-        n_other: rows of other categories.
+            (lists and types that expressions cannot read: only rows are counted).
+        n_rows: Number of rows.
+        n_missing: Number of missing rows, NaN included.
+        edges: For numbers and moments, ascending finite float64, shape `(n_edges,)`. Bin j holds
+            [edges[j-1], edges[j]); the first bin is everything below, the last everything from the
+            last edge on. An integer counts in the bin of its nearest float.
+        is_atom: Whether a bin holds a single float, a frequent value, shape `(n_edges + 1,)`.
+        counts: Finite values per bin, shape `(n_edges + 1,)`, or rows per category, shape
+            `(n_categories,)`.
+        offsets: Sum per bin of places floor((x - low) / (high - low) * POSITIONS), each accurate
+            within 1; 0 for the first bin, the last bin, and bins of a single float.
+        n_low: Number of values -inf.
+        n_high: Number of values +inf.
+        least: Least finite value; NaN without any.
+        greatest: Greatest finite value; NaN without any.
+        sum: Exact sum of the finite values (see `Exact`).
+        squares: Exact sum of the squares of the finite values.
+        tails: Exact sums of the values in the first bin and in the last bin.
+        categories: Most frequent categories of the sample, by descending count, then by value.
+        n_other: Rows of all other categories.
     """
 
     name: str
@@ -85,22 +85,22 @@ class ColumnProfile:
 
     @property
     def has_bins(self) -> bool:
-        """Whether values are counted in bins: those of numbers and moments."""
+        """Whether values are counted in bins: numbers and moments are."""
         return self.kind in ("number", "moment")
 
     @property
     def n_values(self) -> int:
-        """The number of rows that have a value, infinite ones among them."""
+        """The number of rows with a value, infinite ones included."""
         return self.n_rows - self.n_missing
 
     @property
     def n_finite(self) -> int:
-        """The number of rows that have a finite value."""
+        """The number of rows with a finite value."""
         return self.n_values - self.n_low - self.n_high
 
     @property
     def mean(self) -> float:
-        """The mean of the finite values, rounded twice; NaN where there is none."""
+        """The mean of the finite values, rounded twice; NaN without any."""
         if not self.has_bins or self.n_finite == 0:
             return math.nan
         mantissa, exponent = rounded(self.sum[0])
@@ -108,27 +108,27 @@ class ColumnProfile:
 
     @property
     def std(self) -> float:
-        """The standard deviation of the finite values (ddof=0); NaN where there is none."""
+        """The standard deviation of the finite values (ddof=0); NaN without any."""
         if not self.has_bins or self.n_finite == 0:
             return math.nan
         n, (total, scale), (squares, scale_of_squares) = self.n_finite, self.sum, self.squares
         low = min(2 * scale, scale_of_squares)
         spread = (n * squares << (scale_of_squares - low)) - (total * total << (2 * scale - low))
         low, spread = (low - 1, spread << 1) if low % 2 else (low, spread)
-        root = math.isqrt(spread << 128)  # of n * std, with 64 bits behind the point
+        root = math.isqrt(spread << 128)  # n * std with 64 fractional bits
         up = low // 2 - 64
         return nearest_float(root << max(up, 0), n << max(-up, 0))
 
     @property
     def lows(self) -> NDArray[np.float64]:
-        """The least value that a bin may hold, shape (n_edges + 1,): of the first one `least`."""
+        """Least possible value of each bin, `(n_edges + 1,)`; `least` for the first bin."""
         return np.concatenate([[min(self.least, *self.edges[:1])], self.edges])
 
     @property
     def highs(self) -> NDArray[np.float64]:
-        """The value below which those of a bin are, shape (n_edges + 1,): of the last `greatest`.
+        """The upper end of each bin, shape `(n_edges + 1,)`; `greatest` for the last bin.
 
-        The greatest value itself is among those of the last bin.
+        Ends are exclusive, except that the last bin contains `greatest`.
         """
         return np.concatenate([self.edges, [max(self.greatest, *self.edges[-1:])]])
 
@@ -138,10 +138,10 @@ class Profile:
     """The values of columns, counted: exact for any split of the rows.
 
     Args:
-        inputs: of the columns that a plan reads, by name.
-        features: of its features, by name.
-        n_rows: how many rows were counted.
-        no_features: why there are no features; "" where there are.
+        inputs: Profiles of the columns that a plan reads, by name.
+        features: Profiles of its features, by name.
+        n_rows: Number of rows counted.
+        no_features: Why there are no features; "" if there are.
 
     Example:
         >>> import fastfeat as ff
@@ -160,10 +160,14 @@ class Profile:
     no_features: str = ""
 
     def merge(self, other: Profile) -> Profile:
-        """Return the profile of the rows of both, byte for byte that of all of them together.
+        """Return the profile of the rows of both, byte for byte equal to a profile of all rows.
+
+        Args:
+            other: A profile with the same columns, edges and categories: made by `profile_of` of
+                the same fitted plan, or its own profile.
 
         Raises:
-            InvalidData: they are not of the same columns, edges and categories.
+            InvalidData: The columns, edges or categories differ.
         """
         return Profile(
             _merged(self.inputs, other.inputs),
@@ -186,10 +190,10 @@ class Profile:
 
     @staticmethod
     def from_bytes(content: bytes) -> Profile:
-        """Return the profile of bytes that `to_bytes` gave.
+        """Return the profile from the bytes of `to_bytes`.
 
         Raises:
-            ArtifactError: they are cut or changed, no profile, or of a later version.
+            ArtifactError: The bytes are truncated, changed, not a profile, or from a newer version.
         """
         try:
             head, rest = opened(bytes(content))
@@ -221,17 +225,17 @@ class Profile:
         return Profile(inputs, features, n_rows, reason)
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the other has the same columns, layouts and counts."""
+        """Return whether the other profile has the same columns, layouts and counts."""
         if not isinstance(other, Profile):
             return NotImplemented
         return self is other or self.to_bytes() == other.to_bytes()
 
     def __hash__(self) -> int:
-        """Return a number that equal profiles have in common."""
+        """Return a hash; equal profiles have equal hashes."""
         return hash(self.to_bytes())
 
     def __repr__(self) -> str:
-        """Return how many rows and columns were counted."""
+        """Return the number of rows, inputs and features."""
         told = self.no_features and f", no_features={self.no_features!r}"
         return (
             f"Profile({self.n_rows:,} rows, {len(self.inputs)} inputs, "
@@ -245,14 +249,14 @@ def profile_of_columns(
     n_rows: int,
     no_features: str = "",
 ) -> Profile:
-    """Return a profile that nobody can change; arguments as of `Profile`."""
+    """Return a profile with read-only mappings."""
     return Profile(
         MappingProxyType(dict(inputs)), MappingProxyType(dict(features)), n_rows, no_features
     )
 
 
 def normal(mantissa: int, exponent: int) -> Exact:
-    """Return mantissa * 2**exponent as it is kept: odd, or 0.
+    """Return mantissa * 2**exponent with an odd mantissa, or (0, 0).
 
     >>> normal(12, 3), normal(0, 5)
     ((3, 5), (0, 0))
@@ -264,7 +268,7 @@ def normal(mantissa: int, exponent: int) -> Exact:
 
 
 def added(a: Exact, b: Exact) -> Exact:
-    """Return the exact sum of two.
+    """Return the exact sum of two numbers.
 
     >>> added((3, 0), (1, -1))
     (7, -1)
@@ -274,7 +278,7 @@ def added(a: Exact, b: Exact) -> Exact:
 
 
 def has_layout_of(a: ColumnProfile, b: ColumnProfile) -> bool:
-    """Return whether two columns are counted by the same edges and categories."""
+    """Return whether two profiles of a column have the same edges and categories."""
     return (
         (a.name, a.dtype, a.kind, a.categories) == (b.name, b.dtype, b.kind, b.categories)
         and [type(one) for one in a.categories] == [type(one) for one in b.categories]
@@ -283,10 +287,10 @@ def has_layout_of(a: ColumnProfile, b: ColumnProfile) -> bool:
 
 
 def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
-    """Return the profile of the rows of both.
+    """Return the profile of one column over the rows of both profiles.
 
     Raises:
-        InvalidData: they have other edges or categories.
+        InvalidData: The edges or categories differ.
     """
     if not has_layout_of(a, b):
         raise InvalidData(
@@ -327,13 +331,13 @@ _COUNTS: Final = ("n_rows", "n_missing", "n_low", "n_high", "n_other")
 
 
 def _head_of(column: ColumnProfile, arrays: list[bytes]) -> dict[str, Any]:
-    """Return the head of a column in JSON; its arrays are added to those there are."""
+    """Return the JSON header of a column's profile, and append its arrays as bytes to `arrays`."""
     known: dict[str, Any] = {"name": column.name, "dtype": column.dtype, "kind": column.kind}
     known |= {name: getattr(column, name) for name in _COUNTS}
     known |= {"sum": column.sum, "squares": column.squares, "tails": column.tails}
     known["categories"] = [_category_to_json(one) for one in column.categories]
     ends = np.array([column.least, column.greatest])
-    ends[np.isnan(ends)] = np.nan  # of one bit pattern
+    ends[np.isnan(ends)] = np.nan  # a single bit pattern
     of_name: dict[str, NDArray[Any]] = {
         "edges": column.edges,
         "is_atom": column.is_atom.astype(np.uint8),
@@ -355,12 +359,12 @@ def _narrowed(counts: NDArray[np.int64]) -> NDArray[Any]:
 
 @dataclass(slots=True)
 class _Reader:
-    """Bytes that are read from the front."""
+    """Arrays in bytes, read one after another from the start."""
 
     rest: bytes
 
     def array(self, given: Any) -> NDArray[Any]:
-        """Return the next array, of the type and length that a head says."""
+        """Return the next array, with the type and length from a header."""
         dtype, n = np.dtype(given[0]), given[1]
         n_bytes = dtype.itemsize * n
         if dtype.kind not in "fu" or type(n) is not int or not 0 <= n_bytes <= len(self.rest):
@@ -370,11 +374,7 @@ class _Reader:
 
 
 def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
-    """Return a column of its head.
-
-    Raises:
-        ArtifactError: it is damaged.
-    """
+    """Return a column's profile from its header and arrays; raises ArtifactError if damaged."""
     known = dict(given)
     edges, is_atom, counts, offsets, ends = (reader.array(known.pop(name)) for name in _ARRAYS)
     column = ColumnProfile(
@@ -397,11 +397,7 @@ def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
 
 
 def _check(column: ColumnProfile) -> None:
-    """Raise where a profile contradicts itself.
-
-    Raises:
-        ArtifactError: it does.
-    """
+    """Raise ArtifactError if the counts of a column's profile contradict each other."""
     texts, counts = (column.name, column.dtype, column.kind), [getattr(column, n) for n in _COUNTS]
     ok = all(type(one) is str for one in texts) and column.kind in get_args(Kind)
     ok = ok and all(type(one) is int and one >= 0 for one in counts) and len(column.tails) == 2
@@ -425,7 +421,7 @@ def _exact_of(given: Any) -> Exact:
 
 
 def _category_to_json(category: Category) -> Any:
-    """Return a category as JSON: bytes as a list with their base64."""
+    """Return a category as JSON; bytes become a list with their base64."""
     if isinstance(category, bytes):
         return [base64.b64encode(category).decode()]
     return category

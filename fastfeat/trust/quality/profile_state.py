@@ -1,4 +1,9 @@
-"""States of profile rounds: the sample, or the counts, of some training rows; they merge."""
+"""States of profile rounds: a sample of some training rows, or their counts.
+
+A round is a pass over the training rows, which arrive in parts. The first round of a profile
+samples rows, the second counts them. Each part of the rows gives a state, and the states of two
+parts merge to the state of both.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ from fastfeat.trust.quality.layout import SAMPLED
 from fastfeat.trust.quality.profile import Profile, profile_of_columns
 
 MAGIC: Final = b"fastfeat profile of rows\n"
-"""What the bytes of such a state begin with."""
+"""Prefix of the bytes of a state."""
 _FOREIGN = (
     "the state is of another plan, schema, or round: states of one round of one learning merge"
 )
@@ -29,13 +34,13 @@ _USED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A sample of rows.
+    """A sample of rows, with one row for each key.
 
     Args:
-        keys: their numbers, or the hashes of their content, ascending, each once.
-        counts: how many rows have each key.
-        inputs: the rows: the columns that the plan reads.
-        features: their features; None where these are not counted.
+        keys: Row numbers, or hashes of row contents; ascending and unique.
+        counts: Number of rows with each key.
+        inputs: Input columns of the sampled rows.
+        features: Features of the sampled rows; None if they are not profiled.
     """
 
     keys: NDArray[Any]
@@ -44,7 +49,7 @@ class Sample:
     features: Table | None
 
     def merge(self, other: Sample, *, has_features: bool) -> Sample:
-        """Return the sample of the rows of both: those of the least keys."""
+        """Return the sample of two parts of the rows together: the rows with the smallest keys."""
         keys = np.concatenate([self.keys, other.keys])
         found, first, place = np.unique(keys, return_index=True, return_inverse=True)
         counts = np.zeros(len(found), np.int64)
@@ -57,9 +62,10 @@ class Sample:
         return Sample(found[:SAMPLED], counts[:SAMPLED], inputs, features)
 
     def rows(self) -> NDArray[np.int64]:
-        """Return the places of rows that make edges and categories, each as often as it counts.
+        """Return the indices of the sampled rows that edges and categories are computed from.
 
-        SAMPLED of them at most, evenly by their counts where they are more.
+        An index is repeated for each row with the same key. At most SAMPLED indices are returned;
+        if there are more, they are thinned evenly.
         """
         ends = np.cumsum(self.counts)
         total = int(ends[-1]) if len(ends) else 0
@@ -69,16 +75,16 @@ class Sample:
 
 @dataclass(slots=True, eq=False)
 class ProfileState:
-    """The state of some rows in a profile round.
+    """The result of a profile round for some of the training rows.
 
     Args:
-        digest: of the round.
-        n_rows: how many rows there are.
-        sums: of their numbers; None where they have none.
-        sample: of the rows, in a round that samples; None without rows.
-        counts: their profile, in a round that counts; None without rows.
-        is_failed: whether features of some of the rows cannot be computed.
-        is_used: whether its rows are in another state by now.
+        digest: Identifies the round and the fit that the state belongs to.
+        n_rows: Number of rows.
+        sums: Sums of the row numbers, to check completeness; None if rows have no numbers.
+        sample: Sample of the rows, in the sampling round; None without rows.
+        counts: Profile of the rows, in the counting round; None without rows.
+        is_failed: Whether the features of some rows cannot be computed.
+        is_used: Whether another state has taken over these rows, so that this one is invalid.
     """
 
     digest: str
@@ -90,21 +96,18 @@ class ProfileState:
     is_used: bool = field(default=False, repr=False)
 
     def check(self, digest: str) -> None:
-        """Raise where the state is not of a round, or its rows are in another one by now.
-
-        Raises:
-            InvalidData: it is so.
-        """
+        """Raise InvalidData if the state is of another round, or was merged into another state."""
         if self.is_used:
             raise InvalidData(_USED)
         if self.digest != digest:
             raise InvalidData(_FOREIGN)
 
     def merge(self, other: ProfileState) -> ProfileState:
-        """Return the state of the rows of both, which are used up.
+        """Return the state of the rows of both; neither of the two can be used any more.
 
         Raises:
-            InvalidData: the other is of another round, or this one; or one of them is used up.
+            InvalidData: The other is of another round or is this state itself, or one of them was
+                merged before.
         """
         if self is other:
             raise InvalidData("a state is merged with itself, and its rows would count twice")
@@ -122,11 +125,7 @@ class ProfileState:
         return ProfileState(self.digest, n_rows, sums, sample, counts, is_failed)
 
     def to_bytes(self) -> bytes:
-        """Return the state as bytes, without code.
-
-        Raises:
-            InvalidData: it is used up.
-        """
+        """Return the state as bytes, without code; raises InvalidData if it was merged before."""
         self.check(self.digest)
         parts: list[bytes] = []
         head: dict[str, Any] = {"digest": self.digest, "n_rows": self.n_rows, "sums": self.sums}
@@ -143,11 +142,7 @@ class ProfileState:
 
 
 def profile_state_of(content: bytes) -> ProfileState:
-    """Return the state of bytes that `ProfileState.to_bytes` gave.
-
-    Raises:
-        InvalidData: they are cut or changed.
-    """
+    """Return the state from the bytes of `ProfileState.to_bytes`; raises InvalidData if damaged."""
     head, rest = opened(content[len(MAGIC) :])
     ends = np.cumsum([0, *head["sizes"]]).tolist()
     parts = [rest[a:b] for a, b in pairwise(ends)]
@@ -163,7 +158,6 @@ def profile_state_of(content: bytes) -> ProfileState:
 
 
 def _bare(profile: Profile) -> Profile:
-    """Return a profile without its features."""
     return profile_of_columns(profile.inputs, {}, profile.n_rows, profile.no_features)
 
 

@@ -1,4 +1,4 @@
-"""Profiles of plans: counts of the training rows of a fit that asks for them."""
+"""Profiles of plans: counts of the training rows, if a fit asks for them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from fastfeat.backends import Backend
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import FastfeatError, TypeMismatch
 from fastfeat.execute.batch import Made, TrainingRows
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.history import BATCH
 from fastfeat.execute.inputs import column_in_host
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.row_selection import rows_to_learn_from
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table, pa
@@ -32,17 +31,13 @@ if TYPE_CHECKING:
     from fastfeat.trust.quality.profile import Profile
 
 Profiled = bool | Literal["inputs"]
-"""What a fit profiles: inputs and features, inputs alone, or nothing."""
+"""Scope of a profile: inputs and features (True), "inputs" only, or nothing (False)."""
 
 NO_FEATURES = "profile='inputs' left them out"
 
 
 def checked_choice(profile: object) -> Profiled:
-    """Return the choice of `profile=`, checked.
-
-    Raises:
-        TypeMismatch: it is none of the choices.
-    """
+    """Return a valid `profile=` option; raises TypeMismatch for any other value."""
     if isinstance(profile, bool) or profile == "inputs":
         return profile  # pyright: ignore[reportReturnType]
     raise TypeMismatch(f"profile= takes True, False or 'inputs', got {profile!r}")
@@ -50,33 +45,17 @@ def checked_choice(profile: object) -> Profiled:
 
 @in_ieee
 def fit_profiled(
-    plan: Declaration,
-    data: Any,
-    *,
-    profile: Profiled,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    stable: Fitted | None = None,
+    plan: Declaration, rows: CallRows, *, profile: Profiled, stable: Fitted | None = None
 ) -> Fitted:
-    """Return a plan with what it has learnt, and the profile of its training rows.
+    """Return a fitted plan, with a profile of its training rows if `profile` asks for one.
 
-    Args:
-        plan: what is fitted.
-        data: as of `Plan.fit`, as the following are.
-        profile: what is profiled.
-        rows: which rows.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
-        stable: an earlier fit, whose categories keep their codes.
+    `stable` is an earlier fitted plan; the categories that it knows keep their codes.
     """
-    options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
     choice = checked_choice(profile)
     with_features = choice is True
-    prepared = prepare(plan, data, **options, transforms=with_features or rows is not None)
-    wanted = rows_to_learn_from(rows, prepared.table)
+    transforms = with_features or rows.rows is not None
+    prepared = prepare(plan, rows, stable=stable, transforms=transforms)
+    wanted = rows_to_learn_from(rows.rows, prepared.table)
     if not choice:
         return fit_on(prepared, wanted)[0]
     fitted, training = fit_on(prepared, wanted, transforms=with_features)
@@ -87,23 +66,21 @@ def fit_profiled(
 @in_ieee
 def fit_transform_profiled(
     plan: Declaration,
-    data: Any,
+    rows: CallRows,
     *,
     profile: Profiled,
-    rows: Any = None,
-    history: Any = None,
-    tables: Tables = None,
     to: str = "arrow",
     categories: bool = False,
-    backend: str = "cpu",
     stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
-    """Return the fitted plan and the features of the training rows; see `Plan.fit_transform`."""
-    check_result(to, None, backend, categories=categories)
-    options: Any = {"history": history, "tables": tables, "backend": backend, "stable": stable}
+    """Return the fitted plan, with a profile if `profile` asks for one, and the training features.
+
+    See `Plan.fit_transform`.
+    """
+    check_result(to, None, rows.backend, categories=categories)
     choice = checked_choice(profile)
-    prepared = prepare(plan, data, further=plan.keep, **options, transforms=True)
-    wanted = rows_to_learn_from(rows, prepared.table)
+    prepared = prepare(plan, rows, further=plan.keep, stable=stable, transforms=True)
+    wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = features_given(fitted, prepared, training, to, categories=categories)
     if not choice:
@@ -119,13 +96,10 @@ def fit_transform_profiled(
 def _trained(
     fitted: Fitted, prepared: TrainingData, training: TrainingRows | None, *, with_features: bool
 ) -> Profile:
-    """Return the profile of training rows, whose features are computed for it.
+    """Return the profile of the training rows.
 
-    Args:
-        fitted: the plan, fitted on them.
-        prepared: the data.
-        training: the rows as fit left them; None where they are all, and nothing is made of them.
-        with_features: whether features are profiled.
+    `training` says which rows were fitted, and has columns that fit computed already; None means
+    all rows and no such columns. With `with_features`, features are computed and profiled too.
     """
     wanted = None if training is None else training.wanted
     if not with_features:
@@ -134,15 +108,15 @@ def _trained(
     try:
         with fitted.told.unheard():  # fit has warned already
             features = _as_later(fitted, prepared, training)
-    except FastfeatError as error:  # fit does not fail by it: it has learnt what it could
+    except FastfeatError as error:  # a failing feature must not fail the fit
         reason = failed(error)
     return of_training_rows(fitted, prepared, wanted, features, reason)
 
 
 def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | None) -> Table:
-    """Return the features of training rows as `transform` gives them, as it gives later ones.
+    """Return the features of training rows as `transform` computes them for later rows.
 
-    Those of `fit_transform` are out of fold, and spread otherwise than any later row's.
+    The features of `fit_transform` are out of fold, so their distribution differs from later rows.
     """
     plan = replace(fitted.declaration, keep=())
     bare = replace(fitted, declaration=plan) if fitted.declaration.keep else fitted
@@ -152,18 +126,11 @@ def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | N
             return later_features(bare, training, training.wanted, "arrow")
         if training.is_learnt is None and not has_folds(training.learnt_from):
             known = training.learnt_from.made
-    return transform(
-        bare,
-        prepared.table,
-        history=BATCH if prepared.earlier is None else prepared.earlier,
-        tables=prepared.tables,
-        backend=prepared.rows.backend.name,
-        known=known,
-    )
+    return transform(bare, prepared.again, known=known)
 
 
 def failed(error: FastfeatError) -> str:
-    """Return the reason for which a profile has no features, of the error that they give."""
+    """Return the text that says why a profile has no features, from the error of computing them."""
     return f"of training rows they fail: {str(error).partition(chr(10))[0]}"
 
 
@@ -174,14 +141,10 @@ def of_training_rows(
     features: Table | None,
     no_features: str = "",
 ) -> Profile:
-    """Return the profile of training rows.
+    """Return the profile of the training rows, with edges and categories from a sample of them.
 
-    Args:
-        fitted: the plan, fitted on them.
-        prepared: the data.
-        wanted: the numbers of the rows that were given to fit, in their order; None for all.
-        features: of these; None where there are none.
-        no_features: why.
+    `wanted` is the row numbers passed to fit, in their order; None for all rows. If `features` is
+    None, `no_features` says why.
     """
     own = host_table(prepared.table, fitted.inputs, prepared.rows.backend)
     rows = own if wanted is None else table_profiles.taken(own, wanted)
@@ -189,7 +152,7 @@ def of_training_rows(
 
 
 def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
-    """Return the columns of a table that are there of some names, in the memory of the host."""
+    """Return the columns of a table that are in `names`, in host memory."""
     columns = set(table.column_names)
     there = [name for name in names if name in columns]
     if isinstance(table, pa.Table):
@@ -198,10 +161,12 @@ def host_table(table: Any, names: Iterable[str], backend: Backend) -> Table:
 
 
 def profile_face(fitted: Fitted) -> Profile | None:
-    """Return the profile of the training rows: of the features that there are, and their inputs.
+    """Return the profile of the training rows, without features that the plan no longer has.
+
+    None if the plan keeps no profile.
 
     Raises:
-        ArtifactError: it is damaged, or of another plan.
+        ArtifactError: The profile is damaged, or of another plan.
     """
     match fitted.profile:
         case None:

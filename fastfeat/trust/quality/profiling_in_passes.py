@@ -1,4 +1,4 @@
-"""Profiles of training rows that are read a little at a time: a sample first, then all of them."""
+"""Profiles of training rows that are read in passes: first a sample, then all rows."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from fastfeat.trust.quality.profiling import NO_FEATURES, Profiled, failed
 from fastfeat.trust.quality.table_profiles import counted_tables, layout_of_tables, taken
 
 N_PASSES = 2
-"""Over the rows: a sample of them, then all."""
+"""A pass that samples rows, and a pass that counts them."""
 
 
 class _Piece(NamedTuple):
-    """Some of the rows that were given to fit.
+    """Some consecutive training rows.
 
     Args:
-        scanned: the rows among which they stand.
-        inputs: of those given, the columns that the plan reads.
-        first: how many rows were given before them.
+        scanned: Rows as they were read; they contain these training rows, and perhaps others.
+        inputs: Input columns of the training rows.
+        first: Number of training rows before this piece.
     """
 
     scanned: Scanned
@@ -48,15 +48,7 @@ class _Piece(NamedTuple):
 def profiled_in_passes(
     fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget, profile: Profiled
 ) -> Fitted:
-    """Return a fitted plan with the profile of its training rows, for which these are read again.
-
-    Args:
-        fitted: the plan.
-        learning: after its last round.
-        rows: the rows.
-        budget: of memory.
-        profile: what is profiled.
-    """
+    """Return a fitted plan with the profile of its training rows, which takes two more passes."""
     if not profile:
         return fitted
     with within(budget), warnings.catch_warnings():
@@ -82,17 +74,9 @@ def _profile(
 def _counted(
     fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget, no_features: str
 ) -> Profile:
-    """Return the profile of the rows.
+    """Return the profile of the training rows after two passes: one samples rows, one counts all.
 
-    Args:
-        fitted: the plan.
-        learning: as of `profiled_in_passes`, as the following are.
-        rows: the rows.
-        budget: of memory.
-        no_features: why features are not counted; "" where they are.
-
-    Raises:
-        FastfeatError: features cannot be computed.
+    `no_features` says why features are not counted; "" if they are.
     """
     chosen = rows.chosen
     n_given = int(learning.n_rows or 0) if chosen is None else chosen.n_given
@@ -114,7 +98,10 @@ def _counted(
 
 
 def _within(numbers: NDArray[np.int64], piece: _Piece) -> NDArray[np.int64]:
-    """Return the numbers of a sample that are of rows of a piece."""
+    """Return the numbers of the sampled rows that lie within a piece.
+
+    `numbers` are ascending and count training rows from 0.
+    """
     end = piece.first + piece.inputs.num_rows
     return numbers[np.searchsorted(numbers, piece.first) : np.searchsorted(numbers, end)]
 
@@ -122,7 +109,7 @@ def _within(numbers: NDArray[np.int64], piece: _Piece) -> NDArray[np.int64]:
 def _pieces(
     fitted: Fitted, learning: Learning, rows: RowsInPasses, budget: Budget
 ) -> Iterator[_Piece]:
-    """Yield the rows that were given to fit, some at a time."""
+    """Yield the training rows in pieces, in the order of the data."""
     columns = [*dict.fromkeys((*learning.columns, *fitted.inputs, *fitted.declaration.row_columns))]
     chosen, first = rows.chosen, 0
 

@@ -1,7 +1,8 @@
-"""Profiles of training rows that come in parts: a round samples them, and the next one counts.
+"""Profiles of training rows that arrive in parts: one round samples them, the next counts them.
 
-They follow the rounds that learn. What a part gives is a state as of these: workers make and merge
-them, and whoever has the learning receives one a round.
+A round is a pass over all training rows. These rounds follow the rounds that learn values. Workers
+turn each part of the rows into a state and merge the states; the process that has the learning,
+which is the fit between two rounds, receives one state per round.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.engine.learner import Rows, opened, sealed
 from fastfeat.errors import FastfeatError, FastfeatWarning, InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH
 from fastfeat.execute.inputs import read_columns
@@ -46,16 +48,17 @@ FAILED = "of training rows they fail: fitted.transform(rows) tells which"
 
 
 class ProfileRounds(NamedTuple):
-    """The rounds that profile the training rows, behind those that learn.
+    """The progress of profiling the training rows, between two rounds.
 
     Args:
-        choice: what is profiled.
-        round: the number of the next one; None before the first, and once there is a profile.
-        stride: of the sample, which is one of so many rows; None where rows have no numbers, and
-            the hash of what they hold chooses.
-        no_features: why features are not counted; "" where they are.
-        layout: the profile of no rows, once there is a sample.
-        made: the profile.
+        choice: True to profile inputs and features, "inputs" for inputs only, False for no profile.
+        round: Number of the next round; None before the first one, and after the last.
+        stride: The sample takes one row in `stride`; None if rows have no numbers and content
+            hashes choose.
+        no_features: Why features are not counted; "" if they are.
+        layout: Profile without counts, with edges and categories from the sample; None before the
+            sampling round.
+        made: The finished profile; None before the last round is over.
     """
 
     choice: Profiled
@@ -71,7 +74,7 @@ class ProfileRounds(NamedTuple):
         return not self.no_features
 
     def to_bytes(self) -> bytes:
-        """Return the rounds as bytes, without code; those before the profile is there."""
+        """Return the progress as bytes, without code; `rounds_of_bytes` reads them."""
         parts = [one.to_bytes() for one in (self.layout, self.made) if one is not None]
         head = {"choice": self.choice, "round": self.round, "stride": self.stride}
         head |= {"no_features": self.no_features, "has_layout": self.layout is not None}
@@ -79,11 +82,7 @@ class ProfileRounds(NamedTuple):
 
 
 def rounds_of_bytes(content: bytes) -> ProfileRounds:
-    """Return the rounds of bytes that `ProfileRounds.to_bytes` gave.
-
-    Raises:
-        InvalidData: they are cut or changed.
-    """
+    """Return the progress that `ProfileRounds.to_bytes` wrote; raises InvalidData if damaged."""
     head, rest = opened(content)
     parts: list[Profile] = []
     for size in head.pop("sizes"):
@@ -97,13 +96,9 @@ def rounds_of_bytes(content: bytes) -> ProfileRounds:
 def begun(
     rounds: ProfileRounds, learning: Learning, last: int, *, has_numbers: bool
 ) -> ProfileRounds:
-    """Return the rounds before the first of them.
+    """Return the progress before the sampling round; `last` is the number of the round before.
 
-    Args:
-        rounds: as they are chosen.
-        learning: once all is learnt.
-        last: the number of the last round that has learnt.
-        has_numbers: whether the rows have numbers.
+    `has_numbers` says whether the caller numbers the rows.
     """
     n_rows = int(learning.n_rows or 0)
     stride = stride_of_sample(n_rows, SAMPLED) if has_numbers else None
@@ -122,11 +117,9 @@ def _of_windows(first: str) -> str:
 
 
 def columns_profiled(rounds: ProfileRounds, learning: Learning) -> list[str]:
-    """Return the columns that the next round reads: one at least, which tells the number of rows.
+    """Return the names of the columns that the next round reads.
 
-    Args:
-        rounds: before that round.
-        learning: once all is learnt.
+    There is at least one, because the number of rows comes from a column.
     """
     fitted = _fitted(learning)
     read = list(fitted.inputs)
@@ -144,20 +137,15 @@ def add_part(
     state: ProfileState | None,
     history: Any = None,
 ) -> ProfileState:
-    """Return the state of a part of the rows.
+    """Return the state of a part of the training rows, merged with `state` if given.
 
-    Args:
-        rounds: before the round.
-        learning: once all is learnt.
-        data: the rows.
-        given: their numbers; None where they have none.
-        state: that of other rows, which these are added to: it is used up; None for a new one.
-        history: earlier rows of the same entities.
+    `given` is the numbers of the rows, or None if they have none. `state` covers other parts, and
+    cannot be used any more. `history` is earlier rows of the same entities.
 
     Raises:
-        InvalidData: the state is of another round, or used up.
-        InvalidPlan: the rows had numbers in the rounds before.
-        FastfeatError: as `Plan.fit`.
+        InvalidData: `state` is of another round, or was merged before.
+        InvalidPlan: The rows had numbers in earlier rounds, and have none now.
+        FastfeatError: The rows cannot be read.
     """
     own_digest = digest(rounds, learning)
     if state is not None:
@@ -185,7 +173,7 @@ def _profile_part(
     given: Rows | None,
     history: Any,
 ) -> None:
-    """Sample, or count, rows into a state that has none."""
+    """Sample or count the rows of a part, and store the result in an empty state."""
     fitted = _fitted(learning)
     inputs = host_table(table, fitted.inputs, learning.prepared.rows.backend)
     is_whole = rounds.layout is not None or bool(learning.keys)
@@ -213,14 +201,18 @@ def _chosen(
     given: Rows | None,
     n_rows: int,
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the keys of the rows of a sample, ascending, how many have each, and their places."""
+    """Return the ascending keys of the sampled rows, the number of rows per key, and row indices.
+
+    Keys are row numbers, or hashes of contents; an index is the position of a sampled row in the
+    part.
+    """
     if rounds.stride is not None:
         assert given is not None
         numbers = np.asarray(given, np.int64)
         places = np.flatnonzero(are_sampled(numbers, rounds.stride))
         return numbers[places], np.ones(len(places), np.int64), places
     columns = stored_inputs(fitted, inputs)
-    if features is not None:  # of windows: of one content they may be several
+    if features is not None:  # with windows, rows of equal inputs may differ in features
         columns += stored_features(fitted, features)
     hashes = content_hashes(columns, n_rows)
     keys, places, counts = np.unique(hashes, return_index=True, return_counts=True)
@@ -228,13 +220,16 @@ def _chosen(
 
 
 def _features(state: ProfileState, learning: Learning, table: Table, history: Any) -> Table | None:
-    """Return the features of rows as `transform` gives them; None where they fail."""
+    """Return the features of rows as `transform` computes them.
+
+    If that fails, return None and mark the state as failed.
+    """
     fitted = _fitted(learning)
     past = BATCH if history is None or not learning.keys else history
     try:
         with warnings.catch_warnings():  # fit has warned already
             warnings.simplefilter("ignore", FastfeatWarning)
-            return transform(fitted, table, history=past, tables=learning.prepared.tables)
+            return transform(fitted, CallRows(table, None, past, learning.prepared.tables))
     except FastfeatError:
         state.is_failed = True
         return None
@@ -242,15 +237,11 @@ def _features(state: ProfileState, learning: Learning, table: Table, history: An
 
 @in_ieee
 def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -> ProfileRounds:
-    """Return the rounds after one of them.
-
-    Args:
-        rounds: before it.
-        learning: once all is learnt.
-        state: of all rows; used up.
+    """Return the progress after a round, from its state over all rows, which cannot be used again.
 
     Raises:
-        InvalidData: it is of another round or used up, or has not each row once.
+        InvalidData: The state is of another round, was merged before, or does not have each row
+            exactly once.
     """
     state.check(digest(rounds, learning))
     check_all_rows(learning, state.n_rows, state.sums)
@@ -272,9 +263,9 @@ def next_round(rounds: ProfileRounds, learning: Learning, state: ProfileState) -
 
 
 def _fitted(learning: Learning) -> Fitted:
-    """Return the fitted plan without the columns that it keeps beside features."""
+    """Return the plan that a complete learning gives, without columns that are passed through."""
     if _BARE not in learning.shared:
-        with warnings.catch_warnings():  # finish() warns, of the plan that it makes
+        with warnings.catch_warnings():  # finish() warns about this plan itself
             warnings.simplefilter("ignore", FastfeatWarning)
             fitted = finished(replace(learning, shared={}))
         plan = replace(fitted.declaration, keep=())
@@ -284,7 +275,7 @@ def _fitted(learning: Learning) -> Fitted:
 
 
 def digest(rounds: ProfileRounds, learning: Learning) -> str:
-    """Return the digest that the states of a round share."""
+    """Return a digest that identifies a round of a fit; the states of the round carry it."""
     key = ("digest of profile", rounds.round)
     if key not in learning.shared:
         content = hashlib.sha256(f"profile {learning.digest} {bool(learning.keys)}".encode())

@@ -1,7 +1,8 @@
-"""Quarantine: rows divided into those that hold the rules of a contract, and those that do not.
+"""Quarantine: separation of the rows that meet a contract from the rows that break it.
 
-In memory both halves are tables. Of data in files they are data sets, of which the rows apart are
-written first: they are judged in a pass of their own, which reads the columns of rules alone.
+A guard is the rules of a contract that judge a row by itself, bound to column types. Rows in memory
+give two tables. Files are first read in one pass that only judges the rows and reads only the
+columns of rules; then the quarantined rows are written, and then the accepted ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from fastfeat.engine.float_environment import in_ieee
 from fastfeat.errors import OutputError
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import FittedContract
 from fastfeat.execute.guard import Guard, guard_of_rules, judged_rules, tell_of_rows, unlike
 from fastfeat.execute.layout import Layout, check_beside
@@ -36,20 +38,19 @@ from fastfeat.io.sources.scan import Scanned, scan, telling_place
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule
 
 VIOLATIONS = "violations"
-"""The column of quarantined rows that names the rules that each breaks."""
+"""The column of quarantined rows that lists the broken rules of each."""
 Broken = Mapping[str, NDArray[np.bool_]]
-"""Of each rule, whether each row breaks it."""
+"""For each rule, whether each row breaks it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """Rows in two halves.
+    """Rows in two groups, both in the order of the data.
 
     Args:
-        accepted: the rows that hold all rules, or break some that only warn.
-        quarantined: the others, with their numbers first and the names of the rules they break
-            last; both in the order of the data.
-        numbers: those of the accepted rows, shape (n_accepted,).
+        accepted: Rows that break no rule, or only rules that warn.
+        quarantined: The other rows, with row numbers as first column and broken rules as last.
+        numbers: Row numbers of the accepted rows, shape `(n_accepted,)`.
     """
 
     accepted: Table
@@ -57,42 +58,32 @@ class Quarantined:
     numbers: NDArray[np.int64]
 
 
-def quarantined(
-    guard: Guard | None, data: Any, *, tables: Tables = None, backend: str = "cpu"
-) -> Quarantined:
-    """Return rows in two halves: those that hold the rules, and those that break one.
+def quarantined(guard: Guard | None, rows: CallRows) -> Quarantined:
+    """Return the rows in two groups: accepted, and quarantined.
 
-    Rules that only warn tell of the rows that are accepted.
-
-    Args:
-        guard: the rules; None where there are none.
-        data: as of `FittedPlan.transform`.
-        tables: lookup tables.
-        backend: its name.
-
-    Raises:
-        FastfeatError: as `transform`, of the columns that rules read.
-
-    Warns:
-        RowsBreakRule: accepted rows break a rule that only warns.
+    Raises like `transform`, for the columns of rules. Warns `RowsBreakRule` if accepted rows break
+    a rule that only warns. `guard=None` means no rules, and accepts all rows.
     """
-    table = read_table(data)
-    broken = _broken(guard, table, tables, backend)
+    table = read_table(rows.data)
+    broken = _broken(guard, rows._replace(data=table))
     is_bad = _is_bad(guard, broken, table, 0)
     good, bad = np.flatnonzero(~is_bad), np.flatnonzero(is_bad)
     apart = with_reasons(table.take(pa.array(bad)), bad, reasons_of(broken, bad))
     return Quarantined(table.take(pa.array(good)), apart, good)
 
 
-def _broken(guard: Guard | None, table: Table, tables: Tables, backend: str) -> Broken:
+def _broken(guard: Guard | None, rows: CallRows) -> Broken:
     if guard is None:
         return {}
-    each = transform(guard.each_broken, table, tables=tables, backend=backend)
+    each = transform(guard.each_broken, rows._replace(history=None))
     return {name: of.to_numpy() for name, of in zip(guard.rules, each.columns, strict=True)}
 
 
 def _is_bad(guard: Guard | None, broken: Broken, table: Table, first_row: int) -> NDArray[np.bool_]:
-    """Return whether rows break a rule that does not only warn; tell of others that are broken."""
+    """Return whether each row breaks a rule that rejects rows, shape `(n_rows,)`.
+
+    Also warn about rules that only warn and that the other rows break.
+    """
     rules: Mapping[str, Rule] = {} if guard is None else guard.rules
     is_bad = np.zeros(table.num_rows, bool)
     for name, rule in rules.items():
@@ -106,7 +97,7 @@ def _is_bad(guard: Guard | None, broken: Broken, table: Table, first_row: int) -
 
 
 def reasons_of(broken: Broken, rows: NDArray[np.int64]) -> Array:
-    """Return the names of the rules that rows break, a list a row."""
+    """Return an Arrow array with a list per row: the names of the rules that the row breaks."""
     kind = pa.list_(pa.string())
     if not broken or not len(rows):
         return pa.array([[] for _ in rows], kind)
@@ -117,7 +108,7 @@ def reasons_of(broken: Broken, rows: NDArray[np.int64]) -> Array:
 
 
 def with_reasons(rows: Table, numbers: NDArray[np.int64], reasons: Array) -> Table:
-    """Return rows with their numbers first, and the rules that they break last."""
+    """Return a table with row numbers added as first column, and names of broken rules as last."""
     names = rows.column_names
     rows = rows.add_column(0, unlike("row", names), pa.array(numbers))
     return rows.append_column(unlike(VIOLATIONS, names), reasons)
@@ -125,11 +116,11 @@ def with_reasons(rows: Table, numbers: NDArray[np.int64], reasons: Array) -> Tab
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Divided:
-    """A data set in two halves, and the flags of the rows that are accepted.
+    """A data set that is separated into two groups of rows.
 
     Args:
-        accepted: the rows that hold the rules; the data set itself where all do.
-        apart: the others, as pieces with their numbers and reasons.
+        accepted: Rows that meet the rules; the data set itself if all rows do.
+        apart: The other rows, in pieces, with row numbers and the names of broken rules.
     """
 
     accepted: Dataset
@@ -138,13 +129,13 @@ class Divided:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judge:
-    """Rules, and what it takes to judge pieces of a data set by them.
+    """Rules, and the context to judge pieces of a data set.
 
     Args:
-        guard: the rules; None where there are none.
-        tables: lookup tables, as Arrow tables.
-        backend: its name.
-        most_bytes: of the rows that are read at a time.
+        guard: The rules; None without rules.
+        tables: Lookup tables, as Arrow tables.
+        backend: Name of the backend.
+        most_bytes: Most bytes of rows to read at a time.
     """
 
     guard: Guard | None
@@ -152,23 +143,25 @@ class Judge:
     backend: str
     most_bytes: int | Callable[[], int]
 
+    def rows_of(self, piece: Scanned) -> CallRows:
+        """Return a piece of the data set as an argument of `transform`, with the lookup tables."""
+        return CallRows(piece.table, tables=self.tables, backend=self.backend)
+
 
 def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
-    """Return a data set in two halves: it is read once here, in the columns of rules.
+    """Return a data set separated into accepted and other rows, after one pass that judges them.
 
-    Args:
-        judge: the rules.
-        dataset: the rows.
-        layout: where those go that break rules: formats of text have their reasons in one text.
+    `layout` is the output for quarantined rows: CSV and TSV store the names of broken rules as one
+    text.
 
     Raises:
-        InvalidData: the data can be read once only.
-        FastfeatError: as `transform`, of the columns that rules read.
+        InvalidData: The data can be read only once.
+        FastfeatError: The columns of rules cannot be read or judged.
 
     Warns:
-        RowsBreakRule: accepted rows break a rule that only warns.
+        RowsBreakRule: Accepted rows break a rule that only warns.
     """
-    dataset.check_passes(3)  # here, and for each of the halves
+    dataset.check_passes(3)  # the pass here, and one per group
     dataset.check(list(dataset.at_odds))
     flags = _accepted(judge, dataset)
     others = flags.inverted()
@@ -180,7 +173,7 @@ def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
 
 
 def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
-    """Return flags of the rows that hold the rules; of no rows where there are no rules."""
+    """Return one flag per row of a data set, whether it is accepted; no flags without rules."""
     guard = judge.guard
     found: list[NDArray[np.bool_]] = []
     if guard is None:
@@ -188,19 +181,22 @@ def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
     with closing(scan(dataset, guard.columns, judge.most_bytes)) as pieces:
         for piece in pieces:
             with telling_place(piece):
-                broken = _broken(guard, piece.table, judge.tables, judge.backend)
+                broken = _broken(guard, judge.rows_of(piece))
                 found.append(~_is_bad(guard, broken, piece.table, piece.first_row))
     return flags_of(found)
 
 
 def _apart(judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool) -> Pieces:
-    """Return rows that break rules as pieces with their numbers and reasons."""
+    """Return the quarantined rows, in pieces, with row numbers and the names of broken rules.
+
+    With `is_text`, these names are joined to one text per row.
+    """
 
     def joined(reasons: Array) -> Array:
         return call("binary_join", reasons, ", ") if is_text else reasons
 
     def features(piece: Scanned) -> Table:
-        broken = _broken(judge.guard, piece.table, judge.tables, judge.backend)
+        broken = _broken(judge.guard, judge.rows_of(piece))
         numbers = flags.numbers(piece.first_row, piece.table.num_rows)
         reasons = reasons_of(broken, np.arange(len(numbers)))
         return with_reasons(piece.table, numbers, joined(reasons))
@@ -215,10 +211,11 @@ def _apart(judge: Judge, rows: Dataset, flags: RowFlags, *, is_text: bool) -> Pi
 def quarantine(
     contract: ContractDeclaration, data: Any, tables: Tables, late: Collection[str] = ()
 ) -> tuple[Table, Table]:
-    """Return the rows that hold the rules, and the others; see `Contract.quarantine`."""
+    """Return the accepted and the quarantined rows; see `Contract.quarantine`."""
     table = read_table(data)
     known = read_tables(tables, contract.table_columns)
-    found = quarantined(_guard(contract, table.schema, known, late), table, tables=known)
+    guard = _guard(contract, table.schema, known, late)
+    found = quarantined(guard, CallRows(table, tables=known))
     return found.accepted, found.quarantined
 
 
@@ -232,16 +229,10 @@ def quarantine_to(
     tables: Tables,
     memory: str | int | None,
 ) -> tuple[Manifest, Manifest]:
-    """Write the rows that hold the rules, and the others; see `Contract.quarantine_to`.
+    """Write the accepted and the quarantined rows; see `Contract.quarantine_to`.
 
-    Args:
-        contract: the rules.
-        text: their JSON.
-        data: the rows, as the following are of `Contract.quarantine_to`.
-        accepted: where those that hold the rules go.
-        apart: where the others go.
-        tables: lookup tables.
-        memory: the budget.
+    `text` is the contract as JSON. Its digest identifies the output, so that an interrupted call
+    can continue.
     """
     dataset, budget = dataset_of(data), None
     if memory is not None:
@@ -266,7 +257,10 @@ def _guard(
     tables: Mapping[str, Any],
     late: Collection[str] = (),
 ) -> Guard | None:
-    """Return the rules that judge a row by itself, for rows of a schema; None where none does."""
+    """Return the rules of a contract that judge a row by itself, bound to column types.
+
+    None if the contract has no such rules. `late` names columns that may be absent.
+    """
     rules = judged_rules(contract, late)
     if not rules:
         return None
@@ -277,17 +271,10 @@ def _guard(
 def write_apart(
     divided: Divided, layout: Layout, digest: str, tables: str, accepted: Layout
 ) -> Manifest:
-    """Write the rows that break rules, and return the manifest of their files.
-
-    Args:
-        divided: the rows.
-        layout: where they go.
-        digest: of the plan or contract.
-        tables: a digest of the lookup tables.
-        accepted: where the others go, or their features.
+    """Write the quarantined rows, and return their manifest.
 
     Raises:
-        OutputError: both go to one place; or as `write_features`.
+        OutputError: `layout` and `accepted` are one place, or `write_features` fails.
     """
     if layout.target.absolute() == accepted.target.absolute():
         raise OutputError(
@@ -299,7 +286,7 @@ def write_apart(
 def write_rows(
     rows: Dataset, layout: Layout, digest: str, most_bytes: int | Callable[[], int]
 ) -> Manifest:
-    """Write rows as they are, and return the manifest of their files."""
+    """Write rows unchanged, and return their manifest."""
     columns = rows.schema.names
     pieces = pieces_of(rows, columns, (), lambda piece: piece.table, rows.schema, most_bytes)
     return write_features(pieces, layout, digest, "")

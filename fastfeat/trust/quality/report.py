@@ -1,4 +1,7 @@
-"""`CheckReport`: which rules of a contract data holds, how many rows break them, and which."""
+"""`CheckReport`: the result of each rule of a contract, and the rows that break it.
+
+A finding is a rule that is broken, or undecided because it could not be judged.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,18 @@ Outcome = Literal["holds", "broken", "undecided", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """A rule, judged.
+    """The result of one rule.
 
     Args:
-        name: of the rule.
-        text: its expression.
-        on_violation: what becomes of rows that break it.
-        outcome: "holds", "broken", "undecided" where it cannot be judged, "skipped" where it need
-            not be.
-        n_broken: how many rows break it; 1 of a rule that is one statement of all rows.
-        n_rows: how many rows there are.
-        reason: why it is undecided or skipped, or how it is broken; "" where the number says it.
-        of_table: whether it is one statement of all rows.
-        sentence: its demand in words; "" if only its expression says it.
+        name: Name of the rule.
+        text: Its expression.
+        on_violation: Effect on rows that break it, from its `Rule`.
+        outcome: "holds", "broken", "undecided" if it cannot be judged, "skipped" if it need not be.
+        n_broken: Number of rows that break it; 0 or 1 for a rule on the data as a whole.
+        n_rows: Number of rows.
+        reason: Why it is undecided or skipped, or how it is broken; "" if the count says enough.
+        of_table: Whether it is one condition on the data as a whole.
+        sentence: Its condition in words; "" if only the expression says it.
     """
 
     name: str
@@ -47,30 +49,30 @@ class RuleResult:
 
     @property
     def says(self) -> str:
-        """The demand of the rule: a sentence, or its expression."""
+        """The condition of the rule: a sentence if there is one, else its expression."""
         return self.sentence or self.text
 
     @property
     def is_finding(self) -> bool:
-        """Whether it is broken, or cannot be judged."""
+        """Whether the rule is broken or undecided."""
         return self.outcome in ("broken", "undecided")
 
     @property
     def level(self) -> str:
-        """The level: "bad", "warn" where it only warns, "ok", "" where it is not judged."""
+        """The level: "bad", "warn" for a broken rule that only warns, "ok", or "" if not judged."""
         if self.is_finding:
             return "warn" if self.on_violation == "warn" else "bad"
         return "ok" if self.outcome == "holds" else ""
 
     @property
     def in_words(self) -> str:
-        """The outcome in a word or two."""
+        """The outcome in one or two words."""
         if self.outcome == "broken":
             return "broken, warns" if self.level == "warn" else "broken"
         return _IN_WORDS[self.outcome]
 
     def told(self) -> str:
-        """Return the result as text, without its name."""
+        """Return the result as text, without the rule's name."""
         match self.outcome:
             case "holds":
                 return self.says
@@ -85,7 +87,7 @@ class RuleResult:
                 return f"not judged: {self.reason}"
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return the outcome, name and result on one line."""
         word = _WORDS.get(self.outcome) or ("warn" if self.on_violation == "warn" else "FAIL")
         return printable(f"{word} {self.name}: {self.told()}")
 
@@ -93,18 +95,21 @@ class RuleResult:
 _IN_WORDS = {"holds": "holds", "undecided": "cannot be decided", "skipped": "not judged"}
 _WORDS = {"holds": "ok  ", "skipped": "skip"}
 RowsOfRule = Callable[[str, int | None], Table]
-"""Gives the rows that break a rule, by its name, and at most so many."""
+"""Returns the rows that break a rule, by name of rule and maximum number of rows."""
 
 
 @offering("ok", "counts", "broken", "results", "n_rows")
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class CheckReport:
-    """Each rule of a contract, judged on rows; prints as one line a finding, then what holds.
+    """The result of each rule of a contract on some rows.
+
+    Prints a line per broken or undecided rule with the first rows that break it, then the other
+    rules.
 
     Args:
-        results: in the order of the contract.
-        n_rows: how many rows there are.
-        find: gives the rows that break a rule.
+        results: Result of each rule, in the order of the contract.
+        n_rows: Number of rows checked.
+        find: Function that returns the rows that break a rule.
     """
 
     results: tuple[RuleResult, ...]
@@ -113,25 +118,25 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether no rule is broken or undecided, but for those that only warn."""
+        """Whether no rule is broken or undecided, except rules that only warn."""
         return not any(r.is_finding and r.on_violation != "warn" for r in self.results)
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of rows that break each rule; of one statement of all rows, 0 or 1.
+        """The number of rows that break each rule; 0 or 1 for a rule on the data as a whole.
 
-        Of a rule that cannot be decided all rows count.
+        An undecided rule counts all rows.
         """
         return {result.name: result.n_broken for result in self.results}
 
     @property
     def broken(self) -> list[str]:
-        """The rules that are broken or undecided, those that only warn among them."""
+        """The names of the rules that are broken or undecided, including rules that only warn."""
         return [result.name for result in self.results if result.is_finding]
 
     @property
     def summary(self) -> str:
-        """A line: how many rows, rules and findings there are."""
+        """One line: the numbers of rows, rules and findings."""
         n_found = len(self.broken)
         findings = counted(n_found, "finding") if n_found else "no findings"
         return f"{counted(self.n_rows, 'row')}, {counted(len(self.results), 'rule')}: {findings}"
@@ -139,8 +144,11 @@ class CheckReport:
     def __getitem__(self, rule: str) -> RuleResult:
         """Return the result of a rule.
 
+        Args:
+            rule: Name of the rule.
+
         Raises:
-            InvalidPlan: there is no such rule.
+            InvalidPlan: There is no such rule.
         """
         for result in self.results:
             if result.name == rule:
@@ -149,19 +157,19 @@ class CheckReport:
         raise InvalidPlan(f"the contract has no rule {rule!r}.{did_you_mean(str(rule), known)}")
 
     def rows(self, rule: str, n: int | None = None) -> Table:
-        """Return the rows that break a rule, in their order; they are looked for anew.
+        """Return the rows that break a rule, in their order; each call searches the data again.
 
         Args:
-            rule: its name.
-            n: the first so many; None for all.
+            rule: Name of the rule.
+            n: Maximum number of rows, from the first; None for all.
 
         Returns:
-            A table with the column "row", the number of each row in the data, and the columns that
-            the rule reads; "row_", where one of these is called "row".
+            A table with the columns that the rule reads, after a column "row" with the row number
+            in the data ("row_" if the rule reads a column "row").
 
         Raises:
-            InvalidPlan: there is no such rule, it cannot be decided, or it is one statement of all
-                rows, which no row breaks.
+            InvalidPlan: There is no such rule, it could not be decided, or it is one condition on
+                the data as a whole, which no single row breaks.
         """
         result = self[rule]
         if result.of_table or result.outcome in ("undecided", "skipped"):
@@ -169,7 +177,11 @@ class CheckReport:
         return self.find(rule, n)
 
     def told(self, result: RuleResult) -> str:
-        """Return a finding as text: rule, count, the first rows that break it and their values."""
+        """Return a result as text: rule, count, and the first rows that break it with their values.
+
+        Args:
+            result: One of `results`.
+        """
         text = f"{result.name!r}: {result.told()}"
         if result.outcome != "broken" or result.of_table:
             return text
@@ -180,26 +192,27 @@ class CheckReport:
 
     @property
     def worst_first(self) -> list[RuleResult]:
-        """The results: those that are broken first, by the number of rows that break them."""
+        """The results: broken and undecided rules first, by the number of rows that break them."""
         order = ("bad", "warn", "ok", "")
         return sorted(self.results, key=lambda of: (order.index(of.level), -of.n_broken))
 
     def shown(self, result: RuleResult) -> RuleRow:
-        """Return a result as tables show it."""
+        """Return a result in the display form of tables."""
         from fastfeat.trust.quality.html import RuleRow  # seldom needed
 
         told = self.told(result).removeprefix(f"{result.name!r}: ")
         return RuleRow(result.name, result.level, result.in_words, result.n_broken, told)
 
     def __repr__(self) -> str:
-        """Return one line a rule, those that are broken first."""
+        """Return one line per rule, findings first."""
         return self.as_text(all_rules=True)
 
     def as_text(self, *, all_rules: bool = False) -> str:
-        """Return the report as lines: findings with their first rows, and what was not judged.
+        """Return the report as lines: findings with their first rows, then rules not judged.
 
         Args:
-            all_rules: whether rules that hold have a line each, in place of their number.
+            all_rules: Whether each rule that holds gets a line; otherwise one line gives their
+                number.
         """
         found = [
             f"{str(of)[:4]} {printable(self.told(of))}" for of in self.results if of.is_finding
@@ -226,5 +239,5 @@ def _no_rows(result: RuleResult) -> str:
 
 def _row_text(row: dict[str, Any]) -> str:
     (_, number), *values = row.items()
-    named = "a row" if number is None else f"row {number}"  # those of an engine have no numbers
+    named = "a row" if number is None else f"row {number}"  # rows of an engine have no numbers
     return f"{named} ({values_text(dict(values))})"

@@ -1,8 +1,8 @@
-"""Rounding: the error that a float type brings to each feature, from the features of some rows.
+"""Rounding: the error that each float type causes in each feature, measured on some rows.
 
-A type keeps a share of every number, its significand, and has a largest number and a least one.
-Whether that is enough depends on the values: scaled features lose little in float16, amounts of
-money may lie beyond it.
+A type keeps the leading bits of a number, and has a largest and a smallest number. Whether that is
+enough depends on the values: scaled features lose little in float16, while amounts of money may
+exceed its range.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidPlan
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.transform import transform
 from fastfeat.io.sinks.results import float_values
 from fastfeat.ir.dtypes import FLOAT_FORMATS
@@ -31,19 +31,19 @@ NARROW = ("float32", "float16", "bfloat16")
 class Rounding:
     """The error of a feature that is rounded once to a float type, over some rows.
 
-    Missing values and infinities are left out: every type holds them.
+    Missing values and infinities are left out: every type represents them.
 
     Args:
-        dtype: the type.
-        n_values: the finite values.
-        n_beyond: those beyond the largest number of the type: `transform` fails for them. No other
-            part counts them.
-        n_vanished: those other than 0 that become 0.
-        largest: the largest absolute error.
-        largest_relative: the largest error as a share of the size of its value, 1 of one that
-            vanishes; at most 2**-24 for float32, 2**-11 for float16 and 2**-8 for bfloat16 where
-            no value lies below the least number with all its bits.
-        rms_relative: the root of the mean of the squares of those shares, over values but 0.
+        dtype: Name of the float type.
+        n_values: Number of finite values.
+        n_beyond: Number of values beyond the type's largest number, for which `transform` fails.
+            The other figures exclude them.
+        n_vanished: Number of nonzero values that become 0.
+        largest: Largest absolute error.
+        largest_relative: Largest error divided by the size of its value; 1 for a value that becomes
+            0. At most 2**-24 for float32, 2**-11 for float16 and 2**-8 for bfloat16, if no value is
+            subnormal in the type.
+        rms_relative: Root mean square of the relative errors of nonzero values.
     """
 
     dtype: str
@@ -56,31 +56,19 @@ class Rounding:
 
     @property
     def fits(self) -> bool:
-        """Whether the type holds every value, and none but 0 becomes 0."""
+        """Whether the type represents every value, and no nonzero value becomes 0."""
         return not self.n_beyond and not self.n_vanished
 
 
 def roundings(
-    fitted: Fitted,
-    data: Any,
-    *,
-    dtypes: Sequence[str] = NARROW,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
+    fitted: Fitted, rows: CallRows, *, dtypes: Sequence[str] = NARROW
 ) -> dict[str, dict[str, Rounding]]:
-    """Return the rounding of each feature of floats, by its name and by the type.
+    """Return the rounding errors of each float feature, by feature name and by type.
 
-    Args:
-        fitted: what has the features; whatever float type it has, they are computed in float64.
-        data: the rows, as of `FittedPlan.transform`, as the following are.
-        dtypes: the types.
-        history: earlier rows.
-        tables: lookup tables.
-        backend: its name.
+    Features are computed in float64 whatever the plan's dtype. `rows` must cover the whole data.
 
     Raises:
-        InvalidPlan: a type is none of "float16", "bfloat16", "float32" and "float64".
+        InvalidPlan: A type is not "float16", "bfloat16", "float32" or "float64".
     """
     for dtype in dtypes:
         if dtype not in FLOAT_FORMATS:
@@ -90,7 +78,7 @@ def roundings(
     if not names:
         return {}
     wide = selected(fitted, names, dtype="float64")
-    features = transform(wide, data, history=history, tables=tables, backend=backend)
+    features = transform(wide, rows)
     return {name: roundings_of(_values(features.column(name)), dtypes) for name in names}
 
 
@@ -100,12 +88,7 @@ def _values(column: Any) -> Floats:
 
 
 def roundings_of(values: Floats, dtypes: Sequence[str] = NARROW) -> dict[str, Rounding]:
-    """Return the rounding of values to each of some types.
-
-    Args:
-        values: shape (n_rows,); NaN is missing.
-        dtypes: the types.
-    """
+    """Return the rounding errors of values, shape `(n_rows,)`, by type; NaN is missing."""
     finite = values[np.isfinite(values)]
     return {dtype: _rounding(finite, dtype) for dtype in dtypes}
 
@@ -129,11 +112,10 @@ def _rounding(values: Floats, dtype: str) -> Rounding:
 
 
 def rounded(values: Floats, dtype: str) -> Floats:
-    """Return values rounded once to a float type, ties to even, as float64; infinite beyond it.
+    """Return values rounded once to a float type, ties to even, as float64; too large is infinite.
 
-    Args:
-        values: shape (n_rows,); NaN and infinities stay.
-        dtype: "float16", "bfloat16", "float32" or "float64".
+    `values` has shape `(n_rows,)`; NaN and infinities stay. `dtype` is "float16", "bfloat16",
+    "float32" or "float64".
 
     Example:
         >>> import numpy as np
@@ -154,7 +136,7 @@ def rounded(values: Floats, dtype: str) -> Floats:
 
 
 def told(found: Mapping[str, Rounding]) -> str:
-    """Return the roundings of a feature as a line of text.
+    """Return the rounding errors of a feature as a line of text.
 
     Example:
         >>> import numpy as np

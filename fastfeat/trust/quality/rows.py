@@ -1,7 +1,8 @@
-"""Rows that are checked, of any kind and size: what is learnt of them, and which break a rule.
+"""Rows to check, in memory, in files or on workers: fits that count, and searches for rows.
 
-Rules are counted by fit: a count is the sum of a bool that says whether a row breaks a rule, learnt
-in the scan that reads the rows. So it is the same for any split, thread count and backend.
+A check counts the rows that break a rule by a fit: the count is a learnt sum over a bool that says
+whether a row breaks the rule. So it is equal for any split of the rows, number of threads, and
+backend.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from fastfeat.errors import FastfeatWarning, InvalidPlan
+from fastfeat.errors import FastfeatWarning
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.history import BATCH
+from fastfeat.execute.history import BATCH, is_batch
 from fastfeat.execute.inputs import read_columns
-from fastfeat.execute.lookup_tables import Tables, read_tables, table_schemas
+from fastfeat.execute.lookup_tables import read_tables, table_schemas
 from fastfeat.execute.memory_needs import needs_of_call
 from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.transform import transform
@@ -42,12 +44,12 @@ from fastfeat.plan.declare.declaration import Declaration, declare
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsElsewhere:
-    """Rows that the workers of an engine have, which have no numbers.
+    """Rows in the processes of workers (of Ray or Spark, for example), which have no row numbers.
 
     Args:
-        learn: gives a plan that has learnt from all of them.
-        find: gives the rows in which a feature of a plan is true, with the columns that it keeps;
-            at most so many.
+        learn: Fits a plan on all of them.
+        find: Returns the rows for which a given feature is true, up to a maximum number, with the
+            columns that the plan passes through.
     """
 
     learn: Callable[[Declaration], Fitted]
@@ -56,17 +58,17 @@ class RowsElsewhere:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedRows:
-    """Rows with what their windows and joins see.
+    """Rows to check, with the history and the tables that rules read.
 
     Args:
-        data: a table, in memory or on a device, or a data set.
-        schema: the types of the columns that were asked for, and are there.
-        n_rows: how many there are.
-        history: earlier rows; None where there are none.
-        tables: lookup tables, as Arrow tables.
-        backend: its name.
-        budget: of memory, for a data set.
-        elsewhere: what workers do with rows that they have; None of others.
+        data: A table, in memory or on a device, or a data set.
+        schema: Types of the requested columns that are present.
+        n_rows: Number of rows.
+        history: Earlier rows; None without any.
+        tables: Lookup tables, as Arrow tables.
+        backend: Name of the backend.
+        budget: Memory budget, for a data set.
+        elsewhere: Access to rows that workers hold; None for other rows.
     """
 
     data: Any
@@ -80,49 +82,33 @@ class CheckedRows:
 
     @property
     def schemas(self) -> Schemas:
-        """The types of the columns of each lookup table."""
+        """The column types of each lookup table."""
         return table_schemas(self.tables)
 
 
 def checked_rows(
-    data: Any,
-    columns: Sequence[str],
-    table_columns: Sequence[Any],
-    *,
-    history: Any = None,
-    tables: Tables = None,
-    backend: str = "cpu",
-    memory: str | int | None = None,
+    rows: CallRows, columns: Sequence[str], table_columns: Sequence[Any]
 ) -> CheckedRows:
-    """Return rows to check, read where they are in memory.
+    """Return rows to check; they are read now, unless they are too large for memory.
 
-    Args:
-        data: as of `Plan.fit`.
-        columns: which are read where they are there.
-        table_columns: those of lookup tables.
-        history: as of `Plan.fit`, as the following are.
-        tables: lookup tables.
-        backend: its name.
-        memory: the budget, of data that is read in passes.
+    Only those of the `columns` that the data has are read. `rows` must cover the whole data;
+    `memory` applies to the CPU backend only.
 
     Raises:
-        InvalidPlan: `memory` with another backend than "cpu".
-        InvalidData: data that is read in passes, and can be read once.
-        FastfeatError: as `Plan.fit`, of data that cannot be read, or a table that is not there.
+        InvalidData: The data must be read in passes, but can be read only once.
+        FastfeatError: The data cannot be read, or a lookup table is missing.
     """
-    if memory is not None and backend != "cpu":
-        raise InvalidPlan(f"memory= reads the rows in passes, on the CPU: leave out {backend=}")
-    budget = None
+    data, memory, backend, budget = rows.data, rows.memory, rows.backend, None
     if memory is not None:
         data = dataset_of(data)
-        budget = budget_of(memory, needs_of_call(data, columns, tables, list(table_columns)))
-    read = read_tables(tables, list(table_columns))
-    past = None if isinstance(history, str) and history == BATCH else history
+        budget = budget_of(memory, needs_of_call(data, columns, rows.tables, list(table_columns)))
+    read = read_tables(rows.tables, list(table_columns))
+    past = None if is_batch(rows.history) else rows.history
     if memory is not None or (backend == "cpu" and may_be_large(data)):
         dataset, free = dataset_of(data), free_memory()
         budget = budget or budget_of_free(free)
         if memory is not None or (free is not None and dataset.bytes_of(columns) >= free):
-            dataset.check_passes(2)  # rows are numbered, counted, and looked for
+            dataset.check_passes(2)  # to number, count and find rows
             dataset.check(columns)
             dataset.check_folders(columns)
             types, n_rows = schema_of(dataset.schema), n_rows_of(dataset)
@@ -133,12 +119,10 @@ def checked_rows(
 
 
 def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
-    """Return expressions as features that have learnt from all rows.
+    """Return a plan with the given expressions as features, fitted on all rows to check.
 
-    What fit warns of is not told: that a value is missing is for rules to say.
-
-    Raises:
-        FastfeatError: as `Plan.fit`.
+    Raises like `Plan.fit`. Warnings of fit are suppressed: the rules report missing values
+    themselves.
     """
     plan = _declared(tuple((name, of.node) for name, of in expressions.items()))
     with warnings.catch_warnings():
@@ -147,41 +131,37 @@ def learnt_of(rows: CheckedRows, expressions: Mapping[str, Expr]) -> Fitted:
             return rows.elsewhere.learn(plan)
         if rows.budget is not None:
             return _learnt_in_passes(rows, plan, rows.budget)
-        return fit(plan, rows.data, history=rows.history, tables=rows.tables, backend=rows.backend)
+        return fit(plan, CallRows(rows.data, None, rows.history, rows.tables, rows.backend))
 
 
 def _learnt_in_passes(rows: CheckedRows, plan: Declaration, budget: Budget) -> Fitted:
-    """Return a plan that has learnt from a data set, with its windows over the data's own past."""
+    """Return a plan fitted on rows in a data set, which is read in passes.
+
+    Windows also see the history, and rows of the data set that were read in an earlier piece.
+    """
     earlier = history_of(rows.history) if plan.history_columns else None
     schema = earlier.schema if isinstance(earlier, Dataset) else None
     with with_scratch(rows.data) as copied:
-        options: Any = {"history": schema, "has_functions": True}
-        learning = learning_record(plan, copied.schema, rows.tables, **options)
+        learning = learning_record(
+            plan, copied.schema, rows.tables, past=schema, has_functions=True
+        )
         copied.check_passes(learning.most_rounds + learning.n_function_passes)
         read = rows_in_passes(copied, earlier, budget)
         return finished(learned_within(learning, read, budget))
 
 
 def features_of(rows: CheckedRows, fitted: Fitted) -> Iterator[Table]:
-    """Yield the features of the rows, with the kept columns, some rows at a time, in their order.
-
-    Args:
-        rows: the rows.
-        fitted: the features.
-
-    Raises:
-        FastfeatError: as `FittedPlan.transform`.
-    """
-    options: Any = {"tables": rows.tables, "backend": rows.backend}
-    options["history"] = BATCH if rows.history is None else rows.history
+    """Yield tables with features and columns that are passed through, in the order of the rows."""
+    past = BATCH if rows.history is None else rows.history
+    given = CallRows(rows.data, None, past, rows.tables, rows.backend)
     if rows.budget is None:
-        yield transform(fitted, rows.data, **options)
+        yield transform(fitted, given)
         return
-    pieces = pieces_of_later_rows(fitted, rows.data, most_bytes=rows.budget.table_bytes, **options)
+    pieces = pieces_of_later_rows(fitted, given, most_bytes=rows.budget.table_bytes)
     yield from pieces.of_all()
 
 
 @lru_cache(maxsize=32)
 def _declared(expressions: tuple[tuple[str, Node], ...]) -> Declaration:
-    """Return the plan of expressions: the same one each time, which is lowered once."""
+    """Return a plan with the given expressions as features, cached because it takes time."""
     return declare({name: Expr((node,)) for name, node in expressions})

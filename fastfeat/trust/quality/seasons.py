@@ -1,7 +1,8 @@
-"""Seasons: features that read times alone, which are other ones at another time of the year.
+"""Seasons: features that only depend on times, which differ in another part of the year.
 
-Those of hours, minutes or weekdays come again within a week: of rows that span enough of that they
-are like any other feature.
+For example, the month of later rows differs from training without any drift. Features of hours,
+minutes or weekdays repeat within a week: if the rows span enough repetitions, they are judged like
+any other feature.
 """
 
 from __future__ import annotations
@@ -19,34 +20,27 @@ from fastfeat.scalars.temporal import SECONDS_PER_DAY, ticks_per_day
 from fastfeat.trust.quality.profile import ColumnProfile, Profile
 
 ENOUGH: Final = 7
-"""Repetitions that rows must span: a part of one more changes the shares by little then."""
+"""Repetitions that rows must span; then a partial one changes the shares little."""
 _POINTS = ("date", "timestamp")
-"""Types of points in time; others of time, such as durations, are as numbers."""
+"""Types of points in time; durations and other temporal types count as numbers."""
 
 
 def is_moment(column: ColumnProfile) -> bool:
-    """Return whether a column has points in time, which are never those of training rows."""
+    """Return whether a column holds points in time, which are always later than in training."""
     return column.kind == "moment" and column.dtype.startswith(_POINTS)
 
 
 def reading_alone(fitted: Fitted, is_of: Callable[[str], bool]) -> list[str]:
-    """Return the features that read columns of one kind alone, and some of them.
-
-    Args:
-        fitted: the plan.
-        is_of: whether a column is of the kind.
-    """
+    """Return the features that read columns, and only columns for which `is_of` returns True."""
     read = {name: columns_of([node]) for name, node in fitted.nodes.items()}
     return [name for name, columns in read.items() if columns and all(map(is_of, columns))]
 
 
 def out_of_season(fitted: Fitted, now: Profile, then: Profile) -> frozenset[str]:
-    """Return the features of times alone that rows do not tell the whole of.
+    """Return the features that only depend on times and cannot be judged for drift.
 
-    Args:
-        fitted: the plan.
-        now: the profile of rows.
-        then: that of others, with which they are compared.
+    Their values repeat, for example each week, and the training rows or the rows now cover too few
+    repetitions.
     """
 
     def is_time(name: str) -> bool:
@@ -64,13 +58,16 @@ def out_of_season(fitted: Fitted, now: Profile, then: Profile) -> frozenset[str]
 
 
 def _repeats_s(node: Node, types: Mapping[Node, DType]) -> float:
-    """Return the seconds after which all parts of times in an expression come again."""
+    """Return the period of an expression of times, in seconds: the longest of its parts.
+
+    Infinite if a part, such as a year, does not repeat.
+    """
     longest = 0.0
     for of in postorder([node]):
         dtype = types.get(of)
         if not of_times(of, types) or (dtype is not None and dtype.name.startswith(_POINTS)):
             continue
-        # steps, such as the row of a table at a moment, have no season
+        # steps, such as a table's row at a point in time, have no season
         row = SCALARS.get(of.function) if isinstance(of, Call) else None
         repeats = 0 if row is None else row.repeats_s
         longest = max(longest, repeats or math.inf)
@@ -84,7 +81,10 @@ def of_times(node: Node, types: Mapping[Node, DType]) -> bool:
 
 
 def _span_s(inputs: Mapping[str, ColumnProfile], columns: list[str], fitted: Fitted) -> float:
-    """Return the seconds from the first to the last time of the columns, of the shortest span."""
+    """Return the time from first to last value of a column in seconds, the shortest of all columns.
+
+    `inputs` has the profiles; 0 if no column has values.
+    """
     spans = [0.0]
     for name in columns:
         column, dtype = inputs.get(name), fitted.inputs[name]

@@ -1,7 +1,7 @@
-"""Sentences of rules, for reports that people read.
+"""Sentences for rules, in reports that people read.
 
-Rules of common shapes have one, such as those that `infer_contract` writes. Others are shown as
-their expressions.
+Rules of common forms get a sentence, including those that `infer_contract` writes. Others are shown
+as their expressions.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _ENDS = {
     "none": "is above {}, and below {}",
 }
 _MOST_VALUES = 6
-"""Values of a set that are named; of more the first ones, and how many there are."""
+"""Values of a set that are named; larger sets show the first ones and their number."""
 
 
 def sentence_of(rule: Node) -> str:
-    """Return the sentence of a rule, without its end; "" for a rule of no common shape.
+    """Return a rule as a sentence without full stop; "" if the rule has no common form.
 
     Example:
         >>> from fastfeat import col
@@ -73,7 +73,7 @@ def sentence_of(rule: Node) -> str:
 
 
 def _subject(asked: Node) -> Node | None:
-    """Return the expression that a part of a rule is about."""
+    """Return the expression that a condition of a rule is about, such as a column."""
     match asked:
         case Call("or", (first, _)):
             return _subject(first)
@@ -86,7 +86,10 @@ def _subject(asked: Node) -> Node | None:
 
 
 def _share_beyond_chance(most: Node) -> str:
-    """Return the share of `share * n + (noise * n).sqrt()`, where n counts rows; "" of others."""
+    """Return the share in `share * n + (noise * n).sqrt()` as text, where n counts rows.
+
+    `infer_contract` writes such limits. "" for other expressions.
+    """
     match most:
         case Call(
             "add",
@@ -101,7 +104,7 @@ def _share_beyond_chance(most: Node) -> str:
 
 
 def _unique(each: Node, codes: Node) -> str:
-    """Return the sentence of a key that comes once; "" where something else than rows counts."""
+    """Return the sentence for a unique key; "" if the aggregate counts values instead of rows."""
     match codes:
         case Call("encode", (*parts, Aggregate("vocabulary"))):
             counts_rows = isinstance(each, Literal) or parts == [each]
@@ -120,7 +123,7 @@ def _one_of(values: tuple[Any, ...]) -> str:
 
 
 def _name(x: Node) -> str:
-    """Return a column by its name, anything else as its expression."""
+    """Return the name of a column, or the text of another expression."""
     return x.name if isinstance(x, Column) else show(x)
 
 

@@ -1,4 +1,7 @@
-"""Profiles of tables: of the inputs of a plan and its features, column by column."""
+"""Profiles of the inputs and the features of a plan, each given as a table.
+
+A layout is a profile without counts: the edges and categories by which rows are counted.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _Told = tuple[DType | UnsupportedType, Kind]
 
 
 class _Laid(NamedTuple):
-    """The arguments of `layout_of`, by which a column is laid out."""
+    """A column with the arguments of `layout_of` for it."""
 
     name: str
     dtype: DType | UnsupportedType
@@ -45,13 +48,9 @@ class _Laid(NamedTuple):
 def profile_of_tables(
     fitted: Fitted, inputs: Table, features: Table | None, no_features: str = ""
 ) -> Profile:
-    """Return the profile of rows on edges and categories of their own.
+    """Return the profile of rows, with edges and categories from a sample of these rows.
 
-    Args:
-        fitted: what they are the rows of.
-        inputs: the columns that it reads, as they were given.
-        features: its features; None where there are none.
-        no_features: why.
+    If `features` is None, `no_features` says why.
     """
     n_rows = _n_rows(inputs, features)
     if n_rows <= SAMPLED:
@@ -65,14 +64,14 @@ def profile_of_tables(
 def _of_few_rows(
     fitted: Fitted, inputs: Table, features: Table | None, no_features: str
 ) -> Profile:
-    """Return the profile of rows that are all of their sample; arguments as above."""
+    """Return the profile of rows that are so few that all of them are the sample."""
     of_inputs, of_features = map(_in_their_layouts, _to_lay_out(fitted, inputs, features))
     n_rows = _n_rows(inputs, features)
     return profile_of_columns(of_inputs, of_features, n_rows, no_features)
 
 
 def _in_their_layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
-    """Return profiles of columns, each in the layout of its own rows."""
+    """Return the profile of each column by name, with edges and categories from its own rows."""
     known = _at_once(given, counted_at_once)
     return {
         one.name: known[k] if k in known else counted(layout_of(*one), one.column)
@@ -81,7 +80,7 @@ def _in_their_layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
 
 
 def _layouts(given: Sequence[_Laid]) -> dict[str, ColumnProfile]:
-    """Return profiles of no rows, in the layouts of samples."""
+    """Return the layout of each column by name, from a sample of its rows."""
     known = _at_once(given, laid_out_at_once)
     return {one.name: known[k] if k in known else layout_of(*one) for k, one in enumerate(given)}
 
@@ -90,7 +89,10 @@ def _at_once(
     given: Sequence[_Laid],
     profiles_of: Callable[[Sequence[Head], Sequence[ChunkedArray]], dict[int, ColumnProfile]],
 ) -> dict[int, ColumnProfile]:
-    """Return profiles that are made of many columns together, by place among those given."""
+    """Return the profiles that `profiles_of` computes for many columns together.
+
+    They are numbered by index in `given`; other columns are left out.
+    """
     binned = [k for k, one in enumerate(given) if one.kind in ("number", "moment")]
     heads = [Head(given[k].name, str(given[k].dtype), given[k].kind) for k in binned]
     found = profiles_of(heads, [given[k].column for k in binned])
@@ -98,20 +100,12 @@ def _at_once(
 
 
 def check_is_of(profile: Profile, fitted: Fitted) -> None:
-    """Raise where a profile is of other columns than a plan has, or of other types.
-
-    Args:
-        profile: of a file.
-        fitted: the plan of that file.
-
-    Raises:
-        ArtifactError: it names the first such column.
-    """
+    """Raise ArtifactError if a profile has other columns or types than the plan of its file."""
     inputs, features = _inputs_told_of(fitted), _features_told_of(fitted)
     for of, told in ((profile.inputs, inputs), (profile.features, features)):
         for name, column in of.items():
             if name not in told:
-                continue  # of a feature that was left out
+                continue  # of a feature that the plan no longer has
             dtype, kind = told[name]
             if (column.dtype, column.kind) != (str(dtype), kind):
                 differs = f"{name!r} is {column.dtype} in it, and {dtype} here"
@@ -124,11 +118,7 @@ def check_is_of(profile: Profile, fitted: Fitted) -> None:
 
 
 def kernels_of_profiles(fitted: Fitted) -> list[tuple[str, str]]:
-    """Return folder and entry of the kernels that profiles of many rows of a plan run.
-
-    Args:
-        fitted: the plan.
-    """
+    """Return the kernels that a profile of many rows runs, each as its folder and its function."""
     told = [*_inputs_told_of(fitted).values(), *_features_told_of(fitted).values()]
     return [KERNEL, *KERNELS] if any(kind in ("number", "moment") for _, kind in told) else []
 
@@ -142,7 +132,7 @@ def _features_told_of(fitted: Fitted) -> dict[str, _Told]:
 
 
 def _told_of(arrow: DataType, node: Node) -> _Told:
-    """Return the type of a feature, and how its values are counted."""
+    """Return the type and the kind of a feature's column; see `kind_of`."""
     dtype = _known(arrow)
     return dtype, kind_of(dtype, is_code=_is_code(node))
 
@@ -152,16 +142,15 @@ def _known(arrow: DataType) -> DType | UnsupportedType:
 
 
 def taken(table: Table, places: NDArray[np.int64]) -> Table:
-    """Return rows of a table in memory of its own, in encodings whose rows can be taken.
+    """Return the rows of a table at the indices `places`, copied to new memory.
 
-    Args:
-        table: any.
-        places: of the rows, all in the table, shape (n_rows,); a table of no columns has any.
+    `places` has shape `(n_rows,)` and must lie within the table, unless it has no columns. Columns
+    in an Arrow encoding without `take` are decoded.
     """
     if table.num_columns and len(places):
         assert 0 <= places.min() <= places.max() < table.num_rows
     index = array_of_values(places, None, pa.int64())
-    in_bounds = options_of("TakeOptions", boundscheck=False)  # checked once: a quarter of the time
+    in_bounds = options_of("TakeOptions", boundscheck=False)  # checked above: a quarter of the time
     columns = [call("take", takeable(one), index, options=in_bounds) for one in table.columns]
     return pa.table(columns, names=table.column_names)
 
@@ -169,13 +158,9 @@ def taken(table: Table, places: NDArray[np.int64]) -> Table:
 def layout_of_tables(
     fitted: Fitted, inputs: Table, features: Table | None, no_features: str = ""
 ) -> Profile:
-    """Return the profile of no rows, whose edges and categories are those of a sample.
+    """Return a profile without counts, with edges and categories from the given sample of rows.
 
-    Args:
-        fitted: what the rows are of.
-        inputs: the sample of the columns that it reads, as they were given.
-        features: the sample of its features; None where there are none.
-        no_features: why.
+    If `features` is None, `no_features` says why.
     """
     of_inputs, of_features = map(_layouts, _to_lay_out(fitted, inputs, features))
     return profile_of_columns(of_inputs, of_features, 0, no_features)
@@ -184,7 +169,7 @@ def layout_of_tables(
 def _to_lay_out(
     fitted: Fitted, inputs: Table, features: Table | None
 ) -> tuple[list[_Laid], list[_Laid]]:
-    """Return the columns that a plan reads, and its features, for `layout_of`."""
+    """Return the inputs, then the features of a plan, as arguments of `layout_of`."""
     least = _least_rows(fitted)
     of_inputs = [
         _Laid(name, dtype, kind_of(dtype), column, least.get(name, 1))
@@ -202,13 +187,10 @@ def _to_lay_out(
 def counted_tables(
     layout: Profile, fitted: Fitted, inputs: Table, features: Table | None
 ) -> Profile:
-    """Return the profile of rows on the edges and categories of another.
+    """Return the profile of rows, counted by the edges and categories of `layout`.
 
-    Args:
-        layout: that other one.
-        fitted: what the rows are of.
-        inputs: the columns that it reads, as they were given; late ones need not be there.
-        features: its features; None where they are not counted.
+    Columns that are not yet known at the time of a row, such as the label, may be absent from
+    `inputs`. With `features=None`, features are not counted.
     """
     of_inputs = _counted(layout.inputs, stored_inputs(fitted, inputs))
     of_features = (
@@ -218,18 +200,21 @@ def counted_tables(
 
 
 def _counted(layouts: Mapping[str, ColumnProfile], given: Stored) -> dict[str, ColumnProfile]:
-    """Return the profiles of those columns that have a layout."""
+    """Return the profiles of those columns that have a layout, by name."""
     columns = [(layouts[name], column) for name, _, column in given if name in layouts]
     return {one.name: one for one in counted_columns(columns)}
 
 
 def _n_rows(inputs: Table, features: Table | None) -> int:
-    """Return the number of rows: a plan of literals has no inputs, which would tell it."""
+    """Return the number of rows, from the features if given.
+
+    A plan of constants reads no inputs, so only its features have the number of rows.
+    """
     return inputs.num_rows if features is None else features.num_rows
 
 
 def stored_inputs(fitted: Fitted, table: Table) -> Stored:
-    """Return the inputs of a plan that a table has: name, type and values of each."""
+    """Return the inputs of a plan that a table has: name, type and stored values of each."""
     types: Mapping[str, DType | UnsupportedType] = fitted.inputs
     there = set(table.column_names)
     return [
@@ -240,7 +225,7 @@ def stored_inputs(fitted: Fitted, table: Table) -> Stored:
 
 
 def stored_features(fitted: Fitted, table: Table) -> Stored:
-    """Return the features of a plan: name, type and values of each."""
+    """Return the features of a plan in a table: name, type and stored values of each."""
     found: Stored = []
     for name in fitted.nodes:
         column = table.column(name)
@@ -256,9 +241,10 @@ def _stored(column: ChunkedArray, name: str, dtype: DType | UnsupportedType) -> 
 
 
 def _least_rows(fitted: Fitted) -> dict[str, int]:
-    """Return how many rows a category of a column has to have to be named, of some columns.
+    """Return the least number of rows that a category needs to be listed in a profile, by column.
 
-    Keys of fewer rows than `min_rows=` or `min_frequency=` says are not kept in the plan either.
+    These are the limits `min_rows=` or `min_frequency=` of the plan, which keeps no rarer keys
+    either. Columns without such a limit are left out.
     """
     found: dict[str, int] = {}
     for node in postorder(fitted.declaration.nodes.values()):
@@ -269,7 +255,7 @@ def _least_rows(fitted: Fitted) -> dict[str, int]:
 
 
 def _is_code(node: Node) -> bool:
-    """Return whether a feature's integers are numbers of categories."""
+    """Return whether a feature's integers are codes of categories."""
     if not isinstance(node, Call):
         return False
     row = SCALARS.get(node.function) or STEPS.get(node.function)

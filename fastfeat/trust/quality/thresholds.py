@@ -1,7 +1,8 @@
-"""Thresholds: what is a finding of gates, as a TOML file says it, a section a gate.
+"""Thresholds of gates, from a TOML file with one section per gate.
 
-What a section may say stands in a row of `SECTIONS`, from which every refusal is made: one file is
-for all gates, so each of them refuses what any of them does not know.
+A gate is a check that passes or fails, such as "drift" or "check". An entry of `SECTIONS` lists the
+keys of a gate's section and produces all its error messages. All gates share one file, so each of
+them rejects keys that no gate knows.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from fastfeat.errors import InvalidConfig, did_you_mean, shortened
 from fastfeat.trust.quality.changes.record import VERDICTS
 
 Given = Mapping[str, Any] | str | os.PathLike[str] | None
-"""Thresholds as users give them: a mapping of the file's form, its path, or nothing."""
+"""Thresholds from a user: a mapping with the structure of the file, a path, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number between two bounds, which belong to it.
+    """A key of a section that takes a number between two inclusive bounds.
 
     Args:
-        told: what it limits.
-        low: the least.
-        high: the greatest.
-        default: where nothing is said; None leaves it to the gate.
+        told: Description of the limited figure.
+        low: Lower bound.
+        high: Upper bound.
+        default: Value if none is given; None leaves it to the gate.
     """
 
     told: str
@@ -38,10 +39,9 @@ class Number:
     default: float | None = None
 
     def read(self, place: str, given: object) -> float:
-        """Return the number.
+        """Return the given number; raises InvalidConfig unless it is within the bounds.
 
-        Raises:
-            InvalidConfig: it is none, or beyond the bounds.
+        `place` names the key in messages.
         """
         number = _float_of(given)
         if not self.low <= number <= self.high:
@@ -53,22 +53,18 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A yes or no.
+    """A key of a section that takes true or false.
 
     Args:
-        told: what it says.
-        default: where nothing is said.
+        told: Description of the flag.
+        default: Value if none is given.
     """
 
     told: str
     default: bool = False
 
     def read(self, place: str, given: object) -> bool:
-        """Return the flag.
-
-        Raises:
-            InvalidConfig: it is none.
-        """
+        """Return the given bool; raises InvalidConfig for other types. `place` names the key."""
         if not isinstance(given, bool):
             raise InvalidConfig(f"{place}: is true or false, got {given!r}")
         return given
@@ -76,12 +72,12 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A list of words.
+    """A key of a section that takes a list of strings.
 
     Args:
-        told: what they are.
-        known: those that there are; none where any name may stand there.
-        default: where nothing is said.
+        told: Description of the list.
+        known: Valid strings; empty if any string is valid.
+        default: Value if none is given.
     """
 
     told: str
@@ -89,10 +85,9 @@ class Words:
     default: tuple[str, ...] = ()
 
     def read(self, place: str, given: object) -> tuple[str, ...]:
-        """Return the words.
+        """Return the given strings; raises InvalidConfig for other types and invalid strings.
 
-        Raises:
-            InvalidConfig: it is no list of words, or one is unknown.
+        `place` names the key in messages.
         """
         is_list = isinstance(given, Sequence) and not isinstance(given, str)
         words = cast("Sequence[Any]", given) if is_list else ()
@@ -111,12 +106,13 @@ Word = Number | Flag | Words
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The words that thresholds of a gate may have.
+    """The keys in the section of a gate.
 
     Args:
-        words: by name.
-        of_names: under this key words of single things stand, by their name; "" for no such key.
-        named: which of the words these may be.
+        words: Type of the value of each key, by name.
+        of_names: Name of the subtable with thresholds for single columns or rules, such as
+            "columns"; "" without such a table.
+        named: Keys that may occur in this subtable.
     """
 
     words: Mapping[str, Word]
@@ -156,7 +152,7 @@ SECTIONS: Mapping[str, Section] = {
         {"findings": Words("The verdicts that are findings.", VERDICTS, ("major",))},
     ),
 }
-"""The sections of a file of thresholds, by the name of their gate."""
+"""The sections of a thresholds file, by name of gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +160,10 @@ class Limits:
     """The thresholds of a gate.
 
     Args:
-        section: its name.
-        values: what was said, by word.
-        named: the same of single things, by their name.
-        source: the file that said so; "" where it was none.
+        section: Name of the gate.
+        values: Given values by key.
+        named: Given values for single columns or rules, by their names.
+        source: The file; "" if the values came from elsewhere.
     """
 
     section: str
@@ -176,23 +172,16 @@ class Limits:
     source: str = ""
 
     def __getitem__(self, word: str) -> Any:
-        """Return the value that was given for a word, else its default."""
+        """Return the given value of a key, else its default."""
         return self.values.get(word, SECTIONS[self.section].words[word].default)
 
     def of(self, name: str, word: str) -> Any:
-        """Return the value of a word for one thing, else for all of them, else its default."""
+        """Return the value of a key for one column or rule, else for all, else its default."""
         own = self.named.get(name, {})
         return own[word] if word in own else self[word]
 
     def check_names(self, known: Iterable[str]) -> None:
-        """Raise where a thing is named that is not there.
-
-        Args:
-            known: the names that there are.
-
-        Raises:
-            InvalidConfig: the first such name.
-        """
+        """Raise InvalidConfig if the thresholds name a column or rule that is not in `known`."""
         names = list(known)
         for name in self.named:
             if name not in names:
@@ -205,15 +194,10 @@ class Limits:
 
 
 def thresholds(given: Given, section: str) -> Limits:
-    """Return the thresholds of a gate; without any those that it has by default.
-
-    Args:
-        given: a mapping of the file's form, a path, or None.
-        section: the name of the gate.
+    """Return the thresholds of a gate, from a mapping or a file; the defaults for None.
 
     Raises:
-        InvalidConfig: the file cannot be read; a section or a word is unknown, or a value is none
-            of its word.
+        InvalidConfig: The file cannot be read, a section or key is unknown, or a value is invalid.
 
     Example:
         >>> limits = thresholds({"check": {"rules": {"size": {"at_most": 0.01}}}}, "check")
@@ -235,7 +219,7 @@ def thresholds(given: Given, section: str) -> Limits:
         document = tomllib.loads(source.read_text("utf-8"))
     except OSError as error:
         raise InvalidConfig(f"cannot read {source}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:  # of TOML, UTF-8, digits, and depth
+    except (ValueError, RecursionError) as error:  # invalid TOML, UTF-8 or digits, and deep nesting
         raise InvalidConfig(f"{source} is not TOML: {error}") from None
     try:
         return replace(_sections(document)[section], source=str(source))
@@ -244,7 +228,6 @@ def thresholds(given: Given, section: str) -> Limits:
 
 
 def _sections(document: Mapping[str, Any]) -> dict[str, Limits]:
-    """Return the thresholds of all gates."""
     for name in document:
         if name not in SECTIONS:
             known = ", ".join(f"[{each}]" for each in SECTIONS)
@@ -268,7 +251,7 @@ def _limits(name: str, given: object) -> Limits:
 
 
 def _float_of(given: object) -> float:
-    """Return a number as a float; NaN of what is none, or beyond all floats."""
+    """Return a number as a float; NaN for other types, and if it is too large."""
     if isinstance(given, bool) or not isinstance(given, int | float):
         return math.nan
     try:

@@ -1,8 +1,8 @@
-"""Profiles of many columns of few rows: their edges and counts, many columns at once.
+"""Profiles of many columns with few rows: edges and counts for many columns at once.
 
-One column takes about a millisecond of calls, whatever its number of rows. Here the values of many
-columns are sorted in one call, a kernel finds the edges of all, and another one all sums. The bytes
-are those that `layout` and `counting` give.
+A single column takes about a millisecond of calls, whatever its number of rows. Here one call sorts
+the values of many columns, one kernel finds all edges, and another all sums. The results equal the
+profiles of `layout` and `counting`, byte for byte.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from fastfeat.trust.quality.layout import N_BINS, SAMPLED
 from fastfeat.trust.quality.profile import ColumnProfile, Kind, normal
 
 MOST_ROWS: Final = SAMPLED
-"""Rows of which all are the sample."""
+"""Up to this many rows, all rows are the sample."""
 MANY: Final = 32
-"""Columns from which on it pays to compile kernels: 1 s for edges, 1.3 for moments."""
+"""From this many columns on, compiling kernels pays: 1 s for edges, 1.3 s for moments."""
 _AT_ONCE: Final = 1 << 17
-"""Values of a matrix, 1 MiB of them: more would leave the cache."""
+"""Values in a matrix, 1 MiB of them: more would leave the cache."""
 _ELEMENTS: Final = {"double": "float64", "float": "float32"} | {
     f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
-"""Elements of the kernel by the Arrow types that it reads."""
+"""Elements of the kernel by Arrow type."""
 
 KERNELS: Final = (("binned", SPREAD), ("binned", ORDERED))
 """Folder and entry of the kernels that find edges."""
 _SAMPLE_OF_MANY: Final = SAMPLED // 2
-"""Rows of a sample from which on there are more, which kernels count anyway."""
+"""A sample of at least this size comes from many rows, for which kernels are compiled anyway."""
 
 
 class Head(NamedTuple):
@@ -54,11 +54,10 @@ class Head(NamedTuple):
 def laid_out_at_once(
     heads: Sequence[Head], samples: Sequence[ChunkedArray]
 ) -> dict[int, ColumnProfile]:
-    """Return the profiles of no rows of columns of numbers, by place; others are left out.
+    """Return the layouts of numeric columns, which are profiles without counts, by index.
 
-    Args:
-        heads: of the profiles of columns.
-        samples: rows as they are stored (`io.columns.conform`), all of one length.
+    Other columns are left out. The samples hold values as they are stored (`io.columns.conform`),
+    all of one length.
     """
     found: dict[int, ColumnProfile] = {}
     if not samples or (len(samples[0]) < _SAMPLE_OF_MANY and not _pays(KERNELS, len(samples))):
@@ -82,12 +81,10 @@ def laid_out_at_once(
 def counted_at_once(
     heads: Sequence[Head], columns: Sequence[ChunkedArray]
 ) -> dict[int, ColumnProfile]:
-    """Return the profiles of columns of numbers, by place; others are left out.
+    """Return the profiles of numeric columns by their index; other columns are left out.
 
-    Args:
-        heads: of the profiles of columns.
-        columns: rows as they are stored (`io.columns.conform`), at most `MOST_ROWS`, all of one
-            length.
+    The columns hold values as they are stored (`io.columns.conform`), all of one length, at most
+    `MOST_ROWS`.
     """
     found: dict[int, ColumnProfile] = {}
     if not columns or len(columns[0]) > MOST_ROWS:
@@ -120,12 +117,12 @@ def counted_at_once(
 
 
 def _pays(kernels: Sequence[tuple[str, str]], n_columns: int) -> bool:
-    """Return whether kernels are to run: they are compiled, or there are enough columns."""
+    """Return whether kernels are worth running: if they are compiled, or if columns are many."""
     return n_columns >= MANY or all(is_written_kernel_compiled(*one) for one in kernels)
 
 
 def _of_elements(columns: Sequence[ChunkedArray]) -> list[tuple[str, list[int]]]:
-    """Return the types of columns that kernels read, and the places of those of each."""
+    """Return the types that kernels can read, each with the indices of the columns of that type."""
     found: dict[str, list[int]] = {}
     for k, column in enumerate(columns):
         found.setdefault(str(column.type), []).append(k)
@@ -133,10 +130,10 @@ def _of_elements(columns: Sequence[ChunkedArray]) -> list[tuple[str, list[int]]]
 
 
 def _in_place(columns: Sequence[ChunkedArray]) -> Columns | None:
-    """Return the addresses of columns of one type; None where kernels cannot read them there."""
+    """Return the memory addresses of columns of one type; None if kernels cannot read them."""
     if not len(columns[0]):
         return None
-    arrays = [  # to combine one piece would copy it
+    arrays = [  # `combine_chunks` would copy a single piece
         column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in columns
     ]
     batch = pa.RecordBatch.from_arrays(arrays, [""] * len(arrays))
@@ -145,7 +142,7 @@ def _in_place(columns: Sequence[ChunkedArray]) -> Columns | None:
 
 
 class _Bins(NamedTuple):
-    """The bins of a column, the rows in them, and its least and greatest value."""
+    """The bins of a column, the counts of rows in them, and its least and greatest value."""
 
     edges: NDArray[np.float64]
     is_atom: NDArray[np.bool_]
@@ -156,7 +153,7 @@ class _Bins(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """The bins of some columns, and the least and the greatest value of each."""
+    """The bins of some columns, and the least and greatest value of each."""
 
     bins: OrderedBins
     least: list[float]
@@ -164,9 +161,10 @@ class _Part(NamedTuple):
 
 
 def _binned(element: str, columns: Columns) -> Iterator[tuple[int, _Bins]]:
-    """Return the bins of columns of numbers, with their places.
+    """Yield the index and the bins of each column.
 
-    Left out are columns without a finite value, and those wider than floats are.
+    Columns without finite values are left out, and also columns with a range beyond the largest
+    float.
     """
     places = np.arange(len(columns.values))
     groups = np.array_split(places, -(-len(places) * columns.n_rows // _AT_ONCE))
@@ -187,7 +185,7 @@ def _binned(element: str, columns: Columns) -> Iterator[tuple[int, _Bins]]:
 
 
 def _part_of(element: str, columns: Columns) -> _Part:
-    """Return the bins of so many columns as stay in the cache."""
+    """Return the bins of a group of columns that is small enough for the processor's cache."""
     run = runner("binned")
     values, sizes = finite_values(element, columns, run)
     values.sort(axis=1)

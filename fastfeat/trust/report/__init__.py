@@ -1,7 +1,7 @@
-"""The report: a page of a fitted plan and of rows beside those of training, in one file.
+"""The report: one HTML page on a fitted plan, with later rows compared to training.
 
-`report` gathers the facts, which `found` has with the verdict on them; `columns`, `sections`,
-`smaller` and `picture` show them, and `page` has the frame and the style. `energy` reads counters.
+`report` gathers the facts, and `found` holds them with the verdict. `columns`, `sections`,
+`smaller` and `picture` render them, `page` has the frame and the style. `energy` reads counters.
 
-`api` imports it, when somebody asks; it imports `quality` and what is below.
+`api` imports this folder on demand; it imports `quality` and the layers below.
 """

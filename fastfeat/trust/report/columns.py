@@ -1,4 +1,4 @@
-"""Features and inputs on a report, the worst first: what each is, then and now."""
+"""Features and inputs in a report, worst first: their values in training and in the given rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_FORMULA = 80
 
 
 def anchors(fitted: Fitted) -> dict[str, str]:
-    """Return the anchor of the row of each feature."""
+    """Return the HTML id of each output column's table row, by the name of the column."""
     return {name: f"f{k}" for k, name in enumerate(fitted.nodes)}
 
 
@@ -32,12 +32,12 @@ _TITLES_ALONE = ("mean", "std", "missing")
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Columns of one kind, features or inputs, as they are counted and compared.
+    """All features, or all inputs, with their profiles and drift.
 
     Args:
-        then: profiles of training, by name; empty where there are none.
-        now: those of other rows.
-        drift: their drift; None where they are not compared.
+        then: Profile of each column in training, by name; empty without a profile.
+        now: Profile of each column in the given rows, by name.
+        drift: Drift of each column by name; None if nothing is compared.
     """
 
     then: Mapping[str, ColumnProfile]
@@ -46,22 +46,22 @@ class _Columns:
 
     @property
     def titles(self) -> list[str]:
-        """The titles of what is told of each."""
+        """The titles of the table columns with figures; empty without a profile."""
         if not self.then:
             return []
         return ["distribution", *(_TITLES_ALONE if self.drift is None else TITLES)]
 
     def worst_first(self, names: Iterable[str]) -> list[str]:
-        """Return names, those that have drifted first."""
+        """Return the given names of columns, those with drift first."""
         ordered = () if self.drift is None else worst_first(self.drift.values())
         return list(dict.fromkeys([*(column.name for column in ordered), *names]))
 
     def drift_of(self, name: str) -> ColumnDrift | None:
-        """Return the drift of a column; None where it is not compared."""
+        """Return the drift of a column; None if it is not compared."""
         return None if self.drift is None else self.drift.get(name)
 
     def cells(self, name: str) -> list[str]:
-        """Return the cells of what is told of a column."""
+        """Return the HTML table cells with the figures of a column."""
         then, drift = self.then.get(name), self.drift_of(name)
         if then is None:
             return [cell("") for _ in self.titles]
@@ -83,7 +83,10 @@ def _figures_alone(then: ColumnProfile) -> list[str]:
 
 
 def features_section(found: Found) -> str:
-    """Return the features, worst first: what each is, then and now, learns and sees."""
+    """Return the section on features as HTML: values, formula, learnt values and windows.
+
+    Features with drift come first.
+    """
     columns = _Columns(
         {} if found.then is None else found.then.features,
         {} if found.now is None else found.now.features,
@@ -109,7 +112,7 @@ def _title(name: str, columns: _Columns) -> str:
 
 
 def _key(columns: _Columns) -> str:
-    """Return the key of bars and lines."""
+    """Return the legend of the small charts as HTML; "" without a profile."""
     if not columns.then:
         return ""
     now = "<i></i> these rows" if columns.now else ""
@@ -117,7 +120,7 @@ def _key(columns: _Columns) -> str:
 
 
 def _feature_rows(fitted: Fitted, columns: _Columns) -> Iterator[tuple[str, list[str]]]:
-    """Yield the anchor and the cells of each feature, the worst first."""
+    """Yield the HTML id and the table cells of each feature, those with drift first."""
     anchor_of, told = anchors(fitted), dict[str, tuple[str, str]]()
     features = {row["column"]: row["feature"] for row in feature_map(fitted).to_pylist()}
     for name in columns.worst_first(fitted.nodes):
@@ -137,7 +140,10 @@ def _learns_and_sees(fitted: Fitted, feature: str) -> str:
 
 
 def _named(name: str, drift: ColumnDrift | None) -> str:
-    """Return a name, marked where the column has drifted, and why it is not judged."""
+    """Return the name of a column as HTML, marked if it has drifted.
+
+    If the column is not judged, the reason follows.
+    """
     shown = escape(short(name))
     if drift is None:
         return f"<b>{shown}</b>"
@@ -148,7 +154,7 @@ def _named(name: str, drift: ColumnDrift | None) -> str:
 
 
 def _formula(fitted: Fitted, feature: str) -> str:
-    """Return a formula, which opens to the whole of it, what it reads and what fit has learnt."""
+    """Return a formula as HTML that unfolds to its details: inputs and learnt values."""
     details = {**details_of(fitted.declaration, feature), "learnt": learnt_of(fitted, feature)}
     (formula,) = details["formula"]
     start = capped(formula, _LONGEST_FORMULA)
@@ -157,7 +163,7 @@ def _formula(fitted: Fitted, feature: str) -> str:
 
 
 def inputs_section(found: Found) -> str:
-    """Return the columns of the data, worst first; nothing where there is no profile."""
+    """Return the section on input columns as HTML, those with drift first; "" without a profile."""
     if found.then is None or not found.then.inputs:
         return ""
     columns = _Columns(
@@ -170,7 +176,7 @@ def inputs_section(found: Found) -> str:
 
 
 def _input_rows(columns: _Columns) -> Iterator[tuple[str, list[str]]]:
-    """Yield the cells of each input, the worst first; they have no anchor."""
+    """Yield an empty HTML id and the table cells of each input, those with drift first."""
     for name in columns.worst_first(columns.then):
         kind = f"<br><small>{escape(columns.then[name].dtype)}</small>"
         yield "", [cell(_named(name, columns.drift_of(name)) + kind), *columns.cells(name)]

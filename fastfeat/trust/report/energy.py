@@ -1,4 +1,4 @@
-"""The energy that a machine took, by its own counters: powercap, or hwmon; never an estimate."""
+"""Energy use of the machine, from its own counters (powercap or hwmon), never estimated."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _MICRO = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """The energy that the machine took while something ran.
+    """The energy that the machine used during a run.
 
     Args:
-        joules: of all that ran on it; None where it does not say.
-        source: the counters, as text; why there are none, without.
+        joules: Energy of everything on the machine; None if it has no counters.
+        source: The counters as text, or why there are none.
     """
 
     joules: float | None
     source: str
 
     def __str__(self) -> str:
-        """Return it as text."""
+        """Return the energy and its source as text."""
         if self.joules is None:
             return f"unavailable: {self.source}"
         return f"{self.joules:.3g} J of the whole machine, by {self.source}"
@@ -31,12 +31,12 @@ class Energy:
 
 @dataclass(frozen=True, slots=True)
 class _Counters:
-    """Counters as they stand, in microjoules.
+    """Readings of counters, in microjoules.
 
     Args:
-        values: by the path of the counter.
-        ranges: the value after which one begins anew, where it says so.
-        source: what they are; why there are none.
+        values: Reading of each counter, by the path of its file.
+        ranges: Value at which each counter wraps around to 0, by path; 0 if unknown.
+        source: Names of the counters, or why there are none.
     """
 
     values: Mapping[Path, int]
@@ -45,10 +45,9 @@ class _Counters:
 
 
 def energy_meter(folder: Path = SYS) -> Callable[[], Energy]:
-    """Return a function that gives the energy taken since now.
+    """Start to measure energy; return a function that returns the energy used since this call.
 
-    Args:
-        folder: where the kernel of the system shows its counters.
+    `folder` is the directory in which the system has its energy counters.
 
     Example:
         >>> str(energy_meter(Path("nowhere"))())
@@ -75,7 +74,7 @@ def _step(before: _Counters, after: _Counters, path: Path) -> int:
 
 
 def _counters(folder: Path) -> _Counters:
-    """Return the counters of packages of processors; else those of sensors."""
+    """Return the readings of the processors' counters; if there are none, those of sensors."""
     packages = [
         zone / "energy_uj"
         for zone in sorted(folder.glob("powercap/*"))

@@ -1,4 +1,4 @@
-"""Facts of a report, and the verdict that follows from them."""
+"""The facts that a report shows, and the verdict on them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from fastfeat.trust.report.smaller import SmallerFloats
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Times and energy of the run that computed features of the rows and counted their values.
+    """Times and energy of the run over the given rows, which computed and counted the features.
 
     Args:
-        steps: of the plan.
-        wall_s: seconds that passed, in all, without those in which kernels were made ready.
-        cpu_s: the same of processors, of all threads.
-        n_rows: how many rows there were.
-        n_compiled: how many kernels were compiled meanwhile.
-        energy: of the machine.
+        steps: Cost of each step of the plan.
+        wall_s: Elapsed seconds, without preparation of kernels.
+        cpu_s: Processor seconds of all threads, without preparation of kernels.
+        n_rows: Number of rows.
+        n_compiled: Number of kernels compiled during the run.
+        energy: Energy of the machine.
     """
 
     steps: Sequence[StepCost]
@@ -38,17 +38,17 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Facts that a report shows.
+    """The facts that a report shows.
 
     Args:
-        fitted: the plan.
-        then: the profile of training rows; None where the plan has none.
-        now: that of the rows that were given; None without.
-        drift: of these; None where there is nothing to compare.
-        no_drift: why, or why there are no features, in words; "" where all is compared.
-        check: of the contract; None without rows or contract.
-        costs: None without rows.
-        smaller: roundings to smaller floats; None without rows.
+        fitted: The plan.
+        then: Training profile; None if the plan has none.
+        now: Profile of the given rows; None without rows.
+        drift: Drift of the given rows; None if they are not compared.
+        no_drift: Why nothing, or no feature, is compared; "" if everything is.
+        check: Result of the contract; None without rows or contract.
+        costs: Costs of the run; None without rows.
+        smaller: Rounding errors of the features in smaller float types; None without rows.
     """
 
     fitted: Fitted
@@ -63,11 +63,11 @@ class Found:
 
 LEVELS = ("none", "ok", "warn", "bad")
 Verdict = tuple[str, str]
-"""A level, and what was found in words."""
+"""A level, and the finding in words."""
 
 
 def verdict_of(found: Found) -> Verdict:
-    """Return the level of the verdict, and the verdict in a line."""
+    """Return the level ("ok", "bad", ...), and the verdict as one line of text."""
     if found.costs is None:
         return "none", "No rows were given: this tells what the plan is, and what it was fitted on"
     said = [

@@ -1,4 +1,4 @@
-"""The page of a report: HTML in one file, light and dark, without script or address."""
+"""The page of a report: one HTML file, light and dark, without scripts or external addresses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from fastfeat.markup.html import DARK, LIGHT
 
 SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""What a browser may load for the page: nothing, and run: nothing."""
+"""Content security policy: a browser loads nothing and runs nothing."""
 
 STYLE = f"""\
 :root{{color-scheme:light dark;--bg:#fff;{LIGHT}}}
@@ -61,12 +61,7 @@ border-bottom:1px solid var(--line)}}.rows td{{display:block;border:0;padding:.1
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """Return the whole page.
-
-    Args:
-        title: its title, as text.
-        parts: the HTML of its sections, in order.
-    """
+    """Return the HTML page, from its title as text and its sections as HTML."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{SAFE}">'
@@ -77,20 +72,23 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def section(title: str, told: str, *parts: str) -> str:
-    """Return a section: its title and what it shows as text, and HTML."""
+    """Return a section as HTML; the title and the description `told` are text, the parts HTML."""
     said = f'<p class="soft">{escape(told)}</p>' if told else ""
     return f"<h2>{escape(title)}</h2>{said}{''.join(parts)}"
 
 
 def verdict(level: str, headline: str, points: Sequence[str]) -> str:
-    """Return the verdict: a line of text in its colour, and points, which are HTML."""
+    """Return the verdict as HTML: the headline in the colour of its level, then a list of points.
+
+    The headline is text, the points are HTML.
+    """
     listed = "".join(f"<li>{point}</li>" for point in points)
     more = f"<ul>{listed}</ul>" if listed else ""
     return f'<div class="verdict {level}"><b>{escape(headline)}</b>{more}</div>'
 
 
 def cards(facts: Sequence[tuple[str, str, str]]) -> str:
-    """Return facts side by side: a figure, what it is of, and its class."""
+    """Return HTML that shows facts side by side; each is a tuple (figure, name, CSS class)."""
     shown = (
         f"<div><b{_class_of(level)}>{escape(figure)}</b>{escape(name)}</div>"
         for figure, name, level in facts
@@ -99,11 +97,11 @@ def cards(facts: Sequence[tuple[str, str, str]]) -> str:
 
 
 def rows_table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """Return a table that becomes blocks on a narrow screen.
+    """Return an HTML table in which rows become blocks on a narrow screen.
 
     Args:
-        head: the titles of columns; the figures that begin with one of these are told by it there.
-        rows: the anchor of each row, and its cells as HTML.
+        head: Column titles. On narrow screens, figures show their own titles instead.
+        rows: HTML id (or "") and HTML cells of each row.
     """
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     body = "".join(f"<tr{_anchor(anchor)}>{''.join(cells)}</tr>" for anchor, cells in rows)
@@ -115,12 +113,12 @@ def _anchor(name: str) -> str:
 
 
 def cell(content: str) -> str:
-    """Return a cell of HTML."""
+    """Return a table cell, given its content as HTML."""
     return f"<td>{content}</td>"
 
 
 def figure(text: str, title: str = "", level: str = "") -> str:
-    """Return a cell of text that holds a figure, which its title names on a narrow screen."""
+    """Return a table cell with a figure, given as text; narrow screens show `title` before it."""
     named = f' title="{escape(title)}"' if title else ""
     kind = f"n {level}" if level in ("ok", "warn", "bad") else "n"
     return f'<td class="{kind}"{named}>{escape(text)}</td>'

@@ -1,8 +1,9 @@
-"""A plan as a picture: columns at the left, what fit learns and windows in the middle, features.
+"""A plan as a picture: columns on the left, learnt values and windows in the middle, features.
 
-A line runs from a column to what is learnt of it or sees it, and from there to the features; one
-that a feature reads of its own row alone runs straight. Of a large plan, features that are made
-alike stand together.
+A line runs from a column to the learnt values and windows that read it, and on to the features. If
+a feature reads the column only from its own row, the line bypasses the middle. In large plans,
+features that are built alike share a box. A step is a box in the middle: a learnt value, a function
+over a window, or a lookup in a table.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from fastfeat.markup.html import short
 from fastfeat.tell.html import learnt_word
 
 MOST = 60
-"""Nodes of a column of the picture, above which they are put together."""
+"""Above this many boxes in a column of the picture, boxes are merged."""
 _ROW, _TOP, _WIDTH = 18, 14, 900
 _LONGEST = 30
 _MIDDLE = 450
 _STARTS, _ENDS = {1: 340, 2: 680}, {0: 220, 1: 560}
-"""Where boxes of each column of the picture begin, and end."""
+"""Horizontal starts and ends of the boxes in each column of the picture."""
 
 Names = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A step between inputs and features.
+    """A learnt value, window or table lookup between inputs and features.
 
     Args:
-        text: what it is, in a word or two.
-        told: all of it, as it is written.
-        inputs: what it reads.
+        text: Short name, the label of its box.
+        told: Full expression, its tooltip.
+        inputs: Names of the columns that it reads.
     """
 
     text: str
@@ -49,11 +50,11 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """A feature, as it is made.
+    """The columns and steps from which an expression is computed.
 
     Args:
-        own: inputs that it reads of its own row, and of no step.
-        steps: that it reads.
+        own: Names of the columns that it reads from its own row, not through a step.
+        steps: The steps with results that it reads.
     """
 
     own: Names
@@ -62,12 +63,12 @@ class _Way:
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """A node of the picture.
+    """A box of the picture.
 
     Args:
-        text: beside it.
-        told: where one points at it.
-        level: its class, "bad" or "warn", where it is to be seen.
+        text: Label.
+        told: Tooltip.
+        level: CSS class, "bad" or "warn" for highlighted boxes.
     """
 
     text: str
@@ -76,7 +77,7 @@ class _Box:
 
 
 Place = tuple[int, int]
-"""The column of a box, and its number there."""
+"""The column of a box, and its number in the column."""
 Edges = dict[tuple[Place, Place], None]
 
 
@@ -85,10 +86,8 @@ def plan_picture(
 ) -> str:
     """Return the picture of a plan as SVG.
 
-    Args:
-        nodes: the expression of each feature, by name.
-        of_inputs: the class of inputs that are to be seen, by name: "bad" or "warn".
-        of_features: the same of features.
+    `nodes` has the expression of each feature by name. `of_inputs` and `of_features` give the CSS
+    class of highlighted inputs and features by name: "bad" or "warn".
     """
     ways = _ways(nodes)
     names, every = list(ways), sorted({name for way in ways.values() for name in _inputs(way)})
@@ -108,7 +107,7 @@ def plan_picture(
 
 
 def _ways(nodes: Mapping[str, Node]) -> dict[str, _Way]:
-    """Return how each feature is made."""
+    """Return the columns and steps from which each feature is computed, by name."""
     found = fold(list(nodes.values()), _way)
     return {name: _without_doubles(found[node]) for name, node in nodes.items()}
 
@@ -132,7 +131,7 @@ def _way(node: Node, args: list[_Way]) -> _Way:
 
 
 def _through(node: Node, text: str, args: list[_Way]) -> _Way:
-    """Return the way through a step: what it reads itself is behind it."""
+    """Return the source of a step's result, which is the step alone: it stands for its inputs."""
     inputs = frozenset[str]().union(*(_inputs(way) for way in args))
     return _Way(frozenset(), frozenset([_Step(text, show(node), inputs)]))
 
@@ -142,7 +141,10 @@ def _inputs(way: _Way) -> Names:
 
 
 def _without_doubles(way: _Way) -> _Way:
-    """Return a way without columns that a step brings, too; steps of one word are one."""
+    """Return columns and steps, without the columns that one of the steps reads too.
+
+    Steps that read equal columns are merged into one.
+    """
     by_inputs: dict[Names, list[_Step]] = {}
     for step in sorted(way.steps, key=lambda step: step.told):
         by_inputs.setdefault(step.inputs, []).append(step)
@@ -157,7 +159,7 @@ def _without_doubles(way: _Way) -> _Way:
 
 
 def _window_text(over: Call) -> str:
-    """Return a function over a window in a few words."""
+    """Return a short name for a function over a window."""
     params, name = dict(window_of(over).params), over.function.removeprefix(OVER)
     last, n_rows = params.get("last"), params.get("rows")
     if isinstance(last, int):
@@ -169,7 +171,10 @@ H = TypeVar("H", bound=Hashable)
 
 
 def _grouped(items: Sequence[H], key: Callable[[H], Hashable]) -> list[tuple[H, ...]]:
-    """Return items one by one; of more than fit, those of one key together, the last the rest."""
+    """Return one group per item; if there are too many, items with equal keys share a group.
+
+    There are at most `MOST` groups: the last one takes all further items.
+    """
     if len(items) <= MOST:
         return [(item,) for item in items]
     groups: dict[Hashable, list[H]] = {}
@@ -185,7 +190,7 @@ def _places(groups: Sequence[tuple[H, ...]], column: int) -> dict[H, Place]:
 
 
 def _seen_by(ways: Mapping[str, _Way], group_of: Mapping[str, int]) -> dict[str, set[int]]:
-    """Return the groups of features that each input reaches."""
+    """Return the indices of the groups of features that use each input, by name of the input."""
     found: dict[str, set[int]] = {}
     for name, way in ways.items():
         for one in _inputs(way):
@@ -199,7 +204,7 @@ def _edges(
     steps: Mapping[_Step, Place],
     features: Mapping[str, Place],
 ) -> Edges:
-    """Return the lines between boxes, each once."""
+    """Return the lines between boxes, as pairs of positions, without repeats."""
     edges: Edges = {}
     for name, way in ways.items():
         for own in sorted(way.own):
@@ -232,7 +237,10 @@ _MOST_TOLD = 8
 
 
 def _drawn(columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[Place, Place]]) -> str:
-    """Return boxes and lines as SVG: each column in the order that its lines ask for."""
+    """Return boxes and lines as SVG.
+
+    `columns` has the boxes of the three columns: inputs, steps and features.
+    """
     heights = _heights(columns, list(edges))
     longest = max(map(len, columns))
     parts = [_line(one, other, heights) for one, other in edges]
@@ -248,7 +256,7 @@ def _drawn(columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[Place, Place
 def _heights(
     columns: Sequence[Sequence[_Box]], edges: Sequence[tuple[Place, Place]]
 ) -> dict[Place, float]:
-    """Return the height of each box, from above: others stand beside the features they are for."""
+    """Return the vertical position of each box, in SVG units; boxes lie near those they lead to."""
     longest = max(map(len, columns))
     heights: dict[Place, float] = {}
     after: dict[Place, list[Place]] = {}
@@ -269,7 +277,7 @@ def _heights(
 
 
 def _line(one: Place, other: Place, heights: Mapping[Place, float]) -> str:
-    """Return a line from the end of a box to the start of another one."""
+    """Return a line from the right end of one box to the left end of another, as an SVG path."""
     y, z = round(heights[one]), round(heights[other])
     if other[0] - one[0] == 1:
         return f'<path d="M{_ENDS[one[0]]} {y}{_curve(one[0], y, other[0], z)}"/>'
@@ -279,14 +287,17 @@ def _line(one: Place, other: Place, heights: Mapping[Place, float]) -> str:
 
 
 def _curve(one: int, y: int, other: int, z: int) -> str:
-    """Return the curve from the end of a column to the start of another one."""
+    """Return the part of an SVG path from the right end of one column to the left of another."""
     right = _STARTS[other]
     middle = (_ENDS[one] + right) // 2
     return f"C{middle} {y} {middle} {z} {right} {z}"
 
 
 def _gap(wanted: float, boxes: Sequence[float]) -> int:
-    """Return the height nearest to a wanted one at which a line passes no box of a column."""
+    """Return the vertical position nearest to `wanted` at which a line crosses no box.
+
+    `boxes` are the ascending positions of the boxes in the column.
+    """
     if not boxes:
         return round(wanted)
     between = [(low + high) / 2 for low, high in pairwise(boxes)]
@@ -295,7 +306,7 @@ def _gap(wanted: float, boxes: Sequence[float]) -> int:
 
 
 def _text(box: _Box, column: int, height: float) -> str:
-    """Return the text of a box, which says more where one points at it."""
+    """Return a box as SVG: its label, with its tooltip."""
     x, anchor = (
         (_ENDS[0] - 6, ' text-anchor="end"'),
         (_MIDDLE, ' text-anchor="middle"'),

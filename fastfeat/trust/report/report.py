@@ -1,4 +1,4 @@
-"""`FeatureReport`: a fitted plan and rows beside those of training, told on one page."""
+"""`FeatureReport`: one page on a fitted plan, with later rows compared to training."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from fastfeat.calls.completion import offering
 from fastfeat.engine.kernel_cache import observing
 from fastfeat.errors import counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import read_again
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.step_costs import StepCost, measuring, times_without_kernels
 from fastfeat.io.arrow import Table
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import Step, doing
-from fastfeat.trust.quality.checking import check
+from fastfeat.trust.quality.checking import check_rows
 from fastfeat.trust.quality.drift import Drift, compared
 from fastfeat.trust.quality.drifting import limits_of
 from fastfeat.trust.quality.later_rows import NO_PROFILE, each_piece, known_profile
@@ -38,18 +38,19 @@ from fastfeat.trust.report.smaller import smaller_floats, smaller_section
 @offering("verdict", "level", "html", "path", "drift", "check", "steps")
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class FeatureReport:
-    """The report of a fitted plan; a notebook shows its page.
+    """The report on a fitted plan, and on later rows if given; notebooks show its page.
 
     Args:
-        level: "ok" where nothing has drifted and no rule is broken, "warn" where only inputs have,
-            or rules that only warn are broken, "bad" where features have or rules are; "none" where
-            no rows were given, or nothing could be compared.
-        verdict: the same in a line.
-        html: the page.
-        path: the file that it was written to; None without.
-        drift: of the rows; None where there is nothing to compare.
-        check: of the rows by the plan's contract; None without.
-        steps: what each step took, measured.
+        level: One of four words: "ok" if nothing has drifted and no rule is broken; "warn" if only
+            inputs have drifted, or only rules that warn are broken; "bad" if features have drifted,
+            or other rules are broken or undecided; "none" without rows, or if nothing could be
+            compared.
+        verdict: The level and its reasons, as one line of text.
+        html: The page.
+        path: File with the page; None if none was written.
+        drift: Drift of the rows; None if they are not compared.
+        check: Result of the plan's contract on the rows; None without contract or rows.
+        steps: Measured cost of each step; empty without rows.
     """
 
     level: str
@@ -61,14 +62,14 @@ class FeatureReport:
     steps: tuple[StepCost, ...] = ()
 
     def __repr__(self) -> str:
-        """Return the verdict, and where the page is."""
+        """Return the verdict, and the file with the page."""
         where = (
             "" if self.path is None else f"\n{self.path}: {counted(len(self.html), 'character')}"
         )
         return f"{self.verdict}{where}"
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame of its own, for notebooks."""
+        """Return the page in its own frame, for notebooks."""
         return (
             '<iframe sandbox="" style="width:100%;height:70vh;border:1px solid #8884" '
             f'srcdoc="{escape(self.html)}"></iframe>'
@@ -77,25 +78,23 @@ class FeatureReport:
 
 def report(
     fitted: Fitted,
-    data: Any = None,
+    rows: CallRows,
     path: str | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
-    history: Any = None,
-    tables: Tables = None,
-    memory: str | int | None = None,
     clock: Any = None,
     thresholds: Any = None,
 ) -> FeatureReport:
-    """Return the report of a fitted plan; arguments and errors as of `FittedPlan.report`."""
-    limits, rows = limits_of(thresholds), _Rows(data, history, tables, memory, clock)
+    """Return the report on a fitted plan; arguments and errors match `FittedPlan.report`."""
+    limits = limits_of(thresholds)
     with doing("making a report") as step:
         found = Found(fitted, profile_face(fitted))
-        if data is not None:
-            if fitted.contract is None:  # else rules are judged
+        if rows.data is not None:
+            if fitted.contract is None:  # with a contract, rules can be judged without one
                 known_profile(fitted)
-            rows = replace(rows, data=read_again(data) if memory is None else data)
-            found = _beside(found, rows, limits, step)
+            if rows.memory is None:
+                rows = rows._replace(data=read_again(rows.data))
+            found = _beside(found, rows, clock, limits, step)
         step("writing the page")
         level, told = verdict_of(found)
         html = _page(found, title or _title(fitted))
@@ -106,24 +105,11 @@ def report(
     return FeatureReport(level, told, html, where, found.drift, found.check, steps)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows that are compared, with what else is read; as of `FittedPlan.report`."""
+def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step) -> Found:
+    """Return the facts of a report, with facts on the given rows added: drift, rules and costs.
 
-    data: Any
-    history: Any
-    tables: Tables
-    memory: str | int | None
-    clock: Any
-
-    @property
-    def sides(self) -> dict[str, Any]:
-        """The options of whatever reads the data."""
-        return {"history": self.history, "tables": self.tables, "memory": self.memory}
-
-
-def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
-    """Return the facts with those of rows beside those of training."""
+    `step` is called with a description of each step of the work.
+    """
     fitted, then = found.fitted, found.then
     step("computing features")
     features, now, costs = _measured(fitted, then, rows)
@@ -139,14 +125,18 @@ def _beside(found: Found, rows: _Rows, limits: Limits, step: Step) -> Found:
     if fitted.contract is None:
         return found
     step("judging rules")
-    options: Any = {"clock": rows.clock, "late": fitted.declaration.late, **rows.sides}
-    return replace(found, check=check(fitted.contract.declaration, rows.data, **options))
+    contract, late = fitted.contract.declaration, fitted.declaration.late
+    return replace(found, check=check_rows(contract, rows, clock=clock, late=late)[1])
 
 
 def _measured(
-    fitted: Fitted, then: Profile | None, rows: _Rows
+    fitted: Fitted, then: Profile | None, rows: CallRows
 ) -> tuple[Table, Profile | None, Costs]:
-    """Return features of the first rows, the profile of all, where there is one, and the costs."""
+    """Compute the features of rows and measure the costs.
+
+    Return the features of the first piece of the rows, the profile of all rows, and the costs. The
+    profile is None if training has none.
+    """
     first, counted_rows, n_rows = list[Table](), list[Profile](), 0
 
     def take(inputs: Table, features: Table | None) -> None:
@@ -161,7 +151,7 @@ def _measured(
     taken = energy_meter()
     begin = times_without_kernels()
     with observing() as used, measuring() as costs:
-        each_piece(fitted, _wanted(fitted, then), rows.data, (), take, **rows.sides)
+        each_piece(fitted, _wanted(fitted, then), rows, (), take)
     wall, cpu = (now - then for now, then in zip(times_without_kernels(), begin, strict=True))
     n_compiled = sum(kernel.is_compiled for kernel in used.values())
     measured = Costs(costs.steps, wall, cpu, n_rows, n_compiled, taken())
@@ -169,7 +159,11 @@ def _measured(
 
 
 def _wanted(fitted: Fitted, then: Profile | None) -> Profile:
-    """Return a profile that names what is read: features too, where none were counted."""
+    """Return a profile that names the inputs and features to compute; it has no counts to use.
+
+    It includes features even if the training profile has none, since the report measures their
+    cost.
+    """
     if then is not None and then.features:
         return then
     features = {name: ColumnProfile(name, "", "other") for name in fitted.nodes}

@@ -1,4 +1,4 @@
-"""The sections of a report but its columns: verdict, contract, plan, costs."""
+"""The sections of a report other than its columns: verdict, contract, plan, costs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_SERVED = 6
 
 
 def head(found: Found, title: str) -> str:
-    """Return the title, the verdict, and the figures that one asks for first."""
+    """Return the title, the verdict and the main figures as HTML."""
     fitted, (level, headline) = found.fitted, verdict_of(found)
     told = f"{counted(len(fitted.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')}"
     if found.costs is not None:
@@ -36,7 +36,7 @@ def head(found: Found, title: str) -> str:
 
 
 def _points(found: Found) -> list[str]:
-    """Return the reasons of the verdict as HTML, the worst first."""
+    """Return the reasons of the verdict as HTML: broken rules first, then drift, worst first."""
     points: list[str] = []
     if found.drift is not None:
         anchor_of = anchors(found.fitted)
@@ -86,7 +86,10 @@ def _cards(found: Found) -> list[tuple[str, str, str]]:
 
 
 def contract_section(found: Found) -> str:
-    """Return the rules of the contract, with the rows that break each; nothing without one."""
+    """Return the section on the contract as HTML: its rules, with rows that break them.
+
+    "" without a contract.
+    """
     contract = found.fitted.contract
     if contract is None:
         return ""
@@ -106,7 +109,7 @@ def contract_section(found: Found) -> str:
 
 
 def _rules(check: CheckReport) -> Iterator[str]:
-    """Yield a table of the rules that are broken, and those that hold, folded up."""
+    """Yield HTML: a table of broken or undecided rules, and a collapsed table of other rules."""
     broken = [result for result in check.results if result.is_finding]
     others = [result for result in check.results if not result.is_finding]
     if broken:
@@ -118,12 +121,12 @@ def _rules(check: CheckReport) -> Iterator[str]:
 
 
 def _wide(content: str) -> str:
-    """Return HTML that is scrolled where the screen is narrow."""
+    """Return content in an HTML block that scrolls sideways on narrow screens."""
     return f'<div class="wide">{content}</div>'
 
 
 def plan_section(found: Found) -> str:
-    """Return the plan as a picture."""
+    """Return the section on the plan as HTML, with its picture."""
     inputs: dict[str, str] = {}
     features: dict[str, str] = {}
     if found.drift is not None:
@@ -135,7 +138,10 @@ def plan_section(found: Found) -> str:
 
 
 def costs_section(found: Found) -> str:
-    """Return the cost of each step in the run that this report rests on; nothing without rows."""
+    """Return the section on costs as HTML: the times of each step in the run over the given rows.
+
+    "" without rows.
+    """
     costs = found.costs
     if costs is None:
         return ""
@@ -173,7 +179,7 @@ def costs_section(found: Found) -> str:
 
 
 def _step_text(step: StepCost, texts: Mapping[Node, str]) -> list[str]:
-    """Return lines that say what a step computes."""
+    """Return lines that say what a step computes; `texts` has the text of each expression."""
     if step.kind == FEATURES:
         return ["functions of a row, fused into loops"]
     order = [order_text(step.order)] if isinstance(step.order, Call) else []
@@ -189,7 +195,10 @@ def _features_text(step: StepCost, features: Sequence[str]) -> str:
 
 
 def _served(nodes: Mapping[str, Node], steps: Sequence[StepCost]) -> list[list[str]]:
-    """Return the features that each step is for."""
+    """Return a list per step: the names of the features that use its results.
+
+    Empty for the step that computes all features.
+    """
     read = {name: set(postorder([node])) for name, node in nodes.items()}
     return [
         [] if step.kind == FEATURES else [n for n, of in read.items() if of & set(step.nodes)]
@@ -205,7 +214,7 @@ def _times(wall_s: float, cpu_s: float, costs: Costs) -> list[str]:
 
 
 def _seconds(seconds: float) -> str:
-    """Return a time as text, with three digits and a unit."""
+    """Return a time as text with three digits and a unit from s to ns."""
     for unit, length in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= length:
             return f"{seconds / length:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Smaller floats: which features a narrower type would hold, and what rounding would cost each."""
+"""Smaller floats: the features that fit a narrower type, and the rounding errors."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from fastfeat.trust.quality.rounding import NARROW, Rounding, roundings_of
 from fastfeat.trust.report.page import section
 
 MOST_ROWS = 2_048
-"""Rows that are rounded, evenly spaced; whether all are held, profiles say."""
+"""Largest number of evenly spaced rows to round; profiles tell whether all values fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmallerFloats:
-    """The rounding of each feature of floats to types narrower than its own.
+    """The rounding errors of float features in types that are narrower than their own.
 
     Args:
-        of_features: by name and type.
-        n_rows: how many rows were rounded.
-        own: the type of the features.
+        of_features: Rounding errors by name of the feature and of the type.
+        n_rows: Number of rows that were rounded.
+        own: Float type of the features.
     """
 
     of_features: Mapping[str, Mapping[str, Rounding]]
@@ -38,12 +38,7 @@ class SmallerFloats:
 
 
 def smaller_floats(fitted: Fitted, features: Table) -> SmallerFloats:
-    """Return the roundings of features that were computed.
-
-    Args:
-        fitted: what they are of.
-        features: the features.
-    """
+    """Return the rounding errors of computed features, from up to `MOST_ROWS` of their rows."""
     own = fitted.declaration.dtype or "float64"
     narrower = [name for name in NARROW if FLOAT_FORMATS[name].n_bits < FLOAT_FORMATS[own].n_bits]
     n_rows = features.num_rows
@@ -60,11 +55,9 @@ def smaller_floats(fitted: Fitted, features: Table) -> SmallerFloats:
 
 
 def smaller_section(smaller: SmallerFloats | None, *profiles: Profile | None) -> str:
-    """Return a row a type: what it holds, and what it costs; nothing where there is none.
+    """Return the section on smaller floats as HTML, with a table row per type.
 
-    Args:
-        smaller: the roundings.
-        profiles: of all rows, which say how far values go.
+    "" if no type is smaller. `profiles` cover all rows, and so give the largest values.
     """
     if smaller is None or not smaller.of_features or not smaller.n_rows:
         return ""
@@ -80,7 +73,7 @@ def smaller_section(smaller: SmallerFloats | None, *profiles: Profile | None) ->
 
 
 def _row(smaller: SmallerFloats, dtype: str, profiles: tuple[Profile | None, ...]) -> list[str]:
-    """Return the cells of a type."""
+    """Return the HTML table cells on one float type."""
     of_type = {name: found[dtype] for name, found in smaller.of_features.items()}
     bad = [
         name
@@ -99,7 +92,7 @@ def _row(smaller: SmallerFloats, dtype: str, profiles: tuple[Profile | None, ...
 
 
 def _is_beyond(name: str, dtype: str, profiles: tuple[Profile | None, ...]) -> bool:
-    """Return whether a value of all rows is beyond the largest number of a type."""
+    """Return whether any value of a feature in the profiles exceeds a type's largest number."""
     least = FLOAT_FORMATS[dtype].rounds_to_infinity
     columns = [of.features[name] for of in profiles if of is not None and name in of.features]
     return any(max(-column.least, column.greatest) >= least for column in columns)

@@ -1,8 +1,9 @@
-"""The contract: plans and tables whose features, and what fit learns, are known bit for bit.
+"""The self-check: plans and tables with features and learnt values that are known bit for bit.
 
-`golden.json` holds their digests, computed by the CPU backend. Any backend on any machine must give
-the same; `fastfeat gpu check` asks a card. `golden_past.json` holds those of plans that see
-more than a row: windows, as-of joins, lookups, keys, folds, training features, rows that arrive.
+`golden.json` holds digests (SHA-256, shortened) of these features and learnt values, computed by
+the CPU backend. Every backend on every machine must give equal ones; `fastfeat gpu check` checks a
+graphics card. `golden_past.json` covers plans that see more than a row: windows, as-of joins,
+lookups, keys, folds, training features, arriving rows.
 
-The command line alone imports it.
+Only the command line imports this folder.
 """

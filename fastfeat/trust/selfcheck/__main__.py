@@ -1,7 +1,7 @@
-"""`python -m fastfeat.trust.selfcheck`: write the golden digests anew, by the CPU backend.
+"""`python -m fastfeat.trust.selfcheck`: compute and write new golden digests.
 
-For those who change what a feature is. A diff of `golden.json` and `golden_past.json` shows
-which features changed.
+The CPU backend computes them. Use it after a deliberate change of features. The diff of
+`golden.json` and `golden_past.json` then shows which features changed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fastfeat.trust.selfcheck.tables import check_table, past_tables, training_t
 
 
 def main() -> None:
-    """Write the files."""
+    """Compute the digests, and write `golden.json` and `golden_past.json`."""
     warnings.simplefilter("ignore", FastfeatWarning)
     train, rows = training_table(), check_table()
     digests: Digests = {}

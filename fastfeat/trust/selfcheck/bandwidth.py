@@ -1,4 +1,7 @@
-"""Speed of 12 features of a row on a device, beside a copy of as many bytes there."""
+"""Speed of a device: 12 features of a row, compared with a copy of equally many bytes.
+
+A row plan is a plan in which each feature depends on its own row only.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,15 @@ extern "C" __global__ void copy_words(const i64* table, i64 first, i64 n) {
 
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
-    """The speed of a row plan whose rows are on the device, and stay there.
+    """The speed of a row plan with rows and results in device memory.
 
     Args:
-        n_rows: how many.
-        bytes_per_row: read and written, at the least.
-        rows_per_second: median.
-        copy_bytes_per_second: read and written by a kernel that copies, median.
-        difference: the first feature whose bits are not those of the CPU; None where all agree.
+        n_rows: Number of rows.
+        bytes_per_row: Bytes of the inputs and outputs of a row, which must be read and written.
+        rows_per_second: Median speed of the plan.
+        copy_bytes_per_second: Median bytes read and written per second by a copying kernel.
+        difference: First feature and row with other bits than on the CPU, as text; None if all
+            agree.
     """
 
     n_rows: int
@@ -50,17 +54,15 @@ class Bandwidth:
 
     @property
     def share_of_copy(self) -> float:
-        """Bytes a second of the plan, as a share of those of the copy."""
+        """Bytes per second of the plan, divided by bytes per second of the copy."""
         return self.rows_per_second * self.bytes_per_row / self.copy_bytes_per_second
 
 
 def measure_bandwidth(backend: str, n_rows: int, n_repeats: int = N_REPEATS) -> Bandwidth:
-    """Return the speed of a row plan on a device, and that of a copy.
+    """Return the speed of a row plan on a device with its own memory, and of a copy.
 
-    Args:
-        backend: one with memory of its own.
-        n_rows: as many as these, or as fit into half of the memory.
-        n_repeats: of each, after one that is not timed.
+    `n_rows` is reduced to fit half of the free memory. Plan and copy run once without timing, and
+    then `n_repeats` times.
     """
     runtime, fitted = device_of(backend_named(backend)), row_plan().fit(training_table())
     pattern = _pattern(fitted)
@@ -81,7 +83,10 @@ def _time_plan(
     n_rows: int,
     how: tuple[str, int],
 ) -> tuple[float, str | None]:
-    """Return the seconds that the features of a repeated pattern take, and what differs in them."""
+    """Return the median seconds of the plan, and the first difference from the CPU as text.
+
+    The rows repeat `pattern`. `how` is the name of the backend and the number of timed runs.
+    """
     backend, n_repeats = how
     n_outputs = len(fitted.feature_names)
     columns = {
@@ -98,13 +103,16 @@ def _time_plan(
 
 
 def _pattern(fitted: FittedPlan) -> Mapping[str, NDArray[Any]]:
-    """Return the rows that are repeated, a missing float as NaN."""
-    table = training_table(_PATTERN_ROWS)  # its quotients are within float32
+    """Return columns of rows to repeat, by name; missing floats are NaN."""
+    table = training_table(_PATTERN_ROWS)  # its quotients fit float32
     return {name: table[name].to_numpy() for name in fitted.plan.columns}
 
 
 def repeated_on_device(runtime: Runtime, values: NDArray[Any], n_rows: int) -> Any:
-    """Return an array on the device that repeats some values, `n_rows` a multiple of theirs."""
+    """Return a device array of length `n_rows` that repeats `values`.
+
+    `n_rows` must be a multiple of their number.
+    """
     values = np.ascontiguousarray(values)
     buffer = runtime.allocate(n_rows * values.itemsize)
     for at in range(0, buffer.n_bytes, values.nbytes):
@@ -114,7 +122,7 @@ def repeated_on_device(runtime: Runtime, values: NDArray[Any], n_rows: int) -> A
 
 
 def _median_seconds(call: Callable[[], None], n_repeats: int) -> float:
-    call()  # compiles, and touches memory
+    call()  # compile, and touch the memory
     taken: list[float] = []
     for _ in range(n_repeats):
         begin = time.perf_counter()
@@ -126,7 +134,10 @@ def _median_seconds(call: Callable[[], None], n_repeats: int) -> float:
 def _difference(
     runtime: Runtime, fitted: FittedPlan, pattern: Mapping[str, Any], held: Buffer, n_rows: int
 ) -> str | None:
-    """Return the first feature whose last rows are not those of the CPU."""
+    """Return the first feature and row that differ from the CPU, as text; None if none does.
+
+    Only the last rows of the result in `held` are compared.
+    """
     expected = fitted.transform(dict(pattern), to="numpy").view(np.int32)
     found = np.empty(_PATTERN_ROWS, np.int32)
     for k, name in enumerate(fitted.feature_names):
@@ -139,7 +150,7 @@ def _difference(
 
 
 def copy_bytes_per_second(runtime: Runtime, n_words: int, n_repeats: int = N_REPEATS) -> float:
-    """Return the bytes a second, read and written, of a kernel that copies words of 8 bytes."""
+    """Return the bytes read and written per second by a kernel that copies 8-byte words."""
     source, target = runtime.allocate(8 * n_words), runtime.allocate(8 * n_words)
     table, module = runtime.allocate(16), runtime.module(_COPY)
     runtime.upload(np.array([source.address, target.address]), table)

@@ -1,4 +1,7 @@
-"""Checking a backend against the contract: the golden digests, and the CPU where one differs."""
+"""Check of a backend: its digests are compared with the golden ones, which each backend must give.
+
+If a digest differs, the CPU backend computes the feature too, to find the row.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ _PACKAGES_OF_NVIDIA = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """The results of one plan.
+    """The result of checking one plan on a backend.
 
     Args:
-        name: of the plan.
-        n_features: how many columns it has.
-        seconds: that the backend took to fit and to compute, compilation included.
-        differences: features that differ from the golden digest, the first row that differs from
-            the CPU with each; or the error that ended it.
+        name: Name of the plan.
+        n_features: Number of output columns.
+        seconds: Time to fit and compute on the backend, compilation included.
+        differences: Features that differ from the golden digest, each with the first row that
+            differs from the CPU; or the error that ended the plan.
     """
 
     name: str
@@ -46,15 +49,15 @@ class PlanResult:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """The results of a check of a backend.
+    """The result of a check of a backend.
 
     Args:
-        backend: its name.
-        device: what it ran on.
-        versions: of what results depend on.
-        n_rows: how many rows were computed.
-        plans: what came of each.
-        bandwidth: how fast a row plan runs; None where it was not measured.
+        backend: Name of the backend.
+        device: Name of the device.
+        versions: Versions of software that results depend on.
+        n_rows: Number of computed rows.
+        plans: Result of each plan.
+        bandwidth: Speed of a row plan; None if not measured.
     """
 
     backend: str
@@ -66,7 +69,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every bit agreed."""
+        """Whether every bit agrees."""
         agreed = self.bandwidth is None or self.bandwidth.difference is None
         return agreed and all(not plan.differences for plan in self.plans)
 
@@ -76,21 +79,19 @@ class CheckReport:
 
 
 def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> CheckReport:
-    """Return the results of the contract on a backend.
+    """Return the results of all plans on a backend.
 
-    Args:
-        backend: its name.
-        step: told what is being done.
-        n_rows: of the measurement of speed, fewer where memory is short; 0 leaves it out.
+    `step` is called with a description of each step. `n_rows` is the number of rows to measure the
+    speed with, which is reduced if memory is short; 0 skips it.
 
     Raises:
-        BackendUnavailable: it cannot run here.
+        BackendUnavailable: The backend cannot run here.
     """
     backend_named(backend)
     train, rows = training_table(), check_table()
     results: list[PlanResult] = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FastfeatWarning)  # of columns that are constant
+        warnings.simplefilter("ignore", FastfeatWarning)  # about constant columns
         for name, plan in contract_plans().items():
             step(f"Checking {name}")
             results.append(_check_plan(name, plan, backend, train, rows))
@@ -108,7 +109,7 @@ def _check_plan(name: str, plan: Plan, backend: str, train: Any, rows: Any) -> P
     try:
         fitted = plan.fit(train, backend=backend)
         features = fitted.transform(rows, backend=backend)
-    except Exception as error:  # what one plan meets must not hide what the others give
+    except Exception as error:  # one failing plan must not hide the others' results
         said = f"{type(error).__name__}: {error}"
         return PlanResult(name, len(plan.declaration.nodes), time.perf_counter() - begin, (said,))
     seconds = time.perf_counter() - begin

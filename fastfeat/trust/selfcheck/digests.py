@@ -1,4 +1,4 @@
-"""Digests of what a plan learns and computes: equal for equal bits, and for those alone."""
+"""Digests of learnt values and features, which are equal only if all bits are equal."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LEARNT = "what fit learns"
 _N_ARRIVING = 80
 
 Digests = dict[str, dict[str, str]]
-"""By plan, by feature."""
+"""Digest by plan and feature."""
 
 
 def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
-    """Return a digest of each feature of a table, and one of all that was learnt."""
+    """Return a digest of each feature by name, and one of all learnt values under `LEARNT`."""
     found = {name: column_digest(features.column(name)) for name in features.column_names}
     learnt = [
         fitted.record.learnt[one] for one in aggregates_of(fitted.plan.declaration.nodes.values())
@@ -35,10 +35,9 @@ def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
 
 
 def column_digest(column: Any) -> str:
-    """Return a digest of the type, of which rows are missing, and of the bits of the others.
+    """Return a digest of a column: its type, its missing rows, and the bits of its values.
 
-    Args:
-        column: an Arrow chunked array; how it is chunked does not matter.
+    The digest is 16 hexadecimal digits. The split of the column into chunks does not matter.
     """
     digest = hashlib.sha256(str(column.type).encode())
     for chunk in column.chunks:
@@ -49,7 +48,7 @@ def column_digest(column: Any) -> str:
 
 
 def _learnt_digest(learnt: Sequence[Any]) -> str:
-    """Return a digest of values in the order of the plan, whatever their aggregates are called."""
+    """Return one digest of all learnt values, in the order of the plan; names do not matter."""
     return hashlib.sha256("\0".join(map(_bits, learnt)).encode()).hexdigest()[:16]
 
 
@@ -67,12 +66,9 @@ def _bits(value: Any) -> str:
 
 
 def digests_of_past(plan: Plan, rows: PastTables, backend: str = "cpu") -> dict[str, str]:
-    """Return digests of what a plan learns, of training and later features, and of its label.
+    """Return digests by name: of learnt values, training features, later features, and label.
 
-    Args:
-        plan: of `past_plans`.
-        rows: that it learns from and computes; the later ones see the others as their history.
-        backend: that computes.
+    The later rows see the training rows as their history.
     """
     tables = rows.tables
     fitted, training = plan.fit_transform(rows.train, tables=tables, backend=backend)
@@ -86,11 +82,10 @@ def digests_of_past(plan: Plan, rows: PastTables, backend: str = "cpu") -> dict[
 
 
 def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
-    """Return digests of what a state answers: to rows that are kept, and that only ask.
+    """Return digests of the features that a live state computes for arriving rows, by name.
 
-    Args:
-        plan: of rows that arrive, whose label is not known yet.
-        rows: that it learns from and begins with, and that arrive.
+    The state stores the first half of these rows, and only computes features for the other half.
+    Arriving rows lack the label's column `flag`.
     """
     fitted = plan.fit(rows.train, history="batch", tables=rows.tables)
     arriving = rows.later.sort_by("t").slice(0, _N_ARRIVING).drop_columns(["flag"])
@@ -108,14 +103,13 @@ def digests_of_live(plan: Plan, rows: PastTables) -> dict[str, str]:
 
 @cache
 def golden_digests(file: str = FILE) -> Digests:
-    """Return the digests that every backend must give.
+    """Return the digests that every backend must give, by plan and feature.
 
-    Args:
-        file: that holds them: of plans of the row, or `FILE_OF_PAST`.
+    `file` is `FILE` or `FILE_OF_PAST`.
     """
     return json.loads((files("fastfeat.trust.selfcheck") / file).read_text("utf-8"))
 
 
 def golden_text(digests: Digests) -> str:
-    """Return digests as the text of the file that holds them."""
+    """Return digests as JSON, the content of their file."""
     return json.dumps(digests, indent=1, ensure_ascii=False) + "\n"

@@ -1,7 +1,7 @@
-"""The plans of the contract that see more than a row: its past, tables, keys and folds.
+"""Self-check plans with features that read more than their own row: windows, tables, keys, folds.
 
-Each is generic over a registry: a statistic of windows, an aggregate or an encoder that is added
-there is in these plans too.
+They are generated from registries, so a new window statistic, aggregate or encoder is included
+automatically. Functions that yield calls yield pairs of a feature's name and its expression.
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ WINDOWS: dict[str, dict[str, Any]] = {
     "table": {**_ENTITY, "last": "10d", "table": "payments", "closed": "right"},
     "table steps": {"time": "step", "right_time": "step", "rows": 5, "table": "payments"},
 }
-"""Arguments of `window` by name: each end, with and without what bounds it, and of a table."""
+"""Arguments of `window` by name: each kind of end, with and without bounds, and tables."""
 _NOT_OF_TABLES = frozenset({"rank"})
 _TURNS = (
     "count", "null_count", "sum", "mean", "var", "std", "min", "max", "quantile", "mode",
     "n_unique", "first", "last", "lag", "time_since", "time_since_lag", "ewm_mean", "ewm_mean_by",
     "rank", "slope", "streak", "ewm_sum", "ewm_sum_by", "skew", "kurtosis",
 )  # fmt: skip
-"""Functions that take columns in turn; others come after them, and choose by their name."""
+"""Functions that take columns in turn; later functions choose by a hash of their name instead."""
 _OF_ALL_PAST = frozenset(name for name, row in OVER_FUNCTIONS.items() if row.of_all_past)
 
 Calls = Iterator[tuple[str, Expr]]
 
 
 def past_plans() -> dict[str, Plan]:
-    """Return the plans by name, of the tables that `past_tables` returns."""
+    """Return the plans by name; their data are the tables of `past_tables`."""
     plans = {f"window {name}": Plan(dict(_over(name))) for name in WINDOWS}
     plans |= {f"ahead {name}": plan for name, plan in _ahead()}
     plans["asof"] = Plan(dict(_asof()))
@@ -85,7 +85,7 @@ def past_plans() -> dict[str, Plan]:
 
 
 def live_plan() -> Plan:
-    """Return a plan of rows that arrive: windows, a table of each kind, an encoder, a label."""
+    """Return a plan for a live state: with windows, table lookups, an encoder and a label."""
     week = window("7d", **_ENTITY)
     return Plan(
         {
@@ -108,7 +108,10 @@ def live_plan() -> Plan:
 
 
 def _over(name: str) -> Calls:
-    """Yield every function over one window, of columns of each kind in turn."""
+    """Yield calls of every function over the window `name` of `WINDOWS`.
+
+    Functions take columns of different types in turn.
+    """
     over = window(**WINDOWS[name])
     of_table = "table" in WINDOWS[name]
     bounded = {"last", "rows"} & WINDOWS[name].keys()
@@ -130,19 +133,25 @@ def _over(name: str) -> Calls:
 
 
 def _turn_of(function: str) -> int:
-    """Return the first column that a function is of, wherever its row stands among others."""
+    """Return the number by which a function chooses its first column among the possible ones.
+
+    A new function in the registry changes no other function's number.
+    """
     return _TURNS.index(function) if function in _TURNS else crc32(function.encode())
 
 
 def _calls(function: str, column: str, over: Window, unit: Any) -> Calls:
-    """Yield the calls of one function: as it is written, with each of its parameters."""
+    """Yield the calls of one function over a window, with each set of parameters.
+
+    `unit` is the time column of the window.
+    """
     x = col(column)
     match function:
         case "time_since":
             yield "time_since_last", time_since_last(over=over)
             yield "time_since", time_since(x > 0, over=over)
         case "time_since_lag":
-            return  # of sessions
+            return  # needs sessions
         case _ if function in _OF_ALL_PAST and function.endswith(BY_TIME):
             half_life = 90 if unit == "step" else "36h"
             method = getattr(x, function.removesuffix(BY_TIME))
@@ -168,7 +177,10 @@ def _calls(function: str, column: str, over: Window, unit: Any) -> Calls:
 
 
 def _own_value(over: Window, session_of: Window | None) -> Calls:
-    """Yield expressions made of functions over windows."""
+    """Yield calls of operators that combine functions over a window, such as differences.
+
+    `session_of` is the window for sessions, or None for no sessions.
+    """
     yield "diff", col("f64").diff(2, over=over)
     yield "pct_change", col("i8").pct_change(over=over)
     yield "range", col("f32").range(over=over)
@@ -179,7 +191,10 @@ def _own_value(over: Window, session_of: Window | None) -> Calls:
 
 
 def _ahead() -> Iterator[tuple[str, Plan]]:
-    """Yield plans of labels; each has a feature of the row alone."""
+    """Yield the name and the plan of each label that reads later rows.
+
+    Each plan has one feature, which reads its own row only.
+    """
     own: dict[str, Any] = {**_ENTITY, "gap": "1h"}
     of_table: dict[str, Any] = {**_ENTITY, "table": "payments", "end": "1970-03-01"}
     labels: dict[str, Expr] = {
@@ -235,9 +250,12 @@ def _of_row(name: str, row: Lookup, columns: tuple[str, ...]) -> Calls:
 
 
 def _by() -> Calls:
-    """Yield every operator that takes keys, with one key, two, an expression, and few rows."""
+    """Yield calls of every operator with a parameter `by`: one key, two keys, or an expression.
+
+    Further calls leave out keys of few rows.
+    """
     keys: dict[str, Any] = {"key": "key", "two": ["key", "text"], "expression": col("i8") % 5}
-    for name, operator in _with_parameters("by", "min_rows"):  # a text is split by no key
+    for name, operator in _with_parameters("by", "min_rows"):  # text is not split by keys
         cases = [case for case in operator.cases if _is_learnt_per_key(name, case)]
         for number, case in enumerate(cases):
             for place, (by, given) in enumerate(keys.items()):
@@ -251,13 +269,16 @@ def _by() -> Calls:
 
 
 def _is_learnt_per_key(name: str, case: Case) -> bool:
-    """Return whether a case takes keys: a constant that is imputed, and kinds of text, do not."""
+    """Return whether an operator's case accepts `by`: imputation by a constant and text do not."""
     of_text = name == "n_unique" and "text" in case.on
     return not of_text and isinstance(case.params.get("value", "mean"), str)
 
 
 def _folds() -> Calls:
-    """Yield every encoder of a target: other folds, by entities, by a column, few rows."""
+    """Yield calls of every target encoder with several numbers and kinds of folds.
+
+    The kinds are folds by entity, folds from a column, and folds with a limit on rare keys.
+    """
     variants: dict[str, dict[str, Any]] = {
         "3": {"folds": 3},
         "entities": {"folds": 4, "fold_by": "key"},
@@ -286,7 +307,7 @@ def _folds_in_time() -> Calls:
 
 
 def _nested() -> Calls:
-    """Yield expressions made of what stands beyond the row."""
+    """Yield expressions in which windows, table lookups and keys are nested."""
     week, all_past = window("7d", **_ENTITY), window(**_ENTITY)
     late = window("9d", offset="12h", **_ENTITY)
     x = col("f64")
@@ -306,7 +327,7 @@ def _nested() -> Calls:
 
 
 def _parts() -> Calls:
-    """Yield every part of a time, and what else no operator's row names."""
+    """Yield calls for every part of a time, and calls that no operator's cases cover."""
     t, length = col("at").dt, col("at") - col("at").min()
     for name, method in vars(DatetimeParts).items():
         if name.startswith("total_"):

@@ -1,4 +1,7 @@
-"""The plans of the contract: every case of every operator, the calendar, many calls in one plan."""
+"""Self-check plans: every case of every operator, calendar functions, and a plan of many calls.
+
+A case is an example of an operator: the kinds of its columns, and its parameters.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _PARTS = (
 
 
 class Feature(NamedTuple):
-    """One call of an operator: what it is given, and the expression that it makes."""
+    """One case of an operator, with the columns it is applied to and the resulting expression."""
 
     operator: Operator
     case: Case
@@ -29,7 +32,7 @@ class Feature(NamedTuple):
 
 
 def operator_features() -> dict[str, dict[str, Feature]]:
-    """Return every case of every operator, by family and by name."""
+    """Return a feature for every case of every operator, by operator family and by name."""
     families: dict[str, dict[str, Feature]] = {}
     for name, operator in OPERATORS.items():
         family = families.setdefault(operator.define.__module__.rpartition(".")[2], {})
@@ -43,7 +46,10 @@ def operator_features() -> dict[str, dict[str, Feature]]:
 
 
 def contract_plans() -> dict[str, Plan]:
-    """Return the plans by name: a family of operators each, "calendar", "wide", small outputs."""
+    """Return the plans by name: one per operator family, and some others.
+
+    The others are "calendar", "wide", and plans with small output types.
+    """
     plans = {family: plan_of(found) for family, found in operator_features().items()}
     plans["calendar"], plans["wide"] = Plan(dict(_calendar())), Plan(dict(_wide()))
     plans |= {f"rounded to {dtype}": Plan(dict(_small()), dtype=dtype) for dtype in _SMALL}
@@ -52,7 +58,7 @@ def contract_plans() -> dict[str, Plan]:
 
 
 def plan_of(features: Mapping[str, Feature]) -> Plan:
-    """Return the plan of some features; what is a target of theirs is known only afterwards."""
+    """Return a plan with the given features; the targets of encoders are declared as outcomes."""
     outcomes = [
         f.columns[1] for f in features.values() if "targets" in f.operator.define.__module__
     ]
@@ -61,7 +67,7 @@ def plan_of(features: Mapping[str, Feature]) -> Plan:
 
 
 def row_plan() -> Plan:
-    """Return 12 features of a row, whose speed is compared with that of a copy."""
+    """Return a plan with 12 features that read only their own row, to measure speed."""
     x, y, z = col("f64"), col("f32"), col("lat1")
     features: Mapping[str, Expr] = {
         "filled": x.fill_null(0.0),
@@ -80,7 +86,10 @@ def row_plan() -> Plan:
 
 
 def _columns_for(case: Case, *, is_first: bool) -> Iterator[tuple[str, ...]]:
-    """Yield the columns for a case: each of its kind in turn, only two for further cases."""
+    """Yield the columns to apply a case to, as tuples with one column per argument.
+
+    The first case of an operator is applied to all columns of its kind, each other case to two.
+    """
     kinds = [KINDS[kind] for kind in case.on]
     for turn in range(len(kinds[0]) if is_first else min(2, len(kinds[0]))):
         yield tuple(kind[(turn + place) % len(kind)] for place, kind in enumerate(kinds))
@@ -95,7 +104,7 @@ def _calendar() -> Iterator[tuple[str, Expr]]:
 
 
 def _small() -> Iterator[tuple[str, Expr]]:
-    """Yield features within the smallest types, some of them below their least normal numbers."""
+    """Yield features with values that 16-bit floats can hold, some of them subnormal there."""
     for name in ("f64", "f32"):
         within = col(name).clip(-60_000.0, 60_000.0)
         yield f"within {name}", within
@@ -113,7 +122,10 @@ def _codes() -> Iterator[tuple[str, Expr]]:
 
 
 def _wide() -> Iterator[tuple[str, Expr]]:
-    """Yield features of 60 elementary calls that differ: no two share a loop."""
+    """Yield features with 60 distinct calls of functions such as `log` and `sin`.
+
+    No two features can share a loop of the kernel.
+    """
     x, y = col("f64"), col("f32")
     for k in range(15):
         logarithm = (x * (k + 2)).log1p() - (y + k).exp()

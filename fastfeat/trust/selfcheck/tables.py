@@ -1,6 +1,7 @@
-"""The tables of the contract: the same rows on every machine, with every library.
+"""The tables of the self-check: equal rows on every machine and with every library.
 
-Those of the plans of the past: events, what came after, and tables beside.
+Plans with windows, tables, keys and folds have their own tables: events, later events, and lookup
+tables.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from fastfeat.io.arrow import Table, pa
 
 N_TRAINING_ROWS = 3_000
-N_ROWS = 20_011  # neither a multiple of 64, nor of a block
-LARGEST = 2**63 - 2  # one below the largest: a bool can be added
+N_ROWS = 20_011  # a multiple of neither 64 nor the block size
+LARGEST = 2**63 - 2  # one below the largest, so that a bool can be added
 KINDS: dict[str, tuple[str, ...]] = {
     "number": ("f64", "i64", "f32", "i8", "u64", "flag"),
     "float": ("f64", "f32"),
@@ -26,7 +27,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "degrees": ("lat1", "lat2", "lat3", "lat4"),
     "positive": ("pos",),
 }
-"""Columns of each kind of argument that a case of the registry of operators names."""
+"""Columns for each kind of argument that an operator's case names."""
 
 _DOUBLES = (
     *(0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 3.0, 7.0, 200.0, 1e300, -1e300, 5e-324, -1e-310),
@@ -41,12 +42,12 @@ Words = NDArray[np.uint64]
 
 
 def training_table(n_rows: int = N_TRAINING_ROWS) -> Table:
-    """Return rows to learn from: nothing in them is infinite, or near the end of its type."""
+    """Return rows for fit, without infinities and without values near the limits of their type."""
     return _table(_moderate(n_rows, seed=1), n_rows, seed=2)
 
 
 def check_table(n_rows: int = N_ROWS) -> Table:
-    """Return rows to compute: special values and the ends of each type among ordinary ones."""
+    """Return rows for transform: about a quarter of the values are special, such as type limits."""
     columns = _moderate(n_rows, seed=3)
     special: dict[str, tuple[Any, ...]] = {
         "f64": _DOUBLES,
@@ -63,7 +64,7 @@ def check_table(n_rows: int = N_ROWS) -> Table:
 
 
 def pseudo_random_words(n: int, seed: int) -> Words:
-    """Return pseudo-random words.
+    """Return `n` pseudo-random 64-bit integers; equal seeds give equal numbers.
 
     Source: G. Steele, D. Lea, C. Flood: Fast Splittable Pseudorandom Number Generators (2014).
     """
@@ -75,10 +76,10 @@ def pseudo_random_words(n: int, seed: int) -> Words:
 
 
 def _moderate(n: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Return ordinary values of each column."""
+    """Return `n` ordinary values for each column, by name."""
 
     def unit(number: int) -> NDArray[np.float64]:
-        """Return floats in [-0.5, 0.5), by operations that IEEE defines."""
+        """Return floats in [-0.5, 0.5), by operations that IEEE 754 defines exactly."""
         words = pseudo_random_words(n, seed=10 * seed + number) >> np.uint64(11)
         return words.astype(np.float64) * 2.0**-53 - 0.5
 
@@ -114,7 +115,7 @@ def _table(columns: dict[str, NDArray[Any]], n_rows: int, seed: int) -> Table:
 
 
 def _in_lists(values: Any, seed: int, number: int) -> Any:
-    """Return lists of up to 6 values that follow each other, with some that are missing."""
+    """Return lists of up to 6 consecutive values, some lists missing."""
     n_rows = len(values)
     words = pseudo_random_words(n_rows + 1, seed=200 * seed + 50 + number)
     starts = (words % np.uint64(n_rows // 2)).astype(np.int64)
@@ -133,11 +134,11 @@ N_LATER = 601
 _N_PAYMENTS = 900
 _N_KEYS = 25
 _TEN_MINUTES = 600 * 10**6
-_DAYS = 24 * 6  # in ten minutes
+_DAYS = 24 * 6  # in ten-minute steps
 
 
 class PastTables(NamedTuple):
-    """Rows to learn from, later rows of the same entities, and what is passed as `tables=`."""
+    """Training rows, later rows of the same entities, and lookup tables by name."""
 
     train: Table
     later: Table
@@ -145,7 +146,10 @@ class PastTables(NamedTuple):
 
 
 def past_tables() -> PastTables:
-    """Return tables, equal on every machine: rows share an instant, and lack a time or a key."""
+    """Return tables that are equal on every machine.
+
+    Several rows have the same time, and some rows lack a time or a key.
+    """
     tables = {
         "payments": _events(training_table(_N_PAYMENTS), seed=31, first=0, last=70 * _DAYS),
         "keys": _keys(),
@@ -156,7 +160,10 @@ def past_tables() -> PastTables:
 
 
 def _later_values(ordinary: Table) -> Table:
-    """Return rows with special floats; integers stay small enough to be added."""
+    """Return rows with special values in some columns, such as NaN and infinities.
+
+    Wide integers stay small enough for their sums.
+    """
     special = check_table(N_LATER)
     for name in ("f64", "f32", "i8"):
         place = ordinary.column_names.index(name)
@@ -165,13 +172,10 @@ def _later_values(ordinary: Table) -> Table:
 
 
 def _events(table: Table, seed: int, first: int, last: int) -> Table:
-    """Return a table with a time, a step, an entity and a number of the row besides.
+    """Return a table with columns added: time "t", whole-number time "step", "key" and "row".
 
-    Args:
-        table: of ordinary columns.
-        seed: of what is drawn.
-        first: the least time, in tens of minutes since 1970.
-        last: where the times end.
+    `first` is the earliest time and `last` the exclusive end, in units of ten minutes since 1970.
+    "key" is the entity and "row" a unique number.
     """
     n_rows = table.num_rows
     times = _whole(n_rows, seed, last - first) + first
@@ -185,11 +189,14 @@ def _events(table: Table, seed: int, first: int, last: int) -> Table:
         "row": pa.array(np.arange(n_rows) + (seed << 20)),
     }
     kept = {"at" if name == "t" else name: table[name] for name in table.column_names}
-    return pa.table({**kept, **columns})  # "at" has times of every part
+    return pa.table({**kept, **columns})  # "at" covers every part of a time
 
 
 def _keys() -> Table:
-    """Return a row of each key and some that no event has, but for a few keys."""
+    """Return a lookup table with a row per key.
+
+    Three keys of the events are absent, and three of its keys have no event.
+    """
     table = training_table(_N_KEYS)
     keys = np.array([k + 3 for k in range(_N_KEYS)])
     kept = {name: table[name] for name in ("f64", "i64", "f32", "i8", "u64", "flag", "text", "t")}

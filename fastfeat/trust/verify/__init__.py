@@ -1,1 +1,1 @@
-"""`verify`: the promise checked on the rows of a user, by every path there is."""
+"""`verify`: a check on a user's rows that all ways to compute features give the same bits."""

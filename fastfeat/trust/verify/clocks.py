@@ -1,7 +1,10 @@
-"""Clocks by which features see other rows: which features one moment can judge, and what by.
+"""Clocks by which features see other rows: which clock can judge each feature.
 
-A feature sees earlier rows of the data by the time of a window, and rows of a table by a column of
-it. A row that comes after a moment by that clock is one that the feature may not have seen.
+A clock is a time by which rows are earlier or later. A feature sees earlier rows of the data by the
+time of a window, and rows of a table by one of the table's columns. To judge a feature at a moment
+is to remove all rows after it: by its clock, the feature may not see them, so its values must not
+change. A run judges all features of one clock together. A table that is never cut keeps all its
+rows, since its rows have no time, or since the user declared them known.
 """
 
 from __future__ import annotations
@@ -27,11 +30,13 @@ from fastfeat.plan.declare.rows_ahead import is_known
 
 
 class Sight(NamedTuple):
-    """A way by which a feature sees other rows.
+    """A way in which a feature reads other rows: by a window, an as-of join, or a lookup.
 
     Args:
-        time: the time of the row; None where rows of a table are looked up by key alone.
-        column: the time of the rows of a table, or the first of their keys; None for the data.
+        time: Expression for the time of the feature's own row; None if rows of a table are looked
+            up by key alone.
+        column: Column with the times of the table's rows, or else their first key; None for rows of
+            the data.
     """
 
     time: Node | None
@@ -42,11 +47,11 @@ Sights = frozenset[Sight]
 
 
 class TableTime(NamedTuple):
-    """A column of a table that says when its rows are.
+    """A column of a table with the times of its rows.
 
     Args:
-        column: the column.
-        step: how many nanoseconds a step of whole numbers has; None where nothing says it.
+        column: The column.
+        step: Nanoseconds per unit if the times are whole numbers; None if unknown.
     """
 
     column: TableColumn
@@ -55,13 +60,13 @@ class TableTime(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The features that are judged by one clock.
+    """The features that one clock judges.
 
     Args:
-        clock: the time of a row.
-        columns: output columns.
-        tables: of each table that these read, the columns by which they see its rows; none of a
-            table that stays whole.
+        clock: Expression for the time of a row.
+        columns: Names of the output columns that are judged.
+        tables: The columns with the times of a table's rows, for each table that these features
+            read; empty for a table that is never cut.
     """
 
     clock: Node
@@ -69,26 +74,26 @@ class Run:
     tables: dict[str, frozenset[TableTime]] = field(default_factory=dict[str, frozenset[TableTime]])
 
     def takes(self, tables: Mapping[str, frozenset[TableTime]]) -> bool:
-        """Return whether a feature that sees rows of tables in these ways may join."""
+        """Return whether a feature can join the run, given the columns by which it sees tables.
+
+        It can if it agrees with the run on each table that both read.
+        """
         return all(self.tables.get(name, seen) == seen for name, seen in tables.items())
 
 
 class Runs(NamedTuple):
-    """The runs of a plan, and as text the features and tables that no run judges."""
+    """The runs of a plan, and lines of text on the features and tables that no run judges."""
 
     runs: tuple[Run, ...]
     on_word: tuple[str, ...]
 
 
 def runs_of(fitted: Fitted) -> Runs:
-    """Return the runs of a fitted plan.
+    """Return the runs of a fitted plan, and text on the features that cannot be judged.
 
-    Beside a label that looks ahead, its clock judges every feature. Without such a label, each
-    feature is judged by its own clock. A feature with several clocks is left out then: a row that
-    is later by one clock may be earlier by another.
-
-    Args:
-        fitted: the plan.
+    If the label reads later rows, its clock judges every feature. Otherwise each feature is judged
+    by its own clock, and a feature with several clocks is left out: a row that is later by one
+    clock may be earlier by another.
     """
     late = fitted.declaration.known_late
     seen = fold(list(fitted.nodes.values()), _sights_of)
@@ -118,7 +123,7 @@ def runs_of(fitted: Fitted) -> Runs:
 def _join(
     runs: list[Run], clock: Node, name: str, tables: Mapping[str, frozenset[TableTime]]
 ) -> None:
-    """Add an output column to the first run that has its clock and sees tables as it does."""
+    """Add an output column to the run with its clock and tables; make a new run if none fits."""
     run = next((run for run in runs if run.clock is clock and run.takes(tables)), None)
     if run is None:
         run = Run(clock)
@@ -128,7 +133,10 @@ def _join(
 
 
 def _sights_of(node: Node, below: Sequence[Sights]) -> Sights:
-    """Return the ways by which the row of an expression sees other rows, but not by learning."""
+    """Return the ways in which an expression sees other rows; learnt values do not count.
+
+    `below` has these ways for each argument of `node`.
+    """
     match node:
         case Aggregate(_, _, _, frame):
             return frozenset[Sight]().union(*below[1:2] if isinstance(frame, GroupFrame) else ())
@@ -152,7 +160,10 @@ def _column(node: Node) -> TableColumn:
 
 
 def _tables_of(own: Sights, late: Late, fitted: Fitted) -> dict[str, frozenset[TableTime]]:
-    """Return the columns by which a feature sees rows of tables, by table; see `Run.tables`."""
+    """Return the columns with the times of a table's rows, for each table that a feature reads.
+
+    See `Run.tables`; `own` are the ways in which the feature sees other rows.
+    """
     found: dict[str, frozenset[TableTime]] = {}
     whole = {sight.column.table for sight in own if sight.column and sight.time is None}
     for time, column in own:
@@ -170,9 +181,10 @@ def _tables_of(own: Sights, late: Late, fitted: Fitted) -> dict[str, frozenset[T
 
 
 def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> list[TableColumn]:
-    """Return the columns that say when the rows of a table are that a feature sees by a column.
+    """Return the columns with the times of a table's rows.
 
-    Of a table that the label looks ahead in it is the label's, unless the user vouches for another.
+    `column` is the column by which a feature sees these rows. If the label reads later rows of the
+    table, these are the label's columns, unless the user declares `column` with `known_clocks`.
     """
     seen = frozenset[str]() if late.ahead is None else late.ahead.tables.get(column.table, ())
     if not seen or column.name in seen or column.name in late.known_clocks:
@@ -182,7 +194,7 @@ def _columns_that_say_when(column: TableColumn, late: Late, fitted: Fitted) -> l
 
 
 def _tables_on_word(seen: Sights, late: Late) -> list[str]:
-    """Return a line for each kind of table from which no row is removed."""
+    """Return a line for each kind of table that is never cut."""
     columns = [sight.column for sight in seen if sight.column is not None]
     looked_up = {s.column.table for s in seen if s.column is not None and s.time is None}
     named = {column.table for column in columns} & set(late.known_tables)

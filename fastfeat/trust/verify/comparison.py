@@ -1,4 +1,4 @@
-"""Features compared by their bits: what `verify` reports of two ways to the same table."""
+"""Comparison of features bit by bit, and the report of `verify`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fastfeat.io.columns.differences import first_difference
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison: two ways to the same features.
+    """A comparison of two ways to compute the same features.
 
     Args:
-        name: what was compared.
-        n_rows: on how many rows.
-        difference: the first feature and row that differ; None where all bits agree.
-        skipped: why nothing was compared, or "".
-        note: what is to be said of those rows, after their number, or "".
+        name: The two ways.
+        n_rows: Number of rows compared.
+        difference: First feature and row that differ; None if all bits agree.
+        skipped: Why nothing was compared; "" if it was.
+        note: Text to add after the number of rows, or "".
     """
 
     name: str
@@ -29,7 +29,7 @@ class Check:
     note: str = ""
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return the result, the name and the first difference on one line."""
         if self.skipped:
             return f"skip {self.name}: {self.skipped}"
         of_rows = f"{self.name} ({counted(self.n_rows, 'row')}{self.note})"
@@ -38,13 +38,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
-    """The results of `verify`; prints as one line a check, and what the checks leave out.
+    """The results of `verify`; prints a line per check, then the limits of the checks.
 
     Args:
-        checks: the comparisons.
-        on_word: what the check without later rows leaves out, since you say that it is known, or
-            since no one moment can judge it.
-        cannot_see: what that check cannot show.
+        checks: The comparisons.
+        on_word: Features and tables, as lines of text, that the check for later rows leaves out:
+            the user declared them known, or no single clock can judge them.
+        cannot_see: Leaks that the check for later rows cannot detect, as lines of text.
     """
 
     checks: tuple[Check, ...]
@@ -53,16 +53,16 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether all bits agreed."""
+        """Whether all bits agree in every check."""
         return all(check.difference is None for check in self.checks)
 
     def __repr__(self) -> str:
-        """Return one line a check, then what is left out."""
+        """Return one line per check, then the limits of the checks."""
         return "\n".join([*map(str, self.checks), *left_out(self.on_word, self.cannot_see)])
 
 
 def left_out(on_word: Sequence[str], cannot_see: Sequence[str]) -> Iterator[str]:
-    """Yield the lines about what the check without later rows leaves out, and cannot show."""
+    """Yield lines on the features that the check for later rows leaves out, and its limits."""
     if on_word:
         yield "on your word, not checked without later rows:"
         yield from (f"  {text}" for text in on_word)
@@ -72,7 +72,10 @@ def left_out(on_word: Sequence[str], cannot_see: Sequence[str]) -> Iterator[str]
 
 
 def compare(name: str, left: Any, right: Any) -> Check:
-    """Return the comparison of two tables of features, column by column."""
+    """Return the comparison of two tables of features, up to the first difference.
+
+    `name` says which two ways of computing them are compared.
+    """
     for feature, one, other in zip(left.column_names, left.columns, right.columns, strict=True):
         row = first_difference(one.combine_chunks(), other.combine_chunks())
         if row is not None:

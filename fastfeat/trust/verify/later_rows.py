@@ -1,8 +1,9 @@
-"""Features of a row, with and without the rows that come after it: a feature sees no later row.
+"""The check that features see no later rows: they are computed with and without them.
 
-Rules say which plans build; here a fitted plan is run. All rows after a moment are removed, and the
-later rows of tables; the features of the rows at that moment, and before it, must keep their bits.
-What `fit` has learnt is held as it is.
+Plans are built by rules against leakage; this check runs the fitted plan. It removes all rows after
+a moment, from the data and from tables, and the features at or before that moment must keep their
+bits. It does so at several moments. Learnt values stay as they are. A run is the check of all
+features with the same clock, which is the time that tells what is later.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import numpy as np
 from fastfeat.backends import backend_named
 from fastfeat.errors import counted
 from fastfeat.execute.batch import Batch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH, id_columns
 from fastfeat.execute.inputs import used_schema
-from fastfeat.execute.lookup_tables import Tables, read_tables, table_values
+from fastfeat.execute.lookup_tables import read_tables, table_values
 from fastfeat.execute.row_selection import Numbers
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
@@ -44,11 +46,11 @@ from fastfeat.trust.verify.orders import Order, latest_before, orders_of, sample
 from fastfeat.trust.verify.rows import SideInputs, rows_in_memory
 
 MOMENTS = 50
-"""Moments that are judged, of all clocks together."""
+"""Number of moments to judge, over all clocks."""
 FEWEST_MOMENTS = 10
-"""Of one clock."""
+"""Least number of moments per clock."""
 TABLE_ROWS = 2_000_000
-"""Rows of tables that are indexed again, of all moments of a clock together."""
+"""Rows of tables to index again, over all moments of a clock."""
 CANNOT_SEE = (
     "what fit has learnt from later rows, such as counts per key, and in which order codes come",
     "features of training rows out of fold: later rows have those that all training rows taught",
@@ -57,14 +59,14 @@ CANNOT_SEE = (
 
 
 class Change(NamedTuple):
-    """An output column that changes where later rows are removed.
+    """An output column that changes without later rows.
 
     Args:
-        column: its name.
-        row: the first row whose value changes, by its number in the data.
-        moment: the moment after which rows are removed, as text.
-        values: the value beside all rows, and without the later ones, as text.
-        n_moments: at how many moments the column changes.
+        column: Name of the column.
+        row: Number in the data of the first row with another value.
+        moment: Rows after this moment are removed; as text.
+        values: The value with all rows, and without the later ones, as text.
+        n_moments: Number of moments at which the column changes.
     """
 
     column: str
@@ -76,12 +78,12 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaterRows:
-    """The results of removing the rows after some moments.
+    """The results of the check: which features changed when later rows were removed.
 
     Args:
-        checks: one for each clock.
-        changes: the output columns that have changed.
-        on_word: features and tables that were left out: the user vouches for them, or a feature
+        checks: One comparison per clock.
+        changes: The output columns that change.
+        on_word: Features and tables that were left out: the user declared them known, or a feature
             has several clocks.
     """
 
@@ -91,17 +93,17 @@ class LaterRows:
 
     @property
     def cannot_see(self) -> tuple[str, ...]:
-        """The leaks that the removal of rows cannot show, as text."""
+        """The leaks that removing rows cannot detect, as text."""
         return CANNOT_SEE if self.checks or self.on_word else ()
 
 
 class Sample(NamedTuple):
-    """The rows whose features are compared, and the tables and the history beside them.
+    """The rows that the check uses, with their tables and history.
 
     Args:
-        rows: a table.
-        side: the tables and the history.
-        numbers: of the rows in the data, shape (n_rows,).
+        rows: The rows as a table.
+        side: The lookup tables and the history.
+        numbers: Number of each row in the data, shape `(n_rows,)`.
     """
 
     rows: Any
@@ -109,48 +111,37 @@ class Sample(NamedTuple):
     numbers: Numbers
 
 
-def later_rows_of(
-    fitted: Fitted, data: Any, history: Any, tables: Tables, n_rows: int
-) -> LaterRows:
-    """Return the results of removing the rows after some moments from data.
+def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
+    """Return the results of the check on a sample of about `n_rows` rows of the data.
 
-    Args:
-        fitted: the plan.
-        data: rows, as in `transform`.
-        history: as in `transform`.
-        tables: as in `transform`.
-        n_rows: about how many rows are a sample.
+    `rows` must cover the whole data.
     """
     plan, runs = fitted.declaration, runs_of(fitted)
-    ids = id_columns(plan.row_id, history, plan.past_columns)
-    read = read_tables(tables, plan.row_table_columns)
+    ids = id_columns(plan.row_id, rows.history, plan.past_columns)
+    read = read_tables(rows.tables, plan.row_table_columns)
     wanted = [*plan.row_columns, *ids]
-    rows = rows_in_memory(fitted, data, wanted, history, n_rows, clock_columns(runs))
-    side = SideInputs(read, BATCH if rows.earlier is None else rows.earlier)
-    many = plain_table(rows.many)
+    found = rows_in_memory(fitted, rows, wanted, n_rows, clock_columns(runs))
+    side = SideInputs(read, BATCH if found.earlier is None else found.earlier)
+    many = plain_table(found.many)
     orders = []
     if window_nodes(fitted.nodes.values()):
-        orders = orders_of(fitted, many, rows.earlier, read)
-    sample = sample_of(orders, many, rows.earlier, side, n_rows)
+        orders = orders_of(fitted, many, found.earlier, read)
+    sample = sample_of(orders, many, found.earlier, side, n_rows)
     return check_later_rows(fitted, runs, sample, lambda _: None)
 
 
 def clock_columns(runs: Runs) -> list[str]:
-    """Return the columns of the data by which features are judged."""
+    """Return the names of the columns of the data that contain the times of the runs."""
     return columns_of(run.clock for run in runs.runs)
 
 
 def sample_of(
     orders: Sequence[Order], many: Any, earlier: Any, side: SideInputs, n_rows: int
 ) -> Sample:
-    """Return a sample of rows: of whole entities where the plan has windows, else evenly spaced.
+    """Return a sample of about `n_rows` rows: whole entities for windows, else evenly spaced.
 
-    Args:
-        orders: of the earlier rows and then the rows, that windows read; none without windows.
-        many: the rows.
-        earlier: the history, a table; None where there is none.
-        side: what is passed beside the rows.
-        n_rows: about how many there are.
+    `orders` are the row orders of the plan's windows, over the history followed by the rows `many`;
+    empty without windows. `earlier` is the history as a table, or None.
     """
     if not orders:
         n_all: int = many.num_rows
@@ -165,14 +156,7 @@ def sample_of(
 
 
 def check_later_rows(fitted: Fitted, runs: Runs, sample: Sample, step: Step) -> LaterRows:
-    """Return the results of removing the rows after some moments from a sample.
-
-    Args:
-        fitted: the plan.
-        runs: its features by the clock that judges them.
-        sample: the rows.
-        step: is told what is compared.
-    """
+    """Return the results of the check on a sample; `step` is called with the name of each run."""
     if not runs.runs:
         return LaterRows(on_word=runs.on_word)
     features = sample.side.transform(fitted, sample.rows)
@@ -187,8 +171,6 @@ def check_later_rows(fitted: Fitted, runs: Runs, sample: Sample, step: Step) -> 
 
 @dataclass(slots=True)
 class _Judged:
-    """The results of one run."""
-
     check: Check
     changes: tuple[Change, ...] = ()
     on_word: list[str] = field(default_factory=list[str])
@@ -197,7 +179,10 @@ class _Judged:
 def _judged(
     fitted: Fitted, run: Run, sample: Sample, features: Any, most: int, step: Step
 ) -> _Judged:
-    """Return the results of a run, at so many moments at most."""
+    """Return the results of one run, which removes the rows after each of up to `most` moments.
+
+    `features` are the features of the sample with all its rows.
+    """
     name = f"all rows = without later rows, by {show(run.clock)}"
     step(f"verifying {name}")
     times = _times_of(fitted, run.clock, sample.rows, sample.side.tables)
@@ -230,7 +215,10 @@ def _judged(
 
 
 def _told(changes: Sequence[Change], n_moments: int) -> str | None:
-    """Return the first change as text, and how many more columns change."""
+    """Return a sentence on the first change and the number of other columns that change.
+
+    None if there is no change.
+    """
     if not changes:
         return None
     column, row, moment, (with_all, without), n_changed = changes[0]
@@ -242,7 +230,10 @@ def _told(changes: Sequence[Change], n_moments: int) -> str | None:
 
 
 def _differences(one: Any, other: Any) -> Iterator[tuple[str, int, tuple[str, str]]]:
-    """Yield the columns of two tables that differ, the first row where, and the values there."""
+    """Yield each column that differs between two tables.
+
+    Each is a tuple: its name, the first row that differs, and both values there as text.
+    """
     for name, left, right in zip(one.column_names, one.columns, other.columns, strict=True):
         pair = left.combine_chunks(), right.combine_chunks()
         row = first_difference(*pair)
@@ -251,13 +242,13 @@ def _differences(one: Any, other: Any) -> Iterator[tuple[str, int, tuple[str, st
 
 
 class _Times(NamedTuple):
-    """The times of rows.
+    """The times of rows, as integers.
 
     Args:
-        ticks: one a row, 0 where it is missing, shape (n_rows,).
-        is_there: whether there is one, shape (n_rows,).
-        dtype: of the times.
-        tick: nanoseconds of one; None of whole numbers that are no time.
+        ticks: Time of each row, 0 if missing, shape `(n_rows,)`.
+        is_there: Whether each row has a time, shape `(n_rows,)`.
+        dtype: Type of the times.
+        tick: Nanoseconds per tick; None for whole numbers without a unit.
     """
 
     ticks: Numbers
@@ -266,23 +257,26 @@ class _Times(NamedTuple):
     tick: int | None
 
     def spread(self, most: int) -> list[int]:
-        """Return some of the times, evenly among those that are there, in ticks."""
+        """Return up to `most` of the distinct times, evenly spread, as integers (ticks)."""
         distinct = np.unique(self.ticks[self.is_there])
         places = np.linspace(0, max(len(distinct) - 1, 0), min(most, len(distinct)))
         return [int(tick) for tick in distinct[np.unique(places.astype(np.int64))]]
 
     def are_after(self, moment: int, tick: int | None) -> Flags:
-        """Return whether each time is there and after a moment, which is in other ticks."""
+        """Return whether each row is later than a moment, shape `(n_rows,)`; false without a time.
+
+        `tick` is the unit of the moment in nanoseconds.
+        """
         limit = moment * (tick or 1) // (self.tick or 1)
         return self.is_there & (self.ticks > limit)
 
     def text(self, moment: int) -> str:
-        """Return a time as text."""
+        """Return a time, given in ticks, as text."""
         return time_text(moment, self.dtype) if self.dtype.is_temporal else str(moment)
 
 
 def _times_of(fitted: Fitted, clock: Node, rows: Any, tables: Any) -> _Times | None:
-    """Return the times of rows by a clock; None where they lack a column of it."""
+    """Return the times of rows by a clock; None if the rows lack a column that the clock reads."""
     names = columns_of([clock])
     if not set(names) <= set(rows.column_names):
         return None
@@ -303,13 +297,13 @@ def _tick(dtype: DType, step: int | None) -> int | None:
 
 
 class _Kept(NamedTuple):
-    """The rows that are left at a moment, and the tables and the history beside them.
+    """The rows that remain after the rows later than a moment are removed.
 
     Args:
-        rows: a table.
-        numbers: of the rows in the sample, in order, shape (n_rows,).
-        judged: the numbers of the rows whose features are compared: they have a time.
-        side: the tables and the history, without later rows.
+        rows: The remaining rows as a table.
+        numbers: Number of each remaining row in the sample, ascending, shape `(n_rows,)`.
+        judged: Numbers in the sample of the remaining rows with a time, which are compared.
+        side: The tables and the history, without later rows.
     """
 
     rows: Any
@@ -320,16 +314,16 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True)
 class _Removal:
-    """A sample with the times by which its rows, and rows beside it, are removed.
+    """A sample, with the times by which later rows are removed from it, its history and tables.
 
     Args:
-        sample: the rows.
-        times: of the rows.
-        of_history: of the history; None where it stays whole.
-        of_tables: of the rows of tables, by each column that a feature sees them by. A table that
-            stays whole is not among them.
-        row_id: the column that tells rows of the history and the sample apart, or None.
-        on_word: tables and a history that stay whole, as text.
+        sample: The rows.
+        times: Times of the rows.
+        of_history: Times of the history's rows; None if none of them is ever removed.
+        of_tables: Times of each table's rows, once per column by which features see them; without
+            the tables that keep all rows.
+        row_id: Column that identifies rows in both the history and the sample, or None.
+        on_word: Lines of text on the tables and the history that keep all rows.
     """
 
     sample: Sample
@@ -340,12 +334,12 @@ class _Removal:
     on_word: list[str]
 
     def at_most(self, wanted: int) -> int:
-        """Return how many moments are judged: fewer beside large tables."""
+        """Return the number of moments to judge: `wanted`, or fewer if tables are large."""
         n_rows = sum(len(times[0].ticks) for times in self.of_tables.values())
         return max(min(wanted, TABLE_ROWS // max(n_rows, 1)), FEWEST_MOMENTS // 2)
 
     def rows_at(self, moment: int) -> _Kept | None:
-        """Return the rows that are left at a moment; None where all are."""
+        """Return the rows that are not later than a moment; None if no row is later."""
         rows, side, _ = self.sample
         is_later = self.times.are_after(moment, self.times.tick)
         tables, n_removed = self._tables_at(moment)
@@ -363,7 +357,10 @@ class _Removal:
         return _Kept(take_rows(rows, kept), kept, judged, SideInputs(tables, history))
 
     def _tables_at(self, moment: int) -> tuple[dict[str, Any], int]:
-        """Return the tables without what is later by every column, and how many rows are."""
+        """Return the tables without the rows that are later than a moment, and the number removed.
+
+        If features see a table by several columns, a row is removed if it is later by all of them.
+        """
         tables, n_removed = dict(self.sample.side.tables or {}), 0
         for name, times in self.of_tables.items():
             is_later = np.logical_and.reduce(
@@ -375,7 +372,7 @@ class _Removal:
         return tables, n_removed
 
     def _are_removed(self, history: Any, rows: Any, is_later: Flags) -> Flags:
-        """Return whether each row of a history is one of the rows that are removed, by its id."""
+        """Return whether each row of the history has the id of a removed row of the sample."""
         if self.row_id is None:
             n_rows: int = history.num_rows
             return np.zeros(n_rows, np.bool_)
@@ -387,7 +384,7 @@ class _Removal:
 
 
 def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Removal:
-    """Return a sample with the times by which a run removes rows."""
+    """Return a sample with the times by which a run removes rows; `times` are those of its rows."""
     history = sample.side.history
     has_history = not isinstance(history, str)
     of_history = _times_of(fitted, run.clock, history, sample.side.tables) if has_history else None
@@ -408,7 +405,10 @@ def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Rem
 
 
 def _times_of_table(time: TableTime, read: Mapping[Node, Any], fitted: Fitted) -> _Times:
-    """Return the times of the rows of a table by one of its columns."""
+    """Return the times of a table's rows from one of its columns.
+
+    `read` has the values of these columns.
+    """
     dtype = fitted.table_columns[time.column]
     ticks, is_there = ticks_of(ticks_column(read[time.column].array, dtype))
     return _Times(ticks, is_there, dtype, _tick(dtype, time.step))

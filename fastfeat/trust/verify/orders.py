@@ -1,7 +1,8 @@
-"""Orders of the rows of plans with windows: which rows `verify` takes, in what order, how split.
+"""Row orders in plans with windows: samples, shuffles and splits for `verify`.
 
-Windows put rows in orders: those of an entity, by a time. What is done here holds for all orders of
-a plan, whichever entities and times they are of, and computed ones too.
+A window puts the rows of each entity in order by a time; a row order is such a pair of entities and
+times, and a clock is the time. The functions here respect every row order of a plan at once, also
+if its entities or times are computed. Row numbers count from 0.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.scalars.zones import using
 
 PAIRS_PER_ROW = 120
-"""Rows of its past that the reference reads for a row of the sample, on average."""
+"""Average number of past rows that the reference reads per row of the sample."""
 EARLIER_PER_ROW = 20
-"""Rows of the history that it is given for one, at most."""
+"""Limit on the history rows per row of the sample."""
 _NO_TIME = -1
-_MIXING = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no two numbers become one
+_MIXING = np.uint64(0x9E3779B97F4A7C15)  # odd, so distinct numbers stay distinct
 
 
 class Order(NamedTuple):
-    """An order of rows that windows read.
+    """A row order of some windows.
 
     Args:
-        clock: the expression of the time.
-        entities: a number of the entity of each row, shape (n_rows,).
-        times: of each row the place of its time among all times, -1 where it is missing.
+        clock: Expression of the time.
+        entities: Number of each row's entity, shape `(n_rows,)`.
+        times: Rank of each row's time among the distinct times, -1 if missing, shape `(n_rows,)`.
     """
 
     clock: Node
@@ -49,18 +50,14 @@ class Order(NamedTuple):
     times: Numbers
 
     def rows(self, wanted: Numbers | slice) -> Order:
-        """Return the order of some rows."""
+        """Return the row order of some of the rows, given by number or slice."""
         return Order(self.clock, self.entities[wanted], self.times[wanted])
 
 
 def orders_of(fitted: Fitted, rows: Any, earlier: Any, tables: Tables) -> list[Order]:
-    """Return the orders of earlier rows, and after them some rows, that the windows of a plan read.
+    """Return the row orders of a plan's windows, over the history followed by `rows`.
 
-    Args:
-        fitted: the plan.
-        rows: the rows.
-        earlier: a table of rows before them; None where there are none.
-        tables: what its keys and times may be looked up in.
+    `earlier` is the history as a table, or None. Keys and times may be looked up in `tables`.
     """
     orders = dict.fromkeys(order_of(over) for over in window_nodes(fitted.nodes.values()))
     made = table_values(fitted.table_columns, tables)
@@ -82,7 +79,7 @@ def _order(seen: Batch, order: Call) -> Order:
 
 
 def _codes(column: Any) -> Numbers:
-    """Return a number for each value of a column, the same for equal ones; -1 where missing."""
+    """Return an integer for each value, equal for equal values; -1 if missing."""
     values = decoded(column)
     if pa.types.is_floating(values.type):
         values = call("add", cast(values, pa.float64()), pa.scalar(0.0))  # 0.0 for -0.0
@@ -92,7 +89,7 @@ def _codes(column: Any) -> Numbers:
 
 
 def _places(times: Any) -> Numbers:
-    """Return the place of each time among all; see `Order`."""
+    """Return the rank of each time among the distinct times; -1 if missing."""
     whole = times.combine_chunks() if isinstance(times, pa.ChunkedArray) else times
     there: NDArray[np.bool_] = whole.is_valid().to_numpy(zero_copy_only=False)
     known = whole.drop_null()
@@ -109,7 +106,7 @@ def _is_time(array: Any) -> bool:
 
 
 def _numbered(first: Numbers, second: Numbers) -> Numbers:
-    """Return a number for each pair of numbers, the same for equal pairs, from 0 on."""
+    """Return an integer from 0 for each pair of integers; equal pairs get equal integers."""
     first = np.unique(first, return_inverse=True)[1].astype(np.int64)
     second = np.unique(second, return_inverse=True)[1].astype(np.int64)
     n_second = int(second.max(initial=0)) + 1
@@ -117,14 +114,11 @@ def _numbered(first: Numbers, second: Numbers) -> Numbers:
 
 
 def sampled(orders: Sequence[Order], n_earlier: int, n_rows: int) -> Numbers:
-    """Return the numbers of about so many rows for the reference, of whole entities, in order.
+    """Return the ascending numbers of about `n_rows` rows for the reference backend.
 
-    They are fewer where they have a long past, which the reference reads row by row.
-
-    Args:
-        orders: of the earlier rows and then the rows.
-        n_earlier: how many are earlier.
-        n_rows: how many are wanted.
+    It takes whole entities. There are fewer rows if they have a long past, which the reference
+    reads row by row. `orders` cover the `n_earlier` rows of the history followed by the rows to
+    choose from.
     """
     own = [order.rows(slice(n_earlier, None)) for order in orders]
     chosen: Numbers = np.argsort(own[0].entities, kind="stable")[:n_rows]
@@ -139,7 +133,7 @@ def sampled(orders: Sequence[Order], n_earlier: int, n_rows: int) -> Numbers:
 
 
 def _places_within(groups: Numbers) -> Numbers:
-    """Return of each row how many rows of its group come before it."""
+    """Return the number of rows of the same group that come before each row, `(n_rows,)`."""
     order = np.argsort(groups, kind="stable")
     first = np.flatnonzero(np.diff(groups[order], prepend=-1))
     sizes = np.diff(first, append=len(groups))
@@ -149,12 +143,10 @@ def _places_within(groups: Numbers) -> Numbers:
 
 
 def latest_before(orders: Sequence[Order], n_earlier: int, rows: Numbers) -> Numbers:
-    """Return the numbers of the latest earlier rows of the entities of some rows, in order.
+    """Return the ascending numbers of the latest history rows of the entities of some rows.
 
-    Args:
-        orders: of the earlier rows and then the rows.
-        n_earlier: how many are earlier.
-        rows: the numbers of those rows, among the ones that are not earlier.
+    `orders` cover the `n_earlier` rows of the history followed by the data; `rows` are row numbers
+    in the data.
     """
     kept: NDArray[np.bool_] = np.zeros(n_earlier, dtype=np.bool_)
     for order in orders:
@@ -172,13 +164,11 @@ def latest_before(orders: Sequence[Order], n_earlier: int, rows: Numbers) -> Num
 
 
 def moved(orders: Sequence[Order]) -> Numbers | None:
-    """Return rows in an order as good as theirs, by their numbers; None where there is no other.
+    """Return the row numbers in a shuffled order that must not change features.
 
-    Windows read the rows of an entity at one moment in the order that they have, and those of one
-    moment stay in it, by whichever order of the plan; all else is moved about.
-
-    Args:
-        orders: of the rows.
+    Windows read rows of one entity and one time in the given order. Such rows keep their order
+    among themselves, for every row order of the plan; all others are shuffled. None if this leaves
+    no other order.
     """
     labels = _least_bound([_numbered(order.entities, order.times) for order in orders])
     if (labels == labels[0]).all():
@@ -188,10 +178,10 @@ def moved(orders: Sequence[Order]) -> Numbers | None:
 
 
 def _least_bound(groupings: Sequence[Numbers]) -> Numbers:
-    """Return for each row the least of those that groups, of any grouping, bind it to.
+    """Return the smallest row number to which each row is connected, shape `(n_rows,)`.
 
-    Args:
-        groupings: the group of each row, each of shape (n_rows,).
+    Rows are connected if they share a group in any of the groupings, directly or through other
+    rows. Each grouping gives the group of each row, shape `(n_rows,)`.
     """
     labels: Numbers = np.arange(len(groupings[0]))
     while True:
@@ -200,18 +190,16 @@ def _least_bound(groupings: Sequence[Numbers]) -> Numbers:
             least = np.full(int(groups.max()) + 1, len(groups), dtype=np.int64)
             np.minimum.at(least, groups, labels)
             labels = least[groups]
-        labels = labels[labels]  # what binds in a long chain is found in few rounds
+        labels = labels[labels]  # so that long chains take few rounds
         if np.array_equal(labels, before):
             return labels
 
 
 def halves(orders: Sequence[Order]) -> tuple[Numbers, Numbers]:
-    """Return the numbers of rows before a moment, and of rows from it on, by every clock.
+    """Return the numbers of the rows before a middle time, and of the rows from it on.
 
-    A row that one clock has before its moment, and another after it, is in neither.
-
-    Args:
-        orders: of the rows.
+    Each clock has its own middle time. A row that is earlier by one clock and later by another is
+    in neither half.
     """
     clocks = {order.clock: order.times for order in orders}
     n_rows = len(orders[0].times)
@@ -225,7 +213,10 @@ def halves(orders: Sequence[Order]) -> tuple[Numbers, Numbers]:
 
 
 def _middle(times: Numbers) -> int:
-    """Return the time in the middle of those that are there, or the next, if it is the first."""
+    """Return the rank that splits the times into halves: the median without missing times.
+
+    If the median is the first time, the next time is returned, so that the earlier half has rows.
+    """
     known = np.sort(times[times != _NO_TIME])
     if not len(known):
         return 0
@@ -235,23 +226,19 @@ def _middle(times: Numbers) -> int:
 
 
 def in_time(orders: Sequence[Order]) -> Numbers | None:
-    """Return the numbers of rows, each after its past; None where there are several clocks.
-
-    Args:
-        orders: of the rows.
-    """
+    """Return the row numbers in order of time; None if the windows have several clocks."""
     if len({order.clock for order in orders}) > 1:
         return None
     return np.argsort(orders[0].times, kind="stable").astype(np.int64)
 
 
 def take_rows(rows: Any, numbers: Numbers) -> Any:
-    """Return some rows of a table by their numbers."""
+    """Return rows of a table by their numbers, in the order of the numbers."""
     return plain_table(rows).take(pa.array(numbers))
 
 
 def as_history(rows: Any, columns: Sequence[str]) -> Any:
-    """Return the columns of rows that windows read; late ones that the rows lack are missing."""
+    """Return the given columns of rows, to be passed as history; absent columns become nulls."""
     there = set(rows.column_names)
     found = plain_table(rows.select([name for name in columns if name in there]))
     for name in columns:
@@ -261,6 +248,6 @@ def as_history(rows: Any, columns: Sequence[str]) -> Any:
 
 
 def together(history: Any, rows: Any) -> Any:
-    """Return earlier rows and the rows after them, which have the same columns, as one table."""
+    """Return earlier rows and later rows with the same columns as one table."""
     both = [plain_table(history), rows.select(history.column_names)]
     return pa.concat_tables(both, promote_options="permissive")

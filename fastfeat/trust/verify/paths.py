@@ -1,4 +1,8 @@
-"""`verify`: the promise, checked on a user's own rows: every path must give the same bits."""
+"""`verify`: on a user's own rows, every path must give the same bits.
+
+A path is a way to compute features: a backend, a batch, single rows, chunks, pieces of files, or a
+live state. The reference is the slow backend in plain Python.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,11 @@ from numpy.typing import NDArray
 from fastfeat.backends import backend_named
 from fastfeat.engine.cpu.threads import using_threads
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH, id_columns
-from fastfeat.execute.lookup_tables import Tables, read_tables
+from fastfeat.execute.lookup_tables import read_tables
 from fastfeat.execute.memory_needs import needs_of_call
 from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.row_identity import one_table
@@ -57,87 +62,68 @@ Names = Sequence[str]
 ROWS_ONE_BY_ONE = 100
 ROWS_AFTER_THEIR_PAST = 20
 _N_PIECES, _N_SHARES = 7, 3
-"""Of data that is read in pieces: how many there are of the rows compared, and of entities."""
+"""Numbers of pieces of the rows, and of shares of the entities, for data read in pieces."""
 
 
 Begin = Callable[..., Any]
-"""Begins a live state of a plan and a history, with the options of `FittedPlan.online`."""
+"""Starts a live state from a plan and a history, with the options of `FittedPlan.online`."""
 
 
 def verify(
-    fitted: Fitted,
-    data: Any,
-    history: Any,
-    tables: Tables,
-    n_rows: int,
-    backends: Sequence[str],
-    begin: Begin,
-    memory: str | int | None = None,
+    fitted: Fitted, rows: CallRows, n_rows: int, backends: Sequence[str], begin: Begin
 ) -> Report:
-    """Return a report: of the reference on a sample of the rows, of all else on many.
+    """Return the report of all checks, for a public `verify` that has the same arguments.
 
-    Args:
-        fitted: what is verified.
-        data: as in `transform`.
-        history: as in `transform`.
-        tables: as in `transform`.
-        n_rows: size of the sample.
-        backends: which are compared.
-        begin: begins a live state.
-        memory: the budget within which the data is read a little at a time; None reads it whole.
+    The reference is compared on a sample of `n_rows` rows, other paths on many rows. `rows` must
+    cover the whole data; with a memory budget they are read in pieces. `begin` starts a live state.
     """
-    fitted = replace(fitted, encoded=None)  # nothing is trained on these features
+    fitted = replace(fitted, encoded=None)  # no model trains on these features
     names = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
     columns = fitted.declaration.past_columns
-    ids = id_columns(fitted.declaration.row_id, history, columns)
+    ids = id_columns(fitted.declaration.row_id, rows.history, columns)
     wanted = [*fitted.declaration.row_columns, *ids]
     of_tables = fitted.declaration.row_table_columns
-    budget = None
+    budget, memory = None, rows.memory
     if memory is not None:
-        data = dataset_of(data)
-        needs = [*needs_of_call(data, wanted, tables, of_tables), *needs_of_reference(fitted)]
+        rows = rows._replace(data=dataset_of(rows.data))
+        needs = needs_of_call(rows.data, wanted, rows.tables, of_tables)
+        needs = [*needs, *needs_of_reference(fitted)]
         budget = budget_of(memory, needs, "or verify fewer features")
-    read = read_tables(tables, of_tables)
+    read = read_tables(rows.tables, of_tables)
+    rows = rows._replace(tables=read)
     has_past = len(window_nodes(fitted.nodes.values())) > 0
     runs = runs_of(fitted)
     clocks = clock_columns(runs)
     if budget is None:
-        rows = rows_in_memory(fitted, data, wanted, history, n_rows, clocks)
+        compared = rows_in_memory(fitted, rows, wanted, n_rows, clocks)
     else:
         of_history = [*columns, *ids]
-        rows = rows_of_parts(
-            fitted, data, wanted, history, of_history, read, n_rows, budget, clocks
-        )
-    if rows.many.num_rows == 0:
+        compared = rows_of_parts(fitted, rows, wanted, of_history, n_rows, budget, clocks)
+    if compared.many.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
-    side = SideInputs(read, BATCH if rows.earlier is None else rows.earlier)
+    side = SideInputs(read, BATCH if compared.earlier is None else compared.earlier)
     expected = selected(fitted, list(fitted.declaration.features), keeps_ids=bool(ids))
-    many = plain_table(rows.many)
-    orders = orders_of(expected, many, rows.earlier, read) if has_past else []
-    sample = sample_of(orders, many, rows.earlier, side, n_rows)
+    many = plain_table(compared.many)
+    orders = orders_of(expected, many, compared.earlier, read) if has_past else []
+    sample = sample_of(orders, many, compared.earlier, side, n_rows)
     checks = partial(_checks_of_past, orders, sample, begin) if has_past else _checks_of_rows
     with doing("verifying") as step:
-        found = [*checks(expected, rows, side, names, step)]
+        found = [*checks(expected, compared, side, names, step)]
         later = check_later_rows(expected, runs, sample, step)
         found += later.checks
         if budget is not None:
-            found.append(_in_pieces(expected, rows, side, step))
+            found.append(_in_pieces(expected, compared, side, step))
         return Report(tuple(found), later.on_word, later.cannot_see)
 
 
 def _checks_of_rows(
     fitted: Fitted, rows: Rows, side: SideInputs, backends: Names, step: Step
 ) -> Iterator[Check]:
-    """Yield the checks of a plan that reads of each row that row alone.
+    """Yield the checks of a plan without windows.
 
-    Args:
-        fitted: the plan.
-        rows: the rows.
-        side: what is passed beside them.
-        backends: their names.
-        step: is told what is compared.
+    `side` is the tables and history for each call; `step` is called with the name of each check.
     """
     many, sample = rows.many, rows.sample
     yield from _checks_of_backends(fitted, many, side, sample, side, "", backends, step)
@@ -165,15 +151,8 @@ def _checks_of_past(
 ) -> Iterator[Check]:
     """Yield the checks of a plan with windows; see `_checks_of_rows`.
 
-    Args:
-        orders: of the earlier rows and then the rows.
-        chosen: the sample.
-        begin: begins a live state.
-        fitted: the plan; the others as of `_checks_of_rows`.
-        rows: the rows.
-        side: what is passed beside them.
-        backends: their names.
-        step: is told what is compared.
+    `orders` are the row orders of the windows, over the history followed by the rows, and `chosen`
+    is the sample.
     """
     many = plain_table(rows.many)
     n_earlier = len(orders[0].times) - many.num_rows
@@ -194,7 +173,7 @@ def _checks_of_past(
 
 
 def _say(step: Step, name: str) -> str:
-    """Return the name of a check, which begins."""
+    """Call `step` with the name of the check that begins, and return the name."""
     step(f"verifying {name}")
     return name
 
@@ -209,7 +188,10 @@ def _checks_of_backends(
     backends: Names,
     step: Step,
 ) -> Iterator[Check]:
-    """Yield the comparisons of backends: with the reference, which is slow, of a sample."""
+    """Yield the comparison of the first backend with each other one.
+
+    The reference computes only the sample, since it is slow. `note` is appended to its results.
+    """
     first, *others = backends
     for other in others:
         name = _say(step, f"{first} = {other}")
@@ -224,7 +206,7 @@ def _checks_of_backends(
 def _checks_of_pieces(
     fitted: Fitted, rows: Any, side: SideInputs, features: Any, step: Step
 ) -> Iterator[Check]:
-    """Yield the comparisons of features with those of rows in chunks, and by one thread."""
+    """Yield two comparisons of `features`: with rows in many Arrow chunks, and with one thread."""
     name = _say(step, "one chunk = many chunks")
     yield compare(name, features, side.transform(fitted, _rechunked(rows)))
     name = _say(step, "all threads = 1 thread")
@@ -232,16 +214,16 @@ def _checks_of_pieces(
 
 
 def _in_pieces(fitted: Fitted, rows: Rows, side: SideInputs, step: Step) -> Check:
-    """Return the comparison of rows in memory with rows of which some are read at a time."""
+    """Return the comparison of rows in memory with rows read in pieces."""
     name = _say(step, "all rows = pieces of the data")
     n_rows, n_bytes = rows.many.num_rows, max(1, rows.many.nbytes // _N_PIECES)
-    options: Any = {"tables": side.tables, "most_bytes": n_bytes, "n_shares": _N_SHARES}
-    if fitted.declaration.past_columns:
-        options["history"] = side.history
     pieces: list[Any] = []
     try:
         data = plain_table(rows.many) if rows.again is None else rows.again
-        with closing(pieces_of_later_rows(fitted, data, **options).of_all()) as made:
+        of_data = pieces_of_later_rows(
+            fitted, side.of(data), most_bytes=n_bytes, n_shares=_N_SHARES
+        )
+        with closing(of_data.of_all()) as made:
             for piece in made:
                 pieces.append(piece.slice(0, n_rows - sum(of.num_rows for of in pieces)))
                 if sum(of.num_rows for of in pieces) == n_rows:
@@ -259,7 +241,7 @@ def _rows_moved(
     features: Any,
     step: Step,
 ) -> Check:
-    """Return the comparison of rows in their order with the rows in another."""
+    """Return the comparison of rows in the given order with the same rows shuffled."""
     name = _say(step, "rows in another order")
     order = moved(orders)
     if order is None:
@@ -270,7 +252,10 @@ def _rows_moved(
 def _halves_in_time(
     fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, step: Step
 ) -> Check:
-    """Return the comparison of rows with those before a moment, and those after with these."""
+    """Return the comparison of all rows at once with two calls: earlier rows, then later rows.
+
+    The second call has the earlier rows as its history.
+    """
     name = _say(step, "all rows = earlier half + later half, after it")
     early, late = halves(orders)
     if not len(early) or not len(late):
@@ -290,7 +275,10 @@ def _halves_in_time(
 def _row_after_row(
     fitted: Fitted, orders: Sequence[Order], rows: Any, side: SideInputs, note: str, step: Step
 ) -> Check:
-    """Return the comparison of the last rows in a batch with each alone, after all before it."""
+    """Return the comparison of a batch with single rows, each with the rows before it as history.
+
+    Only the last rows of the batch are compared.
+    """
     name = _say(step, "batch = one row at a time, after its past")
     order = in_time(orders)
     if order is None:
@@ -316,7 +304,10 @@ def _live(
     step: Step,
     begin: Begin,
 ) -> Check:
-    """Return the comparison of rows in a batch with a live state, to which they come bit by bit."""
+    """Return the comparison of a batch with a live state that receives its rows in parts.
+
+    `begin` starts the live state.
+    """
     name = _say(step, "batch = live, as rows arrive")
     order = in_time(orders)
     if order is None:
@@ -338,7 +329,7 @@ def _live(
         pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
     except InvalidPlan as error:
         return Check(name, 0, None, str(error))
-    except LateRow:  # of a history that goes on after the rows
+    except LateRow:  # the history continues after the rows
         if has_tie or any(one.is_kept for one in functions):
             return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
         live = begin(fitted, earlier, tables=side.tables, late="insert", keep="everything")
@@ -348,7 +339,10 @@ def _live(
 
 
 def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
-    """Yield parts of some rows, each larger than the one before: the first row, and how many."""
+    """Yield consecutive parts of rows, each larger than the last.
+
+    A part is a pair of its first row and its number of rows.
+    """
     first, n = 0, 1
     while first < n_rows:
         yield first, min(n, n_rows - first)
@@ -356,13 +350,10 @@ def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -> tuple[Any, Any]:
-    """Return the history of each half of some rows: the earlier one has nothing of the later.
+    """Return the history for the earlier and for the later half of some rows.
 
-    Args:
-        fitted: what is verified.
-        earlier: the earlier half.
-        later: the later one.
-        known: what comes before both: a table, or "batch" where nothing does.
+    The earlier half's history has no rows of the later half; the later half's history includes the
+    earlier half. `known` is the history of all rows: a table, or "batch" without any.
     """
     columns, row_id = fitted.declaration.past_columns, fitted.declaration.row_id
     if isinstance(known, str):
@@ -376,7 +367,7 @@ def _histories_of_halves(fitted: Fitted, earlier: Any, later: Any, known: Any) -
 
 
 def _checked_names(backends: Sequence[str]) -> list[str]:
-    """Return the names of backends that there are, each once, at least two."""
+    """Return the backend names without repeats; raises InvalidPlan for fewer than two."""
     if isinstance(backends, str) or len(set(backends)) < 2:
         raise InvalidPlan(
             f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
@@ -388,7 +379,7 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
 
 
 def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
-    """Return the comparison of a batch with its rows one at a time."""
+    """Return the comparison of a batch with single rows, computed one at a time."""
     name = "batch = one row at a time"
     held = _features_of_a_matrix(fitted, rows, side)
     by_name = _python_rows(rows)
@@ -400,19 +391,19 @@ def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
-    """Return rows as `transform_row` takes them; None where Python has no value for a time."""
+    """Return rows as dicts for `transform_row`; None if Python cannot represent a time."""
     try:
         rows = table.to_pylist()
     except (ValueError, OverflowError):
         return None
     kinds = {type(value).__name__ for row in rows for value in row.values()}
     if "NaTType" in kinds or any(map(_loses_nanoseconds, table.columns)):
-        return None  # pandas has NaT for the first instant of int64
+        return None  # pandas gives NaT for the first instant of int64
     return rows
 
 
 def _loses_nanoseconds(column: Any) -> bool:
-    """Return whether a column has times of day between two microseconds, which Python cuts off."""
+    """Return whether a column has times of day with nanoseconds, which Python would cut off."""
     if not column.type.equals(pa.time64("ns")):
         return False
     ticks = column.cast(pa.int64()).combine_chunks().drop_null().to_numpy(zero_copy_only=False)
@@ -420,7 +411,10 @@ def _loses_nanoseconds(column: Any) -> bool:
 
 
 def _features_of_a_matrix(fitted: Fitted, rows: Any, side: SideInputs) -> list[str]:
-    """Return the features that a matrix of these rows holds: numbers, no integer beyond floats."""
+    """Return the names of the numeric features, which a float matrix can hold.
+
+    Integer features are left out if their values in these rows are too large for floats.
+    """
     numbers = _features_of(fitted, lambda dtype: dtype.is_number)
     try:
         if numbers:
@@ -440,7 +434,7 @@ def _features_of(fitted: Fitted, holds: Callable[[DType], bool]) -> list[str]:
 
 
 def _column_type(fitted: Fitted, node: Node) -> DType:
-    """Return the type of the columns of a feature."""
+    """Return the type of a feature's output columns, which is uint8 for one-hot columns."""
     return UINT8 if fitted.types[node] == ONE_HOT else fitted.types[node]
 
 

@@ -1,7 +1,8 @@
-"""The rows that `verify` compares: of data larger than memory as many as have room.
+"""The rows that `verify` compares; from data larger than memory, as many as fit.
 
-Whatever rows are taken, every path must give the same bits of them. Where windows see the rows of
-entities, some entities are taken with all their rows; else the first rows.
+A path is a way to compute features. All paths must give the same bits for any choice of rows. If
+the plan has windows, some entities are taken with all their rows; otherwise the first rows are
+taken.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Vocabulary
 from fastfeat.errors import InvalidPlan, counted
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.entities import SHARE, keys_in_common, share_plan
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import hint_of, history_table, is_batch, naming_history
@@ -31,23 +33,24 @@ from fastfeat.ir.scope import window_nodes
 
 MOST_ROWS = 1 << 20
 _SHARE = 8
-"""Of the memory that is left, rows and their features take so much a time; several are there."""
+"""Rows with their features may take 1 / 8 of the free memory; several copies exist at a time."""
 _FEATURES = 4
-"""Tables of features that are there at a time."""
+"""Number of feature tables in memory at a time."""
 _KEY_BYTES = 384
-"""Of a learnt key as objects of Python, in two tables: 365 were measured of a million integers."""
+"""Bytes of a learnt key as Python objects in two tables; 365 were measured with 1M integers."""
 IsTaken = Callable[[Table], Any]
-"""Gives a bool for each of some rows."""
+"""Returns a bool for each of some rows."""
 
 
 class Rows(NamedTuple):
-    """The rows that are compared.
+    """The rows to compare.
 
     Args:
-        many: by all paths but the reference.
-        sample: those that the reference may be given; of a plan with windows `many`.
-        earlier: the history, a table; None where there is none.
-        again: the data, of which `many` are the first rows, where it can be read again in pieces.
+        many: Rows for all paths except the reference.
+        sample: Rows that the reference may compute; equal to `many` for plans with windows.
+        earlier: The history as a table; None without history.
+        again: The data set, to read it once more, in pieces; it begins with the rows in `many`.
+            None if that is not possible.
     """
 
     many: Any
@@ -57,43 +60,43 @@ class Rows(NamedTuple):
 
 
 class SideInputs(NamedTuple):
-    """The tables and the history that `transform` is given beside the rows, at each call."""
+    """The lookup tables and the history, which every call of `transform` gets besides its rows."""
 
     tables: Tables
     history: Any
 
-    def transform(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
-        """Return the features of rows, as a first call computes them: nothing is prepared."""
+    def transform(
+        self, fitted: Fitted, rows: Any, *, backend: str = "cpu", to: str = "arrow"
+    ) -> Any:
+        """Return the features of rows, computed without anything that earlier calls have cached."""
         fitted.prepared.clear()
-        return self.transform_again(fitted, rows, **options)
+        return transform(fitted, self.of(rows, backend), to=to)
 
-    def transform_again(self, fitted: Fitted, rows: Any, **options: Any) -> Any:
-        """Return the features of rows, as a second call computes them."""
-        return transform(fitted, rows, tables=self.tables, history=self.history, **options)
+    def transform_again(self, fitted: Fitted, rows: Any) -> Any:
+        """Return the features of rows, computed with the caches of earlier calls."""
+        return transform(fitted, self.of(rows))
+
+    def of(self, rows: Any, backend: str = "cpu") -> CallRows:
+        """Return rows as an argument of `transform`, with these tables and this history."""
+        return CallRows(rows, None, self.history, self.tables, backend)
 
 
 def rows_in_memory(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     columns: Sequence[str],
-    history: Any,
     n_rows: int,
     if_there: Sequence[str] = (),
 ) -> Rows:
-    """Return the rows that are verified of data that is read whole.
+    """Return the rows to verify from data that is read whole.
 
-    Args:
-        fitted: the plan.
-        data: as in `transform`.
-        columns: those that are read.
-        history: as in `transform`.
-        n_rows: size of the sample.
-        if_there: further columns, which the data may lack.
+    Without windows in the plan, the sample has at most `n_rows` rows. The data may lack the columns
+    `if_there`.
     """
     past = fitted.declaration.past_columns
-    table = read_columns(data, columns, [*past, *if_there])
+    table = read_columns(rows.data, columns, [*past, *if_there])
     check_place(table, "cpu")
-    earlier = history_table(history, past, "cpu", fitted.declaration.row_id)
+    earlier = history_table(rows.history, past, "cpu", fitted.declaration.row_id)
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
     has_past = len(window_nodes(fitted.nodes.values())) > 0
     return Rows(many, many if has_past else _sample(table, n_rows), earlier)
@@ -108,32 +111,20 @@ def _sample(table: Any, n_rows: int) -> Any:
 
 def rows_of_parts(
     fitted: Fitted,
-    data: Any,
+    rows: CallRows,
     columns: Sequence[str],
-    history: Any,
     of_history: Sequence[str],
-    tables: Tables,
     n_rows: int,
     budget: Budget,
     if_there: Sequence[str] = (),
 ) -> Rows:
-    """Return the rows that are verified of data that is read a little at a time.
+    """Return the rows to verify from data that is read in pieces.
 
-    Args:
-        fitted: the plan.
-        data: of any kind that `dataset_of` takes.
-        columns: those that are read.
-        history: earlier rows, of such a kind; "batch" or None where there are none.
-        of_history: the columns that are read of it.
-        tables: lookup tables.
-        n_rows: size of the sample.
-        budget: of memory.
-        if_there: further columns, which the data may lack.
-
-    Raises:
-        FastfeatError: as `dataset_of`; of the history, the message says so.
+    Without windows in the plan, the sample has at most `n_rows` rows. The data may lack the columns
+    `if_there`. `of_history` are the columns to read from the history. Messages of errors in the
+    history name the history.
     """
-    dataset = dataset_of(data)
+    dataset, history = dataset_of(rows.data), rows.history
     read_columns(pa.Table.from_batches([], dataset.schema), columns)
     columns = list(dict.fromkeys([*columns, *fitted.declaration.past_columns, *if_there]))
     earlier = None
@@ -145,14 +136,15 @@ def rows_of_parts(
     if not window_nodes(fitted.nodes.values()):
         many, sample = _first_and_sample(dataset, columns, most, n_rows, budget)
         return Rows(many, sample, None, None if dataset.is_once else dataset)
-    is_taken = _of_some_entities(fitted, tables, [dataset, *([earlier] if earlier else [])], most)
+    datasets = [dataset, *([earlier] if earlier else [])]
+    is_taken = _of_some_entities(fitted, rows.tables, datasets, most)
     many = _first(dataset, columns, most, is_taken, budget)
     known = None if earlier is None else _first(earlier, of_history, most, is_taken, budget)
     return Rows(many, many, known)
 
 
 def needs_of_reference(fitted: Fitted) -> list[Need]:
-    """Return the memory in which the reference and single rows look learnt keys up."""
+    """Return the memory that the reference and `transform_row` need for the plan's learnt keys."""
     n_keys = _n_keys(fitted)
     what = f"the reference, which looks {counted(n_keys, 'learnt key')} up in Python,"
     return [Need(what, n_keys * _KEY_BYTES)] if n_keys else []
@@ -164,7 +156,7 @@ def _n_keys(fitted: Fitted) -> int:
 
 
 def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
-    """Return how many rows have room, with their features several times."""
+    """Return the number of rows that fit in the memory budget, with several copies of features."""
     room = budget.room() - _n_keys(fitted) * _KEY_BYTES
     width = row_bytes(schema) + _FEATURES * row_bytes(fitted.schema)
     return max(1, min(MOST_ROWS, room // _SHARE // width))
@@ -173,19 +165,16 @@ def _most_rows(fitted: Fitted, schema: Schema, budget: Budget) -> int:
 def _of_some_entities(
     fitted: Fitted, tables: Tables, datasets: Sequence[Dataset], most: int
 ) -> IsTaken | None:
-    """Return the choice of all rows of some entities; None for all rows.
+    """Return a function that selects the rows of some entities; None to take all rows.
 
-    Args:
-        fitted: the plan.
-        tables: lookup tables.
-        datasets: the rows, and earlier ones.
-        most: about so many rows are taken of each.
+    All rows of a selected entity are selected, by a hash of its key. About `most` rows of each data
+    set are selected.
     """
     known = [dataset.n_rows for dataset in datasets if dataset.n_rows is not None]
     n_shares = -(-max(known) // most) if known else _UNKNOWN
     try:
         keys = keys_in_common(window_nodes(fitted.nodes.values()))
-    except InvalidPlan:  # no entity has all rows that a row sees
+    except InvalidPlan:  # no key groups all rows that a row sees
         return None
     if n_shares < 2 or not keys:
         return None
@@ -194,7 +183,7 @@ def _of_some_entities(
     )
 
     def is_taken(rows: Table) -> Any:
-        share = transform(made, rows, tables=tables)[SHARE]
+        share = transform(made, CallRows(rows, tables=tables))[SHARE]
         return call("equal", share.fill_null(0), n_shares - 1)
 
     return is_taken
@@ -207,7 +196,7 @@ def _first(
     is_taken: IsTaken | None,
     budget: Budget,
 ) -> Table:
-    """Return the first rows that are taken, at most so many."""
+    """Return the first `most` rows of a data set; only those that `is_taken` selects, if given."""
     kept: list[Table] = []
     n = 0
     with closing(scan(dataset, columns, lambda: _table_bytes(budget))) as tables:
@@ -225,10 +214,10 @@ def _first(
 def _first_and_sample(
     dataset: Dataset, columns: Sequence[str], most: int, n_rows: int, budget: Budget
 ) -> tuple[Table, Table]:
-    """Return the first rows, at most so many, and rows that are evenly spaced among all.
+    """Return the first `most` rows, and about `n_rows` rows evenly spaced among all.
 
-    All are read once. Every row is taken at first, and half of them are let go whenever they are
-    too many, so that nobody needs to know how many will come.
+    The data is read once. The sample starts with every row and drops half of its rows whenever it
+    is too large, so the total number need not be known.
     """
     first: list[Table] = []
     sample: list[Table] = []
@@ -258,4 +247,4 @@ def _table_bytes(budget: Budget) -> int:
 
 
 _UNKNOWN = 8
-"""Shares of entities where nobody knows the number of rows."""
+"""Shares of entities if the number of rows is unknown."""

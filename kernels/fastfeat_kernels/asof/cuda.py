@@ -20,14 +20,14 @@ KERNEL: Final = "latest_rows"
 
 @cache
 def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernel, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of the kernel, without the prelude, for blocks of `block` threads."""
     words = word_places(DEVICE_WORDS) | {"BLOCK": block}
     own = Path(__file__).with_name("asof.cu").read_text()
     return "\n".join([definitions(words), column_text(), search_text(), own])
 
 
 def rule_words(rule: Rule) -> dict[str, int]:
-    """Return the words that say which rows are known at a moment, in ticks of the finer side."""
+    """Return the words for the rule of known rows, in ticks of the finer side."""
     finer, tolerance = min(rule.tick, rule.tick_of_table), rule.tolerance
     later = rule.delay + (0 if rule.exact else 1)
     return {
@@ -45,9 +45,5 @@ def _word(unsigned: int) -> int:
 
 
 def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
-    """Return the words of a launch by name, 0 where none is given.
-
-    Raises:
-        KeyError: there is no such word.
-    """
+    """Return the words of a launch by name, 0 for names not given; KeyError for an unknown name."""
     return named_words(DEVICE_WORDS, words)

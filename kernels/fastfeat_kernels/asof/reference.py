@@ -1,4 +1,4 @@
-"""The reference of the kernel of as-of joins: plain Python over lists, by the definition."""
+"""Reference of the as-of join kernel: plain Python over lists, by the definition."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Rule(NamedTuple):
     """The rows of a table that a row of the data may find.
 
     Args:
-        tick: nanoseconds of a tick of the data; 1 of whole numbers.
-        tick_of_table: the same of the table. The longer is a multiple of the shorter.
-        delay: nanoseconds from the time of a row of the table until it is known; from 0 on.
-        exact: whether a row that is known at the very moment is found.
-        tolerance: how many nanoseconds older than the row of the data it may be; None for any age.
+        tick: Nanoseconds of a tick of the data; 1 for plain integers.
+        tick_of_table: Nanoseconds of a tick of the table. The longer is a multiple of the shorter.
+        delay: Nanoseconds from the time of a table row until it is known; 0 or more.
+        exact: Whether a row is already found exactly at the moment when it becomes known.
+        tolerance: Largest age in nanoseconds relative to the row of the data; None for any age.
     """
 
     tick: int = 1
@@ -26,14 +26,14 @@ class Rule(NamedTuple):
 
 
 Moment = tuple[int, int | None]
-"""The number of a key, negative for none; a time, None where it is missing."""
+"""A key number, negative for none, and a time, None if missing."""
 
 KnownRows = tuple[Sequence[int], Sequence[int]]
-"""The times of rows of one key in order, and the numbers of these rows."""
+"""Times of the rows of one key in order, and the numbers of these rows."""
 
 
 def find(data: Sequence[Moment], table: Sequence[Moment], rule: Rule) -> list[int | None]:
-    """Return the row of a table that each row of the data finds, None for none."""
+    """Return the table row that each row of the data finds, None for none."""
     known: dict[int, list[tuple[int, int]]] = {}
     for row, (key, time) in enumerate(table):
         if time is not None:
@@ -54,10 +54,8 @@ def in_order(rows: Sequence[tuple[int, int]]) -> KnownRows:
 def latest(rows: KnownRows | None, moment: int, rule: Rule) -> int | None:
     """Return the row of one key that is found at a moment, None for none.
 
-    Args:
-        rows: those of the key in order, with their times; None of a key that is not there.
-        moment: in nanoseconds, or steps, as the times are.
-        rule: which of them may be found.
+    `rows` are the key's rows in order, None for an unknown key. `moment` is in nanoseconds, or in
+    the unit of plain integers.
     """
     times, numbers = rows or ((), ())
     find_end = bisect_right if rule.exact else bisect_left

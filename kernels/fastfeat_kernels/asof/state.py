@@ -18,18 +18,18 @@ __all__ = ["MAX_ROWS", "FoundRows", "InOrder", "Rule", "find", "in_order", "rows
 Words = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 
-MAX_ROWS: Final = 2**31 - 1  # of a table: places are int32
+MAX_ROWS: Final = 2**31 - 1  # in a table: places are int32
 _LANES: Final = 64
 
 
 class InOrder(NamedTuple):
-    """The rows of a table by key, time, and as they came in; those without either are left out.
+    """The rows of a table by key, time and input order, without rows that lack a key or time.
 
     Args:
-        starts: shape (n_keys + 1,): the first place of each key, and the end.
-        rows: shape (n,): the row in each place.
-        levels: the time in each place; the last of each 8 of those, and so on; each level has words
-            that the kernel may read behind the last.
+        starts: Shape (n_keys + 1,): first place of each key, and the end.
+        rows: Shape (n,): row in each place.
+        levels: Time in each place; the last of each 8 of those, and so on; each level has extra
+            words behind the last that the kernel may read.
     """
 
     starts: Codes
@@ -41,8 +41,8 @@ class FoundRows(NamedTuple):
     """Results of an as-of join: for each row of the data, the row of the table.
 
     Args:
-        rows: shape (n_rows,): rows of the table, 0 where none was found.
-        bitmap: which rows have found one, in Arrow's layout, in whole words.
+        rows: Shape (n_rows,): rows of the table, 0 if none was found.
+        bitmap: Bits of the rows that found one, in Arrow's layout, in whole words.
     """
 
     rows: Words
@@ -55,17 +55,17 @@ def in_order(
     """Return the rows of a table in order.
 
     Args:
-        codes: shape (n_rows,): the key of each row in [0, n_keys), negative for none.
-        times: int64, missing where a row is found by none.
-        n_keys: how many keys there are.
-        run_windows: runs sequences of calls of `windows.cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work.
+        codes: Shape (n_rows,): key of each row in [0, n_keys), negative for none.
+        times: int64; rows with a missing time are never found.
+        n_keys: Number of keys.
+        run_windows: Runs sequences of calls of `windows.cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work.
 
     Raises:
-        ValueError: there are too many rows, a code is not below n_keys, or lengths differ.
+        ValueError: There are too many rows, a code is not below n_keys, or lengths differ.
     """
     _check_size(len(codes))
-    shift = partition_shift(len(codes), n_keys)  # given, so that keys keep their numbers
+    shift = partition_shift(len(codes), n_keys)  # explicit, so that keys keep their numbers
     rows = ordered(codes, times, None, n_keys, run_windows, n_parts, shift)
     starts = rows.starts.astype(np.int32)
     numbers = permutation(rows, run_windows).astype(np.int32)
@@ -75,17 +75,10 @@ def in_order(
 
 
 def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder | None:
-    """Return the rows of a table of one key where they stand in order, else None.
+    """Return the rows of a table with one key if they are already in order, else None.
 
-    Where they do not, little more is read than up to the first that falls.
-
-    Args:
-        times: as of `in_order`.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work.
-
-    Raises:
-        ValueError: there are too many rows.
+    If not, it reads little more than the rows up to the first time that falls. Rows with a missing
+    time are never found. ValueError if there are too many rows.
     """
     n_rows = sum(chunk.length for chunk in times)
     _check_size(n_rows)
@@ -117,11 +110,9 @@ def _check_size(n_rows: int) -> None:
 
 
 def _levels(times: Words, n: int) -> tuple[Words, ...]:
-    """Return times in order, and the levels above, of a single word at last; at least two.
+    """Return times in order, and the levels above, at least two; the last has a single word.
 
-    Args:
-        times: a line with n of them.
-        n: how many there are.
+    `times` is cache-aligned memory with n times.
     """
     levels = [times]
     while n > 1 or len(levels) < 2:
@@ -133,7 +124,7 @@ def _levels(times: Words, n: int) -> tuple[Words, ...]:
 
 
 def _empty_line(n: int) -> Words:
-    """Return memory for n words that begins with a line of the cache, and has more behind them."""
+    """Return memory for n words, aligned to a cache line, with extra words behind them."""
     n_words = n + 2 * layout.FANOUT
     memory = np.zeros(n_words + layout.FANOUT, np.int64)
     first = -memory.ctypes.data // 8 % layout.FANOUT
@@ -150,21 +141,21 @@ def find(
     first_code: int = 0,
     memory: Words | None = None,
 ) -> FoundRows:
-    """Return the row of a table that each row of the data finds.
+    """Return the table row that each row of the data finds.
 
     Args:
-        table: its rows in order.
-        codes: shape (n_rows,): the key of each row, from `first_code` on, and what is lower for
-            none; None where all have the one key of the table.
-        times: int64, missing where a row finds none.
-        rule: which rows may be found.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        first_code: the code of key 0.
-        memory: shape (n_rows,): where to write the rows that are found; None for new memory.
+        table: Rows of the table in order.
+        codes: Shape (n_rows,): key of each row, from `first_code` on; lower codes mean none. None
+            if all rows have the one key of the table.
+        times: int64; rows with a missing time find nothing.
+        rule: Rows that may be found.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
+        first_code: Code of key 0.
+        memory: Shape (n_rows,): output for the found rows; None for new memory.
 
     Raises:
-        ValueError: there are not as many codes as times.
+        ValueError: The numbers of codes and times differ.
     """
     n_rows = sum(chunk.length for chunk in times)
     if codes is not None and len(codes) != n_rows:
@@ -188,7 +179,7 @@ def find(
 
 
 def _common(table: InOrder, levels: Words, rule: Rule) -> Words:
-    """Return the words that all calls have."""
+    """Return the words that all calls share."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_STARTS] = table.starts.ctypes.data
     words[layout.TABLE_ROWS] = table.rows.ctypes.data

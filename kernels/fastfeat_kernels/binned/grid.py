@@ -1,4 +1,4 @@
-"""The cells by which a bin is found: each says in which bin it begins."""
+"""The cells that find a bin: each gives the bin at its beginning."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Grid:
 
     Args:
         padded: 0, the edges, and +inf behind them, shape (1 + n_edges + N_PADDING,).
-        cells: the bin in which each begins, shape (n_cells,).
-        is_of_bits: whether cells are of the bits that order values.
-        least: the bits of a value in the first cell that is below all edges.
-        base: where the first cell begins, as the bits of a float64, or of its key.
-        factor: cells by unit, as the bits of a float64; or the bits of a cell.
-        most: the most edges in a cell.
-        step: the first of the steps by half that find a bin from where a cell begins, as a power
-            of two; 0 where a cell has at most three edges.
+        cells: Bin at the beginning of each, shape (n_cells,).
+        is_of_bits: Whether cells divide the bits that order values.
+        least: Bits of a value in the first cell that is below all edges.
+        base: Beginning of the first cell, as the bits of a float64, or of its key.
+        factor: Cells per unit, as the bits of a float64; or the bits of a cell.
+        most: Largest number of edges in a cell.
+        step: First step of the bisection from a cell's beginning, as a power of two; 0 if no cell
+            has more than three edges.
     """
 
     padded: Floats
@@ -43,10 +43,10 @@ class Grid:
 
 
 def grid_of(edges: Floats) -> Grid:
-    """Return the cells of edges, of which those with fewer edges in a cell are taken.
+    """Return the cells of edges, of the kind with fewer edges in a cell.
 
-    Args:
-        edges: finite and ascending, 1 to MOST_EDGES, above the least float, shape (n_edges,).
+    The edges, shape (n_edges,), must be finite and ascending, 1 to MOST_EDGES, above the least
+    float.
     """
     if not 0 < len(edges) <= MOST_EDGES:
         raise ValueError(f"{len(edges)} edges: there may be 1 to {MOST_EDGES}")
@@ -58,7 +58,7 @@ def grid_of(edges: Floats) -> Grid:
 
 
 def _linear(edges: Floats) -> Grid | None:
-    """Return cells of equal width; None where floats do not tell them apart, or have no width."""
+    """Return cells of equal width; None if floats cannot tell them apart, or they have no width."""
     least = np.nextafter(edges[0], -np.inf)
     with np.errstate(over="ignore", divide="ignore"):
         width = edges[-1] - least
@@ -70,7 +70,7 @@ def _linear(edges: Floats) -> Grid | None:
 
 
 def _of_bits(edges: Floats) -> Grid:
-    """Return cells of equally many floats."""
+    """Return cells with equal numbers of floats."""
     least = np.nextafter(edges[0], -np.inf)
     keys = _keys(np.array([least, *edges]))
     span = keys[-1] - keys[0]
@@ -82,7 +82,7 @@ def _of_bits(edges: Floats) -> Grid:
 def _grid(
     edges: Floats, places: npt.NDArray[np.int64], words: tuple[bool, np.float64, int, int]
 ) -> Grid:
-    """Return cells, whose edges are at some places.
+    """Return cells, from the cell of each edge.
 
     A cell begins in the bin after the edges of the cells before it.
     """
@@ -100,6 +100,6 @@ def _bits(value: np.float64) -> int:
 
 
 def _keys(values: Floats) -> list[int]:
-    """Return the integers that order floats as they do themselves, -0.0 below 0.0."""
+    """Return the integers in the order of floats, -0.0 below 0.0."""
     bits = values.view(np.int64)
     return (bits ^ ((bits >> np.int64(63)) & _MAGNITUDE)).tolist()

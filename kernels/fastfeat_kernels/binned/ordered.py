@@ -1,12 +1,12 @@
-"""The bins of many columns of few rows, whose values are sorted, and the rows in them.
+"""The bins of many columns of few rows, from sorted values, and the rows in them.
 
-Spec: a column of n values has bins of at most n / n_bins rows. A value that more rows have is a bin
-of its own, and so is each of at most n_bins values. An edge stands at a value where a bin begins,
-and one float above each value that has a bin of its own, and above the greatest value: so all
-values are between edges, and a bin holds those from where one edge stands among them to where the
-next one does. Sums of places are those of `binned`. A column has no edges where one would not be
-finite, or where a bin is wider than floats are. An entry takes columns [first, first + n), and adds
-the edges of each behind those that there are.
+Spec: a column of n values has bins of at most n / n_bins rows. A value with more rows has a bin of
+its own; if there are at most n_bins distinct values, each has one. There is an edge at each value
+where a bin begins, an edge one float above each value with a bin of its own, and an edge above the
+greatest value. So all values lie between edges, and a bin holds the values from one edge to the
+next. Sums of places are those of `binned`. A column has no edges if one would not be finite, or if
+the width of a bin exceeds the float range. An entry takes columns [first, first + n), and appends
+the edges of each to the existing ones.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Floats = npt.NDArray[np.float64]
 ORDERED: Final = "ordered"
 
 # The table: addresses and words that an entry reads.
-ORDERED_VALUES: Final = 0  # float64, a row of the matrix for each column; 0.0 has no sign
+ORDERED_VALUES: Final = 0  # float64, a row of the matrix for each column; without -0.0
 ORDERED_WIDTH: Final = 1  # of a row of the matrix
-ORDERED_SIZES: Final = 2  # int64, how many values of a row are the column's
+ORDERED_SIZES: Final = 2  # int64, number of values in each row
 ORDERED_N_BINS: Final = 3
-ORDERED_ENDS: Final = 4  # int64, where the edges of each column end
+ORDERED_ENDS: Final = 4  # int64, end of the edges of each column
 ORDERED_EDGES: Final = 5  # float64
-ORDERED_IS_ATOM: Final = 6  # a byte a bin, whether it holds one float alone
+ORDERED_IS_ATOM: Final = 6  # a byte a bin, whether it holds only one float
 ORDERED_COUNTS: Final = 7  # int64, rows of a bin
 ORDERED_OFFSETS: Final = 8  # int64, sums of places in it
 N_ORDERED_WORDS: Final = 9
@@ -53,12 +53,12 @@ class OrderedBins(NamedTuple):
     """The bins of columns, one column after the other, and the rows in them.
 
     Args:
-        ends: where the edges of each column end, shape (n_columns,).
-        edges: of all, shape (n_edges,).
-        is_atom: whether a bin holds one float alone, of a column [a : b + 1] where its edges are
-            [a:b], shape (n_edges + 1,).
-        counts: rows of each bin, alike.
-        offsets: sums of places in each, alike.
+        ends: End of the edges of each column, shape (n_columns,).
+        edges: Edges of all columns, shape (n_edges,).
+        is_atom: Whether a bin holds only one float, shape (n_edges + 1,). A column with edges [a:b]
+            has [a : b + 1] of it.
+        counts: Rows of each bin, shape (n_edges + 1,).
+        offsets: Sums of places in each bin, shape (n_edges + 1,).
     """
 
     ends: Words
@@ -69,26 +69,20 @@ class OrderedBins(NamedTuple):
 
 
 def most_edges(n_bins: int) -> int:
-    """Return how many edges a column has at most.
+    """Return the largest number of edges of a column.
 
-    Fewer than n_bins values are too frequent for a bin with others; of other bins any two
-    neighbours hold more than one takes, so there are two of them for a share, and one more before
-    each frequent value. A frequent value has two edges.
+    Fewer than n_bins values are too frequent for a bin with others. Any two neighbours among the
+    other bins hold more than the share of one bin together, so there are at most two of them per
+    share, and one more before each frequent value. A frequent value has two edges.
     """
     return 2 * n_bins + (2 * n_bins + n_bins + 1) + 1
 
 
 def finite_values(element: str, columns: Columns, run: Run) -> tuple[Floats, Words]:
-    """Return the finite values of columns as floats, and how many there are.
+    """Return the finite values of columns as floats, and their number in each column.
 
-    Args:
-        element: type of the values of all, of `column.ELEMENTS` but "bool".
-        columns: where they lie.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-
-    Returns:
-        Values in the order of rows, and +inf behind them, shape (n_columns, n_rows); and how many
-        values each column has.
+    The values have shape (n_columns, n_rows), in the order of rows, with +inf behind them. The
+    element type must not be "bool".
     """
     n = len(columns.values)
     values, scratch = np.empty((n, columns.n_rows)), np.empty(2 * BLOCK, np.int64)
@@ -109,10 +103,10 @@ def bins_of_ordered(values: Floats, sizes: Words, n_bins: int, run: Run) -> Orde
     """Return the bins of columns.
 
     Args:
-        values: finite ones of each column, ascending, shape (n_columns, width).
-        sizes: how many there are, shape (n_columns,).
-        n_bins: the share of a bin is that part of the values.
-        run: runs sequences of calls of `cpu.ENTRIES`.
+        values: Finite values of each column, ascending, shape (n_columns, width).
+        sizes: Number of values, shape (n_columns,).
+        n_bins: A bin has at most the n_bins-th part of the values.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
     """
     n, room = len(sizes), len(sizes) * most_edges(n_bins)
     ends, edges = np.zeros(n, np.int64), np.empty(room)
@@ -128,7 +122,7 @@ def bins_of_ordered(values: Floats, sizes: Words, n_bins: int, run: Run) -> Orde
     total = int(ends[-1])
     return OrderedBins(
         ends,
-        edges[:total].copy(),  # of the room only so much was ever written
+        edges[:total].copy(),  # only this part of the room was ever written
         is_atom[: total + 1].copy(),
         counts[: total + 1].copy(),
         offsets[: total + 1].copy(),

@@ -1,4 +1,4 @@
-"""The references of the kernels of bins: plain Python, same arguments, same tables."""
+"""References of the kernels of bins: plain Python, same arguments, same tables."""
 
 from __future__ import annotations
 
@@ -102,11 +102,9 @@ def add_columns(table: int, first: int, n: int) -> int:
 
 
 def edges_of_ordered(values: list[float], n_bins: int) -> list[float]:
-    """Return the edges of a column, ascending; none where it has none.
+    """Return the edges of a column, ascending; empty if it has none.
 
-    Args:
-        values: finite, ascending.
-        n_bins: the share of a bin is that part of the values.
+    The values must be finite and ascending. A bin has at most the n_bins-th part of them.
     """
     n_of: dict[float, int] = {}
     for value in values:
@@ -134,7 +132,7 @@ def _below(value: float) -> float:
 
 
 def _write_bins(words: Sequence[int], begin: int, values: list[float], edges: list[float]) -> None:
-    """Write the bins of a column, whose edges begin at a place."""
+    """Write the bins of a column; its edges go to place `begin` and behind."""
     n = len(edges)
     assert n <= most_edges(words[ORDERED_N_BINS])
     written = doubles_at(words[ORDERED_EDGES] + 8 * begin, n)
@@ -155,7 +153,7 @@ def _write_bins(words: Sequence[int], begin: int, values: list[float], edges: li
 
 
 def spread(table: int, first: int, n: int) -> int:
-    """Write down the finite values of columns, in rows [first, first + n); +inf in what is left."""
+    """Write the finite values of columns in rows [first, first + n), then +inf."""
     for k in range(words_at(table, N_TABLE_WORDS)[TABLE_N_COLUMNS]):
         words = words_at(table + 8 * N_TABLE_WORDS * k, N_TABLE_WORDS)
         place: int = words[TABLE_ELEMENT]

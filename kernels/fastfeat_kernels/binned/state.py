@@ -1,4 +1,4 @@
-"""The bins of a column: its rows divided, counted, and added up."""
+"""The bins of a column: its rows are divided, counted, and added up."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Words = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 ROWS_FOR_ONE: Final = 512
-"""Of so many rows one value may be outside of all edges, and be written down."""
+"""For each so many rows there is room to write down one value outside of all edges."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +59,12 @@ class Bins:
     """Values counted in bins, and their moments.
 
     Args:
-        counts: of each, shape (n_edges + 1,); missing rows and -inf are in the first, +inf in the
-            last.
-        offsets: the sum of places in each, shape (n_edges + 1,).
-        outside: values outside of all edges, in any order.
-        unwritten: runs of rows that hold more of them, as (first, end), ascending.
-        moments: with both sums.
+        counts: Count of each bin, shape (n_edges + 1,); missing rows and -inf are in the first,
+            +inf in the last.
+        offsets: Sum of places in each bin, shape (n_edges + 1,).
+        outside: Values outside of all edges, in any order.
+        unwritten: Runs of rows with further such values, as (first, end), ascending.
+        moments: Moments with both sums.
     """
 
     counts: Words
@@ -78,10 +78,10 @@ class Binnable(NamedTuple):
     """A column to count.
 
     Args:
-        element: type of the values, of `column.ELEMENTS` but "bool".
-        chunks: the column.
-        edges: finite and ascending, at least one, shape (n_edges,).
-        scales: steps by unit in each bin, shape (n_edges + 1,).
+        element: Type of the values, of `column.ELEMENTS` but not "bool".
+        chunks: The column.
+        edges: Finite and ascending, at least one, shape (n_edges,).
+        scales: Steps per unit in each bin, shape (n_edges + 1,).
     """
 
     element: str
@@ -91,20 +91,14 @@ class Binnable(NamedTuple):
 
 
 def count_in_bins(columns: Sequence[Binnable], run: Run, n_parts: int = 1) -> list[Bins]:
-    """Return the bins of columns.
-
-    Args:
-        columns: any number.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide each.
-    """
+    """Return the bins of columns; the rows of each are divided into `n_parts` runs."""
     parts = [_parts_of(one, n_parts) for one in columns]
     run(ENTRY, [part.calls for of_column in parts for part in of_column])
     return [_read(one, of_column) for one, of_column in zip(columns, parts, strict=True)]
 
 
 class _Part(NamedTuple):
-    """A run of rows of a column: what kernels fill, and the calls for each of its chunks."""
+    """A run of rows of a column: memory for the kernels, and the calls for each of its chunks."""
 
     totals: Words
     state: Words
@@ -148,7 +142,7 @@ _OF_ROWS: Final = [
 
 
 def _table_of(column: Binnable, grid: Grid) -> Words:
-    """Return the table of an entry without what differs between rows of a column."""
+    """Return an entry's table with the words that all rows of a column share."""
     table = np.zeros(N_TABLE_WORDS, np.int64)
     table[TABLE_ELEMENT] = ELEMENTS.index(column.element)
     table[TABLE_EDGES], table[TABLE_N_EDGES] = grid.padded.ctypes.data, len(column.edges)
@@ -160,7 +154,7 @@ def _table_of(column: Binnable, grid: Grid) -> Words:
 
 
 def _read(column: Binnable, parts: Sequence[_Part]) -> Bins:
-    """Return the bins of a column of what kernels have filled."""
+    """Return the bins of a column from the memory that kernels have filled."""
     outside, unwritten = [np.empty(0)], list[tuple[int, int]]()
     moments = no_moments(column.element)
     counts, offsets = np.zeros((2, len(column.edges) + 1), np.int64)

@@ -1,4 +1,4 @@
-"""CUDA C++ for all kernels: the prelude of their text, and the emulator that runs it by g++.
+"""CUDA C++ for all kernels: the prelude of their text, and the emulator that runs it with g++.
 
 The `cuda` modules of kernels import it, and `engine.gpu` compiles their text.
 """
@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 @cache
 def column_text() -> str:
-    """Return the functions that read columns; what stands before them defines words of a table."""
+    """Return the functions that read columns; they need definitions of a table's words."""
     return _file("column.cuh")
 
 
 @cache
 def search_text() -> str:
-    """Return the function that searches times in order, which needs nothing but the prelude."""
+    """Return the function that searches times in order; it needs only the prelude."""
     return _file("search.cuh")
 
 
@@ -28,10 +28,10 @@ def _file(name: str) -> str:
 
 
 def definitions(constants: Mapping[str, int]) -> str:
-    """Return the lines that define the constants of a text.
+    r"""Return the lines that define the constants of a text.
 
     >>> definitions({"BLOCK": 256, "FAN": 8})
-    '#define BLOCK 256\\n#define FAN 8'
+    '#define BLOCK 256\n#define FAN 8'
     """
     return "\n".join(f"#define {name} {value}" for name, value in constants.items())
 
@@ -46,14 +46,10 @@ def word_places(names: Sequence[str]) -> dict[str, int]:
 
 
 def named_words(names: Sequence[str], words: Mapping[str, int]) -> npt.NDArray[np.int64]:
-    """Return the words of a table, 0 where none is given.
-
-    Args:
-        names: of all of them, in order.
-        words: some of them, by name.
+    """Return the words of a table in the order of all `names`, 0 where none is given.
 
     Raises:
-        KeyError: there is no such word.
+        KeyError: `words` has a name that is not in `names`.
 
     >>> named_words(["VALUES", "OUT"], {"OUT": 7})
     array([0, 7])

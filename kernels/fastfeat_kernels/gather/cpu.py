@@ -37,7 +37,7 @@ i64 = types.int64
 
 @njit(**INNER_OPTIONS)
 def present_bits(words, row, n):
-    """Return the bits of at most 64 rows: 1 where a row has a number."""
+    """Return the bits of at most 64 rows: 1 if a row has a number."""
     if words[TABLE_VALIDITY] == 0:
         return i64(-1)
     return read_bits(words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row, n)
@@ -45,7 +45,7 @@ def present_bits(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def ask(words, row, n):
-    """Ask for the lines of the cache with the values of rows."""
+    """Prefetch the values of rows."""
     numbers, values = pointer_int64(words[TABLE_NUMBERS]), words[TABLE_VALUES]
     log_bytes = words[TABLE_LOG_BYTES]
     for i in range(n):
@@ -86,7 +86,7 @@ def copy_values(words, row, n, bits):
 
 @njit(**SEPARATE_OPTIONS)
 def values_present(words, row, n, bits):
-    """Return the bits of at most 64 rows: 1 where it was and the table has a value."""
+    """Return the bits of at most 64 rows: 1 if the bit was set and the table has a value."""
     numbers, found = pointer_int64(words[TABLE_NUMBERS]), i64(0)
     bitmap, first = pointer_uint8(words[TABLE_VALUES_VALIDITY]), words[TABLE_VALUES_BIT_OFFSET]
     for i in range(n):
@@ -98,7 +98,7 @@ def values_present(words, row, n, bits):
 
 @njit(**SEPARATE_OPTIONS)
 def write_bits(words, row, n, bits):
-    """Write the bits of at most 64 rows: 1 where a row has a value."""
+    """Write the bits of at most 64 rows: 1 if a row has a value."""
     bitmap, bit = pointer_int64(words[TABLE_BITMAP]), words[TABLE_FIRST_BIT] + row
     if n < LANES:
         bits &= (i64(1) << n) - 1
@@ -109,7 +109,7 @@ def write_bits(words, row, n, bits):
 
 
 def gather(table, first, n):
-    """Write the value of each row, and whether there is one."""
+    """Write the value of each row, and whether it has one."""
     words = pointer_int64(table)
     for block in range(first, first + n, BLOCK):
         end = smaller(first + n, block + i64(BLOCK))

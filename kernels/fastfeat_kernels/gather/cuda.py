@@ -19,16 +19,12 @@ KERNEL: Final = "gathered_values"
 
 @cache
 def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernel, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of the kernel, without the prelude, for blocks of `block` threads."""
     words = word_places(DEVICE_WORDS) | {"BLOCK": block}
     own = Path(__file__).with_name("gather.cu").read_text()
     return "\n".join([definitions(words), column_text(), own])
 
 
 def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
-    """Return the words of a launch by name, 0 where none is given.
-
-    Raises:
-        KeyError: there is no such word.
-    """
+    """Return the words of a launch by name, 0 for names not given; KeyError for an unknown name."""
     return named_words(DEVICE_WORDS, words)

@@ -21,8 +21,8 @@ class GatheredValues(NamedTuple):
     """Values by row.
 
     Args:
-        values: their bytes, 0 where missing.
-        bitmap: which are there, in Arrow's layout, in whole words; None where all are.
+        values: Bytes of the values, 0 for missing ones.
+        bitmap: Bits of present values, in Arrow's layout, in whole words; None if all are present.
     """
 
     values: Bytes
@@ -40,18 +40,18 @@ def gather(
     """Return the value of each row number.
 
     Args:
-        numbers: int64 in [0, column.length), missing where the value shall be.
-        column: what they are of.
-        n_bytes: of a value: 1, 2, 4 or 8.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        memory: shape (n_bytes * n_rows,): where to write the values; None for new memory.
+        numbers: int64 in [0, column.length), or missing for a missing value.
+        column: Column of the values.
+        n_bytes: Size of a value: 1, 2, 4 or 8.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
+        memory: Shape (n_bytes * n_rows,): output for the values; None for new memory.
     """
     n_rows = sum(chunk.length for chunk in numbers)
     is_marked = bool(column.validity) or any(chunk.validity for chunk in numbers)
     bitmap = np.zeros(-(-n_rows // _LANES), np.int64) if is_marked else None
     values = np.empty(n_bytes * n_rows, np.uint8) if memory is None else memory
-    if column.length == 0:  # no number is there
+    if column.length == 0:  # so no number can be present
         values[:] = 0
         return GatheredValues(values, bitmap)
     calls: list[list[Call]] = []

@@ -1,4 +1,4 @@
-"""Calls of the grouped kernel: memory that rows are added to, and a look at exponents of floats."""
+"""Calls of the grouped kernel: target memory, and a survey of the exponents of floats."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fastfeat_kernels.grouped.tables import (
 )
 from fastfeat_kernels.moments.state import Level
 
-MAX_HEADROOM = 8  # bits above the greatest magnitude that was looked at
-COMMON = 8  # exponents of windows are multiples of it, where that costs one float in 1,024
+MAX_HEADROOM = 8  # bits above the greatest magnitude in the surveyed blocks
+COMMON = 8  # windows have multiples of it as exponents, if that loses at most one float in 1,024
 
 
 class Task(NamedTuple):
@@ -49,7 +49,7 @@ class Target(NamedTuple):
 
 
 def new_target(task: Task, n_rows: int) -> Target:
-    """Return memory; what is never touched costs nothing."""
+    """Return memory of zeros; pages that are never touched cost nothing."""
     n_groups = task.n_groups
     return Target(
         aligned_zeros(n_groups, layout.LINE_WORDS[task.level]),
@@ -63,7 +63,7 @@ def new_target(task: Task, n_rows: int) -> Target:
 
 
 def words_of(task: Task, target: Target, state: Words, space: Words) -> dict[int, int]:
-    """Return the words of a table that say what to add to."""
+    """Return the table words for the target memory and the task."""
     return {
         layout.TABLE_STATE: state.ctypes.data,
         layout.TABLE_LEVEL: task.level,
@@ -117,11 +117,10 @@ def partition_calls(
 
 
 def look(task: Task, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> tuple[Words, Words]:
-    """Return between which exponents a window holds each float, of some of the blocks.
+    """Return two histograms over biased exponents, from some of the blocks.
 
-    Returns:
-        How many floats a window of each biased exponent is the first to hold, and how many it is
-        the last to hold.
+    The first counts the floats for which a window is the lowest that holds them, the second those
+    for which it is the highest.
     """
     counters = np.zeros((len(parts), 2, layout.N_EXPONENTS), np.int64)
     calls: list[list[Call]] = []
@@ -141,16 +140,14 @@ def look(task: Task, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> tuple[
 
 
 def held_by(begins: Words, ends: Words) -> Words:
-    """Return how many floats a window of each biased exponent holds, of those that `look` found."""
+    """Return the number of floats from `look` that a window of each biased exponent holds."""
     return (begins - ends).cumsum() + ends
 
 
 def best_exponent(begins: Words, ends: Words) -> int:
-    """Return the exponent whose window holds most floats; of several, the middle, or less.
+    """Return the exponent of the window that holds most floats; of several, about the middle.
 
-    Args:
-        begins: how many floats a window of each biased exponent is the first to hold.
-        ends: how many it is the last to hold.
+    `begins` and `ends` are the histograms of `look`.
     """
     return _best(held_by(begins, ends))
 
@@ -162,9 +159,9 @@ def _best(held: Words) -> int:
 
 
 def common_exponent(begins: Words, ends: Words) -> int:
-    """Return the best exponent or one near it, the same for columns that are alike.
+    """Return the best exponent or one near it, so that similar columns get the same.
 
-    Their tables join without shifts; the arguments are of `best_exponent`.
+    Their tables then join without shifts. `begins` and `ends` are the histograms of `look`.
     """
     held = held_by(begins, ends)
     best = _best(held)

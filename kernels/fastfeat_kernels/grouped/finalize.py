@@ -25,34 +25,27 @@ _MIDDLE_BITS = 63 - layout.LIMB_BITS  # of the middle limb of a sum that fits in
 def sums_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
     """Return RN(sum) of each group; infinite for one sign of infinity, NaN for both.
 
-    Args:
-        moments: of level 1 or 2.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of groups to divide the work.
+    RN rounds to the nearest float. The moments need level 1 or 2.
     """
     return _read_out(moments, _Statistic(layout.TOTAL, sum_of), run, n_parts)
 
 
 def means_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
-    """Return RN(sum) / n of each group; NaN of no values, and where `sums_of` has it."""
+    """Return RN(sum) / n of each group; NaN without values, and where `sums_of` gives NaN."""
     return _read_out(moments, _Statistic(layout.MEAN, mean_of), run, n_parts)
 
 
 def variances_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1) -> Floats:
-    """Return RN(n sum(x^2) - sum(x)^2) / (n (n - ddof)); NaN of ddof values or fewer.
+    """Return RN(n sum(x^2) - sum(x)^2) / (n (n - ddof)); NaN for ddof values or fewer.
 
-    Args:
-        moments: of level 2.
-        ddof: what is taken from the number of values.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of groups to divide the work.
+    The moments need level 2.
     """
     statistic = _Statistic(layout.VARIANCE, partial(variance_of, ddof=ddof), ddof)
     return _read_out(moments, statistic, run, n_parts)
 
 
 def deviations_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1) -> Floats:
-    """Return the square roots of the variances; NaN of ddof values or fewer."""
+    """Return the square roots of the variances; NaN for ddof values or fewer."""
     statistic = _Statistic(layout.DEVIATION, partial(deviation_of, ddof=ddof), ddof)
     return _read_out(moments, statistic, run, n_parts)
 
@@ -60,7 +53,7 @@ def deviations_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1
 def integer_sums_of(
     moments: GroupedMoments,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return the exact sums of integers or bools, and where they do not fit (the sum is then 0)."""
+    """Return the exact sums of integers or bools, and a mask of overflows (their sums are 0)."""
     high, middle, low = carried_sums(moments.lines).T
     fits = (high == 0) & (middle < 1 << _MIDDLE_BITS)
     fits |= (high == -1) & (middle >= (1 << layout.LIMB_BITS) - (1 << _MIDDLE_BITS))
@@ -68,24 +61,24 @@ def integer_sums_of(
 
 
 def truncated_means_of(moments: GroupedMoments) -> npt.NDArray[np.int64]:
-    """Return the exact means of integers without their fraction, as durations have; 0 of none."""
+    """Return the exact means of integers without fraction, for durations; 0 without values."""
     exact, counts = integers_of(moments.lines, 1)[0], np.maximum(counts_of(moments), 1)
     means = np.abs(exact) // counts.astype(object)
     return np.where(exact < 0, -means, means).astype(np.int64)
 
 
 def minima_of(moments: GroupedMoments) -> npt.NDArray[Any]:
-    """Return the least value of each group, in the widest type of its kind; NaN or 0 of none."""
+    """Return the minimum of each group, in the widest type of its kind; NaN or 0 without values."""
     return values_of_keys(moments.element, _known(moments)[:, 0], _has_none(moments))
 
 
 def maxima_of(moments: GroupedMoments) -> npt.NDArray[Any]:
-    """Return the greatest value of each group, in the widest type of its kind; NaN or 0 of none."""
+    """Return the maximum of each group, in the widest type of its kind; NaN or 0 without values."""
     return values_of_keys(moments.element, _known(moments)[:, 1], _has_none(moments))
 
 
 def values_of_keys(element: str, keys: Keys, absent: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """Return the values that keys order: float64, int64, uint64 or bool; NaN or 0 where absent."""
+    """Return the values of keys: float64, int64, uint64 or bool; NaN or 0 where absent."""
     if element.startswith("float"):
         bits = keys ^ ((keys >> 63) & np.int64(2**63 - 1))
         return np.where(absent, np.nan, bits.view(np.float64))
@@ -106,7 +99,7 @@ def _has_none(moments: GroupedMoments) -> npt.NDArray[np.bool_]:
 
 
 def wanted_words(statistics: Sequence[tuple[int, int]], out: Sequence[Floats]) -> Words:
-    """Return words for the kernel: statistics with their ddof, and arrays of shape (n_groups,)."""
+    """Return request words for the kernel: statistics, ddof, and arrays of shape (n_groups,)."""
     addresses = [one.ctypes.data for one in out]
     return np.array([(*s, at) for s, at in zip(statistics, addresses, strict=True)], np.int64)
 
@@ -154,7 +147,7 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
 
 
 def _read_out_infinite(moments: GroupedMoments, statistic: _Statistic, out: Floats) -> None:
-    """Write the statistic of the groups that have infinities."""
+    """Write the statistic of the groups with infinities."""
     positive, negative = moments.n_positive_infinite, moments.n_negative_infinite
     if len(positive) == 0 and len(negative) == 0:
         return

@@ -1,6 +1,6 @@
-"""Tables of groups that rows are added to: their window, the room that it has left, their memory.
+"""Tables of groups that rows are added to: their window, its free room, their memory.
 
-The window is that of the first floats; before the highest limbs could overflow it is moved up.
+The first floats determine the window. It is moved up before the highest limbs could overflow.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from fastfeat_kernels.grouped.wide import no_left
 from fastfeat_kernels.moments.state import Level
 
 MOST_REACH = 1 << 62  # of the highest limbs
-N_LEFT_BYTES = 1 << 10  # of the widest integers of a group
-MOST_OTHERS = 3  # further windows, which a budget of memory has to have room for
+N_LEFT_BYTES = 1 << 10  # size of the widest integers of a group
+MOST_OTHERS = 3  # further windows that a memory budget must have room for
 MAX_ROOM = 8  # bits of a window that are left free for more rows, before it is moved up
 MOVED_UP = 16  # bits
 
@@ -33,12 +33,12 @@ class Table:
     """The groups of a column, to which rows are added.
 
     Args:
-        moments: of the rows so far, but for the sums in `others`; its memory is written to.
-        others: sums of rows that the window does not hold, by windows that do; that a count is not
-            0 says which groups they have.
-        reach: what the highest limbs of all groups do not add up to more than.
-        has_rows: whether any were added; the extremes are not written before.
-        has_extremes: whether the least and the greatest value of each group are kept.
+        moments: Moments of the rows so far, without the sums in `others`; updated in place.
+        others: Sums of rows that do not fit the window, by the window that holds them. A group is
+            in a table if its count is not 0.
+        reach: Upper bound of the total of the highest limbs of all groups.
+        has_rows: Whether any rows were added; the extremes are unwritten before.
+        has_extremes: Whether the minimum and maximum of each group are kept.
     """
 
     moments: GroupedMoments
@@ -49,7 +49,7 @@ class Table:
 
     @property
     def needs_window(self) -> bool:
-        """Whether the values are floats of which sums are wanted."""
+        """Whether the values are floats and their sums are requested."""
         return self.moments.element.startswith("float") and self.moments.level > 0
 
 
@@ -64,14 +64,14 @@ def new_table(element: str, n_groups: int, level: Level, extremes: bool = True) 
 
 
 def has_window(table: Table) -> bool:
-    """Return whether floats other than 0 were added."""
+    """Return whether nonzero floats were added."""
     moments = table.moments
     is_lowest = moments.exponent == LOWEST_EXPONENT
     return table.has_rows and (not is_lowest or bool(moments.lines[:, layout.SUM :].any()))
 
 
 def make_room(table: Table, n_rows: int) -> int:
-    """Return how many bits of the window stay free, so that the highest limbs hold further rows."""
+    """Make room for `n_rows` more rows in the highest limbs; return the free bits of the window."""
     room = _room(table.reach, n_rows)
     if room > MAX_ROOM // 2:
         table.reach = reach_of(table.moments)
@@ -84,7 +84,7 @@ def make_room(table: Table, n_rows: int) -> int:
 
 
 def move_up(table: Table) -> None:
-    """Move the window of a table up, so that its highest limbs have room for more."""
+    """Move the window of a table up, so that its highest limbs have more room."""
     moments = table.moments
     table.moments = aligned(moments, moments.exponent + MOVED_UP)
     table.reach = reach_of(table.moments)
@@ -98,15 +98,15 @@ def _room(reach: int, n_rows: int) -> int:
 
 
 def reach_of(moments: GroupedMoments) -> int:
-    """Return a bound of the sum of the highest limbs of all groups."""
+    """Return an upper bound of the total of the highest limbs of all groups."""
     highest = [layout.SUM, layout.SQUARES][: moments.level]
-    carries = 2 * moments.n_added * moments.n_groups  # of the limbs below
+    carries = 2 * moments.n_added * moments.n_groups  # from the limbs below
     sums = [float(np.abs(moments.lines[:, k]).sum(dtype=np.float64)) for k in highest]
     return int(1.001 * max(sums)) + carries
 
 
 def n_bytes_of(table: Table) -> int:
-    """Return the memory that a table takes; lines that no row has touched take none."""
+    """Return the bytes that a table takes; lines without rows take none."""
     moments = table.moments
     if not table.has_rows:
         return 0
@@ -117,9 +117,9 @@ def n_bytes_of(table: Table) -> int:
 
 
 def most_bytes(element: str, n_groups: int, level: Level, extremes: bool, n_rows: int) -> int:
-    """Return the most memory that a table of so many rows takes."""
+    """Return the most bytes that a table of `n_rows` rows takes."""
     has_window = element.startswith("float") and level > 0
-    n_windows = 1 + (MOST_OTHERS if has_window else 0)  # parts of few rows may have others, too
+    n_windows = 1 + (MOST_OTHERS if has_window else 0)  # even with few rows there may be others
     n_bytes = n_windows * (8 * layout.LINE_WORDS[level] + 3 * 8) + (16 if extremes else 0)
     n_left = min(n_rows, n_groups) if has_window else 0
     return n_groups * n_bytes + n_left * N_LEFT_BYTES

@@ -1,4 +1,4 @@
-"""Tables of groups joined: the moments of the rows of both, in the memory of one of them."""
+"""Joined tables of groups: the moments of the rows of both, in the memory of one of them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,14 @@ from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments, le
 from fastfeat_kernels.grouped.tables import Groups, Words, aligned_zeros
 from fastfeat_kernels.grouped.wide import add_left, no_left
 
-MANY_FALLEN = 32  # of groups, one in so many keeps sums of its own window where two are joined
+MANY_FALLEN = 32  # if one group in so many loses bits in a join, it keeps sums in its own window
 
 
 def join_tables(a: Table, b: Table, run: Run, n_parts: int = 1) -> Table:
-    """Return the table of the rows of both, which are used up.
+    """Return the table of the rows of both tables, and consume both.
 
-    Args:
-        a: a table.
-        b: another, of the same groups, type and level.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of groups to divide the work.
+    The tables have the same groups, type and level. `n_parts` is the number of group ranges for the
+    work.
     """
     known = [(one.moments.element, one.moments.level, one.has_extremes) for one in (a, b)]
     if known[0] != known[1]:
@@ -47,7 +44,7 @@ def join_tables(a: Table, b: Table, run: Run, n_parts: int = 1) -> Table:
 
 
 def grow(table: Table, n_groups: int) -> None:
-    """Make room for more groups in a table, which so far have no rows."""
+    """Grow a table to `n_groups` groups; the new ones have no rows yet."""
     moments = table.moments
     n_more = n_groups - moments.n_groups
     if n_more <= 0:
@@ -72,7 +69,7 @@ def _grown(column: Words, n_more: int) -> Words:
 
 
 def _by_window(a: Table, b: Table) -> tuple[Table, Table]:
-    """Return two tables, that of the higher window first; without sums one has any window."""
+    """Return two tables, the one with the higher window first; without sums any window will do."""
     for one, other in ((a, b), (b, a)):
         if not one.needs_window:
             return a, b
@@ -85,14 +82,9 @@ def _by_window(a: Table, b: Table) -> tuple[Table, Table]:
 def _join(
     target: Table, source: Table, run: Run, n_parts: int, is_last: bool = False
 ) -> list[Table]:
-    """Join a table to one of a window as high or higher; return what is not in that window.
+    """Join a table to one of a window as high or higher; return sums that do not fit that window.
 
-    Args:
-        target: the table.
-        source: the other.
-        run: as of `join_tables`.
-        n_parts: as of `join_tables`.
-        is_last: whether all that is not in the window becomes integers, however much it is.
+    With `is_last` all such sums become integers, however many.
     """
     _make_room(target, source)
     up = target.moments.exponent - source.moments.exponent
@@ -118,7 +110,7 @@ def _join(
 
 
 def _join_other(table: Table, other: Table, run: Run, n_parts: int) -> None:
-    """Join sums to those of one window, where a table has it, or else keep them beside those."""
+    """Join sums to the table of their window, if there is one, or else add it to `others`."""
     for known in table.others:
         if known.moments.exponent == other.moments.exponent:
             _join(known, other, run, n_parts)
@@ -135,7 +127,7 @@ def _join_other(table: Table, other: Table, run: Run, n_parts: int) -> None:
 
 
 def _make_room(target: Table, source: Table) -> None:
-    """See to it that the highest limbs hold the rows of both."""
+    """Make sure that the highest limbs hold the rows of both."""
     up = target.moments.exponent - source.moments.exponent
     if not target.needs_window or target.reach + (source.reach >> up) <= MOST_REACH:
         return
@@ -145,7 +137,7 @@ def _make_room(target: Table, source: Table) -> None:
 
 
 def _join_lines(a: GroupedMoments, b: GroupedMoments, up: int, run: Run, n_parts: int) -> Groups:
-    """Add lines to those of a window `up` bits higher; return the groups that lose bits there."""
+    """Add lines to lines of a window `up` bits higher; return the groups that lose bits there."""
     share, calls = -(-a.n_groups // n_parts) or 1, list[list[Call]]()
     found: list[tuple[Words, Groups]] = []
     for first in range(0, a.n_groups, share):

@@ -1,4 +1,4 @@
-"""Limbs of the lines of groups in NumPy: carried, moved to a higher window, read as integers."""
+"""Limbs of the lines of groups in NumPy: carries, moves to a higher window, integers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUMS = (slice(SUM, SUM + N_SUM_LIMBS), slice(SQUARES, SQUARES + N_SQUARE_LIMBS)
 
 
 def integers_of(lines: Words, level: int) -> list[Integers]:
-    """Return the sums, and at level 2 the sums of squares, of lines in units of the lowest bit."""
+    """Return the sums and, at level 2, the sums of squares of lines, in units of the lowest bit."""
     return [_integers(lines[:, columns]) for columns in _SUMS[:level]]
 
 
@@ -32,9 +32,9 @@ def carried_sums(lines: Words) -> Words:
 
 
 def align_lines(lines: Words, level: int, up: int) -> tuple[Words, list[Integers]]:
-    """Return carried lines of a window `up` bits higher, and for each sum what falls out of it.
+    """Return carried lines of a window `up` bits higher, and for each sum the part that falls out.
 
-    What falls out is in units of the old lowest bit.
+    These parts are in units of the old lowest bit.
     """
     aligned, fallen = lines.copy(), list[Integers]()
     for power, columns in enumerate(_SUMS[:level], 1):

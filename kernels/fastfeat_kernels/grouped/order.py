@@ -1,4 +1,4 @@
-"""Statistics of the order of each group's values: quantiles, modes, different values."""
+"""Order statistics of each group's values: quantiles, modes, distinct values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastfeat_kernels.grouped.tables import (
 )
 from fastfeat_kernels.words import Interpolation
 
-MAX_PARTITION_BITS = 11  # so many partitions are written to at a time
+MAX_PARTITION_BITS = 11  # 2**this: number of partitions that are written to at a time
 
 _SIGN, _MAGNITUDE, _INFINITE = np.int64(-(2**63)), np.int64(2**63 - 1), np.int64(0x7FF << 52)
 
@@ -29,13 +29,13 @@ Floats = npt.NDArray[np.float64]
 
 
 class Ordered(NamedTuple):
-    """The values of a column by group, and in order within each.
+    """The values of a column by group, sorted within each.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
+        element: Type of the values, of `column.ELEMENTS`.
         keys: `column.key_of` each value, with gaps between some groups.
-        starts: shape (n_groups,): where the keys of each group begin.
-        counts: shape (n_groups,): how many they are.
+        starts: Shape (n_groups,): first key of each group.
+        counts: Shape (n_groups,): number of keys.
     """
 
     element: str
@@ -52,15 +52,15 @@ def order(
     run: Run,
     n_parts: int = 1,
 ) -> Ordered:
-    """Return the values of a column, those that are there, sorted by group and value.
+    """Return the present values of a column, sorted by group and value.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunks: the column.
-        groups: shape (n_rows,): number of the group of each row; negative where it is in none.
-        n_groups: how many groups there are.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        element: Type of the values, of `column.ELEMENTS`.
+        chunks: The column.
+        groups: Shape (n_rows,): group of each row; negative for none.
+        n_groups: Number of groups.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
     """
     partitions = split_by_group(element, chunks, groups, n_groups, run, n_parts)
     return order_partitions(element, partitions, n_groups, run, n_parts)
@@ -74,7 +74,7 @@ def split_by_group(
     run: Run,
     n_parts: int = 1,
 ) -> Partitions:
-    """Return the rows of a column that are in a group, as `order_partitions` takes them."""
+    """Return the rows of a column that are in a group, for `order_partitions`."""
     groups = np.ascontiguousarray(groups, np.int32)
     shift = max(n_groups.bit_length() - MAX_PARTITION_BITS, 0)
     parts = split_rows(chunks, n_parts) or [[]]
@@ -84,7 +84,7 @@ def split_by_group(
 def order_partitions(
     element: str, partitions: Partitions, n_groups: int, run: Run, n_parts: int = 1
 ) -> Ordered:
-    """Return the values of some rows sorted by group and value; the rows are used up."""
+    """Return the values of some rows sorted by group and value; the rows are consumed."""
     if n_groups == 0:
         nothing = np.zeros(0, np.int64)
         return Ordered(element, nothing, nothing, nothing)
@@ -102,7 +102,7 @@ def order_partitions(
 
 
 def keys_in(partitions: Partitions) -> tuple[Keys, Groups]:
-    """Return `column.key_of` each value that is there, and its group."""
+    """Return `column.key_of` each present value, and its group."""
     values, groups = partitions.values, partitions.groups
     if partitions.element == "float64":
         is_value = (values & _MAGNITUDE) <= _INFINITE
@@ -127,7 +127,7 @@ def keys_of(ordered: Ordered) -> tuple[Keys, Groups]:
 def quantiles_of(
     ordered: Ordered, qs: Sequence[float], interpolation: Interpolation = "linear"
 ) -> Floats:
-    """Return exact quantiles of each group, shape (n_groups, len(qs)); NaN of no values."""
+    """Return exact quantiles of each group, shape (n_groups, len(qs)); NaN without values."""
     found = np.full((len(ordered.counts), len(qs)), np.nan)
     present = np.flatnonzero(ordered.counts)
     for k, q in enumerate(qs):
@@ -137,7 +137,7 @@ def quantiles_of(
 
 
 def whole_quantiles_of(ordered: Ordered, q: float, interpolation: Interpolation) -> Keys:
-    """Return a quantile of each group of signed integers, without its fraction; 0 of no values."""
+    """Return a quantile of each group of signed integers, without fraction; 0 without values."""
     found = np.zeros(len(ordered.counts), np.int64)
     present = np.flatnonzero(ordered.counts)
     found[present] = whole_quantile_between(*_keys_between(ordered, present, q, interpolation))
@@ -145,7 +145,7 @@ def whole_quantiles_of(ordered: Ordered, q: float, interpolation: Interpolation)
 
 
 def modes_of(ordered: Ordered, run: Run, n_parts: int = 1) -> npt.NDArray[Any]:
-    """Return the most frequent value of each group, the least of several; NaN or 0 of no values.
+    """Return the most frequent value of each group, the smallest of several; NaN or 0 for none.
 
     -0.0 counts as 0.0.
     """
@@ -154,7 +154,7 @@ def modes_of(ordered: Ordered, run: Run, n_parts: int = 1) -> npt.NDArray[Any]:
 
 
 def n_unique_of(ordered: Ordered, run: Run, n_parts: int = 1) -> Keys:
-    """Return how many different values each group has; -0.0 counts as 0.0."""
+    """Return the number of distinct values in each group; -0.0 counts as 0.0."""
     return _find_runs(ordered, run, n_parts)[1]
 
 
@@ -184,7 +184,7 @@ def _sort_calls(partitions: Partitions, ordered: Ordered, n_sequences: int) -> l
 
 
 def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
-    """Return the key of the most frequent value of each group, and how many different it has."""
+    """Return the key of each group's most frequent value, and its number of distinct values."""
     n_groups = len(ordered.counts)
     modes, n_unique = np.zeros(n_groups, np.int64), np.zeros(n_groups, np.int64)
     table, share = _words_of(ordered), -(-n_groups // n_parts) or 1
@@ -205,7 +205,7 @@ def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
 def neighbours(
     counts: Keys, q: float, interpolation: Interpolation
 ) -> tuple[Keys, Keys, Floats | float]:
-    """Return the ranks of the two values that a quantile lies between, and how far, in [0, 1)."""
+    """Return the ranks of the two values around a quantile, and its share between, in [0, 1)."""
     index: Floats = (counts - 1).astype(np.float64) * q
     low, high = np.floor(index).astype(np.int64), np.ceil(index).astype(np.int64)
     match interpolation:
@@ -225,21 +225,21 @@ def neighbours(
 def _keys_between(
     ordered: Ordered, groups: Keys, q: float, interpolation: Interpolation
 ) -> tuple[Keys, Keys, Floats | float]:
-    """Return the keys that a quantile of some groups lies between, and how far, in [0, 1)."""
+    """Return the keys around a quantile of some groups, and its share between, in [0, 1)."""
     low, high, share = neighbours(ordered.counts[groups], q, interpolation)
     starts = ordered.starts[groups]
     return ordered.keys[starts + low], ordered.keys[starts + high], share
 
 
 def whole_quantile_between(low: Keys, high: Keys, share: Floats | float) -> Keys:
-    """Return the integers that lie between two others, `share` of the way, without their fraction.
+    """Return low + (high - low) * share for integers, without the fraction.
 
-    They are exact: float64 would lose the nanoseconds of a time beyond 2**53.
+    The result is exact: float64 would lose the nanoseconds of a time beyond 2**53.
 
     Args:
-        low: signed integers, which are their own keys.
-        high: the same, not below those.
-        share: in [0, 1).
+        low: Signed integers, which are their own keys.
+        high: Signed integers, not below `low`.
+        share: In [0, 1).
     """
     found, shares = low.copy(), np.broadcast_to(np.asarray(share, np.float64), low.shape)
     between = np.flatnonzero((shares != 0) & (low != high))
@@ -256,13 +256,9 @@ def _truncated(low: int, high: int, share: float) -> int:
 
 
 def quantile_between(element: str, low: Keys, high: Keys, share: Floats | float) -> Floats:
-    """Return the values that lie between those of two keys, `share` of the way.
+    """Return the values between two keys, `share` of the way.
 
-    Args:
-        element: type of the values, of `column.ELEMENTS`.
-        low: keys.
-        high: keys, not below those.
-        share: in [0, 1).
+    `high` must not be below `low`; `share` is in [0, 1). `element` is a type of `column.ELEMENTS`.
     """
     absent = np.zeros(len(low), np.bool_)
     first, second = (
@@ -272,7 +268,7 @@ def quantile_between(element: str, low: Keys, high: Keys, share: Floats | float)
 
 
 def _between(low: Floats, high: Floats, share: Floats | float) -> Floats:
-    """Return low + (high - low) * share; halved on the way where that would overflow."""
+    """Return low + (high - low) * share; the difference is halved if it would overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         step = high - low
         between = low + step * share

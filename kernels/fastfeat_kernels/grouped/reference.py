@@ -1,4 +1,4 @@
-"""The reference of the grouped kernel: plain Python, same arguments, same table, same state."""
+"""Reference of the grouped kernel: plain Python with the same arguments, table and state."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def count(table: int, first: int, n: int) -> int:
 
 
 def scatter(table: int, first: int, n: int) -> int:
-    """Append value and group of rows to their partitions; uint64 as it is."""
+    """Append value and group of rows to their partitions; uint64 unchanged."""
     words = words_at(table, N_TABLE_WORDS)
     place: int = words[TABLE_ELEMENT]
     element, groups = ELEMENTS[place], words_at(words[TABLE_GROUPS], first + n, bits=32)
@@ -130,7 +130,7 @@ def scatter(table: int, first: int, n: int) -> int:
 
 
 def summarize_partition(table: int, first: int, n: int) -> int:
-    """Write the wanted statistics of the groups of a partition; its lines begin as zeros here."""
+    """Write the requested statistics of the groups of a partition; its lines are zeroed here."""
     words = words_at(table, N_TABLE_WORDS)
     own, n_own = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
     for group in range(own, own + n_own):
@@ -142,7 +142,10 @@ def summarize_partition(table: int, first: int, n: int) -> int:
 
 
 def look(table: int, first: int, n: int) -> int:
-    """Count in one block of every LOOK_EVERY between which exponents a window holds a float."""
+    """Count for each float the lowest and the highest exponent of a window that holds it.
+
+    Only one block of every LOOK_EVERY is read.
+    """
     words = words_at(table, N_TABLE_WORDS)
     counters = words_at(words[TABLE_EXPONENTS], 2 * N_EXPONENTS)
     room = SQUARE_ROOM if words[TABLE_LEVEL] > 1 else SUM_ROOM
@@ -162,7 +165,7 @@ def look(table: int, first: int, n: int) -> int:
 
 
 def sort_groups(table: int, first: int, n: int) -> int:
-    """Write the keys of rows [first, first + n) of a partition by group, those of each in order."""
+    """Write the keys of rows [first, first + n) of a partition by group, sorted within each."""
     words = words_at(table, N_TABLE_WORDS)
     place: int = words[TABLE_ELEMENT]
     element, end = ELEMENTS[place], first + n
@@ -184,7 +187,7 @@ def sort_groups(table: int, first: int, n: int) -> int:
 
 
 def find_runs(table: int, first: int, n: int) -> int:
-    """Count the different values of each of n groups, and find the most frequent: -0.0 is 0.0."""
+    """Count the distinct values of each of n groups, and find the mode; -0.0 equals 0.0."""
     words = words_at(table, N_TABLE_WORDS)
     place: int = words[TABLE_ELEMENT]
     negative_zero = -1 if ELEMENTS[place].startswith("float") else None
@@ -200,7 +203,7 @@ def find_runs(table: int, first: int, n: int) -> int:
 
 
 def finalize(table: int, first: int, n: int) -> int:
-    """Write the wanted statistics of n groups from the first on; none is hard for Python."""
+    """Write the requested statistics of n groups from group `first` on; none is hard here."""
     words = words_at(table, N_TABLE_WORDS)
     place: int = words[TABLE_ELEMENT]
     units = units_of(ELEMENTS[place], words[TABLE_EXPONENT])
@@ -220,7 +223,7 @@ def finalize(table: int, first: int, n: int) -> int:
 
 
 def interleave(table: int, first: int, n: int) -> int:
-    """Write for each group its values, one after the other, from a column each."""
+    """Write the values of each group one after the other, from one column per value."""
     words = words_at(table, N_TABLE_WORDS)
     for k, source in enumerate(words_at(words[TABLE_SOURCES], words[TABLE_N_COLUMNS])):
         values = words_at(source, first + n)
@@ -231,7 +234,7 @@ def interleave(table: int, first: int, n: int) -> int:
 
 
 def add_wide(table: int, first: int, n: int) -> int:
-    """Add rows left over to moments of their groups, whose limbs hold any float."""
+    """Add left-over rows to moments of their groups, with limbs that hold any float."""
     words = words_at(table, N_TABLE_WORDS)
     groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
     for row in range(first, first + n):
@@ -306,7 +309,7 @@ def _count(address: int, group: int) -> None:
 
 
 def _fits(words: Sequence[int], element: str, value: Value) -> bool:
-    """Return whether the window of floats holds a value, and its square if that is asked for."""
+    """Return whether the window of floats holds a value, and its square if requested."""
     if not element.startswith("float") or words[TABLE_LEVEL] == 0:
         return True
     exact, exponent, two = Fraction(value), words[TABLE_EXPONENT], Fraction(2)
@@ -325,7 +328,7 @@ def _leave_over(words: Sequence[int], state: list[int], group: int, word: int) -
 
 
 def _add_integer(line: list[int], start: int, n_limbs: int, value: int) -> None:
-    """Add to a sum, highest limb first, and carry."""
+    """Add a value to a sum, highest limb first, and carry."""
     total = value + _integer(line, start, n_limbs)
     for at in range(start + n_limbs - 1, start, -1):
         line[at] = total & ((1 << LIMB_BITS) - 1)

@@ -1,4 +1,4 @@
-"""Moments of groups, as arrays: merged, subtracted, taken by number, read as integers."""
+"""Moments of groups as arrays: merging, subtracting, selecting groups, reading as integers."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ LOWEST_EXPONENT = -layout.EXPONENT_BIAS
 class GroupedMoments(NamedTuple):
     """Moments of each group of rows, in exact integers.
 
-    An array of no elements stands for zeros, or, of the keys, for what is not known.
+    An empty array stands for zeros or, for the extremes, for unknown values.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
+        element: Type of the values, of `column.ELEMENTS`.
         level: 0 has neither sum, 1 no sum of squares.
-        exponent: of the window of floats.
-        n_added: how many carried lines add up to each line, so how far its limbs reach.
-        lines: shape (n_groups, `layout.LINE_WORDS[level]`): counts of values and limbs.
-        n_missing: shape (n_groups,) or (0,): rows without a value.
-        n_positive_infinite: shape (n_groups,) or (0,): values +inf.
-        n_negative_infinite: shape (n_groups,) or (0,): values -inf.
-        extremes: shape (n_groups, 2) or (0, 2): `column.key_of` the least and the greatest value;
-            NO_MIN_KEY and NO_MAX_KEY if there is none.
-        left: what the window does not hold of the sums.
+        exponent: Exponent of the window of floats.
+        n_added: Number of carried lines added into each line, which bounds its limbs.
+        lines: Shape (n_groups, `layout.LINE_WORDS[level]`): counts of values and limbs.
+        n_missing: Shape (n_groups,) or (0,): rows without a value.
+        n_positive_infinite: Shape (n_groups,) or (0,): +inf values.
+        n_negative_infinite: Shape (n_groups,) or (0,): -inf values.
+        extremes: Shape (n_groups, 2) or (0, 2): `column.key_of` the minimum and the maximum;
+            NO_MIN_KEY and NO_MAX_KEY without values.
+        left: Parts of the sums that the window does not hold.
     """
 
     element: str
@@ -75,7 +75,7 @@ NO_EXTREMES = np.zeros((0, 2), np.int64)
 
 
 def no_moments(element: str, n_groups: int, level: Level, extremes: bool = True) -> GroupedMoments:
-    """Return the moments of no rows: what changes nothing when merged."""
+    """Return the moments of no rows: the neutral element of `merge`."""
     lines = np.zeros((n_groups, layout.LINE_WORDS[level]), np.int64)
     keys = _no_keys(n_groups) if extremes else NO_EXTREMES
     return GroupedMoments(
@@ -84,7 +84,10 @@ def no_moments(element: str, n_groups: int, level: Level, extremes: bool = True)
 
 
 def merge(a: GroupedMoments, b: GroupedMoments, into_first: bool = False) -> GroupedMoments:
-    """Return the moments of the rows of both, group by group, maybe in the memory of the first."""
+    """Return the moments of the rows of both, group by group.
+
+    With `into_first` the memory of the first may be reused.
+    """
     a, b = _alike(a, b)
     extremes = NO_EXTREMES
     if len(a.extremes) and len(b.extremes):
@@ -103,9 +106,9 @@ def merge(a: GroupedMoments, b: GroupedMoments, into_first: bool = False) -> Gro
 
 
 def subtract(a: GroupedMoments, b: GroupedMoments) -> GroupedMoments:
-    """Return the moments of the rows of a that are not among those of b, which are all in a.
+    """Return the moments of the rows of a without the rows of b, which must all be in a.
 
-    Least and greatest values are not known then.
+    The extremes of the result are unknown.
     """
     a, b = _alike(a, b)
     return a._replace(
@@ -120,7 +123,7 @@ def subtract(a: GroupedMoments, b: GroupedMoments) -> GroupedMoments:
 
 
 def take(moments: GroupedMoments, indices: npt.NDArray[Any]) -> GroupedMoments:
-    """Return groups by number, in any order and any number of times; -1 is a group of no rows."""
+    """Return groups by number, in any order and any number of times; -1 is a group without rows."""
     indices = np.ascontiguousarray(indices, np.int64)
     absent = indices < 0
     extremes = NO_EXTREMES
@@ -152,7 +155,7 @@ def part(moments: GroupedMoments, first: int, end: int) -> GroupedMoments:
 
 
 def sum_over_keys(moments: GroupedMoments, n_folds: int) -> GroupedMoments:
-    """Return the moments of folds, from those of cells, group fold * n_keys + key; no extremes."""
+    """Return the moments of folds, from cells: group fold * n_keys + key; without extremes."""
     n_keys = moments.n_groups // n_folds
     moments = _carried_for(moments, MAX_ADDED)
     lines = moments.lines.reshape(n_folds, n_keys, -1)
@@ -171,7 +174,7 @@ def sum_over_keys(moments: GroupedMoments, n_folds: int) -> GroupedMoments:
 
 
 def sum_over_folds(moments: GroupedMoments, n_folds: int) -> GroupedMoments:
-    """Return the moments of keys, from those of cells: group fold * n_keys + key."""
+    """Return the moments of keys, from cells: group fold * n_keys + key."""
     n_keys = moments.n_groups // n_folds
     extremes = NO_EXTREMES
     if len(moments.extremes):
@@ -195,10 +198,8 @@ def outside_folds(
 ) -> Iterator[GroupedMoments]:
     """Yield for each fold the moments of the keys in all other folds.
 
-    Args:
-        moments: of cells: group fold * n_keys + key.
-        total: what `sum_over_folds` returned.
-        n_folds: how many folds.
+    The groups of `moments` are cells: fold * n_keys + key. `total` is the result of
+    `sum_over_folds`.
     """
     n_keys = total.n_groups
     for fold in range(n_folds):
@@ -206,22 +207,22 @@ def outside_folds(
 
 
 def counts_of(moments: GroupedMoments) -> Words:
-    """Return the number of values of each group, infinities included."""
+    """Return the number of values in each group, infinities included."""
     return moments.lines[:, layout.COUNT].copy()
 
 
 def n_rows_of(moments: GroupedMoments) -> Words:
-    """Return the number of rows of each group, with or without a value."""
+    """Return the number of rows in each group, with or without a value."""
     return _added(counts_of(moments), moments.n_missing)
 
 
 def moments_of(moments: GroupedMoments, group: int) -> Moments:
-    """Return the moments of one group as if it were a column; the first infinity is not known."""
+    """Return the moments of one group as a column's moments, without a first infinity."""
     return all_moments_of(moments, np.array([group]))[0]
 
 
 def all_moments_of(moments: GroupedMoments, groups: npt.NDArray[Any]) -> list[Moments]:
-    """Return the moments of some groups, each as if it were a column."""
+    """Return the moments of some groups, each as a column's moments."""
     scale = scale_of(moments.element)
     lines = moments.lines[groups]
     left = take_left(moments.left, groups.astype(np.int64))
@@ -254,7 +255,7 @@ def _no_keys(n_groups: int) -> Words:
 
 
 def _alike(a: GroupedMoments, b: GroupedMoments) -> tuple[GroupedMoments, GroupedMoments]:
-    """Return both with one window, and limbs that can be added."""
+    """Return both moments with one window, and limbs that can be added."""
     if (a.element, a.level, a.n_groups) != (b.element, b.level, b.n_groups):
         raise ValueError("moments of different groups, types or levels do not merge")
     exponent = max(a.exponent, b.exponent)
@@ -265,7 +266,7 @@ def _alike(a: GroupedMoments, b: GroupedMoments) -> tuple[GroupedMoments, Groupe
 
 
 def aligned(moments: GroupedMoments, exponent: int) -> GroupedMoments:
-    """Return the moments in a window at least as high; what falls out of it is left over."""
+    """Return the moments in a window at least as high; bits that fall out are left over."""
     if moments.exponent == exponent:
         return moments
     if not moments.element.startswith("float") or not moments.lines[:, 1:].any():
@@ -277,12 +278,12 @@ def aligned(moments: GroupedMoments, exponent: int) -> GroupedMoments:
 
 
 def left_of_lines(moments: GroupedMoments, groups: Words) -> Left:
-    """Return the sums that the lines of some groups have, in order, as integers of any width."""
+    """Return the sums of some groups' lines, in the order of `groups`, as integers of any width."""
     return _left_of(moments, groups, integers_of(moments.lines[groups], moments.level))
 
 
 def _left_of(moments: GroupedMoments, groups: Words, sums: Sequence[Integers]) -> Left:
-    """Return sums in units of the lowest bit of a window as integers of any width."""
+    """Return sums in units of a window's lowest bit as integers of any width."""
     units = layout.units_of(moments.element, moments.exponent)
     scale, found = scale_of(moments.element), list[Any]()
     for power, (low, unit) in enumerate(zip(sums, units, strict=False), 1):
@@ -294,13 +295,13 @@ def _left_of(moments: GroupedMoments, groups: Words, sums: Sequence[Integers]) -
 
 
 def carried(moments: GroupedMoments) -> GroupedMoments:
-    """Return the moments with lines in one piece of memory, whose limbs are below 2**61."""
+    """Return the moments with contiguous lines and limbs below 2**61."""
     moments = _carried_for(moments, 1)
     return moments._replace(lines=np.ascontiguousarray(moments.lines))
 
 
 def _carried_for(moments: GroupedMoments, n: int) -> GroupedMoments:
-    """Return the moments with limbs of which n can be added."""
+    """Return the moments with limbs small enough to add `n` of them."""
     if moments.n_added * n <= MAX_ADDED:
         return moments
     return moments._replace(n_added=1, lines=align_lines(moments.lines, moments.level, 0)[0])

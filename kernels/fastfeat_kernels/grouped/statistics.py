@@ -1,4 +1,4 @@
-"""Statistics of groups that nobody merges later: of many groups the lines are never kept."""
+"""Statistics of groups that are not merged later; the lines of many groups are never kept."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from fastfeat_kernels.moments.state import Level
 
 
 class Statistic(NamedTuple):
-    """One statistic of each group; `ddof` of var and std alone."""
+    """One statistic of each group; only var and std use `ddof`."""
 
     name: Literal["sum", "mean", "var", "std"]
     ddof: int = 1
 
 
 class _Reading(NamedTuple):
-    """The row of a statistic: its number for the kernel, and how moments give it.
+    """A statistic's number for the kernel, and its function of moments.
 
     Args:
-        number: of the statistic, of `layout`.
-        needs_squares: whether it is of the squares, too.
-        read: reads it out of moments.
+        number: Number in `layout`.
+        needs_squares: Whether it needs the sums of squares.
+        read: Function from moments to the statistic.
     """
 
     number: int
@@ -74,14 +74,14 @@ def level_of(wanted: Sequence[Statistic]) -> Level:
 def statistics_in(
     task: Task, partitions: Partitions, wanted: Sequence[Statistic], run: Run, n_parts: int = 1
 ) -> list[Floats]:
-    """Return statistics of each group of some rows, to the bit what moments read out as.
+    """Return statistics of each group of some rows, equal to the bit to those read from moments.
 
     Args:
-        task: of `level_of` the statistics, without extremes.
-        partitions: the rows.
-        wanted: which statistics; one array of shape (n_groups,) is returned for each.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        task: A task with `level_of` the statistics, without extremes.
+        partitions: The rows.
+        wanted: The statistics; each gives one array of shape (n_groups,).
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
     """
     n_groups = task.n_groups
     found = [np.empty(n_groups, np.float64) for _ in wanted]
@@ -109,7 +109,7 @@ def _read_partitions(
     n_parts: int,
     run: Run,
 ) -> Words:
-    """Write statistics of all partitions; return those that have a group which is too hard."""
+    """Write statistics of all partitions; return the partitions with a group that is too hard."""
     n_partitions, size = len(partitions.starts) - 1, 1 << partitions.shift
     states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
     target = new_target(task._replace(n_groups=0), int(partitions.starts[-1]))
@@ -123,7 +123,7 @@ def _read_partitions(
     calls: list[list[Call]] = []
     for sequence in partition_calls(task, partitions, which, target, states, n_sequences):
         lines = aligned_zeros(size, n_words)
-        hard = np.empty(len(wanted) * size + 1, np.int32)  # a group may be in it for each statistic
+        hard = np.empty(len(wanted) * size + 1, np.int32)  # a group once for each statistic
         for call in sequence:
             first = int(call.table[layout.TABLE_FIRST_GROUP])
             call.table[layout.TABLE_STAGE] = layout.FIRST_CALL  # reading out carries

@@ -1,9 +1,9 @@
-"""Moments of the groups of a column: rows are added to a table of groups, which stays.
+"""Moments of the groups of a column: rows are added to a persistent table of groups.
 
-Few groups: every part of the rows but the first has lines of its own, which are merged. Many: the
-rows are first sorted into partitions, whose lines stay in the cache, and no two calls add to the
-same line. Where many floats are far from the window of the first ones, a further table of lines has
-a window of theirs: a few become integers of any width.
+With few groups, each part of the rows except the first has lines of its own, which are merged. With
+many groups, the rows are first sorted into partitions, so that lines stay in the cache and no two
+calls add to the same line. If many floats are far from the window of the first ones, a further
+table of lines gets a window for them; a few floats become integers of any width instead.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ from fastfeat_kernels.grouped.wide import add_left, left_of_rows, no_left
 from fastfeat_kernels.moments.state import Level
 
 MIN_BYTES_PARTITIONED = 8 << 20  # of lines; 180,000 groups: 11 ns a row and core, 13 directly
-MIN_ROWS_PARTITIONED = 1 << 14  # of fewer, a call for each partition takes more than it saves
-N_EXTREMES_BYTES = 64  # extremes of a group cost as much as a line of it
+MIN_ROWS_PARTITIONED = 1 << 14  # for fewer, a call for each partition costs more than it saves
+N_EXTREMES_BYTES = 64  # the extremes of a group cost as much as one of its lines
 PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
-FEWEST_LEFT = 16  # rows that no window holds, and that become integers of any width at once
-FEW_LEFT = 1 << 10  # rows for which no table of a further window is made
+FEWEST_LEFT = 16  # rows that fit no window become integers of any width at once, up to here
+FEW_LEFT = 1 << 10  # a further window gets a table only for more rows than this
 
 
 def summarize(
@@ -76,15 +76,14 @@ def summarize(
     """Return the moments of the groups of a column.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunks: the column.
-        groups: shape (n_rows,): number of the group of each row, in [0, n_groups); negative where
-            a row is in none.
-        n_groups: how many groups there are.
+        element: Type of the values, of `column.ELEMENTS`.
+        chunks: The column.
+        groups: Shape (n_rows,): group of each row in [0, n_groups); negative for none.
+        n_groups: Number of groups.
         level: 0 computes neither sum, 1 no sum of squares, 2 everything.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        extremes: whether to find the least and greatest value.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
+        extremes: Whether to find the minimum and maximum.
     """
     table = new_table(element, n_groups, level, extremes)
     add(table, chunks, groups, run, n_parts)
@@ -92,14 +91,14 @@ def summarize(
 
 
 class _LeftRows(NamedTuple):
-    """Floats that a window does not hold, and their groups."""
+    """Floats that do not fit a window, and their groups."""
 
     values: npt.NDArray[np.float64]
     groups: Groups
 
 
 def moments_in(table: Table, run: Run) -> GroupedMoments:
-    """Return the moments of the rows of a table, which may go on, and shares their memory."""
+    """Return the moments of the rows of a table; more rows may follow, and memory is shared."""
     moments = table.moments
     if not table.has_rows:
         return no_moments(moments.element, moments.n_groups, moments.level, table.has_extremes)
@@ -117,7 +116,7 @@ def moments_in(table: Table, run: Run) -> GroupedMoments:
 
 
 def carry(table: Table, run: Run) -> None:
-    """Carry in the lines of a table what stands above 40 bits into the next limbs."""
+    """In the lines of a table, carry bits above 40 into the next limbs."""
     moments = table.moments
     if moments.n_added == 1:
         return
@@ -132,14 +131,14 @@ def carry(table: Table, run: Run) -> None:
 
 
 def add(table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts: int = 1) -> None:
-    """Add rows to a table; the arguments are of `summarize`."""
+    """Add rows to a table; the arguments are like those of `summarize`."""
     _keep_left(table, _add_to_window(table, chunks, groups, run, n_parts), run)
 
 
 def add_partitions(
     table: Table, task: Task, partitions: Partitions, run: Run, n_parts: int = 1
 ) -> None:
-    """Add rows to a table, as `split_task` gives them."""
+    """Add rows to a table, partitioned by `split_task`."""
     if table.needs_window and not has_window(table):
         table.moments = table.moments._replace(exponent=task.exponent)
     n_rows = int(partitions.starts[-1])
@@ -153,7 +152,7 @@ def add_partitions(
 
 
 def _keep_left(table: Table, left: _LeftRows, run: Run) -> None:
-    """Keep rows that the window does not hold: in further windows, a few as integers."""
+    """Keep rows that do not fit the window: in further windows, or a few as integers."""
     while len(left.groups) > FEWEST_LEFT:
         n_left = len(left.groups)
         column = [_Column(left.values.ctypes.data, 0, 0, 0, n_left, left)]
@@ -170,7 +169,7 @@ def _keep_left(table: Table, left: _LeftRows, run: Run) -> None:
 
 
 class _Column(NamedTuple):
-    """Floats in memory, as kernels are told of them."""
+    """Floats in memory, with their layout for kernels."""
 
     values: int
     value_bit_offset: int
@@ -181,9 +180,9 @@ class _Column(NamedTuple):
 
 
 def _window_for(table: Table, column: Sequence[Chunk], run: Run) -> Table | None:
-    """Return the table whose window holds most of some floats, a new one if need be.
+    """Return the table with the window that holds most of some floats, a new one if needed.
 
-    None where they are few, or a table of all groups would take more memory than integers.
+    None if they are few, or if a table of all groups would take more memory than integers.
     """
     moments, n_rows = table.moments, column[0].length
     task = Task(moments.element, 0, moments.level, 0, False, layout.headroom_of(n_rows))
@@ -203,7 +202,7 @@ def _window_for(table: Table, column: Sequence[Chunk], run: Run) -> Table | None
 def _add_to_window(
     table: Table, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts: int = 1
 ) -> _LeftRows:
-    """Add rows to a table; return those that its window does not hold, which are counted."""
+    """Add rows to a table; return the floats that do not fit its window, which are counted."""
     moments = table.moments
     n_rows = sum(chunk.length for chunk in chunks)
     if n_rows == 0 or moments.n_groups == 0:
@@ -224,7 +223,7 @@ def _add_to_window(
 
 
 def is_partitioned(n_groups: int, level: Level, extremes: bool) -> bool:
-    """Return whether the lines of so many groups are too many for the cache."""
+    """Return whether the lines of `n_groups` groups are too many for the cache."""
     n_bytes = 8 * layout.LINE_WORDS[level] + (N_EXTREMES_BYTES if extremes else 0)
     return n_groups * n_bytes >= MIN_BYTES_PARTITIONED
 
@@ -237,7 +236,7 @@ def new_task(
     run: Run,
     extremes: bool,
 ) -> Task:
-    """Return the task of some rows alone; where no floats are seen, of the lowest window."""
+    """Return the task of some rows alone; without floats it has the lowest window."""
     headroom = layout.headroom_of(sum(rows.n for part in parts for rows in part))
     task = Task(element, n_groups, level, LOWEST_EXPONENT, extremes, headroom)
     if element.startswith("float") and level > 0:
@@ -248,7 +247,7 @@ def new_task(
 
 
 def _task_of(table: Table, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> Task:
-    """Return the task of further rows of a table; the first floats say what its window is."""
+    """Return the task of further rows of a table; the first floats determine its window."""
     moments = table.moments
     n_rows = sum(rows.n for part in parts for rows in part)
     if table.needs_window:
@@ -277,14 +276,14 @@ def split_task(
     run: Run,
     extremes: bool = False,
 ) -> tuple[Task, Partitions]:
-    """Return the task, and the rows in partitions; the arguments are of `summarize`."""
+    """Return the task, and the rows in partitions; the arguments are like those of `summarize`."""
     groups = np.ascontiguousarray(groups, np.int32)
     task = new_task(element, parts, n_groups, level, run, extremes)
     return task, split_groups(element, parts, groups, n_groups, PARTITION_SHIFT, run)
 
 
 def _target_in(table: Table, n_rows: int) -> Target:
-    """Return the memory of a table, to which rows are added."""
+    """Return the memory of a table, as the target for rows."""
     moments = table.moments
 
     def memory(column: Words) -> Words:
@@ -302,7 +301,7 @@ def _target_in(table: Table, n_rows: int) -> Target:
 
 
 def _stage_of(table: Table, n_rows: int) -> int:
-    """Return whether a table begins with these rows, and whether its lines are carried then."""
+    """Return the stage of these rows: are they a table's first, do they end in a carry."""
     moments = table.moments
     n_added = moments.n_added + 2 * n_rows
     is_carried = n_added > MAX_ADDED or not table.has_rows
@@ -312,7 +311,7 @@ def _stage_of(table: Table, n_rows: int) -> int:
 
 
 def _take(table: Table, target: Target, state: Words) -> None:
-    """Keep the memory that rows were added to, where it is not all zeros."""
+    """Keep the memory that rows were added to, unless it is all zeros."""
     moments = table.moments
     if state[layout.N_MISSING]:
         moments = moments._replace(n_missing=target.missing)
@@ -385,7 +384,7 @@ def _left_in(partitions: Partitions, target: Target, states: Words) -> _LeftRows
 def summarize_partitions(
     task: Task, partitions: Partitions, which: Sequence[int], n_parts: int, run: Run
 ) -> GroupedMoments:
-    """Return the moments of all groups, those of other partitions as of no rows."""
+    """Return the moments of all groups; groups of partitions not in `which` have no rows."""
     states = np.zeros((len(partitions.starts) - 1, layout.N_STATE_WORDS), np.int64)
     target = new_target(task, int(partitions.starts[-1]))
     n_sequences = SEQUENCES_PER_PART * n_parts
@@ -398,7 +397,7 @@ def summarize_partitions(
 
 
 def _read(task: Task, target: Target, state: Words) -> GroupedMoments:
-    """Return the moments of rows, but for those that the window does not hold."""
+    """Return the moments of rows, without the values that do not fit the window."""
     infinite = bool(state[layout.N_INFINITE])
     return GroupedMoments(
         task.element,

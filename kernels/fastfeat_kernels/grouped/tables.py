@@ -1,4 +1,4 @@
-"""Tables and memory for the calls of the grouped kernel, and rows sorted by the first of these.
+"""Tables and memory for the calls of the grouped kernel, and partitioned rows.
 
 A column and its groups are sorted into partitions of neighbouring groups.
 """
@@ -23,7 +23,7 @@ CACHE_LINE = 64
 
 
 def column_table(element: str, chunk: Chunk) -> Words:
-    """Return a table of a column, which must outlive it, and of nothing else."""
+    """Return a table of a column alone; the chunk must outlive the table."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_VALUES] = chunk.values
     table[layout.TABLE_VALUE_BIT_OFFSET] = chunk.value_bit_offset
@@ -39,11 +39,11 @@ def rows_call(
     """Return a call on rows of a column.
 
     Args:
-        element: type of the values.
-        rows: where they lie.
-        groups: shape (n_rows of the column,).
-        words: further words of the table.
-        owner: what keeps alive the memory that they point to.
+        element: Type of the values.
+        rows: Position of the rows.
+        groups: Shape (n_rows of the column,).
+        words: Further words of the table.
+        owner: Object that keeps alive the memory that `words` points to.
     """
     table = column_table(element, rows.chunk)
     table[layout.TABLE_GROUPS] = groups.ctypes.data + 4 * rows.chunk_start
@@ -53,12 +53,12 @@ def rows_call(
 
 
 def aligned_zeros(n_rows: int, n_words: int) -> Words:
-    """Return zeros, shape (n_rows, n_words), that begin with a line of the cache."""
+    """Return zeros, shape (n_rows, n_words), aligned to a cache line."""
     return _aligned(np.zeros(n_rows * n_words + CACHE_LINE // 8, np.int64), n_rows, n_words)
 
 
 def aligned_empty(n_rows: int, n_words: int) -> Words:
-    """Return uninitialised memory of the same shape and place."""
+    """Return uninitialised memory, shape (n_rows, n_words), aligned to a cache line."""
     return _aligned(np.empty(n_rows * n_words + CACHE_LINE // 8, np.int64), n_rows, n_words)
 
 
@@ -76,7 +76,7 @@ SERIAL_BELOW = 1 << 14
 
 
 def side_by_side(columns: Sequence[Words], run: Run, n_parts: int = 1) -> Words:
-    """Return columns as those of one array, shape (n_groups, n_words): n_words is a power of 2."""
+    """Return columns as one array, shape (n_groups, n_words); n_words is a power of 2."""
     n_groups, n_words = len(columns[0]), 1 << (len(columns) - 1).bit_length()
     array = aligned_empty(n_groups, n_words)
     if n_groups < SERIAL_BELOW:
@@ -95,18 +95,18 @@ def side_by_side(columns: Sequence[Words], run: Run, n_parts: int = 1) -> Words:
     return array
 
 
-SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
+SEQUENCES_PER_PART = 4  # sequences of calls per part: partitions may differ much in size
 
 
 class Partitions(NamedTuple):
     """Values and groups of the rows that are in a group.
 
     Args:
-        element: type of the values: float64 with NaN for missing, int64 or uint64.
-        shift: partition p has the groups g with g >> shift == p.
-        values: shape (n,): 8 bytes each.
-        groups: shape (n,): the group, or ~group where an integer is missing.
-        starts: shape (n_partitions + 1,): where each partition begins, and the end.
+        element: Type of the values: float64 with NaN for missing, int64 or uint64.
+        shift: Partition p has the groups g with g >> shift == p.
+        values: Shape (n,): 8 bytes each.
+        groups: Shape (n,): the group, or ~group for a missing integer.
+        starts: Shape (n_partitions + 1,): first row of each partition, and the end.
     """
 
     element: str
@@ -127,12 +127,12 @@ def split_groups(
     """Return rows in partitions, in their order within each.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        parts: the rows of the column, as they are divided between calls.
-        groups: shape (n_rows,): number of the group of each row; negative where it is in none.
-        n_groups: how many groups there are.
-        shift: how many bits the groups of one partition differ in.
-        run: runs sequences of calls of `cpu.ENTRIES`.
+        element: Type of the values, of `column.ELEMENTS`.
+        parts: Rows of the column, divided between calls.
+        groups: Shape (n_rows,): group of each row; negative for none.
+        n_groups: Number of groups.
+        shift: Number of bits in which the groups of one partition differ.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
     """
     n_partitions = max(-(-n_groups >> shift), 1)
     cursors = np.zeros((len(parts), n_partitions), np.int64)

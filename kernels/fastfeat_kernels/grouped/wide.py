@@ -1,6 +1,6 @@
-"""Exact sums of any width, for the few groups whose values their windows do not hold.
+"""Exact sums of any width, for the few groups with values outside their windows.
 
-Python integers in the units of `Moments`, sorted by group; each group stands there once.
+Python integers in the units of `Moments`, sorted by group; each group occurs once.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Integers = npt.NDArray[Any]  # of Python integers
 
 
 class Left(NamedTuple):
-    """Sums, and sums of squares, that are to be added to those of some groups.
+    """Sums, and sums of squares, to be added to those of some groups.
 
     Args:
-        groups: shape (n,): their numbers, sorted.
-        sums: shape (n,): in units of 2**-FLOAT_SCALE.
-        squares: shape (n,): in units of 2**(-2 * FLOAT_SCALE); zeros where nobody asks.
+        groups: Shape (n,): group numbers, sorted.
+        sums: Shape (n,): in units of 2**-FLOAT_SCALE.
+        squares: Shape (n,): in units of 2**(-2 * FLOAT_SCALE); zeros if not requested.
     """
 
     groups: npt.NDArray[np.int64]
@@ -35,20 +35,16 @@ class Left(NamedTuple):
 
 
 def no_left() -> Left:
-    """Return nothing."""
+    """Return sums for no groups."""
     return Left(np.zeros(0, np.int64), np.zeros(0, object), np.zeros(0, object))
 
 
 def left_of_rows(
     values: npt.NDArray[np.float64], groups: npt.NDArray[np.int32], level: int, run: Run
 ) -> Left:
-    """Return the sums of rows that are left over.
+    """Return the sums of left-over rows.
 
-    Args:
-        values: shape (n,): finite.
-        groups: shape (n,): the group of each.
-        level: 1 leaves the squares out.
-        run: runs sequences of calls of `cpu.ENTRIES`.
+    `values`, shape (n,), must be finite. Level 1 leaves the squares out.
     """
     order = np.argsort(groups, kind="stable")
     values, groups = values[order], groups[order]
@@ -88,7 +84,7 @@ def _add_wide(
 
 
 def add_left(a: Left, b: Left) -> Left:
-    """Return both together; a group that comes out as nothing is left out."""
+    """Return the sum of both; groups with a total of 0 are left out."""
     if len(a.groups) + len(b.groups) == 0:
         return a
     groups, index = np.unique(np.concatenate([a.groups, b.groups]), return_inverse=True)
@@ -100,12 +96,12 @@ def add_left(a: Left, b: Left) -> Left:
 
 
 def negated(left: Left) -> Left:
-    """Return the sums with their signs turned: added, they take these away."""
+    """Return the sums with opposite signs; adding them subtracts the originals."""
     return Left(left.groups, -left.sums, -left.squares)
 
 
 def take_left(left: Left, indices: npt.NDArray[np.int64]) -> Left:
-    """Return the sums of groups by number, as `state.take` has them."""
+    """Return the sums of groups by number, like `state.take`."""
     if len(left.groups) == 0:
         return left
     at = np.minimum(np.searchsorted(left.groups, indices), len(left.groups) - 1)
@@ -114,5 +110,5 @@ def take_left(left: Left, indices: npt.NDArray[np.int64]) -> Left:
 
 
 def scaled(value: int, n_bits: int) -> int:
-    """Return value * 2**n_bits, which is an integer."""
+    """Return value * 2**n_bits, which must be an integer."""
     return value << n_bits if n_bits >= 0 else value >> -n_bits

@@ -1,5 +1,5 @@
 # pyright: basic
-"""XXH64 on the CPU. Numbers, which all have 8 bytes, are hashed in vectors; others row by row."""
+"""XXH64 on the CPU. Numbers, which all have 8 bytes, are vectorized; other values go row by row."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def turned(word, count):
 
 @njit(**INNER_OPTIONS)
 def mixed_in(lane, word):
-    """Return a lane that has taken in a word."""
+    """Return a lane after mixing in a word."""
     return turned(lane + word * P2, 31) * P1
 
 
 @njit(**INNER_OPTIONS)
 def take_word(total, word):
-    """Return a total that has taken in a word of the tail."""
+    """Return a total after mixing in a word of the tail."""
     return turned(total ^ mixed_in(i64(0), word), 27) * P1 + P4
 
 
@@ -103,7 +103,7 @@ def hash_word(word, seed):
 
 @njit(**INNER_OPTIONS)
 def start_lanes(state, seed):
-    """Set the four lanes to where they begin."""
+    """Set the four lanes to their initial values."""
     lanes = pointer_int64(state)
     lanes[0], lanes[1] = seed + P1 + P2, seed + P2
     lanes[2], lanes[3] = seed, seed - P1
@@ -111,7 +111,7 @@ def start_lanes(state, seed):
 
 @njit(**SEPARATE_OPTIONS)
 def take_stripes(state, address, n):
-    """Let the lanes take in n bytes, a multiple of 32."""
+    """Mix n bytes, a multiple of 32, into the lanes."""
     lanes = pointer_int64(state)
     a, b, c, d = lanes[0], lanes[1], lanes[2], lanes[3]
     for i in range(0, n, 32):
@@ -124,7 +124,7 @@ def take_stripes(state, address, n):
 
 @njit(**INNER_OPTIONS)
 def total_of(state):
-    """Return the hash of the four lanes together."""
+    """Return the combined hash of the four lanes."""
     lanes = pointer_int64(state)
     total = turned(lanes[0], 1) + turned(lanes[1], 7) + turned(lanes[2], 12) + turned(lanes[3], 18)
     for k in range(4):
@@ -134,7 +134,7 @@ def total_of(state):
 
 @njit(**SEPARATE_OPTIONS)
 def finished(total, address, n):
-    """Return the hash, with a tail of fewer than 32 bytes."""
+    """Return the hash, including a tail of fewer than 32 bytes."""
     for _ in range(n >> 3):
         total = take_word(total, load_int64(address))
         address += 8
@@ -159,7 +159,7 @@ def hash_bytes(state, address, n, seed):
 
 @njit(**INNER_OPTIONS)
 def canonical(element, word):
-    """Return the 8 bytes of a number that `blocks.read_words` read; NaN stays what it is."""
+    """Return the 8 bytes of a number from `blocks.read_words`; NaN stays as it is."""
     if element <= FLOAT32:
         return select((word & HIGHEST) == 0, i64(0), word)
     return word ^ select(element == UINT64, LOWEST, i64(0))
@@ -167,13 +167,13 @@ def canonical(element, word):
 
 @njit(**INNER_OPTIONS)
 def is_nan(element, word):
-    """Return whether a word is a float that stands for a missing value."""
+    """Return whether a word is a float NaN, which means missing."""
     return (element <= FLOAT32) & ((word & HIGHEST) > INFINITE)
 
 
 @njit(**INNER_OPTIONS)
 def is_present(column, row):
-    """Return whether the bitmap says that a row has a value."""
+    """Return whether the bitmap marks a row as present."""
     if column[VALIDITY] == 0:
         return True
     return read_bits(column[VALIDITY], column[BIT_OFFSET] + row, i64(1)) != 0
@@ -232,7 +232,7 @@ def text(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def copy(target, source, n):
-    """Copy n bytes; what is beside them stays."""
+    """Copy exactly n bytes; neighbouring bytes are unchanged."""
     n_whole = n & ~7
     for i in range(0, n_whole, 8):
         store_int64(target + i, load_int64(source + i))
@@ -243,7 +243,7 @@ def copy(target, source, n):
 
 @njit(**SEPARATE_OPTIONS)
 def append(state, buffer, total, address, n):
-    """Append n bytes to those that `total` counts: the lanes take them in, a full buffer a time."""
+    """Append n bytes to the buffer at place `total`; full buffers are mixed into the lanes."""
     while n > 0:
         used = total & (N_BUFFER_BYTES - 1)
         k = smaller(n, N_BUFFER_BYTES - used)
@@ -256,7 +256,7 @@ def append(state, buffer, total, address, n):
 
 @njit(**INNER_OPTIONS)
 def append_part(state, total, column, row, scratch):
-    """Append tag, length and canonical bytes of one column; return how many bytes there are."""
+    """Append tag, length and canonical bytes of one column; return the new total of bytes."""
     buffer, head = state + 8 * (BUFFER - LANES), scratch
     tag, address, size, element = i64(TAG_MISSING), scratch + 16, i64(0), column[ELEMENT]
     if is_present(column, row):

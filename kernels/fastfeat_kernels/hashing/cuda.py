@@ -1,8 +1,9 @@
 """The hashing kernels on a device: their text; the words of their table are those of the package.
 
-A table on a device has no scratch; N_BUCKETS stands there. Bitmaps are read by words of 32 bits and
-text by words of 64: addresses of bitmaps are multiples of 4, text stands in whole aligned words. A
-column of text may be a dictionary: its INDICES stand where numbers have the bit of a bool.
+A table on a device has no scratch memory; N_BUCKETS takes its place. Bitmaps are read in 32-bit
+words and text in 64-bit words, so addresses of bitmaps must be multiples of 4, and text must lie in
+whole aligned words. A column of text may be a dictionary; its INDICES are where numbers have the
+bit of a bool.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from fastfeat_kernels.cuda import definitions
 
 BLOCK: Final = 256
 N_BUCKETS: Final = layout.SCRATCH
-"""0: hashes as uint64. Else below 2**31: the bucket of each hash, int32."""
+"""0: hashes as uint64. Else, below 2**31: the number of buckets; results are int32 buckets."""
 INDICES: Final = layout.VALUE_BIT_OFFSET
-"""Of text 0, or the address of int32 for each row: the place of its entry, negative: missing."""
+"""For text 0, or the address of an int32 for each row: the place of its entry, negative if missing.
+"""
 
 KERNELS: Final = {"numbers": "hash_numbers", TEXT: "hash_text", "mixed": "hash_rows"}
 """The kernel of each entry of `reference.ENTRIES`."""
 ROW_NUMBERS: Final = "hash_row_numbers"
-"""The kernel that hashes the numbers of rows; its table is the header alone."""
+"""The kernel that hashes row numbers; its table is only the header."""
 _LAYOUT: Final = (
     *("N_COLUMNS", "SEED", "HASHES", "N_HEADER_WORDS"),
     *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT"),
@@ -35,13 +37,13 @@ _LAYOUT: Final = (
 
 @cache
 def xxh64_text() -> str:
-    """Return the functions of XXH64, which need nothing but the prelude."""
+    """Return the functions of XXH64, which need only the prelude."""
     return Path(__file__).with_name("xxh64.cuh").read_text()
 
 
 @cache
 def column_text() -> str:
-    """Return the functions of XXH64 and those of columns whose words stand in the package."""
+    """Return the functions of XXH64 and of columns in the package's layout."""
     words = {name: getattr(layout, name) for name in _LAYOUT} | {
         "N_BUCKETS": N_BUCKETS,
         "INDICES": INDICES,
@@ -52,6 +54,6 @@ def column_text() -> str:
 
 @cache
 def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of the kernels, without the prelude, for blocks of `block` threads."""
     own = Path(__file__).with_name("hashing.cu").read_text()
     return "\n".join([f"#define BLOCK {block}", column_text(), own])

@@ -1,4 +1,4 @@
-"""The reference of the hashing kernels: XXH64 on bytes, plain Python; same arguments and table."""
+"""Reference of the hashing kernels: XXH64 on bytes in plain Python; same arguments and table."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def xxh64(content: bytes, seed: int = 0) -> int:
 
 
 def _finished(total: int, tail: bytes) -> int:
-    """Take in fewer than 32 bytes, and mix."""
+    """Mix in fewer than 32 bytes, and finish."""
     while len(tail) >= 8:
         total = _turned(total ^ _round(0, int.from_bytes(tail[:8], "little")), 27) * P1 + P4
         tail = tail[8:]
@@ -87,10 +87,10 @@ def _turned(word: int, count: int) -> int:
 
 
 def canonical_bytes(value: Value) -> bytes:
-    """Return the bytes that stand for a value: none where it is missing.
+    r"""Return the canonical bytes of a value; empty if it is missing.
 
     >>> canonical_bytes(True), canonical_bytes(-0.0) == canonical_bytes(0.0), canonical_bytes(b"a")
-    (b'\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00', True, b'a')
+    (b'\x01\x00\x00\x00\x00\x00\x00\x00', True, b'a')
     """
     match value:
         case None:
@@ -104,7 +104,7 @@ def canonical_bytes(value: Value) -> bytes:
 
 
 def canonical_row(values: Sequence[Value]) -> bytes:
-    """Return the bytes that stand for a row of several columns.
+    """Return the canonical bytes of a row of several columns.
 
     >>> canonical_row([None, b"ab"]).hex()
     '0000000000000000000302000000000000006162'
@@ -126,7 +126,7 @@ def _tag(value: Value) -> int:
 
 
 def hash_values(table: int, first: int, n: int) -> int:
-    """Write the hash of each value of the one column; 0 where it is missing."""
+    """Write the hash of each value of the one column; 0 for missing values."""
     for row, (value,), seed, hashes in _rows(table, first, n):
         hashes[row] = 0 if value is None else xxh64(canonical_bytes(value), seed)
     return 0
@@ -140,7 +140,7 @@ def hash_rows(table: int, first: int, n: int) -> int:
 
 
 def _rows(table: int, first: int, n: int) -> Any:
-    """Yield number and values of each row, the seed, and where hashes go."""
+    """Yield number and values of each row, the seed, and the output array."""
     header = words_at(table, N_HEADER_WORDS)
     start = table + 8 * N_HEADER_WORDS
     columns = [

@@ -15,16 +15,14 @@ from fastfeat_kernels import hashing as layout
 from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Call, Chunk, Run, TextChunk
 
 Hashes = npt.NDArray[np.uint64]
-ALIGNMENT: Final = 64  # rows; a part begins at a multiple
+ALIGNMENT: Final = 64  # rows; parts begin at multiples of it
 
 
 @dataclass(frozen=True, slots=True)
 class HashedColumn:
     """A column to hash.
 
-    Args:
-        element: type of the values, of `column.ELEMENTS`, or `column.TEXT` for text and bytes.
-        chunks: the column.
+    `element` is a type of `column.ELEMENTS`, or `column.TEXT` for text and bytes.
     """
 
     element: str
@@ -39,14 +37,14 @@ class HashedColumn:
 def hash_column(
     element: str, chunks: Sequence[AnyChunk], run: Run, n_parts: int = 1, *, seed: int = 0
 ) -> Hashes:
-    """Return the hash of each value, `(n_rows,)`; 0 where it is missing.
+    """Return the hash of each value, `(n_rows,)`; 0 for missing values.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`, or `column.TEXT` for text and bytes.
-        chunks: the column.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        seed: of XXH64, from 0 to 2**64 - 1.
+        element: Type of the values, of `column.ELEMENTS`, or `column.TEXT` for text and bytes.
+        chunks: The column.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
+        seed: Seed of XXH64, from 0 to 2**64 - 1.
     """
     entry = TEXT if element == TEXT else "numbers"
     return _hash(entry, [HashedColumn(element, chunks)], run, n_parts, seed)
@@ -58,10 +56,10 @@ def hash_rows(
     """Return the hash of each row of several columns, `(n_rows,)`; a missing value is a part too.
 
     Args:
-        columns: at least one, all with the same number of rows; their chunks may differ.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        seed: of XXH64, from 0 to 2**64 - 1.
+        columns: At least one, all with the same number of rows; their chunks may differ.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
+        seed: Seed of XXH64, from 0 to 2**64 - 1.
     """
     return _hash("mixed", columns, run, n_parts, seed)
 
@@ -84,7 +82,7 @@ def _hash(entry: str, columns: Sequence[HashedColumn], run: Run, n_parts: int, s
 
 
 def _between(cuts: Sequence[int], first: int, end: int) -> list[tuple[int, int]]:
-    """Return the runs of rows of a part, none of which crosses a cut."""
+    """Return the runs of rows of a part; none crosses a cut."""
     inside = [cut for cut in cuts if first < cut < end]
     return list(pairwise([first, *inside, end]))
 
@@ -96,7 +94,7 @@ def _calls(
     hashes: Hashes,
     seed: int,
 ) -> list[Call]:
-    """Return the calls of one part, which share a scratch."""
+    """Return the calls of one part, which share scratch memory."""
     scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
     calls: list[Call] = []
     for first, end in runs:

@@ -1,7 +1,8 @@
 # pyright: basic
-"""The kernels of lists of the CPU: one pass over the elements, eight lists at once.
+"""The kernels of lists on the CPU: one pass over the elements, eight lists at once.
 
-Where the number of rows is no multiple of eight, the last eight are computed, some of them again.
+If the number of rows is not a multiple of eight, the last eight rows are computed together, some of
+them twice.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _store(builder, value, address):
 
 
 def _elements(builder, addresses, offset):
-    """Return the words at eight addresses. The loads are apart: a gather takes no fewer steps."""
+    """Return the words at eight addresses, by separate loads: a gather takes no fewer steps."""
     found = ir.Constant(INTEGERS, ir.Undefined)
     for lane, address in enumerate(addresses):
         word = _load(builder, builder.add(address, offset), I64)
@@ -93,17 +94,17 @@ def _elements(builder, addresses, offset):
 def _reduced(builder, offsets, values, end, start, step):
     """Return the result of a step for each of eight lists, taken over the elements one by one.
 
-    Every lane reads as many elements as the longest list has. Where there are not so many up to the
-    end, it begins before its list.
+    Every lane reads as many elements as the longest list has. If fewer remain up to the end, a lane
+    starts before its list.
 
     Args:
-        builder: where the code is written.
-        offsets: address of the offset of the first list.
-        values: address of the elements.
-        end: how many elements there are.
-        start: vectors before the first element.
-        step: returns them after one more: of them, of the words of the elements, and of which lanes
-            have one.
+        builder: Builder of the code.
+        offsets: Address of the offset of the first list.
+        values: Address of the elements.
+        end: Number of elements.
+        start: State vectors before the first element.
+        step: Function from the state vectors, the words of the elements, and the mask of lanes with
+            an element to the next state vectors.
     """
     begins = _load(builder, offsets, INTEGERS)
     lengths = builder.sub(_load(builder, builder.add(offsets, I64(8)), INTEGERS), begins)
@@ -139,7 +140,7 @@ def _reduced(builder, offsets, values, end, start, step):
 
 
 def _two_sum(builder, x, y):
-    """Return x + y rounded, and what rounding left out."""
+    """Return x + y rounded, and the rounding error."""
     total = builder.fadd(x, y)
     part = builder.fsub(total, x)
     left = builder.fsub(x, builder.fsub(total, part))
@@ -154,16 +155,16 @@ def _add_float(builder, states, words, inside):
     high, error = _two_sum(builder, high, numbers)
     low, rest = _two_sum(builder, low, error)
     counts = builder.add(counts, builder.zext(known, INTEGERS))
-    # NaN where something is not finite
+    # NaN if anything is not finite
     lost = builder.fcmp_unordered("!=", rest, _all(FLOATS, 0.0))
     return high, low, counts, builder.or_(inexact, lost)
 
 
 @intrinsic
 def sum_floats(typingctx, offsets, values, end, sums, counts, left):
-    """Write sum, count and whether it is left, of eight lists of floats.
+    """Write sum, count and left flag of eight lists of floats.
 
-    All are addresses but the number of elements, `end`.
+    All arguments are addresses, except `end`, the number of elements.
     """
 
     def generate(context, builder, signature, args):
@@ -187,10 +188,10 @@ def _add_halves(builder, states, words, inside):
 
 @intrinsic
 def sum_integers(typingctx, offsets, values, end, sums, left):
-    """Write the sum, and whether int64 does not hold it, of eight lists.
+    """Write the sum and overflow flag of eight lists.
 
-    All are addresses but the number of elements, `end`. The halves of 32 bits are added up apart:
-    2**31 of them fit.
+    All arguments are addresses, except `end`, the number of elements. The 32-bit halves are summed
+    separately: 2**31 of them fit.
     """
 
     def generate(context, builder, signature, args):
@@ -212,19 +213,18 @@ INFINITE = 0x7FF << 52
 
 @intrinsic
 def least_words(typingctx, offsets, values, end, least, counts, magnitude, flip):
-    """Write the word that is least, and how many there are, of eight lists.
+    """Write the smallest word, and the number of words, of eight lists.
 
     Args:
-        typingctx: Numba's.
-        offsets: of the lists; an address, as those of arrays are.
-        values: words of 64 bits.
-        end: how many.
-        least: output.
-        counts: output.
-        magnitude: of floats all bits but the sign: they are in the total order, without NaN; else
-            0.
-        flip: the bits that change where words are compared as signed: the sign of unsigned ones,
-            all of them where the greatest is wanted.
+        typingctx: Numba's typing context.
+        offsets: Address of the offsets of the lists.
+        values: Address of 64-bit words.
+        end: Number of words.
+        least: Address of the smallest words.
+        counts: Address of the counts.
+        magnitude: For floats all bits but the sign: they get the total order, without NaN; else 0.
+        flip: Bits to flip for a signed comparison: the sign of unsigned words, all bits to find the
+            greatest.
     """
 
     def generate(context, builder, signature, args):
@@ -256,7 +256,7 @@ def least_words(typingctx, offsets, values, end, least, counts, magnitude, flip)
 
 @njit(**INNER_OPTIONS)
 def at(words, word, row):
-    """Return the address of a row in the array of 8 bytes a row that a word of the table tells."""
+    """Return the address of a row in an 8-byte array, which `word` of the table points to."""
     return words[word] + (row << 3)
 
 
@@ -280,7 +280,7 @@ def sums(table, first, n):
 
 
 def integer_sums(table, first, n):
-    """Write the sum of each row, and whether int64 does not hold it."""
+    """Write the sum of each row, and whether it overflows int64."""
     words = pointer_int64(opaque(table))
     end = pointer_int64(words[OFFSETS])[first + n]
     for start in range(first, first + n, LANES):
@@ -296,7 +296,7 @@ def integer_sums(table, first, n):
 
 
 def extremes(table, first, n):
-    """Write the least or the greatest word of each row, and how many there are."""
+    """Write the smallest or greatest word of each row, and the number of words."""
     words = pointer_int64(opaque(table))
     end = pointer_int64(words[OFFSETS])[first + n]
     for start in range(first, first + n, LANES):
@@ -334,7 +334,7 @@ def elements(table, first, n):
 
 @njit(**INNER_OPTIONS)
 def are_present(bitmap, first, n):
-    """Return whether all of n bits are set; those of no bitmap are."""
+    """Return whether all of n bits are set; true without a bitmap."""
     if bitmap != 0:
         for start in range(0, n, 64):
             m = smaller(n - start, 64)
@@ -369,7 +369,7 @@ def ends(table, first, n):
 
 
 def finish(table, first, n):
-    """Write which lists have a result, and means for sums; see the words of the table."""
+    """Write a bit for each list with a result, and means for sums; see the words of the table."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     results, counts = pointer_float64(words[FINISH_RESULTS]), pointer_int64(words[FINISH_COUNTS])

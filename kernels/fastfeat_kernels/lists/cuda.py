@@ -19,9 +19,9 @@ NO_ROW: Final = 2**63 - 1
 _WORDS: Final = (
     # the elements
     *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT", "WIDTH"),
-    # the lists: offsets of 64 bits, the bitmap of those that are there
+    # the lists: 64-bit offsets, the bitmap of present lists
     *("OFFSETS", "LISTS"),
-    # results: of each row, or elements of slices from their offsets on; rows that are left
+    # results: for each row, or elements of slices from their offsets on; left rows
     *("OUT", "OUT_VALIDITY", "OUT_OFFSETS", "LEFT", "REPORT"),
     # arguments
     *("FUNCTION", "INDEX", "LENGTH", "ITEMS", "HAS_ITEM"),
@@ -30,7 +30,7 @@ _WORDS: Final = (
 
 @cache
 def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of the kernels, without the prelude, for blocks of `block` threads."""
     words = word_places(_WORDS)
     words |= {"BLOCK": block, "SUM": SUM, "MEAN": MEAN, "MIN": MIN, "MAX": MAX}
     own = Path(__file__).with_name("lists.cu").read_text()
@@ -38,9 +38,5 @@ def text(block: int = BLOCK) -> str:
 
 
 def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
-    """Return the words of a launch by name, 0 where none is given.
-
-    Raises:
-        KeyError: there is no such word.
-    """
+    """Return the words of a launch by name, 0 for names not given; KeyError for an unknown name."""
     return named_words(_WORDS, words)

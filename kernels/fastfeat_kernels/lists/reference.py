@@ -1,4 +1,4 @@
-"""The reference of the kernels of lists: plain Python, the same arguments and table."""
+"""Reference of the kernels of lists: plain Python, the same arguments and table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastfeat_kernels.memory import doubles_at, words_at
 
 
 def sums(table: int, first: int, n: int) -> int:
-    """Write sum and count of each row; a row is left where a number, or the sum, is not finite."""
+    """Write sum and count of each row; a row is left if a number, or the sum, is not finite."""
     words = words_at(table, N_WORDS)
     counts, left = words_at(words[COUNTS], first + n), words_at(words[LEFT], first + n)
     totals = doubles_at(words[RESULTS], first + n)
@@ -42,7 +42,7 @@ def _rows(words: Any, first: int, n: int) -> Iterator[tuple[int, range]]:
 
 
 def _sum(numbers: list[float]) -> float | None:
-    """Return the exact sum rounded once, None where it, or a number, is not finite."""
+    """Return the exact sum rounded once; None if it, or a number, is not finite."""
     if not all(map(math.isfinite, numbers)):
         return None
     try:
@@ -52,7 +52,7 @@ def _sum(numbers: list[float]) -> float | None:
 
 
 def integer_sums(table: int, first: int, n: int) -> int:
-    """Write the sum of each row modulo 2**64, and whether that is another number."""
+    """Write the sum of each row modulo 2**64, and whether it overflowed."""
     words = words_at(table, N_WORDS)
     totals, left = words_at(words[RESULTS], first + n), words_at(words[LEFT], first + n)
     for row, places in _rows(words, first, n):
@@ -64,7 +64,7 @@ def integer_sums(table: int, first: int, n: int) -> int:
 
 
 def extremes(table: int, first: int, n: int) -> int:
-    """Write the word that is least, after its bits are flipped, and how many there are."""
+    """Write the smallest word, compared with flipped bits, and the number of words."""
     words = words_at(table, N_WORDS)
     results, counts = words_at(words[RESULTS], first + n), words_at(words[COUNTS], first + n)
     magnitude, flip = words[MAGNITUDE], words[FLIP]

@@ -1,6 +1,6 @@
-"""The functions of lists that kernels compute, a row each: what they ask, on the CPU and a device.
+"""The functions of lists that kernels compute, a row each: their requests, for CPU and device.
 
-On the CPU a function may be quicker without a kernel: its row says what it gives all the same.
+On the CPU a function may be faster without a kernel; its row gives the kind of result anyway.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from fastfeat_kernels.lists import FARTHEST, MAX, MEAN, MIN, SUM
 
 Params = Mapping[str, Any]
 Words = Mapping[str, int]
-"""Words of a table by name, those of `cuda`."""
+"""Words of a table by name, from `cuda`."""
 Gives = Literal["length", "element", "slice", "flag", "end", "sum", "mean"]
-"""What a function gives of a list: how many elements, one of them, some of them, whether an item is
-among them, the one that is least or greatest, their sum, their mean."""
+"""The result for a list: its number of elements, one element, several elements, whether it contains
+an item, the minimum or maximum, the sum, or the mean.
+"""
 Elements = Literal["any", "values", "numbers", "integers and floats"]
-"""Of which elements a device computes it: all, numbers and times, numbers and bools, or those."""
+"""The element types that a device supports: all, numbers and times, numbers and bools, or numbers
+without bools.
+"""
 
 
 def _no_words(params: Params) -> Words:
@@ -30,13 +33,14 @@ class Request:
     """A row of the table of functions of lists.
 
     Args:
-        name: of the function.
-        gives: what it gives of a list.
-        kernel: its name on a device. What gives slices has two, "measure_" and "write_" before it.
-        words: from the parameters to the words of the table that say what a kernel does.
-        elements: which ones a device takes; lists of others are the host's.
-        of_integers: the kernel on a device where elements are integers, if that is another one.
-        reads_elements: whether it reads elements, not only how many there are.
+        name: Name of the function.
+        gives: Kind of the result for a list.
+        kernel: Name on a device. A function that returns slices has two, prefixed "measure_" and
+            "write_".
+        words: Function from the parameters to their words in the table.
+        elements: Element types that a device takes; other lists are computed on the host.
+        of_integers: Kernel on a device for integer elements, if it is another one.
+        reads_elements: Whether it reads elements, not only their number.
     """
 
     name: str
@@ -49,7 +53,7 @@ class Request:
 
 
 def within_reach(index: int) -> int:
-    """Return an index that no list reaches instead of one that int64 does not hold, or nearly."""
+    """Return an index; indices near the ends of int64 become one that no list reaches."""
     return max(min(index, FARTHEST), -FARTHEST)
 
 

@@ -1,8 +1,8 @@
 """Functions of lists, on the caller's threads; `fastfeat_kernels.lists` has the spec.
 
-Every function takes `offsets`, where lists begin and end in the elements, shape (n_rows + 1,); the
+Every function takes `offsets`, shape (n_rows + 1,), the ends of lists in the elements; the
 elements, contiguous, of 8 bytes each; `run`, which runs sequences of calls of `cpu.ENTRIES`; and
-`n_parts`, into how many runs of rows to divide the work. Results do not depend on it.
+`n_parts`, the number of row ranges for the work. Results do not depend on it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Flags = npt.NDArray[np.bool_]
 
 MAGNITUDE: Final = 2**63 - 1
 SIGN: Final = -(2**63)
-FEWEST_ROWS: Final = 8  # of a call
+FEWEST_ROWS: Final = 8  # in a call
 
 
 class Sums(NamedTuple):
     """Sums of lists, each array of shape (n_rows,).
 
     Args:
-        sums: the exact sum rounded once, 0 of no numbers; anything where it is left.
-        counts: how many numbers there are.
-        left: where the caller must add up itself.
+        sums: Exact sum rounded once, 0 without numbers; undefined for left rows.
+        counts: Number of values.
+        left: Rows that the caller must sum itself.
     """
 
     sums: npt.NDArray[np.float64]
@@ -40,7 +40,7 @@ class Sums(NamedTuple):
 
 
 def sums_of(offsets: Int64s, values: npt.NDArray[np.float64], run: Run, n_parts: int = 1) -> Sums:
-    """Return the sum of the numbers of each list; NaN is a missing one."""
+    """Return the sum of the numbers of each list; NaN is missing."""
     sums, counts, left = _run("sums", offsets, values, {}, run, n_parts)
     return Sums(sums.view(np.float64), counts, left != 0)
 
@@ -48,7 +48,7 @@ def sums_of(offsets: Int64s, values: npt.NDArray[np.float64], run: Run, n_parts:
 def integer_sums_of(
     offsets: Int64s, values: Int64s, run: Run, n_parts: int = 1
 ) -> tuple[Int64s, Flags]:
-    """Return the sum of the integers of each list, and where int64 does not hold it."""
+    """Return the sum of the integers of each list, and a mask of int64 overflows."""
     sums, _, left = _run("integer_sums", offsets, values, {}, run, n_parts)
     return sums, left != 0
 
@@ -56,14 +56,9 @@ def integer_sums_of(
 def extremes_of(
     offsets: Int64s, values: npt.NDArray[Any], run: Run, n_parts: int = 1, *, greatest: bool
 ) -> tuple[npt.NDArray[Any], Int64s]:
-    """Return the least or the greatest value of each list, 0 of none, and how many there are.
+    """Return the minimum or maximum of each list, 0 without values, and the number of values.
 
-    Args:
-        offsets: of the lists.
-        values: float64, in the total order and NaN where missing; int64 or uint64.
-        run: runs the kernel.
-        n_parts: number of parts.
-        greatest: which of the two.
+    The values are float64, in the total order and NaN for missing, or int64 or uint64.
     """
     magnitude = MAGNITUDE if values.dtype.kind == "f" else 0
     flip = (SIGN if values.dtype.kind == "u" else 0) ^ (-1 if greatest else 0)
@@ -75,14 +70,9 @@ def extremes_of(
 def elements_of(
     offsets: Int64s, values: npt.NDArray[Any], index: int, run: Run, n_parts: int = 1
 ) -> tuple[npt.NDArray[Any], Flags]:
-    """Return the element at a place of each list, 0 where there is none, and where there is one.
+    """Return the element at a place of each list, 0 without one, and a mask of lists that have one.
 
-    Args:
-        offsets: of the lists.
-        values: of 8 bytes each.
-        index: from 0 on, or below 0 from the end.
-        run: runs the kernel.
-        n_parts: number of parts.
+    A negative index counts from the end.
     """
     words = {layout.INDEX: max(min(index, 2**62), -(2**62))}
     found, there, _ = _run("elements", offsets, values, words, run, n_parts)
@@ -99,7 +89,7 @@ def _run(
 ) -> tuple[Int64s, Int64s, Int64s]:
     """Return the output of an entry: results, counts, and left-over lists, each (n_rows,)."""
     n_given = len(offsets) - 1
-    if n_given < FEWEST_ROWS:  # the others are empty
+    if n_given < FEWEST_ROWS:  # the added rows are empty
         offsets = np.append(offsets, np.repeat(offsets[-1:], FEWEST_ROWS - n_given))
     n_rows = len(offsets) - 1
     results, counts, left = (np.empty(n_rows, np.int64) for _ in range(3))

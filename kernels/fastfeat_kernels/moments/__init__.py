@@ -1,15 +1,15 @@
-"""Count, exact sum, exact sum of squares, least and greatest value of a column, in one pass.
+"""Count, exact sum, exact sum of squares, minimum and maximum of a column, in one pass.
 
 `grouped` and `powers` build on it; `aggregates`, `engine` and `steps` import it.
 
-Spec: missing values (a cleared bit of the bitmap; of floats also NaN) are counted and otherwise
-skipped. Infinities count, take part in the least and the greatest, are counted apart by sign with
-the first row of any, and add nothing to the sums. Sums are exact, subnormals and the largest floats
-included; the order of floats is total, -0.0 below 0.0. States add up: any split of the rows, merged
-in any order, reads out as the same `state.Moments`. An entry adds rows [first, first + n) of one
-chunk to one state, or those of a chunk each of several columns to a state each, and returns 0; the
-words of its table follow, and `state.summarize` and `many.summarize_columns` run it over chunks,
-columns and threads.
+Spec: missing values (a cleared bit of the bitmap; for floats also NaN) are counted and otherwise
+skipped. Infinities are counted as values and take part in minimum and maximum. They are also
+counted separately by sign, the first row with any is kept, and they add nothing to the sums. Sums
+are exact, even for subnormals and the largest floats; the order of floats is total, -0.0 below 0.0.
+States add up: any split of the rows, merged in any order, gives the same `state.Moments`. An entry
+adds rows [first, first + n) of one chunk to one state, or the rows of one chunk of each of several
+columns to one state each, and returns 0. The words of its table follow. `state.summarize` and
+`many.summarize_columns` run it over chunks, columns and threads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TABLE_LEVEL: Final = 5
 TABLE_FIRST_ROW: Final = 6
 TABLE_ELEMENT: Final = 7  # place in `column.ELEMENTS`
 TABLE_SCRATCH: Final = 8  # N_SCRATCH_WORDS
-TABLE_N_COLUMNS: Final = 9  # so many tables follow one another, this the first: a column each
+TABLE_N_COLUMNS: Final = 9  # number of consecutive tables, one per column; this is the first
 N_TABLE_WORDS: Final = 10
 
 # The state.
@@ -47,7 +47,7 @@ SCRATCH: Final = SQUARES + N_SQUARE_LIMBS
 N_SCRATCH_WORDS: Final = 3 * BLOCK
 N_STATE_WORDS: Final = SCRATCH + N_SCRATCH_WORDS
 
-# Limb 0 of the sum has the weight 2**-FLOAT_SCALE, of the sum of squares 2**(-2 * FLOAT_SCALE).
+# Limb 0 of the sum has the weight 2**-FLOAT_SCALE, limb 0 of the squares 2**(-2 * FLOAT_SCALE).
 FLOAT_SCALE: Final = 34 * 32
 
 

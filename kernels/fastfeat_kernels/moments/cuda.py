@@ -1,7 +1,7 @@
-"""The moments kernels on a device: their text, and what their state says.
+"""The moments kernels on a device: their text, and the interpretation of their state.
 
-The words of table and state are those of the package, but the limbs are not carried: each is an
-int64 that the blocks have added to.
+The words of table and state are those of the package, but limbs are not carried: each is an int64
+that the blocks have added to.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PER_THREAD: Final = 8
 
 @cache
 def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of the kernels, without the prelude, for blocks of `block` threads."""
     words = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
     words |= {"BLOCK": block, "PER_THREAD": PER_THREAD}
     own = Path(__file__).with_name("moments.cu").read_text()
@@ -40,7 +40,7 @@ def text(block: int = BLOCK) -> str:
 
 
 def kernel_of(element: str) -> str:
-    """Return the kernel that takes a type of column."""
+    """Return the kernel for a type of column."""
     return "moments_floats" if element.startswith("float") else "moments_integers"
 
 
@@ -58,18 +58,18 @@ def table_words(
     """Return the words of one column.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        column: address of the values, their first bit, address of the validity, its first bit.
-        state: address of the state.
-        level: 0 leaves both sums alone, 1 the sum of squares.
-        first_row: number of the first row in the whole column.
+        element: Type of the values, of `column.ELEMENTS`.
+        column: Address of the values, their first bit, address of the validity, its first bit.
+        state: Address of the state.
+        level: 0 leaves out both sums, 1 the sum of squares.
+        first_row: Number of the first row in the whole column.
     """
     no_scratch, n_columns = 0, 1
     return [*column, state, level, first_row, ELEMENTS.index(element), no_scratch, n_columns]
 
 
 def read_state(element: str, state: Words, level: Level) -> Moments:
-    """Return the moments that a state holds, of the level that its table asked for."""
+    """Return the moments of a state, at the level of its table."""
     total = _integer(state[layout.SUM : layout.SQUARES].tolist())
     squares = _integer(state[layout.SQUARES : layout.SCRATCH].tolist())
     return moments_of(element, state, total, squares, level)

@@ -1,4 +1,4 @@
-"""From exact integers to floats: one rounding where the definition has one, whatever the range."""
+"""Conversion of exact integers to floats: one rounding wherever the definition has one."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def scaled_quotient(mantissa: int, exponent: int, divisor: int) -> float:
 
 
 def sum_of(moments: Moments) -> float:
-    """Return RN(sum) of floats: infinite where one sign of infinity is there, NaN where both."""
+    """Return RN(sum) of floats: infinite for one sign of infinity, NaN for both."""
     infinite = _infinite_sum(moments)
     return infinite if infinite is not None else nearest_float(moments.sum, 1 << moments.scale)
 
 
 def mean_of(moments: Moments) -> float | None:
-    """Return RN(sum) / n, scaled so that a sum beyond the largest float does no harm."""
+    """Return RN(sum) / n, scaled so that a sum beyond the largest float is no problem."""
     if moments.count == 0:
         return None
     infinite = _infinite_sum(moments)
@@ -65,7 +65,7 @@ def mean_of(moments: Moments) -> float | None:
 
 
 def variance_of(moments: Moments, ddof: int) -> float | None:
-    """Return RN(n sum(x^2) - sum(x)^2) / (n (n - ddof)); None of ddof values or fewer."""
+    """Return RN(n sum(x^2) - sum(x)^2) / (n (n - ddof)); None for ddof values or fewer."""
     if moments.count <= ddof:
         return None
     if _infinite_sum(moments) is not None:
@@ -74,7 +74,7 @@ def variance_of(moments: Moments, ddof: int) -> float | None:
 
 
 def deviation_of(moments: Moments, ddof: int) -> float | None:
-    """Return the square root of the variance, also where that is no float itself."""
+    """Return the square root of the variance, even if the variance is beyond floats."""
     if moments.count <= ddof:
         return None
     if _infinite_sum(moments) is not None:
@@ -98,7 +98,7 @@ def _variance(moments: Moments, ddof: int) -> tuple[int, int, int]:
 
 
 def _infinite_sum(moments: Moments) -> float | None:
-    """Return the sum where infinities decide it, NaN where both signs do; None where none does."""
+    """Return the sum if infinities decide it, NaN for both signs; None without infinities."""
     if moments.n_positive_infinite and moments.n_negative_infinite:
         return math.nan
     if moments.n_positive_infinite or moments.n_negative_infinite:

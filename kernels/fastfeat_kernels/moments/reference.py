@@ -1,4 +1,4 @@
-"""The reference of the moments kernel: plain Python, same arguments, same table, same state."""
+"""Reference of the moments kernel: plain Python, same arguments, same table, same state."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _add_rows(table: int, first: int, n: int) -> None:
 
 
 def add_value(element: str, value: float, state: list[int], level: int, row: int) -> None:
-    """Add a value that is there to a state."""
+    """Add a present value to a state."""
     key = key_of(element, value)
     state[COUNT] += 1
     state[MIN_KEY], state[MAX_KEY] = min(state[MIN_KEY], key), max(state[MAX_KEY], key)

@@ -1,4 +1,4 @@
-"""The state of the moments kernel: made, merged, read out as exact integers."""
+"""The state of the moments kernel: creation, merging, reading as exact integers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from fastfeat_kernels.moments import (
 )
 
 Words = npt.NDArray[np.int64]
-Level = Literal[0, 1, 2]  # count, least and greatest; with the sum; with the sum of squares
+Level = Literal[0, 1, 2]  # count, minimum and maximum; with the sum; with the sum of squares
 
 NO_ROW: Final = 2**63 - 1
 NO_MIN_KEY: Final = 2**63 - 1
@@ -52,16 +52,16 @@ class Moments:
     """Moments of the rows seen so far, in exact integers; equal for any split of them.
 
     Args:
-        n_rows: rows, with or without a value.
-        count: rows with a value, infinities included.
-        n_positive_infinite: values +inf.
-        n_negative_infinite: values -inf.
-        first_infinite: number of the first row with an infinity; `NO_ROW` if there is none.
-        min_key: `column.key_of` the least value; `NO_MIN_KEY` if there is none.
-        max_key: `column.key_of` the greatest; `NO_MAX_KEY` if there is none.
-        sum: of the finite values, in units of 2**-scale.
-        sum_of_squares: of the finite values, in units of 2**(-2 * scale).
-        scale: `layout.FLOAT_SCALE` of floats, 0 of integers and bools.
+        n_rows: Number of rows, with or without a value.
+        count: Number of rows with a value, infinities included.
+        n_positive_infinite: Number of +inf values.
+        n_negative_infinite: Number of -inf values.
+        first_infinite: Number of the first row with an infinity; `NO_ROW` if there is none.
+        min_key: `column.key_of` the minimum; `NO_MIN_KEY` without values.
+        max_key: `column.key_of` the maximum; `NO_MAX_KEY` without values.
+        sum: Sum of the finite values, in units of 2**-scale.
+        sum_of_squares: Sum of squares of the finite values, in units of 2**(-2 * scale).
+        scale: `layout.FLOAT_SCALE` for floats, 0 for integers and bools.
     """
 
     n_rows: int
@@ -82,12 +82,12 @@ def scale_of(element: str) -> int:
 
 
 def no_moments(element: str) -> Moments:
-    """Return the moments of no rows: what changes nothing when merged."""
+    """Return the moments of no rows: the neutral element of `merge`."""
     return Moments(0, 0, 0, 0, NO_ROW, NO_MIN_KEY, NO_MAX_KEY, 0, 0, scale_of(element))
 
 
 def moments_of_count(element: str, n_rows: int, count: int) -> Moments:
-    """Return the moments of which no more than the numbers of rows and of values is known."""
+    """Return moments with only the numbers of rows and of values."""
     return replace(no_moments(element), n_rows=n_rows, count=count)
 
 
@@ -114,14 +114,14 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def new_state() -> Words:
-    """Return the state of no rows, with the scratch of the kernel: one per thread, 26 kB."""
+    """Return the state of no rows, with scratch memory of the kernel: 26 kB, one per thread."""
     words = np.empty(N_STATE_WORDS, np.int64)
     begin(words)
     return words
 
 
 def begin(words: Words) -> None:
-    """Make states of no rows of memory whose last axis has the words of one."""
+    """Initialise states of no rows; the last axis has the words of one."""
     words[..., :SCRATCH] = 0
     words[..., FIRST_INFINITE] = NO_ROW
     words[..., MIN_KEY], words[..., MAX_KEY] = NO_MIN_KEY, NO_MAX_KEY
@@ -131,11 +131,11 @@ def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row
     """Return the table of an entry; state and chunk must outlive it.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunk: where the rows lie.
-        state: what they are added to.
-        level: 0 leaves both sums alone, 1 the sum of squares.
-        first_row: number of the chunk's row 0 in the whole column.
+        element: Type of the values, of `column.ELEMENTS`.
+        chunk: The rows.
+        state: Target state.
+        level: 0 leaves out both sums, 1 the sum of squares.
+        first_row: Number of the chunk's row 0 in the whole column.
     """
     table = np.zeros(N_TABLE_WORDS, np.int64)
     table[TABLE_VALUES] = chunk.values
@@ -152,13 +152,13 @@ def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row
 
 
 def read_state(element: str, state: Words, level: Level) -> Moments:
-    """Return the moments that a state holds, of the level that its tables asked for."""
+    """Return the moments of a state, at the level of its tables."""
     total = integer_of(state, SUM, N_SUM_LIMBS)
     return moments_of(element, state, total, integer_of(state, SQUARES, N_SQUARE_LIMBS), level)
 
 
 def moments_of(element: str, state: Words, total: int, squares: int, level: Level) -> Moments:
-    """Return the moments of a state whose sums are read; of uint64 the kernel saw x - 2**63."""
+    """Return the moments of a state from its sums; for uint64 the kernel saw x - 2**63."""
     count = int(state[COUNT])
     if element == "uint64":
         squares += (total << 64) + (count << 126) if level > 1 else 0
@@ -183,11 +183,11 @@ def summarize(
     """Return the moments of a column.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunks: the column.
+        element: Type of the values, of `column.ELEMENTS`.
+        chunks: The column.
         level: 0 computes neither sum (both are then 0), 1 no sum of squares, 2 everything.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
     """
     parts = split_rows(chunks, n_parts)
     states = [new_state() for _ in parts]
@@ -208,6 +208,6 @@ def _call(element: str, rows: Rows[Chunk], state: Words, level: Level) -> Call:
 
 
 def integer_of(state: Words, first: int, n_limbs: int) -> int:
-    """Return the integer that limbs of 32 bits make: carried, the last one with the sign."""
+    """Return the integer from 32-bit limbs: carried, the last one with the sign."""
     limbs = state[first : first + n_limbs].astype("<u4")
     return int.from_bytes(limbs.tobytes(), "little", signed=True)

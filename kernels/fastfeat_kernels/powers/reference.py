@@ -1,4 +1,4 @@
-"""Shapes by their definition, of fractions; and what the entries do, in plain Python."""
+"""Shapes by their definition, with fractions; and the entries in plain Python."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from fastfeat_kernels.memory import doubles_at, value_at, words_at
 
 
 def skew_of(values: Sequence[float], bias: bool) -> float | None:
-    """Return the skewness of values; None where the spec has it missing, NaN of infinities.
+    """Return the skewness of values; None if the spec says missing, NaN for infinities.
 
-    Args:
-        values: those that are there.
-        bias: whether it is that of the values, not of what they are a sample of.
+    `values` are the present ones. `bias` gives the skewness of the values, not of a population that
+    they are a sample of.
     """
     n = len(values)
     if any(map(math.isinf, values)):
@@ -35,12 +34,10 @@ def skew_of(values: Sequence[float], bias: bool) -> float | None:
 
 
 def kurtosis_of(values: Sequence[float], bias: bool, fisher: bool) -> float | None:
-    """Return the kurtosis of values; None where the spec has it missing, NaN of infinities.
+    """Return the kurtosis of values; None if the spec says missing, NaN for infinities.
 
-    Args:
-        values: those that are there.
-        bias: whether it is that of the values, not of what they are a sample of.
-        fisher: whether that of the normal distribution is 0, not 3.
+    `values` are the present ones. `bias` gives the kurtosis of the values, not of a population that
+    they are a sample of. With `fisher` a normal distribution has 0, not 3.
     """
     n = len(values)
     if any(map(math.isinf, values)):
@@ -60,7 +57,7 @@ def kurtosis_of(values: Sequence[float], bias: bool, fisher: bool) -> float | No
 
 
 def _central(values: Sequence[float], power: int) -> Fraction:
-    """Return a central moment, exact, times the number of values to its power."""
+    """Return an exact central moment, times the number of values to the same power."""
     n = len(values)
     mean = sum(map(Fraction, values), Fraction(0)) / n
     total = sum(((Fraction(value) - mean) ** power for value in values), Fraction(0))
@@ -68,7 +65,7 @@ def _central(values: Sequence[float], power: int) -> Fraction:
 
 
 def float_of(exact: Fraction) -> float:
-    """Return the nearest float, infinite beyond the largest."""
+    """Return the nearest float; infinite beyond the largest."""
     try:
         return float(exact)
     except OverflowError:

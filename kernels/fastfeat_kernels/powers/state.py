@@ -1,6 +1,6 @@
-"""Sums of powers of a column, which merge, the shapes that they say, and those of values by group.
+"""Sums of powers of a column, which merge; shapes from such sums, and shapes of groups.
 
-Shapes are rounded as the spec has it, whatever the range.
+Shapes are rounded as the spec says, in any range.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class PowerSums:
     """Exact sums of powers of the values of a column; equal for any split of its rows.
 
     Args:
-        count: values, infinities included.
-        n_infinite: how many of them are infinite, which add nothing to the sums.
-        sums: of x, x**2, x**3 and x**4, in units of 1, or of 2**-1074 and its powers of floats.
+        count: Number of values, infinities included.
+        n_infinite: Number of infinities, which add nothing to the sums.
+        sums: Sums of x, x**2, x**3 and x**4, in units of 1, or for floats 2**-1074 and its powers.
     """
 
     count: int = 0
@@ -44,7 +44,7 @@ NO_POWERS: Final = PowerSums()
 
 
 def merge(a: PowerSums, b: PowerSums) -> PowerSums:
-    """Return the sums of the rows of both, which are of one type.
+    """Return the sums of the rows of both, which must have one type.
 
     >>> merge(PowerSums(1, 0, (2, 4, 8, 16)), PowerSums()).sums
     (2, 4, 8, 16)
@@ -57,10 +57,10 @@ def summarize(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int = 1)
     """Return the sums of powers of a column.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunks: the column.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        element: Type of the values, of `column.ELEMENTS`.
+        chunks: The column.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
     """
     parts = split_rows(chunks, n_parts)
     states = [np.zeros(layout.N_STATE_WORDS, np.int64) for _ in parts]
@@ -78,14 +78,14 @@ def summarize(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int = 1)
 def shapes_of(
     ordered: Ordered, shape: str, options: int, run: Run, n_parts: int = 1
 ) -> npt.NDArray[np.float64]:
-    """Return the shape of the values of each group, shape (n_groups,); NaN where it is missing.
+    """Return the shape of the values of each group, shape (n_groups,); NaN if it is missing.
 
     Args:
-        ordered: the values by group.
-        shape: which one, of `layout.SHAPES`.
+        ordered: The values by group.
+        shape: One of `layout.SHAPES`.
         options: `layout.options_of` it.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of groups to divide the work; the result does not depend on it.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of group ranges for the work; the result does not depend on it.
     """
     n_groups = len(ordered.counts)
     found = np.empty(n_groups, np.float64)
@@ -130,11 +130,9 @@ def _read(state: Words) -> PowerSums:
 
 
 def skew_of(powers: PowerSums, bias: bool) -> float | None:
-    """Return the skewness; None where the spec has it missing, NaN where infinities leave none.
+    """Return the skewness; None if the spec says missing, NaN for infinities.
 
-    Args:
-        powers: the sums.
-        bias: whether it is that of the values, not of what they are a sample of.
+    `bias` gives the skewness of the values, not of a population that they are a sample of.
     """
     n = powers.count
     spread, third, _ = _central(powers)
@@ -153,12 +151,10 @@ def skew_of(powers: PowerSums, bias: bool) -> float | None:
 
 
 def kurtosis_of(powers: PowerSums, bias: bool, fisher: bool) -> float | None:
-    """Return the kurtosis; None where the spec has it missing, NaN where infinities leave none.
+    """Return the kurtosis; None if the spec says missing, NaN for infinities.
 
-    Args:
-        powers: the sums.
-        bias: whether it is that of the values, not of what they are a sample of.
-        fisher: whether that of the normal distribution is 0, not 3.
+    `bias` gives the kurtosis of the values, not of a population that they are a sample of. With
+    `fisher` a normal distribution has 0, not 3.
     """
     n = powers.count
     spread, _, fourth = _central(powers)

@@ -1,15 +1,15 @@
-"""The driver of row kernels: runs generated loops over blocks, between Arrow's layout and theirs.
+"""The driver of row kernels: runs generated loops over blocks of columns in Arrow's layout.
 
 `engine.cpu` imports it.
 
-A generated loop reads plain arrays and writes plain arrays: numbers, and bytes 0 or 1 for bools and
-for flags ("is present"). The driver finds or makes those arrays block by block: numbers are read in
-place, bits are unpacked to bytes. After the loop bits are packed, missing values counted, and rows
-of a matrix are written from a tile. It is compiled once for a machine.
+A generated loop reads and writes plain arrays: numbers, and bytes 0 or 1 for bools and for flags
+("is present"). The driver finds or makes those arrays block by block: numbers are read in place,
+bits are unpacked to bytes. After the loop it packs bits, counts missing values, and writes rows of
+a matrix from a tile. It is compiled once for a machine.
 
-Where the rows of a matrix are not a column after the other, its outputs of a block go to a tile,
-column after column, that stays in the cache, and from there to their rows, 8 by 8 through
-registers: 1M x 50 float32 took 72 ms when each column was scattered, and 25 ms column after column.
+If the columns of the matrix are not contiguous, a block's outputs go to a tile, column after
+column, that stays in the cache, and from there to their rows, 8 by 8 through registers: 1M x 50
+float32 took 72 ms when each column was scattered, and 25 ms by the tile's columns.
 
 Words of the table:
 
@@ -28,31 +28,32 @@ A kind is the code of the element type plus WANTS_VALUES, WANTS_FLAGS. The loops
 the address of values and of flags, then the constants. Cost: one pass; a call and some 20
 instructions a column and block.
 
-A prepared call fills a table in from a batch of Arrow's C interface, runs the driver, and gives a
+A prepared call fills in a table from a batch of Arrow's C interface, runs the driver, and returns a
 matrix or another batch. Words of its block:
 
     0 table   1 address of the driver   2 columns read   3 columns written
-    4 bytes of an element, where columns of the matrix are contiguous; 0: there is a tile
+    4 bytes of an element, if columns of the matrix are contiguous; 0: there is a tile
     5 bytes of an element of the matrix
     6, 7 addresses of malloc and free   8 address of `release`
-    9 number of kernels that are run before the driver   10 address of their words
-    then for each column read: the place of its words in the table, in bytes; which column of the
-        batch it is; bytes of a value, 0 of a bool
-    and for each column written: the place of its words, or -1 where it is a copy of what one of
-        those kernels made; which output it is; bytes of a value; of a copy the addresses of values
-        and validity, and the first bit of that
+    9 number of kernels that run before the driver   10 address of their words
+    then for each column read: the place of its words in the table, in bytes; its number in the
+        batch; bytes of a value, 0 for a bool
+    and for each column written: the place of its words, or -1 for a copy of the output of one of
+        those kernels; its output number; bytes of a value; for a copy the addresses of values and
+        validity, and the first bit of the validity
 
-Words of columns are those after the kind. A call returns the status, or why it is not made.
+Words of columns are the words after the kind. A call returns the status, or the reason of a
+refusal.
 
-Of each kernel that is run before, for all rows:
+For each kernel that runs before, over all rows:
 
-    0 its address   1 that of its table   2 columns that it reads
-    3 address of a word that it leaves as it is unless it fails   4 that word
-    5 rows, the least that it takes   6 address of memory that is set to 0 before
-    7 bytes a row of that; 0: a bit
-    then for each column read: which column of the batch; whether its elements, of lists; bytes of a
-        value, 0 of a bool, below 0 of an offset; and where to write, unless 0: the addresses of
-        values and the first bit of bools, that of offsets, that of validity and its first bit
+    0 its address   1 address of its table   2 columns that it reads
+    3 address of a word that it leaves unchanged unless it fails   4 that word
+    5 least number of rows that it takes   6 address of memory that is set to 0 before
+    7 bytes a row of that memory; 0: a bit
+    then for each column read: its number in the batch; for lists whether to read its elements;
+        bytes of a value, 0 for a bool, below 0 for an offset; and the targets, unless 0, of the
+        addresses of values and the first bit of bools, of offsets, of validity and its first bit
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ RUN_WORDS = 4
 COLUMN_WORDS = 5
 CALL_WORDS, READ_WORDS, WRITE_WORDS = 11, 3, 6
 BEFORE_WORDS, FILL_WORDS = 8, 8
-ARRAY_WORDS = 10  # of a structure of Arrow
+ARRAY_WORDS = 10  # of Arrow's array structure
 UNLIKE, OVERLAPS = -1, -2
-"""Why a call is not made: memory lies otherwise than kernels read it, or is written to."""
+"""Reasons to refuse a call: kernels cannot read the memory's layout, or it overlaps the output."""
 WANTS_VALUES = 16
 WANTS_FLAGS = 32
 CODES = {
@@ -83,7 +84,7 @@ CODES = {
     "float32": 9,
     "float64": 10,
     "float16": 11,
-    "bfloat16": 12,  # of a matrix alone
+    "bfloat16": 12,  # only for a matrix
 }
 
 
@@ -93,7 +94,7 @@ def scratch_bytes(n_arguments: int, n_columns: int) -> int:
 
 
 def tile_rows(n_columns: int, item_bytes: int) -> int:
-    """Return the rows of a block of which the outputs stay in the cache of the second level."""
+    """Return the rows of a block with outputs that stay in the second-level cache."""
     fit = TILE_BYTES // max(n_columns * item_bytes, 1)
     return min(BLOCK, max(64, fit - fit % 64))
 

@@ -1,4 +1,4 @@
-"""The reference of the driver of row kernels: plain Python, same arguments, table and memory."""
+"""Reference of the driver of row kernels: plain Python, same arguments, table and memory."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _size(code: int) -> int:
 
 
 def _stage(column: Any, slot: int, ones: int, rows: range) -> tuple[int, int]:
-    """Return the addresses of values and flags of an input; 0 for what the loop does not read."""
+    """Return the addresses of values and flags of an input; 0 for those that are not read."""
     kind, values, value_bit, validity, validity_bit = column
     code, found, flags = kind & 15, 0, 0
     if kind & WANTS_VALUES and code == _BOOL:
@@ -101,14 +101,14 @@ def _stage(column: Any, slot: int, ones: int, rows: range) -> tuple[int, int]:
 
 
 def _unpacked(target: int, bitmap: int, bit: int, rows: range) -> int:
-    """Write the bits of some rows as bytes 0 and 1; return where."""
+    """Write the bits of some rows as bytes 0 and 1; return their address."""
     written = words_at(target, len(rows), signed=False, bits=8)
     written[:] = [bit_at(bitmap, bit + row) for row in rows]
     return target
 
 
 def _place(column: Any, slot: int, tile: int, rows: range) -> tuple[int, int]:
-    """Return the addresses of the values and flags that a loop writes of an output."""
+    """Return the target addresses of the values and flags of an output."""
     kind, values, _, _, is_in_tile = column
     if is_in_tile:
         return tile + values, slot + _SLOT
@@ -117,7 +117,7 @@ def _place(column: Any, slot: int, tile: int, rows: range) -> tuple[int, int]:
 
 
 def _finish(column: Any, written: int, flags: int, rows: range) -> None:
-    """Bring what a loop wrote into Arrow's layout."""
+    """Convert the output of a loop to Arrow's layout."""
     kind, values, validity, _, _ = column
     code, n = kind & 15, len(rows)
     if code == _BOOL:
@@ -135,7 +135,7 @@ def _finish(column: Any, written: int, flags: int, rows: range) -> None:
 
 
 def _pack(bitmap: int, rows: range, flags: list[Any]) -> None:
-    """Write one bit a row, whole words of 64; the bits beyond the last row are 0."""
+    """Write one bit a row, in whole words of 64; bits beyond the last row are 0."""
     bits = sum(1 << k for k, flag in enumerate(flags) if flag)
     n_bytes = -(-len(flags) // 64) * 8
     ctypes.memmove(bitmap + rows.start // 8, bits.to_bytes(n_bytes, "little"), n_bytes)

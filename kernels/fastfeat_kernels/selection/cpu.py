@@ -1,8 +1,8 @@
 # pyright: basic
 """Selection on the CPU: the rounds of `selection.state.select`, for every type of column.
 
-A block of values becomes sortable keys, and keys become buckets, in vectors; counting and
-extracting are one load and one branch or increment a row. Counts are 32-bit: a call takes fewer
+Converting a block of values to sortable keys, and keys to buckets, is vectorized; counting and
+extracting cost one load and one branch or increment a row. Counts are 32-bit: a call takes fewer
 than 2**32 rows.
 """
 
@@ -68,13 +68,13 @@ GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # spreads row numbers: 2**64 / golden ratio
 
 @njit(**INNER_OPTIONS)
 def is_float(element):
-    """Return whether NaN says that a value is missing."""
+    """Return whether NaN marks missing values."""
     return element <= FLOAT32
 
 
 @njit(**INNER_OPTIONS)
 def key_rules(element):
-    """Return the bits that are flipped of a negative word, and the first and last key of values."""
+    """Return the bits to flip in a negative word, and the first and last key of values."""
     flip = select(is_float(element), i64(HIGHEST), i64(0))
     first_key = select(is_float(element), i64(-INFINITE - 1), LOWEST)
     return flip, first_key, select(is_float(element), i64(INFINITE), i64(HIGHEST))
@@ -98,7 +98,7 @@ def read(words, row, n):
 
 @njit(**INNER_OPTIONS)
 def is_present(words, key, row):
-    """Return whether a row has a value, which has this key."""
+    """Return whether a row, with this key, has a value."""
     element, validity = words[TABLE_ELEMENT], words[TABLE_VALIDITY]
     if is_float(element) or validity == 0:
         _, first_key, last_key = key_rules(element)
@@ -125,7 +125,7 @@ def sample(words, first, n):
 
 @njit(**INNER_OPTIONS)
 def measure(words, row, n, source, target):
-    """Write how far each key is from the least of the map, 0 where missing; count these."""
+    """Write the distance of each key from the lowest of the map, 0 if missing; count those."""
     x, offsets = pointer_int64(source), pointer_int64(target)
     low, high, n_missing = words[TABLE_LOW], words[TABLE_HIGH], i64(0)
     flip, first_key, last_key = key_rules(words[TABLE_ELEMENT])
@@ -143,7 +143,7 @@ def measure(words, row, n, source, target):
 
 @njit(**INNER_OPTIONS)
 def count(words, target, n, n_missing):
-    """Count each offset in its bucket."""
+    """Count each distance in its bucket."""
     offsets, counts = pointer_int64(target), pointer_uint32(words[TABLE_COUNTS])
     cells, shift = pointer_int64(words[TABLE_CELLS]), words[TABLE_SHIFT]
     for i in range(n):
@@ -167,7 +167,7 @@ def find(words, n, offsets_at, found_at):
 
 @njit(**INNER_OPTIONS)
 def extract(words, row, n, source, offsets_at, found_at):
-    """Append the keys of wanted buckets, but the pivot of each, to the keys of their bucket."""
+    """Append the keys of wanted buckets, except the pivots, to the keys of their bucket."""
     x, offsets = pointer_int64(source), pointer_int64(offsets_at)
     found, keys = pointer_int64(found_at), pointer_int64(words[TABLE_KEYS])
     cells, shift = pointer_int64(words[TABLE_CELLS]), words[TABLE_SHIFT]
@@ -186,7 +186,7 @@ def extract(words, row, n, source, offsets_at, found_at):
 
 
 def selection(table, first, n):
-    """Do what the table asks for with rows [first, first + n) of its chunk."""
+    """Run the table's round on rows [first, first + n) of its chunk."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     if words[TABLE_ROUND] == SAMPLE:

@@ -1,7 +1,7 @@
-"""Order statistics on a device: the text of its kernel, and what a round makes of its counts.
+"""Order statistics on a device: the text of its kernel, and the update of a search by its counts.
 
 The k-th smallest key is found digit by digit from the highest: a round counts the digits that
-follow the prefixes known so far, and each wanted rank moves into the digit that holds it.
+follow the prefixes known so far, and each wanted rank moves to the digit that contains it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLOCK: Final = 256
 DIGIT_BITS: Final = 8
 N_DIGITS: Final = 1 << DIGIT_BITS
 SHIFTS: Final = range(64 - DIGIT_BITS, -1, -DIGIT_BITS)
-"""By how many bits the digit of each round stands above the lowest."""
+"""Distance in bits of each round's digit from the lowest bit."""
 
 _WORDS: Final = (
     "TABLE_VALUES",
@@ -40,7 +40,7 @@ N_TABLE_WORDS: Final = len(_WORDS)
 
 @cache
 def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernel, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of the kernel, without the prelude, for blocks of `block` threads."""
     words = {name: k for k, name in enumerate(_WORDS)}
     words |= {"N_TABLE_WORDS": N_TABLE_WORDS, "BLOCK": block}
     words |= {"DIGIT_BITS": DIGIT_BITS, "N_DIGITS": N_DIGITS}
@@ -58,24 +58,24 @@ def table_words(
     """Return the words of one column.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        column: address of the values, their first bit, address of the validity, its first bit.
-        prefixes: address of the sorted prefixes, and how many there are.
-        counts: address of N_DIGITS counts for each prefix.
-        shift: one of SHIFTS.
+        element: Type of the values, of `column.ELEMENTS`.
+        column: Address of the values, their first bit, address of the validity, its first bit.
+        prefixes: Address of the sorted prefixes, and their number.
+        counts: Address of N_DIGITS counts for each prefix.
+        shift: One of SHIFTS.
     """
     return [*column, ELEMENTS.index(element), *prefixes, counts, shift]
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Wanted ranks on their way down.
+    """A digit-by-digit search for wanted ranks.
 
     Args:
-        ranks: the wanted ranks, sorted.
-        prefixes: shape (n_prefixes,): the sorted prefixes that hold any of them.
-        place: for each rank, which prefix holds it.
-        inside: for each rank, how many keys of its prefix are below it.
+        ranks: The wanted ranks, sorted.
+        prefixes: Shape (n_prefixes,): the sorted prefixes that contain any of them.
+        place: For each rank, the place of its prefix.
+        inside: For each rank, the number of keys of its prefix below it.
     """
 
     ranks: NDArray[np.int64]
@@ -93,9 +93,8 @@ def begin(ranks: Sequence[int]) -> Search:
 def narrowed(search: Search, counts: NDArray[np.int64]) -> Search:
     """Return the search after a round.
 
-    Args:
-        search: before it.
-        counts: shape (n_prefixes, N_DIGITS): how many keys have each digit after each prefix.
+    `counts`, shape (n_prefixes, N_DIGITS), has the number of keys with each digit after each
+    prefix.
     """
     ends = np.cumsum(counts, axis=1)
     rows = ends[search.place]

@@ -1,4 +1,4 @@
-"""The reference of the selection kernel: plain Python, same arguments, same table."""
+"""Reference of the selection kernel: plain Python, same arguments, same table."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KeyOfRow = Callable[[int], int | None]
 
 
 def run_round(table: int, first: int, n: int) -> int:
-    """Do what the table asks for with rows [first, first + n) of its chunk."""
+    """Run the table's round on rows [first, first + n) of its chunk."""
     words = words_at(table, N_TABLE_WORDS)
     place: int = words[TABLE_ELEMENT]
     element = ELEMENTS[place]
@@ -65,7 +65,7 @@ def run_round(table: int, first: int, n: int) -> int:
 
 
 def _sample(words: Any, rows: range, key_of_row: KeyOfRow) -> None:
-    """Append the key of one row of every `stride`; which one is not for the result to depend on."""
+    """Append the key of one row of every `stride`; the result must not depend on which one."""
     stride: int = words[TABLE_STRIDE]
     size = words_at(words[TABLE_N_SAMPLE], 1)
     for start in range(0, len(rows), stride):
@@ -86,7 +86,7 @@ def _count(words: Any, rows: range, key_of_row: KeyOfRow) -> None:
 
 
 def _extract(words: Any, rows: range, key_of_row: KeyOfRow) -> None:
-    """Append the keys of wanted buckets, but the pivot of each, to the keys of their bucket."""
+    """Append the keys of wanted buckets, except the pivots, to the keys of their bucket."""
     for row in rows:
         key = key_of_row(row)
         if key is None:

@@ -1,7 +1,7 @@
-"""The three rounds of a selection, each over all parts of a column, and what passes between them.
+"""The three rounds of a selection, each over all parts of a column, and the data between them.
 
-Counts add and extracted keys concatenate in any order, so threads, files and machines may share a
-round.
+Counts add up and extracted keys concatenate in any order, so threads, files and machines may share
+a round.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ MAX_PART = 1 << 30  # rows; the counts of a part are 32-bit
 
 @dataclass(frozen=True, slots=True)
 class BucketMap:
-    """Keys from `low` to `high` fall into 2**12 cells of one width, each cell into 2**b buckets.
+    """A map of keys from `low` to `high`: 2**12 cells of one width, each with 2**b buckets.
 
-    Floats of one exponent and sign make one cell where the column spans them all; a column in a
+    If a column spans all floats, a cell holds the floats of one exponent and sign; a column in a
     narrow range has narrow cells. Keys outside belong to the first or the last bucket.
 
     Args:
-        cells: per cell a shift in the lower 6 bits, and above them what makes, added to the shifted
-            offset from `low`, the bucket.
+        cells: For each cell a shift in the lower 6 bits, and above them the number that gives the
+            bucket when added to the shifted distance from `low`.
     """
 
     low: int
@@ -67,7 +67,7 @@ class BucketMap:
 
 
 def learn_map(sample: Keys, n_per_key: int) -> BucketMap:
-    """Return the map that gives every key of a sorted sample about `n_per_key` buckets."""
+    """Return the map that gives each key of a sorted sample about `n_per_key` buckets."""
     low, high = int(sample[0]), int(sample[-1])
     shift = max((high - low).bit_length() - CELL_BITS, 0)
     indices = np.arange(1 << CELL_BITS)
@@ -98,7 +98,7 @@ Words = dict[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column cut into runs of rows, and who runs the kernel on them."""
+    """A column cut into runs of rows, with the runner of the kernel."""
 
     element: str
     parts: list[list[Rows[Chunk]]]
@@ -106,13 +106,9 @@ class Column:
 
 
 def in_runs(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int) -> Column:
-    """Return a column cut into at most `n_parts` runs of rows, but for very many rows.
+    """Return a column cut into at most `n_parts` runs of rows, or more for very many rows.
 
-    Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunks: the column.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs to divide the work; the result of a round does not depend on it.
+    The result of a round does not depend on `n_parts`.
     """
     n_rows = sum(chunk.length for chunk in chunks)
     return Column(element, split_rows(chunks, max(n_parts, -(-n_rows // MAX_PART), 1)), run)
@@ -120,14 +116,14 @@ def in_runs(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int) -> Co
 
 @dataclass(frozen=True, slots=True)
 class BucketKeys:
-    """The keys of the wanted buckets but one of each, its pivot.
+    """The keys of the wanted buckets, except one key of each, its pivot.
 
     Args:
-        keys: per part, keys grouped by bucket.
-        starts: where those of a bucket start, `(n_parts, n_wanted)`.
-        ends: where they end.
-        pivots: per bucket, the key left out, every time it occurs.
-        n_less: per bucket, how many of the keys are below the pivot.
+        keys: For each part, keys grouped by bucket.
+        starts: Start of each bucket, `(n_parts, n_wanted)`.
+        ends: End of each bucket, `(n_parts, n_wanted)`.
+        pivots: For each bucket, the key that is left out every time it occurs.
+        n_less: For each bucket, the number of keys below the pivot.
     """
 
     keys: list[Keys]
@@ -138,11 +134,11 @@ class BucketKeys:
 
     @property
     def sizes(self) -> Indices:
-        """How many keys there are of each bucket, without the pivot."""
+        """Number of keys of each bucket, without the pivot."""
         return (self.ends - self.starts).sum(axis=0)
 
     def pieces(self, bucket: int) -> list[Keys]:
-        """Return the keys of a wanted bucket, in no order."""
+        """Return the keys of a wanted bucket, in arbitrary order."""
         bounds = zip(self.starts[:, bucket].tolist(), self.ends[:, bucket].tolist(), strict=True)
         return [keys[start:end] for keys, (start, end) in zip(self.keys, bounds, strict=True)]
 
@@ -168,7 +164,7 @@ def take_sample(column: Column, stride: int) -> Keys:
 
 
 def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
-    """Return how many values of each part fall into each bucket, `(n_parts, n_buckets)`."""
+    """Return the number of values of each part in each bucket, `(n_parts, n_buckets)`."""
     counts = np.zeros((len(column.parts), buckets.n_buckets), np.uint32)
     common = _map_words(buckets) | {TABLE_ROUND: COUNT}
     words = [common | {TABLE_COUNTS: _address(row)} for row in counts]
@@ -183,15 +179,14 @@ def extract(
     wanted: Indices,
     pivots: Keys,
 ) -> BucketKeys:
-    """Return the keys of some buckets but one of each.
+    """Return the keys of some buckets, except one of each.
 
     Args:
-        column: the rows.
-        buckets: the map.
-        room: for how many keys of each wanted bucket there must be room in each part, of shape
-            (n_parts, n_wanted): at least how many there are.
-        wanted: which buckets, ascending.
-        pivots: the key of each that is left out and counted, as `commonest` has it.
+        column: The rows.
+        buckets: The map.
+        room: Shape (n_parts, n_wanted): number of keys of each wanted bucket in each part, or more.
+        wanted: The wanted buckets, ascending.
+        pivots: Key of each bucket that is left out and counted, from `commonest`.
     """
     targets = np.zeros(buckets.n_buckets, np.int32)
     targets[wanted] = np.arange(1, len(wanted) + 1)
@@ -222,22 +217,19 @@ def extract(
 
 
 def commonest(sample: Keys, buckets: BucketMap) -> Keys:
-    """Return the commonest key of a sorted sample in each bucket, 0 where there is none."""
+    """Return the commonest key of a sorted sample in each bucket, 0 for empty buckets."""
     starts = np.flatnonzero(np.append(True, sample[1:] != sample[:-1]))
     n_seen = np.diff(starts, append=len(sample))
     keys = sample[starts[np.argsort(n_seen, kind="stable")]]
     pivots = np.zeros(buckets.n_buckets, np.int64)
-    pivots[bucket_of(keys, buckets)] = keys  # of several in one bucket, the last is kept
+    pivots[bucket_of(keys, buckets)] = keys  # the last of several in one bucket is kept
     return pivots
 
 
 def _run_round(column: Column, words_of_parts: Sequence[Words], owners: object) -> None:
     """Run the kernel once over all rows.
 
-    Args:
-        column: the rows.
-        words_of_parts: what stands in the tables of each part.
-        owners: the memory whose addresses these are.
+    `owners` keeps alive the memory that `words_of_parts` points to.
     """
     element = {TABLE_ELEMENT: ELEMENTS.index(column.element)}
     calls = [

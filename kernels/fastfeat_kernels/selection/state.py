@@ -1,7 +1,7 @@
 """Exact order statistics of a column in chunks, on the caller's threads.
 
-A sample says where to look; counting says exactly which bucket holds each wanted rank; the keys of
-those buckets are extracted, and sorting them ends it. See `rounds` for what passes between.
+A sample gives the map of buckets; counting finds the exact bucket of each wanted rank; the keys of
+those buckets are extracted and sorted. See `rounds` for the data in between.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from fastfeat_kernels.selection.rounds import (
     take_sample,
 )
 
-# Rows that are looked at to make the map, and buckets per row: so few that the counts stay in the
+# Rows in the sample for the map, and buckets per row: so few that the counts stay in the
 # first-level cache, unless there are so many ranks that extracting costs more than counting.
 FEW_RANKS = 32
 N_SAMPLE_FEW, N_BUCKETS_FEW = 1 << 11, 1
 N_SAMPLE_MANY, N_BUCKETS_MANY = 1 << 14, 4
-N_SORTED_WHOLE = 1 << 15  # rows; up to here the sample is every row, and sorting it is fastest
-N_SORTED = 1 << 18  # keys of one bucket that are sorted rather than selected from
+N_SORTED_WHOLE = 1 << 15  # rows; up to here every row is sampled, and sorting is fastest
+N_SORTED = 1 << 18  # keys of one bucket up to which it is sorted rather than selected from
 
 Ranks = Callable[[int], Iterable[int]]
 
@@ -41,8 +41,8 @@ class OrderStatistics:
     """Order statistics of a column.
 
     Args:
-        count: how many values there are.
-        values: by rank from 0, the value that has so many below it in total order.
+        count: Number of values.
+        values: By rank from 0, the value with that many values below it in total order.
     """
 
     count: int
@@ -51,7 +51,7 @@ class OrderStatistics:
 
 @dataclass(frozen=True, slots=True)
 class KeyChunk:
-    """Keys as a column of int64, without missing values; `owner` keeps them."""
+    """Keys as a column of int64, without missing values; `owner` keeps them alive."""
 
     values: int
     length: int
@@ -67,12 +67,13 @@ def select(
     """Return exact order statistics of a column.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunks: the column.
-        ranks: from the number of values, the wanted ranks, each in [0, number); not asked if there
-            are none. Of many rows it is asked about their number first: how many ranks to expect.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        element: Type of the values, of `column.ELEMENTS`.
+        chunks: The column.
+        ranks: Function from the number of values to the wanted ranks, each in [0, number). It is
+            not called without values. For many rows it is first called with their number, to
+            estimate how many ranks to expect.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
     """
     n_rows = sum(chunk.length for chunk in chunks)
     if n_rows <= N_SORTED_WHOLE:
@@ -87,7 +88,7 @@ def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> OrderStatis
     n_sample, n_per_key = (N_SAMPLE_FEW, N_BUCKETS_FEW) if few else (N_SAMPLE_MANY, N_BUCKETS_MANY)
     sample = np.sort(take_sample(column, max(n_rows // n_sample, 1)))
     if len(sample) == 0:
-        sample = np.zeros(1, np.int64)  # perhaps nothing is there, perhaps the sample missed it
+        sample = np.zeros(1, np.int64)  # there may be no value, or the sample missed all
     buckets = learn_map(sample, n_per_key)
     counts = count_buckets(column, buckets)
     totals = counts.sum(axis=0, dtype=np.int64)
@@ -128,9 +129,9 @@ def _keys_at(
 
 
 def _select_again(pieces: list[Keys], count: int, positions: Indices, column: Column) -> Keys:
-    """Return the keys at positions of one bucket that holds very many: the sample was bad."""
+    """Return the keys at positions of one bucket that holds very many, after an unlucky sample."""
     n_keys = sum(map(len, pieces))
-    if n_keys > count * 7 // 8:  # selecting makes no headway: the keys lie where no sample looks
+    if n_keys > count * 7 // 8:  # no progress: the keys lie where the sample has none
         return np.sort(np.concatenate(pieces))[positions]
     chunks = [KeyChunk(piece.ctypes.data, len(piece), piece) for piece in pieces]
     values = select("int64", chunks, lambda _: positions.tolist(), column.run, len(pieces)).values

@@ -2,17 +2,17 @@
 
 `steps` import it.
 
-Spec: a row is bytes; a missing row is missing in every result. Functions of bytes take any bytes,
-such as `len_bytes`, `find_literal` and `to_float`. Functions of characters need UTF-8, strictly,
-without surrogates, such as `len_chars`, `to_lowercase` and `hash_ngrams`; the first row that is not
-UTF-8 is an error. Which is which its row of `requests` says. A character is a code point; case
-mappings are the simple ones, code point for code point ("ß" has no upper case), and white space is
-the property White_Space, of the version of Unicode that `unicode_table` names. A row of `requests`
-says what a function means and what it asks of the kernels, those of the CPU and of a device alike.
+Spec: a row is bytes; a missing row is missing in every result. Functions of bytes accept any bytes,
+for example `len_bytes`, `find_literal` and `to_float`. Functions of characters require strict UTF-8
+without surrogates, for example `len_chars`, `to_lowercase` and `hash_ngrams`; the first row that is
+not UTF-8 is an error. The function's row in `requests` says which kind it is. A character is a code
+point; case mappings are the simple ones, code point for code point ("ß" has no upper case), and
+white space is the property White_Space, of the version of Unicode that `unicode_table` names. A row
+of `requests` defines a function and its requests to the kernels, for the CPU and for a device.
 
 An entry does one of these on rows [first, first + n) of one chunk and returns 0; the words of its
-table follow. Text that is a result is measured first, so that every call knows where it
-writes, and then written; but case mapping first tries to write each row where it stood.
+table follow. Text results are measured first, so that every call knows its place in the output, and
+then written. Case mapping is different: it first tries to write each row at its old place.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ TABLE_DATA: Final = 2
 TABLE_VALIDITY: Final = 3
 TABLE_BIT_OFFSET: Final = 4
 TABLE_SCRATCH: Final = 5
-# Outputs: the row of them that row 0 of the chunk is; values, or a bitmap, or offsets and bytes.
+# Outputs: their row for row 0 of the chunk; values, or a bitmap, or offsets and bytes.
 TABLE_OUT_ROW: Final = 6
 TABLE_OUT: Final = 7
 TABLE_OUT_OFFSET_BYTES: Final = 8
 TABLE_OUT_DATA: Final = 9
-TABLE_OUT_START: Final = 10  # where in the bytes the text of the first row of the call starts
-TABLE_OUT_END: Final = 11  # and where that of its last row ends
-TABLE_STATUS: Final = 12  # of a parsed row, uint8
-# What an entry reports: the first row of the chunk whose text is not UTF-8, or -1; and a number.
+TABLE_OUT_START: Final = 10  # start of the text of the call's first row, in bytes
+TABLE_OUT_END: Final = 11  # end of the text of its last row
+TABLE_STATUS: Final = 12  # for each parsed row, uint8
+# Reports of an entry: the first row of the chunk that is not UTF-8, or -1; and a number.
 TABLE_FAILED: Final = 13
 TABLE_FOUND: Final = 14
 # Arguments of the function.
@@ -54,23 +54,23 @@ TABLE_N_BUCKETS: Final = 25
 TABLE_SEED: Final = 26
 N_TABLE_WORDS: Final = 27
 
-# The table of the entry "by_bucket": counts of rows, int32; where they go, a bucket after the
-# other; how many buckets; rows of which a bucket there has the memory.
+# The table of the entry "by_bucket": counts by row, int32; their target, one bucket after the
+# other; number of buckets; rows that the memory of a bucket has room for.
 BY_BUCKET_COUNTS: Final = 0
 BY_BUCKET_OUT: Final = 1
 BY_BUCKET_N: Final = 2
 BY_BUCKET_ROWS: Final = 3
 
-# The table of the entries "present" and "same": bits that go to rows, whole words; of "same" those
-# of which rows have both; and of each column, `SIDE_WORDS` further on, its offsets and how wide
-# they are, its bytes, its bits and the first of them.
+# The table of the entries "present" and "same": output bits for rows, whole words; for "same" the
+# bits of rows with both texts; and for each column, `SIDE_WORDS` apart, its offsets and their
+# width, its bytes, its bits and the first of them.
 SAME_OUT: Final = 0
 SAME_VALIDITY_OUT: Final = 1
 SIDES: Final = 2
 SIDE_OFFSETS, SIDE_OFFSET_BYTES, SIDE_DATA, SIDE_VALIDITY, SIDE_BIT = range(5)
 SIDE_WORDS: Final = 5
 
-# Passes of a function whose value is text. IN_PLACE writes as long as every row keeps its length.
+# Passes of a function with text results. IN_PLACE writes as long as every row keeps its length.
 MEASURE: Final = 0
 WRITE: Final = 1
 IN_PLACE: Final = 2
@@ -84,7 +84,7 @@ UPPERCASE: Final = 1
 SLICE: Final = 0
 STRIP_START: Final = 1
 STRIP_END: Final = 2
-STRIP: Final = 3  # both
+STRIP: Final = 3  # both ends
 
 # Status of a parsed row.
 PARSED: Final = 0
@@ -94,4 +94,4 @@ IS_NAN: Final = 3
 UNDECIDED: Final = 4
 
 N_SCRATCH_WORDS: Final = 3 * BLOCK + 64
-NO_LENGTH: Final = 2**61  # of a slice to the end
+NO_LENGTH: Final = 2**61  # for a slice to the end

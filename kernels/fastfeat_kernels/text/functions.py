@@ -1,8 +1,8 @@
-"""Functions of text columns in chunks, on the caller's threads: what `fastfeat_kernels.text` says.
+"""Functions of text columns in chunks on threads; `fastfeat_kernels.text` has the spec.
 
-What a function asks of the kernels stands in its row of `requests`; here is what is made of each
-kind of result. Results do not depend on chunks and parts. A missing row is missing in the result;
-its value there is 0 or empty.
+A function's requests to the kernels are in its row of `requests`; this module builds each kind of
+result. Results do not depend on chunks and parts. A missing row is missing in the result, where its
+value is 0 or empty.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class ParsedIntegers(NamedTuple):
     """Rows of text as integers.
 
     Args:
-        values: `(n_rows,)`; 0 where the row is missing or was not parsed.
-        status: per row PARSED, NOT_PARSEABLE or OUT_OF_RANGE of the package.
-        all_parsed: whether no row has another status than PARSED.
-        validity: bits as Arrow's, None where no row is missing.
-        n_missing: how many rows are missing.
+        values: `(n_rows,)`; 0 if the row is missing or was not parsed.
+        status: For each row PARSED, NOT_PARSEABLE or OUT_OF_RANGE of the package.
+        all_parsed: Whether all rows have the status PARSED.
+        validity: Bits in Arrow's order; None if no row is missing.
+        n_missing: Number of missing rows.
     """
 
     values: Int64s
@@ -70,7 +70,7 @@ class ParsedIntegers(NamedTuple):
 
 
 class ParsedFloats(NamedTuple):
-    """Rows of text as float64: as `ParsedIntegers`, but infinite where out of range."""
+    """Rows of text as float64, like `ParsedIntegers`, but infinite if out of range."""
 
     values: Float64s
     status: Bytes
@@ -80,7 +80,7 @@ class ParsedFloats(NamedTuple):
 
 
 def parsed_integers(column: TextColumn, entry: str, words: Words, owners: object) -> ParsedIntegers:
-    """Return the int64 that each row is: an optional sign, then digits, and nothing else."""
+    """Return the int64 in each row: an optional sign, then digits, and nothing else."""
     values = column.allocate(8 * column.n_rows).view(np.int64)
     status = column.allocate(column.n_rows)
     found = run_entry(column, entry, {**words, **_places(values, status)}, (values, status, owners))
@@ -89,11 +89,11 @@ def parsed_integers(column: TextColumn, entry: str, words: Words, owners: object
 
 
 def parsed_floats(column: TextColumn, entry: str, words: Words, owners: object) -> ParsedFloats:
-    """Return the float64 nearest to what each row is, ties to even.
+    """Return the float64 nearest to the number in each row, ties to even.
 
-    A row is an optional sign, then digits of ASCII, perhaps with a point, at least one, and perhaps
-    "e", a sign and digits; or "inf", "infinity", "nan". Letters are of either case. "nan" is
-    missing. A decimal whose nearest float64 is infinite is out of range.
+    A row is an optional sign and ASCII digits, at least one, with an optional point, optionally
+    followed by "e", a sign and digits; or it is "inf", "infinity" or "nan". Letters may have either
+    case. "nan" is missing. A decimal is out of range if its nearest float64 is infinite.
     """
     values = column.allocate(8 * column.n_rows).view(np.float64)
     status = column.allocate(column.n_rows)
@@ -112,14 +112,14 @@ def _places(values: npt.NDArray[np.generic], status: Bytes) -> dict[int, int]:
 
 
 def _decide(column: TextColumn, values: Float64s, status: Bytes) -> None:
-    """Parse what the kernel left undecided: decimals of many digits, near to a tie."""
+    """Parse the rows that the kernel left undecided: decimals of many digits, near a tie."""
     for row in np.flatnonzero(status == UNDECIDED).tolist():
         values[row] = float(text_at(column, row))
         status[row] = OUT_OF_RANGE if np.isinf(values[row]) else PARSED
 
 
 def _with_nan(missing: Missing, status: Bytes) -> Missing:
-    """Return the missing rows and those that are NaN, whose status becomes PARSED."""
+    """Return the missing rows and the NaN rows, which get the status PARSED."""
     is_nan = status == IS_NAN
     bits = bitmap(len(status))
     kept = np.packbits(~is_nan, bitorder="little")
@@ -130,11 +130,11 @@ def _with_nan(missing: Missing, status: Bytes) -> Missing:
     return Missing(bits, missing.n_missing + int(is_nan.sum()))
 
 
-MOST_BYTES: Final = 4  # of a code point
+MOST_BYTES: Final = 4  # bytes of a code point
 
 
 class Integers(NamedTuple):
-    """Values `(n_rows,)`; bits as Arrow's, None where no row is missing; how many are missing."""
+    """Values `(n_rows,)`; validity bits in Arrow's order or None; number of missing rows."""
 
     values: Int64s
     validity: Bytes | None
@@ -142,7 +142,7 @@ class Integers(NamedTuple):
 
 
 class BucketCounts(NamedTuple):
-    """Counts `(n_rows, n_buckets)`; bits as Arrow's, None where no row is missing; how many are."""
+    """Counts `(n_rows, n_buckets)`; validity bits in Arrow's order or None; number missing."""
 
     counts: npt.NDArray[np.int32]
     validity: Bytes | None
@@ -150,7 +150,7 @@ class BucketCounts(NamedTuple):
 
 
 class Flags(NamedTuple):
-    """Bits as Arrow's, of whole words, and the same of which rows are present."""
+    """Bits in Arrow's order, in whole words, and likewise the bits of present rows."""
 
     bits: Bytes
     validity: Bytes | None
@@ -165,22 +165,22 @@ def computed(
     n_parts: int = 1,
     allocate: Allocate = fresh_bytes,
 ) -> Any:
-    """Return the results of a function of each row.
+    """Return the results of a function for each row.
 
-    They are, by what the function gives: Integers, Flags, BucketCounts, ParsedIntegers or
-    ParsedFloats; a text or a piece as a list of Texts, the rows one after the other.
+    The type depends on the function: Integers, Flags, BucketCounts, ParsedIntegers or ParsedFloats.
+    For a text or a piece it is a list of Texts with consecutive rows.
 
     Args:
-        request: the function.
-        params: its parameters.
-        chunks: the column.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work.
-        allocate: makes the memory of results.
+        request: The function.
+        params: Its parameters.
+        chunks: The column.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work.
+        allocate: Allocates memory for results.
 
     Raises:
-        InvalidUtf8: a row is not UTF-8, and the function needs its characters.
-        ValueError: the parameters mean nothing.
+        InvalidUtf8: A row is not UTF-8, and the function needs its characters.
+        ValueError: The parameters are invalid.
     """
     held = request.words(params)
     words = {k: word if isinstance(word, int) else word.ctypes.data for k, word in held.items()}

@@ -1,10 +1,10 @@
 """Writes `unicode_table.py` from Python's `unicodedata`: `python generate.py > unicode_table.py`.
 
-The shipped table was written by Python 3.13. `str.upper` and `str.lower` give the full mapping of
-a code point; where that is longer than one, the simple mapping of UnicodeData.txt is found as
-follows. Upper: the title-case mapping where that is one code point (the Greek letters with iota
+Python 3.13 wrote the shipped table. `str.upper` and `str.lower` give the full mapping of a code
+point. If that is longer than one code point, the simple mapping of UnicodeData.txt is found as
+follows. Upper: the title-case mapping if it is one code point (the Greek letters with iota
 subscript), else none. Lower: only U+0130 has such a full mapping, and its simple one is "i".
-White_Space of PropList.txt is what `str.isspace` accepts, but the separators U+001C to U+001F.
+White_Space of PropList.txt is `str.isspace` without the separators U+001C to U+001F.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reference of the text functions: plain Python, from the bytes of a row to its result."""
+"""Reference of the text functions: plain Python, from the bytes of a row to its result."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def token_count(text: bytes) -> int:
 
 
 def count_matches(text: bytes, pattern: bytes) -> int:
-    """Return how often a plain pattern stands in a text.
+    """Return the number of occurrences of a plain pattern in a text, without overlap.
 
     >>> count_matches(b"aaa", b"aa")
     1
@@ -63,12 +63,12 @@ def ends_with(text: bytes, pattern: bytes) -> bool:
 
 
 def contains(text: bytes, pattern: bytes) -> bool:
-    """Return whether a plain pattern stands in a text."""
+    """Return whether a text contains a plain pattern."""
     return pattern in text
 
 
 def find(text: bytes, pattern: bytes) -> int:
-    """Return the byte at which a plain pattern stands first in a text, -1 if nowhere.
+    """Return the byte offset of a plain pattern's first occurrence in a text, -1 without one.
 
     >>> find(b"abab", b"b"), find(b"a", b"b"), find(b"a", b"")
     (1, -1, 0)
@@ -136,7 +136,7 @@ def strip_chars_end(text: bytes, characters: str | None) -> bytes:
 
 
 def ngram_hash_counts(text: bytes, n: int, n_buckets: int, seed: int) -> list[int]:
-    """Return how many n-grams of a text fall into each bucket.
+    """Return the number of n-grams of a text in each bucket.
 
     >>> ngram_hash_counts(b"abcd", 2, 1, 0)
     [3]
@@ -147,7 +147,7 @@ def ngram_hash_counts(text: bytes, n: int, n_buckets: int, seed: int) -> list[in
 
 
 def token_hash_counts(text: bytes, n_buckets: int, seed: int) -> list[int]:
-    """Return how many tokens of a text fall into each bucket."""
+    """Return the number of tokens of a text in each bucket."""
     plain = "".join(" " if character in _SPACE else character for character in text.decode())
     return _bucket_counts([token.encode() for token in plain.split(" ") if token], n_buckets, seed)
 
@@ -164,14 +164,14 @@ def _set(characters: str | None) -> str:
 
 
 def to_integer(text: bytes, base: int) -> int:
-    """Return the integer that a text is.
+    """Return the integer in a text.
 
     >>> to_integer(b"-ff", 16)
     -255
 
     Raises:
-        NotParseable: it is none.
-        OverflowError: int64 does not reach it.
+        NotParseable: The text is not an integer.
+        OverflowError: The integer does not fit int64.
     """
     digits = "0123456789abcdefghijklmnopqrstuvwxyz"[:base]
     if not re.fullmatch(f"[+-]?[{digits}]+".encode(), text, re.IGNORECASE):
@@ -183,14 +183,14 @@ def to_integer(text: bytes, base: int) -> int:
 
 
 def to_float(text: bytes) -> float | None:
-    """Return the float64 nearest to the decimal that a text is; None for NaN.
+    """Return the float64 nearest to the decimal in a text; None for NaN.
 
     >>> to_float(b".5"), to_float(b"-1e3"), to_float(b"nan")
     (0.5, -1000.0, None)
 
     Raises:
-        NotParseable: it is no decimal.
-        OverflowError: the nearest is infinite.
+        NotParseable: The text is not a decimal.
+        OverflowError: The nearest float64 is infinite.
     """
     if _NAN.fullmatch(text):
         return None

@@ -1,7 +1,7 @@
-"""The functions of text, a row each: what they mean, and what they ask of the kernels.
+"""The functions of text, a row each: their definitions, and their requests to the kernels.
 
-Both sides read the rows: `functions`, which runs the loops of the CPU, and what launches kernels on
-a device. What a row does not say, neither of them knows of a function.
+Both sides read the rows: `functions`, which runs the CPU loops, and the code that launches device
+kernels. The rows are their only source of knowledge about a function.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ from fastfeat_kernels.text.tables import (
 )
 
 Params = Mapping[str, Any]
-"""Parameters by name, as the reference has them."""
+"""Parameters by name, for the reference."""
 Words = Mapping[int, int | npt.NDArray[Any]]
-"""Words of a table: a number, or memory whose address the word is."""
+"""Words of a table: a number, or memory that the word gets the address of."""
 Gives = Literal["count", "flag", "text", "piece", "bucket_counts", "parsed_integer", "parsed_float"]
-"""What a function gives of a row: an int64; whether; a text; bytes of the row that stand together;
-how many of its parts fall into each bucket; the number that it is."""
+"""The kind of result for a row: an int64, a bool, a text, a contiguous piece of the row, the number
+of its parts in each bucket, or a parsed number.
+"""
 Takes = Literal["characters", "bytes"]
 Reads = Literal["offsets", "bytes", "words"]
-"""What a kernel of a device reads of text: no byte of it, the bytes, or the aligned words that hold
-them."""
+"""The parts of a text that a device kernel reads: none, the bytes, or aligned words around them."""
 
 
 def _no_words(params: Params) -> Words:
@@ -68,18 +68,19 @@ class Request:
     """A row of the table of functions of text.
 
     Args:
-        name: of the function: that of its step, less "str.".
-        reference: its meaning: from the bytes of a row, and its parameters by name, to the result.
-        gives: what that is.
-        kernel: a file of kernels of a device, one of `cuda.SUBJECTS`, and in it the entry, by which
-            name the CPU has it too. What gives text has two on a device, "measure_" and "write_"
-            before it.
-        words: from the parameters to the words of the table that say what the entry does; raises
-            ValueError for those that mean nothing.
-        takes: whether rows must be UTF-8, or are bytes of any kind.
-        literals: the parameters that are texts to a user and bytes here.
-        reads: what a kernel of a device reads.
-        growth: the most bytes of a text that it gives, for one of the row.
+        name: Name of the function: its step's name without "str.".
+        reference: Definition: function from the bytes of a row, and parameters by name, to the
+            result.
+        gives: Kind of the result.
+        kernel: File of device kernels, one of `cuda.SUBJECTS`, and the entry in it, which has the
+            same name on the CPU. A function with text results has two on a device, prefixed
+            "measure_" and "write_".
+        words: Function from the parameters to their words in the table; raises ValueError for
+            invalid ones.
+        takes: Whether rows must be UTF-8, or may be any bytes.
+        literals: Parameters that are texts to a user and bytes here.
+        reads: The parts of a text that a device kernel reads.
+        growth: Largest number of result bytes per byte of a row.
     """
 
     name: str
@@ -94,7 +95,7 @@ class Request:
 
     @property
     def subject(self) -> str:
-        """The file of the kernel on a device."""
+        """File of the kernel on a device."""
         return self.kernel.partition(".")[0]
 
     @property

@@ -38,12 +38,12 @@ Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32 | np.int64]
 Allocate = Callable[[int], Bytes]
-"""Makes so many bytes of memory, of any content."""
+"""Function that allocates a number of bytes, uninitialised."""
 Words = Mapping[int, int | Int64s]
-"""One number for the tables of all calls, or one for each."""
+"""For each word, one number for the tables of all calls, or one number per call."""
 
-ROWS_PER_WORD: Final = 64  # parts meet at such multiples: no two threads write one bitmap word
-MAX_NARROW: Final = 2**31 - 1  # bytes of text that offsets of 32 bits reach
+ROWS_PER_WORD: Final = 64  # parts begin at multiples of it, so no two threads write one bitmap word
+MAX_NARROW: Final = 2**31 - 1  # bytes of text that offsets of 32 bits can reach
 
 
 class InvalidUtf8(ValueError):
@@ -55,7 +55,7 @@ class InvalidUtf8(ValueError):
 
 
 class Missing(NamedTuple):
-    """Missing rows: bits as Arrow's, None where there are none, and their number."""
+    """Missing rows: bits in Arrow's order, None if there are none, and their number."""
 
     validity: Bytes | None
     n_missing: int
@@ -65,11 +65,11 @@ class Texts(NamedTuple):
     """Rows of text; a missing row is empty.
 
     Args:
-        offsets: `(lead + n_rows + 1,)`, of 32 bits where that suffices, else of 64.
-        data: the bytes.
-        validity: bits as Arrow's, None where no row is missing.
-        n_missing: how many rows are missing.
-        lead: how many offsets and bits come before those of the first row.
+        offsets: `(lead + n_rows + 1,)`, of 32 bits if that suffices, else of 64.
+        data: The bytes.
+        validity: Bits in Arrow's order; None if no row is missing.
+        n_missing: Number of missing rows.
+        lead: Number of offsets and bits before those of the first row.
     """
 
     offsets: Offsets
@@ -81,7 +81,7 @@ class Texts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextColumn:
-    """A column cut into runs of rows, who runs a kernel on them, and who makes memory for it."""
+    """A column cut into runs of rows, with the runner of kernels and the allocator of memory."""
 
     chunks: Sequence[TextChunk]
     parts: list[list[Rows[TextChunk]]]
@@ -100,28 +100,28 @@ class TextColumn:
 
 
 def fresh_bytes(n_bytes: int) -> Bytes:
-    """Return memory of NumPy's."""
+    """Return uninitialised NumPy memory."""
     return np.empty(n_bytes, np.uint8)
 
 
 def column_of(
     chunks: Sequence[TextChunk], run: Run, n_parts: int, allocate: Allocate
 ) -> TextColumn:
-    """Return a column in chunks, to be worked on in at most n_parts runs of rows."""
+    """Return a column in chunks, to be processed in at most n_parts runs of rows."""
     return TextColumn(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run, allocate)
 
 
 def run_entry(column: TextColumn, entry: str, words: Words, owners: object) -> Int64s:
-    """Run an entry over all rows; return what it reports, one number a call.
+    """Run an entry over all rows; return its reports, one number per call.
 
     Args:
-        column: the rows.
-        entry: name of the entry.
-        words: what stands in the tables besides the column.
-        owners: the memory whose addresses these are.
+        column: The rows.
+        entry: Name of the entry.
+        words: Table words besides the column.
+        owners: Keeps alive the memory that `words` points to.
 
     Raises:
-        InvalidUtf8: a row is not UTF-8, and the entry must know; the first such row.
+        InvalidUtf8: A row is not UTF-8, and the entry needs it; the first such row.
     """
     calls = column.calls
     tables = np.zeros((len(calls), N_TABLE_WORDS), np.int64)
@@ -155,7 +155,7 @@ def _fill(table: Int64s, chunk: TextChunk, chunk_start: int) -> None:
 
 
 def bitmap(n_rows: int) -> Bytes:
-    """Return bits, all 0, of whole words."""
+    """Return zero bits, in whole words."""
     return np.zeros(-(-n_rows // 64) * 8, np.uint8)
 
 
@@ -170,7 +170,7 @@ def missing_of(column: TextColumn) -> Missing:
 
 
 def written_texts(column: TextColumn, entry: str, words: Words, owners: object) -> Texts:
-    """Return the text that an entry makes of each row: measured, then written."""
+    """Return the text that an entry makes from each row: measured, then written."""
     sizes = run_entry(column, entry, {**words, TABLE_PASS: MEASURE}, owners)
     texts, places = empty_texts(column, sizes)
     run_entry(column, entry, {**words, **places, TABLE_PASS: WRITE}, (texts, owners))
@@ -180,9 +180,10 @@ def written_texts(column: TextColumn, entry: str, words: Words, owners: object) 
 def pieces_of_texts(
     column: TextColumn, entry: str, words: Words, owners: object, longest: int
 ) -> list[Texts]:
-    """Return the pieces that an entry makes of the rows, those of each call for themselves.
+    """Return the pieces that an entry makes from the rows, as one `Texts` per call.
 
-    It is written at once: each call has room for its input, or for `longest` bytes a row.
+    They are written without measuring: each call has room for its input, or for `longest` bytes a
+    row.
     """
     calls = column.calls
     sizes = [
@@ -221,7 +222,7 @@ def pieces_of_texts(
 
 
 def empty_texts(column: TextColumn, sizes: Int64s) -> tuple[Texts, Words]:
-    """Return room for text, given the bytes of each call, and where each call writes."""
+    """Return memory for text with the given bytes per call, and words with the calls' places."""
     ends = np.cumsum(sizes)
     n_bytes = int(ends[-1]) if len(ends) else 0
     narrow = n_bytes <= MAX_NARROW
@@ -249,7 +250,7 @@ def sizes_of_input(column: TextColumn) -> Int64s:
 
 
 def offset_of(chunk: TextChunk, row: int) -> int:
-    """Return the offset at which a row of a chunk starts."""
+    """Return the offset of a chunk's row in its bytes."""
     width = chunk.offset_bytes
     return words_at(chunk.offsets + row * width, 1, bits=8 * width)[0]
 

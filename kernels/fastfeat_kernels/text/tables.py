@@ -1,4 +1,4 @@
-"""Tables that the text kernels read: code points with what they map to, powers of ten."""
+"""Tables that the text kernels read: code point mappings, powers of ten."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fastfeat_kernels.text.unicode_table import LOWERCASE, UPPERCASE, WHITE_SPAC
 
 PAGE: Final = 256  # code points
 N_PAGES: Final = 0x110000 // PAGE
-LOWEST_POWER: Final = -342  # of ten; times 19 digits it is below half of the least float64
+LOWEST_POWER: Final = -342  # power of ten; times 19 digits it is below half of the smallest float64
 HIGHEST_POWER: Final = 308
 
 
 @dataclass(frozen=True, slots=True)
 class CodePointTable:
-    """An int32 for every code point, 0 for nearly all.
+    """An int32 for each code point, 0 for nearly all.
 
     Args:
-        pages: by code point // 256, where its page starts in `cells`.
-        cells: pages of 256; the first is of zeros.
+        pages: By code point // 256: the start of its page in `cells`.
+        cells: Pages of 256; the first contains zeros.
     """
 
     pages: npt.NDArray[np.int32]
@@ -48,7 +48,7 @@ def set_of(codes: Iterable[int]) -> CodePointTable:
 
 
 def mapping_of(runs: Runs) -> dict[int, int]:
-    """Return the difference that is added to each code point of some runs."""
+    """Return the difference to add to each code point of some runs."""
     return {
         code: difference
         for first, last, step, difference in runs
@@ -58,13 +58,13 @@ def mapping_of(runs: Runs) -> dict[int, int]:
 
 @cache
 def lowercase_table() -> CodePointTable:
-    """Return the table of differences that are added to code points for lower case."""
+    """Return the table of differences from code points to their lower case."""
     return table_of(mapping_of(LOWERCASE))
 
 
 @cache
 def uppercase_table() -> CodePointTable:
-    """Return the table of differences that are added to code points for upper case."""
+    """Return the table of differences from code points to their upper case."""
     return table_of(mapping_of(UPPERCASE))
 
 

@@ -1,8 +1,8 @@
-"""Keys of rows that come in several calls: one table stays open, and its text is its own.
+"""Keys of rows that come in several calls: one table stays open and owns its text.
 
-A key keeps its place, so that places of one call mean the same in the next. Costs the hash of each
-row and, where keys are many, a line of memory that is asked for ahead; no key is hashed again but
-when the table grows. One sequence of calls at a time: threads have tables of their own.
+A key keeps its place, so places mean the same in all calls. Each row costs its hash and, with many
+keys, a prefetched cache line; keys are hashed again only when the table grows. Only one sequence of
+calls at a time: each thread needs its own table.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Growing:
     """The distinct keys of the rows so far.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`, or `column.TEXT`.
-        table: the keys; those of text are in `texts`.
-        texts: the text of the keys, as it came.
+        element: Type of the values, of `column.ELEMENTS`, or `column.TEXT`.
+        table: The keys; text keys point into `texts`.
+        texts: Bytes of the text keys, in order of arrival.
     """
 
     element: str
@@ -63,24 +63,19 @@ class Growing:
 
     @property
     def n_bytes(self) -> int:
-        """The memory that it takes."""
+        """Memory of the keys in bytes."""
         table, texts = self.table, self.texts
         numbers = table.slots.nbytes + table.keys.nbytes + table.counts.nbytes
         return numbers + sum(text.data.nbytes + text.offsets.nbytes for text in texts)
 
 
 def growing(element: str, n_keys: int = 0) -> Growing:
-    """Return no keys yet.
-
-    Args:
-        element: type of the values.
-        n_keys: how many to have room for.
-    """
+    """Return an empty set of keys, with room for `n_keys`."""
     return Growing(element, new_table(kind_of(element), n_keys))
 
 
 def make_room(into: Growing, n_keys: int, run: Run) -> None:
-    """Let a table have room for so many keys, so that it need not grow on the way."""
+    """Give a table room for `n_keys` keys, so that it does not grow in between."""
     table = into.table
     n_slots = n_slots_for(table.kind, n_keys)
     if n_slots > table.n_slots:
@@ -89,7 +84,7 @@ def make_room(into: Growing, n_keys: int, run: Run) -> None:
 
 
 def bound_of(element: str, n_keys: int) -> int:
-    """Return the most bytes that so many keys take while they grow, without those of text."""
+    """Return the most bytes that `n_keys` keys take while they grow, without the bytes of text."""
     kind = kind_of(element)
     n_slots = max(N_FIRST_SLOTS, GROWTH * n_slots_for(kind, n_keys))
     n_words = kind.slot_words + (kind.key_words + 1) * kind.max_eighths / 8
@@ -105,18 +100,18 @@ def count_into(
     limit_bytes: int | None = None,
     with_places: bool = False,
 ) -> Places | None:
-    """Count further rows, and return the place of the key of each, -1 of no value, if wanted.
+    """Count further rows; if wanted, return the place of each row's key, -1 for a missing value.
 
     Args:
-        into: takes the keys.
-        chunks: the column.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        weights: int64 per row: how often it counts; each once by default.
-        limit_bytes: memory that the table of all keys may take.
-        with_places: whether places are wanted.
+        into: Takes the keys.
+        chunks: The column.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        weights: int64 per row: its weight in the counts; 1 by default.
+        limit_bytes: Memory limit for the table of all keys.
+        with_places: Whether to return places.
 
     Raises:
-        VocabularyTooLarge: the keys take more than `limit_bytes`.
+        VocabularyTooLarge: The keys take more than `limit_bytes`.
     """
     starts = np.cumsum([0, *(chunk.length for chunk in chunks)]).tolist()
     places = np.empty(starts[-1], np.int32) if with_places else None
@@ -142,14 +137,10 @@ def count_keys_of(
     limit_bytes: int | None = None,
     with_places: bool = False,
 ) -> Places | None:
-    """Count keys as often as they are counted elsewhere, and return their places, if wanted.
+    """Add the keys and counts of another set; if wanted, return the places of its keys.
 
-    Args:
-        of: the keys, and how often each counts.
-        into: takes them; its rows without a value are no more than before.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        limit_bytes: memory that the table of all keys may take.
-        with_places: whether places are wanted.
+    The other set's rows without a value are not added. `limit_bytes` limits the memory of the table
+    of all keys.
     """
     table, n = of.table, of.table.n_keys
     chunk = chunk_of_words(table.keys[:n], of)
@@ -160,7 +151,7 @@ def count_keys_of(
 
 
 def drop_slots(of: Growing) -> None:
-    """Free the memory in which keys are found: no further rows are counted into them."""
+    """Free the slots of a set of keys: no further rows can be counted into it."""
     of.table = replace(of.table, slots=np.empty(0, np.int64))
 
 
@@ -177,7 +168,7 @@ def _fill(into: Growing, source: Source, run: Run, limit_bytes: int | None) -> N
 
 
 def _own(into: Growing, first: int, run: Run) -> None:
-    """Copy the text of the keys from the first on, which is that of rows."""
+    """Copy the text of the keys from the first on out of the memory of rows."""
     table = into.table
     keys = table.keys[first : table.n_keys]
     text = copied(keys, run, table)
@@ -188,17 +179,17 @@ def _own(into: Growing, first: int, run: Run) -> None:
 def joined_by_hash(
     found: Sequence[DistinctKeys], run: Run, *, limit_bytes: int | None = None
 ) -> DistinctKeys:
-    """Return the distinct keys of the rows of several columns, all in the order of hashes.
+    """Return the distinct keys of the rows of several columns, in the order of hashes.
 
-    Keys whose hashes begin alike are counted in a table that stays in the cache.
+    Keys with the same first bits of the hash are counted in a table that stays in the cache.
 
     Args:
-        found: keys of one type, each with its `ends`.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        limit_bytes: memory that the table of all keys may take.
+        found: Keys of one type, each with its `ends`.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        limit_bytes: Memory limit for the table of all keys.
 
     Raises:
-        VocabularyTooLarge: the keys take more than `limit_bytes`.
+        VocabularyTooLarge: The keys take more than `limit_bytes`.
     """
     element, kind = found[0].element, kind_of(found[0].element)
     every = [one.ends for one in found if one.ends is not None]
@@ -228,13 +219,10 @@ def joined_by_hash(
 
 
 def distinct_keys(of: Growing, run: Run, first: int = 0, stop: int | None = None) -> DistinctKeys:
-    """Return the keys so far in the order of their places; numbers are in place, text is copied.
+    """Return the keys so far in the order of their places; numbers are shared, text is copied.
 
-    Args:
-        of: the keys. Further rows change the counts that are returned.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        first: the place of the first key.
-        stop: the place behind the last one; None for all.
+    Further rows change the returned counts. The keys are [first, stop) by place; None for all the
+    rest.
     """
     table, some = of.table, slice(first, of.table.n_keys if stop is None else stop)
     words = table.keys[some]

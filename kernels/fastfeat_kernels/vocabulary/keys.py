@@ -25,7 +25,7 @@ _MAGNITUDE: Final = np.int64(2**63 - 1)
 
 @dataclass(frozen=True, slots=True)
 class TextKeys:
-    """Keys that are bytes: key i is `data[offsets[i]:offsets[i + 1]]`."""
+    """Bytes keys: key i is `data[offsets[i]:offsets[i + 1]]`."""
 
     offsets: npt.NDArray[np.int64]
     data: npt.NDArray[np.uint8]
@@ -38,7 +38,7 @@ Keys = NumberKeys | TextKeys
 
 
 def text_keys(values: Iterable[bytes]) -> TextKeys:
-    """Return keys that are bytes.
+    """Return bytes keys.
 
     >>> len(text_keys([b"a", b""]))
     2
@@ -49,11 +49,9 @@ def text_keys(values: Iterable[bytes]) -> TextKeys:
 
 
 def number_keys(element: str, values: npt.NDArray[Any]) -> NumberKeys:
-    """Return the keys of numbers of one type: as `column.key_of`, but -0.0 has the key of 0.0.
+    """Return the keys of numbers of one type, like `column.key_of`, but with -0.0 as 0.0.
 
-    Args:
-        element: type of the values, of `column.ELEMENTS`.
-        values: present values, none of them NaN.
+    The values must be present and not NaN.
 
     >>> number_keys("float64", np.array([-0.0, -1.0])).tolist()
     [0, -4607182418800017409]
@@ -68,7 +66,7 @@ def number_keys(element: str, values: npt.NDArray[Any]) -> NumberKeys:
 
 
 def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
-    """Return the numbers of keys, as an array of their type, which may be the keys themselves.
+    """Return the numbers of keys, as an array of their type; it may share the keys' memory.
 
     >>> numbers_of("uint8", np.array([7]))
     array([7], dtype=uint8)
@@ -81,7 +79,7 @@ def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
 
 
 def values_of(element: str, keys: Keys) -> Sequence[float | int | bool | bytes]:
-    """Return the values that keys stand for, as Python values.
+    """Return the values of keys as Python values.
 
     >>> values_of("text", text_keys([b"a", b""]))
     [b'a', b'']
@@ -95,7 +93,7 @@ def values_of(element: str, keys: Keys) -> Sequence[float | int | bool | bytes]:
 
 @dataclass(frozen=True, slots=True)
 class KeyChunk:
-    """Numbers that are keys already, as a column of int64."""
+    """Keys of numbers as a column of int64."""
 
     values: int
     length: int
@@ -107,7 +105,7 @@ class KeyChunk:
 
 @dataclass(frozen=True, slots=True)
 class KeyTextChunk:
-    """Text, of which `offsets` says where it is: as offsets, or as pairs (`layout.PAIRS`)."""
+    """Text located by `offsets`: offsets, or pairs (`layout.PAIRS`)."""
 
     offsets: int
     offset_bytes: int
@@ -126,7 +124,7 @@ def chunk_of_keys(keys: Keys) -> KeyChunk | KeyTextChunk:
 
 
 def chunk_of_words(keys: Integers, owner: object) -> KeyChunk | KeyTextChunk:
-    """Return keys as tables hold them, `(n, key_words)`, as a column."""
+    """Return keys in the layout of tables, `(n, key_words)`, as a column."""
     if keys.shape[1] == 1:
         return KeyChunk(keys.ctypes.data, len(keys), (keys, owner))
     return KeyTextChunk(keys.ctypes.data, layout.PAIRS, 0, len(keys), (keys, owner))

@@ -16,8 +16,8 @@ from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
 
 Ids = npt.NDArray[np.int32]
 
-COMMON: Final = 1 << 16  # counts from here on are sorted, smaller ones dealt out
-N_WORDS_SORTED: Final = 8  # of text, in arrays; keys that agree further are sorted one by one
+COMMON: Final = 1 << 16  # counts from here on are sorted, smaller ones go to bins
+N_WORDS_SORTED: Final = 8  # for text, in arrays; keys that agree further are sorted one by one
 _SIGN: Final = np.uint64(1 << 63)
 
 
@@ -26,10 +26,10 @@ class SortedKeys:
     """Keys in their final order.
 
     Args:
-        words: of numbers the keys, of text what orders their first 8 bytes.
+        words: For numbers the keys, for text a word that orders the first 8 bytes.
         counts: int64 per key.
-        ids: int32 per key: its place before.
-        places: int32 per key in the order before: where it stands.
+        ids: int32 per key: its previous place.
+        places: int32 per key in the previous order: its final place.
     """
 
     words: Integers
@@ -39,14 +39,7 @@ class SortedKeys:
 
 
 def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> SortedKeys:
-    """Return distinct keys in their final order.
-
-    Args:
-        keys: in any order.
-        counts: int64 per key.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of keys to divide the work.
-    """
+    """Return distinct keys, given in any order, in their final order."""
     if not isinstance(keys, TextKeys):
         found = _descending(keys, counts, run, n_parts)
         _sort_runs(found, run, n_parts, with_places=True)
@@ -64,7 +57,7 @@ def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sor
 
 
 def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> SortedKeys:
-    """Return keys by count, the greatest first; with room for places."""
+    """Return keys in descending order of counts, with room for places."""
     n = len(words)
     ids, places = np.empty(n, np.int32), np.empty(n, np.int32)
     found = SortedKeys(np.empty_like(words), np.empty_like(counts), ids, places)
@@ -123,7 +116,7 @@ def _sort_runs(found: SortedKeys, run: Run, n_parts: int, *, with_places: bool) 
 def _sort_tied(
     keys: TextKeys, padded: npt.NDArray[np.uint8], order: Ids, same: npt.NDArray[np.bool_]
 ) -> None:
-    """Sort the keys that are the same in their first word as the one before, by what follows."""
+    """Sort keys that equal their predecessor in the first word, by the rest of their bytes."""
     sizes = np.diff(keys.offsets)
     at, group = _tied(np.arange(len(order)), same)
     for depth in range(1, N_WORDS_SORTED):
@@ -131,7 +124,7 @@ def _sort_tied(
             return
         tied = order[at]
         word = _word_of(padded, keys.offsets[tied], sizes[tied], depth)
-        left = np.minimum(sizes[tied] - 8 * depth, 9)  # tells what has ended from what goes on
+        left = np.minimum(sizes[tied] - 8 * depth, 9)  # distinguishes ended keys from longer ones
         again = np.lexsort((left, word, group))
         order[at] = tied[again]
         parts = [part[again] for part in (left, word, group)]
@@ -151,7 +144,7 @@ def _sort_one_by_one(keys: TextKeys, order: Ids, groups: list[Integers]) -> None
 
 
 def _tied(at: Integers, same: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
-    """Return the places that are the same as the one before or behind, and a number per run."""
+    """Return the places equal to the one before or after, and a run number for each."""
     is_tied = np.zeros(len(at), np.bool_)
     is_tied[1:] |= same
     is_tied[:-1] |= same
@@ -163,7 +156,7 @@ def _tied(at: Integers, same: npt.NDArray[np.bool_]) -> tuple[Integers, Integers
 def _word_of(
     padded: npt.NDArray[np.uint8], starts: Integers, sizes: Integers, depth: int
 ) -> npt.NDArray[np.uint64]:
-    """Return 8 bytes of each key as a number that orders them, zeros behind the end."""
+    """Return 8 bytes of each key as a number in key order, zeros behind the end."""
     words = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
     left = sizes - 8 * depth
     found = words[np.where(left > 0, starts + 8 * depth, 0)].astype(np.uint64).byteswap()

@@ -1,9 +1,9 @@
 """Learning very many keys: rows are first dealt out by the hash of their key.
 
-Tables of part of the rows each would hold most of the keys, and be too large for the cache; tables
-of part of the keys are not. Rows are dealt out within blocks that the cache holds, so that copying
-them there and back goes through memory in order. Costs a copy of the keys (of text: of address and
-length), 5 bytes a row, and two further passes.
+A table for part of the rows would hold most of the keys, and be too large for the cache; a table
+for part of the keys is not. Rows are dealt out within blocks that the cache holds, so copies there
+and back go through memory in order. Costs a copy of the keys (for text: of address and length), 5
+bytes a row, and two further passes.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from fastfeat_kernels.vocabulary.tables import (
 MIN_LOG_PARTITIONS: Final = 4
 MAX_LOG_PARTITIONS: Final = 7  # 128 streams are written at once; a partition's number is a byte
 N_KEYS_PER_PARTITION: Final = 1 << 13  # their slots fill half of a second-level cache
-N_SEQUENCES: Final = 16  # of partitions, each of which one thread fills in the same slots
+N_SEQUENCES: Final = 16  # sequences of partitions; one thread fills each in the same slots
 N_BLOCK_ROWS: Final = 1 << 16  # their keys fill half of a second-level cache
 
-# Keys of one table from which on it may be worth it, and those from which on it always is.
+# Keys of one table from which partitions may be worth it, and from which they always are.
 N_MANY_KEYS: Final = 30_000
 N_VERY_MANY_KEYS: Final = 120_000
 
@@ -46,10 +46,10 @@ class Partitions:
     """The rows of a column as they were dealt out, block by block.
 
     Args:
-        numbers: uint8 per row: its partition; the last is of rows without a value.
+        numbers: uint8 per row: its partition; the last is for rows without a value.
         starts: `(n_blocks, n_partitions + 1)`: the first row of each partition of a block, in the
-            order of partitions, and the end of the block. Blocks have the rows that they had.
-        parts: first block and number of blocks of each part of the column.
+            order of partitions, and the end of the block. Each block keeps its rows.
+        parts: First block and number of blocks of each part of the column.
     """
 
     numbers: npt.NDArray[np.uint8]
@@ -58,7 +58,7 @@ class Partitions:
 
     @property
     def n_missing(self) -> int:
-        """How many rows have no value."""
+        """Number of rows without a value."""
         return int((self.starts[:, -1] - self.starts[:, -2]).sum())
 
     def runs(self, number: int) -> Runs:
@@ -69,11 +69,8 @@ class Partitions:
 def are_many(table: Table, n_left: int) -> bool:
     """Return whether a full table shows that it is time to deal out the rows.
 
-    A table of 30,000 keys that few rows repeated so far promises to see ten times as many.
-
-    Args:
-        table: what a part of the rows has filled.
-        n_left: rows of that part still to come.
+    A table of 30,000 keys with few repeated rows so far will probably see ten times as many.
+    `n_left` is the number of rows of its part still to come.
     """
     n_keys, n_rows = table.n_keys, table.n_rows
     if n_keys < N_MANY_KEYS or n_left < n_rows:
@@ -82,10 +79,11 @@ def are_many(table: Table, n_left: int) -> bool:
 
 
 def expected_keys(n_keys: int, n_rows: int, n_all_rows: int) -> int:
-    """Return how many distinct keys all rows have, if n_rows of them with n_keys are typical.
+    """Return the expected number of distinct keys in all rows, if n_rows with n_keys are typical.
 
-    Of K keys that are equally frequent, r rows meet K (1 - exp(-r / K)). If some are much more
-    frequent there are more keys: at least an eighth of what the first rows promise is expected.
+    Of K equally frequent keys, r rows contain K (1 - exp(-r / K)). If some keys are much more
+    frequent, there are more keys: at least an eighth of the extrapolation from the first rows is
+    expected.
 
     >>> 900_000 < expected_keys(48_900, 50_000, 10_000_000) < 1_300_000
     True
@@ -112,12 +110,12 @@ def learn_partitioned(
     """Return a table for each partition, the id of each row in their order, and that order.
 
     Args:
-        element: type of the values.
-        parts: the rows of the column.
-        n_keys: how many distinct keys to expect; only the time depends on it.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        limit_bytes: memory that the table of all keys may take.
-        with_rows: whether ids are wanted.
+        element: Type of the values.
+        parts: Rows of the column.
+        n_keys: Expected number of distinct keys; only the time depends on it.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        limit_bytes: Memory limit for the table of all keys.
+        with_rows: Whether to return ids.
     """
     kind = kind_of(element)
     bits = (n_keys // N_KEYS_PER_PARTITION).bit_length()
@@ -179,7 +177,7 @@ def _call(
 def in_order_of_rows(
     partitions: Partitions, values: npt.NDArray[np.int32], run: Run
 ) -> npt.NDArray[np.int32]:
-    """Return numbers of rows that are in the order of partitions in that of rows."""
+    """Return numbers of rows, given in the order of partitions, in the order of rows."""
     out, stride = np.empty_like(values), partitions.starts.shape[1]
     calls: list[list[Call]] = []
     for first, n in partitions.parts:

@@ -1,4 +1,4 @@
-"""The reference of the vocabulary kernels: plain Python, slots as a dict; same arguments, words."""
+"""Reference of the vocabulary kernels: plain Python with slots as a dict; same tables and words."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ Key = int | bytes
 
 
 def numbers(table: int, first: int, n: int) -> int:
-    """Do what the table asks for with rows [first, first + n) of a chunk of numbers."""
+    """Execute the table's operation on rows [first, first + n) of a chunk of numbers."""
     words = words_at(table, N_TABLE_WORDS)
     if words[TABLE_ROUND] == DEAL_OUT:
         return _deal_out(
@@ -98,7 +98,7 @@ def numbers(table: int, first: int, n: int) -> int:
         _check(words, first, n)
         return 0
     if words[TABLE_ROUND] in (BUILD, WIDEN):
-        return 0  # places are those of the keys of the table
+        return 0  # places are those of the table's keys
 
     def write(place: int, row: int, key: Any) -> None:
         words_at(words[TABLE_KEYS], place + 1)[place] = key
@@ -108,7 +108,7 @@ def numbers(table: int, first: int, n: int) -> int:
 
 
 def _check(words: Any, first: int, n: int) -> None:
-    """Note in the state where rows do not have the number of their key."""
+    """Report in the state if rows do not have the number of their key."""
     for row in range(first, first + n):
         key, number = _number_at(words, row), words_at(words[TABLE_ROWS], row + 1, bits=32)[row]
         place = number - words[TABLE_START]
@@ -117,7 +117,7 @@ def _check(words: Any, first: int, n: int) -> None:
 
 
 def text(table: int, first: int, n: int) -> int:
-    """Do what the table asks for with rows [first, first + n) of a chunk of text."""
+    """Execute the table's operation on rows [first, first + n) of a chunk of text."""
     words = words_at(table, N_TABLE_WORDS)
     if words[TABLE_ROUND] == COPY:
         return _copy_keys(words, first, n)
@@ -166,7 +166,7 @@ def _run_round(
 
 
 def _runs(words: Any, first: int, n: int) -> Iterator[tuple[int, int]]:
-    """Yield first row and end of each run of rows that is to be learnt."""
+    """Yield first row and end of each run of rows to learn."""
     if not words[TABLE_RUNS]:
         yield first, first + n
         return
@@ -204,9 +204,9 @@ def _deal_out(
     key_at: Callable[[int], Key | None],
     words_of: Callable[[int, Any], tuple[int, ...]],
 ) -> int:
-    """Number the partitions of rows and copy their keys, block by block.
+    """Write the partition numbers of rows and copy their keys, block by block.
 
-    Which partition a key is in, is not for the result to depend on.
+    The result must not depend on the assignment of keys to partitions.
     """
     n_partitions: int = 1 << words[TABLE_LOG_PARTITIONS]
     starts_at, n_block = words[TABLE_BLOCK_STARTS], words[TABLE_BLOCK_ROWS]
@@ -252,7 +252,7 @@ def _learn_row(
 
 
 def _of_range(words: Any, row: int, key: int | None) -> None:
-    """Note the key of a row in the range, count it, or look it up."""
+    """Record the key of a row in the range, count it, or look it up."""
     state = _state(words)
     if words[TABLE_ROUND] == RANGE:
         state[STATE_N_ROWS] += 1
@@ -273,7 +273,7 @@ def _of_range(words: Any, row: int, key: int | None) -> None:
 
 
 def _number(words: Any, place: int) -> int:
-    """Return the number that is written for a place; that of no key for -1."""
+    """Return the number to write for a place; for -1 the number of no key."""
     if place < 0:
         return words[TABLE_NONE]
     if not words[TABLE_OUTPUTS]:
@@ -343,7 +343,7 @@ def _copy_keys(words: Any, first: int, n: int) -> int:
 
 
 def rows(table: int, first: int, n: int) -> int:
-    """Write for each row the value of its id; the one before the first is for id -1."""
+    """Write the value of each row's id; the value for id -1 precedes the others."""
     ids_at, values_at, target_at, runs_at, stride = words_at(table, N_ROWS_WORDS)
     runs = [(first, first + n)]
     if runs_at:
@@ -357,7 +357,7 @@ def rows(table: int, first: int, n: int) -> int:
 
 
 def gather(table: int, first: int, n: int) -> int:
-    """Write for each row of blocks what stands at the next place of its partition."""
+    """Write for each row of blocks the next value of its partition."""
     numbers_at, starts_at, stride, values_at, target_at, _ = words_at(table, N_GATHER_WORDS)
     for block in range(first, first + n):
         *cursors, end = words_at(starts_at + 8 * block * stride, stride)
@@ -388,7 +388,7 @@ def sort(table: int, first: int, n: int) -> int:
 
 
 def descending(table: int, first: int, n: int) -> int:
-    """Count the counts of keys [first, first + n), or copy them in order, the greatest first."""
+    """Count the counts of keys [first, first + n), or copy them in descending order of counts."""
     words = words_at(table, N_DEAL_WORDS)
     end, n_bins = first + n, words[DEAL_N_BINS]
     given, counts = (words_at(words[at], end) for at in (DEAL_WORDS, DEAL_COUNTS))

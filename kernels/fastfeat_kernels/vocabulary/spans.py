@@ -1,6 +1,6 @@
 """Keys of a narrow range, such as codes, years or numbered rows: counted and found without a hash.
 
-An int32 for each number of the range, a count or a place, takes the place of a table.
+An int32 for each number of the range, a count or a place, replaces a table.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from fastfeat_kernels.vocabulary.keys import Integers, NumberKeys, describe, num
 
 Places = npt.NDArray[np.int32]
 
-ALWAYS_NARROW: Final = 256  # numbers of a range that are worth it for any number of rows
-ROWS_PER_NUMBER: Final = 8  # of a range that is learnt, at least: its counts then take little
-NUMBERS_PER_KEY: Final = 4  # of a range that is looked up in, at most: as much as a hash table has
-_MAX_ROWS: Final = 2**31 - 1  # of a part: counts are int32
+ALWAYS_NARROW: Final = 256  # ranges up to this are worth it for any number of rows
+ROWS_PER_NUMBER: Final = 8  # least rows per number of a learnt range: its counts then take little
+NUMBERS_PER_KEY: Final = 4  # most numbers per key of a look-up range, for as much memory as a table
+_MAX_ROWS: Final = 2**31 - 1  # rows of a part: counts are int32
 _LOWEST: Final = np.int64(-(2**63))
 _HIGHEST: Final = np.int64(2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An int32 for each number of a range: of number `low + i` it is `of_span[i]`."""
+    """An int32 for each number of a range: `of_span[i]` belongs to number `low + i`."""
 
     low: int
     of_span: Places
@@ -44,9 +44,9 @@ class Tally:
 
 
 def tally(element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], run: Run) -> Tally | None:
-    """Return the distinct keys of a column of numbers; None if they are no narrow range.
+    """Return the distinct keys of a column of numbers; None if their range is not narrow.
 
-    Few rows are read before it is known that a range is wide.
+    Only few rows are read until a wide range is detected.
     """
     n_rows = [sum(rows.n for rows in part) for part in parts]
     limit = sum(n_rows) // ROWS_PER_NUMBER + ALWAYS_NARROW
@@ -73,7 +73,7 @@ def tally(element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], run: Run) -> 
 def counts_of(
     element: str, chunks: Sequence[AnyChunk], n: int, run: Run, n_parts: int = 1
 ) -> Integers:
-    """Return how often each number from 0 to n - 1 stands in a column that has no others."""
+    """Return how often each number in [0, n) occurs in a column without other numbers."""
     pieces = [
         Rows(rows.chunk, rows.first + at, min(rows.n - at, _MAX_ROWS), rows.chunk_start)
         for part in split_rows(chunks, n_parts)
@@ -91,7 +91,7 @@ def _zero(element: str) -> int:
 def _counts(
     element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], low: int, span: int, run: Run
 ) -> Integers:
-    """Return how many rows have each key of a range."""
+    """Return the number of rows with each key of a range."""
     counts = np.zeros((len(parts), span), np.int32)
     common = {layout.TABLE_ROUND: layout.TALLY, layout.TABLE_LOW: low, layout.TABLE_SPAN: span}
     run("numbers", [
@@ -103,12 +103,12 @@ def _counts(
 
 
 def room_for(n_keys: int) -> int:
-    """Return how many numbers a range may have that so many keys are looked up in."""
+    """Return the largest range worth a direct look-up of `n_keys` keys."""
     return NUMBERS_PER_KEY * n_keys + ALWAYS_NARROW
 
 
 def span_of(keys: NumberKeys, places: Places, room: int) -> Span | None:
-    """Return the places of keys by number; None if they are in no range of so many numbers."""
+    """Return the places of keys by number; None if their range exceeds `room` numbers."""
     if len(keys) == 0:
         return None
     low, span = int(keys.min()), int(keys.max()) - int(keys.min()) + 1
@@ -128,7 +128,7 @@ def numbers_of_codes(
     *,
     missing: int,
 ) -> Places:
-    """Return for each row the number of its code, which is none below 0, or that of missing."""
+    """Return the number of each row's code; codes below 0 and missing rows get `missing`."""
     words = {layout.TABLE_MISSING: missing, layout.TABLE_NONE: missing}
     return look_up(element, Span(_zero(element), numbers), chunks, run, n_parts, words)
 
@@ -141,7 +141,7 @@ def look_up(
     n_parts: int,
     words: dict[int, int],
 ) -> Places:
-    """Return for each row the number of its key, `(n_rows,)`; words as for a table."""
+    """Return for each row the number of its key, `(n_rows,)`; words like for a table."""
     out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
     common = words | _direct(span)
 
@@ -154,7 +154,7 @@ def look_up(
 
 
 def span_words(span: Span) -> Integers:
-    """Return the table of a call of `look_up`, without its column and its output."""
+    """Return the table of a `look_up` call, without its column and its output."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     for word, value in _direct(span).items():
         words[word] = value

@@ -1,4 +1,4 @@
-"""Vocabularies: learnt from columns in chunks, put in order, and looked up."""
+"""Vocabularies: learnt from columns in chunks, ordered, and looked up."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ Places = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class RowIds:
-    """The key of each row, as a number that the tables which found the keys gave it.
+    """The key of each row, as the number that the table of its key gave it.
 
     Args:
-        ids: int32 per row, -1 where the value is missing, in the order of the tables' rows. With
-            partitions nothing is said of rows without a value.
-        starts: where the rows of each table begin, and the end; none with partitions.
-        keys: for each table, the place in `DistinctKeys.keys` of each id, or all as a slice.
-        partitions: how the rows come in that order; None if it is that of the column.
+        ids: int32 per row, -1 for a missing value, in the order of the tables' rows. With
+            partitions, rows without a value have no entry.
+        starts: First row of each table, and the end; empty with partitions.
+        keys: For each table, the place in `DistinctKeys.keys` of each id, or all as a slice.
+        partitions: Order of the rows; None for the order of the column.
     """
 
     ids: Places
@@ -78,7 +78,7 @@ class RowIds:
 
 @dataclass(frozen=True, slots=True)
 class RowKeys:
-    """The key of each row, read from the column again: its keys are of a narrow range."""
+    """The key of each row, by reading the column again: its keys are of a narrow range."""
 
     chunks: Sequence[AnyChunk]
     n_parts: int
@@ -86,16 +86,16 @@ class RowKeys:
 
 @dataclass(frozen=True, slots=True)
 class DistinctKeys:
-    """The distinct keys of a column, in no order that means anything.
+    """The distinct keys of a column, in an arbitrary order.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`, or `column.TEXT`.
-        keys: an int64 array, or `TextKeys`.
-        counts: int64 per key: how many rows have it.
-        n_missing: how many rows have no value.
-        rows: which key each row has, if that was asked for; read by `row_values`.
-        ends: where those end whose hashes begin with the same bits, a power of 2 of them; None
-            where the keys are not in that order.
+        element: Type of the values, of `column.ELEMENTS`, or `column.TEXT`.
+        keys: An int64 array, or `TextKeys`.
+        counts: int64 per key: number of its rows.
+        n_missing: Number of rows without a value.
+        rows: Key of each row, if requested; read by `row_values`.
+        ends: For keys in the order of hashes: end of each group with the same first bits of the
+            hash, for a power of 2 of groups; None if the keys are not in that order.
     """
 
     element: str
@@ -111,9 +111,9 @@ class OrderedKeys:
     """The distinct keys of a column by count descending, key ascending.
 
     Args:
-        keys: as in `DistinctKeys`.
+        keys: An int64 array, or `TextKeys`.
         counts: int64 per key.
-        places: int32 per key of `DistinctKeys`: where it stands here.
+        places: int32 per key of `DistinctKeys`: its place here.
     """
 
     keys: Keys
@@ -126,10 +126,10 @@ class Index:
     """The place of each key in the array that it was made from.
 
     Args:
-        element: type of the values.
-        keys: the array.
-        table: the hash table, or the place of each number of a narrow range.
-        last_of_region: of numbers, lines of a region less 1.
+        element: Type of the values.
+        keys: The array.
+        table: The hash table, or the place of each number of a narrow range.
+        last_of_region: For numbers, lines of a region less 1.
     """
 
     element: str
@@ -150,16 +150,15 @@ def learn(
     """Return the distinct keys of a column with exact counts.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`, or `column.TEXT` for text and bytes.
-        chunks: the column.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; once ordered, the result does not
-            depend on it.
-        limit_bytes: memory that the table of all keys may take.
-        with_rows: whether to keep which key each row has, 4 bytes a row.
+        element: Type of the values, of `column.ELEMENTS`, or `column.TEXT` for text and bytes.
+        chunks: The column.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; once ordered, the result does not depend on it.
+        limit_bytes: Memory limit for the table of all keys.
+        with_rows: Whether to keep the key of each row, 4 bytes a row.
 
     Raises:
-        VocabularyTooLarge: the keys take more than `limit_bytes`.
+        VocabularyTooLarge: The keys take more than `limit_bytes`.
     """
     parts = split_rows(chunks, n_parts) or [[]]
     tallied = None if element == TEXT else tally(element, parts, run)
@@ -188,7 +187,7 @@ def _learn_partitioned(
     limit_bytes: int | None,
     with_rows: bool,
 ) -> DistinctKeys:
-    """Learn by hash of the key; the tables, of a few rows, say how many keys to expect."""
+    """Learn by hash of the key; the tables, of a few rows, give the expected number of keys."""
     n_rows = sum(rows.n for part in parts for rows in part)
     n_keys = max(expected_keys(table.n_keys, table.n_rows, n_rows) for table in tables)
     filled, ids, partitions = learn_partitioned(element, parts, n_keys, run, limit_bytes, with_rows)
@@ -201,7 +200,7 @@ def _learn_partitioned(
 
 
 def ordered(found: DistinctKeys, run: Run, n_parts: int = 1) -> OrderedKeys:
-    """Return the keys in their final order, which depends on nothing but the rows."""
+    """Return the keys in their final order, which depends only on the rows."""
     final = final_order(found.keys, found.counts, run, n_parts)
     keys = final.words
     if isinstance(found.keys, TextKeys):
@@ -213,10 +212,10 @@ def row_values(found: DistinctKeys, values: Places, run: Run, *, missing: int = 
     """Return for each row the value of its key, `(n_rows,)`.
 
     Args:
-        found: learnt `with_rows`.
+        found: Learnt `with_rows`.
         values: int32 per key of `found`, such as `OrderedKeys.places`.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        missing: for rows without a value.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        missing: Value of rows without a value.
     """
     rows = found.rows
     assert rows is not None
@@ -252,10 +251,10 @@ def row_values(found: DistinctKeys, values: Places, run: Run, *, missing: int = 
 def _values_of_keys(
     found: DistinctKeys, rows: RowKeys, values: Places, run: Run, missing: int
 ) -> Places:
-    """Return for each row the value of its key, which is of a narrow range."""
+    """Return for each row the value of its key, for keys of a narrow range."""
     assert not isinstance(found.keys, TextKeys)
     places = np.arange(len(found.keys), dtype=np.int32)
-    has_places = bool(values.min(initial=0) < 0)  # negative values would be no places
+    has_places = bool(values.min(initial=0) < 0)  # negative values are not places
     span = span_of(found.keys, places if has_places else values, 2**63)
     words = {layout.TABLE_MISSING: missing}
     if has_places:
@@ -265,13 +264,9 @@ def _values_of_keys(
 
 
 def index_of(element: str, keys: Keys, run: Run, n_parts: int = 1) -> Index:
-    """Return an index of distinct keys, which then must not be written to.
+    """Return an index of distinct keys, which must not be written to afterwards.
 
-    Args:
-        element: type of the values.
-        keys: each once.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many parts to divide the work.
+    Each key must occur once.
     """
     if not isinstance(keys, TextKeys):
         places = np.arange(len(keys), dtype=np.int32)
@@ -288,7 +283,7 @@ def index_of(element: str, keys: Keys, run: Run, n_parts: int = 1) -> Index:
 
 
 def _built(element: str, keys: NumberKeys, run: Run, log_regions: int) -> Index | None:
-    """Return an index whose lines are built in regions; None if the keys of one do not fit."""
+    """Return an index with lines built in regions; None if the keys of one region do not fit."""
     n_slots = max(N_FIRST_SLOTS, n_slots_for(NUMBERS, len(keys)))
     n_lines = n_slots // layout.N_SLOTS_PER_LINE >> log_regions
     state = np.zeros((1 + (1 << log_regions), layout.N_STATE_WORDS), np.int64)
@@ -326,15 +321,15 @@ def lookup(
     """Return for each row the place of its key, `(n_rows,)`.
 
     Args:
-        index: of keys of the same type.
-        chunks: the column.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        element: type of the values, where it is another of the same keys: a narrower one.
-        values: int32 per key: what is returned instead of its place.
-        start: what is added to a place.
-        none: for values that are no key.
-        missing: for rows without a value.
+        index: Index of keys of the same type.
+        chunks: The column.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
+        element: Type of the values, if it is a narrower one with the same keys.
+        values: int32 per key to return instead of its place.
+        start: Number to add to a place.
+        none: Result for values that are no key.
+        missing: Result for rows without a value.
     """
     table, element = index.table, element or index.element
     given = {
@@ -366,12 +361,7 @@ def lookup_words(
 ) -> tuple[Integers, str]:
     """Return the table of a call of `lookup` without its column and its output, and the entry.
 
-    Args:
-        index: of the keys.
-        element: type of the values.
-        start: as of `lookup`, as the following are.
-        none: for values that are no key.
-        missing: for rows without a value.
+    The options are those of `lookup`.
     """
     table = index.table
     if isinstance(table, Span):
@@ -399,13 +389,13 @@ def are_numbers(
     """Return whether rows have the numbers of their keys: a look-up that needs no index.
 
     Args:
-        element: type of the values.
-        keys: each once.
-        chunks: the column.
-        numbers: int32 per row: `start` and the place of its key; anything below is no value.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work.
-        start: the number of the first key.
+        element: Type of the values.
+        keys: Distinct keys.
+        chunks: The column.
+        numbers: int32 per row: `start` plus the place of its key; smaller numbers mean missing.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work.
+        start: Number of the first key.
     """
     parts = split_rows(chunks, n_parts)
     states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
@@ -428,7 +418,7 @@ def are_numbers(
 def _merged(
     element: str, tables: list[Table], run: Run, limit_bytes: int | None
 ) -> tuple[Table, list[Places]]:
-    """Return a table of the keys of all, and for each table the places of its keys there."""
+    """Return a table of the keys of all tables, and for each table the places of its keys there."""
     if not tables:
         return new_table(kind_of(element)), []
     merged, maps = tables[0], [np.arange(tables[0].n_keys, dtype=np.int32)]
@@ -450,7 +440,7 @@ def _add(
     run: Run,
     limit_bytes: int | None,
 ) -> Table:
-    """Return a table with more keys, each counted so often, and write their places."""
+    """Return a table with more keys and their counts, and write their places."""
     element = TEXT if isinstance(chunk, KeyTextChunk) else "int64"
     source = Source(element, [Rows(chunk, 0, chunk.length, 0)], counts, places)
     filled = fill([table], [source], run, limit_bytes)
@@ -461,7 +451,7 @@ def _add(
 def found_in(
     element: str, tables: Sequence[Table], n_missing: int, rows: RowIds | None, run: Run
 ) -> DistinctKeys:
-    """Return the keys of tables that have none in common."""
+    """Return the keys of tables that share no key."""
     words = np.concatenate([table.keys[: table.n_keys] for table in tables])
     counts = np.concatenate([table.counts[: table.n_keys] for table in tables])
     keys = copied(words, run, tables) if element == TEXT else words.reshape(len(words))
@@ -474,7 +464,7 @@ def _pairs(keys: TextKeys) -> Integers:
 
 
 def copied(pairs: Integers, run: Run, owner: object) -> TextKeys:
-    """Return the keys at some addresses in one piece of memory of their own."""
+    """Return the keys at some addresses, copied to one piece of memory."""
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(pairs[:, 1])])
     data = np.empty(int(offsets[-1]), np.uint8)
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)

@@ -14,7 +14,7 @@ from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import Integers, chunk_of_words, describe
 
 N_FIRST_SLOTS: Final = 1 << 12
-GROWTH: Final = 4  # of small tables; from here on they double:
+GROWTH: Final = 4  # for small tables; from here on they double:
 N_LARGE_SLOTS: Final = 1 << 17
 MAX_KEYS: Final = 2**31 - 1  # places are int32
 _LINE_WORDS: Final = 8
@@ -24,9 +24,9 @@ class VocabularyTooLarge(Exception):
     """The distinct keys of a column take more memory than allowed.
 
     Args:
-        n_keys: how many were found when it was noticed; there may be more.
-        needed_bytes: what those take.
-        limit_bytes: what is allowed.
+        n_keys: Number of keys found by then; there may be more.
+        needed_bytes: Memory for these keys.
+        limit_bytes: Allowed memory.
     """
 
     def __init__(self, n_keys: int, needed_bytes: int, limit_bytes: int) -> None:
@@ -42,13 +42,13 @@ class VocabularyTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The kind of keys, numbers or text, and the entry and the sizes that depend on it.
+    """The kind of keys, numbers or text, with its entry and sizes.
 
     Args:
-        entry: the kernel.
-        slot_words: of a slot.
-        key_words: of a key in the array of keys.
-        max_eighths: how many eighths of the slots keys may take.
+        entry: The kernel.
+        slot_words: Words of a slot.
+        key_words: Words of a key in the array of keys.
+        max_eighths: Largest load of the slots, in eighths.
     """
 
     entry: str
@@ -57,7 +57,7 @@ class Kind:
     max_eighths: int
 
 
-NUMBERS: Final = Kind("numbers", layout.N_NUMBER_SLOT_WORDS, 1, 5)  # 2.5 in a line for 5
+NUMBERS: Final = Kind("numbers", layout.N_NUMBER_SLOT_WORDS, 1, 5)  # 2.5 keys in a line for 5
 TEXTS: Final = Kind(TEXT, layout.N_TEXT_SLOT_WORDS, 2, 4)
 
 
@@ -71,10 +71,10 @@ class Table:
     """Keys by hash, and by place; the arrays have room for more.
 
     Args:
-        slots: words of the slots, a power of 2 of them.
+        slots: Words of the slots, a power of 2 of them.
         keys: `(limit, key_words)`: the key, or address and number of bytes.
-        counts: of each key.
-        state: words of `layout`.
+        counts: Count of each key.
+        state: State words of `layout`.
     """
 
     kind: Kind
@@ -89,12 +89,12 @@ class Table:
 
     @property
     def n_lines(self) -> int:
-        """How many lines a table of numbers has."""
+        """Number of lines of a table of numbers."""
         return self.n_slots // layout.N_SLOTS_PER_LINE
 
     @property
     def n_places(self) -> int:
-        """How many lines, or slots of text, it has: what is walked through."""
+        """Number of lines, or of slots of text, to walk through."""
         return self.n_slots if self.kind is TEXTS else self.n_lines
 
     @property
@@ -107,7 +107,7 @@ class Table:
 
     @property
     def n_rows(self) -> int:
-        """How many rows it has taken."""
+        """Number of rows taken."""
         return int(self.state[layout.STATE_N_ROWS])
 
     @property
@@ -116,13 +116,10 @@ class Table:
 
 
 def new_table(kind: Kind, n_keys: int = 0, slots: Integers | None = None) -> Table:
-    """Return an empty table with room for some keys.
+    """Return an empty table with room for `n_keys` keys.
 
-    Args:
-        kind: of the keys.
-        n_keys: how many to expect.
-        slots: memory of slots, a power of 2 of them, in any state, that no table needs any longer
-            when this one is filled.
+    `slots` is memory for a power of 2 of slots, in any state; no other table may need it when this
+    one is filled.
     """
     if slots is None:
         slots = new_slots(kind, max(N_FIRST_SLOTS, n_slots_for(kind, n_keys)))
@@ -130,7 +127,7 @@ def new_table(kind: Kind, n_keys: int = 0, slots: Integers | None = None) -> Tab
 
 
 def new_tables(kind: Kind, slots: Sequence[Integers]) -> list[Table]:
-    """Return empty tables with slots of one size; what they have besides is in few pieces."""
+    """Return empty tables with slots of one size; their other arrays share few pieces of memory."""
     limit = len(slots[0]) // kind.slot_words * kind.max_eighths // 8
     keys = np.empty((len(slots), limit, kind.key_words), np.int64)
     counts = np.zeros((len(slots), limit), np.int64)
@@ -140,17 +137,17 @@ def new_tables(kind: Kind, slots: Sequence[Integers]) -> list[Table]:
 
 
 def n_slots_for(kind: Kind, n_keys: int) -> int:
-    """Return how many slots leave room for a batch beyond so many keys."""
+    """Return the number of slots with room for a batch beyond `n_keys` keys."""
     return 1 << (-(-8 * (n_keys + layout.BATCH) // kind.max_eighths) - 1).bit_length()
 
 
 def bytes_of_slots(kind: Kind, n_keys: int) -> int:
-    """Return how many bytes the slots of so many keys take."""
+    """Return the bytes of the slots of `n_keys` keys."""
     return 8 * n_slots_for(kind, n_keys) * kind.slot_words
 
 
 def new_slots(kind: Kind, n_slots: int) -> Integers:
-    """Return memory of slots, at the begin of a line of the cache."""
+    """Return memory for slots, aligned to a cache line."""
     n_words = n_slots * kind.slot_words
     words = np.empty(n_words + _LINE_WORDS, np.int64)
     first = -words.ctypes.data // 8 % _LINE_WORDS
@@ -158,13 +155,10 @@ def new_slots(kind: Kind, n_slots: int) -> Integers:
 
 
 def check_size(tables: Sequence[Table], limit_bytes: int | None) -> None:
-    """Raise VocabularyTooLarge where one table of the keys of all would take more than is allowed.
+    """Raise VocabularyTooLarge if one table of the keys of all tables would exceed the limit.
 
-    What it would take are slots, keys, counts and bytes: only the keys matter, not who found them.
-
-    Args:
-        tables: no key is in two of them.
-        limit_bytes: what is allowed.
+    Its memory is slots, keys, counts and bytes, and depends only on the keys, not on their tables.
+    No key may be in two tables.
     """
     kind, n = tables[0].kind, sum(table.n_keys for table in tables)
     n_bytes = 0
@@ -174,13 +168,9 @@ def check_size(tables: Sequence[Table], limit_bytes: int | None) -> None:
 
 
 def check_keys(kind: Kind, n: int, n_bytes: int, limit_bytes: int | None) -> None:
-    """Raise VocabularyTooLarge where one table of n keys would take more than is allowed.
+    """Raise VocabularyTooLarge if one table of n keys would exceed the limit.
 
-    Args:
-        kind: of the keys.
-        n: how many there are.
-        n_bytes: of text, of all of them.
-        limit_bytes: what is allowed.
+    `n_bytes` is the total size of text keys.
     """
     needed = 8 * (n_slots_for(kind, n) * kind.slot_words + n * (kind.key_words + 1)) + n_bytes
     if limit_bytes is not None and needed > limit_bytes:
@@ -194,9 +184,9 @@ class Runs:
     """The rows of a partition: from one number to the next, in each block of rows.
 
     Args:
-        owner: keeps the numbers alive.
-        address: of that of the first block.
-        stride: how many words further that of the next one is.
+        owner: Keeps the numbers alive.
+        address: Address of the first block's first number.
+        stride: Words from one block's number to the next block's.
     """
 
     owner: object
@@ -206,14 +196,14 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The rows of one part of a column, and where numbers of its rows go.
+    """The rows of one part of a column, and the target for their numbers.
 
     Args:
-        element: type of the values.
-        parts: the rows; with `runs`, the blocks that have them.
-        weights: of each row of the column, or None.
+        element: Type of the values.
+        parts: The rows; with `runs`, the blocks that have them.
+        weights: Weight of each row of the column, or None.
         rows: int32 for each row of the column, or None.
-        runs: which rows of the blocks, or None.
+        runs: Runs of rows to take from the blocks, or None.
     """
 
     element: str
@@ -233,17 +223,18 @@ def fill(
     are_disjoint: bool = False,
     gives_up: Callable[[Table, int], bool] = lambda table, n_left: False,
 ) -> list[Table] | None:
-    """Return the tables with the keys of all rows, each of its own source; they grow as needed.
+    """Return the tables with the keys of all rows, each from its own source; they grow as needed.
 
     Args:
-        tables: of one kind, as many as sources.
-        sources: the rows.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        limit_bytes: memory that a table of all keys may take.
-        n_sequences: how many sequences of calls to make; by default one for each table. Tables
-            whose numbers differ by it may have their slots in common.
-        are_disjoint: no key is in two sources, and tables may have slots in common.
-        gives_up: asked about a full table and its rows still to come; if so, None is returned.
+        tables: Tables of one kind, one per source.
+        sources: The rows.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        limit_bytes: Memory limit for a table of all keys.
+        n_sequences: Number of call sequences; by default one for each table. Tables that are
+            `n_sequences` apart may share their slots.
+        are_disjoint: Whether no key is in two sources, and tables may share slots.
+        gives_up: Function of a full table and its number of rows still to come; if it returns true,
+            the result is None.
     """
     left = [list(source.parts) for source in sources]
     grown: list[list[Call]] = [[] for _ in tables]
@@ -287,19 +278,16 @@ def _skip(parts: list[Rows[AnyChunk]], n: int) -> list[Rows[AnyChunk]]:
 
 
 def _larger(table: Table, n_slots: int | None = None) -> Table:
-    """Return a table of more slots, of which none is free yet."""
+    """Return a table with more slots, none of them empty yet."""
     growth = GROWTH if table.n_slots < N_LARGE_SLOTS else 2
     return new_table(table.kind, slots=new_slots(table.kind, n_slots or growth * table.n_slots))
 
 
 def widened(table: Table, n_slots: int | None = None) -> tuple[Table, Call]:
-    """Return a table with room for more keys, and the call that copies the slots of others.
+    """Return a table with room for more keys, and the call that copies the old slots.
 
-    Line after line goes to one of few places: nothing of memory is read or written at random.
-
-    Args:
-        table: keys, one at least; it is used up.
-        n_slots: a power of 2; by default as many as growing takes.
+    Each line goes to one of few places, so memory access is sequential. The table has at least one
+    key and is consumed. `n_slots` is a power of 2; by default the next size.
     """
     larger, n = _larger(table, n_slots), table.n_keys
     larger.keys[:n], larger.counts[:n] = table.keys[:n], table.counts[:n]
@@ -314,9 +302,9 @@ def widened(table: Table, n_slots: int | None = None) -> tuple[Table, Call]:
 
 
 def _filled_anew(table: Table) -> tuple[Table, Call]:
-    """Return a table with room for more keys, and the call that fills it with those there are.
+    """Return a table with room for more keys, and the call that inserts the existing ones.
 
-    The slots may be another table's by now: keys are hashed again.
+    Another table may use the slots by now, so keys are hashed again.
     """
     larger, n, kind = _larger(table), table.n_keys, table.kind
     source = Source(TEXT if kind is TEXTS else "int64", [], table.counts[:n], None)
@@ -344,7 +332,7 @@ def _learn_call(table: Table, source: Source, rows: Rows[AnyChunk]) -> Call:
 
 
 def table_words(table: Table, kind_of_round: int) -> Integers:
-    """Return the words of a call that a table has, for a round; the caller adds those of rows."""
+    """Return the table words for a kind of round; the caller adds the words of rows."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_ROUND] = kind_of_round
     words[layout.TABLE_SLOTS], words[layout.TABLE_N_SLOTS] = table.slots.ctypes.data, table.n_slots

@@ -1,7 +1,7 @@
-"""States that slices begin with where windows have no beginning: of all their entity's rows before.
+"""Initial states of slices for windows without a beginning: summaries of all earlier rows.
 
-Each entity is divided where its slices begin, and what is known of these parts is put together:
-counts, keys and exact sums, so that nothing depends on where it is divided.
+Each entity is divided where its slices begin. The counts, keys and exact sums of these parts are
+combined, so the result does not depend on where the entity is divided.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Carries(NamedTuple):
     """Summary of the rows that the first places of slices stand for.
 
     Args:
-        words: shape (slices, columns, N_CARRY_WORDS).
-        places: of each slice among them.
-        too_wide: entities of which no grid holds the values: they stay whole.
+        words: Shape (slices, columns, N_CARRY_WORDS).
+        places: Index of each slice in `words`.
+        too_wide: Entities without a grid for their values; they stay whole.
     """
 
     words: Words
@@ -47,9 +47,10 @@ class _Divided(NamedTuple):
     """An entity with slices.
 
     Args:
-        entity: its number.
-        slices: those that begin with a carry.
-        edges: shape (slices + 2,): its first place, the end of what is before each slice, its end.
+        entity: Its number.
+        slices: Slices that begin with a carry.
+        edges: Shape (slices + 2,): the entity's first place, the end of the rows before each slice,
+            and the entity's end.
     """
 
     entity: int
@@ -58,7 +59,7 @@ class _Divided(NamedTuple):
 
 
 def summed_columns(wanted: Iterable[Wanted], columns: Sequence[int]) -> list[int]:
-    """Return the places of columns that have sums over windows without a beginning."""
+    """Return the places of columns with sums over windows without a beginning."""
     summed = {
         one.column
         for one in wanted
@@ -77,13 +78,8 @@ def carries_of(
 ) -> Carries:
     """Return the states that the slices of a pass begin with.
 
-    Args:
-        rows: the rows in the order of windows.
-        computed: the units of the pass.
-        columns: words of its columns.
-        summed: which of them have sums over windows without a beginning.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+    `summed` are the places of columns with sums over windows without a beginning. The result does
+    not depend on `n_parts`, the number of row ranges for the work.
     """
     divided = _divided(rows, computed)
     n_pieces = sum(len(one.edges) - 1 for one in divided)
@@ -110,7 +106,7 @@ def carries_of(
 
 
 def _with_pieces(divided: Sequence[_Divided], words: Words) -> Iterator[tuple[_Divided, Words]]:
-    """Yield each entity, and the words of its pieces: one before each slice, and the rest."""
+    """Yield each entity with the words of its pieces: one before each slice, and the rest."""
     first = 0
     for one in divided:
         n_pieces = len(one.edges) - 1
@@ -153,7 +149,7 @@ def _calls(
 
 
 def _grid(column: Words, pieces: Words, n_rows: int) -> tuple[int, int] | None:
-    """Return the grid that holds all sums of values of an entity, and its unit; None for none."""
+    """Return the grid for all sums of an entity's values, and its unit; None without one."""
     n_bits = n_rows.bit_length()
     has_squares = column[layout.COLUMN_SQUARES] != 0
     n_narrow = layout.FLOAT_BITS - 2 * n_bits >> 1 if has_squares else layout.FLOAT_BITS - n_bits
@@ -181,7 +177,7 @@ def _grid(column: Words, pieces: Words, n_rows: int) -> tuple[int, int] | None:
 
 
 def _put_together(pieces: Words, summed: Sequence[int]) -> None:
-    """Let what is known of each piece be known of those before it, too."""
+    """Accumulate summaries in place: each piece then includes all earlier pieces."""
     for k in range(pieces.shape[1]):
         _carry_ends(pieces[:, k])
     for word in _COUNTED:
@@ -194,7 +190,7 @@ def _put_together(pieces: Words, summed: Sequence[int]) -> None:
 
 
 def _carry_ends(known: Words) -> None:
-    """Carry the first and the last value of a column on."""
+    """Carry the first and the last value of a column forward."""
     counted = np.flatnonzero(known[:, layout.CARRY_COUNT])
     if len(counted):
         known[counted[0] :, layout.CARRY_FIRST] = known[counted[0], layout.CARRY_FIRST]
@@ -204,7 +200,7 @@ def _carry_ends(known: Words) -> None:
 
 
 def _carry_sums(known: Words, at: int, n_limbs: int) -> None:
-    """Carry the sums of a column on, and write them as their grid has them."""
+    """Carry the sums of a column forward, written on their grid."""
     total, bits = 0, layout.LIMB_BITS
     for piece in known:
         limbs: list[int] = piece[at : at + n_limbs].tolist()

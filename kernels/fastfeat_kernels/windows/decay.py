@@ -1,11 +1,11 @@
-"""Averages whose weights decay: what one more value makes of them, in float64, to the bit."""
+"""Averages with decaying weights: the effect of one more value, in float64, to the bit."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
-# (ln 2)**k / k!: the series of 2**r, on |r| <= 1/2 to 2**-57 of it.
+# (ln 2)**k / k!: the series of 2**r, accurate to 2**-57 of the value for |r| <= 1/2.
 SERIES: Final = (
     1.0,
     0.6931471805599453,
@@ -26,10 +26,10 @@ OLDEST: Final = 1000.0  # half-lives, after which nothing is left
 
 
 def half_power(age: float) -> float:
-    """Return 2**-age for an age of 0 or more; 0 of more than `OLDEST`.
+    """Return 2**-age for an age of 0 or more; 0 beyond `OLDEST`.
 
-    With n the integer nearest to the age and r = n - age, exactly, it is the series of r, by
-    Horner's rule with a product and a sum rounded each, times 2**-n.
+    With n the nearest integer to the age and r = n - age, exactly, it is the series in r times
+    2**-n. Horner's rule evaluates the series; each product and each sum is rounded once.
     """
     if age > OLDEST:
         return 0.0
@@ -41,9 +41,9 @@ def half_power(age: float) -> float:
 
 
 def moved_towards(average: float, x: float, weight: float) -> float:
-    """Return average + (x - average) / weight, x for a weight of 1.
+    """Return average + (x - average) / weight, or x for a weight of 1.
 
-    It is halved on the way where the difference would overflow.
+    The difference is halved if it would overflow.
     """
     if weight == 1.0:
         return x

@@ -1,8 +1,8 @@
-"""Statistics of few rows of any entities, by tables that are made once.
+"""Window statistics of a small batch, with tables that are made once.
 
-`state.over` makes tables, programs and memory anew at each call, which for 25 statistics of 1,000
-rows takes as long as to compute them. Here they are kept, by statistics and columns, and memory of
-results alone is new. The kernels, and so each bit, are the same.
+`state.over` makes new tables, programs and memory at each call, which for 25 statistics of 1,000
+rows takes as long as the computation. This module keeps them by statistics and columns, and
+allocates only the results. The kernels, and so each bit, are the same.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from fastfeat_kernels.windows.results import TILE, Query, Results, aligned, piec
 NOBODY = 2**63 - 1
 _BYTE = 8  # rows of a byte of a bitmap: columns of results begin at a multiple
 Kinds = tuple[tuple[int, bool, bool], ...]
-"""Of each column that is read its number, whether it has words of its own, and flags."""
+"""For each column read: its number, whether it has its own words, whether it has flags."""
 
 
 @dataclass(slots=True, eq=False)
 class _Prepared:
-    """A pass with its tables and its memory, in use by one thread at a time.
+    """A pass with its tables and memory, in use by one thread at a time.
 
     Args:
-        program: what is computed.
-        table: of its kernel.
-        collecting: of the kernel that brings results into the order of the input.
-        columns: words of columns.
-        scratch: memory, as are `spare`, `places` and `waiting`.
-        stage: where the pieces of results wait.
-        targets: where results go.
-        bits: shape (2, row_words): where bits go, of flags and of numbers.
-        marks: of each output, which bitmap is its own; None of one that needs none.
-        n_marked: how many bitmaps there are.
-        overflows: by output.
-        cursors: of the only partition.
+        program: Program of the pass.
+        table: Table of the computing kernel.
+        collecting: Table of the kernel that brings results into input order.
+        columns: Words of columns.
+        scratch: Memory of the kernel; `spare`, `places` and `waiting` are too.
+        stage: Addresses of the pieces where results wait.
+        targets: Addresses of result columns.
+        bits: Shape (2, row_words): addresses of bitmaps, of flags and of numbers.
+        marks: Bitmap number of each output; None if it needs none.
+        n_marked: Number of bitmaps.
+        overflows: First overflowing row of each output.
+        cursors: Cursor of the only partition.
     """
 
     program: Program
@@ -63,11 +63,9 @@ class _Prepared:
 
 
 def query_of_few(rows: Ordered, first_row: int) -> Query | None:
-    """Return the rows that ask, where rows are few and one partition; None where they are not.
+    """Return the asking rows of a small batch with one partition; None for other batches.
 
-    Args:
-        rows: in the order of windows.
-        first_row: the first of the input that asks.
+    `first_row` is the first input row that asks.
     """
     if len(rows.codes) > FEW_ROWS or rows.cells.shape != (1, 2):
         return None
@@ -87,15 +85,9 @@ def compute_few(
     dealt: Mapping[int, Dealt],
     run: Run,
 ) -> tuple[Results, Words]:
-    """Return the results of a pass, and by output the first dealt row that overflows.
+    """Return the results of a pass, and for each output the first dealt row that overflows.
 
-    Args:
-        query: the rows that ask.
-        places: of the statistics.
-        wanted: all of them.
-        elements: of the columns.
-        dealt: those that are read.
-        run: runs sequences of calls of `cpu.ENTRIES`.
+    `places` are the positions of its statistics in `wanted`.
     """
     kinds = tuple([(k, one.words is not None, one.present is not None) for k, one in dealt.items()])
     free = _free(places, wanted, elements, kinds)
@@ -112,7 +104,7 @@ def compute_few(
 def _free(
     places: tuple[int, ...], wanted: tuple[Wanted, ...], elements: tuple[str, ...], kinds: Kinds
 ) -> list[_Prepared]:
-    """Return the passes of some statistics that nobody uses now."""
+    """Return the passes for some statistics that no thread uses now."""
     return []
 
 
@@ -166,7 +158,7 @@ def _prepared(
 
 
 def _marks(program: Program) -> list[int | None]:
-    """Return of each output which bitmap says what is there."""
+    """Return each output's bitmap number; None if the output has no bitmap."""
     flags = program.outputs[:, layout.OUTPUT_FLAGGED].tolist()
     found, n_before = list[int | None](), 0
     for flag, is_number in zip(flags, program.is_float, strict=True):
@@ -204,7 +196,7 @@ def _computed(
 
 
 def _point_to(one: _Prepared, query: Query, targets: Words, bits: Flags) -> None:
-    """Write where rows are, and where results go and wait."""
+    """Write the addresses of rows, results and waiting results."""
     rows, program, table, collecting = query.rows, one.program, one.table, one.collecting
     row_words, size = program.row_words, 1 << rows.stripe_bits
     if len(one.waiting) < row_words * size:

@@ -1,7 +1,7 @@
-"""Statistics of the last of some rows of one entity, by tables that are made once.
+"""Statistics of the last row of one entity, with tables that are made once.
 
-`state.over` makes its tables anew at each call, and takes .2 ms of NumPy for 16 statistics of 200
-rows; here seven words of them change. The kernel, and so each bit, is the same.
+`state.over` makes its tables at each call, which takes .2 ms of NumPy for 16 statistics of 200
+rows; here seven of their words change. The kernel, and so each bit, is the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from fastfeat_kernels.windows.state import latest_as_lag, program_table
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 Reader = Callable[[int, float], Any]
-"""From the word of a result, and the same bits as a float, to the value."""
+"""A function from the word of a result, and the same bits as a float, to the value."""
 _BYTE = 8  # rows of a byte of a bitmap: columns of results begin at a multiple
 
 
@@ -43,12 +43,12 @@ class LastRow(NamedTuple):
     """Statistics of the last of some rows.
 
     Args:
-        times: of the rows, in order: what it is asked for is written there, as to `columns`.
-        columns: by column its values as words: float64 with NaN for missing, or keys; None of one
-            that is the times.
-        present: by column, of keys whether each is there; None of others.
-        compute: from the number of rows to the value of each statistic: a float, an int or a bool,
-            None where it is missing. None instead of all where one does not fit int64.
+        times: Times of the rows, in order. The caller writes the input here and to `columns`.
+        columns: For each column its values as words: float64 with NaN for missing, or keys; None
+            for the column of times.
+        present: For each column of keys, whether each value is present; None for other columns.
+        compute: Function from the number of rows to the value of each statistic: a float, an int or
+            a bool, None if missing. It returns None for all if one does not fit int64.
     """
 
     times: Words
@@ -58,17 +58,17 @@ class LastRow(NamedTuple):
 
 
 class _Pass(NamedTuple):
-    """The statistics of a pass: a call of the kernel, and where its results are.
+    """The statistics of a pass: the kernel's call and the addresses of its results.
 
     Args:
-        places: of the statistics.
-        call: of the entry of the kernel.
-        entry: its name.
-        values: shape (n_outputs, 8): results of rows from a multiple of 8 on.
-        bits: shape (n_marked, 1): of the same rows, whether there is a value.
-        marked: of each output, the row of `bits`; None where nothing needs to say so.
-        readers: of each output, what makes a value of its word.
-        overflows: shape (n_outputs,): the first row that does not fit, `NOBODY` for none.
+        places: Positions of the statistics in the request.
+        call: Call of the entry.
+        entry: Name of the entry.
+        values: Shape (n_outputs, 8): results of 8 rows; the first row is a multiple of 8.
+        bits: Shape (n_marked, 1): for the same rows, whether there is a value.
+        marked: Row of `bits` for each output; None if it needs no bitmap.
+        readers: For each output, the function from its word to its value.
+        overflows: Shape (n_outputs,): the first row that does not fit, `NOBODY` if all fit.
     """
 
     places: Sequence[int]
@@ -84,16 +84,10 @@ class _Pass(NamedTuple):
 def last_row(
     wanted: Wanteds, elements: Sequence[str], are_times: Sequence[bool], most: int, run: Run
 ) -> LastRow:
-    """Return statistics of the last of at most some rows of one entity.
+    """Return statistics of the last of at most `most` rows of one entity.
 
-    It belongs to one thread.
-
-    Args:
-        wanted: the statistics, as of `state.over`.
-        elements: of the columns; not uint64.
-        are_times: whether each column is that of the times.
-        most: how many rows there are at most.
-        run: runs sequences of calls of `cpu.ENTRIES`.
+    The result belongs to one thread. `are_times` marks the column of times; no element may be
+    uint64.
     """
     chosen = Wanteds(latest_as_lag(one, may_lack=not are_times[one.column]) for one in wanted)
     check_wanted_once(chosen, tuple(elements))

@@ -1,4 +1,4 @@
-"""The rows of a table in the order of windows: by entity, time, tie, and as they came in."""
+"""Window order of the rows of a table: by entity, time, tie, and input order."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ Words = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.uint8]
 
-MAX_PARTITIONS = 1 << 10  # that rows are dealt out to at a time
-PARTITION_ROWS = 1 << 13  # whose values and results fit into the second-level cache
-MIN_STRIPE_BITS, MAX_STRIPE_BITS = 13, 16  # whose dealt values fit there while they are written
+MAX_PARTITIONS = 1 << 10  # partitions that rows are dealt out to at a time
+PARTITION_ROWS = 1 << 13  # rows with values and results that fit into the second-level cache
+MIN_STRIPE_BITS, MAX_STRIPE_BITS = 13, 16  # their dealt values stay in that cache while written
 STRIPES = 64  # at least, where these bits allow it
-SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
-FEWEST_STRIPE_BITS = 6  # of few rows, whose results wait in as little memory
-FEW_ROWS = 1 << 11  # of any entities, that NumPy sorts faster than kernels are called
-PADDING = 8  # words that the kernel may read behind the last
+SEQUENCES_PER_PART = 4  # sequences of calls per part: partitions may differ much in size
+FEWEST_STRIPE_BITS = 6  # for few rows, so that their waiting results take little memory
+FEW_ROWS = 1 << 11  # up to here NumPy sorts faster than the kernels are called
+PADDING = 8  # words behind the last that the kernel may read
 
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """Rows in the order of windows; those without an entity or a time are left out.
+    """Rows in window order; rows without an entity or a time are left out.
 
-    Rows are first dealt out: those of a stripe of the input to partitions of neighbouring entities,
-    in input order within each. A dealt row is a row by its number there; rows that are left out
-    leave their places at the end of their stripe.
+    Rows are first dealt out: each stripe of the input is distributed to partitions of neighbouring
+    entities, in input order within each. A dealt row is a row's number in that arrangement. Rows
+    that are left out leave their places at the end of their stripe unused.
 
     Args:
-        codes: shape (n_rows,): the entity of each row, negative for none.
-        n_entities: how many there are.
-        n_parts: into how many runs of stripes the work is divided.
-        shift: partition p has the entities e with e >> shift == p.
-        stripe_bits: a stripe has 1 << so many rows.
-        cells: shape (stripes, partitions + 1): the first dealt row of each partition, and the end.
-        partition_starts: shape (partitions + 1,): the first place of each, and the end.
-        starts: shape (n_entities + 1,): the first place of each entity, and the end.
-        arrivals: shape (n,): the dealt row in each place.
-        times: shape (n + PADDING,): the time in each place.
-        time_chunks: the times in input order.
-        is_as_given: whether the rows stand as they came in, all of them.
-        spare: memory of n_rows words, if any, that nobody uses now: the next column that is dealt
-            out takes it, which is faster than new memory.
+        codes: Shape (n_rows,): entity of each row, negative for none.
+        n_entities: Number of entities.
+        n_parts: Number of runs of stripes that the work is divided into.
+        shift: Partition p has the entities e with e >> shift == p.
+        stripe_bits: A stripe has 1 << stripe_bits rows.
+        cells: Shape (stripes, partitions + 1): first dealt row of each partition, and the end.
+        partition_starts: Shape (partitions + 1,): first place of each partition, and the end.
+        starts: Shape (n_entities + 1,): first place of each entity, and the end.
+        arrivals: Shape (n,): dealt row in each place.
+        times: Shape (n + PADDING,): time in each place.
+        time_chunks: Times in input order.
+        is_as_given: Whether all rows are in input order, and none is left out.
+        spare: Unused memory of n_rows words, or None. The next column that is dealt out takes it,
+            which is faster than new memory.
     """
 
     codes: Codes
@@ -68,7 +68,7 @@ class Ordered:
 
     @property
     def n_placed(self) -> int:
-        """How many rows have an entity and a time."""
+        """Number of rows with an entity and a time."""
         return len(self.arrivals)
 
 
@@ -81,20 +81,21 @@ def ordered(
     n_parts: int = 1,
     shift: int | None = None,
 ) -> Ordered:
-    """Return the rows in the order of windows.
+    """Return the rows in window order.
 
     Args:
-        codes: shape (n_rows,): the entity of each row in [0, n_entities), negative for none.
-        times: int64, missing where a row is in no window.
-        ties: what orders the rows of one instant: int64, uint64 or float64; missing first.
-        n_entities: how many entities there are.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        shift: of the partitions, as `partition_shift` gives it for rows that are seen and rows that
-            ask; None for these rows alone, whose entities may get other numbers.
+        codes: Shape (n_rows,): entity of each row in [0, n_entities), negative for none.
+        times: int64; a row with a missing time is in no window.
+        ties: Column that orders rows of the same entity and time: int64, uint64 or float64; missing
+            first.
+        n_entities: Number of entities.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
+        shift: Shift of the partitions from `partition_shift`, if other rows ask. None derives it
+            from these rows alone; entities may then get other numbers.
 
     Raises:
-        ValueError: a code is not below n_entities, or columns differ in length.
+        ValueError: A code is not below n_entities, or columns differ in length.
     """
     codes = np.ascontiguousarray(codes, np.int32)
     if int(codes.max(initial=-1)) >= n_entities:
@@ -141,7 +142,7 @@ def ordered(
 
 
 def _are_few(n_rows: int, n_entities: int) -> bool:
-    """Return whether there are some rows, which are a stripe and a partition."""
+    """Return whether the batch is not empty and fits one stripe and one partition."""
     is_stripe = 0 < n_rows <= 1 << MIN_STRIPE_BITS and n_rows < 2 * PARTITION_ROWS
     return is_stripe and (0 < n_entities <= 2 or n_rows <= FEW_ROWS)
 
@@ -149,10 +150,10 @@ def _are_few(n_rows: int, n_entities: int) -> bool:
 def _ordered_few(
     codes: Codes, times: Words, chunks: Sequence[Chunk], n_entities: int, n_parts: int
 ) -> Ordered:
-    """Return few rows in the order of windows, as `ordered` does: a stripe, a partition.
+    """Return `ordered` rows of a small batch: one stripe, one partition.
 
-    NumPy sorts them in the time that it takes to make the tables of two calls: 200 rows of one
-    entity in 25 us, not 110.
+    NumPy sorts them in the time that the tables of two calls take: 200 rows of one entity in 25 us
+    instead of 110.
     """
     kept = np.flatnonzero(codes >= 0) if int(codes.min()) < 0 else None
     own, moments = (codes, times) if kept is None else (codes[kept], times[kept])
@@ -183,14 +184,14 @@ def _ordered_few(
 
 
 def _order_of_few(own: Codes, moments: Words, n_entities: int) -> npt.NDArray[np.intp]:
-    """Return rows by entity, then time: those that come in order of time in a pass over digits."""
+    """Return rows by entity, then time; a radix pass handles rows that arrive in order of time."""
     if n_entities < 1 << 15 and bool((moments[1:] >= moments[:-1]).all()):
         return np.argsort(own.astype(np.int16), kind="stable")
     return np.lexsort((moments, own))
 
 
 def plain_words(chunks: Sequence[Chunk]) -> Words | None:
-    """Return columns of 8 bytes a value, none missing, as one array; None where some may be."""
+    """Return columns of 8-byte values as one array; None if some may be missing."""
     pieces: list[Words] = []
     for chunk in chunks:
         if chunk.validity:
@@ -201,17 +202,14 @@ def plain_words(chunks: Sequence[Chunk]) -> Words | None:
 
 
 def n_tied(rows: Ordered, run: Run, first_row: int = 0) -> int:
-    """Return the number of rows that share their entity and time with another one.
+    """Return the number of rows that share their entity and time with another row.
 
-    Args:
-        rows: the rows in the order of windows, without ties.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        first_row: the first row of the input that counts: ties of those before have been counted.
+    Rows before `first_row` are not counted: their ties have been counted already.
     """
     n = rows.n_placed
     if n < 2:
         return 0
-    is_again = np.zeros(n + 1, np.bool_)  # of each place, whether it is as the one before it
+    is_again = np.zeros(n + 1, np.bool_)  # whether a place equals the one before it
     np.equal(rows.times[1:n], rows.times[: n - 1], out=is_again[1:n])
     is_again[rows.starts] = False
     is_third = is_again[1:] & is_again[:-1]  # or a later one
@@ -223,7 +221,7 @@ def n_tied(rows: Ordered, run: Run, first_row: int = 0) -> int:
 
 
 def permutation(rows: Ordered, run: Run) -> Words:
-    """Return the number of the row in each place, shape (n,)."""
+    """Return the row number in each place, shape (n,)."""
     numbers = np.arange(len(rows.codes), dtype=np.int64)
     chunk = PlainChunk(numbers.ctypes.data, len(numbers), numbers)
     return deal(rows, Column("int64", [chunk]), run)[0][rows.arrivals]
@@ -231,7 +229,7 @@ def permutation(rows: Ordered, run: Run) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class PlainChunk:
-    """An array of numbers as a column, none of them missing."""
+    """An array of numbers without missing values as a column."""
 
     values: int
     length: int
@@ -244,13 +242,10 @@ class PlainChunk:
 def deal(
     rows: Ordered, column: Column, run: Run, numbers: Codes | None = None
 ) -> tuple[Words, Flags | None]:
-    """Return the values of a column by dealt row, and of integers whether they are there.
+    """Return the values of a column by dealt row, and for integers whether they are present.
 
-    Args:
-        rows: to which partitions rows go.
-        column: floats come as float64 with NaN for missing, integers as keys.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        numbers: where to write the entity of each dealt row, of a column without missing values.
+    Floats come as float64 with NaN for missing, integers as keys. If `numbers` is given, the entity
+    of each dealt row is written there; the column must then have no missing values.
     """
     n = len(rows.codes)
     if rows.cells.shape == (1, 2) and column.element in ("float64", "int64"):
@@ -291,7 +286,7 @@ def _dealt_few(rows: Ordered, words: Words) -> Words:
 
 
 def _memory_for(rows: Ordered) -> Words:
-    """Return memory for a column that is dealt out; another thread may have taken what is spare."""
+    """Return memory for a dealt column; another thread may have taken the spare memory."""
     try:
         return rows.spare.pop()
     except IndexError:
@@ -299,7 +294,7 @@ def _memory_for(rows: Ordered) -> Words:
 
 
 def _stripes_of(rows: Rows[Chunk], size: int) -> Iterator[Rows[Chunk]]:
-    """Yield rows of a chunk by the stripe that they are in."""
+    """Yield the rows of a chunk, split by stripe."""
     first, end = rows.first, rows.first + rows.n
     while first < end:
         stripe_end = ((rows.chunk_start + first) // size + 1) * size - rows.chunk_start
@@ -309,7 +304,7 @@ def _stripes_of(rows: Rows[Chunk], size: int) -> Iterator[Rows[Chunk]]:
 
 
 def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
-    """Raise ValueError where a column has not as many rows as there are codes."""
+    """Raise ValueError if the number of rows of a column differs from the number of codes."""
     for column in columns:
         n_rows = sum(chunk.length for chunk in column.chunks)
         if n_rows != len(codes):
@@ -319,7 +314,7 @@ def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
 def counted(
     codes: Codes, shift: int, n_partitions: int, ranges: Sequence[tuple[int, int]], run: Run
 ) -> Words:
-    """Return how many rows of each range are in each partition, shape (ranges, partitions)."""
+    """Return the number of rows in each range and partition, shape (ranges, partitions)."""
     counts = np.zeros((len(ranges), n_partitions), np.int64)
     calls, common, counts_at = list[list[Call]](), codes_table(codes, shift), counts.ctypes.data
     for k, (first, end) in enumerate(ranges):
@@ -342,7 +337,7 @@ def _cells(codes: Codes, shift: int, n_partitions: int, bits: int, run: Run) -> 
 
 
 def codes_table(codes: Codes, shift: int) -> Words:
-    """Return a table for rows of the input by their entities."""
+    """Return a table for input rows by their entities."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_CODES] = codes.ctypes.data
     table[layout.TABLE_SHIFT] = shift
@@ -350,7 +345,7 @@ def codes_table(codes: Codes, shift: int) -> Words:
 
 
 def partition_shift(n_rows: int, n_entities: int) -> int:
-    """Return by how many bits the numbers of entities are shifted to give their partitions."""
+    """Return the number of bits by which entity numbers are shifted to give their partitions."""
     n_partitions = min(max(n_rows // PARTITION_ROWS, 1), MAX_PARTITIONS)
     if n_partitions == 1:
         return max(n_entities - 1, 0).bit_length()
@@ -366,7 +361,7 @@ def _stripe_bits(n_rows: int) -> int:
 
 
 def _rows_call(one: Rows[Chunk], common: Words, *owners: object) -> Call:
-    """Return a call on rows of the input, from words for all of them."""
+    """Return a call on input rows, from the words that all calls share."""
     table = common.copy()
     table[layout.TABLE_CODES] += 4 * one.chunk_start
     table[layout.TABLE_VALUES] = one.chunk.values
@@ -379,7 +374,7 @@ def _rows_call(one: Rows[Chunk], common: Words, *owners: object) -> Call:
 def _placed(
     codes: Codes, times: Sequence[Chunk], parts: Sequence[Sequence[Rows[Chunk]]], run: Run
 ) -> Codes:
-    """Return the entity of each row, -1 where its time is missing."""
+    """Return the entity of each row, -1 if its time is missing."""
     if not any(chunk.validity for chunk in times):
         return codes
     kept, calls, common = np.empty_like(codes), list[list[Call]](), codes_table(codes, 0)
@@ -392,7 +387,7 @@ def _placed(
 
 
 def _in_runs(codes: Codes, n_entities: int) -> Codes:
-    """Return entities as they come in, where the rows of each are together: nothing moves then."""
+    """Return entities renumbered in input order if their rows are together: no row moves then."""
     ends = codes[1:] != codes[:-1]
     n_runs = int(np.count_nonzero(ends)) + 1
     if len(codes) == 0 or n_runs > n_entities or codes.min() < 0:
@@ -451,7 +446,7 @@ def _order_calls(
 
 
 def order_table(rows: Ordered) -> Words:
-    """Return a table for rows in the order of windows."""
+    """Return a table for rows in window order."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_STARTS] = rows.starts.ctypes.data
     table[layout.TABLE_ARRIVALS] = rows.arrivals.ctypes.data
@@ -460,7 +455,7 @@ def order_table(rows: Ordered) -> Words:
 
 
 def entities_of(rows: Ordered, partition: int) -> tuple[int, int]:
-    """Return the first entity of a partition, and how many it has."""
+    """Return the first entity of a partition, and its number of entities."""
     first = partition << rows.shift
     return first, min(1 << rows.shift, rows.n_entities - first)
 

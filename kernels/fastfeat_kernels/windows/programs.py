@@ -1,4 +1,4 @@
-"""The kernel's program of one pass: words of columns, windows and outputs, and its memory."""
+"""The kernel's program for one pass: words of columns, windows and outputs, and its memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastfeat_kernels.windows.statistics import (
     STATISTICS,
 )
 
-ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of results of a row: half a line of the cache, one, two
+ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of results of a row: half a cache line, one, two
 
 ALIGNMENT = 64
 
@@ -32,7 +32,7 @@ _COLUMN_BYTES = {
     layout.COLUMN_MERGED_RANKS: 4,
     layout.COLUMN_MERGED_KEYS: 8,
 }
-"""Of a row and one more: what words of a column that statistics read point to."""
+"""Bytes for each row, and for one row more, of the column words that statistics read."""
 
 _KEYS = (layout.COLUMN_MIN_KEYS, layout.COLUMN_MAX_KEYS)
 
@@ -44,9 +44,9 @@ class Dealt:
     """The values of a column by dealt row.
 
     Args:
-        element: type of the column.
-        words: float64 with NaN for missing, or keys; None of the times of the rows.
-        present: whether an integer is there; None where all are.
+        element: Type of the column.
+        words: float64 with NaN for missing, or keys; None for the times of the rows.
+        present: Whether each integer is present; None if all are.
     """
 
     element: str
@@ -59,18 +59,18 @@ class Program:
     """The program of one pass over the rows.
 
     Args:
-        entry: of `cpu.ENTRIES`.
-        wanted: places of the outputs among all that are wanted; output k is word k of a row.
-        columns: words of the columns.
-        windows: words of the windows.
-        bounds: those of windows that are searched by time.
-        outputs: words of the outputs.
-        row_words: how many words the results of a row have.
-        flags: which of them says what is there; -1 if none does.
-        is_float: of each output, whether NaN says that it is missing.
-        absent: the results of a row that is in no window.
-        n_scratch_bytes: memory that one call needs.
-        n_spare_words: memory for sorting that one call needs.
+        entry: Name in `cpu.ENTRIES`.
+        wanted: Position of each output in the whole request; output k is word k of a row.
+        columns: Words of the columns.
+        windows: Words of the windows.
+        bounds: Window bounds that are searched by time.
+        outputs: Words of the outputs.
+        row_words: Number of words in the results of a row.
+        flags: Word with the bits that mark present results; -1 if there is none.
+        is_float: For each output, whether NaN marks a missing result.
+        absent: Results of a row that is in no window.
+        n_scratch_bytes: Scratch memory of one call, in bytes.
+        n_spare_words: Sorting memory of one call, in words.
     """
 
     entry: str
@@ -88,7 +88,7 @@ class Program:
 
 
 def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
-    """Raise ValueError where the kernel cannot compute what is asked for."""
+    """Raise ValueError if the kernel cannot compute the request."""
     for one in wanted:
         row = STATISTICS.get(one.statistic)
         is_known = row is not None and _is_known(row, one, elements)
@@ -100,7 +100,7 @@ def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
 
 
 def _is_known(row: Statistic, wanted: Wanted, elements: Sequence[str]) -> bool:
-    """Return whether a statistic is one of its column, its window and what else is asked for."""
+    """Return whether a statistic supports its column, its window and its options."""
     if row.reads_values and not 0 <= wanted.column < len(elements):
         return False
     element = element_of(wanted, elements)
@@ -114,12 +114,10 @@ def _is_known(row: Statistic, wanted: Wanted, elements: Sequence[str]) -> bool:
 def passes(
     wanted: Sequence[Wanted], elements: Sequence[str], is_cut: bool = False
 ) -> list[list[int]]:
-    """Return the outputs of each pass, by place: those of one column and window together.
+    """Return the places of each pass's outputs, grouped by column and window.
 
-    Args:
-        wanted: the statistics.
-        elements: types of the columns.
-        is_cut: whether some entities are cut; what keeps them whole stays apart then.
+    With `is_cut` some entities are cut into slices; statistics that keep entities whole then get
+    passes of their own.
     """
     windows = list(dict.fromkeys(one.window for one in wanted))
     place = {window: k for k, window in enumerate(windows)}
@@ -136,7 +134,7 @@ def passes(
 
 
 def _filled(places: Sequence[int], flagged: Sequence[bool], n_most: int) -> list[list[int]]:
-    """Return outputs in passes that have so many words at most."""
+    """Return outputs in passes of at most `n_most` words."""
     found: list[list[int]] = [[]]
     for k in places:
         if _n_words([*found[-1], k], flagged) > n_most:
@@ -150,17 +148,17 @@ def _n_words(places: Sequence[int], flagged: Sequence[bool]) -> int:
 
 
 def _width_of(n_words: int) -> int:
-    """Return into passes of how many words some words are divided: few are to stay empty."""
+    """Return the width of the passes that some words are divided into, so that few stay empty."""
     return ROW_WORDS[2] if n_words > ROW_WORDS[1] + ROW_WORDS[0] else ROW_WORDS[1]
 
 
 def element_of(wanted: Wanted, elements: Sequence[str]) -> str:
-    """Return the type of the column of a statistic; any where it reads none."""
+    """Return the type of a statistic's column; an arbitrary one if it reads none."""
     return elements[wanted.column] if STATISTICS[wanted.statistic].reads_values else "int8"
 
 
 def is_float(element: str, wanted: Wanted) -> bool:
-    """Return whether a result is float64, and NaN says that it is missing."""
+    """Return whether a result is float64 with NaN for missing."""
     if wanted.since:
         return wanted.since[1] > 0
     match STATISTICS[wanted.statistic].gives:
@@ -173,7 +171,7 @@ def is_float(element: str, wanted: Wanted) -> bool:
 
 
 def is_flagged(element: str, wanted: Wanted) -> bool:
-    """Return whether a bit must say that a result is missing."""
+    """Return whether a bit must mark a missing result."""
     row = STATISTICS[wanted.statistic]
     if is_float(element, wanted) or row.gives == "count":
         return False
@@ -181,7 +179,7 @@ def is_flagged(element: str, wanted: Wanted) -> bool:
 
 
 def nothing_of(element: str, wanted: Wanted) -> int:
-    """Return the word that stands where a result is missing."""
+    """Return the word of a missing result."""
     if is_float(element, wanted):
         return layout.NAN_BITS
     is_same = STATISTICS[wanted.statistic].gives == "same"
@@ -197,12 +195,7 @@ def program_of(
 ) -> Program:
     """Return the program of one pass.
 
-    Args:
-        places: which of the wanted statistics it computes.
-        wanted: all of them.
-        elements: types of the columns.
-        dealt: the columns that it reads.
-        max_rows: how many rows a batch has at most.
+    `places` are the positions of its statistics in `wanted`. A batch has at most `max_rows` rows.
     """
     chosen = [wanted[k] for k in places]
     windows = list(dict.fromkeys(one.window for one in chosen))
@@ -255,19 +248,19 @@ def program_of(
 
 @dataclass(slots=True)
 class _Memory:
-    """Scratch memory, as it is given away."""
+    """Allocator of scratch memory."""
 
     n_bytes: int
 
     def take(self, n_bytes: int) -> int:
-        """Return the offset of some bytes more."""
+        """Return the offset of some more bytes."""
         offset = -(-self.n_bytes // ALIGNMENT) * ALIGNMENT
         self.n_bytes = offset + n_bytes
         return offset
 
 
 def _read(statistics: Iterable[Statistic]) -> frozenset[int]:
-    """Return the words of columns that statistics read."""
+    """Return the column words that statistics read."""
     return frozenset(word for row in statistics for word in row.reads)
 
 
@@ -317,7 +310,7 @@ def _end_of(window: Window) -> tuple[int, bool]:
 
 def _bounds(windows: Sequence[Window]) -> Words:
     found: list[int] = []
-    known = {(0, True), (NO_BOUND, False)}  # that are not searched
+    known = {(0, True), (NO_BOUND, False)}  # bounds that are not searched
     for k, window in enumerate(windows):
         found += [2 * k] if window.low != NO_BOUND else []
         found += [2 * k + 1] if _end_of(window) not in known else []
@@ -360,7 +353,7 @@ _NO_WORDS, _NO_FLAGS = np.zeros(0, np.int64), np.zeros(0, np.uint8)
 
 @lru_cache(maxsize=128)
 def check_wanted_once(wanted: Asked, elements: Elements) -> None:
-    """Raise ValueError where the kernel cannot compute what is asked for."""
+    """Raise ValueError if the kernel cannot compute the request."""
     check_wanted(wanted, elements)
 
 
@@ -368,7 +361,7 @@ def check_wanted_once(wanted: Asked, elements: Elements) -> None:
 def passes_of(
     wanted: Asked, elements: Elements, is_cut: bool = False
 ) -> tuple[tuple[Places, frozenset[int]], ...]:
-    """Return the outputs of each pass, as `passes` does, and the columns that they read."""
+    """Return the outputs of each pass, like `passes`, and the columns that they read."""
     return tuple(
         (tuple(places), frozenset(wanted[k].column for k in places if _reads(wanted[k])))
         for places in passes(wanted, elements, is_cut)
@@ -382,7 +375,7 @@ def _reads(wanted: Wanted) -> bool:
 def prepared(
     places: Places, wanted: Asked, elements: Elements, dealt: Mapping[int, Dealt], max_rows: int
 ) -> Program:
-    """Return the program of one pass, as `program_of` does; its memory may hold a few rows more."""
+    """Return the cached `program_of` one pass; its memory may be for a few rows more."""
     kinds = tuple([(k, one.words is not None, one.present is not None) for k, one in dealt.items()])
     program = _program(places, wanted, elements, kinds, _rounded(max_rows))
     columns = program.columns.copy()
@@ -404,6 +397,6 @@ def _program(
 
 
 def _rounded(n_rows: int) -> int:
-    """Return at most an eighth more, so that batches of other rows have the same program."""
+    """Return a number at most an eighth larger: batches of similar sizes share a program."""
     step = 1 << max(n_rows.bit_length() - 4, 0)
     return -(-n_rows // step) * step

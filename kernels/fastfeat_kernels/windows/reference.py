@@ -1,4 +1,4 @@
-"""The reference of the kernel of windows: plain Python over lists, the rows that windows hold."""
+"""Reference of the windows kernel: plain Python over lists of the rows in each window."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def over(
     first_row: int = 0,
     query: tuple[Sequence[int], Sequence[Value]] | None = None,
 ) -> list[list[Value]]:
-    """Return each wanted statistic of each row from the first that asks on; None where missing.
+    """Return each statistic for each row from `first_row` on; None if missing.
 
     Args:
-        codes: number of the entity of each row, negative for none.
-        times: their times.
-        ties: what orders rows of one instant.
-        columns: (type of the values, of `column.ELEMENTS`; the values).
-        wanted: the statistics; sums of integers may come out beyond int64.
-        first_row: the first row that asks.
-        query: the entities and times of other rows that ask; None where rows ask for themselves.
+        codes: Entity of each row, negative for none.
+        times: Time of each row.
+        ties: Values that order rows of the same time.
+        columns: Pairs of a type from `column.ELEMENTS` and the values.
+        wanted: The statistics. Sums of integers may exceed int64.
+        first_row: First row that asks.
+        query: Entities and times of other rows that ask; None if the rows ask themselves.
     """
     asks_of, asks_at = (codes, times) if query is None else query
     order = _rows_in_order(codes, times, ties)
@@ -87,7 +87,7 @@ def _time(times: Sequence[Value], row: int) -> int:
 
 
 def value_in_window(wanted: Wanted, element: str, view: WindowView) -> Value:
-    """Return a statistic of what a row sees, by the definition; None where it is missing."""
+    """Return a statistic of a row's window, by the definition; None if missing."""
     row = STATISTICS[wanted.statistic]
     if row.gives != "count" and len(view.known) < wanted.window.min_samples:
         return None

@@ -18,11 +18,11 @@ class Window(NamedTuple):
     """The rows of its entity that a row at time t sees.
 
     Args:
-        low: they are at t + low or later; `NO_BOUND` for all.
-        high: they are at t + high or earlier; `NO_BOUND` for all.
-        own: the window ends with the row itself; `high` is not read.
-        rows: of those the latest so many; 0 for all.
-        min_samples: of fewer values a statistic, but count and n_rows, is missing.
+        low: Lower bound: times from t + low on; `NO_BOUND` for no limit.
+        high: Upper bound: times up to t + high; `NO_BOUND` for no limit.
+        own: Whether the window ends with the row itself; `high` is then ignored.
+        rows: Number of latest rows to keep; 0 for all.
+        min_samples: With fewer values, a statistic other than count and n_rows is missing.
     """
 
     low: int = NO_BOUND
@@ -33,7 +33,7 @@ class Window(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds all rows before its end."""
+        """Whether the window holds all rows before its end."""
         return self.low == NO_BOUND and self.rows == 0
 
 
@@ -41,8 +41,8 @@ class Column(NamedTuple):
     """A column of values.
 
     Args:
-        element: their type, of `column.ELEMENTS`.
-        chunks: where they lie.
+        element: Type of the values, from `column.ELEMENTS`.
+        chunks: Memory of the values.
     """
 
     element: str
@@ -53,21 +53,22 @@ class Wanted(NamedTuple):
     """A statistic of a column over a window.
 
     Args:
-        window: the window.
-        column: place of the column; n_rows reads none.
-        statistic: its name in `statistics.STATISTICS`.
-        ddof: of var and std: what is taken from the number of values.
-        n: of lag: which of the latest rows, 1 for the latest.
-        q: of quantile, in [0, 1].
-        interpolation: of quantile.
-        since: of last and lag of integers: how long before the time of the row the value is, times
-            the first number and, as float64, divided by the second; as int64 where that is 0.
-        method: of rank and percentile: which of the ranks of equal values.
-        decay: of weights that fall by rows: what is left of a weight one row later, in [0, 1].
-        half_life: of weights that fall by time: after how much time half of it is left, above 0.
-        per: of slope: its factor and divisor, in [1, 2**31).
-        bias: of skew and kurtosis: whether it is that of the values, not of a sample.
-        fisher: of kurtosis: whether that of the normal distribution is 0, not 3.
+        window: The window.
+        column: Place of the column; n_rows reads none.
+        statistic: Name in `statistics.STATISTICS`.
+        ddof: For var and std: subtracted from the number of values.
+        n: For lag: which of the latest rows, 1 for the latest.
+        q: For quantile, in [0, 1].
+        interpolation: For quantile.
+        since: For last and lag of integers: returns the time from the value to the row, multiplied
+            by the first number and divided, as float64, by the second; as int64 if the second is 0.
+        method: For rank and percentile: how to rank equal values.
+        decay: For weights by rows: factor of a weight one row later, in [0, 1].
+        half_life: For weights by time: time in which a weight halves, above 0.
+        per: For slope: factor and divisor, in [1, 2**31).
+        bias: For skew and kurtosis: whether to return the value of the sample itself, without the
+            correction for bias.
+        fisher: For kurtosis: whether a normal distribution has 0 instead of 3.
     """
 
     window: Window
@@ -87,34 +88,31 @@ class Wanted(NamedTuple):
 
 
 class Wanteds(tuple[Wanted, ...]):
-    """Statistics that are asked for again and again: their hash is computed once."""
+    """Statistics for repeated requests: their hash is computed once."""
 
     _hash: int | None = None
 
     def __hash__(self) -> int:
-        """Return the hash of the statistics."""
         if self._hash is None:
             self._hash = super().__hash__()
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        """Return whether others are the same statistics."""
         return self is other or super().__eq__(other)
 
     def __ne__(self, other: object) -> bool:
-        """Return whether others are other statistics."""
         return not self == other
 
 
 class Found(NamedTuple):
-    """A statistic of each row that asks, in input order.
+    """A statistic of each asking row, in input order.
 
     Args:
-        values: shape (n_rows,): float64 with NaN for missing, or int64; min, max, first, last, lag
-            and mode are uint64 or bool where the column is.
-        validity: a bit for each row, the lowest of a byte first, whether there is a value; None
-            where all rows have one.
-        overflow_row: the first row, of the input, whose value does not fit int64; -1 if all do.
+        values: Shape (n_rows,): float64 with NaN for missing, or int64; min, max, first, last, lag
+            and mode keep the column's type if it is uint64 or bool.
+        validity: A bit for each row, lowest bit of a byte first: whether there is a value; None if
+            all rows have one.
+        overflow_row: First input row with a value that does not fit int64; -1 if all fit.
     """
 
     values: npt.NDArray[Any]
@@ -123,7 +121,7 @@ class Found(NamedTuple):
 
     @property
     def present(self) -> npt.NDArray[np.bool_] | None:
-        """Shape (n_rows,): whether there is a value; None where all rows have one."""
+        """Shape (n_rows,): whether there is a value; None if all rows have one."""
         if self.validity is None:
             return None
         bits = np.unpackbits(self.validity, count=len(self.values), bitorder="little")

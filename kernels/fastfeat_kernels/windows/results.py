@@ -1,4 +1,4 @@
-"""Columns of results, and where results wait until they are turned into them."""
+"""Columns of results, and the memory where results wait before they become columns."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Query(NamedTuple):
     """The rows that ask for results.
 
     Args:
-        rows: the rows in the order of windows: those that are seen, or others.
-        first_row: the first of them in the input.
-        base: a multiple of 8 just before it: columns begin with results of rows from there on.
-        stripes: those that have some, as the work is divided.
-        cells: shape (stripes, partitions): the first dealt row that asks of each.
-        ask_from: shape (partitions,): the first dealt row that asks.
-        asked: shape (partitions,): how many ask.
+        rows: The asking rows in window order: the rows in the windows, or others.
+        first_row: First asking row of the input.
+        base: Multiple of 8 at or below `first_row`; result columns begin there.
+        stripes: Stripes with asking rows, divided among the parts of the work.
+        cells: Shape (stripes, partitions): first asking dealt row of each.
+        ask_from: Shape (partitions,): first asking dealt row.
+        asked: Shape (partitions,): number of asking rows.
     """
 
     rows: Ordered
@@ -42,8 +42,8 @@ class Memory(NamedTuple):
     """Memory for results that no column has room for, reused by all passes.
 
     Args:
-        stripes: by stripe, as many words as the results of its rows have.
-        columns: in the place of columns that a pass has no results for.
+        stripes: For each stripe, as many words as the results of its rows.
+        columns: Substitute for columns that a pass has no results for.
     """
 
     stripes: dict[int, Words]
@@ -54,13 +54,13 @@ class Results(NamedTuple):
     """Columns of results, from row `base` of `Query` on.
 
     Args:
-        values: of each output.
-        bits: bitmaps, shape (n_marked, n_bytes).
-        marked: of each output, which of them says what is there; None where nothing needs to.
-        targets: shape (row_words,): their addresses, 0 where a pass has no output.
-        flag_bits: those of bitmaps of outputs that are flagged.
-        number_bits: those of bitmaps of floats.
-        is_float: of each output, whether it is float64.
+        values: Column of each output.
+        bits: Bitmaps, shape (n_marked, n_bytes).
+        marked: Bitmap number of each output; None if it needs none.
+        targets: Shape (row_words,): addresses of columns, 0 if a pass has no such output.
+        flag_bits: Addresses of the bitmaps of flagged outputs.
+        number_bits: Addresses of the bitmaps of floats.
+        is_float: For each output, whether it is float64.
     """
 
     values: Sequence[Words]
@@ -73,7 +73,7 @@ class Results(NamedTuple):
 
 
 def query_of_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Query:
-    """Return the rows that ask: those of the input from the first on."""
+    """Return the input rows from the first asking row on as a query."""
     n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
     first_row, bits = min(max(first_row, 0), n_rows), rows.stripe_bits
     first, base = first_row >> bits, first_row & -8
@@ -95,7 +95,7 @@ def query_of_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Quer
 
 
 def aligned(n_words: int) -> Words:
-    """Return memory that begins with a line of the cache."""
+    """Return memory that begins at a cache line."""
     memory = np.empty(n_words + 8, np.int64)
     start = -memory.ctypes.data % 64 // 8
     return memory[start : start + n_words]
@@ -120,7 +120,7 @@ def columns_for(query: Query, program: Program) -> Results:
 
 
 def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
-    """Return memory for columns of n words, each from a line of the cache on, and where it is."""
+    """Return memory for columns of n words, each aligned to a cache line, and their addresses."""
     if n > FEW:
         columns = [aligned(n) for _ in range(n_columns)]
         return columns, np.array([column.ctypes.data for column in columns], np.int64)
@@ -133,9 +133,9 @@ def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
 def stage_for(query: Query, results: Results, memory: Memory) -> Words:
     """Return addresses of the pieces where results wait, shape (stripes * row_words,).
 
-    The results of a stripe are lines, one for each of its dealt rows; the pieces that they are
-    cut into have the size of a column of them. They wait where the columns of the next stripe will
-    stand: these are written after the lines are read, by the same thread.
+    The results of a stripe are lines, one for each of its dealt rows. They are cut into pieces of
+    the size of a column of the stripe, and wait in the memory of the next stripe's columns. The
+    same thread writes those columns after it has read the lines.
     """
     rows, n_columns, row_words = query.rows, len(results.values), len(results.targets)
     size, n_words = 8 << rows.stripe_bits, 1 << rows.stripe_bits
@@ -160,7 +160,7 @@ def stage_for(query: Query, results: Results, memory: Memory) -> Words:
 
 
 def piece_bits(rows: Ordered, row_words: int) -> int:
-    """Return of how many dealt rows a piece has results, as a power of 2."""
+    """Return the number of dealt rows with results in a piece, as a power of 2."""
     return rows.stripe_bits - (row_words - 1).bit_length()
 
 
@@ -204,7 +204,7 @@ def collect(
 
 
 def validity_of(query: Query, results: Results) -> list[Flags | None]:
-    """Return a bitmap of the rows that ask for each output; None where all have a value."""
+    """Return a bitmap of the asking rows for each output; None if all rows have a value."""
     rows = query.rows
     is_placed = rows.n_placed == len(rows.codes)
     placed = None if is_placed else _placed_bits(rows, query.first_row)

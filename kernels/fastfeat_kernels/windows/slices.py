@@ -1,9 +1,9 @@
-"""Units of work, one a call: the entities of a partition, or a slice of a long one.
+"""Units of work, one per call: the entities of a partition, or a slice of a long entity.
 
-A slice has the rows that ask and those that their windows reach, so long entities are divided
-among threads, and their sums and keys stay small. Where a window reaches back without end, the
-first place of a slice stands for all rows up to itself, of which counts, sums, keys and both ends
-are known (`carries`); no other window has it. What is not found from these keeps an entity whole.
+A slice has its asking rows and the rows that their windows reach. So threads share long entities,
+and their sums and keys stay small. If a window reaches back without end, the first place of a slice
+stands for all rows up to that place; their counts, sums, keys, first and last values are known
+(`carries`). No other window includes that place. Statistics that need more keep an entity whole.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from fastfeat_kernels.windows.ordering import Ordered, Words, entities_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 from fastfeat_kernels.windows.statistics import STATISTICS
 
-LONG = 1 << 17  # rows of an entity: more of them are cut
-SHARE = 16  # parts of all rows: an entity of less than one is not cut where that costs a survey
-SLICE = 1 << 15  # rows that ask in a slice, at least; half as many as are before them in it
+LONG = 1 << 17  # rows: entities with more are cut
+SHARE = 16  # an entity with less than this part of all rows stays whole if a cut costs a survey
+SLICE = 1 << 15  # least asking rows of a slice; half as many as the earlier rows in it
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
@@ -27,14 +27,14 @@ class Unit(NamedTuple):
     """The work of one call.
 
     Args:
-        partition: of its entities.
-        first: the first entity.
-        n: how many there are.
-        first_place: the first place that asks.
-        end_place: the end of those that do.
-        n_rows: how many rows are prepared for those that ask.
-        bounds: the first place and the end of a slice; None of whole entities.
-        n_carried: how many rows the first place of a slice stands for; 0 for itself.
+        partition: Partition of its entities.
+        first: First entity.
+        n: Number of entities.
+        first_place: First asking place.
+        end_place: End of the asking places.
+        n_rows: Number of rows to prepare for the asking rows.
+        bounds: First place and end of a slice; None for whole entities.
+        n_carried: Number of rows that the first place of a slice stands for; 0 for itself alone.
     """
 
     partition: int
@@ -57,12 +57,12 @@ def units(
     """Return the units that the calls of a pass compute.
 
     Args:
-        rows: the rows in the order of windows.
-        wanted: the statistics of the pass.
-        asked: shape (partitions,): how many rows of each ask.
-        query: other rows that ask, for which all entities stay whole; None where rows ask for
+        rows: Rows in window order.
+        wanted: Statistics of the pass.
+        asked: Shape (partitions,): number of asking rows.
+        query: Other rows that ask, for which all entities stay whole; None if the rows ask
             themselves.
-        whole: entities that are not cut, however long they are.
+        whole: Entities that are never cut.
     """
     long = np.empty(0, np.int64)
     if rows.n_placed > LONG:
@@ -81,11 +81,9 @@ def units(
 
 
 def one_unit(rows: Ordered, asked: Words) -> Unit | None:
-    """Return the unit of rows of one partition, some of which ask and none is long; else None.
+    """Return the unit for one partition without long entities, with some asking rows; else None.
 
-    Args:
-        rows: the rows in the order of windows, which ask for themselves.
-        asked: as of `units`.
+    `asked`, shape (partitions,), is the number of asking rows; the rows ask for themselves.
     """
     if len(asked) != 1 or not asked[0] or rows.n_placed > LONG:
         return None
@@ -93,24 +91,24 @@ def one_unit(rows: Ordered, asked: Words) -> Unit | None:
 
 
 def _longest_whole(rows: Ordered, wanted: Sequence[Wanted]) -> int:
-    """Return of how many rows entities are not cut."""
+    """Return the number of rows up to which entities are not cut."""
     return max(LONG, rows.n_placed // SHARE) if any(map(is_carried, wanted)) else LONG
 
 
 def has_long(rows: Ordered) -> bool:
-    """Return whether entities are long: into what they are cut depends on what is asked for."""
+    """Return whether there are long entities; their cuts depend on the request."""
     return rows.n_placed > LONG and bool((np.diff(rows.starts) > LONG).any())
 
 
 def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:
-    """Return how many rows of one entity, or slice, stand in scratch memory at a time, at most."""
+    """Return the largest number of rows of one entity, or slice, in scratch memory at a time."""
     sizes = np.diff(rows.starts)
     whole = [sizes[u.first : u.first + u.n].max(initial=0) for u in computed if u.bounds is None]
     return max([0, *map(int, whole), *(unit.n_rows for unit in computed if unit.bounds)])
 
 
 def is_sliced(one: Wanted) -> bool:
-    """Return whether entities are cut where this is wanted: a slice holds all that it reads."""
+    """Return whether entities are cut for a statistic: a slice holds all rows that it reads."""
     row = STATISTICS[one.statistic]
     has_beginning = not one.window.is_open or row.family.is_carried
     is_behind = one.window.own or one.window.high != NO_BOUND
@@ -118,17 +116,17 @@ def is_sliced(one: Wanted) -> bool:
 
 
 def is_carried(one: Wanted) -> bool:
-    """Return whether all rows before its end say what a statistic is."""
+    """Return whether a summary of all rows before the window's end determines a statistic."""
     return one.window.is_open and STATISTICS[one.statistic].family.is_carried and not _is_near(one)
 
 
 def _is_near(one: Wanted) -> bool:
-    """Return whether the n latest rows say all of a statistic, however many the window has."""
+    """Return whether the n latest rows determine a statistic, however long the window is."""
     return STATISTICS[one.statistic].picks == "n-th" and one.window.min_samples == 0
 
 
 def _n_latest(one: Wanted, n_rows: int) -> int:
-    """Return how many of the latest rows of a window are read one by one, of so many at most."""
+    """Return the number of latest rows of a window that are read one by one, at most `n_rows`."""
     n_most = one.window.rows or n_rows
     if STATISTICS[one.statistic].picks == "n-th" and (_is_near(one) or is_carried(one)):
         return min(n_most, one.n)
@@ -142,7 +140,7 @@ def _units_of(
     partition: int,
     long: Sequence[int],
 ) -> Iterator[Unit]:
-    """Yield the units of a partition, of which some entities are long."""
+    """Yield the units of a partition that has long entities."""
     first, n = entities_of(rows, partition)
     for entity in [*long, first + n]:
         if entity > first:
@@ -171,12 +169,9 @@ def _slices(rows: Ordered, wanted: Sequence[Wanted], partition: int, entity: int
 
 
 def _reach(times: Words, read: Sequence[tuple[Window, int]], at: int) -> tuple[int, int]:
-    """Return the first of the places that are read for a row, and itself, and the end.
+    """Return the first place that is read for a row or is the row, and the end.
 
-    Args:
-        times: of the entity.
-        read: windows, and how many of their latest rows are read one by one.
-        at: the place of the row.
+    `read` has windows, each with its number of latest rows that are read one by one.
     """
     time, base, top = int(times[at]), at, at + 1
     for window, n_latest in read:

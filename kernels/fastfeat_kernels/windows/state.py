@@ -75,11 +75,11 @@ __all__ = [
 
 
 class Work(NamedTuple):
-    """Units of alike sizes.
+    """Units of similar sizes.
 
     Args:
-        program: what they compute, in memory that the largest of them needs.
-        sequences: of their numbers.
+        program: Their program, with memory for the largest unit.
+        sequences: Unit numbers, in sequences for threads.
     """
 
     program: Program
@@ -90,10 +90,10 @@ class Shares(NamedTuple):
     """The units that the calls of a pass compute, divided among them.
 
     Args:
-        computed: the units.
-        divided: in sequences by number, those of alike sizes together, with how many rows of one
-            entity, or slice, they have at most.
-        carries: what slices begin with; None where none has anything.
+        computed: The units.
+        divided: Sequences of unit numbers, similar sizes together, with the largest number of rows
+            of one entity or slice.
+        carries: Initial states of slices; None if no slice has one.
     """
 
     computed: Sequence[Unit]
@@ -113,18 +113,18 @@ def over(
     """Return statistics over windows in input order.
 
     Args:
-        rows: the rows in the order of windows.
-        columns: columns of the same rows.
-        wanted: the statistics.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        first_row: results are wanted from this row of the input on; those before are history.
-        query: other rows, of the same entities and partitions, that ask and are not seen; None
-            where rows ask for themselves.
+        rows: Rows in window order.
+        columns: Columns of the same rows.
+        wanted: The statistics.
+        run: Runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: Number of row ranges for the work; the result does not depend on it.
+        first_row: First input row with a result; earlier rows are history.
+        query: Other rows that ask and are in no window, with the same entities and partitions; None
+            if the rows ask themselves.
 
     Raises:
-        ValueError: a parameter is out of its range, a column has another number of rows, or other
-            rows ask for themselves, or have other entities.
+        ValueError: A parameter is out of its range, a column has another number of rows, or `query`
+            has other entities, or a statistic needs the asking row itself.
     """
     check_lengths(rows.codes, columns)
     elements, found = tuple([column.element for column in columns]), dict[int, Found]()
@@ -187,7 +187,7 @@ def _found(
 
 
 def _check_asking(rows: Ordered, query: Ordered, wanted: Sequence[Wanted]) -> None:
-    """Raise ValueError where rows cannot ask for others."""
+    """Raise ValueError for other entities, or for a statistic that needs the row itself."""
     if (query.n_entities, query.shift) != (rows.n_entities, rows.shift):
         raise ValueError("the rows that ask have other entities, or partitions, than those seen")
     if any(one.window.own or STATISTICS[one.statistic].reads_own for one in wanted):
@@ -195,7 +195,7 @@ def _check_asking(rows: Ordered, query: Ordered, wanted: Sequence[Wanted]) -> No
 
 
 def _is_time(rows: Ordered, column: Column) -> bool:
-    """Return whether a column is that of the times, at the same address, none of them missing."""
+    """Return whether a column is the column of times, at the same address, with no time missing."""
     places, times = (
         [(chunk.values, chunk.length, chunk.validity) for chunk in chunks]
         for chunks in (column.chunks, rows.time_chunks)
@@ -204,7 +204,7 @@ def _is_time(rows: Ordered, column: Column) -> bool:
 
 
 def latest_as_lag(wanted: Wanted, *, may_lack: bool) -> Wanted:
-    """Return the last value as that of the latest row, where none is missing."""
+    """Return the last value as a lag of the latest row, if no value is missing."""
     if may_lack or STATISTICS[wanted.statistic].picks != "latest":
         return wanted
     return wanted._replace(statistic="lag", n=1)
@@ -215,15 +215,9 @@ def _may_lack(column: Column) -> bool:
 
 
 def late_row(rows: Ordered, first_row: int, run: Run) -> int:
-    """Return the first row of the history that is later than a row of its entity that asks.
+    """Return the input number of the first history row later than an asking row of its entity.
 
-    Args:
-        rows: the rows in the order of windows.
-        first_row: as of `over`.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-
-    Returns:
-        its number in the input; -1 if there is none.
+    The result is -1 without such a row. History ends before `first_row`.
     """
     query = query_of_rows(rows, first_row, rows.n_parts, run)
     found = np.full((len(query.asked), 1), NOBODY, np.int64)
@@ -250,10 +244,9 @@ def _compute(
     memory: object,
     run: Run,
 ) -> Words:
-    """Write the results of a pass to the stage, or without one to columns.
+    """Write the results of a pass to the stage, or to columns if there is no stage.
 
-    Returns:
-        by unit and output the first dealt row that overflows.
+    The result is, for each unit and output, the first dealt row that overflows.
     """
     computed, carries, n_outputs = shares.computed, shares.carries, len(work[0].program.outputs)
     overflows = np.full((len(computed), n_outputs), NOBODY, np.int64)
@@ -291,7 +284,7 @@ def _compute(
 
 
 def program_table(rows: Ordered, query: Ordered, program: Program, n_columns: int) -> Words:
-    """Return a table for rows that are seen, those that ask, and the program of a pass."""
+    """Return a table for the rows in windows, the asking rows, and the program of a pass."""
     table = order_table(rows)
     table[layout.TABLE_ASKING_STARTS] = query.starts.ctypes.data
     table[layout.TABLE_ASKING_ARRIVALS] = query.arrivals.ctypes.data
@@ -339,7 +332,7 @@ def _shares(
 def _divided(
     rows: Ordered, computed: Sequence[Unit], n_parts: int
 ) -> list[tuple[int, list[list[int]]]]:
-    """Return `divided` of `Shares`: large units in few sequences, for each takes much memory."""
+    """Return `Shares.divided`; large units are in few sequences: each takes much memory."""
     sizes = np.array([unit.n_rows for unit in computed], np.int64)
     is_large = (sizes > LONG) | np.array([unit.bounds is not None for unit in computed], np.bool_)
     large, small = np.flatnonzero(is_large), np.flatnonzero(~is_large)
@@ -371,14 +364,14 @@ def _values(
 
 
 def _first_rows(rows: Ordered, overflows: Words) -> list[int]:
-    """Return for each output the first row of the input that overflows; -1 where none does."""
+    """Return for each output the first input row that overflows; -1 if none does."""
     if (overflows == NOBODY).all():
         return [-1] * overflows.shape[1]
     return [_first_row(rows, dealt) for dealt in overflows.T]
 
 
 def _first_row(rows: Ordered, dealt: Words) -> int:
-    """Return the first of some dealt rows in the input; -1 if they are nobody."""
+    """Return the first input row of some dealt rows; -1 if none of them is a row."""
     found = dealt[dealt != NOBODY]
     return min((_input_row(rows, dealt_row) for dealt_row in found.tolist()), default=-1)
 

@@ -1,4 +1,4 @@
-"""A row of the table of statistics of windows: what stands in it, and what its definition sees."""
+"""Types of the table of window statistics: a row, and the view that its definition receives."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from fastfeat_kernels.words import Interpolation, RankMethod
 
 Value = float | int | bool | None
 Gives = Literal["count", "whole", "number", "same", "sum"]
-"""The type of a result: a number of rows that is always there, another int64, a float64, the type
-of the column, or that of a sum of it: float64 of floats, else int64."""
+"""The type of a result: "count" is a number of rows and always present, "whole" another int64,
+"number" a float64, "same" the column's type, and "sum" the type of a sum of the column: float64 for
+floats, else int64.
+"""
 
 INTERPOLATIONS: Final[tuple[str, ...]] = get_args(Interpolation)
 RANK_METHODS: Final[tuple[str, ...]] = get_args(RankMethod)
@@ -27,11 +29,11 @@ class Family:
     """Statistics that one loop computes.
 
     Args:
-        number: by which an output says which loop writes it.
-        entry: the smallest entry that has the loop; one with fewer of them compiles in less time.
-        memory: how many bytes it keeps, from the rows of a batch; None of one that keeps nothing.
-        is_carried: whether what is known of all rows before a place says all of them there.
-        on_device: whether a device has a kernel for them.
+        number: Number by which an output selects its loop.
+        entry: Smallest entry with the loop; an entry with fewer loops compiles in less time.
+        memory: Bytes of its memory as a function of the rows of a batch; None if it keeps none.
+        is_carried: Whether a summary of all rows before a place is enough.
+        on_device: Whether a device has a kernel for them.
     """
 
     number: int
@@ -42,14 +44,14 @@ class Family:
 
 
 class WindowView(NamedTuple):
-    """The rows in the window of a row, as a statistic sees them.
+    """The rows in the window of a row, for a statistic's definition.
 
     Args:
-        values: of the rows in it, in order; None, or NaN, where missing.
-        times: of the same rows, in ticks.
-        time: that of the row itself.
-        own: the value of the row itself, which is in the window or not.
-        place: the place of the row itself in the window; None where it is not in it.
+        values: Values in the window, in order; None or NaN for missing.
+        times: Times of the same rows, in ticks.
+        time: Time of the row itself.
+        own: Value of the row itself, in the window or not.
+        place: Place of the row itself in the window; None if it is not in it.
     """
 
     values: Sequence[Value]
@@ -60,11 +62,11 @@ class WindowView(NamedTuple):
 
     @property
     def known(self) -> list[float]:
-        """The values that are there, in order."""
+        """The values that are present, in order."""
         return [x for x in self.values if x is not None and x == x]
 
     def keys(self, element: str) -> list[int]:
-        """Return the keys of the values that are there, the least first."""
+        """Return the keys of the values that are present, in ascending order."""
         return sorted(key_of(element, x) for x in self.known)
 
 
@@ -77,23 +79,22 @@ class Statistic:
     """A statistic.
 
     Args:
-        name: by which it is asked for.
-        number: by which loops of several tell it apart.
-        family: the loop that computes it.
-        gives: the type of its result.
-        definition: the value, of what a row sees, by a request and the type of the column; None is
+        name: Name in requests.
+        number: Number that distinguishes it in a loop for several statistics.
+        family: The loop that computes it.
+        gives: Type of its result.
+        definition: Function from a request, the column's type and a view to the value; None is
             missing.
-        reads: words of the column that it needs, whose memory the program takes; none where it
-            reads values in order alone.
-        is_zero_of_none: whether it is 0 where a window has no value, not missing.
-        words: what of a request words of its output are.
-        of_integers: whether its column must be of integers that int64 holds.
-        interpolations: those that it has.
-        of_all_past: whether its window must hold all rows before its end.
-        reads_own: whether it reads the value of the row that asks, in the window or not.
-        picks: whether it is the value of one of the latest rows alone: of the n-th, or of the
-            latest that has one.
-        reads_values: whether it reads a column.
+        reads: Column words that it needs in memory; empty if it only reads values in order.
+        is_zero_of_none: Whether a window without values gives 0 instead of missing.
+        words: Function from a request to words of its output.
+        of_integers: Whether its column must be of integers that fit int64.
+        interpolations: Interpolations that it supports.
+        of_all_past: Whether its window must hold all rows before its end.
+        reads_own: Whether it reads the value of the asking row, in the window or not.
+        picks: Whether it is the value of one of the latest rows: of the n-th, or of the latest with
+            a value.
+        reads_values: Whether it reads a column.
     """
 
     name: str
@@ -113,12 +114,12 @@ class Statistic:
 
     @property
     def flags_itself(self) -> bool:
-        """Whether its loop says what is there: of values of rows, which may be missing."""
+        """Whether its loop marks present results, because values of rows may be missing."""
         return self.picks == "n-th"
 
 
 def float_of(exact: Fraction) -> float:
-    """Return the nearest float, infinite beyond the largest."""
+    """Return the nearest float; infinite beyond the largest."""
     try:
         return float(exact)
     except OverflowError:

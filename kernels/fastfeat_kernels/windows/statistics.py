@@ -1,8 +1,8 @@
-"""The statistics of windows: a row each, and families of them, each of which is one loop.
+"""The statistics of windows: a row for each, and families, each computed by one loop.
 
-What a row says stands nowhere else: passes, programs and slices, the reference, the loops of the
-CPU and the text of a device read it from here. A loop is told the number of its statistic by a word
-of the output, where it computes several; the order of numbers means nothing.
+This table is the only source: passes, programs, slices, the reference, the CPU loops and the device
+text read it. A loop for several statistics gets the number of its statistic in a word of the
+output; the order of numbers has no meaning.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ EWM_SUM_BY: Final = 25
 
 
 def _bits_of(number: float) -> int:
-    """Return the int64 of the bits of a float64."""
+    """Return the bits of a float64 as int64."""
     return int(struct.unpack("<q", struct.pack("<d", number))[0])
 
 
@@ -130,23 +130,23 @@ def _shape(wanted: Wanted) -> Mapping[int, int]:
 
 
 def _n_rows_of(wanted: Wanted, element: str, view: WindowView) -> int:
-    """Return how many rows the window has."""
+    """Return the number of rows in the window."""
     return len(view.values)
 
 
 def _count_of(wanted: Wanted, element: str, view: WindowView) -> int:
-    """Return how many values are there: neither missing nor NaN."""
+    """Return the number of values that are neither missing nor NaN."""
     return len(view.known)
 
 
 def _least_of(wanted: Wanted, element: str, view: WindowView) -> Value:
-    """Return the least value in total order, -0.0 below 0.0."""
+    """Return the minimum in total order, -0.0 below 0.0."""
     keys = view.keys(element)
     return value_of_key(element, keys[0]) if keys else None
 
 
 def _greatest_of(wanted: Wanted, element: str, view: WindowView) -> Value:
-    """Return the greatest value in total order, -0.0 below 0.0."""
+    """Return the maximum in total order, -0.0 below 0.0."""
     keys = view.keys(element)
     return value_of_key(element, keys[-1]) if keys else None
 
@@ -162,12 +162,12 @@ def _last_of(wanted: Wanted, element: str, view: WindowView) -> Value:
 
 
 def _lag_of(wanted: Wanted, element: str, view: WindowView) -> Value:
-    """Return the value of the n-th latest row; None if that is missing or there are fewer rows."""
+    """Return the value of the n-th latest row; None if it is missing or there are fewer rows."""
     return view.values[-wanted.n] if wanted.n <= len(view.values) else None
 
 
 def _sum_of(wanted: Wanted, element: str, view: WindowView) -> Value:
-    """Return the sum, of floats the exact one rounded once, of integers exact; 0 of none."""
+    """Return the sum: for floats exact and rounded once, for integers exact; 0 of no values."""
     infinite = {x for x in view.known if math.isinf(x)}
     if infinite:
         return infinite.pop() if len(infinite) == 1 else None
@@ -176,7 +176,7 @@ def _sum_of(wanted: Wanted, element: str, view: WindowView) -> Value:
 
 
 def _mean_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the mean as `grouped` has it, from the exact sum."""
+    """Return the mean, like `grouped`, from the exact sum."""
     known, infinite = view.known, {x for x in view.known if math.isinf(x)}
     if infinite:
         return infinite.pop() if len(infinite) == 1 else None
@@ -191,19 +191,19 @@ def _whole_mean_of(wanted: Wanted, element: str, view: WindowView) -> int | None
 
 
 def _variance_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the variance as `grouped` has it, from the exact sums."""
+    """Return the variance, like `grouped`, from the exact sums."""
     variance = _exact_variance(wanted, view)
     return None if variance is None else float_of(variance)
 
 
 def _deviation_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the root of the variance."""
+    """Return the square root of the variance."""
     variance = _exact_variance(wanted, view)
     return None if variance is None else root_of(to_53_bits(variance))
 
 
 def _exact_variance(wanted: Wanted, view: WindowView) -> Fraction | None:
-    """Return the variance, of which numerator and denominator are rounded once each."""
+    """Return the variance from a numerator and a denominator that are rounded once each."""
     known = view.known
     n = len(known)
     if n == 0 or n <= wanted.ddof or any(map(math.isinf, known)):
@@ -214,7 +214,7 @@ def _exact_variance(wanted: Wanted, view: WindowView) -> Fraction | None:
 
 
 def _quantile_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the exact quantile; between two values as `grouped.order` has it."""
+    """Return the exact quantile; between two values it interpolates like `grouped.order`."""
     ordered = [float(value_of_key(element, key)) for key in view.keys(element)]
     return _between_values(ordered, wanted.q, wanted.interpolation) if ordered else None
 
@@ -250,21 +250,21 @@ def _between_values(ordered: Sequence[float], q: float, interpolation: Interpola
 
 
 def _n_unique_of(wanted: Wanted, element: str, view: WindowView) -> int:
-    """Return how many values differ, -0.0 as 0.0."""
+    """Return the number of distinct values, with -0.0 equal to 0.0."""
     return len(set(view.known))
 
 
 def _mode_of(wanted: Wanted, element: str, view: WindowView) -> Value:
-    """Return the most frequent value, -0.0 as 0.0; of several the least."""
+    """Return the most frequent value, with -0.0 equal to 0.0; the smallest of several."""
     times = Counter(view.known)
     mode = min(times, key=lambda x: (-times[x], x), default=None)
     return mode + 0.0 if isinstance(mode, float) else mode
 
 
 def _rank_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the place of the row's own value, in the window or not, among those of the window.
+    """Return the rank of the row's own value, in the window or not, among the window's values.
 
-    It is 1 and the number below; of equal values their "average", "min" or "max".
+    It is 1 plus the number of smaller values; equal values get their "average", "min" or "max".
     """
     own, others = view.own, view.known
     if own is None or own != own or not others:
@@ -277,16 +277,17 @@ def _rank_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
 
 
 def _percentile_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the rank divided by the number of values, the own one counted once."""
+    """Return the rank divided by the number of values; the own value counts once."""
     rank = _rank_of(wanted, element, view)
     n_others = len(view.known) - (view.place is not None)
     return None if rank is None else rank / (n_others + 1)
 
 
 def _average_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the mean of all values of the entity before the end, in which older ones weigh less.
+    """Return the weighted mean of all values of the entity before the end; older values weigh less.
 
-    The weight of one is decay to the power of the rows since, missing ones too; one step a value.
+    The weight of a value is decay to the power of the number of later rows, missing ones included.
+    Each value takes one step.
     """
     average, weight = 0.0, 0.0
     for x in view.values:
@@ -313,10 +314,11 @@ def _average_by_time(wanted: Wanted, element: str, view: WindowView) -> float | 
 
 
 def _weighted_sum_by_rows(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the sum of all values of the entity before the end, in which older ones weigh less.
+    """Return the weighted sum of all values of the entity before the end; older values weigh less.
 
-    The weight of one is decay to the power of the rows since in the window, missing ones too, so
-    that the last row weighs 1; 0 of none. A sum beyond float64 is an infinity among the values.
+    The weight of a value is decay to the power of the number of later rows in the window, missing
+    ones included, so the last row has weight 1. Without values it is 0. A sum beyond float64 counts
+    as an infinite value.
     """
     total, infinities = 0.0, set[float]()
     for x in view.values:
@@ -325,9 +327,9 @@ def _weighted_sum_by_rows(wanted: Wanted, element: str, view: WindowView) -> flo
 
 
 def _weighted_sum_by_time(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the sum with the weights 2**-((time since, to the row that asks) / half_life).
+    """Return the sum with the weights 2**-((time from the value to the asking row) / half_life).
 
-    The sum decays to the time of each value, and once more to that of the row that asks, where that
+    The sum decays to the time of each value, and once more to the time of the asking row, if that
     is later.
     """
     total, last, infinities = 0.0, 0, set[float]()
@@ -343,7 +345,7 @@ def _weighted_sum_by_time(wanted: Wanted, element: str, view: WindowView) -> flo
 def _plus(total: float, x: Value, infinities: set[float]) -> float:
     """Return the sum with one more value, which may be missing.
 
-    An infinite one is put aside; after that the finite ones do not matter.
+    An infinite value goes to `infinities`; finite ones no longer matter then.
     """
     if x is None or x != x:
         return total
@@ -355,23 +357,23 @@ def _plus(total: float, x: Value, infinities: set[float]) -> float:
 
 
 def _or_infinity(number: float, infinities: set[float]) -> float | None:
-    """Return an infinity where there is one, else a number; None of infinities of both signs."""
+    """Return a number, or the infinity if there is one; None for both signs."""
     if infinities:
         return infinities.pop() if len(infinities) == 1 else None
     return number
 
 
 def _with_infinities(view: WindowView, average: float) -> float | None:
-    """Return an average, or an infinity where there is one; None of both signs, and of no value."""
+    """Return an average, or the infinity if there is one; None for both signs and for no values."""
     infinities = {float(x) for x in view.known if math.isinf(x)}
     return _or_infinity(average, infinities) if view.known else None
 
 
 def _slope_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the slope of least squares, of values against times; None where no two times differ.
+    """Return the least-squares slope of values against times; None if all times are equal.
 
-    It is factor * (n sum(t x) - sum(t) sum(x)) by divisor * (n sum(t t) - sum(t)**2), both exact,
-    rounded once each and divided. None where a value is infinite.
+    It is factor * (n sum(t x) - sum(t) sum(x)) divided by divisor * (n sum(t t) - sum(t)**2). Both
+    are exact, rounded once each and divided. None if a value is infinite.
     """
     points = zip(view.times, view.values, strict=True)
     known = [(t, x) for t, x in points if x is not None and x == x]
@@ -389,21 +391,18 @@ def _slope_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
 
 
 def _streak_of(wanted: Wanted, element: str, view: WindowView) -> int:
-    """Return how many of the latest rows are true, one after the other.
-
-    A missing value is not true.
-    """
+    """Return the number of latest rows that are true without a gap; a missing value is not true."""
     latest_first = [bool(x) and x == x for x in reversed(view.values)]
     return [*latest_first, False].index(False)
 
 
 def _skew_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the skewness as `powers` has it, from the exact sums."""
+    """Return the skewness, like `powers`, from the exact sums."""
     return skew_of(view.known, wanted.bias)
 
 
 def _kurtosis_of(wanted: Wanted, element: str, view: WindowView) -> float | None:
-    """Return the kurtosis as `powers` has it, from the exact sums."""
+    """Return the kurtosis, like `powers`, from the exact sums."""
     return kurtosis_of(view.known, wanted.bias, wanted.fisher)
 
 
@@ -416,12 +415,12 @@ def _of_keys(n_rows: int) -> int:
 
 
 def _of_tree(n_rows: int) -> int:
-    """Return the bytes of a tree over the ranks of so many rows."""
+    """Return the bytes of a tree over the ranks of `n_rows` rows."""
     return 8 << max(n_rows - 1, 1).bit_length()
 
 
 def _in_all(number: int, memory: Callable[[int], int] | None = None) -> Family:
-    """Return a family whose loop all entries have."""
+    """Return a family with a loop that all entries have."""
     return Family(number, "compute", memory, is_carried=True, on_device=True)
 
 
@@ -511,4 +510,4 @@ FAMILIES: Final[Mapping[Entry, frozenset[Family]]] = {
     "compute_ordered": _entry("compute", "compute_ordered"),
     "compute_any": _entry("compute", "compute_ordered", "compute_any"),
 }
-"""The families whose statistics an entry computes; entries with fewer first."""
+"""The families that each entry computes; entries with fewer families first."""

@@ -10,6 +10,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import columns_judged
 from fastfeat.integrations.batches.blocks import block_of, contents_of
 from fastfeat.integrations.checks_on_workers import held as held_on_workers
@@ -39,9 +40,9 @@ def test_blocks_of_training_loops_are_judged(fitted: ff.FittedPlan) -> None:
     options = {"bags": (), "label": False, "keep": None, "dtype": "float32"}
     contents = contents_of(fitted, codes=None, as_matrix=True, **options)  # pyright: ignore[reportArgumentType]
     assert contents.columns == ["x", "kind"]
-    assert block_of(contents, GOOD)
+    assert block_of(contents, CallRows(GOOD))
     with pytest.raises(ff.errors.ContractBroken, match="'known'"):
-        block_of(contents, BAD)
+        block_of(contents, CallRows(BAD))
 
 
 def test_workers_of_engines_judge_their_parts(fitted: ff.FittedPlan) -> None:

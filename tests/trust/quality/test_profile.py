@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.integrations.sklearn import Features
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UTF8
 from fastfeat.learn.row_sample import are_sampled, numbers_of_sample, stride_of_sample
@@ -264,7 +265,7 @@ def test_a_plan_has_the_profile_of_its_training_rows() -> None:
         },
         label="y",
     ).declaration
-    fitted = fit_profiled(plan, data, profile=True)
+    fitted = fit_profiled(plan, CallRows(data), profile=True)
     profile = profile_face(fitted)
     assert profile is not None
     assert set(profile.inputs) == {"x", "c", "y"}
@@ -272,12 +273,12 @@ def test_a_plan_has_the_profile_of_its_training_rows() -> None:
     assert profile.features["o_a"].categories in ((0, 1), (1, 0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert profile_of(fitted, data) == profile  # as later rows, and not out of fold
+        assert profile_of(fitted, CallRows(data)) == profile  # as later rows, and not out of fold
     table = pa.table({**data, "x": data["x"] + 1}).slice(1)
-    first, rest = (profile_of(fitted, table.slice(at, 123)) for at in (0, 123))
-    assert first.merge(rest) == profile_of(fitted, table.slice(0, 246))
-    assert list(profile_of(fitted, table.select(["x", "c"])).inputs) == ["x", "c"]
-    inputs = fit_profiled(plan, data, profile="inputs")
+    first, rest = (profile_of(fitted, CallRows(table.slice(at, 123))) for at in (0, 123))
+    assert first.merge(rest) == profile_of(fitted, CallRows(table.slice(0, 246)))
+    assert list(profile_of(fitted, CallRows(table.select(["x", "c"]))).inputs) == ["x", "c"]
+    inputs = fit_profiled(plan, CallRows(data), profile="inputs")
     assert profile_face(inputs).no_features  # pyright: ignore[reportOptionalMemberAccess]
 
 

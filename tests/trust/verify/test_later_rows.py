@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import Expr, col
 from fastfeat.errors import InvalidPlan, Leakage
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.plan.declare import rows_ahead
 from fastfeat.trust.verify.later_rows import LaterRows, later_rows_of
 from fastfeat_tests.live.random_plans import DEVICE, OF_NUMBERS, SHOPS, TABLES, X, events
@@ -54,7 +55,7 @@ def found(features: Mapping[str, Expr], data: pa.Table, **options: Any) -> Later
     last = pa.table({"user": range(60), "x": [0.0] * 60, "ts": [data["ts"][-1]] * 60})
     tables = {"logins": data, "users": last, "last": last}
     fitted = ff.Plan(features, **options).fit(data, tables=tables)
-    return later_rows_of(fitted.record, data, None, tables, 600)
+    return later_rows_of(fitted.record, CallRows(data, tables=tables), 600)
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_history_and_its_twins_are_removed_too() -> None:
     data, history = (pa.table({**columns, **times}) for times in (rows, before))
     features = {"n": ff.count(over=window(None, time="booked")), "age": TS.max(over=window())}
     fitted = ff.Plan(features, label=SOON, row_id="id").fit(data)
-    later = later_rows_of(fitted.record, data, history, None, 9)
+    later = later_rows_of(fitted.record, CallRows(data, history=history), 9)
     assert [change.column for change in later.changes] == ["n"]
 
 
@@ -273,7 +274,7 @@ def check_random_plan(
     tables = {**TABLES, "log": log}
     try:
         fitted = ff.Plan(chosen, label=label).fit(rows, tables=tables)
-        later = later_rows_of(fitted.record, rows, None, tables, 24)
+        later = later_rows_of(fitted.record, CallRows(rows, tables=tables), 24)
     except (Leakage, InvalidPlan, ff.errors.InvalidData, ff.errors.TypeMismatch) as error:
         return type(error).__name__
     assert not later.changes, (ahead, chosen, later)

@@ -17,6 +17,7 @@ from fastfeat import col
 from fastfeat.apps.cli.commands import app
 from fastfeat.errors import InvalidConfig, InvalidData, OutOfMemory, UnknownColumn
 from fastfeat.execute import pieces
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.io.budget import Budget
 from fastfeat.trust.verify import rows
 
@@ -81,7 +82,8 @@ def taken(plan: ff.Plan, data: Any, n_rows: int, history: Any = None) -> rows.Ro
     fitted = plan.fit(table(1000), history="batch").record
     columns = [*fitted.declaration.row_columns, "n"]
     past = fitted.declaration.past_columns
-    return rows.rows_of_parts(fitted, data, columns, history, past, None, n_rows, Budget(1 << 33))
+    given = CallRows(data, history=history)
+    return rows.rows_of_parts(fitted, given, columns, past, n_rows, Budget(1 << 33))
 
 
 @pytest.mark.parametrize("n_rows", [1, 7, 60, 5000])

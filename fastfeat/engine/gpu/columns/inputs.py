@@ -1,7 +1,8 @@
-"""The inputs of pieces on a device: memory that is placed once, and filled piece after piece.
+"""The input columns of pieces on a device: memory is allocated once, and filled piece by piece.
 
-Columns whose type is not the one that fit saw are converted there, if exactly, when a piece needs
-their rows: what `io.columns.conform` is for columns of the host.
+A piece is a range of rows. Device columns with another type than fit saw are converted on the
+device, if the conversion is exact, when a piece needs their rows. For host columns
+`io.columns.conform` does the same.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from fastfeat.scalars.value import InputSlot, Value, column_slot
 
 @dataclass(frozen=True, slots=True)
 class UnlikeColumn:
-    """The rows of an input on a device, of a type that is to be converted."""
+    """A column on a device with another type than fit saw; `dtype` is its own type."""
 
     column: DeviceColumn
     dtype: DType
@@ -42,7 +43,7 @@ class UnlikeColumn:
 def place_conformed(
     runtime: Runtime, source: UnlikeColumn, dtype: DType, n_rows: int
 ) -> DeviceMemory:
-    """Return memory for `n_rows` rows of a column as values of another type."""
+    """Return device memory for `n_rows` rows of a column that is converted to another type."""
     plan = device_program(_conversion(source.dtype, dtype))
     (output,) = plan.program.outputs
     is_flagged = plan.has_validity[0] and not output.dtype.is_float
@@ -52,18 +53,10 @@ def place_conformed(
 def conformed_rows(
     runtime: Runtime, source: UnlikeColumn, memory: DeviceMemory, dtype: DType, start: int, n: int
 ) -> None:
-    """Write rows [start, start + n) of a column as values of another type, and wait for them.
+    """Convert rows [start, start + n) of a column to another type, in `memory`, and wait for it.
 
-    Args:
-        runtime: of the device.
-        source: the column.
-        memory: where they go, of `place_conformed`.
-        dtype: the type that fit saw.
-        start: first row.
-        n: number of rows.
-
-    Raises:
-        RowFailed: the first row whose value is not exactly one of that type.
+    `memory` comes from `place_conformed`. `dtype` is the type that fit saw. Raises RowFailed for
+    the first row with a value that the type cannot hold exactly.
     """
     bound = bind(runtime, _conversion(source.dtype, dtype), Constants({}, {}))
     given, result = source.column.from_row(start, source.dtype), memory.as_column()
@@ -81,14 +74,17 @@ def _conversion(given: DType, wanted: DType) -> Program:
 
 
 Source = DeviceColumn | UnlikeColumn | Any
-"""The column of a slot: on the device, or a chunked array in the host's memory."""
+"""The column of a slot: on the device, or a chunked array in host memory."""
 Fill = Callable[[], None]
-"""Asks for what brings the rows of an input to where they are read."""
+"""Starts the copy of the rows of an input to the place where they are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedInput:
-    """A column and memory for some of its rows at a time; None where they are read in place."""
+    """An input column, and device memory for the rows of one piece.
+
+    The memory is None if the rows are read in place.
+    """
 
     source: Source
     dtype: DType
@@ -98,7 +94,7 @@ class PlacedInput:
 def place_inputs(
     runtime: Runtime, slots: Sequence[InputSlot], sources: Mapping[InputSlot, Source], n_rows: int
 ) -> list[PlacedInput]:
-    """Return the column of each slot, with memory for `n_rows` rows where it needs any."""
+    """Return each input slot's column, with device memory for `n_rows` rows if it is copied."""
     return [_place(runtime, sources[slot], slot.dtype, n_rows) for slot in slots]
 
 
@@ -116,12 +112,11 @@ def _place(runtime: Runtime, source: Source, dtype: DType, n_rows: int) -> Place
 def rows_of(
     runtime: Runtime, placed: PlacedInput, start: int, n: int
 ) -> tuple[DeviceColumn, Fill | None]:
-    """Return the column that rows [start, start + n) of an input are read from, and its fill.
+    """Return rows [start, start + n) of an input as a column, and a function that copies them.
 
-    None brings those that are there; a column of another type is converted before this returns.
-
-    Raises:
-        RowFailed: the first row that is not exactly a value of the type that fit saw.
+    The function is None for rows that are on the device already. A column of another type is
+    converted before this returns. Raises RowFailed for the first row that is not exactly a value of
+    the type that fit saw.
     """
     source, dtype, memory = placed.source, placed.dtype, placed.memory
     if isinstance(source, DeviceColumn):
@@ -135,7 +130,7 @@ def rows_of(
 
 
 def added_bytes(sources: Mapping[InputSlot, Source]) -> float:
-    """Return the bytes of a row that are not on the device as kernels read them."""
+    """Return the device memory in bytes per row for the inputs that are not on the device yet."""
     return sum(
         element_bytes(slot.dtype)
         for slot, source in sources.items()

@@ -1,4 +1,4 @@
-"""Hand-written kernels on a device: what they read is copied there, they are launched, read out."""
+"""Run hand-written kernels on a device: copy their inputs there, launch them, read results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORD_BYTES = 8
 
 
 def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
-    """Return the copy of a contiguous array on the device, in whole words of 64 bits."""
+    """Copy a contiguous array to the device; the buffer has whole words of 64 bits."""
     n_words = -(-array.nbytes // _WORD_BYTES)
     buffer = runtime.allocate(max(n_words, 1) * _WORD_BYTES)
     if array.nbytes:
@@ -24,21 +24,14 @@ def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
 
 
 def zeros_on_device(runtime: Runtime, n_bytes: int) -> Buffer:
-    """Return memory that holds zeros, at least a word."""
+    """Return device memory filled with zeros, at least one 64-bit word."""
     buffer = runtime.allocate(max(n_bytes, _WORD_BYTES))
     runtime.zero(buffer)
     return buffer
 
 
 def downloaded(runtime: Runtime, buffer: Buffer, dtype: Any, n: int) -> NDArray[Any]:
-    """Return the first elements of a buffer, once what was asked for is done.
-
-    Args:
-        runtime: of the device.
-        buffer: holds them.
-        dtype: their type.
-        n: how many.
-    """
+    """Return the first `n` elements of a buffer as a host array, after all requests so far."""
     found = np.empty(n, dtype)
     mark = runtime.mark()
     if n:
@@ -58,14 +51,7 @@ def launch_rows(
 ) -> None:
     """Launch a kernel over rows [first, first + n).
 
-    Args:
-        runtime: where to run.
-        module: where the kernel is.
-        kernel: its name.
-        words: of its table.
-        first: first row.
-        n: number of rows.
-        rows_per_thread: how many a thread takes.
+    `words` are the words of the kernel's table. Each thread takes `rows_per_thread` rows.
     """
     geometry, table = runtime.geometry, on_device(runtime, words)
     grid = (geometry.grid_of_rows(-(-n // rows_per_thread)), 1)
@@ -81,16 +67,10 @@ def launch_sums(
     n: int,
     shared_bytes: int = 0,
 ) -> None:
-    """Launch a kernel that adds up, over rows [first, first + n) of all columns at once.
+    """Launch a kernel that sums up rows [first, first + n) of several columns at once.
 
-    Args:
-        runtime: where to run.
-        module: where the kernel is.
-        kernel: its name.
-        words: of the table, those of one column after the other.
-        first: first row.
-        n: number of rows.
-        shared_bytes: memory of a block.
+    `words` has the words of the table, one sequence per column. `shared_bytes` is shared memory per
+    block.
     """
     geometry = runtime.geometry
     x = geometry.grid_of_sums(n)

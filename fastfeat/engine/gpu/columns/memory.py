@@ -1,4 +1,4 @@
-"""Columns on their way to a device and back, in Arrow's bit layout on both sides."""
+"""Copy columns to a device and back, in Arrow's bit layout on both sides."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _BYTE_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class DeviceColumn:
-    """The rows of an input on a device.
+    """Some rows of an input column on a device.
 
     Args:
-        values: address of the first element; of bools, of the word that holds the first bit.
-        value_bit: of bools, which bit from there on it is.
-        validity: address of the bitmap; 0 when no value is missing.
-        bit: which bit of the bitmap belongs to the first row.
-        owners: the buffers.
+        values: Address of the first element; for bools, of the word that holds the first bit.
+        value_bit: For bools, the position of the first bit, counted from the start of that word.
+        validity: Address of the bitmap; 0 if no value is missing.
+        bit: Bit of the first row in the bitmap.
+        owners: The buffers that hold the column.
     """
 
     values: int
@@ -39,7 +39,7 @@ class DeviceColumn:
     owners: tuple[object, ...]
 
     def from_row(self, start: int, dtype: DType) -> DeviceColumn:
-        """Return the rows from one on, in place."""
+        """Return the column without the rows before `start`; nothing is copied."""
         is_bits = storage(dtype) == "bool"
         return replace(
             self,
@@ -51,42 +51,35 @@ class DeviceColumn:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """Memory of a column on a device: its values, one after the other, and a bitmap or None."""
+    """The memory of a column on a device: its values, contiguous, and a validity bitmap or None."""
 
     values: Buffer
     validity: Buffer | None
 
     def as_column(self) -> DeviceColumn:
-        """Return the written column as the input of another kernel."""
+        """Return the column in this memory as the input of a kernel."""
         validity = 0 if self.validity is None else self.validity.address
         return DeviceColumn(self.values.address, 0, validity, 0, (self,))
 
 
 def place_column(runtime: Runtime, column: Any, dtype: DType, n_rows: int) -> DeviceMemory:
-    """Return memory of a device for any `n_rows` rows of a column of the host.
+    """Return device memory into which any `n_rows` rows of a host column can be copied.
 
-    Args:
-        runtime: of the device.
-        column: an Arrow chunked array, as `conform` returns it.
-        dtype: of the slot.
-        n_rows: most rows at a time.
+    `column` is a chunked array from `conform`. `dtype` is the type of the slot.
     """
     kind = storage(dtype)
-    bitmap_bytes = word_bytes(n_rows + _BYTE_BITS - 1)  # the first bit may be any of a byte
+    bitmap_bytes = word_bytes(n_rows + _BYTE_BITS - 1)  # the first bit may be any bit of a byte
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
     validity = runtime.allocate(bitmap_bytes) if column.null_count else None
     return DeviceMemory(runtime.allocate(n_bytes), validity)
 
 
 def laid_out(memory: DeviceMemory, rows: Any, dtype: DType) -> DeviceColumn:
-    """Return the column that holds some rows, once `fill_column` has copied them.
+    """Return the column that will hold some rows after `fill_column` has copied them.
 
-    Args:
-        memory: what `place_column` has returned.
-        rows: those of a chunked array, not none.
-        dtype: of the slot.
+    `memory` comes from `place_column`. `rows` is a chunked array with at least one row.
     """
-    # Several chunks become one on the way, whose first bit is bit 0.
+    # Several chunks become one on the way; its first bit is bit 0.
     bit = rows.chunk(0).offset % _BYTE_BITS if rows.num_chunks == 1 else 0
     has_bitmap = memory.validity is not None and rows.null_count
     validity = memory.validity.address if memory.validity is not None and has_bitmap else 0
@@ -95,13 +88,9 @@ def laid_out(memory: DeviceMemory, rows: Any, dtype: DType) -> DeviceColumn:
 
 
 def fill_column(runtime: Runtime, memory: DeviceMemory, rows: Any, dtype: DType) -> None:
-    """Copy rows of a column to where `laid_out` says.
+    """Copy rows of a column to the places that `laid_out` gives.
 
-    Args:
-        runtime: of the device.
-        memory: that of the column, which nothing outstanding needs.
-        rows: those of a chunked array, not none.
-        dtype: of the slot.
+    No outstanding work may need `memory`. `rows` is a chunked array with at least one row.
     """
     whole = rows.combine_chunks() if rows.num_chunks > 1 else rows
     (chunk,) = physical_chunks(
@@ -120,18 +109,18 @@ def fill_column(runtime: Runtime, memory: DeviceMemory, rows: Any, dtype: DType)
 
 
 def word_bytes(n_bits: int) -> int:
-    """Return the bytes of whole words that hold some bits."""
+    """Return the bytes of the whole 64-bit words that hold `n_bits` bits."""
     return -(-n_bits // (_BYTE_BITS * WORD_BYTES)) * WORD_BYTES
 
 
 def bytes_at(address: int, n_bytes: int) -> NDArray[np.uint8]:
-    """Return bytes of the host's memory, which the caller keeps alive."""
+    """Return bytes of host memory without a copy; the caller keeps them alive."""
     held = (ctypes.c_uint8 * n_bytes).from_address(address)
     return np.frombuffer(memoryview(held), np.uint8)
 
 
 def element_bytes(dtype: DType) -> float:
-    """Return the bytes that an element of a column takes, with its bit of validity."""
+    """Return the bytes of a value in a column, with its validity bit."""
     kind = storage(dtype)
     return (1 / 8 if kind == "bool" else np.dtype(kind).itemsize) + 1 / 8
 
@@ -139,7 +128,7 @@ def element_bytes(dtype: DType) -> float:
 def allocate_output(
     runtime: Runtime, dtype: DType, n_rows: int, *, with_validity: bool
 ) -> DeviceMemory:
-    """Return memory for an output of some rows; bits are written by whole words."""
+    """Return device memory for `n_rows` rows of an output, in whole 64-bit words for its bits."""
     kind = storage(dtype)
     bitmap_bytes = word_bytes(n_rows)
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
@@ -156,16 +145,10 @@ def download_output(
     rows: tuple[int, int],
     after: Mark,
 ) -> None:
-    """Bring an output of a piece to its rows in host memory.
+    """Copy an output of a piece from the device to its rows in host memory.
 
-    Args:
-        runtime: of the device.
-        output: its memory there.
-        dtype: of the output.
-        values: those of all rows, in the host.
-        bitmap: that of all rows, if there is one.
-        rows: the first one, a multiple of 64, and the end.
-        after: behind the kernels that compute it.
+    `values` and `bitmap` are host arrays of all rows. `rows` has the first row, a multiple of 64,
+    and the end. `after` is a mark after the kernels that compute the output.
     """
     start, stop = rows
     first, bit_bytes = start // _BYTE_BITS, word_bytes(stop - start)

@@ -1,4 +1,4 @@
-"""Compiling CUDA text by NVRTC, or by g++ without a card, and keeping what comes of it.
+"""Compile CUDA text by NVRTC, or by g++ without a card, and cache the results.
 
 `engine.gpu.device` imports it.
 """

@@ -1,9 +1,9 @@
-"""Compiled modules on disk: files that are loaded by their path, each checked by its own name.
+"""The cache of compiled GPU modules on disk; a file's name tells whether its content is intact.
 
-A key stands for all that a module is compiled from. Beside it is the digest of the key and of what
-the compiler gave, which names the file: what is truncated, altered, or another module's, under a
-name that is not its own, is compiled again, never loaded. Processes may fill one folder at once,
-because files appear whole and never change.
+A module is a file of compiled kernels, loaded by path. A key is a digest of all inputs of a
+compilation. The file's name has the key, and a digest of the key and the compiled content. A
+truncated, altered or misnamed file therefore does not match; it is compiled again, never loaded.
+Processes may fill one folder at once, because files appear whole and never change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, w
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import doing
 
-_NAME = "device"  # of a module, which holds several kernels
+_NAME = "device"  # of a module, which has several kernels
 
 
 def key_of(*parts: str) -> str:
@@ -29,15 +29,10 @@ def key_of(*parts: str) -> str:
 
 
 def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
-    """Return the file of a module, built if there is no whole one.
+    """Return the file of a compiled module; without a valid one in the cache, `build` makes it.
 
-    Args:
-        key: what `key_of` returned.
-        suffix: the end of the file's name, such as ".so".
-        build: returns the content.
-
-    Raises:
-        BackendUnavailable: there is no folder to keep it in.
+    `key` comes from `key_of`; `suffix` is the end of the file's name, such as ".so". Raises
+    BackendUnavailable if there is no folder for it.
     """
     try:
         folder = cache_folder()
@@ -59,7 +54,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
 
 
 def _known_file(folder: Path, key: str, suffix: str) -> Path | None:
-    """Return the whole and unaltered file of a key."""
+    """Return the cached file of a key, if there is a valid one; otherwise None."""
     try:
         digest = (folder / f"{key}{suffix}.digest").read_text("ascii", "replace")
         path = _path(folder, key, suffix, digest)
@@ -88,10 +83,9 @@ def _path(folder: Path, key: str, suffix: str, digest: str) -> Path:
 
 @cache
 def _folder_of_process(reason: str) -> Path:
-    """Return a folder that lives as long as the process, after a warning.
+    """Return a temporary folder for compiled modules, removed when the process ends, and warn.
 
-    Raises:
-        BackendUnavailable: there can be none.
+    Raises BackendUnavailable if it cannot be created.
     """
     told = f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a folder"
     warn(told, KernelsNotKept)

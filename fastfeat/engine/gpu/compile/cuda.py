@@ -1,7 +1,7 @@
-"""From the text of a module to its machine code: a cubin file, named by what is in it.
+"""Compile CUDA text to machine code for a card: a cubin file, named by its content.
 
-The text is the same for every card; the machine code is of one architecture. What is compiled where
-there is no card is what is launched where there is one.
+The text is the same for every card; machine code is for one architecture. The module compiled on a
+machine without a card is the module launched on a machine with one.
 """
 
 from __future__ import annotations
@@ -17,27 +17,23 @@ from fastfeat.engine.gpu.runtime import KERNEL_FILE, PRELUDE
 from fastfeat.errors import BackendUnavailable
 
 LEAST_ARCHITECTURE = 75
-"""Turing: threads of a warp advance each on its own, and CUDA 13 still compiles for it."""
+"""Turing: threads of a warp advance independently, and CUDA 13 still compiles for it."""
 FLAGS = (
-    "-fmad=false",  # a product and a sum round each for itself, unless the text says __fma_rn
-    "-ftz=false",  # numbers too small for float32's full precision are kept
+    "-fmad=false",  # a product and a sum round separately, unless the text says __fma_rn
+    "-ftz=false",  # subnormal float32 numbers are kept
     "-prec-div=true",
     "-prec-sqrt=true",
     "-std=c++17",
-    "--ptxas-options=-v",  # what each kernel takes, into the log
+    "--ptxas-options=-v",  # resources of each kernel, in the log
 )
 
 
 def cubin_file(text: str, architecture: int) -> Path:
-    """Return the file of the machine code of a text, compiled if there is no whole one.
+    """Return the path of the machine code of a CUDA text, which is compiled if it is not cached.
 
-    Args:
-        text: CUDA C++, less the prelude.
-        architecture: of the card, such as 90 for sm_90.
-
-    Raises:
-        KernelFailed: NVRTC refuses the text; the message holds what it says.
-        BackendUnavailable: there is no NVRTC, or none that knows the architecture.
+    `text` is CUDA C++ without the prelude. `architecture` is that of the card, such as 90 for
+    sm_90. Raises KernelFailed, with NVRTC's message, if NVRTC rejects the text, and
+    BackendUnavailable if there is no NVRTC that knows the architecture.
     """
     source, options = _question(text, architecture)
     key = key_of(source, _prelude(), nvrtc.version(), *options)
@@ -45,32 +41,27 @@ def cubin_file(text: str, architecture: int) -> Path:
 
 
 def compile_module(text: str, architecture: int) -> CompiledModule:
-    """Return the compiled module of a text, of which `cubin_file` keeps the machine code.
-
-    Raises:
-        KernelFailed: NVRTC refuses the text; the message holds what it says.
-        BackendUnavailable: there is no NVRTC, or none that knows the architecture.
-    """
+    """Compile a CUDA text without the cache; `cubin_file` caches the machine code."""
     source, options = _question(text, architecture)
     return nvrtc.compile_text(source, KERNEL_FILE, {PRELUDE: _prelude()}, options)
 
 
 def _question(text: str, architecture: int) -> tuple[str, tuple[str, ...]]:
-    """Return all that NVRTC is given besides the prelude: a source, and options."""
+    """Return the input of NVRTC besides the prelude: CUDA source, and compiler options."""
     target = target_for(architecture, nvrtc.architectures(), nvrtc.version())
     source = f'#include "{PRELUDE}"\n#line 1 "{KERNEL_FILE}"\n{text}'
     return source, (f"-arch=sm_{target}", *FLAGS)
 
 
 def target_for(architecture: int, known: Sequence[int], version: str) -> int:
-    """Return the architecture to compile for: that of the card, or one whose code it runs.
+    """Return the architecture to compile for: the card's own, or one whose code the card runs.
 
     Machine code runs on later minor revisions of its architecture: sm_100 on sm_103.
 
     Args:
-        architecture: of the card.
-        known: what NVRTC compiles for.
-        version: of NVRTC, for messages.
+        architecture: Architecture of the card.
+        known: Architectures that NVRTC compiles for.
+        version: Version of NVRTC, for messages.
 
     Raises:
         BackendUnavailable: NVRTC is too old for the card, or too new.

@@ -1,4 +1,4 @@
-"""Kernels through g++: the text of a module becomes a shared object that runs on the emulator."""
+"""Compile kernels by g++: CUDA text becomes a shared object, which the emulated device runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Sanitizer = Literal["address", "thread"]
 
 _HEADERS = ("emulator.h", PRELUDE)
 _INCLUDE = re.compile(r'^#include "(.+)"$', re.MULTILINE)
-# Contraction is off, because each operation rounds; -fno-math-errno lets sqrt be an instruction.
+# No contraction, because each operation rounds; -fno-math-errno lets sqrt be an instruction.
 _FLAGS = (
     *("-std=c++17", "-shared", "-fPIC", "-w", "-pipe", "-Wl,-Bsymbolic"),
     *("-ffp-contract=off", "-fno-strict-aliasing", "-fno-math-errno"),
@@ -41,11 +41,10 @@ _LIBRARIES: dict[Sanitizer, tuple[str, ...]] = {
 
 
 def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
-    """Return the shared object of the kernels of a text, built if this is the first time.
+    """Return the path of the shared object of a CUDA text, which is compiled on first use.
 
-    Raises:
-        BackendUnavailable: there is no g++ that works, or no folder for what it gives.
-        KernelFailed: g++ refuses the text; the message holds what it says.
+    Raises BackendUnavailable if there is no working g++, or no folder for the result, and
+    KernelFailed, with g++'s message, if g++ rejects the text.
     """
     compiler = find_compiler()
     flags = (*_FLAGS, *_MODES[sanitizer], *_flags_of_processor())
@@ -55,11 +54,9 @@ def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
 
 
 def headers_of(source: str, folder: Path) -> list[str]:
-    """Return the text of every header of ours that a source includes, and that these include.
+    """Return the text of each of this project's headers that a source includes, also indirectly.
 
-    Args:
-        source: C++.
-        folder: of the headers.
+    `folder` has the headers.
     """
     found: dict[str, str] = {}
     waiting = _INCLUDE.findall(source)
@@ -72,11 +69,7 @@ def headers_of(source: str, folder: Path) -> list[str]:
 
 
 def find_compiler() -> str:
-    """Return the path of g++.
-
-    Raises:
-        BackendUnavailable: there is none.
-    """
+    """Return the path of g++; raise BackendUnavailable if there is none."""
     found = shutil.which("g++")
     if found is None:
         raise BackendUnavailable(
@@ -87,14 +80,12 @@ def find_compiler() -> str:
 
 
 def sanitizer_environment(sanitizer: Sanitizer) -> dict[str, str]:
-    """Return the variables that a Python process needs to load modules with a sanitizer.
+    """Return the environment variables that a Python process needs for modules with a sanitizer.
 
-    The sanitizer's library must be there before Python itself: start another process with these.
-    Leaks are not looked for, because Python has many; accesses of libraries are not checked,
-    because they know nothing of fibers.
-
-    Raises:
-        BackendUnavailable: there is no g++, or it comes without that sanitizer.
+    The sanitizer's library must be loaded before Python itself, so start another process with
+    these. Leaks are not checked, because Python has many. Accesses of libraries are not checked,
+    because libraries do not know about fibers. Raises BackendUnavailable if there is no g++, or it
+    lacks that sanitizer.
     """
     paths = [_library(name) for name in _LIBRARIES[sanitizer]]
     return {
@@ -106,10 +97,9 @@ def sanitizer_environment(sanitizer: Sanitizer) -> dict[str, str]:
 
 
 def check_preloaded(sanitizer: Sanitizer) -> None:
-    """Raise where a module with a sanitizer would end the process that loads it.
+    """Raise BackendUnavailable unless the process was started with `sanitizer_environment`.
 
-    Raises:
-        BackendUnavailable: the process was not started with `sanitizer_environment`.
+    Loading a module with a sanitizer would otherwise end the process.
     """
     preloaded = os.environ.get("LD_PRELOAD", "")
     if any(name not in preloaded for name in _LIBRARIES[sanitizer]):
@@ -120,7 +110,7 @@ def check_preloaded(sanitizer: Sanitizer) -> None:
 
 
 def _source(text: str) -> str:
-    """Return the source that g++ compiles."""
+    """Return the C++ source that g++ compiles for a CUDA text."""
     included = "".join(f'#include "{name}"\n' for name in _HEADERS)
     return f'{included}#line 1 "{KERNEL_FILE}"\n{text}'
 
@@ -143,11 +133,7 @@ def _build(compiler: str, flags: tuple[str, ...], text: str) -> bytes:
 
 
 def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProcess[bytes]:
-    """Return the finished process of g++, with its output.
-
-    Raises:
-        BackendUnavailable: it cannot be started.
-    """
+    """Run g++ and return the finished process; raise BackendUnavailable if it cannot be started."""
     try:
         return subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     except OSError as error:
@@ -158,16 +144,15 @@ def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProces
 
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Return the words of g++ after it has failed."""
+    """Return the message that g++ wrote when it failed."""
     said = done.stderr.decode("utf-8", "replace").strip()
     return said or f"it says nothing, and ends with {done.returncode}"
 
 
 def _answer(command: Sequence[str]) -> str:
-    """Return the answer of g++ to a question about itself.
+    """Return the output of g++ for an option that asks about itself.
 
-    Raises:
-        BackendUnavailable: it fails, or cannot be started.
+    Raises BackendUnavailable if g++ fails.
     """
     done = _run(command)
     if done.returncode != 0:
@@ -189,14 +174,17 @@ def _version(compiler: str) -> str:
 
 def _library(name: str) -> str:
     path = _answer((find_compiler(), f"-print-file-name={name}")).strip()
-    if not os.path.isabs(path):  # g++ gives the name back where it has no such file
+    if not os.path.isabs(path):  # g++ returns the bare name if it has no such file
         raise BackendUnavailable(f"g++ has no {name}, the library of a sanitizer. Install it")
     return path
 
 
 @cache
 def _flags_of_processor() -> tuple[str, ...]:
-    """Return flags that make fma, floor and the like instructions; the bits are the same."""
+    """Return compiler flags that make fma, floor and the like single instructions.
+
+    The bits of results are the same.
+    """
     try:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:

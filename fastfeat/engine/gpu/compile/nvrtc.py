@@ -1,6 +1,6 @@
-"""NVIDIA's run-time compiler, from its wheel: CUDA C++ becomes machine code, without a driver.
+"""NVIDIA's run-time compiler, from its wheel: CUDA C++ becomes machine code without a driver.
 
-CuPy is not asked to compile, because it appends -ftz=true to every set of options.
+CuPy's compiler is not used, because it appends -ftz=true to all options.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PLACES = {
     13: "nvidia/cu13/lib/libnvrtc.so.13",
     12: "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
 }
-"""Folders of the library in the wheel for each version of CUDA, newest first."""
+"""Path of the library in the wheel for each version of CUDA, newest first."""
 _MISSING = (
     "the GPU backend needs NVRTC, NVIDIA's compiler of kernels, and there is none here. Install it "
     "with pip install 'fastfeat[gpu]' for a driver of CUDA 13, or 'fastfeat[gpu-cuda12]'; to "
@@ -32,12 +32,12 @@ _MISSING = (
 
 @dataclass(frozen=True, slots=True)
 class CompiledModule:
-    """A compiled module: machine code, readable assembly, and the compiler's remarks.
+    """A compiled module: machine code, readable assembly, and the compiler's log.
 
     Args:
-        cubin: machine code of one architecture.
-        ptx: assembly that it was made from.
-        log: what the compiler said, resources of each kernel included.
+        cubin: Machine code for one architecture.
+        ptx: The assembly from which it was made.
+        log: Messages of the compiler, including the resources of each kernel.
     """
 
     cubin: bytes
@@ -50,10 +50,10 @@ class Resources:
     """The resources that a thread, or a block, of a kernel takes.
 
     Args:
-        registers: a thread.
-        spilled_bytes: a thread, stored because the registers do not suffice.
-        stack_bytes: a thread, of memory of its own.
-        shared_bytes: a block, without the dynamic array.
+        registers: Registers per thread.
+        spilled_bytes: Bytes per thread that are stored because registers do not suffice.
+        stack_bytes: Bytes of local memory per thread.
+        shared_bytes: Bytes of shared memory per block, without the dynamic array.
     """
 
     registers: int
@@ -63,11 +63,7 @@ class Resources:
 
 
 def version() -> str:
-    """Return the version of NVRTC, such as "13.0".
-
-    Raises:
-        BackendUnavailable: there is none.
-    """
+    """Return the version of NVRTC, such as "13.0"; raise BackendUnavailable if there is none."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     _call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
     return f"{major.value}.{minor.value}"
@@ -85,17 +81,11 @@ def architectures() -> list[int]:
 def compile_text(
     text: str, name: str, headers: Mapping[str, str], options: tuple[str, ...]
 ) -> CompiledModule:
-    """Return the compiled module of a text.
+    """Return the compiled module of a text of CUDA C++.
 
-    Args:
-        text: CUDA C++.
-        name: what messages call it.
-        headers: text of each file that it may include.
-        options: of NVRTC, with an architecture.
-
-    Raises:
-        KernelFailed: the compiler refuses the text; the message holds what it says.
-        BackendUnavailable: there is no compiler.
+    Messages call the text `name`. `headers` has the text of each file that it may include.
+    `options` are options of NVRTC, with an architecture. Raises KernelFailed, with the compiler's
+    message, if the compiler rejects the text, and BackendUnavailable if there is no compiler.
     """
     program = ctypes.c_void_p()
     _call(
@@ -169,14 +159,10 @@ def _library() -> Any:
 
 
 def library_path(folders: Sequence[Path], driver: tuple[int, int] | None) -> Path:
-    """Return the library of NVRTC: the newest whose machine code the driver takes.
+    """Return the newest NVRTC library that makes machine code for the driver.
 
-    Args:
-        folders: where wheels may have been installed.
-        driver: version of CUDA of the driver; None without one, where any will do.
-
-    Raises:
-        BackendUnavailable: there is none; says what to install.
+    `folders` may have wheels. `driver` is the CUDA version of the driver; None without one, so that
+    any library will do. Raises BackendUnavailable, with a package to install, if there is none.
     """
     paths = {
         k: folder / place

@@ -1,4 +1,4 @@
-"""Devices: what a card can do, its memory and its computations, and a card of g++ in its place.
+"""Devices: a card's requirements, memory and computations, and an emulated card, compiled by g++.
 
 `backends` imports it.
 """

@@ -1,4 +1,4 @@
-"""Availability of a card to this process: if there is none, what is missing, and what to do."""
+"""Whether this process can use a card; if not, the missing part and the remedy."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _INSTALL_DRIVER = (
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The surroundings that were found, in the order in which they are needed.
+    """The software and hardware that were found, in the order in which they are needed.
 
     Args:
-        platform: as `sys.platform` says.
-        cupy: version of CuPy, "" where it is not installed.
-        cupy_error: why CuPy cannot be imported.
-        cupy_cuda: version of CUDA that CuPy was built with.
-        driver: version of CUDA that the driver is for.
-        n_devices: how many cards the driver shows.
-        device_error: why it shows none.
-        visible: the environment variable CUDA_VISIBLE_DEVICES.
-        device: name of the current card.
-        architecture: of it, such as 90.
+        platform: `sys.platform`.
+        cupy: Version of CuPy, "" if it is not installed.
+        cupy_error: Error of the import of CuPy.
+        cupy_cuda: Version of CUDA that CuPy was built with.
+        driver: Version of CUDA that the driver is for.
+        n_devices: Number of cards that the driver shows.
+        device_error: Reason why it shows none.
+        visible: The environment variable CUDA_VISIBLE_DEVICES.
+        device: Name of the current card.
+        architecture: Architecture of the current card, such as 90.
     """
 
     platform: str
@@ -45,7 +45,7 @@ class Surroundings:
 
 
 def missing(found: Surroundings) -> str | None:
-    """Return the reason why the GPU backend cannot run, and what to do; None where it can."""
+    """Return the reason why the GPU backend cannot run, and the remedy; None if it can run."""
     reason = _missing_software(found) or _missing_device(found)
     return None if reason is None else f"backend 'gpu' {reason}{_ELSE}"
 

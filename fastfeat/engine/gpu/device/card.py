@@ -1,7 +1,7 @@
-"""Requests of a card's runtime to CUDA: memory, streams, events, copies, kernels.
+"""The interface of a card as this engine needs it: memory, streams, events, copies, kernels.
 
-`CupyCard` is the one of a real card. What is asked for is put at the end of a stream and done some
-time later; only an event says when. Streams and events are of the card's own kind.
+`CupyCard` implements it for a real card. A request is put at the end of a stream and done later;
+only an event says when. Types of streams and events depend on the implementation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Card(Protocol):
-    """A device whose work is done in streams."""
+    """A card that works on requests in streams."""
 
     @property
     def name(self) -> str:
@@ -25,27 +25,22 @@ class Card(Protocol):
         ...
 
     def allocate(self, n_bytes: int) -> tuple[int, object]:
-        """Return the address of memory and its owner, whose end frees it at once.
+        """Return the address of memory and an owner object.
 
-        Raises:
-            MemoryError: there is not enough.
+        When the owner dies, the memory is free. Raises MemoryError if there is not enough.
         """
         ...
 
     def allocate_pinned(self, n_bytes: int) -> NDArray[np.uint8]:
-        """Return memory of the host that streams copy from and to."""
+        """Return page-locked host memory, which streams can copy from and to."""
         ...
 
     def memory(self) -> tuple[int, int]:
-        """Return the numbers of bytes that can be allocated, and that there are."""
+        """Return two numbers of bytes: free memory, and all memory."""
         ...
 
     def adopt(self, address: int, n_bytes: int) -> None:
-        """Do nothing where memory is on this card.
-
-        Raises:
-            InvalidData: it is not; says where it is, if that is known.
-        """
+        """Raise InvalidData unless memory is on this card; say where it is if that is known."""
         ...
 
     def array(
@@ -57,11 +52,14 @@ class Card(Protocol):
         dtype: Any,
         strides: tuple[int, ...],
     ) -> Any:
-        """Return memory of the card as an array that users know, which keeps its owner."""
+        """Return memory of the card as an array for users, such as CuPy's.
+
+        It keeps `owner` alive.
+        """
         ...
 
     def give_back(self) -> None:
-        """Return freed memory, which is kept for later, to the device."""
+        """Return to the device the freed memory that was kept for later."""
         ...
 
     def current_stream(self) -> Any:
@@ -69,15 +67,15 @@ class Card(Protocol):
         ...
 
     def new_stream(self) -> Any:
-        """Return a stream that waits for no other unless it is told to."""
+        """Return a stream that waits for no other stream by itself."""
         ...
 
     def record(self, stream: Any) -> Any:
-        """Return an event that happens when all that is in a stream now is done."""
+        """Return an event that happens when all current work of a stream is done."""
         ...
 
     def wait(self, stream: Any, event: Any) -> None:
-        """Let what is put into a stream from now on wait for an event."""
+        """Make later work of a stream wait for an event."""
         ...
 
     def has_happened(self, event: Any) -> bool:
@@ -85,16 +83,14 @@ class Card(Protocol):
         ...
 
     def finish(self, pending: Any) -> None:
-        """Wait until an event has happened, or until all that is in a stream is done."""
+        """Wait for an event, or for all work of a stream."""
         ...
 
     def finish_other(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Wait until all in a stream of somebody else is done, or until an event has happened.
+        """Wait for all work of a foreign stream, or for a foreign event.
 
-        Args:
-            kind: what it is.
-            number: of a stream, as in CUDA's array interface: 1 the legacy default stream, 2 that
-                of the thread, else its address; or the address of an event.
+        `number` is a stream in CUDA's array interface: 1 the legacy default stream, 2 the default
+        stream of the thread, else its address. For an event it is the event's address.
         """
         ...
 
@@ -107,7 +103,7 @@ class Card(Protocol):
         ...
 
     def load(self, text: str) -> Any:
-        """Return the kernels of a text, compiled if this is the first time."""
+        """Return the kernels of a CUDA text, compiled on first use."""
         ...
 
     def launch(
@@ -121,12 +117,8 @@ class Card(Protocol):
     ) -> None:
         """Run a kernel in the current stream.
 
-        Args:
-            kernels: what `load` returned.
-            kernel: its name.
-            grid: number of blocks along x and y.
-            block: threads a block.
-            arguments: each an int64.
-            shared_bytes: length of the dynamic array in shared memory.
+        `kernels` is the result of `load`. `grid` has the number of blocks along x and y; `block` is
+        the number of threads per block. The arguments are int64. `shared_bytes` is the length of
+        the dynamic array in shared memory.
         """
         ...

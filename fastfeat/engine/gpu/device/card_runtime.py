@@ -1,9 +1,9 @@
-"""The runtime of a card: computing in the current stream, copies up and down in two of their own.
+"""The runtime of a card: kernels run in the thread's current stream, copies in two further streams.
 
-A thread's uploads run beside its kernels; a kernel waits for those that were asked for before it.
-Downloads wait for the kernels before a mark, and run beside later ones. Memory that is dropped is
-freed only when all that was asked for before has been done, so memory that is allocated is idle,
-and an upload to it waits for nothing.
+A thread's uploads run in parallel with its kernels; a kernel waits for uploads requested before it.
+Downloads wait for the kernels before a mark, and run in parallel with later ones. Dropped memory is
+freed only when all earlier requests are done. Allocated memory is therefore idle, and an upload to
+it need not wait.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FORKED = (
 
 
 class _Lane:
-    """The work of a thread on a card since it last waited."""
+    """The requests of a thread to a card since it last waited for them."""
 
     def __init__(self, card: Card, slot_bytes: int) -> None:
         self.stream: Any = card.current_stream()
@@ -52,16 +52,16 @@ class _Lane:
         self.launched: dict[str, int] = {}  # number of the last launch of each kernel
 
     def streams(self) -> tuple[Any, Any, Any]:
-        """Return the streams in which work may be outstanding."""
+        """Return the streams in which the thread may have unfinished requests."""
         return self.stream, self.upload_stream, self.download_stream
 
 
 class CardRuntime:
-    """A card, for all threads of this process.
+    """A card as a runtime, shared by all threads of this process.
 
     Args:
-        card: the device.
-        slot_bytes: of each slot of staging memory; a thread has up to six.
+        card: The device.
+        slot_bytes: Bytes per slot of staging memory; a thread has up to six slots.
     """
 
     geometry = Geometry()
@@ -73,7 +73,7 @@ class CardRuntime:
         self._process = os.getpid()
         self._threads = threading.local()
         self._sweeping = threading.RLock()
-        self._compiling = threading.RLock()  # a handler of a signal may compile, too
+        self._compiling = threading.RLock()  # a signal handler may compile, too
         self._modules: dict[str, Module] = {}
         self._held: dict[int, Watch] = {}
         self._dropped: deque[Watch] = deque()
@@ -85,7 +85,7 @@ class CardRuntime:
         return self._card.name
 
     def allocate(self, n_bytes: int) -> Buffer:
-        """Return memory that nothing outstanding uses."""
+        """Return device memory that no earlier request uses any more."""
         with self._asking() as lane:
             self._sweep()
             try:
@@ -109,25 +109,25 @@ class CardRuntime:
             ) from None
 
     def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
-        """Return memory of the card that is somebody else's, in place."""
+        """Return memory of the card that belongs to another object, without a copy."""
         with self._asking():
             self._card.adopt(address, n_bytes)
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Wait until work of others is done."""
+        """Wait for a stream or event of another library; see `Runtime.wait_for`."""
         with self._asking():
             self._card.finish_other(kind, number)
 
     def array(
         self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
     ) -> Any:
-        """Return memory as a CuPy array, which keeps it."""
+        """Return device memory as a CuPy array, which keeps the buffer alive."""
         owner = buffer.owner
         return self._card.array(buffer.address, buffer.n_bytes, owner, shape, dtype, strides)
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
-        """Copy an array beside what is being computed."""
+        """Copy a host array into a buffer, in parallel with computations."""
         content = bytes_of(array, buffer, offset)
         with self._asking() as lane:
             lane.uploads.upload(content, buffer.address + offset, lane.upload_stream)
@@ -136,7 +136,7 @@ class CardRuntime:
     def download(
         self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
     ) -> None:
-        """Fill an array when `synchronize` or `finish` returns, beside what is being computed."""
+        """Copy from a buffer to a host array, filled when `synchronize` or `finish` returns."""
         content = bytes_of(array, buffer, offset)
         with self._asking() as lane:
             event = (after or self._mark(lane)).event
@@ -150,7 +150,7 @@ class CardRuntime:
             self._card.zero(buffer.address, buffer.n_bytes, lane.stream)
 
     def module(self, text: str) -> Module:
-        """Return the kernels of a text, compiled if this is the first time."""
+        """Return the kernels of a CUDA text, compiled on first use."""
         module = self._modules.get(text)
         if module is None:
             with self._asking(), self._compiling:
@@ -170,7 +170,7 @@ class CardRuntime:
         n: int,
         shared_bytes: int = 0,
     ) -> None:
-        """Put a kernel into the current stream."""
+        """Put a run of a kernel into the current stream."""
         check_launch(kernel, grid, block, n, shared_bytes)
         address = table.address if isinstance(table, Buffer) else table
         arguments = (address, first, n)
@@ -181,12 +181,12 @@ class CardRuntime:
             self._card.launch(module.loaded, kernel, grid, block, arguments, shared_bytes)
 
     def mark(self) -> Mark:
-        """Return a mark, after the uploads and kernels of this thread so far."""
+        """Return a mark after the uploads and kernels of this thread so far."""
         with self._asking() as lane:
             return self._mark(lane)
 
     def finish(self, mark: Mark) -> None:
-        """Wait until everything asked for before a mark is done, and all downloads."""
+        """Wait until all requests before a mark are done, and all downloads."""
         with self._asking() as lane:
             self._card.finish(mark.event)
             self._card.finish(lane.download_stream)
@@ -195,32 +195,31 @@ class CardRuntime:
             lane.launched = later
 
     def synchronize(self) -> None:
-        """Wait until everything that this thread has asked for is done."""
+        """Wait until all requests of the calling thread are done."""
         with self._asking() as lane:
             self._sweep()
             self._finish(lane)
             self._sweep()
 
     def memory(self) -> tuple[int, int]:
-        """Return the numbers of bytes that are free, and that there are."""
+        """Return two numbers of bytes: free memory, and all memory."""
         with self._asking():
             self._sweep()
             self._finish_retiring()
             return self._card.memory()
 
     def give_back(self) -> None:
-        """Return memory that is kept for later to the device."""
+        """Return to the device the freed memory that was kept for later."""
         with self._asking():
             self.synchronize()
             self._finish_retiring()
             self._card.give_back()
 
     def _lane(self) -> _Lane:
-        """Return the outstanding work of the calling thread, after a look at whether it may call.
+        """Return the record of the calling thread's requests.
 
-        Raises:
-            BackendUnavailable: this process was forked from the one that uses the card, or the
-                thread works on another card.
+        Raises BackendUnavailable if this process was forked from one that uses the card, or if the
+        thread works on another card.
         """
         if os.getpid() != self._process:
             raise BackendUnavailable(FORKED)
@@ -235,7 +234,7 @@ class CardRuntime:
         return lane
 
     def _join(self, lane: _Lane) -> None:
-        """Let what is asked for from now on wait for the uploads."""
+        """Make later kernels wait for the uploads requested so far."""
         if lane.is_uploading:
             self._card.wait(lane.stream, self._card.record(lane.upload_stream))
             lane.is_uploading = False
@@ -245,7 +244,7 @@ class CardRuntime:
         return Mark(lane.n_launched, self._card.record(lane.stream))
 
     def _finish(self, lane: _Lane) -> None:
-        """Wait for a thread's work, and hand over what it has downloaded."""
+        """Wait for a thread's requests, and fill the arrays of its downloads."""
         self._join(lane)
         for stream in lane.streams():
             self._card.finish(stream)
@@ -254,10 +253,9 @@ class CardRuntime:
 
     @contextmanager
     def _asking(self) -> Generator[_Lane]:
-        """Ask something of the card for the calling thread.
+        """Give the `with` block the calling thread's record, for requests to the card.
 
-        Raises:
-            KernelFailed: CUDA says that something failed, now or in an earlier kernel.
+        Raises KernelFailed if CUDA reports a failure, of these requests or of an earlier kernel.
         """
         lane = self._lane()
         try:
@@ -275,15 +273,15 @@ class CardRuntime:
             raise KernelFailed(_failure(error, kernels), kernels) from error
 
     def _finish_retiring(self) -> None:
-        """Wait until what was dropped is free, though other threads have work that uses it."""
+        """Wait until all dropped memory is free, even if other threads' requests still use it."""
         for event in [event for events, _ in self._retiring for event in events]:
             self._card.finish(event)
         self._sweep()
 
     def _sweep(self) -> None:
-        """Free what was dropped, once what was asked for before is done."""
+        """Free dropped memory once all earlier requests are done."""
         with self._sweeping:
-            gone = list(self._dropped)  # where they stay until they are retiring: see `owner`
+            gone = list(self._dropped)  # they stay there until they are retiring: see `owner`
             dropped: dict[_Lane, list[object]] = {}
             for watch in gone:
                 memory, lane = cast(tuple[object, _Lane], watch.kept)
@@ -302,7 +300,7 @@ class CardRuntime:
 
 
 def _failure(error: RuntimeError, kernels: Sequence[str]) -> str:
-    """Return the message of a failure that CUDA reports; it does not say of which kernel."""
+    """Return an error message with the names of kernels that may have failed; CUDA omits them."""
     names = ", ".join(map(repr, kernels)) or "none"
     which = ", with CUDA_LAUNCH_BLOCKING=1 to see which" if len(kernels) > 1 else ""
     return (

@@ -1,6 +1,6 @@
-"""A card through CuPy, which is imported here and nowhere else, when a card is first asked for.
+"""A card through CuPy. Only this module imports CuPy, when a card is first needed.
 
-CuPy gives memory, streams, events and launches. It compiles nothing: see `compile`.
+CuPy provides memory, streams, events and launches. It compiles nothing: see `compile`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fastfeat.errors import InvalidData, OutOfDeviceMemory
 
 
 def look() -> Surroundings:
-    """Return the surroundings; a card is asked for its name, and CUDA starts in this process."""
+    """Return the software and hardware found; reading a card's name starts CUDA in this process."""
     driver, visible = driver_version(), os.environ.get("CUDA_VISIBLE_DEVICES")
     found = Surroundings(sys.platform, driver=driver, visible=visible)
     if find_spec("cupy") is None:
@@ -51,14 +51,17 @@ def current_device() -> int:
 
 
 class CupyKernels:
-    """The kernels of a loaded module; CuPy makes a new object at each request for one."""
+    """The kernels of a loaded module, by name.
+
+    Cached, since CuPy makes a new object at each request.
+    """
 
     def __init__(self, module: Any) -> None:
         self._module = module
         self._known: dict[str, Any] = {}
 
     def named(self, kernel: str) -> Any:
-        """Return a kernel, which is looked up on the card when it is first launched."""
+        """Return a kernel, looked up on the card at its first launch."""
         found = self._known.get(kernel)
         if found is None:
             found = self._known[kernel] = self._module.get_function(kernel)
@@ -68,8 +71,8 @@ class CupyKernels:
 class CupyCard:
     """The card that the calling thread works on.
 
-    Memory comes from a pool of its own: CuPy's default pool hands out memory that work in the
-    current stream still uses, which an upload in another stream would overwrite.
+    It has its own memory pool. CuPy's default pool hands out memory that work in the current stream
+    still uses, and an upload in another stream would overwrite it.
     """
 
     def __init__(self) -> None:
@@ -92,12 +95,15 @@ class CupyCard:
         return self._runtime.getDevice() == self._device
 
     def allocate(self, n_bytes: int) -> tuple[int, object]:
-        """Return the address of memory and its owner, whose end gives it back to the pool."""
+        """Return the address of memory and an owner object.
+
+        When the owner dies, the pool gets it back.
+        """
         memory = self._pool.malloc(n_bytes)
         return memory.ptr, memory
 
     def allocate_pinned(self, n_bytes: int) -> NDArray[np.uint8]:
-        """Return page-locked memory of the host."""
+        """Return page-locked host memory."""
         try:
             memory = self._cupy.cuda.alloc_pinned_memory(n_bytes)
         except self._runtime.CUDARuntimeError as error:
@@ -107,12 +113,12 @@ class CupyCard:
         return np.frombuffer(memory, np.uint8, n_bytes)
 
     def memory(self) -> tuple[int, int]:
-        """Return the numbers of bytes that are free, in a pool too, and that there are."""
+        """Return two numbers of bytes: free memory, with free memory in pools, and all memory."""
         free, total = self._runtime.memGetInfo()
         return free + sum(pool.free_bytes() for pool in self._pools()), total
 
     def adopt(self, address: int, n_bytes: int) -> None:
-        """Do nothing where memory is on this card, or managed."""
+        """Raise InvalidData unless memory is on this card, or is CUDA's managed memory."""
         kinds = {self._runtime.memoryTypeDevice, self._runtime.memoryTypeManaged}
         for place in (address, address + n_bytes - 1):
             found = self._runtime.pointerGetAttributes(place)
@@ -133,7 +139,7 @@ class CupyCard:
         dtype: Any,
         strides: tuple[int, ...],
     ) -> Any:
-        """Return memory of the card as a CuPy array, which keeps its owner."""
+        """Return memory of the card as a CuPy array, which keeps `owner` alive."""
         memory = self._cupy.cuda.UnownedMemory(address, n_bytes, owner, self._device)
         pointer = self._cupy.cuda.MemoryPointer(memory, 0)
         return self._cupy.ndarray(shape, dtype, pointer, strides)
@@ -147,7 +153,7 @@ class CupyCard:
         return self._pool, self._cupy.get_default_memory_pool()
 
     def current_stream(self) -> Any:
-        """Return the thread's current stream, so that work keeps the order of the user's own."""
+        """Return the thread's current stream, so that work is ordered with the user's own."""
         return self._cupy.cuda.get_current_stream()
 
     def new_stream(self) -> Any:
@@ -155,13 +161,13 @@ class CupyCard:
         return self._cupy.cuda.Stream(non_blocking=True)
 
     def record(self, stream: Any) -> Any:
-        """Return an event that happens when all that is in a stream now is done."""
+        """Return an event that happens when all current work of a stream is done."""
         event = self._cupy.cuda.Event(disable_timing=True)
         event.record(stream)
         return event
 
     def wait(self, stream: Any, event: Any) -> None:
-        """Let what is put into a stream from now on wait for an event."""
+        """Make later work of a stream wait for an event."""
         stream.wait_event(event)
 
     def has_happened(self, event: Any) -> bool:
@@ -169,18 +175,18 @@ class CupyCard:
         return event.done
 
     def finish(self, pending: Any) -> None:
-        """Wait until an event has happened, or until all that is in a stream is done."""
+        """Wait for an event, or for all work of a stream."""
         pending.synchronize()
 
     def finish_other(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Wait until all in a stream of somebody else is done, or until an event has happened."""
+        """Wait for all work of a foreign stream, or for a foreign event."""
         if kind == "stream":
             self._runtime.streamSynchronize(number)
         else:
             self._runtime.eventSynchronize(number)
 
     def copy(self, target: int, source: int, n_bytes: int, stream: Any) -> None:
-        """Copy between the device and pinned memory: CUDA knows which address is which."""
+        """Copy between the device and pinned memory; CUDA infers the direction."""
         kind = self._runtime.memcpyDefault
         self._runtime.memcpyAsync(target, source, n_bytes, kind, stream.ptr)
 
@@ -189,7 +195,7 @@ class CupyCard:
         self._runtime.memsetAsync(address, 0, n_bytes, stream.ptr)
 
     def load(self, text: str) -> CupyKernels:
-        """Return the kernels of a text; CuPy keeps a module by its path for ever."""
+        """Return the kernels of a text; CuPy caches a module by its path forever."""
         path = cubin_file(text, self.architecture)
         return CupyKernels(self._cupy.RawModule(path=str(path)))
 

@@ -1,4 +1,4 @@
-"""The runtime of the card that the calling thread works on: made once for each card."""
+"""The runtime of the card that the calling thread works on, created once per card."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from fastfeat.engine.gpu.device.card_runtime import FORKED, CardRuntime
 from fastfeat.errors import BackendUnavailable
 
 _runtimes: dict[int, CardRuntime] = {}
-_lock = threading.RLock()  # a handler of a signal may compute while it is held
+_lock = threading.RLock()  # a signal handler may compute while it is held
 _process = os.getpid()
 
 
 def current_runtime() -> CardRuntime:
     """Return the runtime of the current card: device 0, or the one of `with cupy.cuda.Device(1):`.
 
-    Raises:
-        BackendUnavailable: there is no card that can be used; says what is missing.
+    Raises BackendUnavailable, with the missing part, if no card can be used.
     """
     if _runtimes and os.getpid() != _process:
         raise BackendUnavailable(FORKED)
@@ -42,7 +41,7 @@ def _new_runtime(device: int) -> CardRuntime:
 
 
 def _check() -> None:
-    """Raise BackendUnavailable where anything is missing."""
+    """Raise BackendUnavailable if anything is missing."""
     reason = missing(cupy_card.look())
     if reason is not None:
         raise BackendUnavailable(reason)

@@ -1,4 +1,4 @@
-"""The version of NVIDIA's driver, asked without CuPy and without starting CUDA."""
+"""The version of NVIDIA's driver, read without CuPy and without starting CUDA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LIBRARY = "libcuda.so.1"
 
 @cache
 def driver_version() -> tuple[int, int] | None:
-    """Return the version of CUDA that the driver is for, such as (13, 0); None without a driver."""
+    """Return the CUDA version of the driver, such as (13, 0); None without a driver."""
     try:
         library = ctypes.CDLL(_LIBRARY)
     except OSError:
@@ -22,7 +22,7 @@ def driver_version() -> tuple[int, int] | None:
 
 
 def version_of(number: int) -> tuple[int, int]:
-    """Return major and minor of a version as CUDA writes it.
+    """Return major and minor of a version number in CUDA's form.
 
     Example:
         >>> version_of(13020)

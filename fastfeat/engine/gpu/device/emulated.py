@@ -1,4 +1,7 @@
-"""The runtime without a card: kernels run by g++ and fibers, in an order that tests choose."""
+"""The runtime without a card: g++ compiles kernels, and fibers run their threads on the host.
+
+Tests choose the order of the threads.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ from fastfeat.errors import BackendUnavailable, InvalidData, KernelFailed, OutOf
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmulatedArray:
-    """An array on the emulated device: to be read by `get`, or given to the emulated backend.
+    """An array on the emulated device; read it with `get`, or pass it to the emulated backend.
 
     Args:
-        buffer: its memory.
-        shape: number of elements along each axis.
-        dtype: their type.
-        strides: bytes from one to the next.
+        buffer: Its memory.
+        shape: Number of elements along each axis.
+        dtype: Type of an element.
+        strides: Bytes from one element to the next, along each axis.
     """
 
     buffer: Buffer
@@ -37,7 +40,7 @@ class EmulatedArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Return the interface by which arrays on a card say where they are."""
+        """Return the interface with which arrays on a card give their address."""
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
@@ -48,30 +51,26 @@ class EmulatedArray:
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        """Return the host's memory, where it is."""
+        """Return the device of its memory: the host."""
         return self.view().__dlpack_device__()
 
     def __dlpack__(self, **options: Any) -> Any:
-        """Share it without a copy, as NumPy shares an array."""
+        """Share the memory without a copy, like NumPy shares an array."""
         return self.view().__dlpack__(**options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Refuse, as CuPy does: a copy to the host is asked for.
-
-        Raises:
-            TypeError: always.
-        """
+        """Raise TypeError, like CuPy: a copy to the host must be explicit."""
         raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
 
     def view(self) -> NDArray[Any]:
-        """Return a NumPy array of the same memory, which it keeps."""
+        """Return a NumPy array of the same memory, which it keeps alive."""
         held = (ctypes.c_uint8 * max(1, self.buffer.n_bytes)).from_address(self.buffer.address)
         held.owner = self.buffer  # pyright: ignore[reportAttributeAccessIssue]  # ctypes takes any
         array: NDArray[Any] = np.ndarray(self.shape, self.dtype, memoryview(held), 0, self.strides)
         return array
 
     def get(self) -> NDArray[Any]:
-        """Return a copy as a NumPy array, like that of CuPy."""
+        """Return a copy as a NumPy array, like CuPy's method."""
         return self.view().copy(order="K")
 
 
@@ -81,22 +80,20 @@ Order = Literal["forward", "reverse", "random"]
 _ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
 
 _MOST_THREADS = 192
-"""Threads that ThreadSanitizer tells apart at a time; a race between more goes unseen."""
+"""Threads that ThreadSanitizer can tell apart; with more, a race may go unseen."""
 
 
 class _Stacks(ctypes.Structure):
-    """`ff_emulator::Stacks`."""
+    """The C++ structure `ff_emulator::Stacks`, for ctypes."""
 
     _fields_ = (("idle", ctypes.c_void_p), ("n", ctypes.c_uint32))
 
 
-_stacks = (
-    _Stacks()
-)  # of all modules: a launch, of which there is one at a time, takes what it needs
+_stacks = _Stacks()  # shared by all modules: only one launch runs at a time
 
 
 class _Launch(ctypes.Structure):
-    """`ff_emulator::Launch`."""
+    """The C++ structure `ff_emulator::Launch`, for ctypes."""
 
     _fields_ = (
         ("kernel", ctypes.c_void_p),
@@ -111,19 +108,15 @@ class _Launch(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class _Library:
-    """A loaded shared object."""
+    """A loaded shared object with compiled kernels."""
 
     functions: Any
 
     def run(self, kernel: str, arguments: tuple[int, ...]) -> None:
-        """Run a kernel to its end.
+        """Run a kernel, and return when it is done.
 
-        Args:
-            kernel: its name.
-            arguments: the fields of `_Launch` between the first and the last.
-
-        Raises:
-            KernelFailed: says what is wrong, and at which line.
+        `arguments` are the fields of `_Launch` between the first and the last. Raises KernelFailed
+        with the problem and its line.
         """
         try:
             address = ctypes.cast(getattr(self.functions, kernel), ctypes.c_void_p).value
@@ -141,19 +134,20 @@ class EmulatedRuntime:
     """A device made of host memory and fibers.
 
     Args:
-        order: of the threads of a launch.
-        seed: of the random order; each launch takes another number.
-        resident: number of blocks that run at a time.
-        sanitizer: build modules with AddressSanitizer and UBSan, or with ThreadSanitizer, in a
-            process started with `sanitizer_environment`. The latter takes blocks of 64 threads.
-        deferred: run launches only at `synchronize` and `finish`, which runs no more than it must,
-            so that a wait that is missing reads poison.
-        n_bytes: the memory of the device.
-        geometry: the shape of launches; None takes that of a card, in blocks of 64 threads under
-            ThreadSanitizer.
+        order: Order of the threads of a launch.
+        seed: Seed of the random order; each launch takes another number.
+        resident: Number of blocks that run at a time.
+        sanitizer: "address" builds modules with AddressSanitizer and UBSan, "thread" with
+            ThreadSanitizer, which takes blocks of 64 threads. The process must be started with
+            `sanitizer_environment`.
+        deferred: Whether launches run only at `synchronize` and `finish`, and only as many as these
+            must wait for. If a wait is missing, the caller then reads poison.
+        n_bytes: Memory of the device in bytes.
+        geometry: Threads and blocks of launches; None takes those of a card, with blocks of 64
+            threads under ThreadSanitizer.
 
     Raises:
-        BackendUnavailable: there is no g++, or no sanitizer in this process.
+        BackendUnavailable: There is no g++, or no sanitizer in this process.
     """
 
     name = "emulated"
@@ -187,18 +181,21 @@ class EmulatedRuntime:
         self._modules: dict[str, Module] = {}
 
     def allocate(self, n_bytes: int) -> Buffer:
-        """Return poisoned memory."""
+        """Return memory filled with poison, so that reads before a write are noticed."""
         with LOCK:
             free, _ = self.memory()
             if n_bytes > free and self._queue:
-                self.synchronize()  # what is outstanding may keep memory that has been dropped
+                self.synchronize()  # outstanding work may keep memory that has been dropped
                 free, _ = self.memory()
             if n_bytes > free:
                 raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
             return self._memory.allocate(n_bytes)
 
     def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
-        """Return memory that this runtime has allocated: each runtime is a device of its own."""
+        """Return memory of another object without a copy; this runtime must have allocated it.
+
+        Each runtime is a device of its own.
+        """
         if not self._memory.holds(address, n_bytes):
             raise InvalidData(
                 f"{n_bytes:,} bytes at address {address:#x} are not in the memory of this emulated "
@@ -207,24 +204,27 @@ class EmulatedRuntime:
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
-        """Record the wait: there is no stream but the one of this runtime."""
+        """Record that a wait was requested.
+
+        There is only one stream, so there is nothing to wait for.
+        """
         self.waited_for.append((kind, number))
 
     def array(
         self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
     ) -> EmulatedArray:
-        """Return memory as an array that stands for CuPy's."""
+        """Return device memory as an array that behaves like CuPy's."""
         return EmulatedArray(buffer, shape, np.dtype(dtype), strides)
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
-        """Copy at once: no order says that a launch asked for earlier comes first."""
+        """Copy an array into a buffer at once, perhaps before launches requested earlier."""
         content = bytes_of(array, buffer, offset)
         ctypes.memmove(buffer.address + offset, content.ctypes.data, content.nbytes)
 
     def download(
         self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
     ) -> None:
-        """Fill an array; in a deferred runtime with poison, until `synchronize` or `finish`."""
+        """Copy a buffer to an array; if deferred, poison it until `synchronize` or `finish`."""
         content = bytes_of(array, buffer, offset)
         if self._deferred:
             content[:] = POISON
@@ -244,7 +244,7 @@ class EmulatedRuntime:
         self._ask(lambda: ctypes.memset(address, 0, n_bytes))
 
     def module(self, text: str) -> Module:
-        """Return the kernels of a text, compiled by g++ if this is the first time."""
+        """Return the kernels of a text, compiled by g++ on first use."""
         with LOCK:
             module = self._modules.get(text)
             if module is None:
@@ -263,7 +263,7 @@ class EmulatedRuntime:
         n: int,
         shared_bytes: int = 0,
     ) -> None:
-        """Run a kernel, at once or at `synchronize` and `finish`."""
+        """Run a kernel: at once or, if deferred, at the next `synchronize` or `finish`."""
         check_launch(kernel, grid, block, n, shared_bytes)
         resident = self._resident
         if self._sanitizer == "thread":
@@ -276,31 +276,31 @@ class EmulatedRuntime:
         self._ask(lambda: module.loaded.run(kernel, (address, first, n, *shape)))
 
     def synchronize(self) -> None:
-        """Run what is outstanding; after a failure the rest of it is dropped."""
+        """Run all requests that are still deferred; after a failure the rest of them is dropped."""
         with LOCK:
             self._run(None)
 
     def mark(self) -> Mark:
-        """Return a mark after what has been asked for so far."""
+        """Return a mark after all requests so far."""
         return Mark(self._memory.n_asked, None)
 
     def finish(self, mark: Mark) -> None:
-        """Run what was asked for before a mark, and the downloads after that, but nothing else."""
+        """Run the requests before a mark, and the downloads after them, but nothing else."""
         with LOCK:
             self._run(mark.number)
 
     def memory(self) -> tuple[int, int]:
-        """Return the numbers of bytes that are free, and that there are."""
+        """Return two numbers of bytes: free memory, and all memory."""
         with LOCK:
             self._sweep()
             return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
 
     def give_back(self) -> None:
-        """Run what is outstanding, which may keep memory that has been dropped."""
+        """Run all requests that are still deferred, since they may keep dropped memory in use."""
         self.synchronize()
 
     def _run(self, end: int | None) -> None:
-        """Run requests up to a number, or all, and each download as soon as it may be."""
+        """Run the requests before number `end`, or all, and each download as soon as possible."""
         try:
             self._copy_down()
             while self._queue and (end is None or self._queue[0][0] <= end):

@@ -1,4 +1,4 @@
-"""The memory of the emulated device: poisoned when it is new, and again when it is dropped."""
+"""The memory of the emulated device, with poison (fixed bytes) where nothing may be read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from fastfeat.engine.gpu.runtime import ALIGNMENT, Buffer, Owner, Watch
 
 POISON = 0xA5
 _KEPT_BYTES = 64 << 20
-"""Dropped memory that is kept poisoned for a while, so that a stale address reads poison."""
+"""Bytes of dropped memory to keep poisoned for a while, so that a stale address reads poison."""
 
 LOCK = threading.RLock()
-"""Of all emulated devices: a collection of garbage, or a handler of a signal, may come while it is
-held; a fork waits for it, because in the child nobody would release it."""
+"""The lock of all emulated devices; it is reentrant.
+
+A garbage collection or a signal handler may run while it is held. A fork waits for it, because in
+the child nobody would release it.
+"""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -26,9 +29,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class HostMemory:
-    """Allocates buffers, and reuses their memory only when `sweep` says that nothing needs it.
+    """Allocates buffers, and reuses their memory only after `sweep` shows that nothing needs it.
 
-    `n_asked` counts the requests of the device: those up to it may use memory that is dropped now.
+    `n_asked` is the number of requests to the device so far; these may use memory that is dropped
+    now.
     """
 
     def __init__(self) -> None:
@@ -44,14 +48,13 @@ class HostMemory:
 
     @property
     def n_bytes_used(self) -> int:
-        """Return how many bytes of buffers are in use."""
+        """Return the bytes of all buffers in use."""
         return self._n_used
 
     def allocate(self, n_bytes: int) -> Buffer:
-        """Return poisoned memory, after whose last byte AddressSanitizer watches.
+        """Return poisoned memory; AddressSanitizer detects accesses beyond its last byte.
 
-        Raises:
-            MemoryError: the host has none.
+        Raises MemoryError if the host has no memory.
         """
         place, length = ctypes.c_void_p(), max(1, n_bytes)
         aligned, wanted = ctypes.c_size_t(ALIGNMENT), ctypes.c_size_t(length)
@@ -67,14 +70,14 @@ class HostMemory:
         return Buffer(place.value, n_bytes, owner)
 
     def notice(self) -> None:
-        """Retire the memory that was dropped since the last request: no later request uses it."""
+        """Take note of buffers dropped since the last request; no later request uses them."""
         with LOCK:
             while self._dropped:
                 self._retiring.append((self.n_asked, self._dropped[0]))
                 self._dropped.popleft()
 
     def holds(self, address: int, n_bytes: int) -> bool:
-        """Return whether bytes are within one of the buffers in use."""
+        """Return whether all bytes of a range are within one of the buffers in use."""
         with LOCK:
             held = list(self._held.items())
         return any(
@@ -82,10 +85,9 @@ class HostMemory:
         )
 
     def sweep(self, n_done: int) -> None:
-        """Poison what was dropped before some request, and free it some time later.
+        """Poison dropped memory once the requests that could use it are done, and free it later.
 
-        Args:
-            n_done: number of requests that are done.
+        `n_done` is the number of requests that are done.
         """
         with LOCK:
             self.notice()
@@ -93,7 +95,8 @@ class HostMemory:
                 return
             while self._retiring and self._retiring[0][0] <= n_done:
                 gone = self._retiring[0][1]
-                if self._held.get(gone.address) is gone:  # else an interrupt came before `popleft`
+                # otherwise an interrupt came before `popleft`
+                if self._held.get(gone.address) is gone:
                     ctypes.memset(gone.address, POISON, gone.n_bytes)
                     del self._held[gone.address]
                     self._kept.append((gone.address, gone.n_bytes))

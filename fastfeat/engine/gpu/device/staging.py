@@ -1,7 +1,7 @@
-"""Staging memory: copies between the host and a card go through a ring of pinned slots.
+"""Staging memory: copies between host and card go through a ring of slots of page-locked memory.
 
-Pageable memory has to be copied by the host either way. A slot is filled piece by piece, and used
-again when the copies from or to it are done: meanwhile the host fills, or empties, the others.
+The host has to copy pageable memory in any case. A slot is filled piece by piece, and reused when
+its copies are done. Meanwhile the host fills, or empties, the other slots.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ N_SLOTS = 3
 SLOT_BYTES = 16 << 20  # a power of two: CuPy rounds pinned memory up to one
 _ALIGNMENT = 64
 _BYTES_PER_THREAD = 1 << 20
-"""Below this a copy is not worth another thread."""
+"""Below this size, a copy is not worth another thread."""
 
 Bytes = NDArray[np.uint8]
 
 
 @dataclass(slots=True)
 class _Slot:
-    """Pinned memory.
+    """A part of the staging memory, page-locked.
 
     Args:
-        memory: the whole of it.
-        n_used: bytes that copies use.
-        event: happens when those copies are done, once the slot is full.
-        deliveries: where downloaded bytes go: their place in the slot, and the array.
+        memory: The whole slot.
+        n_used: Bytes that copies use.
+        event: Happens when those copies are done; set once the slot is full.
+        deliveries: For each download, the position of its bytes in the slot, and the array to fill.
     """
 
     memory: Bytes
@@ -42,12 +42,12 @@ class _Slot:
 
 
 class StagingRing:
-    """Slots in turn, for uploads or for downloads of one thread.
+    """Slots that are used in turn, for the uploads or the downloads of one thread.
 
     Args:
-        card: where the other end is.
-        n_slots: at least 2.
-        slot_bytes: bytes of a slot, allocated when it is first needed.
+        card: The other end of the copies.
+        n_slots: At least 2.
+        slot_bytes: Bytes per slot, allocated on first use.
     """
 
     def __init__(self, card: Card, n_slots: int = N_SLOTS, slot_bytes: int = SLOT_BYTES) -> None:
@@ -58,7 +58,10 @@ class StagingRing:
         self._at = 0
 
     def upload(self, content: Bytes, address: int, stream: Any) -> None:
-        """Put the copy of an array into a stream; the array may change then."""
+        """Request, in a stream, a copy of `content` to a device address.
+
+        `content` may change as soon as this returns.
+        """
         at = 0
         while at < len(content):
             slot, start, n = self._room(len(content) - at, stream)
@@ -68,7 +71,10 @@ class StagingRing:
             at += n
 
     def download(self, address: int, content: Bytes, stream: Any) -> None:
-        """Put a copy into a stream; the array is filled at `deliver`, or before."""
+        """Request, in a stream, a copy from a device address.
+
+        `content` is filled when its slot is reused, at the latest by `deliver`.
+        """
         at = 0
         while at < len(content):
             slot, start, n = self._room(len(content) - at, stream)
@@ -78,17 +84,17 @@ class StagingRing:
             at += n
 
     def deliver(self) -> None:
-        """Fill the arrays of all downloads, whose stream is done; the slots are free then."""
+        """Fill the arrays of all downloads and free their slots; their stream must be done."""
         for k in range(1, len(self._slots) + 1):  # the oldest first
             _empty(self._slots[(self._at + k) % len(self._slots)])
 
     def drop(self) -> None:
-        """Forget the downloads that are outstanding, after a failure."""
+        """Forget the downloads that are not delivered, after a failure."""
         for slot in self._slots:
             slot.deliveries.clear()
 
     def _room(self, wanted: int, stream: Any) -> tuple[_Slot, int, int]:
-        """Return a slot, the place of free bytes in it, and how many: some, at most `wanted`."""
+        """Return a slot, the position of its free bytes, and how many to use: 1 to `wanted`."""
         if not self._slots:
             self._slots.append(self._new_slot())
         slot = self._slots[self._at]
@@ -122,7 +128,7 @@ def _empty(slot: _Slot) -> None:
 
 
 def copy_bytes(target: Bytes, source: Bytes) -> None:
-    """Copy within the host, by several threads where it is much."""
+    """Copy bytes within host memory, by several threads if they are many."""
     n_parts = min(num_threads(), -(-len(source) // _BYTES_PER_THREAD))
     if n_parts < 2:
         target[:] = source

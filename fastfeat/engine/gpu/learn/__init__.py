@@ -1,4 +1,4 @@
-"""Learning on a device: scans of columns, in rounds.
+"""Learn aggregates of all rows on a device, in rounds: passes over the columns.
 
 `backends` and the steps of a device import it.
 """

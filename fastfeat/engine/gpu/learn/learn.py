@@ -1,4 +1,4 @@
-"""Learning on a device: the hand-written kernels over the columns of a scan, in groups that fit."""
+"""Learn aggregates of all rows on a device: kernels over groups of columns that fit its memory."""
 
 from __future__ import annotations
 
@@ -32,15 +32,10 @@ from fastfeat.io.device import DeviceArray
 
 
 def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
-    """Return the value of each wanted aggregate of each output; None is missing.
+    """Return the value of each wanted aggregate of each output; None if missing.
 
-    Args:
-        runtime: where to run.
-        task: the aggregates, and the program that computes what is learnt from.
-
-    Raises:
-        RowFailed: an overflow, or the like; the first row.
-        OutOfDeviceMemory: not even 64 rows fit.
+    Raises RowFailed for the first row with an error, such as an overflow, and OutOfDeviceMemory if
+    not even 64 rows fit.
     """
     if all(is_learnt_on_device(name) for functions in task.wanted for name, _ in functions):
         return runtime.computations.run(partial(_learn, runtime, task))
@@ -48,13 +43,13 @@ def learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
 
 
 def is_learnt_on_device(function: str) -> bool:
-    """Return whether a device has a kernel for an aggregate of all rows."""
+    """Return whether a device has a kernel for an aggregate over all rows."""
     row = AGGREGATES[function]
     return not needs_powers([row]) and not needs_likelihood([row])
 
 
 def _learn_on_both(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
-    """Return the results of `learn`; the host learns the aggregates that have no kernel."""
+    """Return the results of `learn`; the host learns the aggregates without a kernel."""
     results: dict[tuple[int, int], Any] = {}
     failed: list[int] = []
     for learn_some, on_device in ((learn, True), (_learn_in_host, False)):
@@ -103,7 +98,7 @@ def _learn(runtime: Runtime, task: LearnTask) -> list[list[Any]]:
         sources = sources_of(runtime, program.inputs, task.columns)
         scratch = [scratch_bytes(len(_ranks(functions, n_rows, n_rows))) for functions in wanted]
         for members in groups_of(runtime, program, sources, n_rows, scratch):
-            try:  # no name for a group: the next one takes its memory
+            try:  # no name for a group, so that the next one can reuse its memory
                 learnt = _learn_group(
                     group_of(runtime, program, members, sources, n_rows, task.constants, scratch),
                     [wanted[k] for k in members],
@@ -141,7 +136,10 @@ def _rows(functions: Functions) -> list[AggregateFunction]:
 
 
 def _ranks(functions: Functions, count: int, n_rows: int) -> list[int]:
-    """Return the ranks that some aggregates read, of `count` values among `n_rows` rows."""
+    """Return the ranks at which aggregates read sorted values, [] if none does.
+
+    There are `count` values among `n_rows` rows.
+    """
     if not count or not needs_order(_rows(functions)):
         return []
     return sorted(

@@ -1,6 +1,8 @@
-"""The rounds over columns on a device: one finds all moments, eight more find order statistics.
+"""The rounds over columns on a device: one computes all moments, eight more find values by rank.
 
-All columns of a round are one launch of each kernel, a row of the grid each.
+A round is one pass over the rows, which come in pieces that fit the device. All columns of a round
+share one launch of each kernel; each column is one row of the grid. Values by rank are found by
+radix selection: each round counts one digit of the values' sort keys, the highest first.
 """
 
 from __future__ import annotations
@@ -19,23 +21,23 @@ from fastfeat.engine.gpu.columns.memory import DeviceColumn
 from fastfeat.engine.gpu.runtime import Runtime
 
 MOST_RANKS = 1 << 16
-"""Order statistics of a column that are searched for at once: each takes 2 kB of counts."""
+"""Order statistics of a column to search for at once: each takes 2 kB of counts."""
 
 Take = Callable[[], None]
-"""Takes what work on a piece has found, once it is done."""
+"""Takes the result of work on a piece, once it is done."""
 Work = Callable[[int, int, Sequence[DeviceColumn]], Take]
-"""Asks for work on a piece: its first row, its number of rows, and its columns."""
+"""Starts work on a piece: `(first row, number of rows, columns)`."""
 EachPiece = Callable[[Work], None]
-"""Calls what works on a piece with one after the other, and takes what that has found, in order."""
+"""Calls its argument for one piece after the other, and takes the results in order."""
 
 
 class LearntColumn(NamedTuple):
-    """A column that is learnt from.
+    """A column to learn from.
 
     Args:
-        place: which of the columns of a piece it is.
-        element: type of its values, of `fastfeat_kernels.column.ELEMENTS`.
-        level: which sums are asked for.
+        place: Index of the column among those of a piece.
+        element: Type of its values, from `fastfeat_kernels.column.ELEMENTS`.
+        level: Highest power that moments sum up.
     """
 
     place: int
@@ -44,10 +46,9 @@ class LearntColumn(NamedTuple):
 
 
 def scratch_bytes(n_ranks: int) -> int:
-    """Return the memory that the rounds over a column take besides its rows.
+    """Return the device memory in bytes that the rounds over a column take, besides its rows.
 
-    Args:
-        n_ranks: how many values by rank are asked for.
+    `n_ranks` is the number of values to find by rank.
     """
     n_ranks = min(n_ranks, MOST_RANKS)
     return moments_cuda.new_state().nbytes + n_ranks * 8 * (selection_cuda.N_DIGITS + 1) + 512
@@ -56,7 +57,7 @@ def scratch_bytes(n_ranks: int) -> int:
 def find_moments(
     runtime: Runtime, columns: Sequence[LearntColumn], each_piece: EachPiece
 ) -> list[Moments]:
-    """Return the moments of each column, in one round."""
+    """Return the moments (count, sums, extremes) of each column, in one round."""
     found = [no_moments(column.element) for column in columns]
     module = runtime.module(moments_cuda.text(runtime.geometry.block))
     by_kernel: dict[str, list[int]] = {}
@@ -97,13 +98,10 @@ def find_order(
     ranks: Mapping[int, Sequence[int]],
     each_piece: EachPiece,
 ) -> dict[int, Mapping[int, Any]]:
-    """Return the values of some ranks by column, MOST_RANKS of each after the other.
+    """Return, for each column, the values at its wanted ranks, by rank.
 
-    Args:
-        runtime: where the columns are.
-        columns: what may be asked for.
-        ranks: the wanted ranks by column, at least one.
-        each_piece: gives the rows.
+    `ranks` has the wanted ranks by column, at least one each; MOST_RANKS per column are found at a
+    time.
     """
     found: dict[int, dict[int, Any]] = {k: {} for k in ranks}
     for first in range(0, max(map(len, ranks.values()), default=0), MOST_RANKS):
@@ -120,7 +118,7 @@ def _search(
     ranks: Mapping[int, Sequence[int]],
     each_piece: EachPiece,
 ) -> dict[int, Mapping[int, Any]]:
-    """Return the values of some ranks by column; each round narrows all searches by a digit."""
+    """Return, for each column, the values at its wanted ranks, at most MOST_RANKS per column."""
     searches = {k: selection_cuda.begin(wanted) for k, wanted in ranks.items()}
     for shift in selection_cuda.SHIFTS:
         prefixes = {k: search.prefixes for k, search in searches.items()}
@@ -137,7 +135,10 @@ def _count_digits(
     shift: int,
     each_piece: EachPiece,
 ) -> dict[int, NDArray[np.int64]]:
-    """Return how many keys have each digit after each prefix, shape (n_prefixes, N_DIGITS)."""
+    """Return, for each column, how often each digit follows each prefix of the sort keys.
+
+    The counts have the shape (n_prefixes, N_DIGITS). `shift` selects the digit.
+    """
     module = runtime.module(selection_cuda.text(runtime.geometry.block))
     ends = np.cumsum([len(own) for own in prefixes.values()])
     firsts = dict(zip(prefixes, [0, *ends.tolist()], strict=False))

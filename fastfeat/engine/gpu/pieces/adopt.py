@@ -1,4 +1,4 @@
-"""Sources of the columns of inputs: in memory of the device, as they are, or in the host's."""
+"""Input columns from users: checked, and used in place if they are in device memory already."""
 
 from __future__ import annotations
 
@@ -26,15 +26,10 @@ _FLAG = column_slot("flag", UINT8)
 def sources_of(
     runtime: Runtime, slots: Sequence[InputSlot], columns: Mapping[InputSlot, Any]
 ) -> dict[InputSlot, Source]:
-    """Return the source of the rows of each slot.
+    """Return the column of each input slot: chunked arrays unchanged, DeviceArrays after `adopt`.
 
-    Args:
-        runtime: of the device.
-        slots: what is read.
-        columns: chunked arrays, which stay as they are, and DeviceArrays.
-
-    Raises:
-        InvalidData: an array is not in the memory of this device, or not aligned.
+    A DeviceArray with another type than its slot becomes an UnlikeColumn. Raises InvalidData if an
+    array is not in the memory of this device, or not aligned.
     """
     return {slot: _source(runtime, slot, columns[slot]) for slot in slots}
 
@@ -47,17 +42,10 @@ def _source(runtime: Runtime, slot: InputSlot, column: Any) -> Source:
 
 
 def adopt(runtime: Runtime, array: DeviceArray, name: str) -> DeviceColumn:
-    """Return an array on the device as a column, once it is known to be there and ready.
+    """Return a user's array on the device as a column, once the work that computes it is done.
 
-    Nothing is copied, but for bools of a byte each, which become bits.
-
-    Args:
-        runtime: of the device.
-        array: what the user gave.
-        name: of the column, for messages.
-
-    Raises:
-        InvalidData: it is not in the memory of this device, or not aligned.
+    Nothing is copied, except byte-sized bools, which become bits. `name` is the column's name, for
+    messages. Raises InvalidData if the array is not in the memory of this device, or not aligned.
     """
     if not len(array):
         return DeviceColumn(0, 0, 0, 0, ())
@@ -92,15 +80,15 @@ def _buffer(runtime: Runtime, address: int, n_bytes: int, array: DeviceArray, na
 
 
 def _words_from(address: int, bit: int) -> tuple[int, int]:
-    """Return the address of the word that holds a byte, and the bit counted from there.
+    """Return the address of the 64-bit word that contains a byte, and `bit` counted from there.
 
-    A word never crosses the end of a page, so that its bytes before and after can be read.
+    A word never crosses a page boundary, so its bytes before and after can be read.
     """
     return address - address % WORD_BYTES, bit + 8 * (address % WORD_BYTES)
 
 
 def _packed(runtime: Runtime, array: DeviceArray) -> DeviceColumn:
-    """Return bools of a byte each as bits, by a kernel that is rendered like any other."""
+    """Return byte-sized bools as a column of bits, computed by a kernel."""
     n = len(array)
     output = allocate_output(runtime, BOOL, n, with_validity=False)
     given = DeviceColumn(array.values, 0, 0, 0, (array.owner,))

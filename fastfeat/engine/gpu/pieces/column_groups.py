@@ -1,8 +1,8 @@
-"""Groups of columns that are learnt from together, and how their rows come to each round.
+"""Groups of columns to learn from together, and the way their rows reach each round.
 
-Columns that fit are copied to the device once and stay for all rounds, what is computed from them
-with them. Where a column alone does not fit, each round copies and computes it again, piece by
-piece.
+A round is one pass over the rows. Columns that fit are copied to the device once and stay for all
+rounds, together with columns computed from them. If a single column does not fit, each round copies
+and computes it again, piece by piece.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ Sources = Mapping[InputSlot, Source]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Outputs that are learnt from together, and what gives their rows to each round.
+    """Outputs to learn from together, and a function that passes their rows to each round.
 
     Args:
-        runtime: where they are.
-        program: computes them.
-        n_rows: number of rows.
-        each_piece: calls what works on a piece with the first row, the number of rows, and the
-            column of each output.
+        runtime: The device.
+        program: Computes the outputs.
+        n_rows: Number of rows.
+        each_piece: Calls its argument for each piece, with the first row, the number of rows, and
+            the column of each output.
     """
 
     runtime: Runtime
@@ -70,14 +70,10 @@ def groups_of(
     n_rows: int,
     scratch: Sequence[float],
 ) -> list[list[int]]:
-    """Return groups of outputs that are learnt from together: as many as fit the device whole.
+    """Return groups of outputs, as indices; a group is as large as fits the device with all rows.
 
-    Args:
-        runtime: of the device.
-        program: computes them.
-        sources: the column of each slot; those on the device take no room.
-        n_rows: number of rows.
-        scratch: bytes that the rounds take for each output.
+    `sources` has the column of each slot; columns on the device take no extra room. `scratch` has
+    the bytes that the rounds take for each output.
     """
     room = runtime.computations.share() * room_of_pieces(runtime)
     groups: list[list[int]] = []
@@ -110,20 +106,14 @@ def group_of(
     constants: Constants,
     scratch: Sequence[float],
 ) -> Group:
-    """Return a group; its rows are on the device already where they fit.
+    """Return the group of some outputs; copy all its rows to the device if they fit.
 
-    Args:
-        runtime: of the device.
-        program: computes the outputs.
-        members: which of them are in the group.
-        sources: the column of each slot.
-        n_rows: number of rows.
-        constants: what the program reads besides.
-        scratch: bytes that the rounds take for each output.
+    `members` are the numbers of its outputs in the program. `sources` has the column of each slot.
+    `constants` are constants that the program reads. `scratch` has the bytes that the rounds take
+    for each output.
 
-    Raises:
-        RowFailed: an overflow, or the like; the first row.
-        OutOfDeviceMemory: not even 64 rows fit.
+    Raises RowFailed for the first row with an error, such as an overflow, and OutOfDeviceMemory if
+    not even 64 rows fit.
     """
     part = program_of([program.outputs[k] for k in members])
     slots = [column_of(output) for output in part.outputs]
@@ -174,7 +164,7 @@ def group_of(
 def _work_on(
     runtime: Runtime, work: Work, start: int, n: int, columns: Sequence[DeviceColumn]
 ) -> Finish:
-    """Ask for work on a piece; return what waits for it, and takes what it has found."""
+    """Start `work` on a piece; return a function that waits for it and takes its result."""
     take = work(start, n, columns)
     mark = runtime.mark()
 
@@ -186,13 +176,16 @@ def _work_on(
 
 
 def _may_compute_again(bound: Bound) -> bool:
-    """Return whether there are kernels for large arguments, which may change what work reads."""
+    """Return whether outputs may be computed again, by the kernels for large arguments."""
     program = bound.plan.program
     return text_of(program, exact=True) != text_of(program, exact=False)
 
 
 def _outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
-    """Return memory for some rows of what is computed; missing floats are NaN."""
+    """Return device memory for `n_rows` rows of each computed output.
+
+    Missing floats will be NaN.
+    """
     return tuple(
         allocate_output(
             runtime,
@@ -212,18 +205,11 @@ def _ask_computed(
     start: int,
     stop: int,
 ) -> tuple[dict[InputSlot, DeviceColumn], Finish]:
-    """Ask for the inputs of a piece, and for what is computed of them as soon as they are there.
+    """Start the copies of the inputs of a piece, and its computations once their inputs are there.
 
-    Args:
-        runtime: where to run.
-        bound: the program of what is computed; it reads some of the inputs.
-        slots: the inputs.
-        memory: that of the piece.
-        start: first row.
-        stop: the row after the last.
-
-    Returns:
-        The column of each input, and what waits for what is computed; that raises RowFailed.
+    `bound` is the program of the computed outputs; it reads some of the inputs `slots`. The piece
+    has rows [start, stop). Returns the column of each input, and a function that waits for the
+    computed outputs and may raise RowFailed.
     """
     columns, fills = columns_of(runtime, memory, start, stop)
     there, fill_of = dict(zip(slots, columns, strict=True)), {slots[k]: f for k, f in fills.items()}
@@ -242,7 +228,7 @@ def _ask_computed(
 
 
 def _nothing() -> None:
-    """Wait for nothing."""
+    """Do nothing: there is nothing to wait for."""
 
 
 Columns = Mapping[str, tuple[Any, DType]]
@@ -253,16 +239,12 @@ Found = TypeVar("Found")
 def over_rows(
     runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
 ) -> Found:
-    """Return the result of rounds over some rows, which go to the device once where they fit.
+    """Return the result of `work`, which makes rounds (passes) over the rows of some columns.
 
-    Args:
-        runtime: where to run.
-        columns: is given to each round, in this order.
-        n_bytes: memory that the rounds take besides.
-        work: does the rounds; it may be begun several times.
-
-    Raises:
-        OutOfDeviceMemory: that and 64 rows do not fit.
+    The rows are copied to the device once if they fit. Each round gets `columns` in this order.
+    `n_bytes` is further memory that the rounds take. `work` gets a function for one round, see
+    `EachPiece`; it may be started several times. Raises OutOfDeviceMemory if this memory and 64
+    rows do not fit.
     """
     return runtime.computations.run(partial(_over_rows, runtime, columns, n_bytes, work))
 
@@ -281,7 +263,10 @@ def _over_rows(
 
 
 def plain_column(column: Any, dtype: DType) -> Any:
-    """Return a column of the host in the storage that kernels read; one of a device as it is."""
+    """Return a host column with its values in the storage type that kernels read.
+
+    A device column is returned unchanged.
+    """
     if isinstance(column, DeviceArray):
         return column
     pieces = column.chunks if isinstance(column, pa.ChunkedArray) else [column]

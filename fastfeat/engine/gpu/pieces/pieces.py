@@ -1,4 +1,4 @@
-"""Pieces of rows that fit the memory of a device, and what to say where nothing fits."""
+"""Split rows into pieces that fit the memory of a device, or raise if nothing fits."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from fastfeat.errors import OutOfDeviceMemory, counted
 SHARE_OF_MEMORY = 0.8
 """Share of the free memory that the pieces of rows on a device may take."""
 PIECE_BYTES = 256 << 20
-"""Rows that are only copied, computed and copied back go in pieces no larger than that.
+"""Largest piece, in bytes, of rows that are only copied, computed and copied back.
 
-While one is computed the next one is copied, which takes longer than to launch its kernels by far.
+While one piece is computed the next one is copied, which takes much longer than launching its
+kernels.
 """
 SMALL_SHARE = 1 / 4
 MOST_SMALL_BYTES = 64 << 20
-"""Memory of a computation besides its pieces, for words and states: no more than either."""
+"""Memory of a computation besides its pieces, for words and states: the smaller of both limits."""
 
 
 class Pieces(NamedTuple):
-    """Runs of rows that go through a device one after the other.
+    """Ranges of rows that go through a device one after the other.
 
     Args:
-        spans: (first, end) of each; all but the last are of the same length, a multiple of 64.
-        at_once: how many of them fit the device at a time: 2, or 1.
+        spans: (first, end) of each; all but the last have the same length, a multiple of 64.
+        at_once: Number of pieces that fit the device at a time: 2, or 1.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -33,7 +34,7 @@ class Pieces(NamedTuple):
 
     @property
     def n_rows(self) -> int:
-        """Return the number of rows of the longest."""
+        """Return the number of rows of the longest piece."""
         return max((stop - start for start, stop in self.spans), default=0)
 
 
@@ -44,20 +45,13 @@ def pieces_of(
     reserved: float = 0,
     most_bytes: float = float("inf"),
 ) -> Pieces:
-    """Return runs of rows that fit the memory of the device.
+    """Return ranges of rows that fit the memory of the device.
 
-    Where one piece does not take all rows there are two on the device at a time, each in half the
-    memory, unless 64 rows of each are too much.
+    If one piece cannot take all rows, two are on the device at a time, each in half of the memory,
+    unless 64 rows do not fit in half.
 
-    Args:
-        runtime: of the device.
-        row_bytes: memory that a row takes.
-        n_rows: number of rows.
-        reserved: bytes that a piece needs besides.
-        most_bytes: of a piece; one of 64 rows may be larger.
-
-    Raises:
-        OutOfDeviceMemory: not even 64 rows fit.
+    `row_bytes` is the memory per row, and `reserved` further memory per piece. A piece is at most
+    `most_bytes` large, but has at least 64 rows. Raises OutOfDeviceMemory if not even 64 rows fit.
     """
     if not n_rows:
         return Pieces((), 1)
@@ -76,7 +70,7 @@ def pieces_of(
 def _pieces_in(
     room: float, row_bytes: float, n_rows: int, reserved: float, most: float, share: float
 ) -> Pieces:
-    """Return runs of rows that take a share of some room, each of at most so many rows."""
+    """Return ranges of at most `most` rows that fit a share of `room` bytes."""
     whole, half = ((part - reserved) / row_bytes for part in (room, room / 2))
     if n_rows <= share * min(whole, most):
         return Pieces(((0, n_rows),), 1)
@@ -87,12 +81,12 @@ def _pieces_in(
 
 
 def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> float:
-    """Return how many bytes pieces may take."""
+    """Return how many bytes of device memory pieces may take, after the reserved bytes."""
     fewest = min(WORD_ROWS, n_rows)
     needed = reserved + fewest * row_bytes
     room = room_of_pieces(runtime)
     if room < needed:
-        runtime.give_back()  # what is kept for later may be what is lacking
+        runtime.give_back()  # memory kept for later may be enough
         room = room_of_pieces(runtime)
     if room >= needed:
         return room
@@ -106,21 +100,15 @@ def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> f
 
 
 def room_of_pieces(runtime: Runtime) -> float:
-    """Return how many bytes pieces may take of what is free, and not claimed by other threads."""
+    """Return how many bytes pieces may take: memory that is free, and claimed by no computation."""
     free, _ = runtime.memory()
     return SHARE_OF_MEMORY * runtime.computations.unclaimed(free)
 
 
 def room_for(runtime: Runtime, n_bytes: int, purpose: str) -> Buffer:
-    """Return memory that a result needs whole.
+    """Return device memory for a result that needs one block.
 
-    Args:
-        runtime: of the device.
-        n_bytes: how much.
-        purpose: what it is for, for the message.
-
-    Raises:
-        OutOfDeviceMemory: names the need, and what is free.
+    `purpose` is a text for messages. Raises OutOfDeviceMemory with the bytes needed and free.
     """
     try:
         return runtime.allocate(n_bytes)

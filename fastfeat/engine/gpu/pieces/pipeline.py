@@ -1,8 +1,8 @@
-"""Pieces of rows through a device: the next one is copied there while the former is computed.
+"""Send pieces (ranges of rows) through a device: copy the next while computing the previous.
 
-A piece is asked for launch by launch, each after the columns that only it and later ones read. What
-the former piece gives is copied back in between. Then the former piece is waited for, and its
-memory is that of the piece after the next.
+A piece is started launch by launch, each after the copies of columns that no earlier launch has
+read. The results of the previous piece are copied back in between. Then the previous piece is
+waited for, and its memory is used for the piece after the next.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from fastfeat.scalars.value import InputSlot
 
 @dataclass(frozen=True, slots=True)
 class PieceMemory:
-    """Memory of one of the pieces that are on a device at a time."""
+    """Device memory for a piece: its inputs and outputs."""
 
     inputs: tuple[PlacedInput, ...]
     outputs: tuple[DeviceMemory, ...]
 
 
 TargetsOf = Callable[[PieceMemory, int], Sequence[Target]]
-"""Returns where the outputs of a piece go; takes its memory and its first row."""
+"""`(memory of a piece, first row) -> places of its outputs`."""
 Downloads = Callable[[PieceMemory, int, int, Mark], Iterator[None]]
-"""Asks for a part of what brings a piece to the host at each step; it comes after a mark."""
+"""Starts one part of the copies of a piece to the host at each step, after a mark."""
 Finish = Callable[[], object]
-"""Waits for a piece that has been asked for."""
+"""Waits for a piece that has been started."""
 
 
 def memories_of(
@@ -46,14 +46,10 @@ def memories_of(
     pieces: Pieces,
     allocate: Callable[[int], tuple[DeviceMemory, ...]],
 ) -> list[PieceMemory]:
-    """Return memory for the pieces that are on a device at a time, at least for one.
+    """Return memory for one piece, or for two that are on the device at the same time.
 
-    Args:
-        runtime: of the device.
-        slots: the inputs.
-        sources: the column of each.
-        pieces: what goes through the memory.
-        allocate: returns memory for some rows of the outputs.
+    The list is empty without pieces. `allocate` returns memory for the outputs, from the number of
+    rows.
     """
 
     def place() -> PieceMemory:
@@ -64,13 +60,13 @@ def memories_of(
         return []
     memories = [place()]
     if pieces.at_once > 1:
-        with suppress(OutOfDeviceMemory):  # it may be free in parts that are too small
+        with suppress(OutOfDeviceMemory):  # the free memory may be fragmented
             memories.append(place())
     return memories
 
 
 def allocate_outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
-    """Return memory for some rows of each output of a program."""
+    """Return device memory for `n_rows` rows of each output of a program."""
     plan = bound.plan
     return tuple(
         allocate_output(runtime, output.dtype, n_rows, with_validity=has)
@@ -83,15 +79,10 @@ def in_turn(
     spans: Sequence[tuple[int, int]],
     ask_piece: Callable[[PieceMemory, int, int], Finish],
 ) -> None:
-    """Finish each piece when the next one has been asked for, if there is memory for two.
+    """Start and finish pieces; each is finished after the start of the next, if memory is for two.
 
-    Args:
-        memories: taken in turn.
-        spans: the first row and the end of each piece, in order.
-        ask_piece: asks for a piece in some memory.
-
-    Raises:
-        RowFailed: of the first piece that failed.
+    `memories` are used in turn. `spans` has the first row and the end of each piece, in order.
+    `ask_piece` starts a piece in some memory. Raises RowFailed for the first piece that failed.
     """
     finish: Finish | None = None
     for k, (start, stop) in enumerate(spans):
@@ -100,7 +91,7 @@ def in_turn(
             finish = None
         try:
             following = ask_piece(memories[k % len(memories)], start, stop)
-        except RowFailed:  # the rows of the former piece come first
+        except RowFailed:  # the rows of the previous piece come first
             if finish is not None:
                 finish()
             raise
@@ -119,19 +110,12 @@ def run_pieces(
     targets_of: TargetsOf,
     downloads: Downloads,
 ) -> None:
-    """Compute pieces of rows, two at a time where there is memory for two.
+    """Compute pieces of rows, two at a time if there is memory for two.
 
-    Args:
-        runtime: where to run.
-        bound: the program.
-        memories: taken in turn.
-        spans: the first row and the end of each piece, in order.
-        targets_of: says where outputs go.
-        downloads: brings them to the host.
+    `memories` are used in turn. `spans` has the first row and the end of each piece, in order.
+    `targets_of` returns the addresses for outputs, and `downloads` copies them to the host.
 
-    Raises:
-        RowFailed: the first row that failed.
-        KernelFailed: names the features.
+    Raises RowFailed for the first row that failed, and KernelFailed with the names of the features.
     """
     former: Iterator[None] = iter(())
 
@@ -158,10 +142,9 @@ def run_pieces(
 def columns_of(
     runtime: Runtime, memory: PieceMemory, start: int, stop: int
 ) -> tuple[list[DeviceColumn], dict[int, Fill]]:
-    """Return the columns that hold rows [start, stop) of each input, and by number their fills.
+    """Return rows [start, stop) of each input as columns, and functions that copy them, by index.
 
-    Raises:
-        RowFailed: a row that is not exactly a value of the type that fit saw.
+    Raises RowFailed for a row that is not exactly a value of the type that fit saw.
     """
     found = [rows_of(runtime, placed, start, stop - start) for placed in memory.inputs]
     fills = {k: fill for k, (_, fill) in enumerate(found) if fill is not None}
@@ -169,11 +152,10 @@ def columns_of(
 
 
 def filling(fills: dict[int, Fill], others: Iterator[None]) -> Callable[[Launch], None]:
-    """Return the function that fills the inputs of a launch that no earlier launch has read.
+    """Return a function that copies the inputs of a launch, unless an earlier launch has read them.
 
-    Args:
-        fills: what fills each input; those that are filled are taken out.
-        others: is asked for a part after each.
+    `fills` has the functions that copy inputs; each is removed when it is called. After each copy
+    `others`, the downloads of the previous piece, advances by one.
     """
 
     def fill(launch: Launch) -> None:

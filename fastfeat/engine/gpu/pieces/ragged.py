@@ -1,4 +1,4 @@
-"""Columns whose rows are of unlike length, text and lists: pieces that fit a device, one by one."""
+"""Compute columns with rows of different lengths (text, lists) on a device, piece by piece."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import DType
 
 KEPT_SHARE = 1 / 16
-"""Share of the free memory for a column that stays on the device for those that read it."""
-_OFFSET_BYTES = 8 + 1 / 8  # of a row: its offset and its bit
+"""Share of the free memory for a column that stays on the device for its readers."""
+_OFFSET_BYTES = 8 + 1 / 8  # per row: its offset and its bit
 
 Offsets = NDArray[np.int64]
-"""Offsets of the bytes or elements of each row, shape (n_rows + 1,), from any number on."""
+"""Offsets of the bytes or elements of each row, shape (n_rows + 1,).
+
+The first offset may be any number.
+"""
 Made = TypeVar("Made")
 
 
 class Cost(NamedTuple):
-    """The memory that a function takes on a device.
+    """The device memory that a function takes.
 
     Args:
-        row_bytes: for a row, besides its offset and bit.
-        unit_bytes: for a byte of text, or an element of a list.
+        row_bytes: Bytes per row, besides its offset and its validity bit.
+        unit_bytes: Bytes per byte of text, or per element of a list.
     """
 
     row_bytes: float
@@ -44,16 +47,10 @@ class Cost(NamedTuple):
 def over_spans(
     runtime: Runtime, offsets: Offsets, cost: Cost, work: Callable[[int, int], Made]
 ) -> list[Made]:
-    """Return the results of a function for runs of rows that fit the device, one after the other.
+    """Return the results of `work(first, end)`, called for ranges of rows that fit the device.
 
-    Args:
-        runtime: of the device.
-        offsets: of the column.
-        cost: what `work` takes.
-        work: the function, of the first row and the row after the last.
-
-    Raises:
-        OutOfDeviceMemory: not even 64 rows fit.
+    `offsets` are the column's, and `cost` is the memory that `work` takes. Raises OutOfDeviceMemory
+    if not even 64 rows fit.
     """
     return _worked(runtime, spans_of(runtime, offsets, cost), work)
 
@@ -73,15 +70,17 @@ def compute_column(
     work: Callable[[int, int], Made],
     brought: Callable[[Made], Array],
 ) -> Any:
-    """Return the result of a function of a column: on the device, or Arrow's if it takes much.
+    """Return the result of a function of a column of text or lists.
+
+    It stays on the device if it takes a small share of the free memory there; otherwise it is an
+    Arrow column.
 
     Args:
-        runtime: of the device.
-        offsets: of the column.
-        kind: Arrow type of what is made.
-        cost: what `work` takes; of each row, for what it makes.
-        work: makes it of the rows from one on, up to another.
-        brought: gives what was made as an array of the host.
+        offsets: Offset of each row's first byte or element, and the end, shape (n_rows + 1,).
+        kind: Arrow type of the result.
+        cost: Memory that `work` takes; its `row_bytes` are the bytes of the result.
+        work: Computes rows [start, stop).
+        brought: Copies a result to a host array.
     """
     n_rows = len(offsets) - 1
     if not n_rows:
@@ -101,22 +100,23 @@ def compute_values(
     cost: Cost,
     work: Callable[[int, int], DeviceArray],
 ) -> Any:
-    """Return the result of a function of a column, a value a row; see `compute_column`."""
+    """Return the result of a function with one value per row and no text; see `compute_column`."""
     return compute_column(
         runtime, offsets, arrow_type(dtype), cost, work, partial(array_on_host, runtime)
     )
 
 
 def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
-    """Return a made column as an array of the host."""
+    """Return a column that was computed on the device as a host array."""
     return on_host(runtime, made, made.name)
 
 
 def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, int]]:
-    """Return runs of rows (first, end) that fit the device; all but the last are of whole words.
+    """Return ranges of rows (first, end) that fit the device.
 
-    Raises:
-        OutOfDeviceMemory: not even 64 rows fit.
+    All but the last have a multiple of 64 rows.
+
+    Raises OutOfDeviceMemory if not even 64 rows fit.
     """
     room = runtime.computations.share() * room_of_pieces(runtime)
     spans = _spans_in(runtime, offsets, cost, room)

@@ -1,7 +1,8 @@
-"""Running a program on a device: columns up, kernels, columns down, in pieces that fit in it.
+"""Run a program on a device, in pieces that fit: copy columns up, run kernels, copy columns down.
 
-They go on at the same time, one for the next piece while another is for the former: `pipeline`.
-Or it runs into memory of the device that outlives the run: a matrix, or columns.
+The three overlap: one works on the next piece while another works on the previous one, see
+`pipeline`. Alternatively the program writes into device memory that outlives the run: a matrix, or
+columns.
 """
 
 from __future__ import annotations
@@ -36,13 +37,8 @@ from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot
 def compute(runtime: Runtime, task: RowTask) -> list[Any]:
     """Return an Arrow array for each output.
 
-    Args:
-        runtime: where to run.
-        task: what to compute.
-
-    Raises:
-        RowFailed: an overflow, or the like; the first row.
-        OutOfDeviceMemory: not even 64 rows fit.
+    Raises RowFailed for the first row with an error, such as an overflow, and OutOfDeviceMemory if
+    not even 64 rows fit.
     """
     return runtime.computations.run(partial(_compute, runtime, task))
 
@@ -50,7 +46,8 @@ def compute(runtime: Runtime, task: RowTask) -> list[Any]:
 def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
     program, n_rows = task.program, task.n_rows
     with settling(runtime):
-        sources = sources_of(runtime, program.inputs, task.columns)  # first: knows wrong lengths
+        # first, because it detects wrong lengths
+        sources = sources_of(runtime, program.inputs, task.columns)
         values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
         bound = bind(runtime, program, task.constants)
         has_validity = bound.plan.has_validity
@@ -79,33 +76,27 @@ def _compute(runtime: Runtime, task: RowTask) -> list[Any]:
 
 
 def target_of(output: DeviceMemory) -> Target:
-    """Return the addresses for an output whose rows stand one after the other."""
+    """Return the addresses for writing an output with contiguous rows to device memory."""
     return Target(output.values.address, output.validity.address if output.validity else 0)
 
 
 def on_host(runtime: Runtime, array: DeviceArray, name: str) -> Any:
-    """Return a column in the memory of a device as an Arrow array in the host's.
-
-    Args:
-        runtime: of the device.
-        array: the column.
-        name: its name, for messages.
-    """
+    """Return a device column as an Arrow array in host memory; messages use `name`."""
     program = program_of([as_it_is(name, array.dtype)])
     (slot,) = program.inputs
     return compute(runtime, RowTask(program, {slot: array}, len(array), Constants({}, {})))[0]
 
 
 def as_it_is(name: str, dtype: DType) -> Output:
-    """Return an output that is an input column of the same name."""
+    """Return an output that copies an input column of the same name."""
     slot = column_slot(name, dtype)
     present = TRUE if dtype.is_float else op.input_ok(slot)
-    held = FLOAT64 if dtype == FLOAT16 else dtype  # as which kernels read it
+    held = FLOAT64 if dtype == FLOAT16 else dtype  # the type as which kernels read it
     return Output(name, held, op.input_value(slot, dtype.physical), present, NO_STATUS)
 
 
 class Place(NamedTuple):
-    """The place of an output: the address of row 0, and the bytes and elements between rows."""
+    """The place of an output in a matrix: address of row 0, and bytes and elements between rows."""
 
     address: int
     row_bytes: int
@@ -120,19 +111,11 @@ def compute_into(
     constants: Constants,
     places: Sequence[Place],
 ) -> None:
-    """Write the outputs, numbers without bitmaps, into memory of the device.
+    """Compute a program's outputs into device memory, as numbers without bitmaps.
 
-    Args:
-        runtime: where to run.
-        program: what to compute; no output is of bits.
-        columns: the column of each input slot.
-        n_rows: number of rows.
-        constants: what fit has learnt.
-        places: where each output goes; NaN is missing there.
-
-    Raises:
-        RowFailed: an overflow, or the like; the first row.
-        OutOfDeviceMemory: the inputs that are not on the device do not fit by 64 rows.
+    No output may be a bool column of bits. `places` has the place of each output; missing values
+    are NaN there. Raises RowFailed for the first row with an error, such as an overflow, and
+    OutOfDeviceMemory if not even 64 rows of the inputs that must be copied fit.
     """
     work = partial(_compute_into, runtime, program, columns, n_rows, constants, places)
     runtime.computations.run(work)
@@ -162,5 +145,5 @@ def _compute_into(
 
 
 def _stay(_memory: PieceMemory, _start: int, _stop: int, _after: Mark) -> Iterator[None]:
-    """Bring nothing to the host."""
+    """Copy nothing to the host: outputs stay on the device."""
     return iter(())

@@ -1,4 +1,4 @@
-"""Programs as CUDA kernels: rendered, bound to memory, launched.
+"""Programs as CUDA kernels: text is rendered, addresses are filled in, kernels are launched.
 
 `engine.gpu` and the steps of a device import it.
 """

@@ -1,7 +1,7 @@
-"""Running the kernels of a program over the rows of a piece, and what went wrong in which row.
+"""Run the kernels of a program over the rows of a piece, and find the row of an error.
 
-Kernels are asked for in one call, and their status is waited for in another: in between the next
-piece can be asked for.
+One call starts the kernels, and another waits for their status. In between, the next piece can be
+started.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fastfeat.scalars.value import LARGE_ARGUMENT
 
 @dataclass(frozen=True, slots=True)
 class PreparedPiece:
-    """The rows of a piece on a device: the words of its kernels and all that they point to."""
+    """A piece that is ready to compute: the words of its kernels, and the memory they point to."""
 
     plan: DeviceProgram
     words: Words
@@ -34,11 +34,11 @@ class PreparedPiece:
 
 @dataclass(frozen=True, slots=True)
 class PendingPiece:
-    """Kernels that have been asked for.
+    """The kernels of a piece, which have been started.
 
     Args:
-        table: whose word 0 is their status.
-        mark: when that is there.
+        table: Their table; word 0 is their status.
+        mark: The end of the kernels among the requests to the device; then the status is known.
     """
 
     table: Buffer
@@ -47,9 +47,9 @@ class PendingPiece:
 
 @contextmanager
 def settling(runtime: Runtime) -> Generator[None]:
-    """Wait, when something goes wrong or is interrupted, until the device has done what it has.
+    """On an error or interrupt, wait until the device has finished its outstanding work.
 
-    Copies that are outstanding would write to memory that the caller has let go.
+    Outstanding copies would otherwise write to memory that the caller has released.
     """
     try:
         yield
@@ -60,10 +60,9 @@ def settling(runtime: Runtime) -> Generator[None]:
 
 
 def run_piece(runtime: Runtime, prepared: PreparedPiece, start: int) -> None:
-    """Run all rows of a piece, whose first row is row `start` of the data.
+    """Run all rows of a piece; `start` is the number of its first row in the data.
 
-    Raises:
-        RowFailed: an overflow, or the like; the first row.
+    Raises RowFailed for the first row with an error, such as an overflow.
     """
     settle_piece(runtime, prepared, ask(runtime, prepared, 0, prepared.n_rows), start)
 
@@ -71,16 +70,11 @@ def run_piece(runtime: Runtime, prepared: PreparedPiece, start: int) -> None:
 def settle_piece(
     runtime: Runtime, prepared: PreparedPiece, asked: PendingPiece, start: int
 ) -> bool:
-    """Wait for all rows of a piece; return whether they had to be computed again.
+    """Wait for the kernels of a piece; return whether its rows had to be computed again.
 
-    Args:
-        runtime: where they are computed.
-        prepared: the piece, whose memory nothing but `asked` has written to.
-        asked: its kernels.
-        start: its first row in the data.
-
-    Raises:
-        RowFailed: an overflow, or the like; the first row.
+    `asked` are these kernels; nothing else may have written to the piece's memory. `start` is the
+    piece's first row in the data.
+    Raises RowFailed for the first row with an error, such as an overflow.
     """
     status = status_of(runtime, asked)
     is_again = bool(status & LARGE_ARGUMENT)
@@ -92,18 +86,19 @@ def settle_piece(
 
 
 def _run(runtime: Runtime, prepared: PreparedPiece, first: int, n: int) -> int:
-    """Run rows [first, first + n) of a piece; return their status.
+    """Run rows [first, first + n) of a piece; return their status bits.
 
-    The kernels for large arguments are run where a status asks for them.
+    If the status asks for the kernels for large arguments, these run too.
     """
     status = status_of(runtime, ask(runtime, prepared, first, n))
     return _exact_status(runtime, prepared, first, n) if status & LARGE_ARGUMENT else status
 
 
 def _exact_status(runtime: Runtime, prepared: PreparedPiece, first: int, n: int) -> int:
-    """Run the kernels for large arguments; return their status.
+    """Run the kernels for large arguments; return their status bits.
 
-    Other bits of the status that asked for them may come from values that are wrong.
+    Other bits of the status that asked for them may be due to wrong values, so this status replaces
+    it.
     """
     return status_of(runtime, ask(runtime, prepared, first, n, exact=True)) & ~LARGE_ARGUMENT
 
@@ -124,15 +119,11 @@ def ask(
     exact: bool = False,
     before: Callable[[Launch], None] | None = None,
 ) -> PendingPiece:
-    """Ask for the kernels of rows [first, first + n).
+    """Start the kernels of rows [first, first + n).
 
-    Args:
-        runtime: where to run.
-        prepared: the piece.
-        first: a multiple of 32, which is what the words of a bitmap hold.
-        n: number of rows.
-        exact: by the kernels for large arguments of sin, cos and tan.
-        before: is called before each launch, to ask for what that launch reads.
+    `first` is a multiple of 32, the number of bits in a word of a bitmap. `exact` selects the
+    kernels for large arguments of sin, cos and tan. `before` is called before each launch, to start
+    the copies that the launch reads.
     """
     plan, geometry = prepared.plan, runtime.geometry
     module = runtime.module(text_of(plan.program, exact))
@@ -152,7 +143,7 @@ def ask(
 
 
 def status_of(runtime: Runtime, asked: PendingPiece) -> int:
-    """Wait for kernels, and for downloads after them; return their status."""
+    """Wait for kernels, and for downloads after them; return the kernels' status bits."""
     status = np.zeros(1, np.int64)
     runtime.download(asked.table, status, after=asked.mark)
     runtime.finish(asked.mark)
@@ -161,12 +152,12 @@ def status_of(runtime: Runtime, asked: PendingPiece) -> int:
 
 @contextmanager
 def naming_features(plan: DeviceProgram) -> Generator[None]:
-    """Add to the error of kernels which features they compute."""
+    """Add the names of the computed features to an error that a kernel raises in the block."""
     try:
         yield
     except KernelFailed as error:
         names = [name for name in plan.features_of(error.kernels) if name]
-        if not names:  # what fit learns from has no name
+        if not names:  # inputs of fit have no name
             raise
         computes = "it computes" if len(error.kernels) == 1 else "they compute"
         raise KernelFailed(f"{error}; {computes} {shortened(names)}", error.kernels) from error

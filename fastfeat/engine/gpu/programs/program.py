@@ -1,4 +1,7 @@
-"""A program laid out for a device: its loops, their text, and the words that their kernels read."""
+"""A program laid out for a device: its loops, their CUDA text, and the words that kernels read.
+
+Each loop becomes one kernel; words are 64-bit addresses and numbers.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,23 @@ from fastfeat.engine.storage import parameter_bits, table_array
 from fastfeat.scalars.value import InputSlot
 
 MOST_OUTPUTS = 32
-"""Outputs of a kernel: each is stored once it is known, so that registers do not bound them."""
+"""Outputs per kernel. Each is stored as soon as it is known, so registers do not limit them."""
 
 MOST_INPUTS = 16
 """Columns that a kernel reads: their values wait in registers, two each."""
 
 MOST_KERNELS = 64
-"""Of columns so entangled that more would have to be compiled, equal code comes together first."""
+"""Highest number of kernels.
+
+If columns are so entangled that more would be needed, outputs are grouped by equal code.
+"""
 
 
 def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
-    """Return groups of outputs that are computed together, as positions; see `layout.lay_out`."""
+    """Return groups of outputs, as indices; one kernel computes a group, see `layout.lay_out`.
+
+    Outputs in a group read mostly the same columns.
+    """
     reads = {k: inputs_of(output) for k, output in enumerate(outputs)}
     pieces = [piece for members in _connected(reads) for piece in _cut(members, reads)]
     alike: dict[object, list[Group]] = {}
@@ -56,7 +65,10 @@ def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
 
 
 def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[Group]:
-    """Return the outputs in parts, no two of which read the same column; one reads nothing."""
+    """Return groups of outputs such that no column is read by two groups.
+
+    Outputs that read no column are one group.
+    """
     above: dict[InputSlot, InputSlot] = {}
 
     def top(slot: InputSlot) -> InputSlot:
@@ -74,7 +86,7 @@ def _connected(reads: Mapping[int, Sequence[InputSlot]]) -> list[Group]:
 
 
 def _cut(members: Group, reads: Mapping[int, Sequence[InputSlot]]) -> Iterator[Group]:
-    """Yield the outputs of a part in pieces that a kernel takes; neighbours read the same."""
+    """Split a group into parts that are small enough for one kernel and share columns."""
     number: dict[InputSlot, int] = {}
     for k in members:
         for slot in reads[k]:
@@ -86,7 +98,7 @@ def _cut(members: Group, reads: Mapping[int, Sequence[InputSlot]]) -> Iterator[G
 def _joined(
     pieces: Sequence[Group], reads: Mapping[int, Sequence[InputSlot]], most_outputs: int
 ) -> Iterator[Group]:
-    """Yield neighbouring pieces together, as far as a kernel takes them."""
+    """Join neighbouring groups within the limits of a kernel: `most_outputs` and `MOST_INPUTS`."""
     group: Group = []
     slots: set[InputSlot] = set()
     for piece in pieces:
@@ -105,7 +117,7 @@ Words = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class DeviceProgram:
-    """A program laid out in loops, and whether each of its outputs has a bitmap."""
+    """A program laid out in loops, with a flag per output: whether it has a validity bitmap."""
 
     program: Program
     loops: tuple[Loop, ...]
@@ -113,7 +125,10 @@ class DeviceProgram:
     has_validity: tuple[bool, ...]
 
     def features_of(self, kernels: Collection[str]) -> list[str]:
-        """Return the outputs that some kernels compute, by name; all where none is of this plan."""
+        """Return the names of the outputs that the named kernels compute.
+
+        If no kernel matches, these are the names of all outputs.
+        """
         named = [loop for k, loop in enumerate(self.loops) if kernel_name(k) in kernels]
         outputs = {k for loop in named for instance in loop.instances for k in instance.outputs}
         return [o.name for k, o in enumerate(self.program.outputs) if k in outputs or not named]
@@ -121,7 +136,7 @@ class DeviceProgram:
 
 @lru_cache(maxsize=256)
 def device_program(program: Program) -> DeviceProgram:
-    """Return a program laid out for a device; its kernels are compiled when it is first run."""
+    """Return a program laid out for a device; its kernels are compiled on the first run."""
     loops = lay_out(program, by_columns)
     has_validity = [False] * len(program.outputs)
     for loop in loops:
@@ -134,17 +149,17 @@ def device_program(program: Program) -> DeviceProgram:
 
 @lru_cache(maxsize=256)
 def text_of(program: Program, exact: bool) -> str:
-    """Return the text of the kernels of a program."""
+    """Return the CUDA text of the kernels of a program; `exact` is for large arguments."""
     return render(device_program(program).loops, exact=exact)
 
 
 class Target(NamedTuple):
-    """Addresses on the device that an output is written to.
+    """The place on the device that an output is written to.
 
     Args:
-        values: address of row 0, or of the first bits of a bool column.
-        validity: address of the bitmap; 0 where what is missing is NaN alone.
-        rows_apart: elements from one row to the next.
+        values: Address of row 0, or of the first bits of a bool column.
+        validity: Address of the bitmap; 0 if NaN alone marks missing values.
+        rows_apart: Elements from one row to the next.
     """
 
     values: int
@@ -154,7 +169,10 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The words of a program with all that is the same for every piece, and what they point to."""
+    """A program with its constants on the device: the words that are the same for every piece.
+
+    It also keeps the device memory that the words point to.
+    """
 
     plan: DeviceProgram
     words: Words
@@ -162,7 +180,7 @@ class Bound:
 
 
 def bind(runtime: Runtime, program: Program, constants: Constants) -> Bound:
-    """Return a program with its parameters, and its searched tables on the device."""
+    """Copy a program's parameters and searched tables to the device; return the words for them."""
     plan = device_program(program)
     words = np.zeros(plan.table.n_words, np.int64)
     for at, key, physical in plan.table.parameters:
@@ -178,7 +196,7 @@ def bind(runtime: Runtime, program: Program, constants: Constants) -> Bound:
 
 
 def words_of(bound: Bound, inputs: Sequence[DeviceColumn], targets: Sequence[Target]) -> Words:
-    """Return the words of a piece: with the addresses of its inputs and outputs."""
+    """Return the words for computing a piece, with the addresses of its inputs and outputs."""
     filled, table = bound.words.copy(), bound.plan.table
     columns = [(c.values, c.value_bit, c.validity, c.bit) for c in inputs]
     read = np.array(columns, np.int64).reshape(-1, 4)[table.inputs]

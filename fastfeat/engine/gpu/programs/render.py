@@ -1,12 +1,14 @@
-"""Rendering: loops become the text of one CUDA module, readable and the same for the same plan.
+"""Render the loops of a program as the text of one CUDA module, readable and deterministic.
 
-One kernel a shape, one thread a row, one row of the grid (blockIdx.y) an instance of the shape.
-A warp holds 32 rows whose first is a multiple of 32, so that the bits of a bitmap that it writes
-are one word, which a ballot gives without atomics. Names in the text are positions only: x inputs,
-k whether they are present, c parameters, t tables, a operations.
+There is one kernel per shape (a loop without names, see `layout`), one thread per row, and one row
+of the grid (blockIdx.y) per instance of the shape. A warp has 32 rows, and its first row is a
+multiple of 32. The bits of a bitmap that it writes are therefore one word, which a ballot gives
+without atomics.
+
+Names in the text are positions only: x inputs, k whether they are present, c parameters, t tables,
+a operations.
 
 Words of the table: the address of the status, then for each instance
-
     for each input:  address and first bit of its values, address and first bit of its validity
     for each output: address of its values, address of its validity or 0, rows apart in elements
     the parameters and the addresses of tables
@@ -65,7 +67,7 @@ CUDA: dict[str, str] = {
         for kind in ("f64", "i64", "b1")
         if kind != "b1" or stem in ("eq", "ne")
     },
-    # booleans: both operands are there already, so nothing is gained by a branch
+    # booleans: both operands are computed already, so a branch would gain nothing
     "and_b1": "({0} & {1})",
     "or_b1": "({0} | {1})",
     "xor_b1": "({0} ^ {1})",
@@ -86,9 +88,9 @@ CUDA: dict[str, str] = {
 BLOCK = 256
 
 BLOCKS_AT_ONCE = 2
-"""Blocks that a multiprocessor has registers for: at most 128 a thread.
+"""Blocks per multiprocessor, for at most 128 registers per thread.
 
-Without it the compiler spills a few bytes in some kernels to reach a rounder number.
+Without this limit the compiler spills a few bytes in some kernels to reach a rounder number.
 """
 
 HEADER_WORDS = 1
@@ -116,7 +118,7 @@ _NO_STATUS = Step("literal", (), 0, "i64")
 
 
 def instance_words(shape: Shape) -> int:
-    """Return how many words of the table an instance of a shape takes."""
+    """Return the number of words that an instance of a shape has in the table."""
     columns = INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * len(shape.stores)
     return columns + len(shape.parameters) + len(shape.tables)
 
@@ -127,11 +129,9 @@ def kernel_name(number: int) -> str:
 
 
 def render(loops: Sequence[Loop], *, exact: bool = False) -> str:
-    """Return the text of the module; its prelude is put before it where it is compiled.
+    """Return the CUDA text of the module for loops from `lay_out`, without the prelude.
 
-    Args:
-        loops: what `lay_out` returned.
-        exact: with the exact reduction of large arguments of sin, cos and tan.
+    `exact` selects the exact reduction of large arguments of sin, cos and tan.
     """
     calls: list[str] = [s.detail for loop in loops for s in loop.shape.steps if s.name == "call"]
     names = sorted({_function(name, exact) for name in calls})
@@ -149,7 +149,7 @@ def _function(name: str, exact: bool) -> str:
 
 
 def _elementary(name: str, *, inline: bool) -> Iterator[str]:
-    """Yield the text of an elementary function; copied into its callers only where they are few."""
+    """Yield the text of an elementary function, such as log; inlined if `inline`."""
     inputs, result = body_of(name)
     loops = any(PRIMITIVES[op.name].loops for op in postorder([result]) if op.name in PRIMITIVES)
     kind = "__forceinline__" if inline and not loops else "__noinline__"
@@ -170,7 +170,7 @@ def _elementary(name: str, *, inline: bool) -> Iterator[str]:
 
 
 def _kernel(number: int, shape: Shape, exact: bool) -> Iterator[str]:
-    """Yield the text of a kernel: loads, steps, stores."""
+    """Yield the text of a kernel, which loads inputs, computes steps and stores outputs."""
     name = kernel_name(number)
     yield f'extern "C" __global__ void __launch_bounds__({BLOCK}, {BLOCKS_AT_ONCE})'
     yield f"{name}(const i64* table, i64 first, i64 n) {{"
@@ -191,8 +191,8 @@ def _kernel(number: int, shape: Shape, exact: bool) -> Iterator[str]:
 def _row(shape: Shape, exact: bool) -> Iterator[str]:
     """Yield the text that computes a row: it reads all inputs, then stores each output once known.
 
-    The other words of the table are read where they are needed, so that they hold no registers
-    elsewhere. The compiler keeps that order, because for all it knows a store changes them.
+    Other words of the table are read next to their use, so that they hold registers only briefly.
+    The compiler keeps that order, because a store might change them as far as it knows.
     """
     names = [f"a{position}" for position in range(len(shape.steps))]
     texts = [_step(position, names, shape, exact) for position in range(len(shape.steps))]
@@ -208,7 +208,7 @@ def _row(shape: Shape, exact: bool) -> Iterator[str]:
 
 
 def _step(position: int, names: list[str], shape: Shape, exact: bool) -> str:
-    """Return the text that computes a step, "" for a literal, which takes the place of its name."""
+    """Return the text of a step; "" for a literal, since its value replaces its name."""
     step = shape.steps[position]
     operands = [names[j] for j in step.args]
     match step.name:
@@ -234,12 +234,12 @@ def _step(position: int, names: list[str], shape: Shape, exact: bool) -> str:
 
 
 def _first_parameter(shape: Shape) -> int:
-    """Return the word of the first parameter, after those of inputs and outputs."""
+    """Return the position, in an instance's words, of the first parameter."""
     return INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * len(shape.stores)
 
 
 def _input(j: int, kind: str) -> str:
-    """Return the text that reads an input: a float that is missing is NaN."""
+    """Return the text that reads an input; a missing float is NaN."""
     at = INPUT_WORDS * j
     if kind == "bool":
         return f"ff_bit(FF_GLOBAL(const u32, w[{at}]), w[{at + 1}], i)"
@@ -277,7 +277,7 @@ def _integer(value: int) -> str:
 
 
 def _store(j: int, store: Store, shape: Shape, names: Sequence[str]) -> Iterator[str]:
-    """Yield the text that writes an output; missing is NaN, or 0 with its bit clear."""
+    """Yield the text that writes an output; missing is NaN, or 0 with a cleared bit."""
     kind, value, ok = output_storage(store.dtype), names[store.value], names[store.ok]
     flagged, is_float = has_flags(store, shape), store.dtype.physical == "f64"
     at = INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * j

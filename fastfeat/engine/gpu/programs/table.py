@@ -1,4 +1,4 @@
-"""The words that the row kernels of a program read: laid out once, filled in for each piece."""
+"""The table of 64-bit words that a program's kernels read: laid out once, filled in per piece."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Words = NDArray[np.int64]
 STATUS_WORDS = 1
 MOST_INSTANCES = 65535  # rows of a grid
 LAUNCHES_OF_A_LOOP = 4
-"""A loop of many columns is launched in parts, which run while the columns of others are copied."""
+"""A loop of many columns is launched in parts, which run while other columns are still copied."""
 FEWEST_INSTANCES = 8
 """A smaller part is not worth another launch."""
 
@@ -30,10 +30,10 @@ class Launch:
     """One launch of the kernel of a loop.
 
     Args:
-        loop: number of the loop.
-        at: first word of its table, where the address of the status goes.
-        n_instances: for how many instances, one row of the grid each.
-        inputs: which inputs of the program it reads.
+        loop: Number of the loop.
+        at: Position of its first word in the program's table; it holds the address of the status.
+        n_instances: Number of instances; each is one row of the grid.
+        inputs: Numbers of the inputs of the program that it reads.
     """
 
     loop: int
@@ -44,14 +44,16 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """The places of the words of a program: the status, then those of each launch.
+    """The layout of a program's table: first the status, then the words of each launch.
 
     Args:
-        n_words: how many there are.
-        launches: what is launched over the rows, in that order: soon after one another, while
-            columns arrive.
-        input_at, inputs: shape (n_reads,): first word of each read column, and which input it is.
-        output_at, outputs: shape (n_outputs,): first word of each output, and which output it is.
+        n_words: Number of words.
+        launches: The launches over the rows, in an order that lets each start early while columns
+            arrive.
+        input_at: Position of the first word of each column read, shape (n_reads,).
+        inputs: Number of the input of each read column, shape (n_reads,).
+        output_at: Position of the first word of each output, shape (n_outputs,).
+        outputs: Number of each output, shape (n_outputs,).
         parameters: (word, key, physical type) of each parameter.
         tables: (word, key) of each searched table.
     """
@@ -67,7 +69,7 @@ class TablePlan:
 
 
 def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
-    """Return the layout of the words of a program."""
+    """Return the layout of a program's table."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     launches: list[Launch] = []
     read: list[tuple[int, int]] = []
@@ -112,11 +114,10 @@ def _inputs_of(instances: Sequence[Instance], number: Mapping[InputSlot, int]) -
 
 
 def _in_order(launches: Sequence[Launch], bits: Sequence[int]) -> Iterator[Launch]:
-    """Yield the launches so that each can start early: next the one with the fewest new columns.
+    """Yield launches in an order that lets each start early, while columns are still being copied.
 
-    Args:
-        launches: in any order.
-        bits: what a row of each input takes.
+    The next launch is always that whose inputs add the fewest bits to copy. `bits` has the bits per
+    row of each input.
     """
     readers: dict[int, list[int]] = {}
     for k, launch in enumerate(launches):
@@ -128,7 +129,8 @@ def _in_order(launches: Sequence[Launch], bits: Sequence[int]) -> Iterator[Launc
     chosen: set[int] = set()
     while waiting:
         n_bits, k = heappop(waiting)
-        if k in chosen or n_bits != lacking[k]:  # an entry from before other columns arrived
+        # an outdated entry, made before other columns arrived
+        if k in chosen or n_bits != lacking[k]:
             continue
         chosen.add(k)
         yield launches[k]

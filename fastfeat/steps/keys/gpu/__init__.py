@@ -1,6 +1,6 @@
 """Keys on a device: distinct keys, codes, hashes, and groups of rows.
 
-`backends` imports it, `steps.tables`, and `tell` for what `explain` says of groups.
+`backends` and `steps.tables` import it, and so does `tell`, for `explain`'s text about groups.
 """
 
 from __future__ import annotations
@@ -10,4 +10,4 @@ from fastfeat.steps.keys.gpu.vocabulary import encode
 from fastfeat.steps.on_device import DeviceKernel
 
 KERNELS = {"encode": DeviceKernel(encode), "hash_cross": DeviceKernel(hash_cross)}
-"""The steps of keys that run on the device; hashes of text are with text."""
+"""The steps of keys that run on the device; hashes of text are in the subject of text."""

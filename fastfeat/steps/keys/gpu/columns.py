@@ -1,9 +1,10 @@
-"""Columns of keys on a device: rows of a part of a key, as the kernels of keys read them.
+"""Copy columns of keys to a device, in the form that kernels of keys read.
 
-A column is Arrow's in the host's memory, as `columns.keys` stores it, or a DeviceArray of numbers.
-Text may be a dictionary: its entries go to the device, and for each row which of them it is.
-Numbers that kernels write for rows stay on the device where there is room; else they come in
-pieces.
+A column is one part of a key: an Arrow column in host memory, in the form of `io.columns.keys`, or
+a DeviceArray of numbers. Of a dictionary column the entries go to the device, and the entry number
+of each row. A kernel gets a column as a few 64-bit words, such as addresses; together the words are
+the kernel's table. Numbers that kernels compute for rows stay on the device if there is room;
+otherwise they are computed in pieces (ranges of rows) and copied back.
 """
 
 from __future__ import annotations
@@ -40,17 +41,18 @@ _BYTE_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class KeyRows:
-    """Rows of a column of keys on a device; the words are those of `hashing`.
+    """Rows of a column of keys on a device; `hashing` defines the words that kernels read.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`, or `column.TEXT`.
-        values: address of the first value; of text, of the byte at offset 0.
-        value_bit: of bools, the bit of the first one; of a dictionary the address of its indices.
-        validity: address of the bitmap; 0 where no value is missing, but for NaN.
-        bit: which bit of the bitmap is that of the first row.
-        offsets: address of the offsets of text.
-        offset_bytes: their width.
-        owners: what keeps the memory.
+        element: Type of the values, from `column.ELEMENTS`, or `column.TEXT`.
+        values: Address of the first value; for text, of the byte at offset 0.
+        value_bit: For bools, the bit of the first one; for a dictionary, the address of its
+            indices.
+        validity: Address of the bitmap; 0 if no value is missing, except NaN.
+        bit: Bit of the first row in the bitmap.
+        offsets: Address of the offsets of text.
+        offset_bytes: Width of an offset in bytes.
+        owners: Objects that keep the memory.
     """
 
     element: str
@@ -63,7 +65,7 @@ class KeyRows:
     owners: tuple[object, ...]
 
     def words(self, first_row: int = 0) -> list[int]:
-        """Return the words of the column, whose first row is called `first_row`."""
+        """Return the column's words for kernels; `first_row` is the number of its first row."""
         is_text = self.element == TEXT
         element = hashing.IS_TEXT if is_text else ELEMENTS.index(self.element)
         place = (self.values, self.value_bit, self.validity, self.bit)
@@ -71,18 +73,10 @@ class KeyRows:
 
 
 def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) -> KeyRows:
-    """Return rows [start, start + n) of a column of keys on a device.
+    """Return rows [start, start + n) of a column of keys, copied to the device if necessary.
 
-    Args:
-        runtime: of the device.
-        column: as keys are stored, or a DeviceArray of numbers.
-        dtype: the type of the keys.
-        start: first row.
-        n: number of rows.
-
-    Raises:
-        InvalidData: an array is not in the memory of this device, or not aligned.
-        OutOfDeviceMemory: there is no room for them.
+    A column on the host is stored as keys are. Raises InvalidData if an array is on another device
+    or not aligned, and OutOfDeviceMemory.
     """
     if isinstance(column, DeviceArray):
         found = adopt(runtime, column.slice(start, n), column.name)
@@ -104,9 +98,9 @@ def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) ->
 
 
 def row_bytes(column: Any, dtype: DType) -> float:
-    """Return the bytes that a row of a column of keys takes on a device, beside what it has there.
+    """Return the device memory in bytes per row of a column of keys, 0 if it is on the device.
 
-    Of text it is the mean: rows that are far longer may not fit, which makes pieces smaller.
+    For text it is the mean of all rows. If much longer rows do not fit, pieces become smaller.
     """
     if isinstance(column, DeviceArray) or not len(column):
         return 0
@@ -116,7 +110,7 @@ def row_bytes(column: Any, dtype: DType) -> float:
 
 
 def _n_bytes(chunk: Array) -> int:
-    """Return the bytes of text, its offsets or codes, and its entries."""
+    """Return the bytes of a text chunk: offsets and text, or dictionary codes and entries."""
     if pa.types.is_dictionary(chunk.type):
         return 4 * len(chunk) + _n_bytes(chunk.dictionary)
     if not len(chunk):
@@ -126,9 +120,9 @@ def _n_bytes(chunk: Array) -> int:
 
 
 def dictionary_codes(chunks: Sequence[Array]) -> NDArray[np.int32]:
-    """Return the entry of each row, of the dictionaries of all chunks one after the other.
+    """Return each row's entry number, int32, counted through the dictionaries of all chunks.
 
-    -1 where the row is missing.
+    A missing row has -1.
     """
     starts = accumulate((len(chunk.dictionary) for chunk in chunks), initial=0)
     pieces = [_codes(chunk, start) for chunk, start in zip(chunks, starts, strict=False)]
@@ -172,7 +166,10 @@ def _offsets(array: Array) -> NDArray[Any]:
 
 
 def _bitmap(runtime: Runtime, array: Array) -> tuple[int, int, Buffer | None]:
-    """Return address and first bit of a bitmap on the device; 0 where no value is missing."""
+    """Copy a validity bitmap to the device; return its address, first bit and buffer.
+
+    The address is 0 if no value is missing.
+    """
     bitmap = array.buffers()[0]
     if bitmap is None or not array.null_count:
         return 0, 0, None
@@ -187,7 +184,7 @@ def _joined(rows: ChunkedArray, wanted: Any) -> Array:
 
 
 def _joined_text(chunks: Sequence[Array], kind: Any) -> Array:
-    """Return pieces of text as one; where there are several, with offsets of 64 bits."""
+    """Return chunks of text as one array; several chunks get 64-bit offsets."""
     if len(chunks) == 1:
         return chunks[0]
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
@@ -196,11 +193,11 @@ def _joined_text(chunks: Sequence[Array], kind: Any) -> Array:
 
 
 KEPT_SHARE = 1 / 4
-"""Of the room for pieces: columns that take more do not stay on the device."""
+"""Share of the room for pieces; columns that take more do not stay on the device."""
 
 
 Write = Callable[[int, int, int], None]
-"""Asks for the numbers of rows [start, start + n) at an address: `(start, n, address)`."""
+"""`(start, n, address)`: write the numbers of rows [start, start + n) to an address."""
 
 
 def numbers_by(
@@ -211,18 +208,10 @@ def numbers_by(
     n_rows: int,
     write: Write,
 ) -> Any:
-    """Return a number for each row: a DeviceArray, or Arrow's where it takes much.
+    """Return the numbers that `write` computes for rows: a DeviceArray, or an Arrow array if large.
 
-    Args:
-        runtime: of the device.
-        columns: what is read; see `key_columns.key_rows`.
-        dtypes: their types.
-        dtype: of the numbers, none of which is missing.
-        n_rows: number of rows.
-        write: what writes them.
-
-    Raises:
-        OutOfDeviceMemory: not even 64 rows fit.
+    `write` reads the key columns `columns`, which are as for `key_rows`. `dtype` is the type of the
+    numbers; none is missing. Raises OutOfDeviceMemory if not even 64 rows fit.
     """
     width = np.dtype(storage(dtype)).itemsize
     is_kept = width * n_rows <= KEPT_SHARE * room_of_pieces(runtime)
@@ -243,7 +232,7 @@ def numbers_by(
 def hash_cross(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the hash of each row of some columns, or its bucket; see `steps.keys.rows`."""
+    """Return the hash of each row's values in several columns, or the hash's bucket."""
     columns, dtypes = [arg.values for arg in args], [arg.dtype for arg in args]
     module = runtime.module(cuda.text(runtime.geometry.block))
 

@@ -1,6 +1,8 @@
-"""The distinct keys of rows on a device: which row has each first, how often, and which each has.
+"""Distinct keys of rows on a device: first row and count of each key, and each row's key number.
 
-Rows that do not fit go in pieces, whose distinct keys are then counted together.
+Rows that do not fit the device are counted in pieces (ranges of rows); then the distinct keys of
+all pieces are counted together. Kernels put keys into a hash table: an array of slots, of which
+each holds the number of a row with the key.
 """
 
 from __future__ import annotations
@@ -25,13 +27,15 @@ from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows, row_bytes
 
 FIRST_KEYS = 1 << 15
-"""For how many keys there is room at first."""
+"""Number of keys that the first table has room for."""
 GROWTH = 16
 ROWS_PER_THREAD = 16
-"""Of the kernel that counts: each block adds what it has counted to the whole at its end."""
+"""Rows per thread of the counting kernel: each block adds its counts to the whole at its end."""
 _TABLE_BYTES = 4 + 4 * 16 + 4 * 8
-"""Of a row: which key it has; and, if all differ, up to four slots with their counts, and what is
-read of the key."""
+"""Bytes per row, at most: the number of its key, four slots with counts, and the key itself.
+
+A table needs up to four slots per row if the keys of all rows differ.
+"""
 
 Integers = NDArray[np.int64]
 Numbers = NDArray[np.int32]
@@ -39,13 +43,13 @@ Numbers = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """The distinct keys of some rows, in no order that means anything.
+    """The distinct keys of some rows, in arbitrary order.
 
     Args:
-        parts: an Arrow array for each part of a key, as keys are stored, null where it is missing.
-        counts: how many rows have each.
-        n_missing: how many rows have none.
-        rows: which key each row has, -1 where none; on the device if all rows were there at once.
+        parts: An Arrow array for each part of a key, stored as keys are, null if missing.
+        counts: Number of rows of each key, shape (n_keys,).
+        n_missing: Number of rows without a key.
+        rows: Key number of each row, -1 for a row without a key; on the device if all rows fitted.
     """
 
     parts: tuple[Array, ...]
@@ -56,7 +60,7 @@ class Distinct:
 
 @dataclass(frozen=True, slots=True)
 class _PieceKeys:
-    """Distinct keys of a piece: the first row and the count of each, and the key of each row."""
+    """Distinct keys of a piece: first row and count of each key, and each row's key number."""
 
     firsts: Integers
     counts: Integers
@@ -66,16 +70,10 @@ class _PieceKeys:
 def distinct(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], missing: str
 ) -> Distinct:
-    """Return the distinct keys of some rows.
+    """Return the distinct keys of some rows with their counts; for `columns` see `key_rows`.
 
-    Args:
-        runtime: of the device.
-        columns: the parts of the key; see `key_rows`.
-        dtypes: their types.
-        missing: "key" where one missing part makes the key missing, "value" where it is a value.
-
-    Raises:
-        OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys of all pieces.
+    `missing` is "key" if one missing part makes the key missing, "value" if it is a value. Raises
+    OutOfDeviceMemory if not even 64 rows fit, or the distinct keys of all pieces do not.
     """
     n_rows = len(columns[0])
     pieces = _pieces(runtime, columns, dtypes, n_rows)
@@ -96,18 +94,11 @@ def distinct(
 def numbers_of_keys(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType]
 ) -> tuple[Buffer, int]:
-    """Return a number for each distinct key of some rows, in no order, and how many there are.
+    """Return the number of each row's key as int32 on the device, and the number of keys.
 
-    Args:
-        runtime: of the device.
-        columns: the parts of the key, not none; see `key_rows`.
-        dtypes: their types.
-
-    Returns:
-        An int32 for each row, -1 where a part of its key is missing, and the number of keys.
-
-    Raises:
-        OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys of all pieces.
+    Keys are numbered in arbitrary order; a row with a missing part has -1. There is at least one
+    column. Raises OutOfDeviceMemory if not even 64 rows fit, or the distinct keys of all pieces do
+    not.
     """
     n_rows, pairs = len(columns[0]), zip(columns, dtypes, strict=True)
     if len(_pieces(runtime, columns, dtypes, n_rows).spans) < 2:
@@ -122,16 +113,10 @@ def numbers_of_keys(
 def n_distinct(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], missing: str
 ) -> int:
-    """Return how many distinct keys some rows have: one number leaves the device.
+    """Return the number of distinct keys of some rows. Only one number is copied from the device.
 
-    Args:
-        runtime: of the device.
-        columns: the parts of the key, not none; see `key_rows`.
-        dtypes: their types.
-        missing: as of `distinct`.
-
-    Raises:
-        OutOfDeviceMemory: the slots of all rows, 16 to 32 bytes a row, do not fit.
+    There is at least one column. Raises OutOfDeviceMemory if a hash table for all rows, 16 to 32
+    bytes per row, does not fit.
     """
     n_rows = len(columns[0])
     if n_rows > cuda.MOST_ROWS:
@@ -158,7 +143,7 @@ def n_distinct(
 def _pieces(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], n_rows: int
 ) -> Pieces:
-    """Return runs of rows that fit the device with the table of their keys."""
+    """Return the pieces to process rows in, so that rows and hash table fit the device."""
     pairs = zip(columns, dtypes, strict=True)
     n_bytes = _TABLE_BYTES + sum(row_bytes(column, dtype) for column, dtype in pairs)
     return pieces_of(runtime, n_bytes, n_rows, most_bytes=n_bytes * cuda.MOST_ROWS)
@@ -171,14 +156,9 @@ def _together(
     missing: str,
     rows: Numbers,
 ) -> Distinct:
-    """Return the distinct keys of the distinct keys of pieces.
+    """Return the distinct keys of all rows, from the distinct keys of each piece.
 
-    Args:
-        runtime: of the device.
-        found: of each piece.
-        dtypes: as of `distinct`.
-        missing: as of `distinct`.
-        rows: which key each row has, those of one piece counted after those of another.
+    `rows` has the key number of each row, counted through all pieces; -1 for a row without a key.
     """
     columns = [pa.chunked_array([*parts]) for parts in zip(*(f.parts for f in found), strict=True)]
     counts = np.concatenate([one.counts for one in found])
@@ -202,7 +182,10 @@ def _of_rows(
     span: tuple[int, int],
     weights: Integers | None,
 ) -> Distinct:
-    """Return the distinct keys of rows that fit the device; each counts once, or so often."""
+    """Return the distinct keys of the rows in `span`, (start, end), which fit the device.
+
+    `weights` says how often each row counts; None means once.
+    """
     start, n = span[0], span[1] - span[0]
     pairs = [*zip(columns, dtypes, strict=True)]
     placed = [key_rows(runtime, column, dtype, start, n) for column, dtype in pairs]
@@ -217,7 +200,7 @@ def _of_rows(
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Slots with the keys of a piece, and the words that kernels find them by."""
+    """A hash table with the keys of a piece, and the words that describe it to kernels."""
 
     n_keys: int
     words: cuda.KeyTable
@@ -227,7 +210,7 @@ class _Table:
 def _find(
     runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Integers | None
 ) -> _PieceKeys:
-    """Return the distinct keys of a piece, in a table that grows until they fit."""
+    """Return the distinct keys of a piece; its hash table is enlarged until they fit."""
     rows = runtime.allocate(max(4 * n, 8))
     held = None if weights is None else on_device(runtime, weights)
     weighed = 0 if held is None else held.address
@@ -247,7 +230,7 @@ def _find(
 def _insert(
     runtime: Runtime, columns: Sequence[KeyRows], empty: cuda.KeyTable, n: int, n_slots: int
 ) -> _Table | None:
-    """Return a table of the keys of a piece; None where they take more than half of the slots."""
+    """Return a hash table of the keys of a piece; None if they fill over half of the slots."""
     slots, counts = (zeros_on_device(runtime, 8 * n_slots) for _ in range(2))
     state = zeros_on_device(runtime, 8 * cuda.N_STATE_WORDS)
     words = replace(
@@ -272,7 +255,7 @@ def _at_rows(
     n: int,
     rows: Integers,
 ) -> Array:
-    """Return the values of a column at some rows of a piece, in the host, as keys are stored."""
+    """Return the values of a column in some rows of a piece, as a host array of keys."""
     wanted = key_type(dtype)
     if dtype.holds_bytes:
         taken = call("take", column.slice(start, n), pa.array(rows, pa.int64()))
@@ -288,7 +271,7 @@ def _at_rows(
 
 
 def missing_word(missing: str) -> int:
-    """Return the word of the kernels for a way to take missing parts of a key."""
+    """Return the number that tells kernels how to treat missing parts: "key" or "value"."""
     return cuda.MISSING_IS_NO_KEY if missing == "key" else cuda.MISSING_IS_A_PART
 
 
@@ -300,21 +283,12 @@ def launch(
     n: int,
     rows_per_thread: int = 1,
 ) -> None:
-    """Run a kernel of `vocabulary.cu` over `n` rows.
-
-    Args:
-        runtime: where to run.
-        kernel: its name.
-        words: of the header of its table.
-        columns: that stand behind it.
-        n: number of rows.
-        rows_per_thread: how many a thread takes.
-    """
+    """Run a kernel of `vocabulary.cu` over `n` rows; it reads `words`, then the columns' words."""
     behind = [word for column in columns for word in column.words()]
     module, table = runtime.module(cuda.text(runtime.geometry.block)), [*words, *behind]
     launch_rows(runtime, module, kernel, np.array(table, np.int64), 0, n, rows_per_thread)
 
 
 def numbers_in_host(runtime: Runtime, rows: Buffer | Numbers, n: int) -> Numbers:
-    """Return the number of the key of each row as an array of the host."""
+    """Return the key number of each row as a host array, copied from the device if necessary."""
     return downloaded(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows

@@ -1,4 +1,9 @@
-"""The rounds over a column and its groups on a device that find values by rank of every group."""
+"""Find the values at given ranks in every group on a device, without sorting, by radix selection.
+
+Each pass over the column counts one digit of the sort keys (`column.key_of` each value), the
+highest digit first. Rows come in pieces that fit the device; a piece has up to three columns:
+values, group numbers ("codes"), folds.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +32,23 @@ Quantile = tuple[float, Interpolation]
 
 
 class ExcludedRows(NamedTuple):
-    """The rows that are left out, by their fold, which is column 2 of a piece."""
+    """The fold whose rows the search ignores; if `is_ordered`, it ignores later folds too.
+
+    Column 2 of a piece has the fold of each row.
+    """
 
     fold: int
     is_ordered: bool
 
 
 class Search(NamedTuple):
-    """The rows that are looked at, in groups.
+    """The rows to search: their type, groups and exclusions.
 
     Args:
-        element: type of the values, of `fastfeat_kernels.column.ELEMENTS`.
-        counts: shape (n_groups,): how many values each group has.
-        is_whole: all rows are group 0; else column 1 of a piece says the group.
-        left_out: which rows are not looked at; None if all are.
+        element: Type of the values, from `fastfeat_kernels.column.ELEMENTS`.
+        counts: Number of values of each group, shape (n_groups,).
+        is_whole: Whether all rows are group 0; otherwise column 1 of a piece has group numbers.
+        left_out: Rows to ignore; None to use all.
     """
 
     element: str
@@ -50,20 +58,16 @@ class Search(NamedTuple):
 
 
 def scratch_bytes(n_groups: int, n_searches: int) -> int:
-    """Return the memory that the rounds take besides the rows."""
+    """Return the device memory in bytes that the search takes, besides the rows."""
     return n_groups * n_searches * ranks.SEARCH_BYTES
 
 
 def find_quantile(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> Floats:
-    """Return a quantile of each group; NaN of no values.
+    """Return a quantile of each group, float64, shape (n_groups,).
 
-    Args:
-        runtime: where the rows are.
-        search: the groups.
-        each_piece: gives the columns: values, codes, folds.
-        quantile: its share, and how to interpolate.
+    It is NaN for a group without values.
     """
     found = quantile_between(search.element, *_keys_between(runtime, search, each_piece, quantile))
     return np.where(search.counts > 0, found, np.nan)
@@ -72,14 +76,7 @@ def find_quantile(
 def find_whole_quantile(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> Keys:
-    """Return a quantile of each group of signed integers, without its fraction; 0 of no values.
-
-    Args:
-        runtime: where the rows are.
-        search: the groups.
-        each_piece: gives the columns: values, codes, folds.
-        quantile: its share, and how to interpolate.
-    """
+    """Return a quantile of each group of signed integers, truncated; 0 for an empty group."""
     low, high, share = _keys_between(runtime, search, each_piece, quantile)
     low, high = (np.where(search.counts > 0, keys, 0) for keys in (low, high))
     return whole_quantile_between(low, high, share)
@@ -88,7 +85,10 @@ def find_whole_quantile(
 def _keys_between(
     runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
 ) -> tuple[Keys, Keys, Floats | float]:
-    """Return the keys that the quantile of each group lies between, and how far, in [0, 1)."""
+    """Return the sort keys below and above each group's quantile, and its position between them.
+
+    The position is from 0 (at the lower) to 1.
+    """
     low, high, share = neighbours(np.maximum(search.counts, 1), *quantile)
     wanted = np.stack([low, high], axis=1) if (low != high).any() else low[:, None]
     keys = find_keys(runtime, search, each_piece, wanted)
@@ -96,13 +96,10 @@ def _keys_between(
 
 
 def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: Keys) -> Keys:
-    """Return the `column.key_of` the value of each rank, shape (n_groups, n); any if it has none.
+    """Return the sort key of the value at each wanted rank of each group, shape (n_groups, n).
 
-    Args:
-        runtime: where the rows are.
-        search: the groups.
-        each_piece: gives the columns: values, codes, folds.
-        wanted: shape (n_groups, n): ranks, below the number of values; any if there is none.
+    Ranks are below the number of values of a group. For a group without values both rank and key
+    are arbitrary.
     """
     n_groups, n = wanted.shape
     if wanted.size == 0:
@@ -134,7 +131,7 @@ def _words(
     shift: int,
     shared: cuda.Shared,
 ) -> list[int]:
-    """Return the words of a table; a piece of no columns is not read."""
+    """Return the words that a kernel reads; `piece` is () for kernels that read no rows."""
     column, rows = (0, 0, 0, 0), ranks.Rows(0)
     if piece:
         values = piece[0]
@@ -153,4 +150,4 @@ def _launch(
 
 
 def _nothing() -> None:
-    """Take nothing: what is found stays on the device."""
+    """Do nothing after a piece: its results stay on the device."""

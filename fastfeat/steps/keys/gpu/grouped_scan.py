@@ -1,8 +1,9 @@
-"""The round over a column and its groups on a device: the moments of all groups, piece by piece.
+"""The moments (counts, sums, extremes) of all groups on a device, in one pass over the rows.
 
-What is added to stays on the device for all pieces. The window of floats is chosen by a look at the
-first piece; where a later one has its values elsewhere, what was found is brought to the host, and
-another window begins. Values that a window does not hold are listed, and summed on the host.
+Rows come in pieces that fit the device; the sums stay there for all pieces. Floats are summed
+exactly, as integers that cover a window of exponents. The window is chosen from the first piece. If
+most values of a later piece are outside it, the sums are copied to the host and another window
+begins. Single values outside the window are copied to the host, which sums them.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ from fastfeat.engine.gpu.learn.scan import EachPiece, Take
 from fastfeat.engine.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
 
 ROWS_LISTED = 1 << 20
-"""Rows among which the values that a window does not hold are listed at a time, at most."""
+"""Highest number of rows that are searched at a time for values outside the window."""
 BYTES_LISTED = 12
 
 Words = NDArray[np.int64]
 Columns = Sequence[DeviceColumn]
-"""The columns of the rows of a piece: the values first."""
+"""The columns of the rows of a piece, the values first."""
 
 
 class ListedValues(NamedTuple):
-    """Values that a window does not hold, and the group of each."""
+    """Values outside the window, and the group number of each."""
 
     values: NDArray[np.float64]
     groups: NDArray[np.int32]
 
 
 class Round(NamedTuple):
-    """One request to every piece.
+    """The settings of one pass over the rows.
 
     Args:
-        runtime: where the rows are.
-        task: what is asked for.
-        groups: which columns of a piece say the group, besides the values, column 0: codes, or
-            codes and folds.
-        n_codes: how many codes there are, where groups are cells of folds.
+        runtime: The device that has the rows.
+        task: The moments to compute.
+        groups: Numbers of the columns of a piece that give a row's group: (codes,), or (codes,
+            folds). Column 0 has the values.
+        n_codes: Number of codes, if each pair of code and fold is a group.
     """
 
     runtime: Runtime
@@ -60,7 +61,7 @@ class Round(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Rows on a device."""
+    """Some rows on the device: their number and their columns."""
 
     n: int
     columns: Columns
@@ -68,13 +69,13 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums that the rows of some pieces are added to.
+    """The sums, on the device, of the pieces that share a window.
 
     Args:
-        exponent: of the window.
-        memory: as `cuda.places_of` divides it.
-        states: of the pieces.
-        listed: what the window does not hold of them.
+        exponent: Exponent at which the window begins.
+        memory: The sums, laid out by `cuda.places_of`.
+        states: Status words of each piece, filled in by its kernels.
+        listed: Values outside the window, copied to the host.
     """
 
     exponent: int
@@ -84,7 +85,7 @@ class Sums:
 
 
 class HostSums(NamedTuple):
-    """The sums of some pieces, in the memory of the host."""
+    """The sums of the pieces that share a window, copied to host memory."""
 
     exponent: int
     arrays: cuda.Arrays
@@ -92,7 +93,7 @@ class HostSums(NamedTuple):
 
 
 def scratch_bytes(task: cuda.Task) -> int:
-    """Return the memory that the round takes besides the rows."""
+    """Return the device memory in bytes that a pass takes, besides the rows."""
     n_looked = 16 * layout.N_EXPONENTS if task.needs_window else 0
     return cuda.places_of(task).n_bytes + n_looked
 
@@ -100,9 +101,7 @@ def scratch_bytes(task: cuda.Task) -> int:
 def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
     """Return the moments of each group.
 
-    Args:
-        given: what is asked for.
-        each_piece: gives the rows, as `Columns`.
+    `each_piece` calls a given function with each piece of the rows.
     """
     current: list[Sums] = []
     found: list[HostSums] = []
@@ -124,7 +123,7 @@ def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
 
 
 def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
-    """Return the exponent of the window that a piece is added to."""
+    """Return the exponent of the window for a piece: the current one if it suits the values."""
     if not given.task.needs_window:
         return LOWEST_EXPONENT
     counters = np.zeros((2, layout.N_EXPONENTS), np.int64)
@@ -139,7 +138,10 @@ def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
 
 
 def _add(given: Round, sums: Sums, piece: Piece) -> Take:
-    """Ask for the rows of a piece to be added; return what lists those that are left over."""
+    """Start adding a piece to the sums.
+
+    Return a function that lists its values beyond the window.
+    """
     runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, shared = on_device(runtime, state), _shared(given.task)
     memory = cuda.Memory(sums.memory.address, held.address)
@@ -160,13 +162,16 @@ def _add(given: Round, sums: Sums, piece: Piece) -> Take:
 
 
 def _rows_listed(runtime: Runtime) -> int:
-    """Return among how many rows values are listed at a time: in a quarter of the free memory."""
+    """Return for how many rows to list values in one go.
+
+    The lists may take a quarter of the free memory.
+    """
     free, _ = runtime.memory()
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
 
 
 def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> ListedValues:
-    """Return the values of some rows that the window does not hold."""
+    """Return the values outside the window among rows [first, first + n) of a piece."""
     runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, values, groups = (
@@ -189,7 +194,7 @@ def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> List
 
 
 def _read(given: Round, sums: Sums) -> HostSums:
-    """Return the sums in the memory of the host, their limbs carried."""
+    """Copy sums to the host, after a kernel has propagated the carries of their integers."""
     runtime, task = given.runtime, given.task
     words = _words(given, Piece(0, ()), cuda.Memory(sums.memory.address, 0), sums.exponent)
     _launch(runtime, "grouped_finish", words, 0, task.n_groups)
@@ -204,7 +209,7 @@ def _read(given: Round, sums: Sums) -> HostSums:
 
 
 def _moments_of(task: cuda.Task, found: HostSums) -> GroupedMoments:
-    """Return the moments of some pieces, with what was listed of them."""
+    """Return the moments of the pieces that share a window, including values outside it."""
     left = no_left()
     if any(len(one.values) for one in found.listed):
         values = np.concatenate([one.values for one in found.listed])
@@ -228,7 +233,7 @@ def _words(
     exponent: int = 0,
     shared: cuda.Shared = cuda.NOTHING_SHARED,
 ) -> list[int]:
-    """Return the words of a table; a piece of no columns is not read."""
+    """Return the words that a kernel reads; `piece` has no columns if the kernel reads no rows."""
     if not piece.columns:
         return cuda.table_words(given.task, (0, 0, 0, 0), cuda.Cells(0), memory, exponent, shared)
     values, *others = (piece.columns[k] for k in (0, *given.groups))

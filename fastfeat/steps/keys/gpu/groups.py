@@ -1,4 +1,4 @@
-"""Aggregates per group on a device: exact moments and quantiles; what is sorted is, on the host."""
+"""Aggregates per group on a device: exact moments and quantiles; the host does all sorting."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ from fastfeat.steps.on_device import column_in_host
 
 
 def is_found_on_device(function: str) -> bool:
-    """Return whether an aggregate per group is found on the device.
+    """Return whether the device itself computes an aggregate per group; otherwise the host sorts.
 
-    Of one that tells values apart, or adds up powers, values are sorted on the host.
+    Aggregates that compare values for equality, or add up powers, need sorted values.
     """
     return not {"keys", "powers"} & AGGREGATES[function].primitives
 
 
 def learn_groups(runtime: Runtime, task: GroupsTask) -> list[Groups]:
-    """Return each wanted aggregate of each group.
+    """Return the values of each wanted aggregate, one value per group.
 
-    Raises:
-        OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
+    Raises OutOfDeviceMemory if the states of all groups and 64 rows do not fit.
     """
     wanted, dtype, n_groups, n_rows = task.wanted, task.dtype, task.n_groups, len(task.codes)
     level = level_of([AGGREGATES[name] for name, _ in wanted])
@@ -63,13 +62,13 @@ def learn_groups(runtime: Runtime, task: GroupsTask) -> list[Groups]:
 
 
 def _quantiles_in(wanted: Sequence[tuple[str, Params]]) -> list[Quantile]:
-    """Return the different quantiles among some aggregates."""
+    """Return the distinct quantiles, as (q, interpolation), among the wanted aggregates."""
     given = [dict(params) for name, params in wanted if name == "quantile"]
     return list(dict.fromkeys((one["q"], one["interpolation"]) for one in given))
 
 
 def _order(runtime: Runtime, task: GroupsTask) -> Ordered:
-    """Return the values of each group in order, found on the host."""
+    """Return the sorted values of each group, sorted on the host."""
     chunks = plain_chunks(column_in_host(runtime, task.values), task.dtype)
     groups = codes_of(column_in_host(runtime, task.codes))
     parts = n_parts(len(groups))
@@ -83,17 +82,10 @@ def group_moments(
     groups: tuple[int, ...] = (1,),
     n_codes: int = 0,
 ) -> GroupedMoments:
-    """Return moments of groups of some rows.
+    """Return the moments of each group: counts, sums and extremes.
 
-    Args:
-        runtime: where to run.
-        task: what is asked for.
-        columns: the values, and what says the groups.
-        groups: as of `grouped_scan.Round`.
-        n_codes: the same.
-
-    Raises:
-        OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
+    `groups` and `n_codes` are described in `grouped_scan.Round`. Raises OutOfDeviceMemory if the
+    states of all groups and 64 rows do not fit.
     """
     work = partial(find_groups, Round(runtime, task, groups, n_codes))
     return over_rows(runtime, columns, scratch_bytes(task), work)
@@ -102,16 +94,10 @@ def group_moments(
 def group_quantiles(
     runtime: Runtime, columns: Columns, counts: Words, wanted: Sequence[Quantile]
 ) -> dict[Quantile, Groups]:
-    """Return quantiles of each group: integers of times, which have no floats between them.
+    """Return the values of each wanted quantile in each group: int64 ticks for times, else floats.
 
-    Args:
-        runtime: where to run.
-        columns: the values, and the codes.
-        counts: shape (n_groups,): how many values each group has.
-        wanted: which quantiles.
-
-    Raises:
-        OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
+    `counts` has the number of values of each group, shape (n_groups,). Raises OutOfDeviceMemory if
+    the states of all groups and 64 rows do not fit.
     """
     n_bytes = grouped_ranks.scratch_bytes(len(counts), 2)
     (_, dtype), *_ = columns.values()

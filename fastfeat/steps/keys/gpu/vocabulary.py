@@ -1,4 +1,4 @@
-"""Vocabularies on a device: the keys of the training rows, and the codes of rows."""
+"""Vocabularies on a device: distinct keys of the training rows, and the codes of later rows."""
 
 from __future__ import annotations
 
@@ -32,20 +32,18 @@ from fastfeat.steps.step import Argument
 
 
 def count_keys(runtime: Runtime, task: KeysTask) -> KeyCounts:
-    """Return the distinct keys of some rows in order.
+    """Return the distinct keys of a task's rows with their counts, the most frequent first.
 
-    Raises:
-        InvalidData: they take more memory than allowed.
-        OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys.
+    Raises InvalidData if the keys exceed the memory limit, and OutOfDeviceMemory if not even 64
+    rows, or not the distinct keys, fit.
     """
     return runtime.computations.run(partial(_count, runtime, task))
 
 
 def count_distinct(runtime: Runtime, task: DistinctTask) -> int:
-    """Return how many distinct keys some rows have.
+    """Return the number of distinct keys in the rows of a task.
 
-    Raises:
-        OutOfDeviceMemory: the slots of all rows do not fit.
+    Raises OutOfDeviceMemory if a hash table for all rows does not fit.
     """
 
     def work() -> int:
@@ -77,15 +75,11 @@ def _of_rows(
     numbers: Numbers,
     missing: int,
 ) -> DeviceArray | Numbers:
-    """Return the number of the key of each row, on the device if its keys are known there.
+    """Return one number per row, looked up by the row's key.
 
-    Args:
-        runtime: of the device.
-        found: the distinct keys.
-        order: which of them is the first, and so on.
-        n_rows: number of rows.
-        numbers: of the keys, in that order.
-        missing: the number of no key.
+    `order` has the positions of the keys in their final order, and `numbers` one number per key in
+    that order; rows without a key get `missing`. The result is on the device if `found` has the key
+    number of each row there.
     """
     of_keys = np.empty(len(order) + 1, np.int32)
     of_keys[order], of_keys[-1] = numbers, missing
@@ -98,7 +92,7 @@ def _of_rows(
 
 
 class _DeviceVocabulary(NamedTuple):
-    """A vocabulary on a device: its parts, its slots, and the words that find them."""
+    """The keys of a vocabulary and their hash table on a device, with the words for kernels."""
 
     parts: Sequence[KeyRows]
     slots: Buffer
@@ -108,7 +102,10 @@ class _DeviceVocabulary(NamedTuple):
 def encode(
     runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 ) -> Any:
-    """Return the code of each row, int32, on the device if there is room; see `steps.keys.rows`."""
+    """Return the code of each row's key, int32, on the device if there is room.
+
+    The codes are defined in `steps.keys.rows`.
+    """
     *parts, learnt = args
     columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
     missing = params["missing"]
@@ -131,7 +128,7 @@ def encode(
 def _device_vocabulary(
     runtime: Runtime, vocabulary: Vocabulary, dtypes: Sequence[DType], missing: str
 ) -> _DeviceVocabulary:
-    """Return the keys of a vocabulary on the device, each in a slot."""
+    """Copy the keys of a vocabulary to the device and insert them into a hash table."""
     n_keys = len(vocabulary)
     pairs = zip(vocabulary.parts, dtypes, strict=True)
     parts = [key_rows(runtime, pa.chunked_array([part]), d, 0, n_keys) for part, d in pairs]

@@ -1,4 +1,4 @@
-"""Lists on a device: columns in pieces, functions and exact sums.
+"""Lists on a device: columns copied there in pieces (ranges of rows), functions, and exact sums.
 
 `backends` imports it.
 """

@@ -1,4 +1,4 @@
-"""Columns of lists on their way to a device: pieces of rows, as kernels read them."""
+"""Copy columns of lists to a device, in pieces (ranges of rows), in the form that kernels read."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ BIT_BYTES: float = 1 / 8
 
 @dataclass(frozen=True, slots=True)
 class HostLists:
-    """A column of lists in the host's memory.
+    """A column of lists in host memory.
 
     Args:
-        argument: as a step is given it.
-        offsets: where the elements of each row begin, shape (n_rows + 1,).
-        elements: those of all rows, as `io.columns.types.storage_type` says.
-        present: whether a row has a list; None when all do.
-        dtype: of the elements.
+        argument: The argument of the step.
+        offsets: Position of each row's first element, and the end, shape (n_rows + 1,).
+        elements: The elements of all rows, of type `io.columns.types.storage_type`.
+        present: Whether each row has a list; None if all do.
+        dtype: Type of the elements.
     """
 
     argument: Argument
@@ -55,25 +55,25 @@ class HostLists:
 
     @property
     def stored(self) -> DType:
-        """The type of the elements as they are stored: times are integers."""
+        """The storage type of the elements: times are integers."""
         return DType(storage(self.dtype))
 
     @property
     def width(self) -> int:
-        """Bytes of an element; 0 of bools, which are bits."""
+        """Bytes per element; 0 for bools, which are bits."""
         return 0 if self.stored == BOOL else np.dtype(self.stored.name).itemsize
 
 
 @dataclass(frozen=True, slots=True)
 class ListPiece:
-    """Rows of a column of lists on a device.
+    """A range of rows of a column of lists, copied to a device.
 
     Args:
-        lists: the column.
-        start: the first row.
-        n_rows: number of rows.
-        words: of the table of a kernel, by name.
-        owners: the buffers.
+        lists: The column.
+        start: The first row.
+        n_rows: Number of rows.
+        words: The 64-bit words that tell a kernel where the rows are, by name.
+        owners: The device buffers that hold the rows.
     """
 
     lists: HostLists
@@ -84,11 +84,11 @@ class ListPiece:
 
 
 Work = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
-"""From the device, the column, the arguments and the parameters to a column."""
+"""`(runtime, lists, arguments, parameters) -> column`."""
 
 
 def host_lists(argument: Argument) -> HostLists:
-    """Return the lists of an argument of a step."""
+    """Return the column of a step's argument as lists in host memory."""
     dtype, lists = element_type([argument.dtype]), lists_of(argument.values)
     return HostLists(argument, lists.offsets, lists.values, lists.present, dtype)
 
@@ -100,13 +100,9 @@ def placed(
     *,
     with_elements: bool = True,
 ) -> Callable[[int, int], Made]:
-    """Return a function of pieces as one of runs of rows, which are placed on the device.
+    """Return a function of (first row, end) that copies these rows to the device and runs `work`.
 
-    Args:
-        runtime: of the device.
-        lists: the column.
-        work: the function.
-        with_elements: whether it reads elements, not the offsets alone.
+    `with_elements` says whether `work` reads elements too, not only offsets.
     """
 
     def of_rows(start: int, stop: int) -> Made:
@@ -135,14 +131,14 @@ def _upload(
 
 
 def bits_on_device(runtime: Runtime, flags: Flags) -> Buffer:
-    """Return flags as bits on the device, in whole words."""
+    """Return flags as bits on the device, in whole 64-bit words."""
     packed = np.zeros(word_bytes(len(flags)), np.uint8)
     packed[: -(-len(flags) // 8)] = np.packbits(flags, bitorder="little")
     return on_device(runtime, packed)
 
 
 def _elements(runtime: Runtime, lists: HostLists, first: int, end: int) -> DeviceColumn:
-    """Return elements [first, end) on the device."""
+    """Copy elements [first, end) to the device."""
     if first == end:
         return DeviceColumn(0, 0, 0, 0, ())
     elements = pa.chunked_array([lists.elements.slice(first, end - first)])
@@ -152,7 +148,7 @@ def _elements(runtime: Runtime, lists: HostLists, first: int, end: int) -> Devic
 
 
 def _element_words(lists: HostLists, column: DeviceColumn, first: int) -> dict[str, int]:
-    """Return the words of elements, of which kernels know the number in the whole column."""
+    """Return the words that tell a kernel where the elements are."""
     return {
         "VALUES": column.values - first * lists.width,
         "VALUE_BIT_OFFSET": column.value_bit - first,
@@ -166,13 +162,9 @@ def _element_words(lists: HostLists, column: DeviceColumn, first: int) -> dict[s
 def run_lists(
     runtime: Runtime, kernel: str, piece: ListPiece, words: Mapping[str, int]
 ) -> int | None:
-    """Run a kernel over the rows of a piece; return the first row of it that is reported, if any.
+    """Run a kernel over the rows of a piece; return the first row that it reports, if any.
 
-    Args:
-        runtime: of the device.
-        kernel: its name.
-        piece: the rows.
-        words: of its table, by name, besides those of the rows.
+    `words` are further words that the kernel reads, by name, besides those in `piece`.
     """
     report = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
     table = cuda.table_words({**piece.words, **words, "REPORT": report.address})
@@ -183,26 +175,19 @@ def run_lists(
 
 
 def unit_bytes(lists: HostLists) -> float:
-    """Return the memory that an element takes."""
+    """Return the bytes that an element takes on the device."""
     return (lists.width or BIT_BYTES) + BIT_BYTES
 
 
 def value_array(
     piece: ListPiece, dtype: DType, values: Buffer, validity: Buffer | int
 ) -> DeviceArray:
-    """Return values of the rows of a piece.
-
-    Args:
-        piece: the rows.
-        dtype: of the values.
-        values: holds them.
-        validity: their bitmap, or its address.
-    """
+    """Return results for the rows of a piece as a column; `validity` is a bitmap or its address."""
     owner, n = (values, validity, piece.owners), piece.n_rows
     at = validity if isinstance(validity, int) else validity.address
     return DeviceArray(dtype, n, values.address, validity=at, owner=owner)
 
 
 def words_of(array: Array) -> NDArray[np.int64]:
-    """Return the values of an Arrow array, of 8 bytes each, as integers of the same bits."""
+    """Return the 8-byte values of an Arrow array as int64, with the same bits."""
     return np.frombuffer(array.buffers()[1], np.int64, len(array), array.offset * 8)

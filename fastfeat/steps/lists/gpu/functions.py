@@ -1,6 +1,7 @@
-"""Functions of lists on a device, by what they give; a row of `lists.requests` says all else.
+"""Functions of lists on a device: one function in this module per kind of result.
 
-Lists of text, but for their lengths, are the host's.
+`lists.requests` has a row for each function of lists, with its kind of result and its kernel. The
+host computes functions of lists of text, except their lengths.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from fastfeat.steps.step import Argument, StepFailed
 
 
 def list_step(work: Work) -> DeviceStep:
-    """Return the step of a function of lists."""
+    """Return the function that computes a step of lists on a device, by `work`."""
 
     def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
         given = [argument_in_host(runtime, arg) for arg in args]
@@ -138,7 +139,10 @@ def _slice(request: Request) -> Work:
 
 
 def _written(runtime: Runtime, kernel: str, piece: ListPiece, words: Mapping[str, int]) -> Array:
-    """Return the slices of a piece: measured, then written."""
+    """Return the slice of each list of a piece.
+
+    One kernel measures the slices, another writes them.
+    """
     lengths, offsets = runtime.allocate(8 * piece.n_rows), np.zeros(piece.n_rows + 1, np.int64)
     run_lists(runtime, f"measure_{kernel}", piece, {**words, "OUT": lengths.address})
     runtime.download(lengths, offsets[1:])
@@ -177,11 +181,10 @@ _GIVES: Mapping[Gives, Callable[[Request], Work]] = {
     "slice": _slice,
     "sum": sums,
 }
-"""What computes a function, by what it gives."""
+"""Functions that compute a request, by the kind of its result."""
 
 
 def _kernel(request: Request) -> DeviceKernel:
-    """Return the kernel of a function."""
     takes, step = _TAKES[request.elements], list_step(_GIVES[request.gives](request))
     return DeviceKernel(step, lambda types: takes(element_type(types)))
 

@@ -1,4 +1,4 @@
-"""Sums and means of lists on a device, exact; a row of which a kernel's are not is the host's."""
+"""Exact sums and means of lists on a device; the host computes rows that the kernel cannot."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fastfeat.steps.step import Argument, StepFailed
 
 
 class _Sums(NamedTuple):
-    """The sums of a piece: values, their bitmap, and the rows that are left."""
+    """The sums of a piece: values, their bitmap, and flags of rows that the kernel left out."""
 
     piece: ListPiece
     values: Buffer
@@ -41,7 +41,7 @@ class _Sums(NamedTuple):
 
 
 def sums(request: Request) -> Work:
-    """Return the function that finds the sum or the mean of each list."""
+    """Return the function that computes the sum or the mean of each list on a device."""
 
     def work(
         runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Mapping[str, Any]
@@ -70,7 +70,7 @@ def sums(request: Request) -> Work:
 
 
 def _complete(runtime: Runtime, request: Request, found: _Sums, params: Mapping[str, Any]) -> None:
-    """Let the host find the rows that are left."""
+    """Compute on the host the rows that the kernel left out; add them to `found`."""
     n = found.piece.n_rows
     left, values = np.empty(n, np.bool_), np.empty(n, np.int64)
     bits = np.empty(word_bytes(n), np.uint8)
@@ -90,7 +90,7 @@ def _complete(runtime: Runtime, request: Request, found: _Sums, params: Mapping[
 def _on_host(
     request: Request, piece: ListPiece, rows: NDArray[np.intp], params: Mapping[str, Any]
 ) -> Array:
-    """Return the sums of some rows of a piece, found by the host."""
+    """Return the sums of the given rows of a piece, computed by the host."""
     argument = piece.lists.argument
     chosen = argument.values.chunk(0).take(pa.array(rows + piece.start))
     given = Argument(pa.chunked_array([chosen]), argument.dtype)

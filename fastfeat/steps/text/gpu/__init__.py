@@ -1,4 +1,4 @@
-"""Text on a device: columns in pieces, functions, hashes and numbers.
+"""Text on a device: columns copied there in pieces (ranges of rows), functions, hashes and numbers.
 
 `backends` imports it.
 """

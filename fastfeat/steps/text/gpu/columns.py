@@ -1,7 +1,7 @@
-"""Columns of text on their way to a device: pieces of rows that fit in it, for text kernels.
+"""Copy columns of text to a device, in pieces (ranges of rows) that fit, for text kernels.
 
-The offsets of a piece are those of the whole column, of 64 bits; its bytes stand one after the
-other, whatever the chunks of the column.
+The offsets of a piece are 64-bit offsets of the whole column. Its bytes are contiguous, however
+many chunks the column has. A kernel reads a table of 64-bit words: addresses and parameters.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _WORD_BYTES = 8
 
 
 class _Part(NamedTuple):
-    """Bytes of a chunk: at which offset of the column they begin, where, and how many."""
+    """The bytes of a chunk: offset of the first in the column, host address, number of bytes."""
 
     first: int
     address: int
@@ -52,12 +52,13 @@ class _Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HostTexts:
-    """A column of text in the host's memory.
+    """A column of text in host memory.
 
     Args:
-        column: text or bytes, without dictionary.
-        offsets: where the bytes of each row begin, shape (n_rows + 1,), from any number on.
-        parts: the bytes, in order.
+        column: Text or bytes, without dictionary.
+        offsets: Offset of each row's first byte, and the end, shape (n_rows + 1,); the first may be
+            any number.
+        parts: The bytes of each chunk, in order.
     """
 
     column: ChunkedArray
@@ -67,14 +68,14 @@ class HostTexts:
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """Rows of a column on a device.
+    """A range of rows of a column of text, copied to a device.
 
     Args:
-        start: number of the first row in the column.
-        rows: the rows in the host's memory.
-        offsets: of the column, those of these rows.
-        words: of the table of a kernel.
-        owners: the buffers.
+        start: Number of the first row in the column.
+        rows: The rows in host memory.
+        offsets: The column's offsets of these rows.
+        words: Words that tell a kernel where the rows are, by their position in its table.
+        owners: The device buffers that hold the rows.
     """
 
     start: int
@@ -90,16 +91,16 @@ class TextPiece:
 
     @property
     def validity(self) -> tuple[int, int]:
-        """Address of the bitmap, 0 where no row is missing, and the bit of the first row."""
+        """Address of the validity bitmap, 0 if no row is missing, and the bit of the first row."""
         return self.words.get(TABLE_VALIDITY, 0), self.words.get(TABLE_BIT_OFFSET, 0)
 
 
 class PlacedWords(NamedTuple):
-    """Words of a table that say what a function does, and the memory on the device they point to.
+    """The words of a kernel's table for a function's parameters, and the memory they point to.
 
     Args:
-        words: by place.
-        held: the buffers, which are to live until the kernels have run.
+        words: Words by their position in the table.
+        held: Buffers that must live until the kernels have run.
     """
 
     words: dict[int, int]
@@ -107,14 +108,17 @@ class PlacedWords(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The report of a kernel about a piece: a row that is not what it should be, and statuses."""
+    """A kernel's report about a piece: the first row that failed, and status bits of all rows."""
 
     failed: int | None
     found: int
 
 
 def host_texts(column: ChunkedArray) -> HostTexts:
-    """Return a column of text with its offsets, which are read in place where it is one chunk."""
+    """Return a column of text with its offsets as int64.
+
+    A single chunk's offsets are not copied.
+    """
     chunks = text_chunks(column)
     own = [_offsets_of(chunk) for chunk in chunks]
     end = int(own[0][0]) if own else 0
@@ -137,14 +141,9 @@ def _offsets_of(chunk: TextChunk) -> NDArray[np.int64]:
 def upload_piece(
     runtime: Runtime, texts: HostTexts, start: int, stop: int, reads: Reads = "bytes"
 ) -> TextPiece:
-    """Return rows [start, stop), not none, on the device.
+    """Copy rows [start, stop), at least one, to the device.
 
-    Args:
-        runtime: of the device.
-        texts: the column.
-        start: first row.
-        stop: the row after the last.
-        reads: what is read of them.
+    `reads` says how much of the text kernels read; with "offsets", no bytes are copied.
     """
     rows, offsets = texts.column.slice(start, stop - start), texts.offsets[start : stop + 1]
     first, end = int(offsets[0]), int(offsets[-1])
@@ -175,14 +174,10 @@ def _upload_bytes(runtime: Runtime, texts: HostTexts, first: int, end: int, read
 def run_rows(
     runtime: Runtime, subject: str, kernel: str, piece: TextPiece, words: Mapping[int, int]
 ) -> Report:
-    """Run a kernel over the rows of a piece, and wait for what it reports.
+    """Run a kernel over the rows of a piece, and wait for its report.
 
-    Args:
-        runtime: of the device.
-        subject: of the kernel, one of `cuda.SUBJECTS`.
-        kernel: its name.
-        piece: the rows.
-        words: of its table, besides those of the rows.
+    `subject` is one of `cuda.SUBJECTS`. `words` are further words of the kernel's table, besides
+    those in `piece`.
     """
     report = on_device(runtime, np.array([cuda.NO_ROW, 0], np.int64))
     places = {TABLE_FAILED: report.address, TABLE_FOUND: report.address + 8}
@@ -196,7 +191,7 @@ def run_rows(
 def placed(
     runtime: Runtime, texts: HostTexts, work: Callable[[TextPiece], Made], reads: Reads = "bytes"
 ) -> Callable[[int, int], Made]:
-    """Return a function of pieces as one of runs of rows, which are placed on the device."""
+    """Return a function of (first row, end) that copies the rows to the device and runs `work`."""
     return lambda start, stop: work(upload_piece(runtime, texts, start, stop, reads))
 
 
@@ -208,26 +203,21 @@ def values_of_text(
     work: Callable[[TextPiece], DeviceArray],
     reads: Reads = "bytes",
 ) -> Any:
-    """Return a column that is made of text, a value a row; see `ragged.compute_column`.
+    """Return a column computed from text, one value per row; see `ragged.compute_column`.
 
-    Args:
-        runtime: of the device.
-        column: text or bytes, without dictionary.
-        dtype: of the values.
-        cost: what `work` takes.
-        work: makes them of a piece.
-        reads: what it reads of the text.
+    `column` has no dictionary. `work` computes the values of a piece; `cost` is the memory it
+    takes, and `reads` says how much of the text it reads.
     """
     texts = host_texts(column)
     return compute_values(runtime, texts.offsets, dtype, cost, placed(runtime, texts, work, reads))
 
 
 def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_host) -> DeviceStep:
-    """Return a step of text: of a dictionary it works on the entries, which the host looks up.
+    """Return the function that computes a step of text on a device, by `work`.
 
-    Args:
-        work: makes a column of one without dictionary, on the device or as a chunked array.
-        brought: gives what was made on the device as an array of the host.
+    For a dictionary column, `work` gets the entries, and the host looks up their results for the
+    rows. `work` takes a column without dictionary and returns a column on the device or a chunked
+    array. `brought` copies a column on the device to a host array.
     """
 
     def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -245,32 +235,19 @@ def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_ho
 
 
 def checked(piece: TextPiece, failed: int | None) -> None:
-    """Raise StepFailed where a row of a piece is not UTF-8."""
+    """Raise StepFailed if a kernel reported row `failed` of a piece, which is not UTF-8."""
     if failed is not None:
         raise StepFailed(piece.start + failed, NOT_UTF8)
 
 
 def made_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -> DeviceArray:
-    """Return the values of a piece as an array, missing where its text is.
-
-    Args:
-        piece: the rows.
-        dtype: of the values.
-        values: holds them.
-        start: byte of it where they begin.
-    """
+    """Return the results of a piece as a column; missing text gives missing."""
     owner, (validity, bit) = (values, piece.owners), piece.validity
     return DeviceArray(dtype, piece.n_rows, values.address + start, 0, validity, bit, owner=owner)
 
 
 def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWords:
-    """Return the words of a table that say what a function does, and the memory they point to.
-
-    Args:
-        runtime: of the device.
-        request: the function.
-        params: of its step.
-    """
+    """Return the words for a function's parameters; arrays among them are copied to the device."""
     words, held = dict[int, int](), list[Buffer]()
     for place, word in request.words(kernel_params(request, params)).items():
         if isinstance(word, int):
@@ -282,5 +259,8 @@ def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWo
 
 
 def cost_of(request: Request, row_bytes: float) -> Cost:
-    """Return the memory that a function takes, if a row takes so much besides its text."""
+    """Return the device memory that a function takes.
+
+    `row_bytes` is the memory per row, besides the row's text.
+    """
     return Cost(row_bytes, 0 if request.reads == "offsets" else 1)

@@ -1,7 +1,9 @@
-"""Functions of text on a device, by what they give: a row of `text.requests` says all else.
+"""Functions of text on a device: one function in this module per kind of result.
 
-Counts, flags and numbers stay there; text comes back to the host. Its bytes are measured, then
-written where the running sum of their lengths says, which the host adds up: it needs it anyway.
+`text.requests` has a row for each function of text, with its kind of result and its kernel. Counts,
+flags and numbers stay on the device; text comes back to the host. A first kernel measures the text
+of each row, the host adds up the lengths (it needs the offsets anyway), and a second kernel writes
+the text there.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from fastfeat.steps.text.rows import REQUESTED
 
 
 def _counts(request: Request) -> DeviceStep:
-    """Return the step that gives an int64 of each row."""
+    """Return the function that computes a step with one int64 per row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)
@@ -59,7 +61,7 @@ def _counts(request: Request) -> DeviceStep:
 
 
 def _flags(request: Request) -> DeviceStep:
-    """Return the step that gives a bit of each row."""
+    """Return the function that computes a step with one bool per row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)
@@ -78,7 +80,7 @@ def _flags(request: Request) -> DeviceStep:
 
 
 def _texts(request: Request) -> DeviceStep:
-    """Return the step that gives text of each row."""
+    """Return the function that computes a step with one text per row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)
@@ -96,7 +98,7 @@ def _texts(request: Request) -> DeviceStep:
 def _written(
     runtime: Runtime, request: Request, piece: TextPiece, words: Mapping[int, int]
 ) -> Array:
-    """Return the text that two kernels make of a piece: one measures it, the other writes it."""
+    """Return the resulting text of a piece; one kernel measures it, another writes it."""
     subject, entry = request.subject, request.entry
     lengths, offsets = runtime.allocate(8 * piece.n_rows), np.zeros(piece.n_rows + 1, np.int64)
     places = {**words, TABLE_OUT: lengths.address}
@@ -128,7 +130,7 @@ _GIVES: Mapping[Gives, Callable[[Request], DeviceStep]] = {
     "parsed_integer": numbers,
     "parsed_float": numbers,
 }
-"""The step of a function, by what it gives."""
+"""The step of a function, by the kind of its result."""
 KERNELS = {
     "bucket_count": DeviceKernel(bucket_count),
     "hash": DeviceKernel(hashes),

@@ -1,4 +1,4 @@
-"""Hashes of text on a device: of rows, and of their n-grams and tokens, counted in buckets."""
+"""Hashes of text on a device: of whole texts, and of n-grams and tokens, counted in buckets."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _OFFSET_BYTES = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceCounts:
-    """Counts of each bucket on a device, a column each: what the step "bucket_count" reads."""
+    """Counts on a device, one column per bucket: the argument of the step "bucket_count"."""
 
     buckets: tuple[DeviceArray, ...]
 
 
 def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
-    """Return the hash of each row, or its bucket."""
+    """Return the hash of each row's text, or the hash's bucket."""
     n_buckets = params["n_buckets"]
     dtype, width = (UINT64, 8) if n_buckets is None else (INT32, 4)
 
@@ -68,7 +68,7 @@ def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
 
 
 def _column_words(piece: TextPiece) -> list[int]:
-    """Return the words of a column of text for the hashing kernels."""
+    """Return the words that tell hashing kernels where the rows of a piece are."""
     words = {
         hashing.VALUES: piece.words[TABLE_DATA],
         hashing.VALIDITY: piece.words.get(TABLE_VALIDITY, 0),
@@ -81,7 +81,7 @@ def _column_words(piece: TextPiece) -> list[int]:
 
 
 def bucket_counts(request: Request) -> DeviceStep:
-    """Return the step that counts what a kernel finds in each row."""
+    """Return the function that computes a step: it counts n-grams or tokens per row and bucket."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         words, _held = placed_words(runtime, request, params)
@@ -115,14 +115,14 @@ def _counted(
 
 
 def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
-    """Return counts as those of the host."""
+    """Return counts as a struct array in host memory."""
     columns = [array_on_host(runtime, bucket) for bucket in made.buckets]
     counts: Array = pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
     return counts
 
 
 def bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
-    """Return the counts of one bucket."""
+    """Return the column of counts of one bucket."""
     counts, bucket = args[0].values, int(params["bucket"])
     if isinstance(counts, DeviceCounts):
         return counts.buckets[bucket]
@@ -130,4 +130,4 @@ def bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_r
 
 
 hashes = text_step(_hash)
-"""The step that hashes text, or gives its bucket."""
+"""The step for hashes of text, or their buckets."""

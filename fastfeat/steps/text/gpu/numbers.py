@@ -1,6 +1,7 @@
-"""Numbers that rows of text are, parsed on a device.
+"""Parse numbers from text on a device.
 
-The host parses what the kernel leaves undecided: decimals of many digits, near to a tie.
+The host parses the texts that the kernel cannot: decimals of many digits, close to the middle
+between two floats.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from fastfeat.steps.text.rows import NUMBERS, not_parseable, number_text, out_of
 
 
 class _Parsed(NamedTuple):
-    """The parsed numbers of a piece, with statuses and a bitmap, on the device."""
+    """The numbers that a kernel parsed from a piece, their validity bitmap, a status per row."""
 
     piece: TextPiece
     values: Buffer
@@ -41,7 +42,7 @@ class _Parsed(NamedTuple):
 
 
 def numbers(request: Request) -> DeviceStep:
-    """Return the step that parses numbers."""
+    """Return the function that computes a step: it parses a number from each row's text."""
     dtype = NUMBERS[request.gives]
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
@@ -80,7 +81,10 @@ def _parse(
 
 
 def _decide(runtime: Runtime, parsed: _Parsed, failed: int | None) -> int | None:
-    """Parse what is undecided; return the first row of the piece that is no number, if any."""
+    """Parse on the host the texts that the kernel could not.
+
+    Return the first row of the piece that is not a number, or None.
+    """
     piece, n = parsed.piece, parsed.piece.n_rows
     statuses, values = np.empty(n, np.uint8), np.empty(n, np.float64)
     bits = np.empty(word_bytes(n), np.uint8)
@@ -101,7 +105,7 @@ def _decide(runtime: Runtime, parsed: _Parsed, failed: int | None) -> int | None
 
 
 def _raise(runtime: Runtime, parsed: _Parsed, row: int, dtype: DType, what: str) -> NoReturn:
-    """Raise StepFailed for a row of a piece that is no number."""
+    """Raise StepFailed for row `row` of a piece, with text that is not a number."""
     status = np.zeros(1, np.uint8)
     runtime.download(parsed.statuses, status, row)
     runtime.synchronize()

@@ -1,4 +1,4 @@
-"""Windows on a device: rows in order, columns in that order, and the functions over them.
+"""Windows on a device: rows sorted by entity and time, columns in that order, functions over them.
 
-`backends` imports it, and `steps.tables` its order of rows.
+`backends` imports it; `steps.tables` imports its order of rows.
 """

@@ -1,4 +1,8 @@
-"""Columns in the order of windows on a device: what is counted, picked and compared in windows."""
+"""Columns in the order of windows on a device: counts, single values and extremes of each window.
+
+The order of windows is by entity, time, tie and input order; see `order`. A place is the position
+of a row in it. A kernel reads a table of 64-bit words: addresses and parameters, by name.
+"""
 
 from __future__ import annotations
 
@@ -20,43 +24,44 @@ from fastfeat.steps.windows.gpu.kernels import Words, column_words, launch, room
 from fastfeat.steps.windows.gpu.order import Order
 
 COLUMN_BYTES = 8 + 8 + 4
-"""Of a row: its value in order, how many stand before it, the places that have one."""
+"""Bytes per row: its value in order, the count of values before it, the place of a value."""
 BOUNDS_BYTES = 4 + 4
-"""Of a row and window: where it begins and ends."""
+"""Bytes per row and window: its begin and end."""
 RESULT_BYTES = 8 + 1 + 8 + 1 / 8
-"""Of a row that asks: a word and whether it is there, and the same as a column."""
+"""Bytes per row with a result: a word and its flag, and the same again as a column."""
 EXTREME_BYTES = 8 * cuda.FAN / (cuda.FAN - 1)
-"""Of a row: the keys of a column, and the tree above them."""
+"""Bytes per row: the keys of a column, and the tree above them."""
 
 
 class WindowResults(NamedTuple):
-    """A result of each row that asks.
+    """The results of a function on the device, one for each row from the first data row on.
 
     Args:
-        words: floats as their bits, integers as they are, uint64 less 2**63.
-        present: a byte each: whether there is one.
+        words: The results in 64 bits: floats as their bits, integers as they are, uint64 minus
+            2**63.
+        present: One byte per row: whether there is a result.
     """
 
     words: Buffer
     present: Buffer
 
     def table(self) -> dict[str, int]:
-        """Return the words of a kernel that writes or reads it."""
+        """Return the words that tell a kernel where to write or read the results."""
         return {"OUT": self.words.address, "OUT_PRESENT": self.present.address}
 
 
 @dataclass(slots=True)
 class InOrder:
-    """A column in the order of windows.
+    """A column on the device, its rows in the order of windows.
 
     Args:
-        runtime: of the device.
-        order: the rows.
-        dtype: of the values.
-        words: of kernels that read it.
-        has_infinite: whether a value is infinite.
-        owners: the buffers.
-        trees: least keys by kind, once they are made.
+        runtime: The device.
+        order: The rows in order.
+        dtype: Type of the values.
+        words: Words that tell kernels where the column is.
+        has_infinite: Whether a value is infinite.
+        owners: The device buffers that hold it.
+        trees: For "min" and "max", the tree from `_tree`, made on first use.
     """
 
     runtime: Runtime
@@ -69,18 +74,14 @@ class InOrder:
 
     @property
     def element(self) -> str:
-        """The type of the values, of `column.ELEMENTS`."""
+        """The name of the values' type, from `column.ELEMENTS`."""
         return storage(self.dtype)
 
 
 def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InOrder:
-    """Return a column in the order of windows.
+    """Return a copy of a column with its rows in the order of windows.
 
-    Args:
-        runtime: of the device.
-        order: the rows.
-        column: words of the column; see `window_kernels.column_words`.
-        dtype: of its values.
+    `column` has the words of the column in input order, from `column_words`.
     """
     n = order.n_placed
     values, counts, present = room(runtime, n, 8), room(runtime, n + 1, 8), room(runtime, n, 4)
@@ -102,18 +103,18 @@ def in_order(runtime: Runtime, order: Order, column: Words, dtype: DType) -> InO
 
 
 class Bounds(NamedTuple):
-    """Begin and end of the window of each place."""
+    """The window of each place on the device: the places where it begins and ends."""
 
     begins: Buffer
     ends: Buffer
 
     def table(self) -> dict[str, int]:
-        """Return the words of a kernel that reads it."""
+        """Return the words that tell a kernel where the bounds are."""
         return {"BEGINS": self.begins.address, "ENDS": self.ends.address}
 
 
 def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
-    """Return begin and end of the window of each place."""
+    """Return the places where the window of each row begins and ends."""
     n = order.n_placed
     bounds = Bounds(room(runtime, n, 4), room(runtime, n, 4))
     words = {
@@ -129,24 +130,20 @@ def bounds_of(runtime: Runtime, order: Order, window: Window) -> Bounds:
 
 
 def no_results(runtime: Runtime, n: int) -> WindowResults:
-    """Return room for a result of each row that asks, none of which is there."""
+    """Return memory for `n` results, all marked missing."""
     return WindowResults(zeros_on_device(runtime, 8 * n), zeros_on_device(runtime, n))
 
 
 def count_in(column: InOrder, bounds: Bounds, kind: int) -> WindowResults:
-    """Return how many values, or missing ones, each window has."""
+    """Return, for each window, the number of rows with a value, or of rows without one."""
     return _run(column, bounds, "window_counts", {"KIND": kind})
 
 
 def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> WindowResults:
-    """Return the first or last value of each window, or that of the n-th latest row.
+    """Return one value of each window: the first, the last, or the n-th latest row's.
 
-    Args:
-        column: the values.
-        bounds: the windows.
-        kind: the number of "first", "last" or "lag" in `windows.statistics`.
-        n: of the last of them.
-        least: of fewer values there is none.
+    `kind` is the number of "first", "last" or "lag" in `windows.statistics`. The result is missing
+    for fewer than `least` values.
     """
     return _run(column, bounds, "window_picks", {"KIND": kind, "N": n, "MIN_SAMPLES": least})
 
@@ -154,18 +151,11 @@ def picked(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) -> Wi
 def since(
     column: InOrder, bounds: Bounds, kind: int, n: int, least: int, seconds: tuple[int, int] | None
 ) -> tuple[WindowResults, int | None]:
-    """Return how long before its own time each row has what is picked, a time.
+    """Return, for a column of times, the time from the value that `picked` gives to the row's own.
 
-    Args:
-        column: the times.
-        bounds: the windows.
-        kind: as of `picked`.
-        n: as of `picked`.
-        least: as of `picked`.
-        seconds: by what ticks are multiplied and divided to be seconds; None for ticks.
-
-    Returns:
-        That, and the first row that asks where it is no int64.
+    `picked` describes the other arguments. `seconds` is the factor and the divisor from ticks to
+    seconds; None for ticks. The second item is the number of the first row with a result beyond
+    int64, or None.
     """
     factor, parts = seconds or (1, 0)
     words = {"KIND": kind, "N": n, "MIN_SAMPLES": least, "FACTOR": factor, "PARTS": parts}
@@ -175,13 +165,9 @@ def since(
 
 
 def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> WindowResults:
-    """Return the least or greatest value of each window.
+    """Return the least or greatest value of each window, missing for fewer than `least` values.
 
-    Args:
-        column: the values.
-        bounds: the windows.
-        kind: the number of "min" or "max" in `windows.statistics`.
-        least: of fewer values there is none.
+    `kind` is the number of "min" or "max" in `windows.statistics`.
     """
     if kind not in column.trees:
         column.trees[kind] = _tree(column, kind)
@@ -191,7 +177,7 @@ def extremes(column: InOrder, bounds: Bounds, kind: int, least: int) -> WindowRe
 
 
 def _tree(column: InOrder, kind: int) -> Buffer:
-    """Return the keys of a column, and above them the least of each few, up to one."""
+    """Return a tree for fast extremes: the column's sort keys, then levels of minima over them."""
     runtime, sizes = column.runtime, cuda.level_sizes(column.order.n_placed)
     tree = room(runtime, sum(sizes), 8)
     words = {**column.words, "KIND": kind, "DATA": tree.address}
@@ -205,12 +191,15 @@ def _tree(column: InOrder, kind: int) -> Buffer:
 
 
 def first_row_state(runtime: Runtime) -> Buffer:
-    """Return a word that kernels write the first row to that fails."""
+    """Return device memory of one word, in which kernels record the first failing row."""
     return on_device(runtime, np.array([cuda.NO_ROW], np.int64))
 
 
 def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
-    """Return the first row that fails, of those that ask."""
+    """Return the first failing row that kernels recorded, or None.
+
+    It is counted from the first row with a result.
+    """
     row = int(downloaded(runtime, state, np.int64, 1)[0])
     return None if row == cuda.NO_ROW else row
 
@@ -218,7 +207,7 @@ def first_row_of(runtime: Runtime, state: Buffer) -> int | None:
 def run_over(
     column: InOrder, bounds: Bounds, subject: cuda.Subject, kernel: str, words: Words
 ) -> WindowResults:
-    """Return the results of a kernel for each window."""
+    """Run a kernel over all windows; return its results."""
     found = no_results(column.runtime, column.order.n_asking)
     table = {**column.words, **bounds.table(), **found.table(), **words}
     launch(column.runtime, subject, kernel, table, column.order.n_placed)
@@ -230,14 +219,7 @@ def _run(column: InOrder, bounds: Bounds, kernel: str, words: Words) -> WindowRe
 
 
 def column_of(runtime: Runtime, found: WindowResults, n: int, dtype: DType) -> DeviceArray:
-    """Return results as a column.
-
-    Args:
-        runtime: of the device.
-        found: the results.
-        n: how many.
-        dtype: of the column.
-    """
+    """Return `n` results as a column of type `dtype`."""
     is_float = storage(dtype).startswith("float")
     memory: DeviceMemory = allocate_output(runtime, dtype, max(n, 1), with_validity=not is_float)
     place = column_words(memory.as_column(), storage(dtype))

@@ -1,7 +1,8 @@
-"""The functions over windows that a device computes, and how: columns in order, one at a time.
+"""The functions over windows that a device computes, one column after the other.
 
-Sums are differences of integers of 128 bits, those of squares of 256; where the values of an entity
-lie too far apart for that, sums of the column are not found here.
+Rows are sorted by entity and time; a window is a range of neighbouring rows. Sums over a window are
+differences of prefix sums: 128-bit integers, or 256-bit ones for sums of squares. If the values of
+an entity lie too far apart for that, the host computes the sums of the column.
 """
 
 from __future__ import annotations
@@ -85,41 +86,35 @@ from fastfeat.steps.windows.rows import (
 
 
 def is_on_device(function: str) -> bool:
-    """Return whether a function over a window is computed on the device.
-
-    Args:
-        function: of `steps.windows.rows.OVER_FUNCTIONS`.
-    """
+    """Return whether the device computes a function; the names are in `rows.OVER_FUNCTIONS`."""
     return all(row.family.on_device for row in OVER_FUNCTIONS[function].rows)
 
 
 def needs_near_values(function: str, dtype: DType) -> bool:
-    """Return whether a function is computed on the host where an entity's values lie far apart.
+    """Return whether the device computes a function only if an entity's values lie close together.
 
-    Args:
-        function: of `steps.windows.rows.OVER_FUNCTIONS`.
-        dtype: the type of the column that it is of.
+    `function` is a name in `steps.windows.rows.OVER_FUNCTIONS`; `dtype` is the type of its column.
     """
     return dtype.is_float and COLUMN_SUMS in _read(function)
 
 
 def _read(function: str) -> frozenset[int]:
-    """Return the words of its column that the kernel reads for a function."""
+    """Return the column data that a function's kernels read, as numbers of words in a table."""
     return frozenset(word for row in OVER_FUNCTIONS[function].rows for word in row.reads)
 
 
 @dataclass(slots=True)
 class _Work:
-    """The rows, the windows and the columns, while functions are computed.
+    """The sorted rows, and the column that functions are being computed from.
 
     Args:
-        runtime: of the device.
-        order: the rows.
-        time: the type of their times.
-        bounds: of the windows so far.
-        column: the one that functions are of.
-        squares: whether a function reads sums of squares of it.
-        sums: of it, in a list once they are made; None in it where values lie too far apart.
+        runtime: The device.
+        order: The sorted rows.
+        time: Type of their times.
+        bounds: Where each row's window begins and ends, by the window's parameters; filled on use.
+        column: The column of the functions.
+        squares: Whether a function reads sums of squares.
+        sums: Empty until first use, then one item: the sums, or None if values lie too far apart.
     """
 
     runtime: Runtime
@@ -131,13 +126,16 @@ class _Work:
     sums: list[Sums | None] = field(default_factory=list[Sums | None])
 
     def known_sums(self) -> Sums | None:
-        """Return the sums of the column; None where values lie too far apart."""
+        """Return the prefix sums of the column; None if its values lie too far apart."""
         if not self.sums:
             self.sums.append(sums_of(self.column, with_squares=self.squares))
         return self.sums[0]
 
     def window(self, asked: WindowRequest) -> Bounds:
-        """Return the bounds of the windows of a function."""
+        """Return the bounds of each row's window for a function.
+
+        Functions with equal windows share them.
+        """
         window = ticks_window(asked.window, self.time)._replace(min_samples=0)
         if window not in self.bounds:
             self.bounds[window] = bounds_of(self.runtime, self.order, window)
@@ -145,24 +143,16 @@ class _Work:
 
 
 _Result = tuple[WindowResults, int | None] | None
-"""Results, and the first row that asks where they do not fit; None for the host to find."""
+"""Results, and the first row with a value out of range; None if the host must compute it."""
 
 
 def found_on_device(
     runtime: Runtime, past: RowOrder, asked: Mapping[int, WindowRequest], first_row: int
 ) -> dict[int, Any]:
-    """Return functions over windows as columns, less those whose values lie too far apart.
+    """Return the results of the functions that the device can compute, by their index in `asked`.
 
-    Args:
-        runtime: of the device.
-        past: the columns that order the rows.
-        asked: the functions, by their place among all that are asked for.
-        first_row: the first row that they are wanted for.
-
-    Raises:
-        HistoryOverlaps: a row before that is later than one of its entity from there on.
-        OverFailed: the first function that fails.
-        OutOfDeviceMemory: the rows do not fit the device.
+    Raises HistoryOverlaps if a history row is later than a data row of its entity, OverFailed for
+    the first function with a value that does not fit its type, and OutOfDeviceMemory.
     """
     found: dict[int, Any] = {}
     failed: dict[int, int] = {}
@@ -194,7 +184,7 @@ def found_on_device(
 
 
 def _by_column(asked: Mapping[int, WindowRequest]) -> dict[int, list[int]]:
-    """Return the functions of each column."""
+    """Return the indices of the functions that read each column, by the id of the column."""
     members: dict[int, list[int]] = {}
     for k, one in asked.items():
         members.setdefault(id(one.values), []).append(k)
@@ -204,11 +194,7 @@ def _by_column(asked: Mapping[int, WindowRequest]) -> dict[int, list[int]]:
 def _check_room(
     runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
 ) -> None:
-    """Raise where the rows do not fit the device.
-
-    Raises:
-        OutOfDeviceMemory: says what they need.
-    """
+    """Raise OutOfDeviceMemory, with the bytes needed, if the rows do not fit the device."""
     n, read = len(past.times), frozenset[int]().union(*(_read(one.function) for one in asked))
     windows = {tuple(sorted(one.window.items())) for one in asked}
     row_bytes = ORDER_BYTES + 8 + COLUMN_BYTES + len(windows) * BOUNDS_BYTES
@@ -229,11 +215,11 @@ def _check_room(
 
 
 def _found(work: _Work, asked: WindowRequest) -> _Result:
-    """Return the results of a function, by the kernels of the family of its statistic."""
+    """Return the results of a function, by the kernels for its kind of statistic."""
     (name, given), *others = OVER_FUNCTIONS[asked.function].requests(
         asked.params, asked.dtype, work.time
     )
-    if others:  # the rows less those with a value
+    if others:  # the number of rows minus the number of values
         return count_in(work.column, work.window(asked), cuda.COUNT_MISSING), None
     wanted = Wanted(ticks_window(asked.window, work.time), 0, name, **given)
     family = STATISTICS[name].family.number
@@ -278,24 +264,16 @@ _FAMILIES: dict[int, Callable[[_Work, Bounds, Wanted, int], _Result]] = {
     COMPARING: _extreme,
     SUMMING: _sum,
 }
-"""Functions that compute the statistics of the families that a device has kernels for."""
+"""Functions that compute the statistics of the families that have kernels on the device."""
 
 
 def over(
     runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], first_row: int
 ) -> list[Any]:
-    """Return a column for each function of the rows in a window: Arrow's or of the device.
+    """Return each function's results: an Arrow array if the host computes it, else a DeviceArray.
 
-    Args:
-        runtime: where columns may be.
-        past: the columns that order the rows.
-        asked: the functions, with the columns that they are of.
-        first_row: the first row that they are wanted for.
-
-    Raises:
-        HistoryOverlaps: a row before that is later than one of its entity from there on.
-        OverFailed: a value that does not fit its type.
-        OutOfDeviceMemory: the rows do not fit the device.
+    Raises HistoryOverlaps if a history row is later than a data row of its entity, OverFailed if a
+    value does not fit its type, and OutOfDeviceMemory.
     """
     chosen = {k: one for k, one in enumerate(asked) if is_on_device(one.function)}
     found: dict[int, Any] = {}
@@ -303,7 +281,7 @@ def over(
         work = partial(found_on_device, runtime, past, chosen, first_row)
         found = runtime.computations.run(work)
     others = [k for k in range(len(asked)) if k not in found]
-    if others or not asked:  # without functions, the host checks the order of the rows
+    if others or not asked:  # without functions, the host still checks the order of the rows
         moved = _asked_in_host(runtime, [asked[k] for k in others])
         try:
             arrays = windows.over(_in_host(runtime, past), moved, first_row)
@@ -315,10 +293,9 @@ def over(
 
 
 def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
-    """Return the result of a `TiesTask`.
+    """Return the number of rows that share their time with another row of their entity.
 
-    Raises:
-        OutOfDeviceMemory: the rows do not fit the device.
+    Raises OutOfDeviceMemory if the rows do not fit.
     """
     if not len(past.times):
         return 0
@@ -334,20 +311,16 @@ def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
 def over_table(
     runtime: Runtime, past: RowOrder, asked: Sequence[WindowRequest], query: RowOrder
 ) -> list[Any]:
-    """Return an Arrow array for each function of the rows of a table in a window.
+    """Return the results of each function over a table as Arrow arrays; the host computes them.
 
-    Args:
-        runtime: where columns may be.
-        past: the columns that order the rows of the table, in the host's memory.
-        asked: the functions, with the columns of the table that they are of.
-        query: the times and the keys of the rows that ask.
+    The table's rows, `past`, are in host memory. `query` has the times and keys of the query rows.
     """
     moved = _asked_in_host(runtime, asked)
     return table_windows.over_table(past, moved, _in_host(runtime, query))
 
 
 def _in_host(runtime: Runtime, past: RowOrder) -> RowOrder:
-    """Return the columns that order rows in the host's memory."""
+    """Return the columns by which rows are sorted, copied to host memory."""
 
     def keys(values: Any, dtype: Any) -> Any:
         return argument_in_host(runtime, Argument(values, dtype)).values
@@ -361,6 +334,6 @@ def _in_host(runtime: Runtime, past: RowOrder) -> RowOrder:
 
 
 def _asked_in_host(runtime: Runtime, asked: Sequence[WindowRequest]) -> list[WindowRequest]:
-    """Return functions with their columns in the host's memory, each brought there once."""
+    """Return the requests with their columns in host memory; each column is copied once."""
     columns = {id(one.values): column_in_host(runtime, one.values) for one in asked}
     return [replace(one, values=columns[id(one.values)]) for one in asked]

@@ -1,4 +1,4 @@
-"""The kernels of windows, launched: over rows, over tiles of rows, and scans of integers."""
+"""Launch the kernels of windows: over rows, over tiles (blocks of rows), and for prefix sums."""
 
 from __future__ import annotations
 
@@ -23,15 +23,9 @@ Words = Mapping[str, int]
 def launch(
     runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int, per_thread: int = 1
 ) -> None:
-    """Run a kernel of windows.
+    """Run a kernel of windows over `n` items: rows, places in the order of windows, or entities.
 
-    Args:
-        runtime: where to run.
-        subject: its module.
-        kernel: its name.
-        words: of its table.
-        n: number of rows, places or entities.
-        per_thread: how many a thread takes.
+    Each thread takes `per_thread` of them. `words` are the words of the kernel's table, by name.
     """
     if n:
         module = runtime.module(cuda.text(subject, runtime.geometry.block))
@@ -41,18 +35,15 @@ def launch(
 def launch_tiles(
     runtime: Runtime, subject: cuda.Subject, kernel: str, words: Words, n: int
 ) -> None:
-    """Run a kernel whose blocks take a tile each."""
+    """Run a kernel over `n` rows, in which each block of threads takes one tile of rows."""
     launch(runtime, subject, kernel, words, n, cuda.TILE_ROWS)
 
 
 def scan(runtime: Runtime, data: Buffer, n: int, width: int = 1) -> None:
-    """Write the sum of the integers before each place, and of all n of them at the end, in place.
+    """Compute a prefix sum in place: each of n integers becomes the sum of those before it.
 
-    Args:
-        runtime: where to run.
-        data: room for n + 1 integers.
-        n: how many there are.
-        width: words of an integer, of `cuda.WIDTHS`.
+    The total is written behind them, so `data` has room for n + 1 integers. `width` is the size of
+    one in 64-bit words, from `cuda.WIDTHS`.
     """
     if not n:
         runtime.zero(data)
@@ -68,21 +59,15 @@ def scan(runtime: Runtime, data: Buffer, n: int, width: int = 1) -> None:
 
 
 def room(runtime: Runtime, n: int, width: int) -> Buffer:
-    """Return memory for n elements of so many bytes, at least a word."""
+    """Return device memory for `n` elements of `width` bytes, at least 8 bytes."""
     return runtime.allocate(max(n * width, 8))
 
 
 def whole_column(runtime: Runtime, values: Any, dtype: DType) -> DeviceColumn:
-    """Return all rows of a column on the device.
+    """Return a column (a DeviceArray or an Arrow column) with all rows on the device.
 
-    Args:
-        runtime: of the device.
-        values: a DeviceArray, or Arrow's.
-        dtype: their type.
-
-    Raises:
-        InvalidData: an array is not in the memory of this device, or not aligned.
-        OutOfDeviceMemory: there is no room for them.
+    Raises InvalidData if an array is not in the memory of this device or not aligned, and
+    OutOfDeviceMemory.
     """
     if isinstance(values, DeviceArray):
         return adopt(runtime, values, values.name)
@@ -95,11 +80,9 @@ def whole_column(runtime: Runtime, values: Any, dtype: DType) -> DeviceColumn:
 
 
 def column_words(column: DeviceColumn, element: str) -> dict[str, int]:
-    """Return the words of a column.
+    """Return the words that tell a kernel where a column is.
 
-    Args:
-        column: on the device.
-        element: type of its values, of `column.ELEMENTS`.
+    `element` is the type of its values, from `column.ELEMENTS`.
     """
     return {
         "VALUES": column.values,

@@ -1,4 +1,8 @@
-"""Rows in the order of windows, on a device: by entity, time, tie, and as they come in."""
+"""Rows in the order of windows, on a device: sorted by entity, time, tie column and input order.
+
+An entity is all rows with one key. Rows before `first_row` are history, which windows see but which
+gets no results. The place of a row is its position in the order.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +32,21 @@ from fastfeat.steps.windows.rows import HistoryOverlaps, RowOrder
 _ORDER = "order on a device"
 
 ORDER_BYTES = 4 + 8 + 4
-"""Of a row, as long as there are windows: its number, time and entity in order."""
+"""Bytes per row while its windows exist: its number, time and entity in order."""
 SORT_BYTES = 2 * (4 + 8) + 8 + 8 + 4 + 1
-"""Of a row, while rows are sorted: row and key twice, time, tie, entity, counts of digits."""
+"""Bytes per row during sorting: row and key twice, time, tie, entity, counts of digits."""
 
 
 class Order(NamedTuple):
     """Rows in the order of windows, on a device.
 
     Args:
-        n_placed: how many rows have an entity and a time; they come first.
-        n_entities: how many entities there are.
-        first_row: the first row that asks; those before are history.
-        n_asking: how many rows ask.
-        words: of kernels that read the order.
-        owners: the buffers.
+        n_placed: Number of rows with an entity and a time; they come first.
+        n_entities: Number of entities.
+        first_row: Number of the first row with a result, in input order; earlier rows are history.
+        n_asking: Number of rows with a result.
+        words: Words that tell kernels where the order is.
+        owners: The device buffers that hold it.
     """
 
     n_placed: int
@@ -54,7 +58,7 @@ class Order(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Rows in an order, and room for another one; the same of their keys."""
+    """Row numbers with their sort keys, and two spare buffers for the result of a sort."""
 
     rows: Buffer
     keys: Buffer
@@ -62,7 +66,7 @@ class _Rows(NamedTuple):
     other_keys: Buffer
 
     def turned(self) -> _Rows:
-        """Return the moved rows."""
+        """Return the rows with both pairs of buffers swapped, after a sort into the spare pair."""
         return _Rows(self.other_rows, self.other_keys, self.rows, self.keys)
 
 
@@ -70,9 +74,9 @@ class Entities(NamedTuple):
     """The entity of each row, on a device.
 
     Args:
-        codes: an int32 each; None where all rows are one's.
-        first_code: that of entity 0; below it a row has none.
-        n_entities: how many there are.
+        codes: The code of each row's key, int32; None if all rows belong to one entity.
+        first_code: Code of entity 0; a row with a lower code has no entity.
+        n_entities: Number of entities.
     """
 
     codes: Buffer | None
@@ -81,16 +85,10 @@ class Entities(NamedTuple):
 
 
 def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
-    """Return the rows in the order of windows.
+    """Return the rows of `past`, sorted in the order of windows.
 
-    Args:
-        runtime: of the device.
-        past: the columns that order them.
-        first_row: the first row that asks.
-
-    Raises:
-        HistoryOverlaps: a row before that is later than one of its entity from there on.
-        OutOfDeviceMemory: they do not fit.
+    Raises HistoryOverlaps if a history row is later than a data row of its entity, and
+    OutOfDeviceMemory.
     """
     order, n = _whole_order(runtime, past), len(past.times)
     order = order._replace(first_row=first_row, n_asking=n - first_row)
@@ -100,10 +98,9 @@ def order_of(runtime: Runtime, past: RowOrder, first_row: int) -> Order:
 
 
 def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
-    """Return the result of a `TiesTask`: one number leaves the device.
+    """Return the number of rows that share their time with another row of their entity.
 
-    Raises:
-        OutOfDeviceMemory: the rows do not fit.
+    Only this number is copied from the device. Raises OutOfDeviceMemory if the rows do not fit.
     """
     order = _whole_order(runtime, past)
     state = zeros_on_device(runtime, 8)
@@ -113,13 +110,13 @@ def n_tied(runtime: Runtime, past: RowOrder, first_row: int) -> int:
 
 
 def is_kept(runtime: Runtime, past: RowOrder) -> bool:
-    """Return whether the device has the rows in order from an earlier task."""
+    """Return whether the sorted rows of an earlier task are still cached on the device."""
     known = None if past.cache is None else past.cache.get(_ORDER)
     return known is not None and known[0] is runtime
 
 
 def _whole_order(runtime: Runtime, past: RowOrder) -> Order:
-    """Return all rows in the order of windows; kept in the cache of the rows."""
+    """Return all rows sorted in the order of windows, history or not; cached in `past.cache`."""
     if past.cache is not None and is_kept(runtime, past):
         return past.cache[_ORDER][1]
     entities = Entities(None, 0, 1)
@@ -135,7 +132,7 @@ def _whole_order(runtime: Runtime, past: RowOrder) -> Order:
 
 
 class PlacedColumn(NamedTuple):
-    """A column on a device: the words of kernels that read it, and what keeps it."""
+    """A column on a device: the words that kernels read, and the owner of its memory."""
 
     words: Words
     owner: object
@@ -148,14 +145,9 @@ def ordered(
     entities: Entities,
     tie: PlacedColumn | None = None,
 ) -> Order:
-    """Return rows by entity, time, tie, and as they come in.
+    """Return the rows sorted by entity, time, tie (if any) and input order.
 
-    Args:
-        runtime: of the device.
-        n: how many there are.
-        times: of each row; one that has none is not placed.
-        entities: the same.
-        tie: what orders rows of one instant; None where their place does.
+    Rows without a time or an entity come last, and are in no window.
     """
     made = [room(runtime, n, width) for width in (4, 8, 4, 8)]
     rows = _Rows(*made)
@@ -176,13 +168,7 @@ def ordered(
 
 
 def placed_times(runtime: Runtime, times: Any, dtype: DType) -> PlacedColumn:
-    """Return times, or whole numbers, on the device.
-
-    Args:
-        runtime: of the device.
-        times: a DeviceArray, or a column of the host.
-        dtype: their type.
-    """
+    """Return a column of times, or whole numbers, on the device, copied there if necessary."""
     if isinstance(times, DeviceArray):
         column, element = whole_column(runtime, times, dtype), storage(dtype)
     else:
@@ -197,16 +183,16 @@ def _tie(runtime: Runtime, past: RowOrder) -> PlacedColumn:
 
 
 def _tie_dtype(past: RowOrder) -> DType:
-    """Return the type that ties are stored as: their own on the device, that of keys elsewhere."""
+    """Return the type of stored tie values: their own on a device, the type of keys on the host."""
     if isinstance(past.tie, DeviceArray):
         return past.tie.dtype
     return {"double": FLOAT64, "uint64": UINT64}.get(str(past.tie.type), INT64)
 
 
 def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
-    """Return rows sorted by a key, those with equal keys as they stand; with their keys.
+    """Return rows sorted by a key, with the keys; the sort is stable.
 
-    Where they stand so already nothing is moved, as rows in the order of time mostly do.
+    Nothing moves if they are sorted already, which is common for rows in the order of time.
     """
     state = zeros_on_device(runtime, 24)
     places = {"ROWS": rows.rows.address, "KEYS": rows.keys.address, "STATE": state.address}
@@ -233,7 +219,7 @@ def _sorted(runtime: Runtime, rows: _Rows, words: Words, n: int) -> _Rows:
 
 
 def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int) -> Order:
-    """Return the order of rows that are sorted, with the entity of each as its key."""
+    """Return the order of rows that are sorted already; their sort keys must be entity numbers."""
     starts = room(runtime, n_entities + 1, 8)
     words = {"KEYS": rows.keys.address, "STARTS": starts.address, "N_ROWS": n}
     launch(runtime, "order", "order_starts", words, n_entities + 1)
@@ -255,11 +241,7 @@ def _placed(runtime: Runtime, rows: _Rows, times: Words, n_entities: int, n: int
 
 
 def _check_history(runtime: Runtime, order: Order) -> None:
-    """Raise where a row of the history is later than a row of its entity in the data.
-
-    Raises:
-        HistoryOverlaps: the first such row.
-    """
+    """Raise HistoryOverlaps if a history row is later than a data row of its entity."""
     begins = zeros_on_device(runtime, 8 * order.n_entities)
     state = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
     words = {

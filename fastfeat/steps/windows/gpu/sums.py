@@ -1,4 +1,4 @@
-"""Sums, means and variances of windows on a device, from the exact sums before each place."""
+"""Sums, means and variances of windows on a device, from exact prefix sums."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from fastfeat.steps.windows.gpu.columns import (
 from fastfeat.steps.windows.gpu.kernels import launch, room, scan
 
 SUM_BYTES = 8 * (cuda.SUM_WORDS + 1)
-"""Of a row: the sum of what stands before it, and its infinities."""
+"""Bytes per row: the sum of the values before it, and the count of infinite ones."""
 SQUARE_BYTES = 8 * cuda.SQUARE_WORDS
 
 
 class Sums(NamedTuple):
-    """The sums of a column before each place.
+    """Prefix sums of a column: for each row in order, the exact sum of the values before it.
 
     Args:
-        words: of kernels that read them.
-        has_squares: whether those of squares are there.
-        owners: the buffers.
+        words: Words that tell kernels where the sums are.
+        has_squares: Whether the sums of squares are included.
+        owners: The buffers.
     """
 
     words: dict[str, int]
@@ -39,12 +39,7 @@ class Sums(NamedTuple):
 
 
 def sums_of(column: InOrder, *, with_squares: bool) -> Sums | None:
-    """Return the sums of a column; None where values of an entity lie too far apart.
-
-    Args:
-        column: of numbers.
-        with_squares: those of squares, too.
-    """
+    """Return the prefix sums of a column; None if values of one entity lie too far apart."""
     runtime, n = column.runtime, column.order.n_placed
     words: dict[str, int] = {}
     owners: list[Buffer] = []
@@ -69,7 +64,7 @@ def sums_of(column: InOrder, *, with_squares: bool) -> Sums | None:
 
 
 def _fits(column: InOrder, ends: Buffer, *, with_squares: bool) -> bool:
-    """Return whether the words hold the sums of each entity."""
+    """Return whether the integers for prefix sums are wide enough for each entity's values."""
     runtime, state = column.runtime, zeros_on_device(column.runtime, 16)
     words = {**column.words, "SUM_ENDS": ends.address, "STATE": state.address}
     launch(runtime, "sums", "sum_ends", words, column.order.n_placed)
@@ -82,16 +77,9 @@ def _fits(column: InOrder, ends: Buffer, *, with_squares: bool) -> bool:
 def integer_sums(
     column: InOrder, sums: Sums, bounds: Bounds, least: int
 ) -> tuple[WindowResults, int | None]:
-    """Return the sum of integers in each window.
+    """Return the sum of integers in each window, missing for fewer than `least` values.
 
-    Args:
-        column: of integers.
-        sums: of it.
-        bounds: the windows.
-        least: of fewer values there is none.
-
-    Returns:
-        That, and the first row that asks where it is no int64.
+    The second item is the number of the first result row with a sum beyond int64, or None.
     """
     state = first_row_state(column.runtime)
     words = {**sums.words, "MIN_SAMPLES": least, "STATE": state.address}
@@ -100,13 +88,16 @@ def integer_sums(
 
 
 def whole_means(column: InOrder, sums: Sums, bounds: Bounds, least: int) -> WindowResults:
-    """Return the mean of integers in each window, without its fraction."""
+    """Return the truncated mean of integers in each window; missing below `least` values."""
     words = {**sums.words, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_whole_means", words)
 
 
 def levels(column: InOrder, sums: Sums, bounds: Bounds, kind: int, least: int) -> WindowResults:
-    """Return the sum of floats in each window, or the mean of numbers; see `spreads`."""
+    """Return the sum of floats in each window, or the mean of numbers, missing if too few values.
+
+    Too few are fewer than `least`. `kind` is the number of "sum" or "mean" in `windows.statistics`.
+    """
     words = {**sums.words, "KIND": kind, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_levels", words)
 
@@ -114,15 +105,9 @@ def levels(column: InOrder, sums: Sums, bounds: Bounds, kind: int, least: int) -
 def spreads(
     column: InOrder, sums: Sums, bounds: Bounds, kind: int, ddof: int, least: int
 ) -> WindowResults:
-    """Return the variance or deviation in each window.
+    """Return the variance or deviation in each window, missing for fewer than `least` values.
 
-    Args:
-        column: of numbers.
-        sums: of it, with squares.
-        bounds: the windows.
-        kind: the number of "var" or "std" in `windows.statistics`.
-        ddof: what is taken from the number of values.
-        least: of fewer values there is none.
+    `sums` includes squares. `kind` is the number of "var" or "std" in `windows.statistics`.
     """
     words = {**sums.words, "KIND": kind, "N": ddof, "MIN_SAMPLES": least}
     return run_over(column, bounds, "sums", "window_spreads", words)

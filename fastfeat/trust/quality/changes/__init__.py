@@ -1,5 +1,5 @@
-"""Changes: what differs between two fitted plans, and what that means for those who read them.
+"""Changes between two fitted plans, and how they affect code that reads the features.
 
-`record` has the table of kinds of changes with their verdicts. `declared`, `learnt`, `profiles` and
-`outputs` each find those that they are named for, and `compare` puts them together.
+`record` is the table of kinds of changes with their verdicts. `declared`, `learnt`, `profiles` and
+`outputs` each find one group of changes, and `compare` combines them.
 """

@@ -1,12 +1,10 @@
-"""`diff`: the changes from one fitted plan to another, with a verdict."""
+"""`ff.diff`: the changes from one fitted plan to another, with a verdict."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastfeat.engine.float_environment import in_ieee
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
-from fastfeat.execute.lookup_tables import Tables
 from fastfeat.trust.quality.changes.declared import changes_declared
 from fastfeat.trust.quality.changes.learnt import changes_learnt
 from fastfeat.trust.quality.changes.outputs import changes_of_golden, changes_of_outputs, on_rows
@@ -15,21 +13,15 @@ from fastfeat.trust.quality.changes.record import Diff, ordered
 
 
 @in_ieee
-def compared(
-    a: Fitted, b: Fitted, data: Any = None, *, history: Any = None, tables: Tables = None
-) -> Diff:
-    """Return the changes from one fitted plan to another; arguments and errors as of `ff.diff`.
+def compared(a: Fitted, b: Fitted, sample: CallRows) -> Diff:
+    """Return the changes from plan `a` to the later plan `b`; raises like `ff.diff`.
 
-    Args:
-        a: the plan that was there before.
-        b: the plan that comes after it.
-        data: a sample, of which the features are compared; None for the golden rows of the first.
-        history: earlier rows of the sample.
-        tables: lookup tables of the sample.
+    The features of `sample` are compared. If it has no data, the features of the golden rows are
+    compared, which are generated rows that plan `a` keeps.
     """
     changes = [*changes_declared(a, b), *changes_learnt(a, b), *changes_of_profiles(a, b)]
-    if data is None:
+    if sample.data is None:
         outputs, n_rows = changes_of_golden(a, b)
     else:
-        outputs, n_rows = changes_of_outputs(a, b, on_rows(data, history, tables))
+        outputs, n_rows = changes_of_outputs(a, b, on_rows(sample))
     return Diff(ordered([*changes, *outputs]), (a.n_rows, b.n_rows), n_rows)

@@ -1,4 +1,7 @@
-"""Changes of what plans declare: features, their columns and types, inputs, options and rules."""
+"""Changes of declarations: features, output columns and types, inputs, options and rules.
+
+Plan `a` is the earlier plan and `b` the later one. A change is one difference between them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from fastfeat.trust.quality.changes.record import Change, shown
 
 
 def changes_declared(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the changes from one plan to another, but for what is learnt."""
+    """Yield all changes between two plans, except changes of learnt values."""
     yield from _features(a, b)
     yield from _columns(a, b)
     yield from _inputs(a, b)
@@ -26,7 +29,7 @@ def changes_declared(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def common_features(a: Fitted, b: Fitted) -> list[str]:
-    """Return the features that two plans have, and write alike."""
+    """Return the names of the features that both plans define in the same way."""
     before, after = a.declaration.features, b.declaration.features
     return [name for name in before if name in after and _is_alike(a, b, name)]
 
@@ -36,12 +39,12 @@ def _is_alike(a: Fitted, b: Fitted, feature: str) -> bool:
 
 
 def _key_of(plan: Declaration, feature: str) -> tuple[tuple[str, Node], ...]:
-    """Return the suffix and the expression of each column of a feature, as fit learns it."""
+    """Return the name suffix and the expression of each column of a feature."""
     return tuple((of, plan.nodes[feature + of]) for of in plan.features[feature].suffixes)
 
 
 def _features(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the features that are added, removed, or written otherwise."""
+    """Yield a change for each feature that is added, removed, or defined differently."""
     before, after = a.declaration.features, b.declaration.features
     added = {_key_of(b.declaration, name): name for name in after if name not in before}
     for name in before:
@@ -63,7 +66,10 @@ def _text(expression: Expr) -> str:
 
 
 def _rewritten(name: str, before: str, after: str) -> Change:
-    """Return the change of a feature that is written otherwise, or reads another target."""
+    """Return the change of a feature with another expression, or with another target.
+
+    `before` and `after` are the expressions as text.
+    """
     told = f"{before} -> {after}"
     if before == after:
         told = f"{before}, which learns from another target"
@@ -71,7 +77,7 @@ def _rewritten(name: str, before: str, after: str) -> Change:
 
 
 def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield columns of the output that have come, gone, or have another type or place."""
+    """Yield a change for each output column that is added, removed, retyped or moved."""
     alike = common_features(a, b)
     of_common = [_columns_made_of(fitted, alike) for fitted in (a, b)]
     types = [dict(zip(f.schema.names, map(str, f.schema.types), strict=True)) for f in (a, b)]
@@ -96,13 +102,13 @@ def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _columns_made_of(fitted: Fitted, features: Sequence[str]) -> dict[str, str]:
-    """Return the columns of features, and the feature of each."""
+    """Return the output columns of some features: the name of each column with its feature."""
     wanted = set(features)
     return {name: of for name, of in features_of_columns(fitted) if of in wanted}
 
 
 def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
-    """Yield one change of all columns that stand in another place of a matrix than before."""
+    """Yield one change for all matrix columns with another position."""
     places = {name: k for k, name in enumerate(after)}
     moved = {n: k for k, n in enumerate(before) if places.get(n, k) != k}
     if moved:
@@ -114,7 +120,7 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
 
 
 def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the columns that rows must have, or no longer, or of another type."""
+    """Yield a change for each column of the data that transform newly reads, drops or retypes."""
     before, after = _read(a), _read(b)
     for name, dtype in before.items():
         if name not in after:
@@ -133,7 +139,10 @@ def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _training_inputs(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
-    """Yield the columns that only training rows have, where they are others, or of another type."""
+    """Yield a change for each column that only fit reads, if it is added, removed or retyped.
+
+    `before` and `after` are the types of these columns in the two plans, by name.
+    """
     for name in dict.fromkeys([*before, *after]):
         was, now = before.get(name), after.get(name)
         if was != now:
@@ -142,7 +151,7 @@ def _training_inputs(before: Mapping[str, str], after: Mapping[str, str]) -> Ite
 
 
 def _read(fitted: Fitted) -> dict[str, str]:
-    """Return the type of each column that later rows, or tables, must have."""
+    """Return the type of each column that transform reads, by name; "table.column" for tables."""
     plan = fitted.declaration
     named = [*plan.row_columns, *plan.past_columns]
     own = {name: str(fitted.inputs[name]) for name in named if name in fitted.inputs}
@@ -151,7 +160,7 @@ def _read(fitted: Fitted) -> dict[str, str]:
 
 
 def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
-    """Yield the options of plans that differ, and the label."""
+    """Yield the changes of the options, of the label, and of columns that are passed through."""
     labels = [{name: show(node) for name, node in plan.label_nodes.items()} for plan in (a, b)]
     if a.label_nodes != b.label_nodes:
         before, after = (", ".join(f"{n} = {t}" for n, t in of.items()) or None for of in labels)
@@ -171,13 +180,13 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
 
 
 _ELSEWHERE = frozenset({"features", "label", "keep", "recipe", "label_column"})
-"""The fields of a declaration that are compared otherwise, or follow from those."""
+"""Fields of a declaration that are compared elsewhere, or follow from such fields."""
 _OF_TRAINING = frozenset({"outcomes", "label_delay", "known", "known_tables", "known_clocks"})
-"""Those that say what may be learnt from; others make other features of the same rows."""
+"""Options that limit which values are learnt from; all others change features of the same rows."""
 
 
 def _rules(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the rules of contracts that are added, removed, or say another thing."""
+    """Yield a change for each rule of the contract that is added, removed or changed."""
     before, after = _rules_of(a), _rules_of(b)
     for name, text in before.items():
         if name not in after:
@@ -190,7 +199,7 @@ def _rules(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _rules_of(fitted: Fitted) -> dict[str, str]:
-    """Return the rules of a contract as text, and those that types are."""
+    """Return the rules of a plan's contract as text by name, with the required types of columns."""
     if fitted.contract is None:
         return {}
     declared = fitted.contract.declaration

@@ -1,4 +1,9 @@
-"""Changes of what plans have learnt: values, values per key, and which category a code means."""
+"""Changes of learnt values: single values, values per key, and codes of categories.
+
+Plan `a` is the earlier plan and `b` the later one. A vocabulary is the learnt list of the
+categories of a key: the code of a category is its position in the vocabulary, plus the number of
+codes for missing and unseen keys.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +30,11 @@ from fastfeat.trust.quality.changes.record import Change, shown
 
 _MOST_SHOWN = 3
 _MOST_NAMED = 1000
-"""The categories that a change has at most, the most frequent ones."""
+"""Limit on the categories that a change lists; the most frequent ones are kept."""
 
 
 def changes_learnt(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the changes of what both plans learn."""
+    """Yield a change for each value that both plans learn and that differs."""
     pair_of = _pairs(a, b)
     yield from _codes(a, b, pair_of)
     yield from _values(a, b, pair_of)
@@ -37,13 +42,16 @@ def changes_learnt(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _common(a: Fitted, b: Fitted) -> list[Aggregate]:
-    """Return the aggregates that both plans learn, of keys of the same types."""
+    """Return the aggregates that both plans learn, from equal expressions."""
     known = set(aggregates_of(b.declaration.nodes.values()))
     return [one for one in aggregates_of(a.declaration.nodes.values()) if one in known]
 
 
 def _values(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
-    """Yield the values that are learnt otherwise, of all rows or per key."""
+    """Yield a change for each learnt value that differs, whether over all rows or per key.
+
+    Vocabularies with changed codes in features are left to `_codes`.
+    """
     codes = {node.args[-1] for node in set(_shown(a)) & set(_shown(b))}
     for one in _common(a, b):
         before, after = a.learnt[one], b.learnt[one]
@@ -58,18 +66,21 @@ def _values(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
 
 
 def _shown(fitted: Fitted) -> list[Call]:
-    """Return the codes whose numbers features are made of; one-hot columns go by their names."""
+    """Return the calls that encode categories and give the values of a feature.
+
+    One-hot columns are left out, since they are matched by name.
+    """
     roots = fitted.declaration.nodes.values()
     return shown_codes(node for node in roots if not is_one_hot(node))
 
 
 def _are_equal(before: Any, after: Any) -> bool:
-    """Return whether two learnt values are the same, NaN and the sign of zero included."""
+    """Return whether two learnt values are equal; NaN equals NaN, and -0.0 differs from 0.0."""
     return type(before) is type(after) and repr(before) == repr(after)
 
 
 def _of_value(a: Fitted, b: Fitted, one: Aggregate) -> Change:
-    """Return the change of a value that is learnt from all rows."""
+    """Return the change of one value that both plans learn from all rows."""
     before, after = a.learnt[one], b.learnt[one]
     if isinstance(before, tuple) and isinstance(after, tuple):
         return _change_of(one, before, after, _of_tables(before, after))
@@ -85,7 +96,7 @@ def _change_of(one: Aggregate, before: Any, after: Any, told: str) -> Change:
 
 
 def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
-    """Return the change of a table, such as the edges of bins, in words."""
+    """Return the change of a learnt table in words, such as the edges of bins."""
     if len(before) != len(after):
         return f"{counted(len(before), 'value')} -> {len(after):,}"
     differ = [k for k, (x, y) in enumerate(zip(before, after, strict=True)) if not _are_equal(x, y)]
@@ -95,13 +106,13 @@ def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matched:
-    """Two vocabularies of the same key, with the place of each category in the other one.
+    """Two vocabularies of the same key, with the index of each category in the other vocabulary.
 
     Args:
-        before: the one.
-        after: the other.
-        places: of the categories of the first in the second, -1 where it has none; (n_before,).
-        back: of those of the second in the first; (n_after,).
+        before: Vocabulary of the first plan.
+        after: Vocabulary of the second plan.
+        places: Index in `after` of each category of `before`, -1 if absent; `(n_before,)`.
+        back: Index in `before` of each category of `after`, -1 if absent; `(n_after,)`.
     """
 
     before: Vocabulary
@@ -111,7 +122,7 @@ class Matched:
 
     @staticmethod
     def of(before: Vocabulary, after: Vocabulary) -> Matched:
-        """Return two vocabularies, matched by their keys."""
+        """Return two vocabularies with the index of each category in the other vocabulary."""
         places = places_in(before.parts, after.parts)
         back = np.full(len(after), -1, np.int64)
         found = np.flatnonzero(places >= 0)
@@ -120,37 +131,37 @@ class Matched:
 
     @property
     def is_moved(self) -> NDArray[np.bool_]:
-        """Whether a category of the first has another code in the second, or none; (n_before,)."""
+        """Whether each category of `before` has another index or none in `after`; `(n_before,)`."""
         return self.places != np.arange(len(self.before))
 
     @property
     def n_recoded(self) -> int:
-        """How many categories have another code, or none of their own any more."""
+        """The number of categories of `before` that have another code in `after`, or none."""
         return int(self.is_moved.sum())
 
     @property
     def added(self) -> NDArray[np.int64]:
-        """The places of the categories that are new; ascending."""
+        """The indices in `after` of the categories that `before` lacks; ascending."""
         return np.flatnonzero(self.back < 0)
 
     @property
     def share_before(self) -> float:
-        """The share of the rows of the first fit that have another code by the second."""
+        """The share of the first fit's rows that get another code from the second plan."""
         return _share(self.before.counts[self.is_moved], self.before)
 
     @property
     def share_after(self) -> float:
-        """The share of the rows of the second fit whose code is another than by the first."""
+        """The share of the second fit's rows that got another code from the first plan."""
         moved = (self.back >= 0) & (self.back != np.arange(len(self.after)))
         return _share(self.after.counts[moved], self.after)
 
 
 PairOf = Callable[[Node], Matched]
-"""Gives the two vocabularies that an aggregate has learnt, or that a plan lists."""
+"""Returns the matched vocabularies that two plans have learnt, or list, for an aggregate."""
 
 
 def _pairs(a: Fitted, b: Fitted) -> PairOf:
-    """Return a function that matches the vocabularies of two plans, each pair of them once."""
+    """Return a function that matches the two plans' vocabularies for a node, each only once."""
 
     @cache
     def pair_of(node: Node) -> Matched:
@@ -167,12 +178,12 @@ def _share(counts: NDArray[np.int64], of: Vocabulary) -> float:
 
 
 def _codes(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
-    """Yield the encodings whose codes mean other categories, or that have more of them."""
+    """Yield a change for each encoder with codes that now mean another category, or new codes."""
     own, readers = set(_shown(b)), _first_readers(a)
     for codes in _shown(a):
         learnt = codes.args[-1]
         if codes not in own or not isinstance(learnt, Aggregate):
-            continue  # of a list that the plan gives, whose features are written otherwise
+            continue  # a list in the declaration, so the feature's definition shows the change
         pair, name = pair_of(learnt), readers[codes]
         n_before = 1 + int(dict(codes.params)["n_unseen"])
         if pair.n_recoded:
@@ -182,7 +193,7 @@ def _codes(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
 
 
 def _first_readers(fitted: Fitted) -> dict[Node, str]:
-    """Return the first feature that each node is made for."""
+    """Return the name of the first feature that uses each node."""
     first: dict[Node, str] = {}
     for name, expression in fitted.declaration.features.items():
         nodes = [fitted.declaration.nodes[name + suffix] for suffix in expression.suffixes]
@@ -192,7 +203,10 @@ def _first_readers(fitted: Fitted) -> dict[Node, str]:
 
 
 def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
-    """Return the change of codes that mean another category, or none, than before."""
+    """Return the change of an encoding with codes that now mean another category, or none.
+
+    `name` is the feature that shows the codes, and `first` the code of the first category.
+    """
     moved = np.flatnonzero(pair.is_moved)
     by_count = moved[np.argsort(-pair.before.counts[moved], kind="stable")]
     places = np.sort(by_count[:_MOST_NAMED])
@@ -215,7 +229,10 @@ def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first:
 
 
 def _texts(fitted: Fitted, key: Aggregate, of: Vocabulary, places: NDArray[np.int64]) -> list[str]:
-    """Return categories as text, by their places; two that are written alike differ by a "_"."""
+    """Return the categories of a vocabulary at some indices as text.
+
+    A "_" is appended to a text that equals an earlier one.
+    """
     some = in_order_of(places, of)
     assert isinstance(some, Vocabulary)
     found: dict[str, None] = {}
@@ -228,8 +245,11 @@ def _texts(fitted: Fitted, key: Aggregate, of: Vocabulary, places: NDArray[np.in
 
 
 def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
-    """Return the change of codes that stand for categories which had none."""
-    places = pair.added[:_MOST_NAMED]  # the most frequent ones are the first
+    """Return the change of an encoding with codes for new categories.
+
+    `name` is the feature that shows the codes, and `first` the code of the first category.
+    """
+    places = pair.added[:_MOST_NAMED]  # most frequent first
     texts = _texts(fitted, key, pair.after, places)
     after = {text: place + first for text, place in zip(texts, places.tolist(), strict=True)}
     share = _share(pair.after.counts[pair.added], pair.after)
@@ -240,7 +260,7 @@ def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) 
 
 
 def _recounted(one: Aggregate, pair: Matched) -> Iterator[Change]:
-    """Yield the change of a vocabulary whose codes tell groups apart, or only count."""
+    """Yield the change of keys that only group or count rows; nothing if keys and counts agree."""
     before, after = pair.before, pair.after
     n_lost, n_new = int((pair.places < 0).sum()), len(pair.added)
     there = np.flatnonzero(pair.places >= 0)
@@ -264,7 +284,7 @@ def _keys_text(one: Aggregate) -> str:
 
 
 def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> Iterator[Change]:
-    """Yield the change of what is learnt per key."""
+    """Yield the change of an aggregate's values per key; nothing if they are equal."""
     known = pair.before, pair.after
     n_first = len(before.values) - len(known[0])
     there = np.flatnonzero(pair.places >= 0)
@@ -276,7 +296,7 @@ def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> 
     if not (differ.any() or len(pair.added) or (pair.places < 0).any()):
         return
     both = np.flatnonzero(differ & had & has)
-    # groups of missing keys and of those without a code are among these, and no keys
+    # these include the groups of missing keys and of keys without a code
     told = f"{int(differ.sum()):,} of {counted(len(differ), 'group')} have another value"
     if len(both):
         k = both[np.argmax(np.abs(y[both].astype(float) - x[both].astype(float)))]
@@ -285,7 +305,7 @@ def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> 
 
 
 def _zones(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the time zones of which another table was stored."""
+    """Yield a change for each time zone for which the plans store different offsets from UTC."""
     zones: Mapping[str, Any] = a.zones
     for name, table in zones.items():
         if name in b.zones and b.zones[name] != table:

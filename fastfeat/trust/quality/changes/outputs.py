@@ -1,4 +1,4 @@
-"""Changes of outputs: the features of the same rows, by two fitted plans."""
+"""Changes of outputs: the features of the same rows, computed by two fitted plans."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError, FastfeatWarning
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Array, Table, call, pa
@@ -18,19 +19,14 @@ from fastfeat.trust.quality.changes.record import Change
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows
 
 Computed = Callable[[Fitted], Table]
-"""Gives the features of a sample by a fitted plan."""
+"""Computes the features of a sample by a fitted plan."""
 
 
 def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Change], int]:
-    """Return the features whose values differ on a sample, and how many rows it has.
+    """Return a change for each output column that differs on a sample, and the number of rows.
 
-    Args:
-        a: the plan whose features the sample has; its errors are raised.
-        b: the plan that they are compared with; where it refuses the sample, that is a change.
-        compute: gives the features of the sample.
-
-    Raises:
-        FastfeatError: as `FittedPlan.transform`, of the first plan.
+    `compute` returns the features of the sample by a plan. Errors of plan `a` are raised. A sample
+    that plan `b` rejects is reported as a change, with 0 rows.
     """
     before = compute(a)
     try:
@@ -42,13 +38,11 @@ def changes_of_outputs(a: Fitted, b: Fitted, compute: Computed) -> tuple[list[Ch
 
 
 def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
-    """Return the features whose values differ on the golden rows that the first plan keeps.
+    """Return a change for each output column that differs on the golden rows of plan `a`.
 
-    They are made up at the edges of what it takes: how many differ says less than that none does.
-    A second plan that cannot take them reads other columns, which is told as that.
-
-    Returns:
-        The changes, and how many rows there are; 0 where there are none, or they cannot be taken.
+    Also return the number of golden rows: 0 if plan `a` has none, or if plan `b` reads other
+    columns, which is reported as a change of inputs. Golden rows hold extreme values. So the number
+    of rows that differ means little, but no difference means much.
     """
     if a.golden is None:
         return [], 0
@@ -57,31 +51,33 @@ def changes_of_golden(a: Fitted, b: Fitted) -> tuple[list[Change], int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FastfeatWarning)
-            options: Any = {"history": made.history, "tables": made.tables}
-            after = transform(b, made.rows, backend="reference", **options)
+            after = transform(b, CallRows(made.rows, None, made.history, made.tables, "reference"))
     except FastfeatError:
         return [], 0
     return list(_compared(before, after, "golden rows", a.n_codes)), len(kept)
 
 
-def on_rows(data: Any, history: Any, tables: Any) -> Computed:
-    """Return a function that computes the features of rows, as `FittedPlan.transform` does."""
+def on_rows(rows: CallRows) -> Computed:
+    """Return a function that computes the features of `rows` by a plan, like `transform`."""
 
     def compute(fitted: Fitted) -> Table:
-        for_nobody = replace(fitted, encoded=None)  # no model trains on what its encodings know
-        return transform(for_nobody, data, history=history, tables=tables, to="arrow")
+        for_nobody = replace(fitted, encoded=None)  # no model trains on these rows
+        return transform(for_nobody, rows)
 
     return compute
 
 
 def _compared(before: Table, after: Table, rows: str, codes: Collection[str]) -> Iterator[Change]:
-    """Yield a change for each column of both tables, of one type, that has other values."""
+    """Yield a change for each column with the same type in both tables, and with other values.
+
+    `rows` is the word for rows in messages, and `codes` names columns that have no distances.
+    """
     for name in before.column_names:
         if name not in after.column_names or before[name].type != after[name].type:
             continue
         x, y = (_one(table[name]) for table in (before, after))
         if not x.equals(y):
-            is_number = _is_number(x.type) and name not in codes  # no distance between categories
+            is_number = _is_number(x.type) and name not in codes  # codes have no distance
             change = _of_column(name, x, y, rows, is_number=is_number)
             if change is not None:
                 yield change
@@ -92,7 +88,7 @@ def _one(column: Any) -> Array:
 
 
 def _of_column(name: str, x: Array, y: Array, rows: str, *, is_number: bool) -> Change | None:
-    """Return the change of a column; None where only the sign of zero, or no value, differs."""
+    """Return the change from `x` to `y`; None if at most the sign of zeros differs."""
     missing = [_flags(one.is_null()) for one in (x, y)]
     same = call("equal", x, y)
     differ = (missing[0] != missing[1]) | (_flags(call("invert", same).fill_null(False)))
@@ -116,7 +112,7 @@ def _is_number(dtype: Any) -> bool:
 
 
 def _distance(x: Array, y: Array) -> str:
-    """Return the largest change of a column of numbers in words, in its standard deviations."""
+    """Return the largest change of a numeric column in words, also in standard deviations."""
     before, after = (
         one.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
         for one in (x, y)

@@ -1,4 +1,4 @@
-"""Changes of the rows that plans were fitted on, by the profiles that they keep of these."""
+"""Changes of the training rows, from the profiles that both plans keep."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MOST_SHOWN = 3
 
 
 def changes_of_profiles(a: Fitted, b: Fitted) -> Iterator[Change]:
-    """Yield the inputs whose training values are others; none where a plan keeps no profile.
+    """Yield a change for each input with other training values; nothing without two profiles.
 
-    Told is only what does not depend on the order of rows: edges of bins, and the categories that
-    are counted, come from a sample. Features are none: they follow from inputs and learnt values.
+    Only figures that do not depend on row order are compared: bin edges and counted categories come
+    from a sample. Features are left out because they follow from inputs and learnt values.
     """
     before, after = profile_face(a), profile_face(b)
     if before is None or after is None:
@@ -33,18 +33,18 @@ def changes_of_profiles(a: Fitted, b: Fitted) -> Iterator[Change]:
 
 
 def _facts(column: ColumnProfile) -> dict[str, Any]:
-    """Return the figures of a column that are the same in any order of its rows."""
+    """Return the figures of a column that do not depend on the order of its rows."""
     found: dict[str, Any] = {"n_rows": column.n_rows, "n_missing": column.n_missing}
     if column.has_bins:
         ends = {"least": column.least, "greatest": column.greatest}
         found |= {"n_low": column.n_low, "n_high": column.n_high} | ends
         found |= {"mean": column.mean, "std": column.std}
-    # NaN, of no values, is no other one than NaN
+    # NaN means no values here, and must equal itself
     return {name: None if value != value else value for name, value in found.items()}
 
 
 def _counted(column: ColumnProfile, other: ColumnProfile) -> Mapping[Any, int]:
-    """Return the counts of the categories that are counted in another profile too."""
+    """Return the counts of those categories of `column` that `other` counts too."""
     if column.kind != "category":
         return {}
     known = set(other.categories)
@@ -55,7 +55,10 @@ def _counted(column: ColumnProfile, other: ColumnProfile) -> Mapping[Any, int]:
 def _change(
     name: str, a: ColumnProfile, b: ColumnProfile, was: dict[str, Any], now: dict[str, Any]
 ) -> Change:
-    """Return the change of an input, told by its shares and moments, not by its counts."""
+    """Return the change of an input in words: shares of rows and moments instead of counts.
+
+    `was` and `now` are the figures of `_facts` for the two columns.
+    """
     told: list[str] = []
     if a.has_bins and a.n_finite and b.n_finite:
         moved = f" ({(b.mean - a.mean) / a.std:+.2g} standard deviations)" if a.std else ""
@@ -84,7 +87,7 @@ def _length(column: ColumnProfile) -> str:
 
 
 def _shares(a: ColumnProfile, b: ColumnProfile) -> list[str]:
-    """Return the categories whose shares have moved most, as text."""
+    """Return the categories with the largest changes of share, as text."""
     before, after = _counted(a, b), _counted(b, a)
     shares = {of: (n / a.n_values, after[of] / b.n_values) for of, n in before.items()}
     largest = sorted(shares, key=lambda of: -abs(shares[of][1] - shares[of][0]))[:_MOST_SHOWN]

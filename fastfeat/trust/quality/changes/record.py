@@ -1,6 +1,6 @@
-"""`Change` and `Diff`: what differs between two fitted plans, and the verdict that follows.
+"""`Change` and `Diff`: the differences between two fitted plans, with a verdict.
 
-The table of kinds says of each change how far it reaches: a change is a row of that table.
+`KINDS` gives the verdict of each kind of change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastfeat.tell.summary import capped
 
 Verdict = Literal["major", "minor", "refit", "same"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("major", "minor", "refit", "same")
-"""How far a change reaches, the farthest first."""
+"""The verdicts, from the most serious to none."""
 
 KINDS: Final[Mapping[str, Verdict]] = {
     "feature removed": "major",
@@ -50,9 +50,9 @@ KINDS: Final[Mapping[str, Verdict]] = {
 }
 """The verdict of each kind of change.
 
-Major: what reads the features, or sends rows, may break, or take a number for another thing. Minor:
-there is more, or rows may be refused that were not, and all that was there means the same. Refit:
-the same features, of other learnt values.
+Major: code that reads the features or sends rows may break, or misread a number. Minor: there are
+additions, or rows may be rejected that were accepted; everything else means the same. Refit: the
+same features with other learnt values.
 """
 
 
@@ -61,12 +61,12 @@ class Change:
     """A difference between two fitted plans.
 
     Args:
-        kind: what has changed, such as "feature added".
-        name: of the feature, column, learnt value or rule that has.
-        before: what it was; None where it was not there. Of codes, categories with their code:
-            the thousand most frequent ones that have another.
-        after: what it is; None where it is no more.
-        told: both in words, without kind and name.
+        kind: Kind of change, a key of `KINDS`, such as "feature added".
+        name: Name of the changed feature, column, learnt value or rule.
+        before: The old value; None if it did not exist. For codes, a dict of category to code of up
+            to 1,000 changed categories, the most frequent ones.
+        after: The new value; None if it no longer exists.
+        told: The change in words, without kind and name.
     """
 
     kind: str
@@ -77,23 +77,23 @@ class Change:
 
     @property
     def verdict(self) -> Verdict:
-        """How far it reaches, from its kind."""
+        """The verdict: "major", "minor" or "refit"."""
         return KINDS[self.kind]
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return the verdict, kind, name and description on one line."""
         return f"{self.verdict:5} {self.kind} {shown(self.name)}: {self.told}"
 
 
 @offering("verdict", "changes", "same")
 @dataclass(frozen=True, slots=True, repr=False)
 class Diff:
-    """The changes from one fitted plan to another; prints as one line each.
+    """The changes from one fitted plan to another; prints one line per change.
 
     Args:
-        changes: those that reach farthest first.
-        n_rows: how many rows each was fitted on.
-        n_compared: how many rows of a sample both have computed; 0 without one.
+        changes: The changes, most serious first.
+        n_rows: Number of rows each plan was fitted on.
+        n_compared: Number of sample rows that both plans computed; 0 without a sample.
     """
 
     changes: tuple[Change, ...]
@@ -102,7 +102,7 @@ class Diff:
 
     @property
     def verdict(self) -> Verdict:
-        """The farthest reach of a change: "major", "minor", "refit"; "same" without one."""
+        """The most serious verdict: "major", "minor" or "refit"; "same" if nothing changed."""
         found = (VERDICTS.index(change.verdict) for change in self.changes)
         return VERDICTS[min(found, default=-1)]
 
@@ -112,16 +112,16 @@ class Diff:
         return not self.changes
 
     def of_kind(self, kind: str) -> tuple[Change, ...]:
-        """Return the changes of a kind, in order.
+        """Return the changes of one kind, in order.
 
         Args:
-            kind: such as "codes reassigned".
+            kind: Kind of change, such as "codes reassigned".
         """
         return tuple(change for change in self.changes if change.kind == kind)
 
     @property
     def summary(self) -> str:
-        """A line: the verdict, how many changes there are, and of how many rows each has learnt."""
+        """The verdict, the number of changes, and the number of training rows of each plan."""
         found = counted(len(self.changes), "change") if self.changes else "no changes"
         before, after = self.n_rows
         learnt = f"fitted on {before:,} rows, then on {after:,}"
@@ -129,7 +129,7 @@ class Diff:
         return f"{self.verdict}: {found}; {learnt}{sample if self.n_compared else ''}"
 
     def __repr__(self) -> str:
-        """Return the summary, and one line a change; of many of a kind the first ones."""
+        """Return the summary and one line per change; of many of one kind only the first ones."""
         lines, n_told = [self.summary], Counter[str]()
         for change in self.changes:
             n_told[change.kind] += 1
@@ -149,7 +149,7 @@ class Diff:
 
 
 def shown(value: object) -> str:
-    """Return a value as a part of a line: without line breaks, and not too long."""
+    """Return the repr of a value, shortened to fit in a line."""
     return capped(repr(value), _LONGEST)
 
 
@@ -158,5 +158,5 @@ _LONGEST = 60
 
 
 def ordered(changes: list[Change]) -> tuple[Change, ...]:
-    """Return changes, those that reach farthest first, else as they were found."""
+    """Return the changes, most serious first, otherwise in the order given."""
     return tuple(sorted(changes, key=lambda change: VERDICTS.index(change.verdict)))

@@ -1,5 +1,5 @@
-"""Golden rows: rows that are made up, kept in an artifact with the bits of their features.
+"""Golden rows: generated rows that an artifact keeps, with the exact bits of their features.
 
-`values` says which values of a column a plan tells apart, `made_up` draws rows of them, and
-`golden_rows` keeps them with their features, and checks these where an artifact is loaded.
+`values` lists the values of a column that a plan treats differently, `made_up` draws rows from
+them, and `golden_rows` keeps them with their features and checks these when an artifact is loaded.
 """

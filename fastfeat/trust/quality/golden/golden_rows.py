@@ -1,7 +1,8 @@
-"""Golden rows: rows that are made up, kept in an artifact with the bits of their features.
+"""Golden rows: generated rows that an artifact keeps, with the exact bits of their features.
 
-Whoever loads an artifact computes them again: a machine, a version or a kernel that gives another
-bit is found before it serves. The features are those of the reference, where few keys were learnt.
+A program that loads the artifact can compute the features again, which reveals a machine, a version
+or a kernel that gives other bits. The features that are kept come from the reference backend, which
+is slow, or from the CPU backend if many keys were learnt.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fastfeat.errors import (
     counted,
     warn,
 )
+from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.transform import transform
 from fastfeat.io.arrow import Table, pa
@@ -35,24 +37,25 @@ N_ROWS = 64
 FORMAT = 1
 _TABLE = "table "
 _MOST_VALUES = 1 << 14
-"""Values of features in golden rows: plans of more than 256 features have fewer rows than 64."""
+"""Limit on feature values: plans of more than 256 features have fewer golden rows than 64."""
 _LEAST_ROWS = 8
 SEED = 0
 _ODD: tuple[Odd, ...] = "everywhere", "in rows", "nowhere"
-"""Rows are tried in this order, until the features of enough of them can be computed."""
+"""Placements of odd values, tried in this order until enough rows can be computed."""
 MOST_WORK = 1 << 26
-"""Nodes times rows times learnt keys, up to which `save` makes golden rows without being asked."""
+"""Up to this many nodes times rows times learnt keys, `save` adds golden rows by default."""
 _MOST_OF_REFERENCE = 1 << 23
-"""The same, up to which the reference computes them, with 384 bytes a key; beyond it the CPU."""
+"""Up to this much work the reference computes golden rows, at 384 bytes per key; else the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenRows:
-    """Rows that are made up, with their features.
+    """Generated rows, with their features.
 
     Args:
-        made_up: the rows, and what their features read beside them.
-        features: shape (n_rows, n_features), as the reference computed them.
+        made_up: The rows, with the history and tables that their features read.
+        features: Feature columns as they were computed before the artifact was saved; `n_rows`
+            long.
     """
 
     made_up: MadeUp
@@ -76,10 +79,10 @@ class GoldenRows:
 
     @staticmethod
     def from_bytes(content: bytes) -> GoldenRows:
-        """Return the rows that `to_bytes` wrote.
+        """Return the rows from the bytes of `to_bytes`.
 
         Raises:
-            ArtifactError: they are damaged, or of a newer version.
+            ArtifactError: The bytes are damaged, or from a newer version.
         """
         try:
             tables = _tables_of(content)
@@ -88,7 +91,7 @@ class GoldenRows:
             odd = [name for name in tables if not name.startswith(_TABLE)]
         except ArtifactError:
             raise
-        except Exception as error:  # whatever a file makes our code raise, the file is at fault
+        except Exception as error:  # whatever our code raises here, the file is at fault
             raise ArtifactError(f"the golden rows are damaged: {error}") from None
         if odd or rows.num_rows != features.num_rows:
             raise ArtifactError("the golden rows are damaged: they do not fit their features")
@@ -124,15 +127,11 @@ def _tables_of(content: bytes) -> dict[str, Table]:
 
 
 def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
-    """Return a fitted plan with golden rows, those that it has, or new ones; or without.
+    """Return a fitted plan with its golden rows, with new ones, or without any.
 
-    Args:
-        fitted: the plan.
-        wanted: whether it has some; None for those that it has, and new ones unless they are more
-            work than `MOST_WORK`: a table of many keys would be made to look a few rows up.
-
-    Warns:
-        NoGoldenRows: there are none: of no row that was made up the features can be computed.
+    `wanted=True` generates rows if the plan has none, and False removes them. None acts like True,
+    unless that takes more work than `MOST_WORK`: a table of many keys would be built to look up a
+    few rows. Warns `NoGoldenRows` if the features of no generated row can be computed.
     """
     if wanted is False:
         return replace(fitted, golden=None)
@@ -141,7 +140,7 @@ def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
     try:
         made = golden_rows(fitted)
         reason = "its features cannot be computed of any row that was made up"
-    except Exception as error:  # a defect of ours: what was learnt is written all the same
+    except Exception as error:  # our own defect: the artifact is written anyway
         made, reason = None, f"{type(error).__name__}: {error}"
     if made is None:
         warn(
@@ -154,22 +153,13 @@ def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
 
 
 def check_option(check: object) -> None:
-    """Raise where a word is none that `load` checks by.
-
-    Raises:
-        InvalidPlan: it is another one than "golden".
-    """
+    """Raise `InvalidPlan` unless the `check` option of `load` is "golden"."""
     if check != "golden":
         raise InvalidPlan(f'check={check!r}: write check="golden", or None')
 
 
 def checked_artifact(path: str | os.PathLike[str]) -> Fitted:
-    """Return the fitted plan of a file whose golden rows have the features that it keeps.
-
-    Raises:
-        ArtifactError: as `ff.load`.
-        FastfeatError: as `ff.load`.
-    """
+    """Return the fitted plan of a file after a check of its golden rows; raises like `ff.load`."""
     fitted = read_artifact(path)
     try:
         check_golden(fitted)
@@ -182,19 +172,11 @@ def checked_artifact(path: str | os.PathLike[str]) -> Fitted:
 def golden_rows(
     fitted: Fitted, n_rows: int = N_ROWS, backend: str | None = None
 ) -> GoldenRows | None:
-    """Return rows that are made up, with their features.
+    """Return generated rows with their features; None if no row can be computed.
 
-    Rows of which a feature cannot be computed, such as those whose sum is no integer of 64 bits,
-    are left out.
-
-    Args:
-        fitted: the plan.
-        n_rows: how many are tried; of wide plans fewer.
-        backend: what computes their features; None for the reference, or the CPU where it has
-            many keys.
-
-    Returns:
-        The rows; None where of none the features can be computed.
+    Rows with a feature that cannot be computed, such as an integer sum beyond 64 bits, are left
+    out. Wide plans try fewer than `n_rows`. `backend=None` chooses the reference backend, or the
+    CPU backend if many keys were learnt.
     """
     n_rows = _n_rows_of(fitted, n_rows)
     most: GoldenRows | None = None
@@ -202,19 +184,18 @@ def golden_rows(
     for odd in _ODD if sees_more else _ODD[::2]:
         made = made_up_rows(fitted, n_rows, SEED, odd)
         found = _of_those_that_compute(fitted, made, backend or _backend_for(fitted))
-        if found is not None and 4 * len(found) >= n_rows:  # as many as have nothing odd
+        if found is not None and 4 * len(found) >= n_rows:  # the share of rows without odd values
             return found
         most = max(most, found, key=lambda made: 0 if made is None else len(made))
     return most if most is not None and len(most) else None
 
 
 def _backend_for(fitted: Fitted) -> str:
-    """Return the name of the backend that computes golden rows."""
     return "cpu" if work_of(fitted) > _MOST_OF_REFERENCE else "reference"
 
 
 def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> GoldenRows | None:
-    """Return the rows whose features can be computed, with them; None where there are none."""
+    """Return the generated rows with features that can be computed; None if there are none."""
 
     def tried(places: list[int]) -> GoldenRows | FastfeatError:
         rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
@@ -229,7 +210,7 @@ def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> Golden
         return found if isinstance(found, GoldenRows) else None
 
     places = list(range(made.rows.num_rows))
-    while places:  # a program tells all of its rows that fail, so that few are tried
+    while places:  # an error names all rows that fail, so few attempts are needed
         found = tried(places)
         if isinstance(found, GoldenRows):
             return found
@@ -240,14 +221,17 @@ def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> Golden
         places = left
     first = tried(places[:1]) if places else None
     if first is None or (isinstance(first, FastfeatError) and not first.rows):
-        return None  # what fails is what all rows see
+        return None  # the cause is something that all rows see
     blocks = _blocks(places, compute)
     together = compute([place for block in blocks for place in block]) if blocks else None
     return together or compute(max([list[int](), *blocks], key=len))
 
 
 def _blocks(places: list[int], compute: Callable[[list[int]], object]) -> list[list[int]]:
-    """Return blocks of rows that can be computed, of rows that cannot be computed together."""
+    """Return lists of row numbers; the rows of each list can be computed together.
+
+    `compute` returns None for rows that fail.
+    """
     half = len(places) // 2
     found: list[list[int]] = []
     for part in (places[:half], places[half:]):
@@ -259,9 +243,9 @@ def _blocks(places: list[int], compute: Callable[[list[int]], object]) -> list[l
 
 
 def work_of(fitted: Fitted) -> int:
-    """Return how much work golden rows are: nodes times rows times learnt keys.
+    """Return the work of computing golden rows: nodes times rows times learnt keys.
 
-    It is counted and never timed: which plans have golden rows depends on no machine.
+    It is counted and never timed, so that the choice does not depend on the machine.
     """
     n_nodes = sum(1 for _ in postorder(fitted.declaration.nodes.values()))
     learnt = (value for value in fitted.constants.values() if isinstance(value, Vocabulary))
@@ -269,32 +253,25 @@ def work_of(fitted: Fitted) -> int:
 
 
 def _n_rows_of(fitted: Fitted, most: int = N_ROWS) -> int:
-    """Return how many rows are tried; of wide plans fewer."""
+    """Return the number of rows to generate, which is smaller for plans with many features."""
     return min(most, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
 
 
 def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
-    """Return the features of rows, without kept columns.
-
-    Raises:
-        FastfeatError: one cannot be computed.
-    """
-    options: Any = {"history": made.history, "tables": made.tables, "backend": backend}
-    with fitted.told.unheard():  # an id that is made up may be one that fit has learnt from
-        features = transform(fitted, made.rows, **options)
+    """Return a table of the features of generated rows, without columns that are passed through."""
+    rows = CallRows(made.rows, None, made.history, made.tables, backend)
+    with fitted.told.unheard():  # a generated id may equal one from training
+        features = transform(fitted, rows)
     names = fitted.feature_names
     return features.select(names).replace_schema_metadata(None).combine_chunks()
 
 
 def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
-    """Return the number of golden rows whose features, computed again, are those of the artifact.
-
-    Args:
-        fitted: the plan.
-        backend: the name of what computes.
+    """Compute the features of the golden rows again and compare bits; return the number of rows.
 
     Raises:
-        ArtifactError: there are none; or a feature has other bits, which names it and the row.
+        ArtifactError: There are no golden rows, or a feature differs. The message names the feature
+            and the row.
     """
     if fitted.golden is None:
         raise ArtifactError(
@@ -317,20 +294,12 @@ def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
 
 
 def check_if_there(fitted: Fitted) -> int:
-    """Return the number of golden rows that were computed again; 0 of a plan that has none.
-
-    Raises:
-        ArtifactError: as `check_golden`.
-    """
+    """Check the golden rows if there are any, like `check_golden`; return their number."""
     return 0 if fitted.golden is None else check_golden(fitted)
 
 
 def _compare(name: str, kept: Any, found: Any, backend: str) -> None:
-    """Raise where a feature differs.
-
-    Raises:
-        ArtifactError: it names the first row.
-    """
+    """Raise `ArtifactError` with the first row in which a feature differs from the kept one."""
     if kept.type != found.type:
         raise ArtifactError(f"golden rows: feature {name!r} is {found.type}, and was {kept.type}")
     one, other = kept.combine_chunks(), found.combine_chunks()

@@ -1,8 +1,8 @@
-"""Rows that are made up for golden rows: values at the edges of what a plan reads, by a seed.
+"""Generated rows for golden rows: values at the edges of a plan's inputs, drawn by a seed.
 
-Each column has a pool of values: ordinary ones, between and at the edges of what the plan, its
-contract and what it has learnt tell apart, and odd ones: missing, unseen, the ends of its type. A
-row is drawn column by column, so that none is a row that somebody recorded.
+Each column has a pool of values. Ordinary values lie between and at the edges that the plan, its
+contract and its learnt values distinguish. Odd values are missing, unseen, or at the ends of the
+type. Rows are drawn column by column, so none is a recorded row.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from fastfeat.trust.quality.golden.values import (
 
 @dataclass(frozen=True, slots=True)
 class MadeUp:
-    """Rows that are made up, with all that their features read.
+    """Generated rows, with everything that their features read.
 
     Args:
-        rows: the data.
-        history: earlier rows; None where no window sees any.
-        tables: the lookup tables.
+        rows: The data.
+        history: Earlier rows; None if no window sees any.
+        tables: The lookup tables by name.
     """
 
     rows: Table
@@ -52,17 +52,16 @@ class MadeUp:
 
 
 Odd = Literal["everywhere", "in rows", "nowhere"]
-"""Where odd values stand: in the rows and all that they see, in the rows alone, or nowhere."""
+"""Placement of odd values: in the rows, history and tables; in the rows only; or nowhere."""
 
 
 def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere") -> MadeUp:
-    """Return rows on which a fitted plan can be tried.
+    """Return generated rows to try a plan on, with history and tables.
 
-    Args:
-        fitted: the plan.
-        n_rows: how many.
-        seed: of the draws: the same one gives the same rows.
-        odd: where odd values stand; nowhere, text is made of digits, too, which is parsed.
+    Equal seeds give equal rows.
+
+    `odd` says where odd values may occur. With "nowhere", text consists of digits, which functions
+    that parse numbers accept.
     """
     drawn, plan, roles = Random(seed), fitted.declaration, roles_of(fitted)
     types = {**dict.fromkeys(plan.row_ids, INT64), **_types_of(fitted)}
@@ -78,8 +77,10 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere"
     history = None
     if plan.past_columns:
         names = list(dict.fromkeys([*plan.past_columns, *plan.row_ids]))
-        options: Any = {"with_odd": odd == "everywhere", "is_earlier": True}
-        earlier = _columns(drawn, roles, pools, names, _N_EARLIER, **options)
+        with_odd = odd == "everywhere"
+        earlier = _columns(
+            drawn, roles, pools, names, _N_EARLIER, with_odd=with_odd, is_earlier=True
+        )
         history = pa.table({name: _array(types[name], earlier[name]) for name in names})
     asking = _Asking(roles, types, pools, values, reads.largest)
     table = partial(_table, fitted, asking, drawn, with_odd=odd == "everywhere")
@@ -97,29 +98,19 @@ def _columns(
     with_odd: bool,
     is_earlier: bool = False,
 ) -> dict[str, list[Any]]:
-    """Return the values of columns of the data, or of the history.
-
-    Args:
-        drawn: the draws.
-        roles: the columns that are more than values.
-        pools: the values that columns may have.
-        names: the columns that are made.
-        n_rows: how many rows.
-        with_odd: whether some values are odd.
-        is_earlier: whether the rows are of the history.
-    """
+    """Return the values of columns of the data, or of the history if `is_earlier`."""
     odd = _odd_ones(drawn, names, pools, n_rows) if with_odd else {}
     values = partial(_values, drawn, roles, is_earlier=is_earlier)
     return {name: values(name, pools[name], n_rows, odd.get(name)) for name in names}
 
 
 def _of_columns(columns: Mapping[str, Array], n_rows: int) -> Table:
-    """Return a table that has its rows without a column, too."""
+    """Return a table of columns; it has `n_rows` rows even without columns."""
     return pa.table(dict(columns)) if columns else pa.table({"": pa.nulls(n_rows)}).select([])
 
 
 def _types_of(fitted: Fitted) -> dict[str, Type]:
-    """Return the types of the columns that features read of their own row, and of earlier ones."""
+    """Return the types of the columns that features read from their own row or earlier rows."""
     plan = fitted.declaration
     read = {*plan.row_columns, *plan.past_columns, *plan.row_ids}
     return {name: dtype for name, dtype in fitted.inputs.items() if name in read}
@@ -128,10 +119,11 @@ def _types_of(fitted: Fitted) -> dict[str, Type]:
 def _odd_ones(
     drawn: Random, names: Sequence[str], pools: Mapping[str, Pool], n_rows: int
 ) -> dict[str, dict[int, Any]]:
-    """Return the odd values of each column, by row: every one in turn, a few columns a row.
+    """Return the odd values to put into columns: by column name, then by row number.
 
-    The first rows have none: of them at least the features can be computed. Those of a column stand
-    in rows that follow each other, which fail together if they do.
+    All odd values take turns, and a row has them in a few columns only. The first rows have none,
+    so that at least their features can be computed. Odd values of one column are in consecutive
+    rows, so that failing rows are adjacent.
     """
     columns = list(names)
     _shuffle(drawn, columns)
@@ -146,7 +138,7 @@ def _odd_ones(
 
 
 def _shuffle(drawn: Random, values: list[str]) -> None:
-    """Put values in an order that depends on `random()` alone, which every Python gives alike."""
+    """Shuffle values by `random()` alone, which draws alike in every Python version."""
     for k in range(len(values) - 1, 0, -1):
         other = _below(drawn, k + 1)
         values[k], values[other] = values[other], values[k]
@@ -166,22 +158,12 @@ def _values(
     *,
     is_earlier: bool = False,
 ) -> list[Any]:
-    """Return the values of a column.
-
-    Args:
-        drawn: the draws.
-        roles: the columns that are more than values.
-        name: of the column.
-        pool: its values.
-        n_rows: how many rows there are.
-        odd: values of some rows.
-        is_earlier: whether the rows are of the history.
-    """
+    """Return `n_rows` values of a column, drawn from its pool; `odd` has values by row number."""
     if name in roles.ids:
         return [k + 1 + n_rows * _FAR_IDS * is_earlier for k in range(n_rows)]
     n = min(len(pool.ordinary), _N_KEYS) if name in roles.keys else len(pool.ordinary)
     if name in roles.clocks and n:
-        half = n // 2  # the first half is before the moment at which rows begin
+        half = n // 2  # values of the first half come before the rows begin
         begin, n = (0, half) if is_earlier else (half, n - half)
     else:
         begin = 0
@@ -193,14 +175,14 @@ def _values(
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """The rows that ask tables for theirs.
+    """The generated rows of the data; tables take keys from them, so that lookups find matches.
 
     Args:
-        roles: the columns that are more than values.
-        types: of the columns of the data.
-        pools: the values that they may have.
-        values: those that the rows have.
-        largest: as of `Reads`.
+        roles: Roles of the columns.
+        types: Types of the columns of the data.
+        pools: Possible values of each column.
+        values: Values of each column in the rows.
+        largest: Largest finite float (see `Reads`).
     """
 
     roles: Roles
@@ -211,7 +193,7 @@ class _Asking:
 
 
 def _table(fitted: Fitted, asking: _Asking, drawn: Random, table: str, *, with_odd: bool) -> Table:
-    """Return rows of a table; keys of lookups come once, and half of the rows find theirs."""
+    """Return rows of a table; lookup keys are unique, and half of the rows find a match."""
     roles = asking.roles
     columns = {TableColumn(table, name): dtype for name, dtype in fitted.tables[table].items()}
     of = {column: _pool_of_table(asking, column, dtype) for column, dtype in columns.items()}
@@ -240,14 +222,14 @@ def _table(fitted: Fitted, asking: _Asking, drawn: Random, table: str, *, with_o
 
 
 def _keys_of_rows(asking: _Asking, columns: Mapping[TableColumn, Type]) -> list[tuple[Any, ...]]:
-    """Return keys by which rows ask a table, each once; none where they are computed."""
+    """Return the distinct keys that rows look up in a table; empty if keys are computed."""
     parts = [_of_rows(asking, column, dtype) for column, dtype in columns.items()]
     keys = dict.fromkeys(zip(*parts, strict=True)) if all(parts) else {}
     return [key for key in keys if None not in key]
 
 
 def _of_rows(asking: _Asking, column: TableColumn, dtype: Type) -> list[Any]:
-    """Return the values by which every other row asks for a column of a table, as it has them."""
+    """Return the values that every second row looks up in a column of a table, in its type."""
     name = asking.roles.asked.get(column)
     if name is None or name not in asking.values:
         return []
@@ -260,7 +242,7 @@ def _of_rows(asking: _Asking, column: TableColumn, dtype: Type) -> list[Any]:
 
 
 def _as_in_table(value: Any, own: Type, other: Type) -> Any:
-    """Return a value of a row as one of a column of a table; None where it has none."""
+    """Return a row's value in the type of a table's column; None if that type cannot hold it."""
     if value is None or not isinstance(own, DType) or not isinstance(other, DType):
         return None
     if own.name == other.name and own.unit != other.unit:
@@ -290,7 +272,7 @@ def _pool(reads: Reads, roles: Roles, name: str, dtype: Type) -> Pool:
 
 
 def _array(dtype: Type, values: list[Any]) -> Array:
-    """Return values as Arrow has them."""
+    """Return values as an Arrow array."""
     if not isinstance(dtype, DType) or dtype.name == "null":
         return pa.nulls(len(values))
     kind = arrow_type(dtype)
@@ -312,6 +294,6 @@ def _content(value: Any, dtype: DType) -> Any:
 _N_EARLIER = 40
 _N_OF_TABLE = 24
 _N_KEYS = 3
-"""Keys that come often: rows see one another."""
+"""Number of frequent keys, so that rows share entities."""
 _COLUMNS_OF_ONE_ODD = 8
 _FAR_IDS = 1000

@@ -1,4 +1,4 @@
-"""Roles of columns in a plan: what orders rows in time, tells entities apart, and asks tables."""
+"""Roles of columns in a plan: clocks that order rows, entity keys, and table lookups."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from fastfeat.plan.declare.window_reach import history_reach
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The columns that are more than values.
+    """Columns of a plan that must not have arbitrary values, by their roles.
 
     Args:
-        clocks: columns that order rows in time, and the unit of their windows, "time" or "steps".
-        keys: columns that tell entities apart, or that rows of tables are looked up by.
-        ids: columns of which no value comes twice.
-        span: how far windows reach back, in nanoseconds, and in steps.
-        asked: of each column of a table that rows ask for, the column that they ask by.
-        unique: columns of tables of which no value comes twice: keys of lookups.
-        moments: columns of tables that order their rows in time, and how long after it rows are
+        clocks: Columns that order rows in time.
+        keys: Columns that identify entities or look up table rows.
+        ids: Columns with unique values.
+        span: How far windows reach back: nanoseconds for "time", number of steps for "steps".
+        asked: For each looked-up column of a table, the data column with the sought values.
+        unique: Table columns with unique values: the keys of lookups.
+        moments: Table columns that order the table's rows in time, and the delay until a row is
             known, in nanoseconds or steps.
     """
 
@@ -37,7 +37,7 @@ class Roles:
 
 
 def roles_of(fitted: Fitted) -> Roles:
-    """Return the columns of a plan that are more than values."""
+    """Return the columns of a plan that must not have arbitrary values, by their roles."""
     plan = fitted.declaration
     roots = list(plan.nodes.values())
     clocks, keys = list[Node](), list[Node]()

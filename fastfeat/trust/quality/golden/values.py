@@ -1,4 +1,8 @@
-"""Values of a column: at the edges of what a plan tells apart, and at the ends of its type."""
+"""Values to generate for a column: those where results of a plan change, and those of its type.
+
+A plan distinguishes values by the constants that it compares a column with, such as the edges of
+bins, and by its learnt values. A pool is the set of values to draw from.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +26,11 @@ Type = DType | UnsupportedType
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Values that a column may have, as Python values; those of times are their integers.
+    """Possible values of a column, as Python values; times are integers.
 
     Args:
-        ordinary: values in the midst of what the plan was fitted on, and at its edges.
-        odd: missing, unseen, and the ends of the type.
+        ordinary: Values within the training range and at its edges.
+        odd: Missing and unseen values, and the ends of the type.
     """
 
     ordinary: tuple[Any, ...]
@@ -35,13 +39,12 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Readers of each column in a plan and its contract, and what was learnt for them.
+    """The nodes of a plan and its contract that read each column, and the learnt values.
 
     Args:
-        learnt: values by their aggregates.
-        by_column: of each column, the nodes that it is an argument of.
-        largest: the largest finite float that a column may have: what is given out as a narrow
-            float must be within its range.
+        learnt: Learnt values by aggregate.
+        by_column: The nodes that have a column as a direct argument, by the column's name.
+        largest: Largest finite float to generate, so that outputs fit a narrow float type.
     """
 
     learnt: Mapping[Node, Any]
@@ -50,7 +53,7 @@ class Reads:
 
 
 def reads_of(fitted: Fitted) -> Reads:
-    """Return the readers of the columns of a plan."""
+    """Return the nodes that read each column in a plan and its contract, and the learnt values."""
     contract = () if fitted.contract is None else fitted.contract.declaration.nodes.values()
     found: dict[str, list[Node]] = {}
     for node in postorder([*fitted.declaration.nodes.values(), *contract]):
@@ -64,13 +67,7 @@ def reads_of(fitted: Fitted) -> Reads:
 
 
 def pool_of(reads: Reads, name: str, dtype: Type) -> Pool:
-    """Return the values of a column: those that the plan tells apart, and those of its type.
-
-    Args:
-        reads: what reads it.
-        name: of the column.
-        dtype: its type.
-    """
+    """Return the pool of a column: values that the plan distinguishes, and values of its type."""
     pool = pool_of_type(dtype)
     if not isinstance(dtype, DType) or dtype.is_list or not pool.ordinary:
         return pool
@@ -83,7 +80,7 @@ def pool_of(reads: Reads, name: str, dtype: Type) -> Pool:
 
 
 def plain_pool(pool: Pool, dtype: Type) -> Pool:
-    """Return the ordinary values alone; of text that the plan does not name, those of digits."""
+    """Return a pool without odd values; text is limited to digits unless the plan names texts."""
     ordinary = pool.ordinary
     if isinstance(dtype, DType) and dtype.name == "utf8" and ordinary == _TEXTS:
         ordinary = tuple(text for text in _TEXTS if text.isdigit())
@@ -91,7 +88,10 @@ def plain_pool(pool: Pool, dtype: Type) -> Pool:
 
 
 def within(pool: Pool, largest: float) -> Pool:
-    """Return the values of which no float is larger than the largest; infinities stay."""
+    """Return a pool with the finite floats among its odd values limited in magnitude.
+
+    `largest` is the limit; infinities stay.
+    """
     return Pool(pool.ordinary, tuple(_bounded(value, largest) for value in pool.odd))
 
 
@@ -102,11 +102,14 @@ def _bounded(value: Any, largest: float) -> Any:
 
 
 def _told_apart(reads: Reads, name: str, dtype: DType) -> Iterable[Any]:
-    """Yield values that a plan, its contract and what it has learnt tell apart in a column."""
+    """Yield the values of a column at which results of the plan or its contract may change.
+
+    These come from constants, date formats and learnt values.
+    """
     column, learnt = Column(name), reads.learnt
     for node in reads.by_column.get(name, ()):
         for param in node.params if dtype.name == "utf8" and isinstance(node, Call) else ():
-            if isinstance(param[1], str) and "%" in param[1]:  # a format of dates
+            if isinstance(param[1], str) and "%" in param[1]:  # a date format
                 times = [datetime.fromtimestamp(seconds, UTC) for seconds in _MOMENTS]
                 yield from (time.strftime(param[1]) for time in times)
         for other in node.args:
@@ -122,7 +125,10 @@ def _told_apart(reads: Reads, name: str, dtype: DType) -> Iterable[Any]:
 
 
 def _common_keys(vocabulary: Any, part: int, dtype: DType) -> list[Any]:
-    """Return the most frequent keys: one that few rows have tells of these."""
+    """Return the most frequent values of part number `part` of a learnt key.
+
+    Rare ones are left out, because they could reveal training rows.
+    """
     if part >= len(vocabulary.parts):
         return []
     n = min(_MOST_KEYS, int(np.searchsorted(-vocabulary.counts, -_COMMON, side="right")))
@@ -134,7 +140,7 @@ def _common_keys(vocabulary: Any, part: int, dtype: DType) -> list[Any]:
 
 
 def _literals(value: Any, dtype: DType) -> Iterable[Any]:
-    """Yield values that a column of a type may have, of a literal or of what was learnt."""
+    """Yield the values in a literal or learnt value that a column of this type can hold."""
     if isinstance(value, tuple):
         elements: tuple[Any, ...] = value  # pyright: ignore[reportUnknownVariableType]
         for element in elements[:: max(1, len(elements) // _MOST_EDGES)]:
@@ -153,7 +159,7 @@ def _literals(value: Any, dtype: DType) -> Iterable[Any]:
 
 
 def is_of(value: Any, dtype: DType) -> bool:
-    """Return whether a column of a type may have a value."""
+    """Return whether a column of a type can hold a value."""
     match dtype.name:
         case "utf8":
             return isinstance(value, str)
@@ -171,7 +177,7 @@ def is_of(value: Any, dtype: DType) -> bool:
 
 
 def _around(value: Any, dtype: DType) -> list[Any]:
-    """Return the neighbours of an edge."""
+    """Return the next smaller and the next larger value of the type; empty for text and bools."""
     if dtype.name == "float32":
         near = np.float32(value)
         return [float(np.nextafter(near, np.float32(to))) for to in (-math.inf, math.inf)]
@@ -184,7 +190,7 @@ def _around(value: Any, dtype: DType) -> list[Any]:
 
 
 def pool_of_type(dtype: Type) -> Pool:
-    """Return ordinary and odd values of a type; none of one that no expression reads."""
+    """Return the pool of a type; empty for types that expressions cannot read."""
     if not isinstance(dtype, DType) or dtype.name == "null":
         return Pool((), ())
     match dtype.name:
@@ -211,7 +217,7 @@ def pool_of_type(dtype: Type) -> Pool:
 
 
 def _floats(dtype: DType) -> Pool:
-    """Return floats of a width, and the ends of what it has; decimals of 15 digits."""
+    """Return the pool of a float type; decimals have at most 15 digits."""
     ordinary = (0.0, 1.0, 2.0, 3.0, -1.0, 0.5, 0.25, 10.0, 100.0)
     if dtype.name == "decimal":
         return Pool(ordinary, (None, -1e15, 1e15))
@@ -221,7 +227,7 @@ def _floats(dtype: DType) -> Pool:
 
 
 def _times(dtype: DType) -> Pool:
-    """Return moments, days, durations and times of day as integers of their unit."""
+    """Return the pool of a type of timestamps, dates, durations or times of day, as integers."""
     second = 1 if dtype.unit is None else PER_SECOND[dtype.unit]
     match dtype.name:
         case "date32" | "date64":
@@ -239,11 +245,11 @@ def _times(dtype: DType) -> Pool:
 
 
 def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
-    """Return moments on a clock, as far apart as windows tell: half of them before rows begin.
+    """Return the pool of a column that orders rows in time.
 
-    Args:
-        dtype: of the clock.
-        span: how far windows reach back, in nanoseconds ("time") and in steps of an integer clock.
+    The distances between its values are shorter and longer than the windows of the plan. The first
+    half of the values is for rows of the history. `span` is how far windows reach back: nanoseconds
+    for "time", steps for an integer clock's "steps".
     """
     if not isinstance(dtype, DType) or not (dtype.is_integer or dtype.is_temporal):
         return pool_of_type(dtype)
@@ -260,24 +266,24 @@ def moments(dtype: Type, span: Mapping[str, int]) -> Pool:
 
 
 def unit_of(dtype: DType) -> int:
-    """Return the nanoseconds of a tick of a type of times."""
+    """Return the nanoseconds per tick of a temporal type."""
     of_days = {"date32": _SECONDS_OF_DAY * 10**9, "date64": 10**6}
     return of_days.get(dtype.name, 10**9 // PER_SECOND[dtype.unit or "s"])
 
 
 _MOST_KEYS, _COMMON = 8, 10
-"""The categories that rows have: so many, each of so many training rows."""
+"""At most 8 categories are used, each with at least 10 training rows."""
 _MOST_EDGES = 8
 _ROOM = 8
-"""One in so many powers of two is left, by which values grow on the way to a narrow float."""
+"""One in eight powers of two is left as headroom: values grow before they become narrow floats."""
 _N_MOMENTS = 12
 _FIRST_STEP = 1_000_000
 _SECONDS_OF_DAY, _MS_OF_DAY = 86_400, 86_400_000
 _MOMENTS = (
     1_711_845_000,  # 2024-03-31T00:30 UTC, half an hour before clocks change in Europe
-    1_709_164_799,  # the last second of 2024-02-28, a leap year
+    1_709_164_799,  # last second of 2024-02-28 in UTC, in a leap year
     1_709_251_199,
-    1_704_067_199,  # the last second of 2023
+    1_704_067_199,  # last second of 2023 in UTC
     1_730_599_200,  # 2024-11-03T02:00 UTC
     1_721_044_800,
 )

@@ -78,9 +78,9 @@ i64 = types.int64
 
 @njit(**SEPARATE_OPTIONS)
 def subtract(words, row, n):
-    """Write the last tick of the table that is known at each time, and where there is one.
+    """Write the last known tick of the table at each time, and mark rows that have one.
 
-    Both times have ticks of one length.
+    Both ticks have the same length.
     """
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
     added = words[TABLE_ADDED]
@@ -93,7 +93,7 @@ def subtract(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_from_longer(words, row, n):
-    """Write the last known tick where ticks of the data are as long as several of the table."""
+    """Write the last known tick if a tick of the data is as long as several of the table."""
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
     factor, added = words[TABLE_FACTOR], words[TABLE_ADDED]
     for i in range(n):
@@ -103,7 +103,7 @@ def subtract_from_longer(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_from_shorter(words, row, n):
-    """Write the last known tick where several ticks of the data are as long as one of the table."""
+    """Write the last known tick if several ticks of the data are as long as one of the table."""
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
     ratio, added, rest = words[TABLE_RATIO], words[TABLE_ADDED], words[TABLE_REST]
     for i in range(n):
@@ -125,7 +125,7 @@ def mark_missing(words, row, n):
 
 @njit(**INNER_OPTIONS)
 def read_times(words, row, n):
-    """Write the last tick of the table that is known at each time, and where there is one."""
+    """Write the last known tick of the table at each time, and mark rows that have one."""
     factor = words[TABLE_FACTOR]
     if factor == 1:
         subtract(words, row, n)
@@ -139,7 +139,7 @@ def read_times(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def read_codes(words, row, n):
-    """Clear the marks of rows without a key, too, and prefetch the start of each run."""
+    """Clear the marks of rows without a key, and prefetch the start of each key's rows."""
     scratch, codes = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_CODES])
     starts, first_code = words[TABLE_STARTS], words[TABLE_FIRST_CODE]
     for i in range(n):
@@ -152,7 +152,7 @@ def read_codes(words, row, n):
 def are_present(words, n):
     """Return whether all rows have a time and a key.
 
-    Where not, the times of rows without become that of the row before.
+    If not, rows without one get the time of the row before.
     """
     scratch, present = pointer_int64(words[TABLE_SCRATCH]), i64(1)
     for i in range(n):
@@ -167,7 +167,7 @@ def are_present(words, n):
 
 @njit(**SEPARATE_OPTIONS)
 def do_fall(words, n):
-    """Return whether times fall."""
+    """Return whether any time is less than the one before."""
     scratch, falls = pointer_int64(words[TABLE_SCRATCH]), i64(0)
     for i in range(1, n):
         falls |= select(scratch[LATEST + i] < scratch[LATEST + i - 1], i64(1), i64(0))
@@ -176,7 +176,7 @@ def do_fall(words, n):
 
 @njit(**SEPARATE_OPTIONS)
 def read_runs(words, row, n):
-    """Write begin and end of each row's run, that of its key; return whether runs differ."""
+    """Write begin and end of the table rows of each row's key; return whether keys differ."""
     scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
     codes, first_code = pointer_int32(words[TABLE_CODES]), words[TABLE_FIRST_CODE]
     start, end, changes = i64(0), i64(0), i64(0)
@@ -193,7 +193,7 @@ def read_runs(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def search_all(words, n, start, low, end):
-    """Set the places [low, end) of one run to be searched for every row."""
+    """Set the places [low, end) of one key for every row's search."""
     scratch = pointer_int64(words[TABLE_SCRATCH])
     for i in range(n):
         scratch[STARTS + i], scratch[LOWS + i], scratch[ENDS + i] = start, low, end
@@ -201,7 +201,7 @@ def search_all(words, n, start, low, end):
 
 @njit(**SEPARATE_OPTIONS)
 def top_shift(words, n):
-    """Return by how much to shift a place for a level of which no row has more than two words."""
+    """Return the shift from a place to a level with at most two words for each row's key."""
     scratch, largest, shift = pointer_int64(words[TABLE_SCRATCH]), i64(0), i64(0)
     for i in range(n):
         largest = larger(largest, scratch[ENDS + i] - scratch[LOWS + i])
@@ -212,7 +212,7 @@ def top_shift(words, n):
 
 @njit(**SEPARATE_OPTIONS)
 def enter_tree(words, n, shift):
-    """Descend to the word of a level above each row's result; of two, to the first."""
+    """Move each row to a word of the level; of two, to the first."""
     scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
     level, below = pointer_int64(levels[shift // LOG_FANOUT]), levels[shift // LOG_FANOUT - 1]
     for i in range(n):
@@ -224,9 +224,9 @@ def enter_tree(words, n, shift):
 
 @njit(**SEPARATE_OPTIONS)
 def descend(words, n, shift):
-    """Descend to the word above each row's result among those below; last, to the result itself.
+    """Move each row one level down among the words below; at last, to the result itself.
 
-    Of words below that are of other runs nothing is read.
+    Words of other keys are not read.
     """
     scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
     number, log_bytes = shift // LOG_FANOUT, i64(3 + LOG_FANOUT)
@@ -246,7 +246,7 @@ def descend(words, n, shift):
 
 @njit(**SEPARATE_OPTIONS)
 def search_together(words, n):
-    """Write the place behind the last time that is known of each row, a level of all at a time."""
+    """Write the place behind each row's last known time, one tree level of all rows at a time."""
     shift = larger(top_shift(words, n), i64(LOG_FANOUT))
     enter_tree(words, n, shift)
     while shift > 0:
@@ -256,7 +256,7 @@ def search_together(words, n):
 
 @njit(**SEPARATE_OPTIONS)
 def forget_old(words, row, n):
-    """Clear the marks of rows whose result is too old."""
+    """Clear the marks of rows with a result that is too old."""
     scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
     times, moments = pointer_int64(levels[0]), pointer_int64(words[TABLE_VALUES])
     tick, tick_of_table = words[TABLE_TICK], words[TABLE_TICK_OF_TABLE]
@@ -269,7 +269,7 @@ def forget_old(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def copy_falls(times, placed, first, n, before):
-    """Copy times, and return whether they fall, from one before on."""
+    """Copy times; return whether any is less than its predecessor, starting with `before`."""
     falls = i64(0)
     for i in range(first, first + n):
         time = times[i]
@@ -280,7 +280,7 @@ def copy_falls(times, placed, first, n, before):
 
 @njit(**INNER_OPTIONS)
 def write_bits(words, row, n, bits):
-    """Write the bits of at most 64 rows: 1 where a row was found."""
+    """Write the bits of at most 64 rows: 1 if a row was found."""
     bitmap, bit = pointer_int64(words[TABLE_BITMAP]), words[TABLE_FIRST_BIT] + row
     shift = bit & 63
     bitmap[bit >> 6] |= bits << shift
@@ -290,7 +290,7 @@ def write_bits(words, row, n, bits):
 
 @njit(**SEPARATE_OPTIONS)
 def write_rows(words, row, n):
-    """Write the rows of the table that were found, and bits that say which rows have one."""
+    """Write the found rows of the table, and the bits of rows that found one."""
     scratch, rows = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_ROWS])
     found = pointer_int64(words[TABLE_FOUND])
     for start in range(0, n, LANES):
@@ -306,10 +306,10 @@ def write_rows(words, row, n):
 
 @njit(**INNER_OPTIONS)
 def search_in_order(words, n, start, place, end):
-    """Write the place behind the last time that is known of rows of one run that do not fall.
+    """Write the place behind the last known time for rows of one key in ascending order.
 
-    They are between the places of the first and the last; where those are few, the times there are
-    walked along, else each is searched for.
+    The places lie between those of the first and the last row. If there are few times between, they
+    are merged with the rows; otherwise each row is searched for.
     """
     if are_dense(words, n, place, end):
         search_all(words, n, start, place, end)
@@ -323,7 +323,7 @@ def search_in_order(words, n, start, place, end):
 
 @njit(**INNER_OPTIONS)
 def search_falling(words, n, start, end):
-    """Write the place behind the last time that is known of rows of one run that fall."""
+    """Write the place behind the last known time for rows of one key in any order of time."""
     low, high = bounds_nearby(words, n, start, end)
     if low >= 0:
         search_all(words, n, start, low, high)
@@ -334,7 +334,7 @@ def search_falling(words, n, start, end):
 
 @njit(**SEPARATE_OPTIONS)
 def find_block(words, row, n, has_room):
-    """Write the results of a block of rows; has_room says whether words behind may be written."""
+    """Write the results of a block of rows; has_room allows writing words behind them."""
     scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
     read_times(words, row, n)
     start, end, differ = i64(0), i64(starts[1]), False
@@ -366,7 +366,7 @@ def find_block(words, row, n, has_room):
 
 
 def find(table, first, n):
-    """Write the row of the table that each row of the data finds."""
+    """Write the table row that each row of the data finds."""
     words = pointer_int64(table)
     scratch, end = pointer_int64(words[TABLE_SCRATCH]), first + n
     scratch[HINT_START], scratch[HINT_LATEST], scratch[HINT_PLACE] = i64(-1), i64(LOWEST), i64(0)
@@ -378,7 +378,7 @@ def find(table, first, n):
 
 
 def place(table, first, n):
-    """Copy times to their places, up to where they fall, and write whether they do."""
+    """Copy times to their places, until they fall, and write whether they do."""
     words, before = pointer_int64(table), i64(LOWEST)
     times, placed = pointer_int64(words[TABLE_VALUES]), pointer_int64(words[TABLE_FOUND])
     for row in range(first, first + n, PIECE):

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Arithmetic of moments that int64 does not hold, division that rounds down, choices of places."""
+"""Arithmetic of times beyond int64, division that rounds down, and merging of sorted rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WIDE = ir.IntType(128)
 
 @intrinsic
 def scaled_sum(typingctx, time, factor, added):
-    """Return time * factor + added, or the end of int64 that it is beyond, and 1 if it is below."""
+    """Return time * factor + added, clamped to int64, and 1 if it is below int64."""
 
     def generate(context, builder, signature, args):
         time, factor, added = (builder.sext(arg, WIDE) for arg in args)
@@ -74,7 +74,7 @@ def is_within(typingctx, then, tick_then, now, tick_now, tolerance):
 
 @intrinsic
 def divided(typingctx, x, y):
-    """Return x / y rounded down, and the remainder; y is above 0."""
+    """Return x / y rounded down, and the remainder; y must be positive."""
 
     def generate(context, builder, signature, args):
         x, y = args
@@ -90,10 +90,10 @@ def divided(typingctx, x, y):
 
 @intrinsic
 def moved(typingctx, place, step, time, limit):
-    """Return place + step where time <= limit, else the place.
+    """Return place + step if time <= limit, else the place.
 
-    LLVM would make a branch of a choice that depends on what was read; half of them would be
-    mispredicted. It does not see through an empty instruction.
+    LLVM would turn a choice that depends on loaded data into a branch, half of them mispredicted.
+    An empty instruction hides the data from it.
     """
 
     def generate(context, builder, signature, args):
@@ -148,7 +148,7 @@ i64 = types.int64
 
 @njit(**INNER_OPTIONS)
 def search_from(times_at, place, end, latest):
-    """Return the place behind the last time that is known, from one on that is not behind it."""
+    """Return the place behind the last known time, starting from a place that is not behind it."""
     times, step = pointer_int64(times_at), i64(FANOUT)
     while (place + step <= end) and times[place + step - 1] <= latest:
         place += step
@@ -164,7 +164,7 @@ def search_from(times_at, place, end, latest):
 
 @njit(**INNER_OPTIONS)
 def first_place(words, start, end):
-    """Return the place behind the last time that is known of the first row of a block."""
+    """Return the place behind the last known time of the first row of a block."""
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])[0]
     first, place = scratch[LATEST], start
     if (scratch[HINT_START] == start) & (scratch[HINT_LATEST] <= first):
@@ -176,7 +176,7 @@ def first_place(words, start, end):
 def are_dense(words, n, place, end):
     """Return whether there are few times between the first and the last of n rows.
 
-    With 3 for each 2 rows it takes about as long to walk along them as to search for each row.
+    With 3 times for each 2 rows, merging takes about as long as searching for each row.
     """
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])[0]
     few = n + (n >> 1)
@@ -185,7 +185,7 @@ def are_dense(words, n, place, end):
 
 @njit(**INNER_OPTIONS)
 def write_tops(words, n):
-    """Write the last of each 16 rows that do not fall; behind the last, the highest."""
+    """Write the last of each 16 rows in ascending order; behind the last, the highest value."""
     scratch = pointer_int64(words[TABLE_SCRATCH])
     for i in range(n, BLOCK):
         scratch[LATEST + i] = HIGHEST
@@ -195,7 +195,7 @@ def write_tops(words, n):
 
 @njit(**INNER_OPTIONS)
 def rows_before(words, n, time):
-    """Return how many rows know only times before one, where rows do not fall."""
+    """Return the number of rows that only know times before a given one, for ascending rows."""
     scratch = words[TABLE_SCRATCH]
     group = popcount(below_bits(scratch + 8 * TOPS, time))
     at = scratch + 8 * (LATEST + STRIDE * group)
@@ -212,9 +212,9 @@ def store16(address, value):
 
 @njit(**SEPARATE_OPTIONS)
 def merge(words, n, place, end):
-    """Write the places of rows that do not fall, from that of the first on; up to 15 words more.
+    """Write the places of ascending rows, from the place of the first on; up to 15 words more.
 
-    How far the rows before a time reach is found without those before other times.
+    The number of rows before each time is found independently of the other times.
     """
     places_at, i = words[TABLE_SCRATCH] + 8 * PLACES, i64(0)
     times = pointer_int64(pointer_int64(words[TABLE_LEVELS])[0])
@@ -233,9 +233,9 @@ def merge(words, n, place, end):
 
 @njit(**SEPARATE_OPTIONS)
 def merge_rows(words, row, n, place, end):
-    """Write the results of rows that do not fall, each of which has one; up to 15 words more.
+    """Write the results of ascending rows that all have one; up to 15 words more.
 
-    Returns the place of the last.
+    The result is the place of the last row.
     """
     found_at, i = words[TABLE_FOUND] + 8 * row, i64(0)
     times = pointer_int64(pointer_int64(words[TABLE_LEVELS])[0])
@@ -255,9 +255,9 @@ def merge_rows(words, row, n, place, end):
 
 @njit(**SEPARATE_OPTIONS)
 def bounds_nearby(words, n, start, end):
-    """Return bounds of the places of rows that fall, near that of the row before; -1 for none.
+    """Return bounds of the places of rows in any order, near the previous row's; -1 for none.
 
-    Where rows are not near, the next blocks are not looked at.
+    After a failure, the next blocks are not tested.
     """
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])[0]
     if (scratch[HINT_START] != start) | (scratch[HINT_SKIPS] > 0):
@@ -267,7 +267,7 @@ def bounds_nearby(words, n, start, end):
     for i in range(n):
         lowest = smaller(lowest, scratch[LATEST + i])
         highest = larger(highest, scratch[LATEST + i])
-    place = smaller(scratch[HINT_PLACE], end)  # a run without rows begins where the next one does
+    place = smaller(scratch[HINT_PLACE], end)  # an empty run begins where the next one does
     low, high = larger(place - NEIGHBOURS, start), smaller(place + NEIGHBOURS, end)
     is_above = (low == start) or pointer_int64(times)[low - 1] <= lowest
     if is_above and ((high == end) or pointer_int64(times)[high] > highest):

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Bins of numbers on the CPU: cells of a block at once, and a step or two from where each begins.
+"""Bins of numbers on the CPU: cells of a block at once, then a step or two within each cell.
 
 `engine.cpu` imports it by name.
 """
@@ -77,7 +77,7 @@ from fastfeat_kernels.moments.cpu.integers import normalize_state
 i64 = types.int64
 UINT64 = ELEMENTS.index("uint64")
 COUNT_BIT = OFFSET_BITS + 20
-"""Where the count stands in a word that is added to: below it are the places of 2**19 rows."""
+"""Place of the count in a word of totals; the bits below hold the places of 2**19 rows."""
 BLOCKS_AT_ONCE = 1 << 9
 PLACES = (1 << COUNT_BIT) - 1
 COUNT = 1 << COUNT_BIT
@@ -86,7 +86,7 @@ N_TOTALS = MOST_EDGES + 1
 
 @njit(**INNER_OPTIONS)
 def read_block(words, row, n):
-    """Return the address of n float64, NaN where a row is missing."""
+    """Return the address of n float64, NaN for missing rows."""
     element, scratch = words[TABLE_ELEMENT], words[TABLE_SCRATCH]
     validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
     if element <= FLOAT32:
@@ -121,26 +121,26 @@ def write_outside(words, address, n, low, high):
 
 @njit(**INNER_OPTIONS)
 def next_bin(x, j, edges, step):
-    """Return the bin of a value, of that where its cell begins and the next."""
+    """Return the bin of a value: that of its cell's beginning or the next."""
     return j + i64(edges[j + 1] <= x)
 
 
 @njit(**INNER_OPTIONS)
 def next_of_two(x, j, edges, step):
-    """Return the bin of a value, of that where its cell begins and the next two."""
+    """Return the bin of a value: that of its cell's beginning or one of the next two."""
     return j + i64(edges[j + 1] <= x) + i64(edges[j + 2] <= x)
 
 
 @njit(**INNER_OPTIONS)
 def next_of_three(x, j, edges, step):
-    """Return the bin of a value, of that where its cell begins and the next three."""
+    """Return the bin of a value: that of its cell's beginning or one of the next three."""
     after = i64(edges[j + 1] <= x) + i64(edges[j + 2] <= x)
     return j + (after + i64(edges[j + 3] <= x))
 
 
 @njit(**INNER_OPTIONS)
 def bin_from(x, j, edges, step):
-    """Return the bin of a value, in steps by half from one that is not above it."""
+    """Return the bin of a value by bisection, from a bin that is not above it."""
     while step >= 0:
         j += i64(edges[j + (i64(1) << step)] <= x) << step  # a select would become a branch
         step -= 1
@@ -149,7 +149,7 @@ def bin_from(x, j, edges, step):
 
 @njit(**INNER_OPTIONS)
 def within_of(words):
-    """Return the address of a block of values within the span of the cells."""
+    """Return the address of a block of values clamped to the span of the cells."""
     return words[TABLE_SCRATCH] + 8 * BLOCK
 
 
@@ -161,7 +161,7 @@ def cells_of(words):
 
 @njit(**INNER_OPTIONS)
 def totals_of(words):
-    """Return the address of the sums of each bin: all those of a turn, then of the next."""
+    """Return the address of the totals of each bin: all of one turn, then of the next."""
     return words[TABLE_SCRATCH] + 24 * BLOCK
 
 
@@ -174,23 +174,22 @@ def linear_cell(x, base, factor):
 @njit(**INNER_OPTIONS)
 def cell_of_bits(x, base, shift):
     """Return the cell of a value by the bits that order it."""
-    bits = bits_of(x + 0.0)  # -0.0 is no less than 0.0
+    bits = bits_of(x + 0.0)  # -0.0 must not be less than 0.0
     key = bits ^ ((bits >> 63) & i64(HIGHEST))
     return types.int32(shift_logical(key - base, shift))
 
 
 def _loop_of_cells(cell_of):
-    """Return the first loop over a block of floats, in vector instructions: their cells.
+    """Return the first loop over a block of floats, vectorized, which finds their cells.
 
-    Args:
-        cell_of: cells of one kind.
+    `cell_of` gives the cell of a value, for one kind of cells.
     """
 
     @njit(**SEPARATE_OPTIONS)
     def find_cells(words, address, n):
-        """Write values, brought into the span of the cells, and cells; return how many were not.
+        """Write values, clamped to the span of the cells, and cells; return how many were outside.
 
-        NaN becomes the least, and counts as within.
+        NaN becomes the least, and counts as inside.
         """
         x, edges = pointer_float64(address), pointer_float64(words[TABLE_EDGES])
         within, cells = pointer_float64(within_of(words)), pointer_int32(cells_of(words))
@@ -208,19 +207,18 @@ def _loop_of_cells(cell_of):
 
 
 def _loop_of_bins(bin_of):
-    """Return the second loop over a block of floats, four at a time: each added to its bin.
+    """Return the second loop over a block of floats, four at a time, which adds each to its bin.
 
-    Args:
-        bin_of: what finds a bin from where a cell begins.
+    `bin_of` finds a bin from the bin at the beginning of a cell.
     """
 
     @njit(**INNER_OPTIONS)
     def added(x, cell, begins, edges, scales, step):
-        """Return the bin of a value, and what is added there: one to its count, and its place."""
+        """Return the bin of a value, and the summand for it: one in its count, and its place."""
         j = bin_of(x, i64(begins[cell]), edges, step)
         return j, COUNT + i64((x - edges[j]) * scales[j])
 
-    @njit(**SEPARATE_OPTIONS)  # else too few registers are left for it
+    @njit(**SEPARATE_OPTIONS)  # inlined, it would have too few registers
     def add_block(words, n, ahead, log_bytes):
         x, cells = pointer_float64(within_of(words)), pointer_int32(cells_of(words))
         begins, edges = pointer_uint16(words[TABLE_CELLS]), pointer_float64(words[TABLE_EDGES])
@@ -259,8 +257,8 @@ add_of_one, add_of_two, add_of_three, add_of_more = map(
 def add_block(words, address, n, ahead, log_bytes):
     """Add a block of floats; return how many are outside of all edges.
 
-    The next block is asked for meanwhile, from an address on, of values of 2**log_bytes bytes: else
-    each would wait for memory, which then waits for the kernel.
+    It prefetches the next block meanwhile, at address `ahead`, with values of 2**log_bytes bytes.
+    Without that, memory and kernel would wait for each other in turn.
     """
     if words[TABLE_IS_OF_BITS] != 0:
         n_outside = find_by_bits(words, address, n)
@@ -270,7 +268,7 @@ def add_block(words, address, n, ahead, log_bytes):
         add_of_more(words, n, ahead, log_bytes)
     elif words[TABLE_MOST] == 1:
         add_of_one(words, n, ahead, log_bytes)
-    elif words[TABLE_MOST] == 2:  # as of a frequent value, whose two edges are in one cell
+    elif words[TABLE_MOST] == 2:  # for example two edges of a frequent value, in one cell
         add_of_two(words, n, ahead, log_bytes)
     else:
         add_of_three(words, n, ahead, log_bytes)
@@ -279,7 +277,7 @@ def add_block(words, address, n, ahead, log_bytes):
 
 @njit(**INNER_OPTIONS)
 def flush(words):
-    """Add what rows were added to since to counts and sums of places, and begin anew."""
+    """Add the totals of recent rows to counts and sums of places, and reset them."""
     counts, offsets = pointer_int64(words[TABLE_COUNTS]), pointer_int64(words[TABLE_OFFSETS])
     totals = pointer_int64(totals_of(words))
     for j in range(words[TABLE_N_EDGES] + 1):
@@ -334,7 +332,7 @@ def _numbers(table, first, n):
 
 @njit(**INNER_OPTIONS)
 def write_finite(words, address, n):
-    """Write down the finite values of a block."""
+    """Write the finite values of a block."""
     x, written = pointer_float64(address), pointer_float64(words[TABLE_OUTSIDE])
     m, n_finite = words[TABLE_N_OUTSIDE], i64(0)
     for i in range(n):

@@ -1,8 +1,8 @@
 # pyright: basic
-"""Bins of sorted columns on the CPU: a bin ends where the run of values at its last place begins.
+"""Bins of sorted columns on the CPU: a bin ends before the run of equal values at its last place.
 
-Two passes over the values of a column, which are in the cache: one counts the values that differ,
-and one adds up places. 1 ns a value.
+Two passes over the values of a column, which are in the cache: one counts distinct values, one sums
+places. 1 ns a value.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LARGEST = 1.7976931348623157e308
 
 @njit(**INNER_OPTIONS)
 def next_float(x):
-    """Return the float above a finite one."""
+    """Return the next float above a finite one."""
     bits = bits_of(x)
     if x == 0.0:
         return float_of(i64(1))
@@ -52,7 +52,7 @@ def next_float(x):
 
 @njit(**SEPARATE_OPTIONS)
 def count_distinct(address, n):
-    """Return how many of n values, ascending, differ from the one before."""
+    """Return how many of n ascending values differ from the one before."""
     x, total = pointer_float64(address), i64(1)
     for i in range(1, n):
         total += i64(x[i] != x[i - 1])
@@ -70,7 +70,7 @@ def sum_places(address, n, low, scale):
 
 @njit(**SEPARATE_OPTIONS)
 def end_of_run(address, first, n):
-    """Return the place after the values, ascending, that equal the one at a place."""
+    """Return the end of the run of values, ascending, that equal the one at a place."""
     x = pointer_float64(address)
     value, low, step = x[first], first, i64(1)
     while (low + step < n) and x[low + step] == value:
@@ -85,12 +85,12 @@ def end_of_run(address, first, n):
 
 @njit(**INNER_OPTIONS)
 def add_bin(words, address, at, begin, end, low, high):
-    """Write the edge at the begin of a bin, and the rows of the bin; return if it is too wide.
+    """Write the edge at the begin of a bin, and the rows of the bin; return whether it is too wide.
 
     Args:
-        at: place of the edge.
-        begin, end: places of the values that are in the bin.
-        low, high: the edges.
+        at: Place of the edge.
+        begin, end: Places of the values in the bin.
+        low, high: The edges.
     """
     pointer_float64(words[ORDERED_EDGES])[at] = low
     is_atom, width = next_float(low) == high, high - low
@@ -107,7 +107,7 @@ def add_bin(words, address, at, begin, end, low, high):
 
 @njit(**INNER_OPTIONS)
 def next_begin(address, begin, n, most):
-    """Return the place where the bin ends that begins at a place, and is no value's own."""
+    """Return the end of the bin that begins at a place and is not the bin of a single value."""
     x, after = pointer_float64(address), i64(types.float64(begin) + most)
     if after >= n:
         return n
@@ -118,7 +118,7 @@ def next_begin(address, begin, n, most):
 
 @njit(**INNER_OPTIONS)
 def add_column(words, address, n, first):
-    """Write the bins of a column; return where its edges end, which is `first` if it has none."""
+    """Write the bins of a column; return the end of its edges, `first` if it has none."""
     x = pointer_float64(address)
     above_all, is_odd = next_float(x[n - 1]), (x[0] <= -LARGEST) | (x[n - 1] >= LARGEST)
     n_bins = words[ORDERED_N_BINS]
@@ -138,7 +138,7 @@ def add_column(words, address, n, first):
                 high = x[end]
         is_odd |= add_bin(words, address, at, begin, end, value, high)
         at += 1
-        if is_own & (end < n) and x[end] != high:  # else one edge is both
+        if is_own & (end < n) and x[end] != high:  # else one edge serves both bins
             is_odd |= add_bin(words, address, at, end, end, high, x[end])
             at += 1
         begin = end

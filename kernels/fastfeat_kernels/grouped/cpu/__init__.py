@@ -1,5 +1,5 @@
 # pyright: basic
-"""Grouped moments on the CPU: the entries, and those of their loops that are short.
+"""Grouped moments on the CPU: the entries, and their short loops.
 
 `engine.cpu` imports it by name; `powers` and `windows` use its loops.
 """
@@ -65,7 +65,7 @@ def add_rows(table, first, n):
 
 
 def summarize_partition(table, first, n):
-    """Write the wanted statistics of the groups of a partition; its lines begin as zeros here."""
+    """Write the requested statistics of the groups of a partition; its lines are zeroed here."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     own, n_own = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
@@ -80,7 +80,7 @@ def summarize_partition(table, first, n):
 
 
 def interleave(table, first, n):
-    """Write for each group its values, one after the other, from a column each."""
+    """Write the values of each group one after the other, from one column per value."""
     words = pointer_int64(table)
     n_columns, stride = words[TABLE_N_COLUMNS], words[TABLE_STRIDE]
     for start in range(first, first + n, BLOCK):
@@ -95,7 +95,7 @@ def interleave(table, first, n):
 
 @njit(**INNER_OPTIONS)
 def look_at(words, source, n):
-    """Count for each float between which exponents a window holds it."""
+    """Count for each float the lowest and the highest exponent of a window that holds it."""
     bits, begins = pointer_int64(source), pointer_int64(words[TABLE_EXPONENTS])
     ends = pointer_int64(words[TABLE_EXPONENTS] + 8 * N_EXPONENTS)
     room = select(words[TABLE_LEVEL] > 1, i64(SQUARE_ROOM), i64(SUM_ROOM))
@@ -124,7 +124,7 @@ def look(table, first, n):
 
 
 def add_wide(table, first, n):
-    """Add rows left over to moments of their groups, whose limbs hold any float."""
+    """Add left-over rows to moments of their groups, with limbs that hold any float."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     x, groups = pointer_float64(words[TABLE_VALUES]), pointer_int32(words[TABLE_GROUPS])

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Rows of a block that have a value and a group: turned into lines, and added to their groups."""
+"""Rows of a block with a value and a group: turned into lines, and added to their groups."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ from fastfeat_kernels.intrinsics import (
 i64 = types.int64
 UINT64 = ELEMENTS.index("uint64")
 INFINITE = 0x7FF << 52
-AHEAD = 16  # rows whose lines are asked for before they are added to
+AHEAD = 16  # rows whose lines are prefetched before they are added to
 
-# Bytes into the scratch memory, which begins with the block as it was read.
+# Byte offsets into the scratch memory, which begins with the block as it was read.
 KEPT_VALUES = 8 * BLOCK
 KEPT_GROUPS = KEPT_VALUES + 8 * BLOCK
 COLUMNS = KEPT_GROUPS + 4 * BLOCK
@@ -90,7 +90,7 @@ LINES = COLUMNS + 8 * COLUMN_BYTES
 
 @njit(**INNER_OPTIONS)
 def all_in_groups(groups_at, n):
-    """Return whether no row of a block is outside all groups."""
+    """Return whether all rows of a block are in groups."""
     groups, lowest = pointer_int32(groups_at), types.int32(0)
     for i in range(n):
         lowest |= groups[i]
@@ -99,7 +99,7 @@ def all_in_groups(groups_at, n):
 
 @njit(**INNER_OPTIONS)
 def greatest_magnitude(source, n):
-    """Return the greatest bits, but the sign, of a block of floats."""
+    """Return the greatest bits, without the sign, of a block of floats."""
     bits, greatest = pointer_int64(source), i64(0)
     for i in range(n):
         greatest = larger(greatest, bits[i] & HIGHEST)
@@ -108,7 +108,7 @@ def greatest_magnitude(source, n):
 
 @njit(**INNER_OPTIONS)
 def count_in(words, which, state_word, group):
-    """Count a row of a group in one of the arrays that are mostly zeros."""
+    """Count a row of a group in one of the mostly-zero arrays."""
     pointer_int64(words[which])[group] += 1
     pointer_int64(words[TABLE_STATE])[state_word] += 1
 
@@ -126,20 +126,20 @@ def add_infinity(words, bits, group):
 
 @njit(**INNER_OPTIONS)
 def add_extreme(words, group, key):
-    """Take a key into the least and the greatest of a group."""
+    """Update the minimum and the maximum of a group by a key."""
     extremes = pointer_int64(words[TABLE_EXTREMES] + 16 * group)
     extremes[0], extremes[1] = smaller(extremes[0], key), larger(extremes[1], key)
 
 
 @njit(**INNER_OPTIONS)
 def line_words(level):
-    """Return how many words a line has."""
+    """Return the number of words of a line."""
     return select(level == 0, i64(1), i64(4) << (level == 2))
 
 
 @njit(**INNER_OPTIONS)
 def keep_floats(words, source, groups_at, n):
-    """Copy finite floats that are in a group, and the groups; count the others; return how many."""
+    """Copy finite floats in groups, and their groups; count the others; return how many."""
     scratch = words[TABLE_SCRATCH]
     x, groups = pointer_int64(source), pointer_int32(groups_at)
     kept, kept_groups = pointer_int64(scratch + KEPT_VALUES), pointer_int32(scratch + KEPT_GROUPS)
@@ -159,7 +159,7 @@ def keep_floats(words, source, groups_at, n):
 
 @njit(**INNER_OPTIONS)
 def keep_integers(words, source, groups_at, row, n):
-    """Keep the integers of rows in a group; a bitmap says which are missing."""
+    """Copy present integers in groups, and their groups; count missing ones; return how many."""
     scratch = words[TABLE_SCRATCH]
     x, groups = pointer_int64(source), pointer_int32(groups_at)
     kept, kept_groups = pointer_int64(scratch + KEPT_VALUES), pointer_int32(scratch + KEPT_GROUPS)
@@ -180,7 +180,7 @@ def keep_integers(words, source, groups_at, row, n):
 
 @njit(**INNER_OPTIONS)
 def keep(words, row, n):
-    """Return addresses of values and groups of the rows that are added, and their number."""
+    """Return addresses of values and groups of the rows to add, and their number."""
     source, groups_at = read(words, row, n), words[TABLE_GROUPS] + 4 * row
     kept_values, kept_groups = (
         words[TABLE_SCRATCH] + KEPT_VALUES,
@@ -197,7 +197,7 @@ def keep(words, row, n):
 
 @njit(**INNER_OPTIONS)
 def add_counts(words, groups_at, n):
-    """Add a block to the counts alone."""
+    """Add a block to the counts only."""
     groups, counts = pointer_int32(groups_at), pointer_int64(words[TABLE_LINES])
     for i in range(n):
         counts[i64(groups[i])] += 1
@@ -205,7 +205,7 @@ def add_counts(words, groups_at, n):
 
 @njit(**INNER_OPTIONS)
 def add_extremes(words, source, groups_at, n):
-    """Add a block to the least and greatest keys."""
+    """Add a block to the minimum and maximum keys."""
     x, groups = pointer_int64(source), pointer_int32(groups_at)
     flip = select(is_float(words), i64(HIGHEST), i64(0))
     for i in range(n):
@@ -214,7 +214,7 @@ def add_extremes(words, source, groups_at, n):
 
 @njit(**INNER_OPTIONS)
 def leave_over(words, source, groups_at, n, columns):
-    """Append the rows that the window does not hold to those left over; they add no limbs."""
+    """Append the rows that do not fit the window to the left-over rows; they add no limbs."""
     x, groups = pointer_float64(source), pointer_int32(groups_at)
     state, words_of_row = pointer_int64(words[TABLE_STATE]), pointer_int64(columns)
     values, numbers = (
@@ -284,7 +284,7 @@ def split_block(words, source, groups_at, n):
 
 @njit(**SEPARATE_OPTIONS)
 def add_block(words, source, groups_at, n):
-    """Add values that are there, in groups."""
+    """Add present values in groups."""
     level = words[TABLE_LEVEL]
     if words[TABLE_EXTREMES] != 0:
         add_extremes(words, source, groups_at, n)
@@ -306,7 +306,7 @@ def add_block(words, source, groups_at, n):
 
 @njit(**INNER_OPTIONS)
 def carry(line, first, n):
-    """Carry what stands above 40 bits into the next limb; the highest keeps the sign."""
+    """Carry bits above 40 into the next limb; the highest limb keeps the sign."""
     for k in range(first + n - 1, first, -1):
         line[k - 1] += line[k] >> LIMB_BITS
         line[k] &= LOW
@@ -314,7 +314,7 @@ def carry(line, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def carry_lines(words):
-    """Carry in the lines of the groups that the rows can be in."""
+    """Carry in the lines of all groups that the rows can be in."""
     level, first, n = words[TABLE_LEVEL], words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
     n_words = line_words(level)
     if level == 0:
@@ -328,7 +328,7 @@ def carry_lines(words):
 
 @njit(**INNER_OPTIONS)
 def begin(words):
-    """Write the extremes of no rows."""
+    """Write the initial extremes."""
     extremes = pointer_int64(words[TABLE_EXTREMES])
     first, n = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
     for group in range(first, first + n):

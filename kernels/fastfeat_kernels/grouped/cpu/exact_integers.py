@@ -1,7 +1,7 @@
 # pyright: basic
-"""Integers of a few hundred bits in registers: sums of a line, and how they round to 53 bits.
+"""Integers of a few hundred bits in registers: the sums of a line, and rounding to 53 bits.
 
-LLVM writes out their arithmetic in words of 64 bits.
+LLVM expands their arithmetic to 64-bit words.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _from_limbs(builder, limbs, wide):
 
 
 def _top(context, builder, signature, value):
-    """Return the highest bits of a value, signed, and where they stand; the last bit is sticky."""
+    """Return the highest bits of a value, signed, and their place; the last bit is sticky."""
     wide = value.type
     negative = builder.icmp_signed("<", value, wide(0))
     size = builder.select(negative, builder.neg(value), value)
@@ -44,7 +44,7 @@ def _top(context, builder, signature, value):
 
 @intrinsic
 def top_of_sum(typingctx, a, b, c):
-    """Return (top, place) of a sum from its limbs: converting top to float rounds the sum."""
+    """Return (top, place) of a sum from its limbs; converting top to float rounds the sum."""
 
     def generate(context, builder, signature, args):
         return _top(context, builder, signature, _from_limbs(builder, args, SUM_TYPE))

@@ -1,10 +1,10 @@
 # pyright: basic
-"""From the lines of groups to floats: one rounding where the definition has one.
+"""Conversion of the lines of groups to floats: one rounding wherever the definition has one.
 
-A block of lines is turned into columns and computed in pairs of floats, in loops that vectorize. A
-group for which those cannot say how its value rounds is computed in wide integers; one whose value
-is too near the ends of the range of floats, or that has too many rows, is appended to a list of
-hard ones.
+A block of lines is turned into columns and computed in pairs of floats, in loops that vectorize. If
+the pairs cannot decide how the value of a group rounds, it is computed in wide integers. A group is
+appended to the list of hard ones if its value is too near the ends of the float range, or if it has
+too many rows.
 """
 
 from __future__ import annotations
@@ -62,26 +62,26 @@ FLOAT32 = ELEMENTS.index("float32")
 SMALLEST_NORMAL, INFINITE = 1 << 52, 0x7FF << 52
 NAN_BITS = 0x7FF8 << 48
 MAX_COUNT = 1 << 31
-RAISED = 2.0 ** (2 * SUM_BITS - SQUARE_BITS)  # how much higher floats' squares stand
+RAISED = 2.0 ** (2 * SUM_BITS - SQUARE_BITS)  # factor by which the squares of floats are scaled up
 
 
 @njit(**INNER_OPTIONS)
 def scale_by(x, exponent):
-    """Return x * 2**exponent; exact where that is a normal float, and |exponent| < 2000."""
+    """Return x * 2**exponent, for |exponent| < 2000; exact if the result is a normal float."""
     half = exponent >> 1
     return x * power_of_two(half) * power_of_two(exponent - half)
 
 
 @njit(**INNER_OPTIONS)
 def is_safe(x, scaled):
-    """Return whether scaling to a float went without rounding."""
+    """Return whether scaling a float was exact."""
     size = bits_of(scaled) & HIGHEST
     return (x == 0.0) | ((size >= SMALLEST_NORMAL) & (size < INFINITE))
 
 
 @njit(**INNER_OPTIONS)
 def scaled_or_nan(is_missing, x, scaled):
-    """Return a value, NaN if missing, and whether it is right; no branch, it would be random."""
+    """Return a value, NaN if missing, and whether it is right; a branch would mispredict."""
     return select(is_missing, float_of(i64(NAN_BITS)), scaled), is_missing | is_safe(x, scaled)
 
 
@@ -95,7 +95,7 @@ def two_sum(x, y):
 
 @njit(**INNER_OPTIONS)
 def is_exact_float(word):
-    """Return whether an int64 surely is a float64."""
+    """Return whether a float64 surely represents an int64 exactly."""
     return less_unsigned(word + (1 << 53), i64(1 << 54))
 
 
@@ -103,7 +103,7 @@ def is_exact_float(word):
 def near_sum(a, b, c):
     """Return the sum of a line by 2**-40 in two floats, if limbs are floats, and its error, or 0.
 
-    The first of the two is the rounded sum where there is no error; it is below 2**-104 of the sum.
+    The first float is the rounded sum if there is no error. The error is below 2**-104 of the sum.
     """
     high, low = two_sum(types.float64(a) * 2.0**40, types.float64(b))
     rest, error = two_sum(low, types.float64(c) * 2.0**-40)
@@ -113,7 +113,7 @@ def near_sum(a, b, c):
 
 @njit(**INNER_OPTIONS)
 def near_squares(p, q, r, s):
-    """Return the sum of squares of a line by 2**-80 in two floats, to 2**-103 of it."""
+    """Return the sum of squares of a line by 2**-80 in two floats, with relative error 2**-103."""
     high, low = two_sum(types.float64(p) * 2.0**40, types.float64(q))
     next_high, next_low = two_sum(types.float64(r) * 2.0**-40, types.float64(s) * 2.0**-80)
     total, rest = two_sum(high, next_high)
@@ -122,7 +122,7 @@ def near_squares(p, q, r, s):
 
 @njit(**INNER_OPTIONS)
 def near_rounded_sum(a, b, c):
-    """Return the sum of a line by 2**-40, rounded once, and whether that is sure."""
+    """Return the sum of a line by 2**-40, rounded once, and whether the rounding is certain."""
     high, low, error = near_sum(a, b, c)
     total = high + (low - error)
     is_sure = (error == 0.0) | (total == high + (low + error))
@@ -132,7 +132,7 @@ def near_rounded_sum(a, b, c):
 
 @njit(**INNER_OPTIONS)
 def near_rounded_spread(n, a, b, c, p, q, r, s, raised):
-    """Return n * squares - sum * sum by 2**-80, rounded once, and whether that is sure.
+    """Return n * squares - sum * sum by 2**-80, rounded once, and whether the rounding is certain.
 
     n * squares is not less than sum * sum, so 2**-99 of it bounds the error of pairs of floats.
     """
@@ -154,7 +154,7 @@ def near_rounded_spread(n, a, b, c, p, q, r, s, raised):
 
 @njit(**INNER_OPTIONS)
 def is_level(statistic):
-    """Return whether a statistic is read out of the sum alone."""
+    """Return whether a statistic only needs the sum."""
     return (statistic == TOTAL) | (statistic == MEAN)
 
 
@@ -194,7 +194,7 @@ def limb(columns, k):
 
 @njit(**INNER_OPTIONS)
 def carry_columns(columns, first, n_limbs, n):
-    """Carry in each line what stands above 40 bits into the next limb."""
+    """In each line, carry bits above 40 into the next limb."""
     for k in range(first + n_limbs - 1, first, -1):
         low, high = limb(columns, k), limb(columns, k - 1)
         for i in range(n):
@@ -204,7 +204,7 @@ def carry_columns(columns, first, n_limbs, n):
 
 @njit(**INNER_OPTIONS)
 def read_lines(words, first, n):
-    """Turn the lines of some groups into columns of carried limbs; return where these begin."""
+    """Turn the lines of some groups into columns of carried limbs; return their address."""
     level, columns = words[TABLE_LEVEL], words[TABLE_SCRATCH] + COLUMNS
     if level > 1:
         lines = words[TABLE_LINES] + 64 * first
@@ -231,7 +231,7 @@ def copy_lines(columns, lines, first, end, n_words):
 
 @njit(**SEPARATE_OPTIONS)
 def near_levels(columns, n, statistic, unit, target, doubts):
-    """Write sums or means of a block, and for each 0 if it is surely right."""
+    """Write sums or means of a block, and for each a doubt: 0 if the value is certain."""
     counts, a, b, c = limb(columns, COUNT), limb(columns, 1), limb(columns, 2), limb(columns, 3)
     out, doubt = pointer_float64(target), pointer_int64(doubts)
     for i in range(n):
@@ -242,7 +242,7 @@ def near_levels(columns, n, statistic, unit, target, doubts):
 
 @njit(**SEPARATE_OPTIONS)
 def near_spreads(columns, n, statistic, raised, unit, ddof, target, doubts):
-    """Write variances or deviations of a block, and for each 0 if it is surely right."""
+    """Write variances or deviations of a block, and for each a doubt: 0 if the value is certain."""
     counts, a, b, c = limb(columns, COUNT), limb(columns, 1), limb(columns, 2), limb(columns, 3)
     p, q, r, s = limb(columns, 4), limb(columns, 5), limb(columns, 6), limb(columns, 7)
     out, doubt = pointer_float64(target), pointer_int64(doubts)
@@ -288,7 +288,7 @@ def read_one(columns, i, statistic, is_float, unit, ddof):
 
 @njit(**INNER_OPTIONS)
 def read_block(words, columns, statistic, ddof, target, first, n):
-    """Write a statistic of a block of groups, whose first is `first`."""
+    """Write a statistic of a block of groups from group `first` on."""
     is_float = words[TABLE_ELEMENT] <= FLOAT32
     unit = select(is_float, words[TABLE_EXPONENT] - SUM_BITS, i64(0))
     doubts, state = words[TABLE_SCRATCH], pointer_int64(words[TABLE_STATE])
@@ -307,14 +307,10 @@ def read_block(words, columns, statistic, ddof, target, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def read_groups(words, wanted_at, n_wanted, first, n):
-    """Write the wanted statistics of each of n groups from the first on.
+    """Write the requested statistics of n groups from group `first` on.
 
-    Args:
-        words: of the table.
-        wanted_at: address of each statistic, ddof, and the address of its values by group.
-        n_wanted: how many.
-        first: group.
-        n: how many groups.
+    `wanted_at` is the address of three words per statistic: its number, ddof, and the address of
+    its values by group.
     """
     for start in range(first, first + n, ROWS):
         m = smaller(first + n - start, i64(ROWS))
@@ -326,7 +322,7 @@ def read_groups(words, wanted_at, n_wanted, first, n):
 
 
 def finalize(table, first, n):
-    """Write the wanted statistics of each of n groups from the first on."""
+    """Write the requested statistics of n groups from group `first` on."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     read_groups(words, words[TABLE_WANTED], words[TABLE_N_WANTED], first, n)

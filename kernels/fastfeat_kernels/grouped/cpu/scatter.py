@@ -1,7 +1,7 @@
 # pyright: basic
 """Rows sorted into partitions of neighbouring groups, so that the lines of one stay in the cache.
 
-A missing value is NaN among floats; of integers it keeps its place, and its group is written as ~g.
+A missing float is NaN. A missing integer keeps its place, and its group g is written as ~g.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from fastfeat_kernels.intrinsics import (
 )
 
 i64 = types.int64
-AHEAD = 128  # bytes of a partition that are asked for before they are written
+AHEAD = 128  # bytes of a partition to prefetch before they are written
 
 FLOAT32, BOOL = ELEMENTS.index("float32"), ELEMENTS.index("bool")
 
 
 @njit(**INNER_OPTIONS)
 def is_float(words):
-    """Return whether NaN says that a value is missing."""
+    """Return whether NaN marks missing values."""
     return words[TABLE_ELEMENT] <= FLOAT32
 
 
@@ -81,7 +81,7 @@ def count(table, first, n):
 
 @njit(**INNER_OPTIONS)
 def scatter_present(words, source, row, n, flip):
-    """Append rows that are in a group to their partitions."""
+    """Append the rows in groups to their partitions."""
     x, groups = pointer_int64(source), pointer_int32(words[TABLE_GROUPS] + 4 * row)
     values, numbers = (
         pointer_int64(words[TABLE_LEFT_VALUES]),
@@ -100,7 +100,7 @@ def scatter_present(words, source, row, n, flip):
 
 @njit(**INNER_OPTIONS)
 def scatter_marked(words, source, row, n, flip):
-    """Append integers that are in a group to their partitions; some are missing."""
+    """Append integers of rows in groups, some of them missing, to their partitions."""
     x, groups = pointer_int64(source), pointer_int32(words[TABLE_GROUPS] + 4 * row)
     values, numbers = (
         pointer_int64(words[TABLE_LEFT_VALUES]),
@@ -120,7 +120,7 @@ def scatter_marked(words, source, row, n, flip):
 
 
 def scatter(table, first, n):
-    """Append value and group of rows to their partitions; uint64 as it is."""
+    """Append value and group of rows to their partitions; uint64 unchanged."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     flip = select(words[TABLE_ELEMENT] == UINT64, LOWEST, i64(0))

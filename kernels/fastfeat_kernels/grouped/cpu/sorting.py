@@ -1,5 +1,5 @@
 # pyright: basic
-"""Values of a partition by group and, within each, in order; runs of equal ones."""
+"""Values of a partition sorted by group and, within each, in order; runs of equal values."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def merge_runs(target, source, first, middle, end):
 
 @njit(**SEPARATE_OPTIONS)
 def sort_keys(keys_at, spare_at, n):
-    """Sort keys in place: runs by insertion, then merges between there and the spare memory."""
+    """Sort keys in place: runs by insertion, then merges to the spare memory and back."""
     source, target = pointer_int64(keys_at), pointer_int64(spare_at)
     first = i64(0)
     while first < n:
@@ -84,7 +84,7 @@ def sort_keys(keys_at, spare_at, n):
 
 @njit(**INNER_OPTIONS)
 def ends_in_spare(n):
-    """Return whether merging so many keys leaves them in the spare memory."""
+    """Return whether merging `n` keys leaves them in the spare memory."""
     width, odd = i64(RUN), False
     while width < n:
         width *= 2
@@ -94,7 +94,7 @@ def ends_in_spare(n):
 
 @njit(**INNER_OPTIONS)
 def key_of_word(words, word):
-    """Return the key of a stored value, and whether it is one: not NaN."""
+    """Return the key of a stored value, and whether it has one: not NaN."""
     if is_float(words):
         return word ^ ((word >> 63) & HIGHEST), (word & HIGHEST) <= INFINITE
     return word ^ select(words[TABLE_ELEMENT] == UINT64, LOWEST, i64(0)), True
@@ -102,7 +102,7 @@ def key_of_word(words, word):
 
 @njit(**INNER_OPTIONS)
 def place_groups(words, first, n):
-    """Count the values of each group, and say where each group begins."""
+    """Count the values of each group, and write the first place of each group."""
     values, groups = pointer_int64(words[TABLE_VALUES]), pointer_int32(words[TABLE_GROUPS])
     starts, counts = pointer_int64(words[TABLE_STARTS]), pointer_int64(words[TABLE_COUNTS])
     own, n_own = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
@@ -119,9 +119,9 @@ def place_groups(words, first, n):
 
 
 def sort_groups(table, first, n):
-    """Write the keys of rows [first, first + n) of a partition by group, those of each in order.
+    """Write the keys of rows [first, first + n) of a partition by group, sorted within each.
 
-    What stands in place of the values is lost. Groups of more than MAX_SORTED are not sorted.
+    It overwrites the memory of the values. Groups of more than MAX_SORTED keys are not sorted.
     """
     words = pointer_int64(table)
     values, groups = pointer_int64(words[TABLE_VALUES]), pointer_int32(words[TABLE_GROUPS])
@@ -144,7 +144,7 @@ def sort_groups(table, first, n):
 
 
 def find_runs(table, first, n):
-    """Count the different values of each of n groups, and find the most frequent: -0.0 is 0.0."""
+    """Count the distinct values of each of n groups, and find the mode; -0.0 equals 0.0."""
     words = pointer_int64(table)
     starts, counts = pointer_int64(words[TABLE_STARTS]), pointer_int64(words[TABLE_COUNTS])
     keys, modes = pointer_int64(words[TABLE_KEYS]), pointer_int64(words[TABLE_MODES])

@@ -1,9 +1,9 @@
 # pyright: basic
-"""Columns of words from a block of values: a one for each row, limbs of value and square.
+"""Columns of words from a block of values: a one per row, and limbs of the value and its square.
 
-Column k of a block begins `k * COLUMN_BYTES` after the first. A float, scaled so that the window
-ends at 1, is split by adding and subtracting magic numbers; what is left after the last limb is not
-zero where the window does not hold the value.
+Column k of a block begins `k * COLUMN_BYTES` after the first. A float is scaled so that the window
+ends at 1, then split by adding and subtracting magic numbers. A nonzero remainder after the last
+limb means that the window does not hold the value.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ MAGIC0, MAGIC1, MAGIC2, MAGIC3 = (
 
 @njit(**INNER_OPTIONS)
 def power_of_two(exponent):
-    """Return 2**exponent, a normal float."""
+    """Return 2**exponent, which must be a normal float."""
     return float_of((exponent + 1023) << 52)
 
 
 @njit(**INNER_OPTIONS)
 def scales(exponent):
-    """Return two factors whose product is 2**-exponent, which need not be a float."""
+    """Return two factors with product 2**-exponent, which need not be a float itself."""
     half = -exponent >> 1
     return power_of_two(half), power_of_two(-exponent - half)
 
 
 @njit(**INNER_OPTIONS)
 def out_of_window(x, y, headroom):
-    """Return bits, not 0 where x is too great, or scaled to y is nothing although x is not."""
+    """Return nonzero bits if x is too large, or if its scaled value y is 0 although x is not."""
     size = bits_of(y) & HIGHEST
     nothing = (size == 0) & ((bits_of(x) & HIGHEST) != 0)
     return i64(nothing) | i64(size >= ONE - (headroom << 52))
@@ -57,7 +57,7 @@ def out_of_window(x, y, headroom):
 
 @njit(**INNER_OPTIONS)
 def split(value, magic_bits):
-    """Return how many units of a magic number a value has, and the rest."""
+    """Return the number of units of a magic number in a value, and the remainder."""
     magic = float_of(magic_bits)
     total = value + magic
     return bits_of(total) - magic_bits, value - (total - magic)
@@ -65,7 +65,7 @@ def split(value, magic_bits):
 
 @njit(**INNER_OPTIONS)
 def split_value(y):
-    """Return three limbs of |y| < 1, and the bits of what is left."""
+    """Return three limbs of |y| < 1, and the bits of the remainder."""
     a, rest = split(y, i64(MAGIC0))
     b, rest = split(rest, i64(MAGIC1))
     c, rest = split(rest, i64(MAGIC2))
@@ -74,7 +74,7 @@ def split_value(y):
 
 @njit(**INNER_OPTIONS)
 def split_square(y):
-    """Return four limbs of y * y, |y| < 1, and the bits of what is left."""
+    """Return four limbs of y * y, |y| < 1, and the bits of the remainder."""
     p = y * y
     q = fma(y, y, -p)
     a, p = split(p, i64(MAGIC0))
@@ -141,7 +141,7 @@ def fits(x, exponent, headroom, squares):
 
 @njit(**INNER_OPTIONS)
 def split_integers(source, n, is_unsigned, columns):
-    """Write the columns of a line of 4 words; unsigned integers come less 2**63."""
+    """Write the columns of a line of 4 words; unsigned integers are reduced by 2**63."""
     x = pointer_int64(source)
     counts, s0 = pointer_int64(columns), pointer_int64(columns + COLUMN_BYTES)
     s1 = pointer_int64(columns + 2 * COLUMN_BYTES)
@@ -155,7 +155,7 @@ def split_integers(source, n, is_unsigned, columns):
 
 @njit(**INNER_OPTIONS)
 def split_integer_squares(source, n, is_unsigned, columns):
-    """Write the columns of the limbs of squares: of 128 bits, from three products of 64."""
+    """Write the columns of the limbs of 128-bit squares, from three 64-bit products."""
     x = pointer_int64(source)
     q0 = pointer_int64(columns + 4 * COLUMN_BYTES)
     q1 = pointer_int64(columns + 5 * COLUMN_BYTES)

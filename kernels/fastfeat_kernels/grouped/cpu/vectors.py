@@ -1,5 +1,5 @@
 # pyright: basic
-"""Lines of words as LLVM's vectors: turned from columns into rows, and added to memory at once."""
+"""Lines of words as LLVM vectors: transposed from columns to rows, and added to memory at once."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def _line_adder(n_words: int):
 
 
 def _half_moves(n: int, step: int) -> tuple[list[int], list[int]]:
-    """Return the lanes of two rows, `step` apart, that each takes in a step of a transposition."""
+    """Return the lanes that each of two rows, `step` apart, takes in a step of a transposition."""
     first = [k if not k & step else n + (k ^ step) for k in range(n)]
     return first, [k | step if not k & step else n + k for k in range(n)]
 
 
 def _turned(builder, source, stride, n_words: int):
-    """Return rows in registers, from columns that are `stride` bytes apart."""
+    """Return rows in registers, from columns `stride` bytes apart."""
     offsets = [builder.mul(stride, I64(k)) for k in range(n_words)]
     return turned(
         builder, [load_line(builder, builder.add(source, offset), n_words) for offset in offsets]
@@ -63,7 +63,7 @@ def store_line(builder, line, address):
 
 
 def turned(builder, columns):
-    """Return rows in registers from as many columns, a square of words."""
+    """Return the rows of a square of words, from its columns, in registers."""
     rows, n_words, step = list(columns), len(columns), 1
     order = ir.VectorType(I32, n_words)
     while step < n_words:
@@ -118,14 +118,14 @@ def _turned_adder(n_words: int):
 add_line4, add_line8 = _line_adder(4), _line_adder(8)
 turn4, turn8 = _turner(4), _turner(8)
 
-# `add_turned8(target, groups, source, stride)`: turn 8 columns and add each line to that of its
-# group, whose number stands among 8 int32.
+# `add_turned8(target, groups, source, stride)`: turn 8 columns and add each line to the line of its
+# group, given by one of 8 int32.
 add_turned4, add_turned8 = _turned_adder(4), _turned_adder(8)
 
 
 @intrinsic
 def prefetch(typingctx, address):
-    """Ask for the memory at an address, any, to be written soon."""
+    """Prefetch the memory at any address for a write."""
 
     def generate(context, builder, signature, args):
         pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())

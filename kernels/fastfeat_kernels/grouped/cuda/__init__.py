@@ -1,9 +1,9 @@
-"""The grouped kernels on a device: their text, what they add to, and what that says.
+"""The grouped kernels on a device: their text, their memory, and conversion of their results.
 
 `steps.keys` imports it.
 
-The lines are those of `layout`. What the window does not hold is listed by a kernel of its own,
-which is launched only where the state says that there is any.
+The lines are those of `layout`. A kernel of its own lists the values that the window does not hold;
+it is launched only if the state says that there are any.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from fastfeat_kernels.moments.state import Level
 
 BLOCK: Final = 256
 CARRY_EVERY: Final = 1 << 16
-"""Values of a line between two carries: each adds less than 2**42 to a limb."""
+"""Values of a line between two carries; each adds less than 2**42 to a limb."""
 MOST_COPIES: Final = 32
 SHARED_BYTES: Final = 48 << 10
 FEW_BYTES: Final = 16 << 10
-"""Shared memory for the first of so many groups that not all of them have room there."""
+"""Shared memory for the first groups, if not all groups have room there."""
 
 ENOUGH_HELD: Final = 15 / 16
-"""Of the floats that the best window holds: another one that holds as many is kept."""
+"""A window is kept if it holds this share of the floats that the best window holds."""
 
 SEEN: Final = 0
 N_LEFT: Final = 1
@@ -57,11 +57,9 @@ _LAYOUT: Final = (
 
 @cache
 def text(block: int = BLOCK, carry_every: int = CARRY_EVERY) -> str:
-    """Return the CUDA text of the kernels, less the prelude.
+    """Return the CUDA text of the kernels, without the prelude.
 
-    Args:
-        block: threads a block.
-        carry_every: values of a line between two carries, a power of 2.
+    `carry_every` is the number of values of a line between two carries, a power of 2.
     """
     words = {name: k for k, name in enumerate(_WORDS)}
     words |= {name: getattr(layout, name) for name in _LAYOUT}
@@ -74,7 +72,7 @@ def text(block: int = BLOCK, carry_every: int = CARRY_EVERY) -> str:
 
 
 def kernel_of(element: str) -> str:
-    """Return the kernel that takes a type of column."""
+    """Return the kernel for a type of column."""
     return "grouped_floats" if element.startswith("float") else "grouped_integers"
 
 
@@ -82,11 +80,11 @@ class Task(NamedTuple):
     """A request for the moments of groups.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        n_groups: how many groups there are.
+        element: Type of the values, of `column.ELEMENTS`.
+        n_groups: Number of groups.
         level: 0 computes neither sum, 1 no sum of squares, 2 everything.
-        extremes: whether to find the least and greatest value.
-        n_rows: how many rows there are at most, all pieces together.
+        extremes: Whether to find the minimum and maximum.
+        n_rows: Largest total number of rows, over all pieces.
     """
 
     element: str
@@ -97,25 +95,25 @@ class Task(NamedTuple):
 
     @property
     def needs_window(self) -> bool:
-        """Whether limbs stand in a window, which has to be chosen."""
+        """Whether limbs lie in a window that must be chosen."""
         return self.element.startswith("float") and self.level > 0
 
     @property
     def headroom(self) -> int:
-        """How many bits of the window stay free, so that the highest limb holds all rows."""
+        """Number of bits of the window to keep free, so that the highest limb holds all rows."""
         return layout.headroom_of(self.n_rows)
 
 
 class Places(NamedTuple):
-    """Offsets of the arrays in the memory that is added to, in bytes.
+    """Byte offsets of the arrays in the target memory.
 
     Args:
-        lines: shape (n_groups, `layout.LINE_WORDS[level]`).
-        extremes: shape (n_groups, 2), or (0, 2).
-        missing: shape (n_groups,), as the two that follow.
-        positive: values +inf.
-        negative: values -inf.
-        n_bytes: of all.
+        lines: Shape (n_groups, `layout.LINE_WORDS[level]`).
+        extremes: Shape (n_groups, 2), or (0, 2).
+        missing: Shape (n_groups,): missing values.
+        positive: Shape (n_groups,): +inf values.
+        negative: Shape (n_groups,): -inf values.
+        n_bytes: Total size.
     """
 
     lines: int
@@ -127,19 +125,19 @@ class Places(NamedTuple):
 
 
 def places_of(task: Task) -> Places:
-    """Return the offsets of the arrays of a task; zeros are the state of no rows."""
+    """Return the offsets of the arrays of a task; zeros are the state without rows."""
     n_words = layout.LINE_WORDS[task.level], 2 * task.extremes, 1, 1, 1
     ends = np.cumsum([8 * n * task.n_groups for n in n_words]).tolist()
     return Places(0, *ends)
 
 
 class Shared(NamedTuple):
-    """The shared memory of a block, which the first groups have.
+    """The shared memory of a block, for the first groups.
 
     Args:
-        n_groups: how many groups have anything there.
-        n_copies: how many times each of them has it, for some lanes each: a power of 2.
-        n_bytes: what it takes.
+        n_groups: Number of groups with shared memory.
+        n_copies: Number of copies per group, each for some lanes: a power of 2.
+        n_bytes: Total size.
     """
 
     n_groups: int
@@ -148,7 +146,7 @@ class Shared(NamedTuple):
 
 
 def shared_of(n_groups: int, n_bytes: int, limit: int = SHARED_BYTES) -> Shared:
-    """Return the division of shared memory among groups that take so many bytes each.
+    """Return the division of shared memory among groups of `n_bytes` each.
 
     >>> shared_of(4, 72), shared_of(10**6, 72)
     (Shared(n_groups=4, n_copies=32, n_bytes=9216), Shared(n_groups=227, n_copies=1, n_bytes=16344))
@@ -162,7 +160,7 @@ def shared_of(n_groups: int, n_bytes: int, limit: int = SHARED_BYTES) -> Shared:
 
 
 def line_bytes(task: Task) -> int:
-    """Return the bytes of a line in shared memory, with missing rows and extremes."""
+    """Return the bytes of a line in shared memory, including missing rows and extremes."""
     return 8 * (layout.LINE_WORDS[task.level] + (3 if task.extremes else 1))
 
 
@@ -173,11 +171,11 @@ class Memory(NamedTuple):
     """Addresses on the device.
 
     Args:
-        groups: of the arrays, as `places_of` has them.
-        state: of N_STATE_WORDS zeros.
-        exponents: of two times `layout.N_EXPONENTS` zeros, for a look; else 0.
-        left_values: of float64, as many as rows that are listed; else 0.
-        left_groups: the same of int32.
+        groups: The arrays of `places_of`.
+        state: N_STATE_WORDS zeros.
+        exponents: For a survey, two times `layout.N_EXPONENTS` zeros; else 0.
+        left_values: float64 values, one for each listed row; else 0.
+        left_groups: int32 groups of these values; else 0.
     """
 
     groups: int
@@ -191,9 +189,9 @@ class Cells(NamedTuple):
     """The group of each row.
 
     Args:
-        codes: address of int32; negative where a row is in no group.
-        folds: address of int32, 0 if there are none: the group is fold * n_codes + code.
-        n_codes: how many codes there are.
+        codes: Address of int32; negative for a row in no group.
+        folds: Address of int32, 0 if there are none; the group is fold * n_codes + code.
+        n_codes: Number of codes.
     """
 
     codes: int
@@ -212,12 +210,12 @@ def table_words(
     """Return the words of a table.
 
     Args:
-        task: what is asked for.
-        column: address of the values, their first bit, address of the validity, its first bit.
-        cells: the groups.
-        memory: what is written to.
-        exponent: of the window.
-        shared: what of it stands in shared memory.
+        task: The request.
+        column: Address of the values, their first bit, address of the validity, its first bit.
+        cells: The groups.
+        memory: The target.
+        exponent: Exponent of the window.
+        shared: The part of the target in shared memory.
     """
     places, start = places_of(task), memory.groups
     return [
@@ -233,19 +231,17 @@ def table_words(
 
 
 def is_well_held(begins: Words, ends: Words, exponent: int) -> bool:
-    """Return whether a window holds about as many floats as the best one does.
+    """Return whether a window holds about as many floats as the best window.
 
-    Args:
-        begins: how many floats a window of each biased exponent is the first to hold.
-        ends: how many it is the last to hold.
-        exponent: of the window.
+    `begins` and `ends` count, by biased exponent, the floats for which a window is the lowest and
+    the highest that holds them.
     """
     held = np.cumsum(begins) - np.cumsum(ends) + ends
     return bool(held[exponent + layout.EXPONENT_BIAS] >= ENOUGH_HELD * held.max())
 
 
 class Arrays(NamedTuple):
-    """Arrays that a device added to, in the memory of the host; shapes are those of `Places`."""
+    """Arrays with the result of a device, in host memory; shapes like `Places`."""
 
     lines: Words
     extremes: Words
@@ -255,7 +251,7 @@ class Arrays(NamedTuple):
 
 
 def arrays_of(task: Task, seen: int) -> Arrays:
-    """Return arrays to download to; those of which nothing was seen are empty."""
+    """Return arrays to download to; arrays without any occurrence in `seen` are empty."""
     n = task.n_groups
     is_infinite = bool(seen & SEEN_INFINITE)
     return Arrays(
@@ -268,7 +264,7 @@ def arrays_of(task: Task, seen: int) -> Arrays:
 
 
 def moments_of(task: Task, exponent: int, found: Arrays, left: Left) -> GroupedMoments:
-    """Return the moments that a device has found, once its lines are carried."""
+    """Return the moments that a device has computed; its lines must be carried."""
     return GroupedMoments(
         task.element,
         task.level,

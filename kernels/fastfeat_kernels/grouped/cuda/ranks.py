@@ -1,7 +1,7 @@
-"""Values by rank of every group on a device: the text of the kernels, and their tables.
+"""Values by rank of each group on a device: the text of the kernels, and their tables.
 
-The key of a rank is found digit by digit from the highest, for all groups at a time: a round takes
-the rows once, and leaves what the next one begins with on the device.
+The key of a rank is found digit by digit from the highest, for all groups at once. Each round reads
+the rows once, and leaves the start of the next round on the device.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from fastfeat_kernels.grouped.cuda import BLOCK, Shared
 DIGIT_BITS: Final = 4
 N_DIGITS: Final = 1 << DIGIT_BITS
 SHIFTS: Final = range(64 - DIGIT_BITS, -1, -DIGIT_BITS)
-"""By how many bits the digit of each round stands above the lowest."""
+"""Distance in bits of each round's digit from the lowest bit."""
 COUNTS_BYTES: Final = 4 * N_DIGITS
 """Shared memory of a search."""
 SEARCH_BYTES: Final = 8 * (N_DIGITS + 2)
-"""Memory of a search: its prefix, its rank within that, and its counts."""
+"""Memory of a search in bytes: its prefix, its rank within that, and its counts."""
 
 _WORDS: Final = (
     *("TABLE_VALUES", "TABLE_VALUE_BIT_OFFSET", "TABLE_VALIDITY", "TABLE_BIT_OFFSET"),
@@ -33,7 +33,7 @@ _WORDS: Final = (
 
 @cache
 def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of the kernels, without the prelude, for blocks of `block` threads."""
     words = {name: k for k, name in enumerate(_WORDS)}
     words |= {"N_TABLE_WORDS": len(_WORDS), "BLOCK": block}
     words |= {"DIGIT_BITS": DIGIT_BITS, "N_DIGITS": N_DIGITS}
@@ -45,10 +45,10 @@ class Rows(NamedTuple):
     """The group of each row.
 
     Args:
-        codes: address of int32, negative where a row is in no group; 0: all are in group 0.
-        folds: address of int32; 0 where no row is left out.
-        fold: rows of this fold are left out.
-        is_ordered: rows of later folds are, too.
+        codes: Address of int32, negative for a row in no group; 0 puts all rows in group 0.
+        folds: Address of int32; 0 if no row is left out.
+        fold: Rows of this fold are left out.
+        is_ordered: Whether rows of later folds are left out too.
     """
 
     codes: int
@@ -58,13 +58,13 @@ class Rows(NamedTuple):
 
 
 class Searches(NamedTuple):
-    """Addresses of int64 on the device, those of a group one after the other.
+    """Addresses of int64 on the device; the searches of a group are consecutive.
 
     Args:
-        n: how many a group has.
-        prefixes: shape (n_groups, n): zeros before the first round, the keys after the last one.
-        inside: shape (n_groups, n): the ranks before the first round.
-        counts: shape (n_groups, n, N_DIGITS): zeros before each round.
+        n: Number of searches per group.
+        prefixes: Shape (n_groups, n): zeros before the first round, the keys after the last one.
+        inside: Shape (n_groups, n): the ranks before the first round.
+        counts: Shape (n_groups, n, N_DIGITS): zeros before each round.
     """
 
     n: int
@@ -84,12 +84,12 @@ def table_words(
     """Return the words of a table.
 
     Args:
-        element: type of the values, of `column.ELEMENTS`.
-        column: address of the values, their first bit, address of the validity, its first bit.
-        rows: the groups.
-        searches: what is looked for.
-        shift: one of SHIFTS.
-        shared: which groups count in shared memory.
+        element: Type of the values, of `column.ELEMENTS`.
+        column: Address of the values, their first bit, address of the validity, its first bit.
+        rows: The groups.
+        searches: The ranks to find.
+        shift: One of SHIFTS.
+        shared: Groups that count in shared memory.
     """
     place = ELEMENTS.index(element)
     return [*column, place, *map(int, rows), *searches, shift, shared.n_groups, shared.n_copies]

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Moments on the CPU: entries for floats, integers and bools, through `floats` and `integers`.
+"""Moments on the CPU: entries for floats, integers and bools, using `floats` and `integers`.
 
 `engine.cpu` imports it by name; `grouped` uses its loops.
 """
@@ -45,7 +45,7 @@ from fastfeat_kernels.moments.cpu.floats import float_block
 from fastfeat_kernels.moments.cpu.integers import add_shifted, integer_block, normalize_state
 
 i64 = types.int64
-NORMALIZE_EVERY = 1 << 14  # blocks; adding floats alone adds at most 2**33 to a limb 3 times a row
+NORMALIZE_EVERY = 1 << 14  # blocks; floats alone add at most 2**33 to a limb 3 times a row
 
 
 @njit(**INNER_OPTIONS)
@@ -71,7 +71,7 @@ def add_integers(words, row, n):
 
 @njit(**INNER_OPTIONS)
 def add_bools(words, row, n):
-    """Add a block of bools: counting bits is all."""
+    """Add a block of bools; counting their bits is enough."""
     head = pointer_int64(words[TABLE_STATE])
     validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
     values, value_bit = words[TABLE_VALUES], words[TABLE_VALUE_BIT_OFFSET] + row

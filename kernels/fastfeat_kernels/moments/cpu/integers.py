@@ -1,5 +1,5 @@
 # pyright: basic
-"""Blocks of integers: sums that cannot leave 64 bits within a block, by halves where they might."""
+"""Blocks of integers: sums within 64 bits in a block, split into halves if necessary."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOW_HALF = 2**32 - 1
 
 @njit(**INNER_OPTIONS)
 def add_shifted(limbs, value, shift):
-    """Add value * 2**shift to an array of 32-bit limbs that stand in int64."""
+    """Add value * 2**shift to an array of 32-bit limbs in int64 words."""
     k, r = shift >> 5, shift & 31
     low = (value & LOW_HALF) << r
     high = (value >> 32) << r
@@ -42,7 +42,7 @@ def add_shifted(limbs, value, shift):
 
 @njit(**INNER_OPTIONS)
 def normalize(limbs, n):
-    """Carry what stands above 32 bits into the next limb; the last keeps the sign."""
+    """Carry bits above 32 into the next limb; the last keeps the sign."""
     carry = i64(0)
     for k in range(n - 1):
         carry += limbs[k]
@@ -60,7 +60,7 @@ def normalize_state(state):
 
 @njit(**INNER_OPTIONS)
 def extent(low_side, high_side, n):
-    """Return the least of one array of int64 and the greatest of another (or the same)."""
+    """Return the minimum of one int64 array and the maximum of another (or the same)."""
     x, y = pointer_int64(low_side), pointer_int64(high_side)
     low, high = i64(HIGHEST), LOWEST
     for i in range(n):
@@ -70,7 +70,7 @@ def extent(low_side, high_side, n):
 
 @njit(**INNER_OPTIONS)
 def add_small_integers(address, n, limbs, square_limbs):
-    """Add integers below 2**26 in magnitude, and their squares: no sum leaves 64 bits."""
+    """Add integers below 2**26 in magnitude, and their squares; all sums fit 64 bits."""
     x = pointer_int64(address)
     total, squares = i64(0), i64(0)
     for i in range(n):
@@ -82,7 +82,7 @@ def add_small_integers(address, n, limbs, square_limbs):
 
 @njit(**INNER_OPTIONS)
 def add_integers(address, n, limbs):
-    """Add any integers to the sum, by halves."""
+    """Add any integers to the sum, by 32-bit halves."""
     x = pointer_int64(address)
     low, high = i64(0), i64(0)
     for i in range(n):
@@ -94,11 +94,11 @@ def add_integers(address, n, limbs):
 
 @njit(**INNER_OPTIONS)
 def add_integer_squares(address, n, limbs):
-    """Add the squares of any integers: the products of their halves, by halves again."""
+    """Add the squares of any integers: products of their halves, split again."""
     x = pointer_int64(address)
     ll0, ll1, lh0, lh1, hh0, hh1 = i64(0), i64(0), i64(0), i64(0), i64(0), i64(0)
     for i in range(n):
-        size = select(x[i] < 0, -x[i], x[i])  # of -2**63: itself, unsigned 2**63
+        size = select(x[i] < 0, -x[i], x[i])  # -2**63 stays itself, as unsigned 2**63
         low, high = size & LOW_HALF, shift_logical(size, 32)
         ll, lh, hh = low * low, low * high, high * high
         ll0 += ll & LOW_HALF

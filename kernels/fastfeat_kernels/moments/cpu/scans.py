@@ -1,5 +1,5 @@
 # pyright: basic
-"""The first pass over a block of floats: between which values, and magnitudes, it lies."""
+"""The first pass over a block of floats: the range of its values and magnitudes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _reduce(builder, name: str, vector):
 def scan_lanes(typingctx, target, source, bits):
     """Copy 64 floats, 0.0 where the bit is 0; all are read, whatever their bits.
 
-    Returns least and greatest sortable key of those present, and their least magnitude but 0,
-    less 1, as unsigned.
+    It returns the smallest and greatest sortable key of present floats, and their smallest nonzero
+    magnitude, less 1, as unsigned.
     """
     pointer = types.CPointer(types.float64)
     signature = types.UniTuple(types.int64, 3)(pointer, pointer, types.int64)
@@ -58,7 +58,7 @@ def scan_lanes(typingctx, target, source, bits):
         word = builder.bitcast(kept, INTEGERS)
         sign = builder.ashr(word, _splat(63))
         key = builder.xor(word, builder.lshr(sign, _splat(1)))
-        size = builder.sub(builder.and_(word, _splat(2**63 - 1)), _splat(1))  # of 0: the greatest
+        size = builder.sub(builder.and_(word, _splat(2**63 - 1)), _splat(1))  # 0: the greatest
         found = [
             _reduce(builder, "smin", builder.select(mask, key, _splat(2**63 - 1))),
             _reduce(builder, "smax", builder.select(mask, key, _splat(-(2**63)))),
@@ -78,21 +78,21 @@ SMALLEST_INFINITE = -INFINITE - 1  # sortable key of -inf
 
 @njit(**INNER_OPTIONS)
 def scan(address, n):
-    """Return least and greatest sortable key of n floats, and the least magnitude but 0, less 1."""
+    """Return smallest and greatest sortable key of n floats, and least nonzero magnitude - 1."""
     x = pointer_float64(address)
     low, high, least = i64(HIGHEST), LOWEST, i64(-1)
     for i in range(n):
         bits = bits_of(x[i])
         key = bits ^ ((bits >> 63) & HIGHEST)
         low, high = smaller(low, key), larger(high, key)
-        size = (bits & HIGHEST) - 1  # of 0: the greatest unsigned
+        size = (bits & HIGHEST) - 1  # 0 becomes the greatest unsigned
         least = select(less_unsigned(size, least), size, least)
     return low, high, least
 
 
 @njit(**INNER_OPTIONS)
 def scan_present(target, address, validity, bit, n):
-    """Copy n floats, a multiple of 64, 0 where missing; return as `scan_and_clean` does."""
+    """Copy n floats, a multiple of 64, 0 for missing; return like `scan_and_clean`."""
     low, high, least, count = i64(HIGHEST), LOWEST, i64(-1), i64(0)
     for i in range(0, n, 64):
         word, at = read_bits(validity, bit + i, i64(64)), i << 3
@@ -106,7 +106,7 @@ def scan_present(target, address, validity, bit, n):
 
 @njit(**INNER_OPTIONS)
 def scan_and_clean(target, address, n):
-    """Copy n floats, 0 for NaN and infinity; return what `scan` does but of NaN, and the count."""
+    """Copy n floats, 0 for NaN and infinity; return the `scan` of all but NaN, and their count."""
     x, y = pointer_float64(address), pointer_float64(target)
     low, high, least, count = i64(HIGHEST), LOWEST, i64(-1), i64(0)
     for i in range(n):

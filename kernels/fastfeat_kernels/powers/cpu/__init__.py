@@ -1,5 +1,5 @@
 # pyright: basic
-"""Powers on the CPU: entries that add rows of a column, and that find the shape of each group.
+"""Powers on the CPU: entries that add rows of a column, or compute the shape of each group.
 
 `engine.cpu` imports it by name; `windows` uses its loops.
 """
@@ -71,7 +71,7 @@ def add_floats(block, n, state):
 
 @njit(**SEPARATE_OPTIONS)
 def add_integers(block, n, state, kind):
-    """Add n integers, zeros for missing, which add nothing."""
+    """Add n integers, with zeros for missing ones, which add nothing."""
     words, bucket = pointer_int64(block), state + 8 * layout.STATE_BUCKETS
     for i in range(n):
         magnitude, _, sign = parts_of(kind, words[i])
@@ -116,7 +116,7 @@ def add_rows(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def add_values(values, n, kind, sums, shape, lowest, top):
-    """Add n finite values, between whose lowest and highest bit the sums stand."""
+    """Add n finite values; the sums have room for bits from `lowest` to `top`."""
     clear_sums(sums, lowest, top)
     for i in range(n):
         magnitude, place, sign = parts_of(kind, values[i])
@@ -152,7 +152,7 @@ def shape_of(words, keys_at, n):
 
 
 def find_shapes(table, first, n):
-    """Write the shape of each of n groups, from keys by group, which stay as they are."""
+    """Write the shape of each of n groups, from keys by group, which are unchanged in the end."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     starts, counts = (
@@ -164,7 +164,7 @@ def find_shapes(table, first, n):
         keys_at, size = words[layout.TABLE_KEYS] + 8 * starts[group], counts[group]
         words_of_keys(keys_at, size, kind)
         out[group] = shape_of(words, keys_at, size)
-        words_of_keys(keys_at, size, kind)  # turned twice, keys are themselves
+        words_of_keys(keys_at, size, kind)  # turned twice, keys are unchanged
     leave_ieee(saved)
     return 0
 

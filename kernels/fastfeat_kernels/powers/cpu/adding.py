@@ -1,5 +1,5 @@
 # pyright: basic
-"""Powers of a value, exact, added to sums of limbs or taken from them."""
+"""Exact powers of a value, added to sums of limbs or subtracted from them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from fastfeat_kernels.powers import (
 )
 
 i64 = types.int64
-BITS = (128, 192, 256)  # of the powers of 64 bits
-SMALL = 1 << 15  # the fourth power of less is one word
+BITS = (128, 192, 256)  # bits of the powers of 64 bits
+SMALL = 1 << 15  # the fourth power of a smaller value is one word
 FIRST, SECOND, THIRD, FOURTH = (8 * start for start in SUMS)
 
 
 @intrinsic
 def powers_of(typingctx, magnitude):
-    """Return square, cube and fourth power of 64 bits without a sign, in 2, 3 and 4 words."""
+    """Return square, cube and fourth power of an unsigned 64-bit integer, in 2, 3 and 4 words."""
 
     def generate(context, builder, signature, args):
         square = builder.zext(args[0], ir.IntType(BITS[0]))
@@ -57,7 +57,7 @@ def powers_of(typingctx, magnitude):
 
 @intrinsic
 def add_to_bucket(typingctx, bucket, magnitude, sign):
-    """Add the powers of a magnitude of 64 bits, the odd ones with a sign, to those of a bucket."""
+    """Add the powers of an unsigned 64-bit magnitude, odd ones with a sign, to a bucket."""
 
     def generate(context, builder, signature, args):
         types_of_sums = [ir.IntType(64 * n) for n in BUCKET_WORDS]
@@ -88,7 +88,7 @@ def add_to_bucket(typingctx, bucket, magnitude, sign):
 
 @njit(**INNER_OPTIONS)
 def add_word(limbs, at, shift, word, sign):
-    """Add sign * word * 2**shift to three limbs, a word of 64 bits without a sign."""
+    """Add sign * word * 2**shift to three limbs, for an unsigned 64-bit word."""
     low, high = (word & LOW) << shift, shift_logical(word, i64(32)) << shift
     limbs[at] += sign * (low & LOW)
     limbs[at + 1] += sign * (shift_logical(low, i64(32)) + (high & LOW))
@@ -97,15 +97,15 @@ def add_word(limbs, at, shift, word, sign):
 
 @njit(**INNER_OPTIONS)
 def add_powers(sums_at, shape, magnitude, place, value_sign, sign):
-    """Add the powers of value_sign * magnitude * 2**place units, or take them where sign is -1.
+    """Add the powers of value_sign * magnitude * 2**place units, or subtract them if sign is -1.
 
     Args:
-        sums_at: address of the limbs.
-        shape: of skewness there is no fourth power.
-        magnitude: of 64 bits without a sign.
-        place: from 0 on; that of the value, times which those of its powers are.
+        sums_at: Address of the limbs.
+        shape: For skewness there is no fourth power.
+        magnitude: Unsigned, 64 bits.
+        place: 0 or more; the k-th power has the place k * place.
         value_sign: 1 or -1.
-        sign: the same.
+        sign: 1 or -1.
     """
     odd = sign * value_sign
     add_word(pointer_int64(sums_at + FIRST), place >> 5, place & 31, magnitude, odd)
@@ -133,7 +133,7 @@ def add_powers(sums_at, shape, magnitude, place, value_sign, sign):
 
 @njit(**SEPARATE_OPTIONS)
 def add_words(limbs_at, words_at, n, place):
-    """Add an integer of n words with a sign, times 2**place, to limbs; clear it."""
+    """Add a signed integer of n words, times 2**place, to limbs; clear it."""
     limbs, words = pointer_int64(limbs_at), pointer_int64(words_at)
     at, shift = place >> 5, place & 31
     for k in range(n):
@@ -160,9 +160,9 @@ def empty_buckets(buckets_at, sums_at):
 
 @njit(**SEPARATE_OPTIONS)
 def reach_of(kind, words, first, end):
-    """Return the lowest bit of some values, one above the highest, and how many are infinite.
+    """Return the lowest bit of some values, one above the highest, and the number of infinite ones.
 
-    Of floats they are counted from the lowest bit of any on; NaN has none.
+    Bits of floats count from the lowest bit of any float; NaN has none.
     """
     lowest, top, n_infinite = i64(0), i64(0), i64(0)
     if kind == FLOAT:
@@ -186,9 +186,9 @@ def reach_of(kind, words, first, end):
 
 @njit(**INNER_OPTIONS)
 def limbs_reached(lowest, top):
-    """Return the first limb of the first power of values between some bits, and how many there are.
+    """Return the first limb, and the number of limbs, of the sum of values in a range of bits.
 
-    Of the k-th power they are k times these: 2**31 values have room, and the sums of their shape.
+    For the k-th power both are k times as large. There is room for 2**31 values and their shape.
     """
     first = lowest >> 5
     return first, ((top + 66) >> 5) - first
@@ -196,7 +196,7 @@ def limbs_reached(lowest, top):
 
 @njit(**SEPARATE_OPTIONS)
 def clear_sums(sums_at, lowest, top):
-    """Begin with no values, of which all are between some bits."""
+    """Reset the sums for values in a range of bits."""
     first, n = limbs_reached(lowest, top)
     clear(pointer_int64(sums_at + FIRST + 8 * first), n)
     clear(pointer_int64(sums_at + SECOND + 16 * first), 2 * n)
@@ -215,7 +215,7 @@ def carry_sums(sums_at):
 
 @njit(**SEPARATE_OPTIONS)
 def carry_reached(sums_at, lowest, top):
-    """Carry in all sums of values between some bits."""
+    """Carry in all sums of values in a range of bits."""
     first, n = limbs_reached(lowest, top)
     carried_limbs(pointer_int64(sums_at + FIRST + 8 * first), n)
     carried_limbs(pointer_int64(sums_at + SECOND + 16 * first), 2 * n)

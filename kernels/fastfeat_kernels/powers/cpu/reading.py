@@ -1,5 +1,5 @@
 # pyright: basic
-"""A shape from sums of powers: integers of many digits, each rounded once where the spec has it."""
+"""Shapes from sums of powers: integers of many digits, each rounded once where the spec says so."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ i64 = types.int64
 
 @njit(**SEPARATE_OPTIONS)
 def carried(memory_at, n, digits_at):
-    """Write the total as digits, clear it; return how many they are, and the sign."""
+    """Write the total as digits, and clear it; return the number of digits, and the sign."""
     total, digits = pointer_int64(memory_at + 8 * TOTAL), pointer_int64(memory_at + 8 * digits_at)
     sign = carry(total, i64(0), n, digits)
     clear(total, n)
@@ -47,7 +47,7 @@ def carried(memory_at, n, digits_at):
 
 @njit(**SEPARATE_OPTIONS)
 def read_spread(sums_at, memory_at, count, first, n):
-    """Write S1 and A; return how many digits they have, and the sign of S1."""
+    """Write S1 and A; return their numbers of digits, and the sign of S1."""
     total, first_digits = (
         pointer_int64(memory_at + 8 * TOTAL),
         pointer_int64(memory_at + 8 * FIRST_DIGITS),
@@ -64,7 +64,7 @@ def read_spread(sums_at, memory_at, count, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def read_third(sums_at, memory_at, count, first, n, n_first, first_sign, n_spread):
-    """Write B = n (n S3 - S1 S2) - 2 S1 A; return how many digits it has, and its sign.
+    """Write B = n (n S3 - S1 S2) - 2 S1 A; return its number of digits, and its sign.
 
     The digits of S2 are in memory.
     """
@@ -89,7 +89,7 @@ def read_third(sums_at, memory_at, count, first, n, n_first, first_sign, n_sprea
 def read_fourth(
     sums_at, memory_at, count, first, n, n_first, first_sign, n_spread, n_third, third_sign
 ):
-    """Write C = n**2 (n S4 - S1 S3) - 3 S1 (B + S1 A); return how many digits it has."""
+    """Write C = n**2 (n S4 - S1 S3) - 3 S1 (B + S1 A); return its number of digits."""
     total, digits = pointer_int64(memory_at + 8 * TOTAL), pointer_int64(memory_at + 8 * DIGITS)
     other, first_digits = (
         pointer_int64(memory_at + 8 * OTHER_DIGITS),
@@ -136,7 +136,7 @@ def skew_of(memory_at, count, options, n_spread, n_third, third_sign):
 
 @njit(**SEPARATE_OPTIONS)
 def kurtosis_of(memory_at, count, options, n_spread, n_fourth):
-    """Return the kurtosis from A and C, whose digits are lost."""
+    """Return the kurtosis from A and C; it overwrites the digits of C."""
     spread, fourth = (
         pointer_int64(memory_at + 8 * SPREAD_DIGITS),
         pointer_int64(memory_at + 8 * DIGITS),
@@ -169,16 +169,16 @@ def kurtosis_of(memory_at, count, options, n_spread, n_fourth):
 
 @njit(**SEPARATE_OPTIONS)
 def read_shape(sums_at, memory_at, shape, options, count, lowest, top):
-    """Return the bits of a shape, those of NaN where it is missing.
+    """Return the bits of a shape, NaN if it is missing.
 
     Args:
-        sums_at: address of the limbs, which stay as they are.
-        memory_at: address of N_READING_WORDS words.
+        sums_at: Address of the limbs, which stay unchanged.
+        memory_at: Address of N_READING_WORDS words.
         shape: SKEW or KURTOSIS.
-        options: IS_BIASED and IS_EXCESS, or not.
-        count: of the values, all finite; below 2**31.
-        lowest: the lowest bit that a value has.
-        top: one above the highest.
+        options: Bits IS_BIASED and IS_EXCESS.
+        count: Number of values, all finite; below 2**31.
+        lowest: Lowest bit of any value.
+        top: One above the highest.
     """
     least = i64(2)
     if options & IS_BIASED == 0:

@@ -1,5 +1,5 @@
 # pyright: basic
-"""The driver of row kernels for the CPU; the package says what the words of its table are.
+"""The driver of row kernels for the CPU; the package documents the words of its table.
 
 `engine.cpu` imports it by name.
 """
@@ -49,7 +49,7 @@ BOOL, FLOAT16, FLOAT32, FLOAT64 = (
 
 
 def _load(builder, pointer, index, scalar, n_bytes):
-    """Load 64 elements at an index; alignment is that of one element."""
+    """Load 64 elements at an index; only an element's alignment is required."""
     vector = ir.VectorType(scalar, LANES)
     start = builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
     value = builder.load(start, typ=vector)
@@ -77,7 +77,7 @@ def unpack(typingctx, target, index, bits):
 
 @intrinsic
 def pack_nonzero(typingctx, source, index):
-    """Return a bit for each of 64 bytes, 1 where it is not 0."""
+    """Return a bit for each of 64 bytes, 1 if it is not 0."""
 
     def generate(context, builder, signature, args):
         source, index = args
@@ -91,7 +91,7 @@ def pack_nonzero(typingctx, source, index):
 def _pack_ordered(element, scalar, n_bytes):
     @intrinsic
     def pack(typingctx, source, index):
-        """Return a bit for each of 64 floats, 1 where it is not NaN."""
+        """Return a bit for each of 64 floats, 1 if it is not NaN."""
 
         def generate(context, builder, signature, args):
             source, index = args
@@ -109,7 +109,7 @@ pack_float32 = _pack_ordered(types.float32, F32, 4)
 
 @intrinsic
 def pack_float16(typingctx, source, index):
-    """Return a bit for each of 64 half floats, 1 where it is not NaN: known by its bits."""
+    """Return a bit for each of 64 half floats, 1 if it is not NaN, from their bits."""
 
     def generate(context, builder, signature, args):
         source, index = args
@@ -123,7 +123,7 @@ def pack_float16(typingctx, source, index):
 
 @njit(**INNER_OPTIONS)
 def unpack_bits(target_address, address, bit, n):
-    """Write n bits as bytes; the target has room for a multiple of 64."""
+    """Write n bits as bytes; the target needs room for a multiple of 64."""
     target = pointer_uint8(target_address)
     i = types.int64(0)
     while i < n:
@@ -140,7 +140,7 @@ def lowest(bits, n):
 def _pack_all(pointer, pack):
     @njit(**INNER_OPTIONS)
     def pack_all(bitmap_address, source_address, n):
-        """Write one bit a row, whole words of 64; return how many are set."""
+        """Write one bit a row, in whole words of 64; return the number of set bits."""
         bitmap, source = pointer_int64(bitmap_address), pointer(source_address)
         present, i = types.int64(0), types.int64(0)
         while i < n:
@@ -193,7 +193,7 @@ def stage(column, arguments, slot, ones, first, n):
 
 @njit(**INNER_OPTIONS)
 def place(column, arguments, slot, tile, first):
-    """Set the two arguments of an output: where the loop writes values and flags in this block."""
+    """Set the two arguments of an output: target addresses of values and flags in this block."""
     c, a = pointer_int64(column), pointer_int64(arguments)
     code = c[0] & 15
     a[0] = slot
@@ -206,7 +206,7 @@ def place(column, arguments, slot, tile, first):
 
 @njit(**INNER_OPTIONS)
 def finish(column, arguments, first, n):
-    """Bring what the loop wrote into Arrow's layout."""
+    """Convert the output of the loop to Arrow's layout."""
     c, a = pointer_int64(column), pointer_int64(arguments)
     kind, values, validity = c[0], c[1], c[2]
     code = kind & 15
@@ -250,8 +250,7 @@ def run_once(run, loops, arguments, ones, slots, tile, first, n):
 
 
 def blocks(table, first, n):
-    """Run all loops over the rows [first, first + n), block by block; return the OR of their
-    status."""
+    """Run all loops over the rows [first, first + n), block by block; return the OR of status."""
     saved = enter_ieee()
     t = pointer_int64(table)
     arguments, loops, n_runs = t[0], t[1], t[2]

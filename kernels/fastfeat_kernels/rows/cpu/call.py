@@ -1,8 +1,8 @@
 # pyright: basic
-"""A prepared call for the CPU: a batch by the C interface of Arrow in, a matrix or a batch out.
+"""A prepared call for the CPU: a batch by Arrow's C interface in, a matrix or a batch out.
 
-The package says what the words of its block are. What the driver reads is filled in here, so that a
-call from Python costs as much for 500 columns as for one.
+The package documents the words of its block. The driver's input is filled in here, so that a call
+from Python costs as much for 500 columns as for one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LENGTH, NULLS, OFFSET, N_BUFFERS, N_CHILDREN, BUFFERS, CHILDREN, DICTIONARY, REL
 
 @intrinsic
 def call_address(typingctx, address, first, second, third):
-    """Call a function of three int64, or of fewer, at an address; return what it returns."""
+    """Call a function of at most three int64 at an address; return its result."""
 
     def generate(context, builder, signature, args):
         kind = ir.FunctionType(I64, [I64, I64, I64])
@@ -57,15 +57,15 @@ def released(array):
 
 @njit(**INNER_OPTIONS)
 def meets(first, n_bytes, low, high):
-    """Return whether bytes from an address on are in a range."""
+    """Return whether bytes from an address on overlap a range."""
     return (first < high) & (low < first + n_bytes)
 
 
 @njit(**INNER_OPTIONS)
 def read_columns(call, array, low, high):
-    """Write the words of each column that is read; return 0, or why the call is not made.
+    """Write the words of each column that is read; return 0, or the reason of a refusal.
 
-    The addresses from `low` on to `high` are written to, and may not be read.
+    The output range [low, high) must not be read.
     """
     c, a = pointer_int64(call), pointer_int64(array)
     table, n, children = c[0], a[LENGTH], pointer_int64(a[CHILDREN])
@@ -100,14 +100,14 @@ def read_columns(call, array, low, high):
 
 @njit(**INNER_OPTIONS)
 def put(address, word):
-    """Write a word at an address, unless that is 0."""
+    """Write a word at an address, unless the address is 0."""
     if address != 0:
         pointer_int64(address)[0] = word
 
 
 @njit(**INNER_OPTIONS)
 def fill_in(fill, children):
-    """Write where the memory of a column of the batch is; return 0, or why it cannot be read."""
+    """Write the addresses of a column's memory; return 0, or the reason of a refusal."""
     f = pointer_int64(fill)
     child, form = pointer_int64(pointer_int64(children)[f[0]]), f[2]
     if f[1] != 0:
@@ -132,7 +132,7 @@ def fill_in(fill, children):
 
 @njit(**INNER_OPTIONS)
 def run_before(call, array):
-    """Run the kernels before the driver; return 0, or that the call is not made."""
+    """Run the kernels before the driver; return 0, or the reason of a refusal."""
     c, a = pointer_int64(call), pointer_int64(array)
     at, n = c[10], a[LENGTH]
     if a[OFFSET] != 0:
@@ -162,7 +162,7 @@ def run_before(call, array):
 def into_matrix(call, array, out):
     """Write the features of a batch into a matrix at an address; return the status, or a refusal.
 
-    The batch is released.
+    It releases the batch.
     """
     c, n = pointer_int64(call), pointer_int64(array)[LENGTH]
     table, item, n_columns = c[0], c[4], c[3]
@@ -175,7 +175,7 @@ def into_matrix(call, array, out):
         at += 8 * WRITE_WORDS
         words = pointer_int64(table + w[0])
         words[2] = types.int64(0)
-        if item != 0:  # else its place in the tile stands there
+        if item != 0:  # else it holds a place in the tile
             words[0] = out + w[1] * n * item
     if item == 0:
         pointer_int64(table)[MATRIX_WORD] = out
@@ -187,7 +187,7 @@ def into_matrix(call, array, out):
 
 @njit(**INNER_OPTIONS)
 def column_bytes(n, width):
-    """Return the bytes of a column of n rows, and of whole words of 64: an odd number of lines."""
+    """Return the bytes of a column of n rows, in 64-bit words: an odd number of cache lines."""
     n_words = (n + 63) >> 6
     n_bytes = n_words << 3 if width == 0 else (n_words << 6) * width
     return (((n_bytes + 63) >> 6) | 1) << 6
@@ -195,7 +195,7 @@ def column_bytes(n, width):
 
 @njit(**INNER_OPTIONS)
 def fill_array(array, n, n_nulls, n_buffers, buffers, n_children, children, release, owned):
-    """Write a structure of Arrow."""
+    """Write an array structure of Arrow."""
     a = pointer_int64(array)
     a[LENGTH], a[NULLS], a[OFFSET], a[DICTIONARY] = n, n_nulls, types.int64(0), types.int64(0)
     a[N_BUFFERS], a[BUFFERS], a[N_CHILDREN], a[CHILDREN] = n_buffers, buffers, n_children, children
@@ -204,7 +204,7 @@ def fill_array(array, n, n_nulls, n_buffers, buffers, n_children, children, rele
 
 @njit(**INNER_OPTIONS)
 def copied(write, values, bitmap, n):
-    """Copy a column, and write its bits of validity; return how many values are missing."""
+    """Copy a column, and write its validity bits; return the number of missing values."""
     w, target = pointer_int64(write), pointer_int64(values)
     source, n_missing = pointer_int64(w[3]), types.int64(0)
     for i in range((n + 63) >> 6 if w[2] == 0 else (n * w[2] + 7) >> 3):
@@ -220,10 +220,11 @@ def copied(write, values, bitmap, n):
 
 
 def into_arrow(call, array, out):
-    """Write the features of a batch as a batch, a structure of Arrow at an address; see above.
+    """Write the features of a batch as a batch, an Arrow structure at an address.
 
     All of it is in one piece of memory: the address of `free`, a null, addresses of the columns,
-    their structures, their buffers, and then the columns at lines of the cache.
+    their structures, their buffers, and then the columns, aligned to cache lines. It returns the
+    status, or a refusal, like `into_matrix`.
     """
     c, n = pointer_int64(call), pointer_int64(array)[LENGTH]
     table, n_columns = c[0], c[3]
@@ -252,7 +253,7 @@ def into_arrow(call, array, out):
                 words = pointer_int64(table + w[0])
                 words[0], words[1], words[2] = pair[1], pair[0], types.int64(0)
             values += bits + column_bytes(n, w[2])
-        if c[1] != 0:  # else all are copies
+        if c[1] != 0:  # else all outputs are copies
             status = call_address(c[1], table, 0, n)
         if status != 0:
             call_address(c[7], memory, 0, 0)
@@ -277,7 +278,7 @@ def into_arrow(call, array, out):
 
 
 def release(array, _second, _third):
-    """Release what `into_arrow` has written: a batch frees the memory of all, a column nothing."""
+    """Release the output of `into_arrow`: a batch frees all memory, a column none."""
     a = pointer_int64(array)
     memory = a[PRIVATE]
     a[RELEASE] = types.int64(0)

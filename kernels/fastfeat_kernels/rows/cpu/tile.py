@@ -1,5 +1,5 @@
 # pyright: basic
-"""The rows of a matrix, from a tile in the cache that holds them column after column."""
+"""The rows of a matrix, from a cached tile that holds them column after column."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fastfeat_kernels.rows import CODES, TILE_WORDS
 
 F32, I8, I16, I32 = ir.FloatType(), *(ir.IntType(bits) for bits in (8, 16, 32))
 FLOAT16, FLOAT32, FLOAT64 = (CODES[name] for name in ("float16", "float32", "float64"))
-SIDE = 8  # rows, and columns, that go through the registers at once
+SIDE = 8  # rows, and columns, that pass through the registers at once
 AHEAD = 16  # rows; without a prefetch stores to 8 rows at once wait: 2.9 and 1.9 times column order
 TILE = TILE_WORDS.start
 _PAIRS = ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15))
@@ -36,9 +36,9 @@ def _shuffled(builder, left, right, places):
 
 
 def _transposed(builder, columns):
-    """Return 8 vectors of rows, in the order ROWS, from 8 of columns.
+    """Return 8 vectors of rows, in the order ROWS, from 8 vectors of columns.
 
-    Each shuffle of 8 float32 is one instruction of AVX.
+    Each shuffle of 8 float32 is one AVX instruction.
     """
     for distance, masks in ((1, _PAIRS), (2, _FOURS), (4, _HALVES)):
         found = list(columns)
@@ -53,7 +53,7 @@ def _transposed(builder, columns):
 def _square(scalar, n_bytes):
     @intrinsic
     def square(typingctx, target, row_stride, source, column_stride):
-        """Copy 8 rows of 8 columns; addresses, and bytes between rows and between columns."""
+        """Copy 8 rows of 8 columns, given addresses, and bytes between rows and between columns."""
 
         def generate(context, builder, signature, args):
             target, row_stride, source, column_stride = args
@@ -121,7 +121,7 @@ spread_64 = _spreader(pointer_float64, square_64, 8)
 
 @njit(**INNER_OPTIONS)
 def spread(table, first, n):
-    """Copy a tile to the rows [first, first + n) of its matrix; nothing where there is no tile."""
+    """Copy a tile to the rows [first, first + n) of its matrix; do nothing without a tile."""
     tile, tile_column, n_columns = table[TILE], table[TILE + 1], table[TILE + 2]
     code, row_stride, column_stride = table[TILE + 3], table[TILE + 5], table[TILE + 6]
     matrix = table[TILE + 4] + first * row_stride

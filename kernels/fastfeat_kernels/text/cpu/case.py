@@ -1,8 +1,8 @@
 # pyright: basic
 """Simple case mapping on the CPU, one code point to one.
 
-Bytes of ASCII are mapped 64 at once. The output is first written in place of the input, row for
-row; where a code point changes its number of bytes, rows are measured, and then written.
+ASCII bytes are mapped 64 at once. The output is first written like the input, row for row. If a
+code point changes its number of bytes, all rows are measured, and then written.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ NOT_UTF8, OTHER_LENGTH = -1, -2
 
 @njit(**SEPARATE_OPTIONS)
 def map_ascii(target, source, n, first):
-    """Copy n bytes in the other case from letter `first` on; return whether all were ASCII."""
+    """Copy n bytes, swapping the case of 26 letters from `first` on; return if all are ASCII."""
     i, found = i64(0), i64(0)
     while i + 64 <= n:
         found |= copy_case(target + i, source + i, first)
@@ -72,7 +72,7 @@ def map_ascii(target, source, n, first):
 
 @njit(**INNER_OPTIONS)
 def size_of(code):
-    """Return of how many bytes a code point is."""
+    """Return the number of bytes of a code point in UTF-8."""
     return 1 + i64(code >= 0x80) + i64(code >= 0x800) + i64(code >= 0x10000)
 
 
@@ -93,7 +93,7 @@ def encode(target, code):
 
 @njit(**SEPARATE_OPTIONS)
 def measure_row(words, source, n, room):
-    """Return how many bytes a row has in the wanted case, NOT_UTF8 if it is not."""
+    """Return the number of bytes of a row in the wanted case, or NOT_UTF8."""
     i, n_bytes = i64(0), n
     while i < n:
         i += ascii_ahead(source + i, n - i, room - i)
@@ -108,7 +108,7 @@ def measure_row(words, source, n, room):
 
 @njit(**SEPARATE_OPTIONS)
 def measure_rows(words, row, n, offsets, end):
-    """Return how many bytes n rows have in the wanted case, NOT_UTF8 if one is not."""
+    """Return the number of bytes of n rows in the wanted case, or NOT_UTF8 if any is not UTF-8."""
     x, total = pointer_int64(offsets), i64(0)
     for i in range(n):
         if present_bits(words, row + i, i64(1)) != 0:
@@ -123,7 +123,7 @@ def measure_rows(words, row, n, offsets, end):
 
 @njit(**INNER_OPTIONS)
 def decode_valid(address):
-    """Return a code point of UTF-8 that is not of ASCII, and its size; 4 bytes may be read."""
+    """Return a code point of valid UTF-8 beyond ASCII, and its size; 4 bytes may be read."""
     word = load_int32(address)
     lead = word & 0xFF
     size = i64(2) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
@@ -145,7 +145,7 @@ def map_one(words, code, size, target):
 
 @njit(**SEPARATE_OPTIONS)
 def map_others(words, source, n, target, room):
-    """Map what is not ASCII of n bytes of UTF-8, already copied; return whether sizes are kept."""
+    """Map code points beyond ASCII in n copied bytes of UTF-8; return if sizes are kept."""
     i = i64(0)
     while i < n and i + 68 <= room:
         kept = shift_logical(i64(-1), 64 - smaller(n - i, 64))
@@ -169,7 +169,7 @@ def map_others(words, source, n, target, room):
 
 @njit(**SEPARATE_OPTIONS)
 def map_rows_in_place(words, n, offsets, out, end):
-    """Write n rows, none of them missing text, at `out`; return whether each keeps its length."""
+    """Write n rows without missing text at `out`; return whether each keeps its length."""
     x, first = pointer_int64(offsets), select(words[TABLE_FUNCTION] == LOWERCASE, i64(65), i64(97))
     source, target, n_bytes = words[TABLE_DATA] + x[0], words[TABLE_OUT_DATA] + out, x[n] - x[0]
     if map_ascii(target, source, n_bytes, first):
@@ -181,7 +181,7 @@ def map_rows_in_place(words, n, offsets, out, end):
 
 @njit(**SEPARATE_OPTIONS)
 def map_row(words, source, n, target):
-    """Write a row of UTF-8 in the wanted case, code point by code point; return its bytes."""
+    """Write a row of UTF-8 in the wanted case by code points; return its number of bytes."""
     i, out = i64(0), i64(0)
     while i < n:
         code, size = decode(source + i, n - i)
@@ -193,7 +193,7 @@ def map_row(words, source, n, target):
 
 @njit(**SEPARATE_OPTIONS)
 def map_rows(words, row, n, offsets, out):
-    """Write n measured rows, the first at `out`; return where the last ends."""
+    """Write n measured rows, the first at `out`; return the end of the last."""
     x = pointer_int64(offsets)
     for i in range(n):
         if present_bits(words, row + i, i64(1)) != 0:
@@ -205,7 +205,7 @@ def map_rows(words, row, n, offsets, out):
 
 @njit(**INNER_OPTIONS)
 def map_block(words, row, n, offsets, out, end):
-    """Measure or write a block of rows, the first at `out`; return where the last ends."""
+    """Measure or write a block of rows, the first at `out`; return the end of the last."""
     x = pointer_int64(offsets)
     n_bytes, plain = x[n] - x[0], lacks_text(words, row, n, offsets)
     if words[TABLE_PASS] == MEASURE:
@@ -217,12 +217,12 @@ def map_block(words, row, n, offsets, out, end):
         write_ends(words, row, n, offsets + 8, out - x[0])
         return out + n_bytes
     if words[TABLE_PASS] == IN_PLACE:
-        return i64(OTHER_LENGTH)  # or not UTF-8: measuring tells
+        return i64(OTHER_LENGTH)  # or not UTF-8: measuring will find out
     return map_rows(words, row, n, offsets, out)
 
 
 def case(table, first, n):
-    """Measure the rows in the wanted case, or write them; OTHER_LENGTH is reported if found."""
+    """Measure the rows in the wanted case, or write them; report a changed length."""
     words, out = pointer_int64(opaque(table)), pointer_int64(opaque(table))[TABLE_OUT_START]
     end = end_of_call(words, first, n)
     for start in range(0, n, BLOCK):

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Columns of text as bits of their rows: which are there, and which are those of another."""
+"""Columns of text as bits of rows: present ones, and those equal to another column's."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ i64 = types.int64
 
 @njit(**INNER_OPTIONS)
 def bits_there(side, row, n):
-    """Return the bits of n <= 64 rows of a column, 1 where there is a text."""
+    """Return the bits of n <= 64 rows of a column, 1 for a present text."""
     words = pointer_int64(side)
     if words[SIDE_VALIDITY] == 0:
         return shift_logical(i64(-1), 64 - n)
@@ -53,7 +53,7 @@ def span_at(side, row):
 
 
 def present(table, first, n):
-    """Write which rows have a text."""
+    """Write a bit for each row with a text."""
     words, side = pointer_int64(opaque(table)), table + 8 * SIDES
     out = pointer_int64(words[SAME_OUT])
     for start in range(0, n, 64):
@@ -62,7 +62,7 @@ def present(table, first, n):
 
 
 def same(table, first, n):
-    """Write which rows have the same text twice, and which have two texts."""
+    """Write a bit for each row with two equal texts, and a bit for each row with two texts."""
     words, left = pointer_int64(opaque(table)), table + 8 * SIDES
     right = left + 8 * SIDE_WORDS
     out, valid = pointer_int64(words[SAME_OUT]), pointer_int64(words[SAME_VALIDITY_OUT])

@@ -1,9 +1,10 @@
 # pyright: basic
 """Parsing decimals to the nearest float64 on the CPU.
 
-Source: D. Lemire, Number parsing at a gigabyte per second (2021). What has more than 19 digits is
-decided if both neighbours of the truncated number have the same nearest float64, else left to the
-caller. There is no arithmetic of floats, so none is slower or depends on the environment.
+Source: D. Lemire, Number parsing at a gigabyte per second (2021). A decimal of more than 19 digits
+is decided if the truncated number and the next one have the same nearest float64; otherwise it is
+left to the caller. There is no float arithmetic, so speed and results do not depend on the float
+environment.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER
 i64 = types.int64
 INFINITE = 0x7FF << 52
 MAX_DIGITS = 19  # 10**19 is below 2**64
-MAX_EXPONENT = 10**17  # beyond it digits of an exponent change nothing
+MAX_EXPONENT = 10**17  # larger exponents change nothing
 DOT, E = ord("."), ord("e")
 ABOVE_NINE, HIGH_BITS = 0x7676767676767676, 0x8080808080808080 - 2**64
-TENS_AT = (HIGHEST_POWER - LOWEST_POWER + 1) << 4  # in the table of powers, in bytes
+TENS_AT = (HIGHEST_POWER - LOWEST_POWER + 1) << 4  # byte offset in the table of powers
 
 
 def _bytes_as_word(text: str) -> int:
@@ -73,7 +74,7 @@ def lower_word(x, start, n):
 
 @njit(**SEPARATE_OPTIONS)
 def parse_name(x, start, n):
-    """Return bits and status of "inf", "infinity" and "nan" in any case."""
+    """Return bits and status for "inf", "infinity" and "nan" in any case."""
     size = n - start
     if size == 3 and lower_word(x, start, i64(3)) == NAN:
         return i64(0), i64(IS_NAN)
@@ -87,15 +88,15 @@ def parse_name(x, start, n):
 
 @njit(**INNER_OPTIONS)
 def digits_ahead(word):
-    """Return how many of 8 bytes are digits, before one that is none."""
+    """Return the number of leading digits in 8 bytes."""
     values = word ^ ZEROS
-    others = ((values + ABOVE_NINE) | values) & HIGH_BITS  # right up to the first of them
+    others = ((values + ABOVE_NINE) | values) & HIGH_BITS  # correct up to the first non-digit
     return trailing_zeros(others) >> 3
 
 
 @njit(**INNER_OPTIONS)
 def scan_digits(address, i, n, room, number, powers):
-    """Return `number` followed by the digits from i on, and where they end; it may wrap."""
+    """Return `number` extended by the digits from i on, and their end; it may wrap."""
     tens = pointer_int64(powers + TENS_AT)
     n_digits = i64(8)
     while n_digits == 8 and i + 8 <= room:
@@ -105,7 +106,7 @@ def scan_digits(address, i, n, room, number, powers):
             number = number * tens[n_digits] + number_of(word << (64 - (n_digits << 3)))
             i += n_digits
     x = pointer_uint8(address)
-    while n_digits == 8 and i < n and is_digit(x[i]):  # the last row
+    while n_digits == 8 and i < n and is_digit(x[i]):  # in the last row
         number = number * 10 + (i64(x[i]) - 48)
         i += 1
     return number, i
@@ -113,7 +114,7 @@ def scan_digits(address, i, n, room, number, powers):
 
 @njit(**INNER_OPTIONS)
 def scan_short_decimal(address, start, n, room, powers):
-    """Return first digits, power of ten, and whether it is a decimal of 1 to 19 digits."""
+    """Return first digits, power of ten, and whether the text is a decimal of 1 to 19 digits."""
     x = pointer_uint8(address)
     mantissa, i = scan_digits(address, start, n, room, i64(0), powers)
     n_digits, power = i - start, i64(0)
@@ -131,7 +132,7 @@ def scan_short_decimal(address, start, n, room, powers):
 
 @njit(**SEPARATE_OPTIONS)
 def scan_decimal(x, start, n):
-    """Return first digits, power of ten, whether digits are left out, whether it is a decimal."""
+    """Return first digits, power of ten, whether digits were left out, whether it is a decimal."""
     i, mantissa, power, n_digits, n_significant = start, i64(0), i64(0), i64(0), i64(0)
     seen_dot, left_out = False, False
     while i < n:
@@ -160,7 +161,7 @@ def scan_decimal(x, start, n):
 
 @njit(**INNER_OPTIONS)
 def scan_exponent(x, i, n):
-    """Return the exponent that the rest of the text is, and whether it is one."""
+    """Return the exponent in the rest of the text, and whether it is one."""
     if i64(x[i]) | 0x20 != E or i + 1 >= n:
         return i64(0), False
     i += 1
@@ -200,7 +201,7 @@ def nearest(mantissa, power, powers):
 
 @njit(**INNER_OPTIONS)
 def round_product(high, low, power, n_zeros):
-    """Return the bits of the float64 nearest to a product of 128 bits, scaled."""
+    """Return the bits of the float64 nearest to a scaled product of 128 bits."""
     upper = shift_logical(high, 63)
     shift = upper + 9
     mantissa = shift_logical(high, shift)
@@ -211,7 +212,7 @@ def round_product(high, low, power, n_zeros):
         return i64(INFINITE)
     if exponent <= 0:
         mantissa = shift_logical(mantissa, 1 - exponent)
-        return shift_logical(mantissa + (mantissa & 1), 1)  # its own exponent, if it becomes 2**52
+        return shift_logical(mantissa + (mantissa & 1), 1)  # 2**52 carries into the exponent
     tie = less_unsigned(low, i64(2)) & (power >= -4) & (power <= 23) & (mantissa & 3 == 1)
     if tie and (mantissa << shift) == high:
         mantissa &= ~1
@@ -221,7 +222,7 @@ def round_product(high, low, power, n_zeros):
 
 @njit(**INNER_OPTIONS)
 def to_bits(mantissa, power, left_out, powers):
-    """Return the bits of the nearest float64 of a decimal without sign, and the status."""
+    """Return the bits of the float64 nearest to an unsigned decimal, and the status."""
     if mantissa == 0:
         return i64(0), i64(PARSED)
     bits, status = nearest(mantissa, power, powers)
@@ -236,7 +237,7 @@ def to_bits(mantissa, power, left_out, powers):
 
 @njit(**SEPARATE_OPTIONS)
 def parse_float(address, n, powers, room):
-    """Return the bits of the float64 that n bytes are, and the status; `room` may be read."""
+    """Return the float64 bits of a text of n bytes, and the status; `room` bytes may be read."""
     if n == 0:
         return i64(0), i64(NOT_PARSEABLE)
     x = pointer_uint8(address)
@@ -256,7 +257,7 @@ def parse_float(address, n, powers, room):
 
 
 def to_float(table, first, n):
-    """Write the floats and the status of each row; report which statuses there are, as bits."""
+    """Write the float and the status of each row; report which statuses occur, as bits."""
     words, found = pointer_int64(opaque(table)), i64(0)
     end, powers = end_of_call(words, first, n), words[TABLE_POWERS]
     for start in range(0, n, 64):

@@ -40,7 +40,7 @@ HIGH_HALVES = 0xF0F0F0F0F0F0F0F0 - 2**64
 
 @njit(**INNER_OPTIONS)
 def digit_of(byte):
-    """Return the digit that a byte is: 36 or more if it is none."""
+    """Return the value of a digit; 36 or more for other bytes."""
     letter = (byte | 0x20) - 97
     digit = select((letter >= 0) & (letter < 26), letter + 10, i64(99))
     return select((byte >= 48) & (byte < 58), byte - 48, digit)
@@ -48,7 +48,7 @@ def digit_of(byte):
 
 @njit(**INNER_OPTIONS)
 def sign_size(x):
-    """Return 1 if a text, not empty, starts with a sign, else 0: without a branch."""
+    """Return 1 if a non-empty text starts with a sign, else 0, without a branch."""
     return i64(x[0] == PLUS) | i64(x[0] == MINUS)
 
 
@@ -62,7 +62,7 @@ def are_digits(word):
 
 @njit(**INNER_OPTIONS)
 def number_of(word):
-    """Return the number that 8 digits are, the first in the lowest byte."""
+    """Return the number with the given 8 digits, the first in the lowest byte."""
     pairs = shift_logical((word & 0x0F0F0F0F0F0F0F0F) * 2561, 8)
     fours = shift_logical((pairs & 0x00FF00FF00FF00FF) * 6553601, 16)
     return shift_logical((fours & 0x0000FFFF0000FFFF) * 42949672960001, 32)
@@ -70,7 +70,7 @@ def number_of(word):
 
 @njit(**INNER_OPTIONS)
 def parse_digits(address, n):
-    """Return the number that n in [1, 18] digits are, -1 if others are among them.
+    """Return the number with n in [1, 18] digits, -1 if any byte is not a digit.
 
     8 bytes may be read.
     """
@@ -86,7 +86,7 @@ def parse_digits(address, n):
 
 @njit(**SEPARATE_OPTIONS)
 def parse_any_integer(address, n, base):
-    """Return the integer that n >= 1 bytes are, and the status."""
+    """Return the integer in n >= 1 bytes, and the status."""
     x = pointer_uint8(address)
     start, negative = sign_size(x), x[0] == MINUS
     magnitude, overflow = i64(0), False
@@ -100,7 +100,7 @@ def parse_any_integer(address, n, base):
         overflow = overflow | (multiply_high(magnitude, base) != 0)
         magnitude = product + digit
         overflow = overflow | less_unsigned(magnitude, product)
-    # the magnitude is unsigned; -2**63 is the one that only a negative integer may have
+    # the magnitude is unsigned; only a negative integer may have 2**63
     if magnitude < 0 and not (negative and magnitude == LOWEST):
         overflow = True
     if overflow:
@@ -110,7 +110,7 @@ def parse_any_integer(address, n, base):
 
 @njit(**INNER_OPTIONS)
 def parse_integer(address, n, base, room):
-    """Return the integer that n bytes are, and the status; `room` bytes may be read."""
+    """Return the integer in n bytes, and the status; `room` bytes may be read."""
     if n == 0:
         return i64(0), i64(NOT_PARSEABLE)
     x = pointer_uint8(address)
@@ -124,7 +124,7 @@ def parse_integer(address, n, base, room):
 
 
 def to_integer(table, first, n):
-    """Write the integers and the status of each row; report which statuses there are, as bits."""
+    """Write the integer and the status of each row; report which statuses occur, as bits."""
     words, found = pointer_int64(opaque(table)), i64(0)
     end, base = end_of_call(words, first, n), words[TABLE_BASE]
     for start in range(0, n, 64):

@@ -51,7 +51,7 @@ def differences(target, offsets, n):
 
 @njit(**INNER_OPTIONS)
 def mask_missing(words, row, n, target):
-    """Write 0 where a row is missing."""
+    """Write 0 for missing rows."""
     if words[TABLE_VALIDITY] != 0:
         bit = words[TABLE_BIT_OFFSET] + row
         mask(target, target, words[TABLE_VALIDITY], bit, n, i64(0))
@@ -75,7 +75,7 @@ def len_bytes(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def count_points_of_valid_rows(words, row, n, offsets, end):
-    """Write the code points of each row of UTF-8."""
+    """Write the number of code points of each row of valid UTF-8."""
     x, y = pointer_int64(offsets), pointer_int64(target_of(words, row))
     for i in range(n):
         y[i] = count_valid_points(words[TABLE_DATA] + x[i], x[i + 1] - x[i], end - x[i])
@@ -84,7 +84,7 @@ def count_points_of_valid_rows(words, row, n, offsets, end):
 
 @njit(**SEPARATE_OPTIONS)
 def count_points_of_rows(words, row, n, offsets, end):
-    """Write the code points of each row; return the first that is not UTF-8, or -1."""
+    """Write the number of code points of each row; return the first that is not UTF-8, or -1."""
     x, y = pointer_int64(offsets), pointer_int64(target_of(words, row))
     for start in range(0, n, 64):
         m = smaller(n - start, 64)
@@ -122,7 +122,7 @@ def len_chars(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def count_tokens(words, address, n, room):
-    """Return how many tokens n bytes are, -1 if they are not UTF-8; `room` bytes may be read."""
+    """Return the number of tokens in n bytes, -1 if not UTF-8; `room` bytes may be read."""
     i, n_tokens, after_space = i64(0), i64(0), i64(1)
     while i < n:
         m = ascii_ahead(address + i, n - i, room - i)

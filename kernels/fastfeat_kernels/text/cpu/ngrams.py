@@ -1,5 +1,5 @@
 # pyright: basic
-"""Hashed n-grams and tokens on the CPU: every row counts its own into buckets."""
+"""Hashed n-grams and tokens on the CPU: each row counts its own in buckets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ i64 = types.int64
 
 @njit(**INNER_OPTIONS)
 def size_at(address):
-    """Return of how many bytes the code point of UTF-8 at an address is."""
+    """Return the number of bytes of the code point at an address of valid UTF-8."""
     lead = i64(pointer_uint8(address)[0])
     return 1 + i64(lead >= 0xC0) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
 
@@ -125,7 +125,7 @@ def tokens(table, first, n):
 
 
 def by_bucket(table, first, n):
-    """Write the counts of rows, bucket by bucket."""
+    """Write the counts of rows, one bucket after the other."""
     words = pointer_int64(opaque(table))
     counts, out = pointer_int32(words[BY_BUCKET_COUNTS]), pointer_int32(words[BY_BUCKET_OUT])
     n_buckets, n_rows = words[BY_BUCKET_N], words[BY_BUCKET_ROWS]

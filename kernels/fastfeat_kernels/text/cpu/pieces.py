@@ -1,8 +1,8 @@
 # pyright: basic
-"""Pieces of text on the CPU: slices by code points, and what stripping leaves.
+"""Pieces of text on the CPU: slices by code points, and stripped rows.
 
-Of most rows the first 64 bytes tell where the piece begins, and the last 64 where it stops: they
-are looked at together. Rows are found and copied block by block, while the block is in the cache.
+For most rows the first 64 bytes contain the start of the piece, and the last 64 its end, so each 64
+bytes are tested at once. Rows are found and copied block by block, while the block is in the cache.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ from fastfeat_kernels.text.cpu.vectors import (
 )
 
 i64 = types.int64
-SPACES = 1 << 32 | 0x1F << 9  # the white space of ASCII, as bits
+SPACES = 1 << 32 | 0x1F << 9  # ASCII white space, as bits
 
 
 @njit(**INNER_OPTIONS)
 def first_bits(n):
-    """Return the first n in [1, 64] bits."""
+    """Return a word with the lowest n bits set, for n in [1, 64]."""
     return shift_logical(i64(-1), 64 - n)
 
 
 @njit(**INNER_OPTIONS)
 def place_of(bits, n):
-    """Return the place of the set bit before which there are n others; 64 if there is none."""
+    """Return the place of the set bit that has n others below it; 64 if there is none."""
     while n > 0:
         bits &= bits - 1
         n -= 1
@@ -79,7 +79,7 @@ def place_of(bits, n):
 
 @njit(**SEPARATE_OPTIONS)
 def skip(address, n, n_points, room):
-    """Return how many of n bytes of UTF-8 the first code points are; `room` bytes may be read."""
+    """Return the number of bytes of the first code points of UTF-8; `room` bytes may be read."""
     i = i64(0)
     while i + 64 <= smaller(n, room):
         starts = start_bits(address + i)
@@ -96,7 +96,7 @@ def skip(address, n, n_points, room):
 
 @njit(**INNER_OPTIONS)
 def slice_of(offset, length, n_points):
-    """Return the begin and end of the slice of a row of so many code points."""
+    """Return the begin and end of the slice of a row with n_points code points."""
     begin = offset + select(offset < 0, n_points, i64(0))
     end = smaller(larger(begin + length, 0), n_points)
     return smaller(larger(begin, 0), end), end
@@ -105,7 +105,7 @@ def slice_of(offset, length, n_points):
 @njit(**SEPARATE_OPTIONS)
 def slice_long(offset, length, address, n, room):
     """Return the start and stop of the slice of a row of UTF-8, in bytes."""
-    n_points = n  # no more than that
+    n_points = n  # at most
     if offset < 0:
         n_points = count_valid_points(address, n, room)
     begin, end = slice_of(offset, length, n_points)
@@ -138,7 +138,7 @@ def slice_rows(words, n, offsets, begins_at, stops_at, readable):
 
 @njit(**SEPARATE_OPTIONS)
 def slice_ascii(words, n, offsets, begins_at, stops_at):
-    """Write the start and stop of the slices of n rows of ASCII, in vectors."""
+    """Write the start and stop of the slices of n rows of ASCII; vectorized."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     offset, length = words[TABLE_OFFSET], words[TABLE_LENGTH]
     for i in range(n):
@@ -169,14 +169,14 @@ def stripped(words, start, stop):
 
 @njit(**INNER_OPTIONS)
 def is_in_set(low, high, byte):
-    """Return whether a byte is of ASCII, and one of the set that two words hold."""
+    """Return whether a byte is in a set of ASCII bytes, given as two words."""
     word = select(byte < 64, low, high)
     return (byte < 128) & (shift_logical(word, byte & 63) & 1 != 0)
 
 
 @njit(**SEPARATE_OPTIONS)
 def strip_set(words, n, offsets, begins_at, stops_at, low, high):
-    """Write the start and stop of n rows of UTF-8 after stripping; the set of ASCII is given."""
+    """Write the start and stop of n rows of UTF-8 after stripping a set of ASCII bytes."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     bytes_, function = pointer_uint8(words[TABLE_DATA]), words[TABLE_FUNCTION]
     for i in range(n):
@@ -196,7 +196,7 @@ def strip_set(words, n, offsets, begins_at, stops_at, low, high):
 
 @njit(**SEPARATE_OPTIONS)
 def strip_spaces(words, n, offsets, begins_at, stops_at, readable):
-    """Write the start and stop of n rows of UTF-8 without white space at their ends."""
+    """Write the start and stop of n rows of UTF-8 after stripping white space at both ends."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     data, function = words[TABLE_DATA], words[TABLE_FUNCTION]
     bytes_ = pointer_uint8(data)
@@ -232,7 +232,7 @@ def strip_rows(words, n, offsets, begins_at, stops_at, readable):
 
 @njit(**SEPARATE_OPTIONS)
 def find_one_by_one(words, row, n, offsets, begins_at, stops_at, readable):
-    """Do what `find_pieces` does where not all n rows are UTF-8; missing ones need not be."""
+    """Write pieces like `find_pieces`, if not all n rows are UTF-8; missing rows need not be."""
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
     data = words[TABLE_DATA]
     for i in range(n):
@@ -253,7 +253,7 @@ def find_one_by_one(words, row, n, offsets, begins_at, stops_at, readable):
 
 @njit(**SEPARATE_OPTIONS)
 def empty_missing(words, row, n, begins_at, stops_at):
-    """Let the pieces of missing rows stop where they begin."""
+    """Make the pieces of missing rows empty."""
     begins, stops = pointer_int64(begins_at), pointer_int64(stops_at)
     for start in range(0, n, 64):
         m = smaller(n - start, 64)
@@ -302,7 +302,7 @@ def copy_pieces(words, row, n, begins_at, stops_at, out, readable):
 
 
 def pieces(table, first, n):
-    """Write the pieces of the rows, from the start of the output on; report their bytes."""
+    """Write the pieces of the rows from the start of the output on; report their total bytes."""
     words, out = pointer_int64(opaque(table)), i64(0)
     begins = words[TABLE_SCRATCH] + ((BLOCK + 8) << 3)
     stops, readable = begins + (BLOCK << 3), end_of_call(words, first, n)

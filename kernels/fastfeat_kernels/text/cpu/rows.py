@@ -1,5 +1,5 @@
 # pyright: basic
-"""Rows of text for all its kernels: their offsets, which are present, code points, output bits."""
+"""Rows of text for all its kernels: offsets, presence, code points, output bits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ i64 = types.int64
 
 @njit(**SEPARATE_OPTIONS)
 def read_offsets(words, row, n):
-    """Return the address of n + 1 offsets of 64 bits: in the column itself, or the scratch."""
+    """Return the address of n + 1 64-bit offsets: in the column itself, or in scratch."""
     if words[TABLE_OFFSET_BYTES] == 8:
         return words[TABLE_OFFSETS] + (row << 3)
     x, y = pointer_int32(words[TABLE_OFFSETS] + (row << 2)), pointer_int64(words[TABLE_SCRATCH])
@@ -80,7 +80,7 @@ def write_offset(words, row, end):
 
 @njit(**INNER_OPTIONS)
 def present_bits(words, row, n):
-    """Return the bits of n <= 64 rows, 1 where a row is present."""
+    """Return the bits of n <= 64 rows, 1 for a present row."""
     if words[TABLE_VALIDITY] == 0:
         return shift_logical(i64(-1), 64 - n)
     return read_bits(words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row, n)
@@ -88,7 +88,7 @@ def present_bits(words, row, n):
 
 @njit(**INNER_OPTIONS)
 def write_bits(address, bit, bits, n):
-    """Set n in [1, 64] bits of a bitmap that is 0 there, and is made of whole words."""
+    """Set n in [1, 64] bits of a bitmap of whole words, which are 0 there."""
     word, shift = pointer_int64(address + ((bit >> 6) << 3)), bit & 63
     word[0] |= bits << shift
     if shift + n > 64:
@@ -97,7 +97,7 @@ def write_bits(address, bit, bits, n):
 
 @njit(**SEPARATE_OPTIONS)
 def lacks_text(words, row, n, offsets):
-    """Return whether every missing row among n is empty."""
+    """Return whether all missing rows among n are empty."""
     x = pointer_int64(offsets)
     for start in range(0, n, 64):
         m = smaller(n - start, 64)
@@ -132,7 +132,7 @@ def is_ascii(address, n):
 
 @njit(**INNER_OPTIONS)
 def decode(address, n):
-    """Return the code point that n >= 1 bytes start with, and its size; size 0 if not UTF-8."""
+    """Return the first code point of n >= 1 bytes, and its size; size 0 if not UTF-8."""
     x = pointer_uint8(address)
     lead = i64(x[0])
     if lead < 0x80:
@@ -161,7 +161,7 @@ def decode(address, n):
 
 @njit(**INNER_OPTIONS)
 def ascii_ahead(address, n, room):
-    """Return how many of n >= 1 bytes are ASCII, before one that is not; of 64 at most.
+    """Return the number of leading ASCII bytes in n >= 1 bytes, at most 64.
 
     `room` bytes may be read.
     """
@@ -172,7 +172,7 @@ def ascii_ahead(address, n, room):
 
 @njit(**SEPARATE_OPTIONS)
 def count_code_points(address, n, room):
-    """Return how many code points n bytes are, -1 if they are not UTF-8; `room` may be read."""
+    """Return the number of code points in n bytes, -1 if not UTF-8; `room` bytes may be read."""
     i, n_points = i64(0), i64(0)
     while i < n:
         n_ascii = ascii_ahead(address + i, n - i, room - i)
@@ -187,10 +187,10 @@ def count_code_points(address, n, room):
 
 @njit(**INNER_OPTIONS)
 def has_wrong_second(address, kept):
-    """Return whether a code point of 3 or 4 bytes is too long, a surrogate, or too large.
+    """Return whether any code point of 3 or 4 bytes is overlong, a surrogate, or too large.
 
-    Its second byte tells: those that follow 64 bytes at an address are compared. One byte more may
-    be read. `kept` says which of the 64 count.
+    The second byte decides. `kept` marks those of the 64 bytes at the address that count; one byte
+    behind them may be read.
     """
     high, higher = at_least_bits(address + 1, 0xA0), at_least_bits(address + 1, 0x90)
     wrong = (equal_bits(address, 0xE0) & ~high) | (equal_bits(address, 0xED) & high)
@@ -214,10 +214,10 @@ def is_utf8_by_one(address, n):
 def is_utf8(address, n, room):
     """Return whether n bytes are UTF-8; `room` bytes may be read.
 
-    64 bytes at once: the bytes that go on with a code point must be those that the lead bytes
-    before them ask for.
+    64 bytes are checked at once: the continuation bytes must be those that the preceding lead bytes
+    require.
     """
-    i, owed = i64(0), i64(0)  # which bytes from i on go on with a code point that began before
+    i, owed = i64(0), i64(0)  # owed: bytes of a code point before i
     while i < n and i + 65 <= room:
         at, kept = address + i, shift_logical(i64(-1), 64 - smaller(n - i, 64))
         high = high_bits(at) & kept
@@ -243,7 +243,7 @@ def is_utf8(address, n, room):
 
 @njit(**SEPARATE_OPTIONS)
 def are_utf8(words, n, offsets, readable):
-    """Return whether n rows one after the other are UTF-8, and each of them for itself."""
+    """Return whether n consecutive rows are UTF-8, together and each on its own."""
     x, data = pointer_int64(offsets), words[TABLE_DATA]
     if not is_utf8(data + x[0], x[n] - x[0], readable - x[0]):
         return False
@@ -258,7 +258,7 @@ def are_utf8(words, n, offsets, readable):
 
 @njit(**INNER_OPTIONS)
 def count_valid_points(address, n, room):
-    """Return how many code points n bytes of UTF-8 are; `room` may be read."""
+    """Return the number of code points in n bytes of valid UTF-8; `room` bytes may be read."""
     i, n_points = i64(0), i64(0)
     while i < n and i + 64 <= room:
         kept = shift_logical(i64(-1), 64 - smaller(n - i, 64))
@@ -272,7 +272,7 @@ def count_valid_points(address, n, room):
 
 @njit(**SEPARATE_OPTIONS)
 def copy(target, source, n, room):
-    """Copy n bytes; up to `room` of them may be read, and written by this call or a later one."""
+    """Copy n bytes; up to `room` may be read, and written by this call or a later one."""
     i = i64(0)
     while i < n and i + 64 <= room:
         copy_bytes(target + i, source + i)
@@ -292,7 +292,7 @@ def cell_of(words, code):
 
 @njit(**INNER_OPTIONS)
 def is_in_table(words, code):
-    """Return whether a code point is one of the set that the table holds."""
+    """Return whether a code point is in the set of the table."""
     return cell_of(words, code) != 0
 
 
@@ -305,7 +305,7 @@ def end_of_call(words, first, n):
 
 
 def validity(table, first, n):
-    """Copy the bitmap of the rows; report how many are present."""
+    """Copy the bitmap of the rows; report the number of present rows."""
     words, n_present = pointer_int64(opaque(table)), types.int64(0)
     for start in range(0, n, 64):
         row, m = first + start, smaller(n - start, 64)

@@ -1,8 +1,8 @@
 # pyright: basic
 """Literal bytes in text on the CPU: at the start, at the end, anywhere, how often, where.
 
-To find a literal anywhere, 64 bytes of the column at once are compared with its first byte and its
-last, across rows; where both match, the row is found and the rest compared.
+To find a literal anywhere, 64 bytes of the column at once are compared with its first and its last
+byte, across rows. Where both match, the row is found and the rest compared.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ i64 = types.int64
 
 @njit(**INNER_OPTIONS)
 def are_equal(one, other, n):
-    """Return whether n bytes at two addresses are the same."""
+    """Return whether n bytes at two addresses are equal."""
     x, y, i = pointer_uint8(one), pointer_uint8(other), i64(0)
     while i < n and x[i] == y[i]:
         i += 1
@@ -50,7 +50,7 @@ def are_equal(one, other, n):
 
 @njit(**SEPARATE_OPTIONS)
 def candidates(words, at, end, readable):
-    """Return bits of the 64 offsets from `at`, 1 where the literal may start, to end by `end`."""
+    """Return bits of the 64 offsets from `at`, 1 if the literal may lie there, up to `end`."""
     size, data = words[TABLE_PATTERN_BYTES], words[TABLE_DATA]
     pattern = pointer_uint8(words[TABLE_PATTERN])
     first, last = i64(pattern[0]), i64(pattern[size - 1])
@@ -68,7 +68,7 @@ def candidates(words, at, end, readable):
 
 @njit(**SEPARATE_OPTIONS)
 def count_matches_of_rows(words, n, offsets, target, readable, only_first):
-    """Write how often the literal stands in each row, from the left, without overlap."""
+    """Write the number of occurrences of the literal in each row, without overlap."""
     x, y = pointer_int64(offsets), pointer_int64(target)
     size, data, pattern = words[TABLE_PATTERN_BYTES], words[TABLE_DATA], words[TABLE_PATTERN]
     for i in range(n):
@@ -89,7 +89,7 @@ def count_matches_of_rows(words, n, offsets, target, readable, only_first):
 
 
 def count_matches(table, first, n):
-    """Write how often the literal, not empty, stands in each row."""
+    """Write the number of occurrences of the literal, not empty, in each row."""
     words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, BLOCK)
@@ -118,7 +118,7 @@ def has_affix(words, x, i, word, keep, readable):
 
 @njit(**INNER_OPTIONS)
 def affix_bits(words, offsets, n, readable):
-    """Return the bits of n <= 64 rows, 1 where a row starts or ends with the literal."""
+    """Return the bits of n <= 64 rows, 1 if a row starts or ends with the literal."""
     x, pattern = pointer_int64(offsets), pointer_uint8(words[TABLE_PATTERN])
     size, word, keep = smaller(words[TABLE_PATTERN_BYTES], 8), i64(0), i64(0)
     for i in range(size):
@@ -132,7 +132,7 @@ def affix_bits(words, offsets, n, readable):
 
 @njit(**INNER_OPTIONS)
 def nonzero_bits(address, n):
-    """Return the bits of n <= 64 words, 1 where a word is not 0."""
+    """Return the bits of n <= 64 words, 1 for a word that is not 0."""
     x, bits = pointer_int64(address), i64(0)
     for i in range(n):
         bits |= i64(x[i] != 0) << i
@@ -161,7 +161,7 @@ def find(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def first_matches_of_rows(words, n, offsets, target, readable):
-    """Write the byte at which the literal, not empty, first stands in each row; else -1."""
+    """Write the byte offset of the non-empty literal's first occurrence in each row; else -1."""
     x, y = pointer_int64(offsets), pointer_int64(target)
     size, data, pattern = words[TABLE_PATTERN_BYTES], words[TABLE_DATA], words[TABLE_PATTERN]
     for i in range(n):
@@ -181,7 +181,7 @@ def first_matches_of_rows(words, n, offsets, target, readable):
 
 
 def find_first(table, first, n):
-    """Write the byte at which the literal first stands in each row; the empty one at the first."""
+    """Write the byte offset of the literal's first occurrence in each row; 0 if it is empty."""
     words, readable = pointer_int64(opaque(table)), end_of_call(pointer_int64(table), first, n)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, BLOCK)

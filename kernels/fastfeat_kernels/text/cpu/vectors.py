@@ -1,5 +1,5 @@
 # pyright: basic
-"""Operations on 64 bytes at an address at once; what they find comes as the bits of an int64."""
+"""Operations on 64 bytes at an address at once, with results as the bits of an int64."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _splat(builder, value):
 
 @intrinsic
 def high_bits(typingctx, address):
-    """Return a bit for each byte, 1 where it is not ASCII."""
+    """Return a bit for each byte, 1 if it is not ASCII."""
 
     def generate(context, builder, signature, args):
         high = builder.icmp_signed("<", _load(builder, args[0]), _constant(0))
@@ -47,7 +47,7 @@ def high_bits(typingctx, address):
 
 @intrinsic
 def start_bits(typingctx, address):
-    """Return a bit for each byte, 1 where it starts a code point, in UTF-8."""
+    """Return a bit for each byte, 1 if it starts a code point in UTF-8."""
 
     def generate(context, builder, signature, args):
         start = builder.icmp_signed(">", _load(builder, args[0]), _constant(0xBF))
@@ -58,7 +58,7 @@ def start_bits(typingctx, address):
 
 @intrinsic
 def equal_bits(typingctx, address, byte):
-    """Return a bit for each byte, 1 where it is the given one."""
+    """Return a bit for each byte, 1 if it is the given one."""
 
     def generate(context, builder, signature, args):
         same = builder.icmp_unsigned("==", _load(builder, args[0]), _splat(builder, args[1]))
@@ -69,7 +69,7 @@ def equal_bits(typingctx, address, byte):
 
 @intrinsic
 def at_least_bits(typingctx, address, byte):
-    """Return a bit for each byte, 1 where it is, read as unsigned, the given one or more."""
+    """Return a bit for each byte, 1 if it is, read as unsigned, the given one or more."""
 
     def generate(context, builder, signature, args):
         read, least = _load(builder, args[0]), _splat(builder, args[1])
@@ -80,7 +80,7 @@ def at_least_bits(typingctx, address, byte):
 
 @intrinsic
 def space_bits(typingctx, address):
-    """Return a bit for each byte, 1 where it is white space of ASCII."""
+    """Return a bit for each byte, 1 if it is ASCII white space."""
 
     def generate(context, builder, signature, args):
         read = _load(builder, args[0])
@@ -93,7 +93,7 @@ def space_bits(typingctx, address):
 
 @intrinsic
 def copy_case(typingctx, target, source, first):
-    """Copy bytes, those of the 26 letters from `first` on in the other case; return `high_bits`."""
+    """Copy bytes, swapping the case of the 26 letters from `first` on; return `high_bits`."""
 
     def generate(context, builder, signature, args):
         target, source, first = args
@@ -131,7 +131,7 @@ def _counting(name: str):
     return count
 
 
-# How many bits below the lowest set one, above the highest; 64 where none is.
+# Number of zero bits below the lowest set bit, and above the highest; 64 without one.
 trailing_zeros, leading_zeros = _counting("cttz"), _counting("ctlz")
 
 

@@ -2,9 +2,9 @@
 
 `steps.text` imports it.
 
-The words of their tables are those of the package, of 64-bit offsets, and of the address of a
-bitmap for what is parsed; TABLE_FAILED is the address of the first row that is not what it should
-be, and TABLE_FOUND that of the statuses there are besides PARSED, as bits.
+The words of their tables are those of the package, with 64-bit offsets, and the address of a bitmap
+for parsed results. TABLE_FAILED is the address of the first invalid row. TABLE_FOUND is the address
+of the statuses that occur, other than PARSED, as bits.
 """
 
 from __future__ import annotations
@@ -26,16 +26,14 @@ BLOCK: Final = 256
 SUBJECTS: Final = tuple(dict.fromkeys(row.subject for row in REQUESTS.values()))
 TABLE_OUT_VALIDITY: Final = layout.N_TABLE_WORDS
 N_TABLE_WORDS: Final = TABLE_OUT_VALIDITY + 1
-NO_ROW: Final = 2**63 - 1  # where every row is what it should be
+NO_ROW: Final = 2**63 - 1  # if every row is valid
 
 
 @cache
 def text(subject: str, block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernels of a subject, less the prelude.
+    """Return the CUDA text of the kernels of a subject, without the prelude.
 
-    Args:
-        subject: one of SUBJECTS.
-        block: threads a block.
+    `subject` is one of SUBJECTS; blocks have `block` threads.
     """
     words = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
     words |= {"BLOCK": block, "TABLE_OUT_VALIDITY": TABLE_OUT_VALIDITY}

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Combinations of numbered parts: one number for each, and those that a part is missing of."""
+"""Combinations of numbered parts: one number for each, and a mark for those with a missing part."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def combine(table, first, n):
 
 
 def lacking(table, first, n):
-    """Write 0 as the code of each row of which a part is 0."""
+    """Write 0 as the code of each row with a part that is 0."""
     words = pointer_int64(opaque(table))
     codes = pointer_int32(words[COMBINE_KEYS])
     for k in range(words[COMBINE_N_PARTS]):

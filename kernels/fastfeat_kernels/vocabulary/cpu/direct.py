@@ -1,5 +1,5 @@
 # pyright: basic
-"""Keys found without a hash: those of a narrow range, and those whose numbers are thought known."""
+"""Keys found without a hash: keys of a narrow range, and keys with presumed numbers to check."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from fastfeat_kernels.vocabulary.layout import (
 )
 
 i64, i32 = types.int64, types.int32
-N_CHECKED_AHEAD = 32  # rows whose keys are asked for before they are compared
+N_CHECKED_AHEAD = 32  # rows with keys that are prefetched before they are compared
 
 
 @njit(**SEPARATE_OPTIONS)
 def widen_range(words, n, m, keys_at):
-    """Note n rows, and the least and the greatest of their m keys; whether they are too far."""
+    """Update row counts and the range of n rows with m keys; report a range that is too wide."""
     keys, state = pointer_int64(keys_at), pointer_int64(words[TABLE_STATE])
     low, high = state[STATE_LOW], state[STATE_HIGH]
     for j in range(m):
@@ -60,7 +60,7 @@ def tally_keys(words, m, keys_at):
 
 @njit(**INNER_OPTIONS)
 def find_directly(words, m, keys_at, places_at):
-    """Write the place of each of m keys, -1 if it has none."""
+    """Write the place of each of m keys; -1 for unknown keys."""
     keys, places = pointer_int64(keys_at), pointer_int32(places_at)
     low, span = words[TABLE_LOW], words[TABLE_SPAN]
     of_span = pointer_int32(words[TABLE_OF_SPAN])
@@ -75,7 +75,7 @@ def find_directly(words, m, keys_at, places_at):
 def are_numbers(words, row, n, m, rows_at, keys_at):
     """Return whether n rows, m of which have a value, have the numbers of their keys.
 
-    A number below the first one of a key is that of no value.
+    A number below the first key's number stands for a missing value.
     """
     keys, rows = pointer_int64(keys_at), pointer_int64(rows_at)
     numbers, start = pointer_int32(words[TABLE_ROWS] + 4 * row), words[TABLE_START]

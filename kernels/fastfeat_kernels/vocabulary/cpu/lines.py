@@ -1,8 +1,8 @@
 # pyright: basic
-"""Tables of int64 keys in lines of the cache: the keys of a line are compared all at once.
+"""Tables of int64 keys in cache lines: the keys of a line are compared all at once.
 
-A probe reads one line, seldom a second: with up to 2.5 keys a line of 5, one in fifty is full.
-There is no branch that depends on which of the keys of a line it is.
+A probe reads one line, rarely a second: with up to 2.5 keys on average in lines of 5, one line in
+fifty is full. No branch depends on a key's position in its line.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ LOG_LINE_BYTES = 6
 LOG_LINE_SLOTS = 2
 PLACES = 10  # int32 of a line: after the keys
 N_KEYS = 15
-N_AHEAD = 32  # how many hashes further lines are asked for; what stands there is a word at least
+N_AHEAD = 32  # number of hashes to prefetch lines ahead; each must be a readable word
 
 
 @njit(**INNER_OPTIONS)
 def last_line(words):
-    """Return the number of lines of a table less 1, of which lines of hashes are taken."""
+    """Return the number of lines of a table less 1, the mask that gives the line of a hash."""
     return (words[TABLE_N_SLOTS] >> LOG_LINE_SLOTS) - 1
 
 
 @njit(**INNER_OPTIONS)
 def prefetch_line(lines, last, hashed):
-    """Ask for the line of a hash."""
+    """Prefetch the line of a hash."""
     prefetch(lines + ((hashed & last) << LOG_LINE_BYTES))
 
 
 @njit(**INNER_OPTIONS)
 def next_line(line, last_of_region):
-    """Return the line that follows in a region; after the last one comes the first."""
+    """Return the next line in a region; after the last one comes the first."""
     return (line & ~last_of_region) | ((line + 1) & last_of_region)
 
 
 @njit(**INNER_OPTIONS)
 def equal_keys(line_at, n, key):
-    """Return the bits of n keys of a line, 1 where a key is equal to one: at most one bit."""
+    """Return a bit for each of n keys of a line, set if it equals the key; at most one is set."""
     return equal_words(line_at, key) & ((i64(1) << n) - 1)
 
 
 @njit(**SEPARATE_OPTIONS)
 def clear_lines(words):
-    """Make all lines free."""
+    """Empty all lines."""
     numbers = pointer_int32(words[TABLE_SLOTS])
     for line in range(last_line(words) + 1):
         numbers[(line << 4) + N_KEYS] = 0
@@ -75,7 +75,7 @@ def clear_lines(words):
 
 @njit(**INNER_OPTIONS)
 def put(line_at, n, key, place):
-    """Write a key to a line that has n."""
+    """Append a key and its place to a line that has n keys."""
     pointer_int64(line_at)[n] = key
     numbers = pointer_int32(line_at)
     numbers[PLACES + n] = types.int32(place)
@@ -84,7 +84,7 @@ def put(line_at, n, key, place):
 
 @njit(**SEPARATE_OPTIONS)
 def learn_keys(words, m, keys_at, hashes_at, places_at):
-    """Write the place of each of m keys, the next one for a new key; count those of no weight."""
+    """Write the place of each of m keys; insert new keys, which get the next places."""
     keys, hashes = pointer_int64(keys_at), pointer_int64(hashes_at)
     places, known = pointer_int32(places_at), pointer_int64(words[TABLE_KEYS])
     lines, last, last_of_region = words[TABLE_SLOTS], last_line(words), words[TABLE_LAST_OF_REGION]
@@ -114,7 +114,7 @@ def learn_keys(words, m, keys_at, hashes_at, places_at):
 
 @njit(**SEPARATE_OPTIONS)
 def find_keys(words, m, keys_at, hashes_at, places_at):
-    """Write the place of each of m keys, -1 if it has none."""
+    """Write the place of each of m keys; -1 for unknown keys."""
     keys, hashes = pointer_int64(keys_at), pointer_int64(hashes_at)
     places = pointer_int32(places_at)
     lines, last, last_of_region = words[TABLE_SLOTS], last_line(words), words[TABLE_LAST_OF_REGION]
@@ -137,9 +137,9 @@ def find_keys(words, m, keys_at, hashes_at, places_at):
 
 @njit(**SEPARATE_OPTIONS)
 def build_keys(words, first, m, keys_at, hashes_at, rows_at):
-    """Put the keys whose lines are of this table, of m distinct ones, into it; places are rows.
+    """Insert those of m distinct keys that belong to lines of this table; places are row numbers.
 
-    The state says that it is full if they have no room in their region.
+    The state reports a full table if the keys have no room in their region.
     """
     keys, hashes, rows = pointer_int64(keys_at), pointer_int64(hashes_at), pointer_int64(rows_at)
     lines, last, last_of_region = words[TABLE_SLOTS], last_line(words), words[TABLE_LAST_OF_REGION]
@@ -170,7 +170,7 @@ def build_keys(words, first, m, keys_at, hashes_at, rows_at):
 
 @njit(**SEPARATE_OPTIONS)
 def clear_region(words):
-    """Make the lines free that are built."""
+    """Empty the lines to build."""
     numbers = pointer_int32(words[TABLE_SLOTS])
     for line in range(words[TABLE_FIRST_LINE], words[TABLE_END_LINE]):
         numbers[(line << 4) + N_KEYS] = 0

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Tables of int64 keys: every type of number is such a key."""
+"""Tables of int64 keys, for numbers of every type."""
 
 from __future__ import annotations
 
@@ -90,35 +90,35 @@ from fastfeat_kernels.vocabulary.layout import (
 i64 = types.int64
 INFINITE = 0x7FF << 52
 SPREAD1, SPREAD2 = 0xA0761D6478BD642F - 2**64, 0xE7037ED1A0B428DB - 2**64
-# In the scratch:
+# In the scratch memory:
 KEYS, HASHES, ROWS, FOUND, CURSORS = (8 * BATCH * k for k in range(5))
 
 
 @njit(**INNER_OPTIONS)
 def hash_key(key):
-    """Return 64 bits of which all depend on all bits of the key."""
+    """Return 64 bits, each of which depends on all bits of the key."""
     return fold_multiply(key ^ SPREAD1, i64(SPREAD2))
 
 
 @njit(**INNER_OPTIONS)
 def key_of_float(word):
-    """Return the key of a float from its bits; those of NaN are beyond those of infinities."""
+    """Return the key of a float from its bits; keys of NaN lie beyond those of infinities."""
     word = select((word & HIGHEST) == 0, i64(0), word)
     return word ^ ((word >> 63) & HIGHEST)
 
 
 @njit(**INNER_OPTIONS)
 def is_nan(key):
-    """Return whether a key of a float is that of NaN."""
+    """Return whether a float's key is the key of NaN."""
     return (key > INFINITE) | (key < ~INFINITE)
 
 
 @njit(**SEPARATE_OPTIONS)
 def present_keys(words, row, n, scratch):
-    """Find key and row number of each value among n rows.
+    """Find the key and the row number of each value among n rows.
 
-    Return how many there are, and the address of the keys: in the column itself, or the scratch.
-    Row numbers are those of a batch before where no value can be missing.
+    Return their number, and the address of the keys: in the column itself, or in the scratch
+    memory. Row numbers are left from an earlier batch if no value can be missing.
     """
     element, bit = words[TABLE_ELEMENT], words[TABLE_BIT_OFFSET] + row
     source_at = read_words(
@@ -143,7 +143,7 @@ def present_keys(words, row, n, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def hash_keys(words, m, keys_at, hashes_at):
-    """Write the hashes of m keys, and ask for the lines of the first."""
+    """Write the hashes of m keys, and prefetch the lines of the first ones."""
     keys, hashes = pointer_int64(keys_at), pointer_int64(hashes_at)
     for j in range(m):
         hashes[j] = hash_key(keys[j])
@@ -175,7 +175,7 @@ def learn_rows(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def widen_lines(words, first, n):
-    """Put the keys of n lines of a smaller table into this one, each with its place."""
+    """Insert the keys of n lines of a smaller table into this one, each with its place."""
     smaller_lines = words[TABLE_VALUES]
     lines, last = words[TABLE_SLOTS], last_line(words)
     for line in range(first, first + n):
@@ -223,7 +223,7 @@ def scatter_rows(words, row, n, cursors_at):
 
 @njit(**SEPARATE_OPTIONS)
 def deal_out(words, row, n, starts_at):
-    """Number the partitions of a block of rows, and copy its keys in their order."""
+    """Write the partition numbers of a block of rows, and copy its keys in partition order."""
     scratch = words[TABLE_SCRATCH]
     clear(starts_at, partition_bytes(words))
     for start in range(0, n, BATCH):
@@ -240,7 +240,7 @@ def deal_out(words, row, n, starts_at):
 
 @njit(**SEPARATE_OPTIONS)
 def learn_range(words, row, n):
-    """Note the range of the keys of n rows, as long as it is narrow."""
+    """Record the range of the keys of n rows, until it is too wide."""
     done = i64(0)
     while done < n and pointer_int64(words[TABLE_STATE])[STATE_IS_FULL] == 0:
         k = smaller(n - done, BATCH)
@@ -251,7 +251,7 @@ def learn_range(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def check(words, row, n):
-    """Note in the state where n rows do not all have the number of their key."""
+    """Report in the state if any of n rows does not have the number of its key."""
     state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
     done = i64(0)
     while done < n and state[STATE_IS_FULL] == 0:
@@ -281,7 +281,7 @@ def look_up(words, row, n):
 
 
 def numbers(table, first, n):
-    """Do what the table asks for with rows [first, first + n) of its chunk."""
+    """Execute the table's operation on rows [first, first + n) of its chunk."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     scratch = words[TABLE_SCRATCH]

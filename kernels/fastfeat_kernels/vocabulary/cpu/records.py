@@ -1,5 +1,5 @@
 # pyright: basic
-"""Writing of a batch of keys whose places are known: counts, and a number for each row."""
+"""Output for a batch of keys with known places: counts, and a number for each row."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_WEIGHTS,
 )
 
-N_LINES_AHEAD = 4  # until the processor itself reads on
-N_BYTES_AHEAD = 128  # of a partition that are asked for before they are written
+N_LINES_AHEAD = 4  # up to where the processor's own prefetch takes over
+N_BYTES_AHEAD = 128  # bytes of a partition to prefetch before they are written
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -60,7 +60,7 @@ def clear(address, n_bytes):
 
 @njit(**SEPARATE_OPTIONS)
 def fill_missing(words, row, n):
-    """Write of n rows that they are missing."""
+    """Write the number of a missing value for n rows."""
     out = pointer_int32(words[TABLE_ROWS] + 4 * row)
     missing = types.int32(words[TABLE_MISSING])
     for i in range(n):
@@ -69,7 +69,7 @@ def fill_missing(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def count_places(words, row, m, rows_at, places_at):
-    """Count m keys, each by the weight of its row."""
+    """Count m keys, each with the weight of its row."""
     rows, places = pointer_int64(rows_at), pointer_int32(places_at)
     counts = pointer_int64(words[TABLE_COUNTS])
     if words[TABLE_WEIGHTS] == 0:
@@ -83,9 +83,9 @@ def count_places(words, row, m, rows_at, places_at):
 
 @njit(**SEPARATE_OPTIONS)
 def record_learnt(words, row, n, m, rows_at, places_at):
-    """Count n rows as taken, m of which have a value, and write the place of each row.
+    """Add n rows, m of them with a value, to the counts of rows, and write the place of each row.
 
-    The places may stand where they are to be written.
+    The places may already be at the target address.
     """
     rows, places = pointer_int64(rows_at), pointer_int32(places_at)
     state = pointer_int64(words[TABLE_STATE])
@@ -95,7 +95,7 @@ def record_learnt(words, row, n, m, rows_at, places_at):
     if words[TABLE_ROWS] != 0 and places_at != target:
         out = pointer_int32(target)
         if m == n:
-            for j in range(m):  # in vectors
+            for j in range(m):  # vectorized
                 out[j] = places[j]
         else:
             fill_missing(words, row, n)
@@ -107,7 +107,7 @@ def record_learnt(words, row, n, m, rows_at, places_at):
 def record_found(words, row, n, m, rows_at, places_at):
     """Write a number for each of n rows, m of which have a value.
 
-    The places may stand where the numbers are to be written, if all rows have one.
+    The places may already be at the target address, if all rows have one.
     """
     rows, places = pointer_int64(rows_at), pointer_int32(places_at)
     out, none = pointer_int32(words[TABLE_ROWS] + 4 * row), types.int32(words[TABLE_NONE])
@@ -115,7 +115,7 @@ def record_found(words, row, n, m, rows_at, places_at):
     if m < n:
         fill_missing(words, row, n)
     if words[TABLE_OUTPUTS] == 0 and m == n:
-        for j in range(m):  # in vectors
+        for j in range(m):  # vectorized
             out[j] = select(places[j] < 0, none, types.int32(places[j] + start))
     elif words[TABLE_OUTPUTS] == 0:
         for j in range(m):
@@ -128,14 +128,14 @@ def record_found(words, row, n, m, rows_at, places_at):
 
 @njit(**INNER_OPTIONS)
 def size_of_run(words, block):
-    """Return how many rows of a block are in the partition that is learnt."""
+    """Return the number of rows of a block in the current partition."""
     run = pointer_int64(words[TABLE_RUNS] + 8 * block * words[TABLE_RUN_STRIDE])
     return run[1] - run[0]
 
 
 @njit(**INNER_OPTIONS)
 def rest_of_run(words, block, n_taken):
-    """Return the first row of a block in the partition that is not taken yet, and how many."""
+    """Return the first untaken row of a block in the current partition, and their number."""
     run = pointer_int64(words[TABLE_RUNS] + 8 * block * words[TABLE_RUN_STRIDE])
     start = run[0] + smaller(n_taken, run[1] - run[0])
     return start, run[1] - start
@@ -143,7 +143,7 @@ def rest_of_run(words, block, n_taken):
 
 @njit(**INNER_OPTIONS)
 def prefetch_run(words, block, end, row_bytes):
-    """Ask for the first rows of a block in the partition that is learnt, and where ids go."""
+    """Prefetch the first rows of a block in the current partition, and the target of their ids."""
     if block < end:
         run = pointer_int64(words[TABLE_RUNS] + 8 * block * words[TABLE_RUN_STRIDE])
         for k in range(N_LINES_AHEAD):
@@ -154,7 +154,7 @@ def prefetch_run(words, block, end, row_bytes):
 
 @njit(**SEPARATE_OPTIONS)
 def write_values(words, first, n):
-    """Write for n rows the value of their id; without ids, the one for id -1."""
+    """Write the value of each of n rows' ids; without ids, the value for id -1."""
     target, values = pointer_int32(words[ROWS_TARGET]), pointer_int32(words[ROWS_VALUES] + 4)
     if words[ROWS_IDS] == 0:
         for i in range(first, first + n):
@@ -166,7 +166,7 @@ def write_values(words, first, n):
 
 
 def rows(table, first, n):
-    """Write for each row the value of its id; the one before the first is for id -1."""
+    """Write the value of each row's id; the value for id -1 precedes the others."""
     words = pointer_int64(table)
     if words[ROWS_RUNS] == 0:
         write_values(words, first, n)
@@ -179,7 +179,7 @@ def rows(table, first, n):
 
 @njit(**INNER_OPTIONS)
 def partition_bytes(words):
-    """Return the size of what is known of a block: where its partitions begin, and the end."""
+    """Return the bytes of a block's partition starts, including the end."""
     return ((types.int64(1) << words[TABLE_LOG_PARTITIONS]) + 2) << 3
 
 
@@ -190,7 +190,7 @@ def count_partitions(words, row, n, m, rows_at, hashes_at, counts_at):
     numbers = pointer_uint8(words[TABLE_NUMBERS] + words[TABLE_CHUNK_START] + row)
     counts, bits = pointer_int64(counts_at), words[TABLE_LOG_PARTITIONS]
     if m == n:
-        for j in range(m):  # in vectors
+        for j in range(m):  # vectorized
             numbers[j] = types.uint8(shift_logical(hashes[j], 64 - bits))
     else:
         for i in range(n):
@@ -203,7 +203,7 @@ def count_partitions(words, row, n, m, rows_at, hashes_at, counts_at):
 
 @njit(**SEPARATE_OPTIONS)
 def begin_partitions(words, row, starts_at, cursors_at):
-    """Replace the counts of a block by where its partitions begin, and copy that."""
+    """Replace the partition counts of a block by partition starts, and copy these."""
     starts, cursors = pointer_int64(starts_at), pointer_int64(cursors_at)
     total = words[TABLE_CHUNK_START] + row
     for k in range((partition_bytes(words) >> 3) - 1):
@@ -214,7 +214,7 @@ def begin_partitions(words, row, starts_at, cursors_at):
 
 
 def gather(table, first, n):
-    """Write for each row of blocks what stands at the next place of its partition."""
+    """Write for each row of blocks the next value of its partition."""
     words = pointer_int64(table)
     numbers, cursors = pointer_uint8(words[GATHER_NUMBERS]), pointer_int64(words[GATHER_SCRATCH])
     values, target = pointer_int32(words[GATHER_VALUES]), pointer_int32(words[GATHER_TARGET])

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Sorting keys within runs of equal counts: radix sort, insertion sort where a run is short."""
+"""Sorting keys within runs of equal counts: radix sort, or insertion sort for a short run."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from fastfeat_kernels.vocabulary.layout import (
 )
 
 i64 = types.int64
-N_INSERTED = 40  # keys; up to here moving them one by one is fastest
-N_WIDE = 4096  # from here on digits of 11 bits need fewer passes than digits of 8 save
+N_INSERTED = 40  # up to so many keys, moving them one by one is fastest
+N_WIDE = 4096  # from so many keys on, digits of 11 bits save more passes than they cost
 
 
 @njit(**INNER_OPTIONS)
@@ -72,7 +72,7 @@ def sort_by_digit(source, source_ids, target, target_ids, digits, n, shift, bits
 
 @njit(**SEPARATE_OPTIONS)
 def radix_sort(keys_at, ids_at, spare_keys_at, spare_ids_at, digits, n):
-    """Sort keys with their ids, digit by digit; digits that all keys share are passed over."""
+    """Sort keys with their ids, digit by digit; digits that all keys share are skipped."""
     keys, differs = pointer_int64(keys_at), i64(0)
     for i in range(n):
         differs |= keys[i] ^ keys[0]
@@ -107,7 +107,7 @@ def radix_sort(keys_at, ids_at, spare_keys_at, spare_ids_at, digits, n):
 
 
 def descending(table, first, n):
-    """Count the counts of keys [first, first + n), or copy them in order, the greatest first."""
+    """Count the counts of keys [first, first + n), or copy them in descending order of counts."""
     table_words = pointer_int64(table)
     words, counts = pointer_int64(table_words[DEAL_WORDS]), pointer_int64(table_words[DEAL_COUNTS])
     bins, last = pointer_int64(table_words[DEAL_BINS]), table_words[DEAL_N_BINS] - 1

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Tables of keys that are bytes. Up to 16 of them are compared in registers, inside the slot."""
+"""Tables of bytes keys. Up to 16 bytes are compared in registers, within the slot."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ FIRST, SECOND, SIZES, HASHES, ADDRESSES, ROWS, PLACES, CURSORS = (8 * BATCH * k 
 
 @njit(**SEPARATE_OPTIONS)
 def read_rows(words, row, m, scratch):
-    """Write address and number of bytes of m rows whose numbers, from `row` on, are in ROWS."""
+    """Write the address and the length of m rows; ROWS has their numbers, counted from `row`."""
     rows = pointer_int64(scratch + ROWS)
     addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
     data, width = words[TABLE_VALUES], words[TABLE_OFFSET_BYTES]
@@ -98,14 +98,14 @@ def read_rows(words, row, m, scratch):
 
 @njit(**INNER_OPTIONS)
 def lowest_bytes(word, n):
-    """Return a word of which n bytes are kept, the others 0; none if n < 0, all if n > 8."""
+    """Return a word with its lowest n bytes kept, the others 0; none if n < 0, all if n > 8."""
     kept = word & ((i64(1) << (select(n < 0, i64(0), n) << 3 & 63)) - 1)
     return select(n >= 8, word, kept)
 
 
 @njit(**SEPARATE_OPTIONS)
 def few_bytes(address, n):
-    """Return up to 8 bytes as a word, reading no others."""
+    """Return up to 8 bytes as a word, without reading others."""
     word, pointer = i64(0), pointer_uint8(address)
     for i in range(n):
         word |= i64(pointer[i]) << (i << 3)
@@ -127,7 +127,7 @@ def hash_long(address, n):
 
 @njit(**INNER_OPTIONS)
 def hash_batch(words, row, n, scratch):
-    """Prepare a batch: what slots compare, row numbers, hashes, and the lines of first slots."""
+    """Prepare a batch: the words to compare, row numbers and hashes; prefetch the first slots."""
     bit = words[TABLE_BIT_OFFSET] + row
     m = present_rows(words[TABLE_VALIDITY], bit, n, scratch + ROWS)
     read_rows(words, row, m, scratch)
@@ -139,7 +139,7 @@ def hash_batch(words, row, n, scratch):
         size, address = sizes[j], addresses[j]
         if size <= N_INLINE_BYTES:
             if (size > 0) & ((address & 4095) <= 4096 - N_INLINE_BYTES):
-                # Reads beyond the text, but within the page in which it begins.
+                # Reads beyond the text, but only within the page in which it begins.
                 a = lowest_bytes(load_int64(address), size)
                 b = lowest_bytes(load_int64(address + 8), size - 8)
             else:
@@ -157,7 +157,7 @@ def hash_batch(words, row, n, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def same_bytes(a, b, n):
-    """Return whether n > 8 bytes are the same at two addresses."""
+    """Return whether n > 8 bytes are equal at two addresses."""
     for i in range(0, n - 8, 8):
         if load_int64(a + i) != load_int64(b + i):
             return False
@@ -166,7 +166,7 @@ def same_bytes(a, b, n):
 
 @njit(**INNER_OPTIONS)
 def is_same(slot, first, second, size, words):
-    """Return whether the key of a slot in use is this one."""
+    """Return whether a used slot has this key."""
     if (slot[0] != first) | (shift_logical(slot[2], 32) != smaller(size, ALL_ONES)):
         return False
     if size <= N_INLINE_BYTES:
@@ -177,7 +177,7 @@ def is_same(slot, first, second, size, words):
 
 @njit(**SEPARATE_OPTIONS)
 def learn_batch(words, m, scratch):
-    """Find the place of each key, which is the next one for a new key."""
+    """Find the place of each key, the next one for a new key."""
     first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
     addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
     hashes, places = pointer_int64(scratch + HASHES), pointer_int32(scratch + PLACES)
@@ -201,7 +201,7 @@ def learn_batch(words, m, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def find_batch(words, m, scratch):
-    """Find the place of each key, -1 if it has none."""
+    """Find the place of each key; -1 for unknown keys."""
     first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
     sizes, places = pointer_int64(scratch + SIZES), pointer_int32(scratch + PLACES)
     hashes, slots, last = (
@@ -220,7 +220,7 @@ def find_batch(words, m, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def scatter_rows(words, row, n, scratch):
-    """Copy address and number of bytes of each of n rows to the next place of its partition."""
+    """Copy address and length of each of n rows to the next place of its partition."""
     present_rows(i64(0), i64(0), n, scratch + ROWS)
     read_rows(words, row, n, scratch)
     addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
@@ -237,7 +237,7 @@ def scatter_rows(words, row, n, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def deal_out(words, row, n, starts_at):
-    """Number the partitions of a block of rows, and copy its keys in their order."""
+    """Write the partition numbers of a block of rows, and copy its keys in partition order."""
     scratch = words[TABLE_SCRATCH]
     clear(starts_at, partition_bytes(words))
     for start in range(0, n, BATCH):
@@ -285,7 +285,7 @@ def widen_slots(words, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def copy_keys(words, first, n):
-    """Copy the bytes of n keys to where they end in one piece of memory."""
+    """Copy the bytes of n keys to their places in one piece of memory."""
     ends = pointer_int64(words[TABLE_ENDS])
     for k in range(first, first + n):
         key = pointer_int64(words[TABLE_KEYS] + (k << 4))
@@ -302,7 +302,7 @@ def copy_keys(words, first, n):
 
 
 def text(table, first, n):
-    """Do what the table asks for with rows [first, first + n) of its chunk."""
+    """Execute the table's operation on rows [first, first + n) of its chunk."""
     words = pointer_int64(table)
     scratch = words[TABLE_SCRATCH]
     if words[TABLE_ROUND] == COPY:

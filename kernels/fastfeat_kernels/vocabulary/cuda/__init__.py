@@ -2,9 +2,9 @@
 
 `steps.keys` imports it.
 
-A table has the words of a header; behind it those of the columns of the rows, a part of the key
-each, as in `hashing`; and, to look up, behind those the columns of the known keys. Keys that
-are inserted stay where they are: slots hold numbers of rows, at most MOST_ROWS of them.
+A table begins with the words of a header. Behind it are the columns of the rows, one per part of
+the key, like in `hashing`, and for look-ups then the columns of the known keys. Inserted keys stay
+where they are: slots hold row numbers, at most MOST_ROWS of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastfeat_kernels.hashing.cuda import column_text
 
 BLOCK: Final = 256
 MOST_ROWS: Final = 1 << 30
-"""Rows are numbered by 32 bits, slots by 31."""
+"""Row numbers have 32 bits, slots 31."""
 FEWEST_SLOTS: Final = 1 << 10
 
 _VALUE_WORDS: Final = ("VALUE_NUMBERS", "VALUE_VALUES", "VALUE_MISSING", "VALUE_TARGET")
@@ -34,21 +34,21 @@ class KeyTable:
     """The header of a table of keys; a kernel reads the words of it that it needs.
 
     Args:
-        n_parts: of a key.
+        n_parts: Number of parts of a key.
         missing: MISSING_IS_NO_KEY, or MISSING_IS_A_PART of the key like any other.
-        slots: address of the slots, 0 where they are free.
-        n_slots: how many, a power of 2.
-        state: address of N_STATE_WORDS int64.
-        limit: more keys than that are too many for the slots.
-        counts: address of an int64 for each slot; 0 where nothing is counted.
-        weights: address of an int64 for each row, how often it counts; 0: once.
-        rows: address of an int32 for each row: slots, then numbers of keys; or codes; 0 where they
-            are not asked for. When numbers are taken, of a byte for each: whether it is a value.
-        firsts: address of an int64 for each key: the first row that has it.
-        totals: address of an int64 for each key: how often it counts. When numbers are taken, their
+        slots: Address of the slots, 0 if they are free.
+        n_slots: Number of slots, a power of 2.
+        state: Address of N_STATE_WORDS int64.
+        limit: Largest number of keys for these slots.
+        counts: Address of an int64 for each slot; 0 if nothing is counted.
+        weights: Address of an int64 weight for each row; 0 for weights of 1.
+        rows: Address of an int32 for each row: slots, then numbers of keys; or codes; 0 if not
+            requested. While numbers are taken, one byte for each row: whether it is a value.
+        firsts: Address of an int64 for each key: the first row that has it.
+        totals: Address of an int64 for each key: its count. While numbers are taken, their
             canonical words.
-        n_unseen: how many codes there are for what is no known key.
-        is_cross: whether the published hash of a key is that of a cross.
+        n_unseen: Number of codes for unknown keys.
+        is_cross: Whether keys are hashed as crosses by the published hash.
     """
 
     n_parts: int
@@ -75,7 +75,7 @@ _FIELDS: Final = tuple(field.name for field in fields(KeyTable))
 
 @cache
 def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of the kernels, without the prelude, for blocks of `block` threads."""
     header = [f"KEY_{name.upper()}" for name in _FIELDS]
     words = {name: k for names in (header, _VALUE_WORDS, _STATE) for k, name in enumerate(names)}
     words |= {"N_KEY_WORDS": len(header), "BLOCK": block, "MISSING_IS_NO_KEY": MISSING_IS_NO_KEY}
@@ -87,16 +87,16 @@ def value_words(numbers: int, values: int, missing: int, target: int) -> list[in
     """Return the words of `read_values`.
 
     Args:
-        numbers: address of an int32 for each row: the number of its key, -1 if it has none.
-        values: address of an int32 for each key.
-        missing: the value of a row without a key.
-        target: address of an int32 for each row.
+        numbers: Address of an int32 for each row: the number of its key, -1 if it has none.
+        values: Address of an int32 for each key.
+        missing: Value of a row without a key.
+        target: Address of an int32 for each row.
     """
     return [numbers, values, missing, target]
 
 
 def n_slots_for(n_keys: int) -> int:
-    """Return how many slots leave at least half of them free.
+    """Return the number of slots that leaves at least half of them free.
 
     >>> n_slots_for(0), n_slots_for(1024), n_slots_for(1025)
     (1024, 2048, 4096)

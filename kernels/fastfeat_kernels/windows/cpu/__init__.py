@@ -20,7 +20,7 @@ from fastfeat_kernels.windows.statistics import FAMILIES
 
 @njit(**INNER_OPTIONS)
 def no_ranks(words, column, first, end):
-    """Prepare nothing, where no order statistic is asked for: the entry compiles in less time."""
+    """Prepare nothing, for requests without order statistics: this compiles in less time."""
 
 
 def entry_of(families):

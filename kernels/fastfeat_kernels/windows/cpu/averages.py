@@ -1,7 +1,7 @@
 # pyright: basic
-"""Averages and sums of all values of an entity before a place, whose weights decay.
+"""Weighted averages and sums of all values of an entity before a place.
 
-They decay by rows or by time.
+The weights decay by rows or by time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastfeat_kernels.windows.statistics import EWM_MEAN, EWM_SUM, EWM_SUM_BY
 
 i64 = types.int64
 POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
-ENTITY, ADDED = 0, 1  # of the state
+ENTITY, ADDED = 0, 1  # words of the state
 SUM = layout.AVERAGE  # the word of a sum in the memory of an average
 
 
@@ -54,12 +54,12 @@ def is_value(column, scratch, at):
 
 @njit(**SEPARATE_OPTIONS)
 def half_power(age):
-    """Return 2**-age, as `decay` has it."""
+    """Return 2**-age, like `decay`."""
     if age > OLDEST:
         return 0.0
     n = i64(age + 0.5)
     r = types.float64(n) - age
-    total = SERIES[13] * r + SERIES[12]  # a place that varies would be checked, and could raise
+    total = SERIES[13] * r + SERIES[12]  # a computed index would be checked, and could raise
     total = total * r + SERIES[11]
     total = total * r + SERIES[10]
     total = total * r + SERIES[9]
@@ -77,7 +77,7 @@ def half_power(age):
 
 @njit(**INNER_OPTIONS)
 def moved_towards(average, x, weight):
-    """Return average + (x - average) / weight, as `decay` has it."""
+    """Return average + (x - average) / weight, like `decay`."""
     if weight == 1.0:
         return x
     step = x - average
@@ -88,7 +88,7 @@ def moved_towards(average, x, weight):
 
 @njit(**INNER_OPTIONS)
 def add_to_average(memory, x):
-    """Add a value that is there, of full weight, to an average whose weights are those of now."""
+    """Add a present value, with full weight, to an average; its weights are already decayed."""
     bits = bits_of(x)
     if bits & HIGHEST == INFINITE:
         memory[layout.IS_POSITIVE] |= i64(bits > 0)
@@ -102,9 +102,9 @@ def add_to_average(memory, x):
 
 @njit(**INNER_OPTIONS)
 def add_to_sum(memory, x):
-    """Add a value that is there, of full weight, to a sum whose weights are those of now.
+    """Add a present value, with full weight, to a sum; its weights are already decayed.
 
-    After an infinity the finite ones do not matter.
+    After an infinite value, finite ones no longer matter.
     """
     is_infinite = (memory[layout.IS_POSITIVE] | memory[layout.IS_NEGATIVE]) != 0
     total = select(is_infinite, bits_of(x), bits_of(float_of(memory[SUM]) + x))
@@ -117,7 +117,7 @@ def add_to_sum(memory, x):
 
 @njit(**INNER_OPTIONS)
 def decay_in_time(memory, place, time, half_life):
-    """Return the bits of a weight or a sum of the latest value's time, as they are at a time."""
+    """Return the bits of a stored weight or sum, decayed from the latest value's time to a time."""
     word = memory[place]
     if word != 0:
         since = types.uint64(subtract_wrapping(time, memory[layout.LAST_TIME]))
@@ -127,14 +127,14 @@ def decay_in_time(memory, place, time, half_life):
 
 @njit(**INNER_OPTIONS)
 def read_average(memory):
-    """Return the bits of an average; NaN of no values, and of infinities of both signs."""
+    """Return the bits of an average; NaN without values, and for infinities of both signs."""
     found = select(memory[layout.IS_FINITE] != 0, memory[layout.AVERAGE], i64(NAN_BITS))
     return or_infinity(memory, found)
 
 
 @njit(**INNER_OPTIONS)
 def or_infinity(memory, found):
-    """Return the bits of an infinity where there is one, else those found; NaN of both signs."""
+    """Return the bits of the infinity, if there is one, else those given; NaN for both signs."""
     infinity = select(memory[layout.IS_POSITIVE] != 0, i64(POSITIVE), i64(NEGATIVE))
     found = select((memory[layout.IS_POSITIVE] | memory[layout.IS_NEGATIVE]) != 0, infinity, found)
     return select(

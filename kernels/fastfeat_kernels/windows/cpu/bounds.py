@@ -1,5 +1,5 @@
 # pyright: basic
-"""Begin and end of windows: both only move forward along an entity."""
+"""Beginnings and ends of windows: both only move forward along an entity."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.vectors import STEP, add_wrapping, leading_below, leading_up_to
 
 i64 = types.int64
-FAR = 1 << 61  # times and bounds that are nearer have no sum beyond int64
-SOME = 64  # rows whose bounds are found together: a run, or one after the other
-TRIED = 16  # of them, before all
+FAR = 1 << 61  # times and bounds nearer than this have a sum within int64
+SOME = 64  # rows with bounds found together: consecutive, or one by one
+TRIED = 16  # rows of them to check first
 
 
 @njit(**INNER_OPTIONS)
@@ -38,7 +38,7 @@ def is_open(window):
 
 @njit(**INNER_OPTIONS)
 def advance_below(times, at, end, limit):
-    """Return the first place from `at` on, before `end`, whose time is not below the limit."""
+    """Return the first place in [at, end) with a time not below the limit."""
     if at >= end:
         return at
     k = leading_below(times + 8 * at, limit)
@@ -51,7 +51,7 @@ def advance_below(times, at, end, limit):
 
 @njit(**INNER_OPTIONS)
 def advance_up_to(times, at, end, limit):
-    """Return the first place from `at` on, before `end`, whose time is above the limit."""
+    """Return the first place in [at, end) with a time above the limit."""
     if at >= end:
         return at
     k = leading_up_to(times + 8 * at, limit)
@@ -64,11 +64,11 @@ def advance_up_to(times, at, end, limit):
 
 @njit(**INNER_OPTIONS)
 def advance_begin(times, at, start, stop, time, low):
-    """Return the begin of the window of a row, from that of the row before."""
+    """Return the beginning of a row's window, searched from that of the previous row."""
     at = larger(at, start)
     limit = add_wrapping(time, low)
     is_over = (low > 0) & (limit < time)
-    if (low < 0) & (limit > time):  # nothing is so low
+    if (low < 0) & (limit > time):  # no time is so low
         return at
     if is_over:
         return stop
@@ -77,7 +77,7 @@ def advance_begin(times, at, start, stop, time, low):
 
 @njit(**SEPARATE_OPTIONS)
 def find_begins(words, window, base, n):
-    """Write the begins of the windows of rows that ask, by their low bound."""
+    """Write the beginnings of the windows of asking rows, by their low bound."""
     scratch, low = words[layout.TABLE_SCRATCH], window[layout.WINDOW_LOW]
     starts = pointer_int32(scratch + layout.ENTITY_STARTS)
     stops, begins = (
@@ -98,14 +98,14 @@ def find_begins(words, window, base, n):
 
 @njit(**INNER_OPTIONS)
 def shift_of(words, number):
-    """Return the shift from a time to the limit of a bound: the first place is not below it."""
+    """Return the shift from a time to a bound's limit, the least time at or behind the bound."""
     window = window_of(words, number >> 1)
     return select(number & 1 != 0, window[layout.WINDOW_HIGH] + 1, window[layout.WINDOW_LOW])
 
 
 @njit(**INNER_OPTIONS)
 def bounds_of(words, number):
-    """Return the address where a bound of each row of a block is written."""
+    """Return the address of a bound for the rows of a block."""
     window = window_of(words, number >> 1)
     offset = select(number & 1 != 0, window[layout.WINDOW_ENDS], window[layout.WINDOW_BEGINS])
     return words[layout.TABLE_SCRATCH] + offset
@@ -113,7 +113,7 @@ def bounds_of(words, number):
 
 @njit(**INNER_OPTIONS)
 def state_of(words, number):
-    """Return the address where a bound of the last row of a block is kept."""
+    """Return the address of a bound of the last row of a block."""
     return (
         words[layout.TABLE_SCRATCH]
         + window_of(words, number >> 1)[layout.WINDOW_STATE]
@@ -130,7 +130,7 @@ def copy_times(times, places, n, found):
 
 @njit(**SEPARATE_OPTIONS)
 def are_near(times, n, least, most):
-    """Return whether times, and what is between least and most, are near."""
+    """Return whether times, and the range between least and most, are near enough to add."""
     for j in range(n):
         least, most = smaller(least, times[j]), larger(most, times[j])
     return (least >= -FAR) & (most <= FAR)
@@ -138,13 +138,13 @@ def are_near(times, n, least, most):
 
 @njit(**SEPARATE_OPTIONS)
 def is_run_within(seen, times, n, shift):
-    """Return whether n rows of one entity have bounds that follow one another.
+    """Return whether n rows of one entity have consecutive bounds.
 
     Args:
-        seen: times from the bound of the first row on, one more than rows, all of the entity.
-        times: of rows that ask.
-        n: how many rows there are.
-        shift: what is added to a time for its limit.
+        seen: n + 1 times of the entity, from the bound of the first row on.
+        times: Times of asking rows.
+        n: Number of rows.
+        shift: Added to a time to give its limit.
     """
     left = i64(0)
     for j in range(1, n):
@@ -155,16 +155,16 @@ def is_run_within(seen, times, n, shift):
 
 @njit(**SEPARATE_OPTIONS)
 def is_run(seen, times, starts, stops, first, n, shift):
-    """Return whether n rows of some entities have bounds that follow one another.
+    """Return whether n rows of some entities have consecutive bounds.
 
     Args:
-        seen: times from place `first` on; one behind the last place of the batch may be read.
-        times: of rows that ask.
-        starts: where the entity of each row begins.
-        stops: where it ends.
-        first: the bound of the first row.
-        n: how many rows there are.
-        shift: what is added to a time for its limit.
+        seen: Times from place `first` on; one behind the last place of the batch may be read.
+        times: Times of asking rows.
+        starts: First place of each row's entity.
+        stops: End of each row's entity.
+        first: Bound of the first row.
+        n: Number of rows.
+        shift: Added to a time to give its limit.
     """
     if starts[0] == starts[n - 1] and first + n <= stops[0]:
         return is_run_within(seen, times, n, shift)
@@ -179,14 +179,14 @@ def is_run(seen, times, starts, stops, first, n, shift):
 
 @njit(**SEPARATE_OPTIONS)
 def write_run(found, first, n):
-    """Write bounds that follow one another."""
+    """Write consecutive bounds."""
     for j in range(n):
         found[j] = types.int32(first + j)
 
 
 @njit(**SEPARATE_OPTIONS)
 def find_run(words, number, base, n_rows, start, n):
-    """Write a bound of n rows from row `start` of a block on; return whether it is a run."""
+    """Write a bound of n rows of a block, from row `start` on; return whether it is a run."""
     scratch, times_at = words[layout.TABLE_SCRATCH], words[layout.TABLE_TIMES] + 8 * base
     starts, stops = (
         pointer_int32(scratch + layout.ENTITY_STARTS + 4 * start),
@@ -202,7 +202,7 @@ def find_run(words, number, base, n_rows, start, n):
         return False
     seen, few = pointer_int64(times_at + 8 * at), smaller(i64(TRIED), n)
     if not is_run(seen, times, starts, stops, at, few, shift):
-        return False  # as mostly where it is none
+        return False  # the usual place of failure, if they are not consecutive
     if not is_run(seen, times, starts, stops, at, n, shift):
         return False
     write_run(pointer_int32(bounds_of(words, number) + 4 * start), at, n)
@@ -214,8 +214,8 @@ def find_run(words, number, base, n_rows, start, n):
 def find_four(words, numbers_at, base, start, n):
     """Write four bounds of n rows, from row `start` of a block on, where all limits are near.
 
-    Each step waits for the one before, and four wait at once. A bound is that of window k >> 1: its
-    begin where the lowest bit is 0, else its end.
+    Each step of a search waits for the one before, so four searches run side by side. Bound number
+    k belongs to window k >> 1: its beginning if the lowest bit is 0, else its end.
     """
     scratch, times_at = words[layout.TABLE_SCRATCH], words[layout.TABLE_TIMES] + 8 * base
     starts, stops = (
@@ -252,7 +252,7 @@ def find_some(words, base, n_rows, start, n):
     chosen, n_chosen = pointer_int64(four), i64(0)
     for k in range(words[layout.TABLE_N_BOUNDS]):
         if not find_run(words, numbers[k], base, n_rows, start, n):
-            for i in range(n_chosen, 4):  # those that are not there are the last one again
+            for i in range(n_chosen, 4):  # repeat the last one for missing ones
                 chosen[i] = numbers[k]
             n_chosen += 1
             if n_chosen == 4:
@@ -264,7 +264,7 @@ def find_some(words, base, n_rows, start, n):
 
 @njit(**SEPARATE_OPTIONS)
 def find_slowly(words, base, n):
-    """Write the bounds of rows that ask, one after the other; limits may leave int64."""
+    """Write the bounds of asking rows one by one; limits may leave int64."""
     numbers = pointer_int64(words[layout.TABLE_BOUNDS])
     for k in range(words[layout.TABLE_N_BOUNDS]):
         window = window_of(words, numbers[k] >> 1)
@@ -276,7 +276,7 @@ def find_slowly(words, base, n):
 
 @njit(**SEPARATE_OPTIONS)
 def find_ends(words, window, base, n):
-    """Write the ends of the windows of rows that ask, by their high bound."""
+    """Write the ends of the windows of asking rows, by their high bound."""
     scratch = words[layout.TABLE_SCRATCH]
     starts, stops = (
         pointer_int32(scratch + layout.ENTITY_STARTS),
@@ -302,7 +302,7 @@ def find_ends(words, window, base, n):
 
 @njit(**SEPARATE_OPTIONS)
 def find_bounds(words, window, n):
-    """Write begin and end of the windows of rows that ask, where no bound of time says it."""
+    """Write beginnings and ends of windows of asking rows that no bound of time gives."""
     scratch = words[layout.TABLE_SCRATCH]
     places, starts = (
         pointer_int32(scratch + layout.PLACES),
@@ -330,7 +330,7 @@ def find_bounds(words, window, n):
 
 @njit(**SEPARATE_OPTIONS)
 def is_steady(bounds, n):
-    """Return whether a bound moves by one a row."""
+    """Return whether a bound moves by one place a row."""
     found = types.int32(0)
     for j in range(n):
         found |= bounds[j] - bounds[0] - types.int32(j)
@@ -339,7 +339,7 @@ def is_steady(bounds, n):
 
 @njit(**INNER_OPTIONS)
 def is_steady_begin(words, window):
-    """Return whether windows of a block begin one row after the other."""
+    """Return whether the windows of a block begin one row after the other."""
     return (
         pointer_int64(words[layout.TABLE_SCRATCH] + window[layout.WINDOW_STATE])[
             layout.BEGIN_STEADY
@@ -350,7 +350,7 @@ def is_steady_begin(words, window):
 
 @njit(**INNER_OPTIONS)
 def is_steady_end(words, window):
-    """Return whether windows of a block end one row after the other."""
+    """Return whether the windows of a block end one row after the other."""
     return (
         pointer_int64(words[layout.TABLE_SCRATCH] + window[layout.WINDOW_STATE])[layout.END_STEADY]
         != 0
@@ -359,7 +359,7 @@ def is_steady_end(words, window):
 
 @njit(**INNER_OPTIONS)
 def least_and_most_shift(words):
-    """Return how far the bounds of windows are from the rows that ask."""
+    """Return the range of shifts from asking rows to bounds of windows."""
     numbers, least, most = pointer_int64(words[layout.TABLE_BOUNDS]), i64(0), i64(0)
     for k in range(words[layout.TABLE_N_BOUNDS]):
         shift = shift_of(words, numbers[k])
@@ -369,7 +369,7 @@ def least_and_most_shift(words):
 
 @njit(**SEPARATE_OPTIONS)
 def find_all_bounds(words, base, n_rows, n):
-    """Write begin and end of all windows of rows that ask, of a batch of n_rows rows."""
+    """Write beginnings and ends of all windows of asking rows, in a batch of n_rows rows."""
     scratch = words[layout.TABLE_SCRATCH]
     times, asked = (
         pointer_int64(pointer_int64(scratch)[layout.ASKING_TIMES]),

@@ -1,5 +1,5 @@
 # pyright: basic
-"""A column in a batch of entities: its values in order, and what is known before each of them."""
+"""A column in a batch of entities: its values in order, and counts of those before each place."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ i64 = types.int64
 
 @njit(**INNER_OPTIONS)
 def nothing_of(column):
-    """Return the word that stands where a value is missing: NaN, or what comes out as 0."""
+    """Return the word for a missing value: NaN, or the word of 0."""
     nothing = select(column[layout.COLUMN_KIND] == layout.UNSIGNED, LOWEST, i64(0))
     return select(column[layout.COLUMN_KIND] == layout.FLOAT, i64(NAN_BITS), nothing)
 
 
 @njit(**SEPARATE_OPTIONS)
 def load_words(words, column, base, n):
-    """Write the values of n rows in order; missing ones as NaN or 0."""
+    """Write the values of n rows in order, missing ones as NaN or 0."""
     arrivals = pointer_int32(words[layout.TABLE_ARRIVALS] + 4 * base)
     dealt, times = (
         pointer_int64(column[layout.COLUMN_VALUES]),
@@ -48,7 +48,7 @@ def load_words(words, column, base, n):
 
 @njit(**SEPARATE_OPTIONS)
 def find_missing_floats(words, column, n, state):
-    """Make NaN one, and write what is missing, infinite, and how far the others reach."""
+    """Make all NaN alike; note missing and infinite values; return the greatest magnitude."""
     x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
     greatest = i64(0)
     for i in range(n):
@@ -69,7 +69,7 @@ def find_missing_floats(words, column, n, state):
 
 @njit(**SEPARATE_OPTIONS)
 def count_values(words, column, base, n, state):
-    """Write how many values stand before each place."""
+    """Write the number of values before each place."""
     counts = pointer_int32(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_COUNTS])
     x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
     arrivals, first = pointer_int32(words[layout.TABLE_ARRIVALS] + 4 * base), i64(0)
@@ -99,7 +99,7 @@ def count_values(words, column, base, n, state):
 
 @njit(**SEPARATE_OPTIONS)
 def count_infinite(words, column, n, carry):
-    """Write how many infinities of both signs stand before each place."""
+    """Write the numbers of infinities of each sign before each place."""
     x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
     counts = pointer_int32(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_INFINITE])
     positive, negative, first = types.int32(0), types.int32(0), i64(0)
@@ -120,7 +120,7 @@ def count_infinite(words, column, n, carry):
 
 @njit(**SEPARATE_OPTIONS)
 def find_neighbours(words, column, n):
-    """Write the last place before each with a value, and the next from it on."""
+    """Write for each place the last earlier place with a value, and the next one from there on."""
     scratch = words[layout.TABLE_SCRATCH]
     counts = pointer_int32(scratch + column[layout.COLUMN_COUNTS])
     if column[layout.COLUMN_LAST] != 0:
@@ -140,7 +140,7 @@ def find_neighbours(words, column, n):
 
 @njit(**SEPARATE_OPTIONS)
 def write_keys(words, column, target, n, flip, is_missing):
-    """Write the keys of values, xored with `flip`; the lowest for what is missing."""
+    """Write the keys of values, xored with `flip`; the lowest key for missing values."""
     scratch = words[layout.TABLE_SCRATCH]
     x, keys = pointer_int64(scratch + column[layout.COLUMN_WORDS]), pointer_int64(scratch + target)
     magnitude = select(column[layout.COLUMN_KIND] == layout.FLOAT, i64(HIGHEST), i64(0))
@@ -154,7 +154,7 @@ def write_keys(words, column, target, n, flip, is_missing):
 
 @njit(**SEPARATE_OPTIONS)
 def find_lowest(words, column, n, state):
-    """Write the lowest place of a bit of any finite value, above 2**-1074."""
+    """Write the place of the lowest bit of any finite value, above 2**-1074."""
     x = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS])
     lowest = state[layout.STATE_HIGHEST]
     for i in range(n):
@@ -166,7 +166,7 @@ def find_lowest(words, column, n, state):
 
 @njit(**SEPARATE_OPTIONS)
 def begin_with_carry(words, column, state, carry):
-    """Let the first place have the latest value of the rows that it stands for."""
+    """Give the first place the latest value of the rows that it stands for."""
     known = pointer_int64(carry)
     state[layout.STATE_MISSING] = 1  # so that values are counted
     state[layout.STATE_INFINITE] = i64(
@@ -179,7 +179,7 @@ def begin_with_carry(words, column, state, carry):
 
 @njit(**SEPARATE_OPTIONS)
 def load_keys(words, column, n, state):
-    """Write the keys that least and greatest values are found by."""
+    """Load the keys for minima and maxima."""
     scratch, carry, is_missing = (
         words[layout.TABLE_SCRATCH],
         state[layout.STATE_CARRY],
@@ -203,12 +203,8 @@ def load_keys(words, column, n, state):
 def load_column(words, column, base, n, carry):
     """Prepare a column for the n rows of a batch; return whether its sums are wide.
 
-    Args:
-        words: the table.
-        column: its words.
-        base: the first place.
-        n: how many rows there are.
-        carry: address of what is known of the rows that the first place stands for; 0 for itself.
+    `base` is the first place. `carry` is the address of the summary of the rows that this place
+    stands for; 0 if it stands for itself alone.
     """
     state = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])
     state[layout.STATE_MISSING], state[layout.STATE_INFINITE], state[layout.STATE_WIDE] = (

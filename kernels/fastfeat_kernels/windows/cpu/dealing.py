@@ -1,7 +1,7 @@
 # pyright: basic
-"""Rows in input order: counted, dealt out to partitions of entities; their results collected.
+"""Rows in input order: counting, dealing to partitions of entities, and collecting results.
 
-Results of rows that stand as they came in are written to columns at once, they need not wait.
+Results of rows that are in input order are written to columns at once, without waiting.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from fastfeat_kernels.windows.cpu.vectors import (
 
 i64 = types.int64
 FLOAT32 = ELEMENTS.index("float32")
-AHEAD = 128  # bytes of a partition that are asked for before they are written
-TILE = 256  # rows whose results are collected at a time
+AHEAD = 128  # bytes of a partition to prefetch before they are written
+TILE = 256  # rows with results that are collected at a time
 
 
 def keep(table, first, n):
-    """Write the codes of rows, -1 where the value is missing."""
+    """Write the codes of rows, -1 if the value is missing."""
     words = pointer_int64(table)
     codes, kept = pointer_int32(words[layout.TABLE_CODES]), pointer_int32(words[layout.TABLE_KEPT])
     validity, present = words[layout.TABLE_VALIDITY], i64(-1)
@@ -90,7 +90,7 @@ def read(words, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def deal_words(words, source, row, n):
-    """Append values to their partitions, and codes where they are asked for."""
+    """Append values to their partitions, and codes if requested."""
     x, codes = pointer_int64(source), pointer_int32(words[layout.TABLE_CODES] + 4 * row)
     values, numbers = (
         pointer_int64(words[layout.TABLE_DEALT]),
@@ -118,7 +118,7 @@ def deal_words(words, source, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def deal_marked(words, source, row, n):
-    """Deal out integers some of which are missing."""
+    """Deal out integers, some of which are missing."""
     x, codes = pointer_int64(source), pointer_int32(words[layout.TABLE_CODES] + 4 * row)
     values, marks = (
         pointer_int64(words[layout.TABLE_DEALT]),
@@ -159,7 +159,7 @@ def deal(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def find_results(words, row, n, places):
-    """Write the places of the results of rows."""
+    """Write the addresses of the results of rows."""
     codes, cursors = (
         pointer_int32(words[layout.TABLE_CODES] + 4 * row),
         pointer_int64(words[layout.TABLE_CURSORS]),
@@ -184,9 +184,9 @@ def find_results(words, row, n, places):
 
 @njit(**SEPARATE_OPTIONS)
 def turn_results(words, places_at, row, n):
-    """Copy results of n rows, in eights, from where those of each stand to columns.
+    """Copy results of n rows, in groups of eight, from their lines to columns.
 
-    Of floats a bitmap is written, too, of which are numbers.
+    For floats a bitmap of numbers, without NaN, is written too.
     """
     targets, bits, n_words = (
         words[layout.TABLE_TARGETS],
@@ -204,7 +204,7 @@ def turn_results(words, places_at, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def turn_few(words, places_at, row, n):
-    """Copy the results of rows that have one byte of a bitmap together to columns."""
+    """Copy the results of rows that share one byte of a bitmap to columns."""
     places, targets = pointer_int64(places_at), pointer_int64(words[layout.TABLE_TARGETS])
     bitmaps = pointer_int64(words[layout.TABLE_NUMBER_BITS])
     for slot in range(words[layout.TABLE_ROW_WORDS]):
@@ -219,7 +219,7 @@ def turn_few(words, places_at, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def spread_flags(words, places_at, row, n):
-    """Write bitmaps of which results are there by their flags, of rows in eights or of few."""
+    """Write bitmaps of present results from their flags, for groups of eight rows or few rows."""
     places, flags = pointer_int64(places_at), words[layout.TABLE_FLAGS] << 3
     found, bitmaps = (
         pointer_int64(places_at + 8 * TILE),
@@ -239,7 +239,7 @@ def spread_flags(words, places_at, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def collect_rows(words, first, n):
-    """Copy the results of rows in eights, up to a tile of them, or of few that share a byte."""
+    """Copy the results of up to a tile of rows in groups of eight, or of few that share a byte."""
     places, row = words[layout.TABLE_SCRATCH], first - words[layout.TABLE_FIRST_ASKING]
     find_results(words, first, n, pointer_int64(places))
     if n & 7 == 0:
@@ -270,7 +270,10 @@ def collect(table, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def store_few(target, bitmap, source, row, n):
-    """Copy the results of rows that share a byte of a bitmap, perhaps with another thread."""
+    """Copy the results of rows that share a byte of a bitmap, perhaps with another thread.
+
+    The byte is written by an atomic or.
+    """
     x, results, found = pointer_int64(source), pointer_int64(target), i64(0)
     for i in range(n):
         results[row + i] = x[i]
@@ -281,7 +284,7 @@ def store_few(target, bitmap, source, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def store_column(target, bitmap, source, row, n):
-    """Copy the results of one output, of rows one after the other, to its column."""
+    """Copy the results of one output, of consecutive rows, to its column."""
     n_few = smaller(-row & 7, n)
     store_few(target, bitmap, source, row, n_few)
     whole = n_few + ((n - n_few) & -8)
@@ -294,7 +297,7 @@ def store_column(target, bitmap, source, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def store_flags(words, bitmap, slot, row, n):
-    """Write a bitmap of which results of an output are there by their flags."""
+    """Write a bitmap of present results of an output from their flags."""
     flags = pointer_int64(
         words[layout.TABLE_SCRATCH] + layout.RESULTS + 8 * layout.ASKS * words[layout.TABLE_FLAGS]
     )
@@ -309,7 +312,7 @@ def store_flags(words, bitmap, slot, row, n):
 
 @njit(**SEPARATE_OPTIONS)
 def store_columns(words, n):
-    """Copy the results of a block, of rows one after the other, to columns."""
+    """Copy the results of a block of consecutive rows to columns."""
     scratch, targets = words[layout.TABLE_SCRATCH], pointer_int64(words[layout.TABLE_TARGETS])
     row = i64(pointer_int32(scratch + layout.ARRIVALS)[0]) - words[layout.TABLE_FIRST_ASKING]
     number_bits, flag_bits = (

@@ -1,10 +1,10 @@
 # pyright: basic
-"""Least and greatest values of windows.
+"""Minima and maxima of windows.
 
-In small batches from levels: the greatest of 1, 2, 4, ... rows from each place on, two of which
-make up a window. In larger ones, whose levels would not stay in the cache, from suffixes up to a
-pivot and a prefix from there on. Where a window begins behind the pivot, the pivot moves to its
-end; so every value is taken into a suffix once and into a prefix once.
+Small batches use levels: the maxima of 1, 2, 4, ... rows from each place on; two of them cover a
+window. Levels of larger batches would not stay in the cache, so these use suffixes up to a pivot
+and a prefix from there on. If a window begins at the pivot or behind it, the pivot moves to the
+window's end, so each value enters one suffix and one prefix.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PIVOT, DONE, PREFIX = 0, 1, 2
 
 @njit(**INNER_OPTIONS)
 def suffix_from(keys, suffixes, begin, end):
-    """Write the greatest key from each place in [begin, end) on."""
+    """Write the greatest key from each place in [begin, end) to the end."""
     best = LOWEST
     for k in range(end - begin):
         at = end - 1 - k
@@ -43,7 +43,7 @@ def suffix_from(keys, suffixes, begin, end):
 def read_suffixes(
     keys, suffixes, state, begins, ends, counts, n, flip, magnitude, nothing, results
 ):
-    """Write the greatest keys of windows, of a suffix and a prefix."""
+    """Write the greatest key of each window, from a suffix and a prefix."""
     pivot, done, prefix = state[PIVOT], state[DONE], state[PREFIX]
     for j in range(n):
         begin, end = i64(begins[j]), i64(ends[j])
@@ -64,14 +64,14 @@ def read_suffixes(
 
 @njit(**SEPARATE_OPTIONS)
 def write_level(below, middle, n, level):
-    """Write the greater of two keys for each place, of itself and of a place behind it."""
+    """Write for each place the greater of its key and the key a fixed distance behind it."""
     for i in range(n):
         level[i] = larger(below[i], middle[i])
 
 
 @njit(**SEPARATE_OPTIONS)
 def longest(begins, ends, n):
-    """Return how many rows the longest window has."""
+    """Return the number of rows of the longest window."""
     found = i64(0)
     for j in range(n):
         found = larger(found, i64(ends[j] - begins[j]))
@@ -80,7 +80,7 @@ def longest(begins, ends, n):
 
 @njit(**SEPARATE_OPTIONS)
 def write_levels(keys_at, n_levels, n_rows, length):
-    """Write the levels of keys that windows of a length need; return how many there are."""
+    """Write the levels of keys for windows of up to `length` rows; return the number of levels."""
     while (i64(1) << n_levels) <= length:
         half = i64(1) << (n_levels - 1)
         below = keys_at + 8 * layout.LEVEL_ROWS * (n_levels - 1)
@@ -93,7 +93,7 @@ def write_levels(keys_at, n_levels, n_rows, length):
 
 @njit(**SEPARATE_OPTIONS)
 def read_levels_of_keys(keys, begins, ends, counts, n, flip, magnitude, nothing, results):
-    """Write the greatest keys of windows: of as many rows from the begin on, and up to the end."""
+    """Write the greatest key of each window, from a level at its beginning and one at its end."""
     for j in range(n):
         begin, end = i64(begins[j]), i64(ends[j])
         level = (bits_of(types.float64(larger(end - begin, i64(1)))) >> 52) - 1023
@@ -106,7 +106,7 @@ def read_levels_of_keys(keys, begins, ends, counts, n, flip, magnitude, nothing,
 
 @njit(**SEPARATE_OPTIONS)
 def read_extremes(words, column, output, begins_at, ends_at, n, target):
-    """Write the least or greatest values."""
+    """Write minima or maxima."""
     scratch, is_min = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC] == MIN
     begins, ends = pointer_int32(begins_at), pointer_int32(ends_at)
     counts, results = pointer_int32(scratch + layout.COUNTS), pointer_int64(target)

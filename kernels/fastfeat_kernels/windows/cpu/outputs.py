@@ -1,5 +1,5 @@
 # pyright: basic
-"""The results of one statistic over one window, for a block of rows that ask."""
+"""The results of one statistic over one window, for a block of asking rows."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def output_of(words, number):
 
 @njit(**INNER_OPTIONS)
 def is_wide(words, column):
-    """Return whether the limbs of a column do not hold its values."""
+    """Return whether the values of a column are too wide for its limbs."""
     return (
         pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])[layout.STATE_WIDE]
         != 0
@@ -76,7 +76,7 @@ def is_wide(words, column):
 
 @njit(**SEPARATE_OPTIONS)
 def count_in_windows(words, column, window, n, is_of_rows):
-    """Write how many values, or rows, each window has."""
+    """Write the number of values, or rows, in each window."""
     scratch, more = words[layout.TABLE_SCRATCH], types.int32(0)
     begins, ends = (
         pointer_int32(scratch + window[layout.WINDOW_BEGINS]),
@@ -110,7 +110,7 @@ def copy_counts(words, n, target):
 
 @njit(**SEPARATE_OPTIONS)
 def mark_few(words, output, n, target):
-    """Write nothing where a window has fewer values than it must."""
+    """Overwrite the results of windows with too few values by the word for missing."""
     counts, results = (
         pointer_int32(words[layout.TABLE_SCRATCH] + layout.COUNTS),
         pointer_int64(target),
@@ -122,7 +122,7 @@ def mark_few(words, output, n, target):
 
 @njit(**SEPARATE_OPTIONS)
 def flag(words, output, n):
-    """Say by a bit for each window whether its result is there."""
+    """Set a bit for each window with a result."""
     scratch, slot, least = (
         words[layout.TABLE_SCRATCH],
         output[layout.OUTPUT_SLOT],
@@ -161,13 +161,9 @@ def read_sums(words, column, window, output, n, target, number):
 
 @njit(**INNER_OPTIONS)
 def read_output(words, number, n, read_rest):
-    """Write the results of one output for the rows of a block.
+    """Write the results of one output for the n rows of a block.
 
-    Args:
-        words: the table.
-        number: of the output.
-        n: how many rows there are.
-        read_rest: what writes the results of families that have loops of their own.
+    `read_rest` writes the results of families that have loops of their own.
     """
     scratch, output = words[layout.TABLE_SCRATCH], output_of(words, number)
     window = window_of(words, output[layout.OUTPUT_WINDOW])
@@ -212,14 +208,13 @@ LOOPS = {
 
 @njit(**INNER_OPTIONS)
 def nothing_read(words, column, output, begins_at, ends_at, n, target):
-    """Write nothing, where an entry has no such loop."""
+    """Write nothing: the entry has no loop for this family."""
 
 
 def reader_of(families):
-    """Return the function that writes results of some families, each by a loop of its own.
+    """Return the function that writes results of the given families.
 
-    Args:
-        families: their numbers; those that all entries have are left out.
+    Each family has its own loop; families that all entries have are left out.
     """
     numbers = [number for number in LOOPS if number in families]
     if not numbers:

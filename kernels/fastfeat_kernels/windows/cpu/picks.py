@@ -1,7 +1,7 @@
 # pyright: basic
-"""Values of windows that are those of one row: the first, the last, the n-th latest; and streaks.
+"""Window values that come from one row: the first, the last, the n-th latest; and streaks.
 
-A streak is how many of the latest rows of a window are true, one after the other up to its end.
+A streak is the number of consecutive true rows up to the end of a window.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ i64 = types.int64
 
 @njit(**SEPARATE_OPTIONS)
 def find_picks(words, column, output, begins_at, ends_at, n, found):
-    """Write the place of the value, the last or the n-th latest; -1 where there is none."""
+    """Write the place of the value, the last or the n-th latest; -1 if there is none."""
     scratch, is_lag = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC] == LAG
     begins, ends, counts = (
         pointer_int32(begins_at),
@@ -62,7 +62,7 @@ def find_picks(words, column, output, begins_at, ends_at, n, found):
 
 @njit(**SEPARATE_OPTIONS)
 def read_since(words, column, output, begins_at, ends_at, n, target, overflow_at):
-    """Write how long ago the last or the n-th latest value is, a time; 0 or NaN where none is."""
+    """Write the time since the last or the n-th latest value, a time; 0 or NaN without one."""
     scratch, found, times = (
         words[layout.TABLE_SCRATCH],
         pointer_int64(words[layout.TABLE_SCRATCH] + layout.DOUBTS),
@@ -95,7 +95,7 @@ def read_since(words, column, output, begins_at, ends_at, n, target, overflow_at
 
 @njit(**SEPARATE_OPTIONS)
 def are_reached(begins, first, n):
-    """Return whether places from the first on, one for each window, are not before these begin."""
+    """Return whether consecutive places from `first` on, one per window, lie in their windows."""
     left = types.int32(0)
     for j in range(n):
         left |= types.int32(begins[j] > first + j)
@@ -104,14 +104,14 @@ def are_reached(begins, first, n):
 
 @njit(**SEPARATE_OPTIONS)
 def copy_run(x, n, results):
-    """Write values one after the other."""
+    """Copy consecutive values."""
     for j in range(n):
         results[j] = x[j]
 
 
 @njit(**SEPARATE_OPTIONS)
 def copy_lags(x, begins, ends, n, back, nothing, results):
-    """Write the value so many rows before the end of each window, if it is in it."""
+    """Write the value `back` rows before the end of each window, if the window holds it."""
     for j in range(n):
         at = i64(ends[j]) - back
         is_there = at >= begins[j]
@@ -120,7 +120,7 @@ def copy_lags(x, begins, ends, n, back, nothing, results):
 
 @njit(**SEPARATE_OPTIONS)
 def copy_places(x, places, begins, ends, n, nothing, results):
-    """Write the value at a place for each window, if it is in it."""
+    """Write the value at a place for each window, if the window holds it."""
     for j in range(n):
         at = i64(places[j])
         is_there = (at >= begins[j]) & (at < ends[j])
@@ -129,14 +129,14 @@ def copy_places(x, places, begins, ends, n, nothing, results):
 
 @njit(**SEPARATE_OPTIONS)
 def look_up(neighbours, places, n, found):
-    """Write the neighbour of each place."""
+    """Look up the neighbour of each place."""
     for j in range(n):
         found[j] = neighbours[i64(places[j])]
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_lags(words, column, window, back, n, target):
-    """Write the value so many rows before the end of each window."""
+    """Write the value `back` rows before the end of each window."""
     scratch, x_at = (
         words[layout.TABLE_SCRATCH],
         words[layout.TABLE_SCRATCH] + column[layout.COLUMN_WORDS],
@@ -154,7 +154,7 @@ def read_lags(words, column, window, back, n, target):
 
 @njit(**SEPARATE_OPTIONS)
 def flag_lags(words, column, window, output, n):
-    """Say by a bit for each window whether the value so many rows before its end is there."""
+    """Set a bit for each window with a value `back` rows before its end."""
     scratch, back = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_PARAMETER]
     begins, ends = (
         pointer_int32(scratch + window[layout.WINDOW_BEGINS]),
@@ -175,7 +175,7 @@ def flag_lags(words, column, window, output, n):
 
 @njit(**INNER_OPTIONS)
 def carries_first(words, column, window):
-    """Return whether the first value is one of those that are carried."""
+    """Return whether the window's first value is among the carried rows."""
     carry = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])[
         layout.STATE_CARRY
     ]
@@ -195,7 +195,7 @@ def copy_carried_first(words, column, n, target):
 
 @njit(**SEPARATE_OPTIONS)
 def read_picks(words, column, window, output, n, target):
-    """Write the value of one row of each window."""
+    """Write a value of one row for each window."""
     scratch, statistic = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC]
     is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
     if statistic == LAG:
@@ -224,7 +224,7 @@ def read_picks(words, column, window, output, n, target):
     copy_places(x, places, begins, ends, n, nothing_of(column), results)
 
 
-ENTITY, ADDED, BROKEN = 0, 1, 2  # of the state: BROKEN is the place behind the last that is not
+ENTITY, ADDED, BROKEN = 0, 1, 2  # BROKEN: the place behind the last row that is not true
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -1,5 +1,5 @@
 # pyright: basic
-"""A partition of entities: batches of whole entities, in blocks of rows that ask for results."""
+"""A partition of entities: batches of whole entities, in blocks of asking rows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ i64 = types.int64
 
 @njit(**SEPARATE_OPTIONS)
 def find_asking(words, end, base, asking_base):
-    """Write the next rows that ask, of entities before `end`; return how many.
+    """Write the next asking rows of entities before `end`; return their number.
 
-    Rows ask from a place on up to a place, and from a dealt row on.
+    Rows ask between the table's first and end place, if their dealt row is at least
+    `TABLE_ASK_FROM`.
     """
     scratch, arrivals = (
         words[layout.TABLE_SCRATCH],
@@ -87,7 +88,7 @@ def is_asking(words, first, end):
 
 @njit(**SEPARATE_OPTIONS)
 def store_rows(words, n):
-    """Copy the results of a block to where those of each row wait."""
+    """Copy the results of a block to the waiting line of each row."""
     scratch, n_words, pieces = (
         words[layout.TABLE_SCRATCH],
         words[layout.TABLE_ROW_WORDS],
@@ -145,7 +146,7 @@ def begin_batch(words, n_rows):
 
 @njit(**SEPARATE_OPTIONS)
 def clear_flags(words, n):
-    """Begin a block with no bits."""
+    """Clear the bits of a block."""
     flags = pointer_int64(
         words[layout.TABLE_SCRATCH] + layout.RESULTS + 8 * layout.ASKS * words[layout.TABLE_FLAGS]
     )
@@ -155,7 +156,7 @@ def clear_flags(words, n):
 
 @njit(**SEPARATE_OPTIONS)
 def load_columns(words, first, end):
-    """Prepare the columns for entities [first, end); return whether sums of one are wide."""
+    """Prepare the columns for entities [first, end); return whether any has wide sums."""
     starts = pointer_int64(words[layout.TABLE_STARTS])
     base, is_wide, carry = starts[first], i64(0), words[layout.TABLE_CARRY]
     n = starts[end] - base
@@ -167,11 +168,10 @@ def load_columns(words, first, end):
 
 
 def computer(read_rest, rank):
-    """Return an entry that writes the results of the rows that ask, of n entities from the first.
+    """Return an entry that writes the results of the asking rows of n entities from the first on.
 
-    Args:
-        read_rest: what writes the results of families that have loops of their own.
-        rank: what prepares a column for those that read ranks.
+    `read_rest` writes the results of families that have loops of their own; `rank` prepares a
+    column for families that read ranks.
     """
 
     @njit(**SEPARATE_OPTIONS)
@@ -206,7 +206,7 @@ def computer(read_rest, rank):
     def run_entities(words, first, end):
         if load_columns(words, first, end) == 0 or end - first == 1:
             run_batch(words, first, end)
-        else:  # one by one: the sums of some are wide
+        else:  # one by one: some entities have wide sums
             for entity in range(first, end):
                 if is_asking(words, entity, entity + 1):
                     load_columns(words, entity, entity + 1)

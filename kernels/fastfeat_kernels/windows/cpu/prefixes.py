@@ -1,9 +1,9 @@
 # pyright: basic
-"""Sums of a column in a batch: at each place that of the values before it, exact, on a grid.
+"""Prefix sums of a column in a batch: at each place the exact sum of earlier values, on a grid.
 
-Where values and, if wanted, squares are so few units of a grid that no sum and no product of a
-read-out leaves the integers of a float64, the column is narrow, and sums are such floats: counts,
-flags, amounts in whole units. Others are integers of two limbs, and of four for squares.
+A column is narrow if its values, and squares if wanted, are so few units of a grid that each sum
+and each product stays an exact integer in float64, for example counts, flags and whole amounts. Its
+sums are such floats. Other columns have integer sums of two limbs, and of four for squares.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ i64 = types.int64
 LOW = (1 << layout.LIMB_BITS) - 1
 LIMB = 2.0**layout.LIMB_BITS
 MAGIC = (1023 + 52) << 52 | 1 << 51  # bits of 1.5 * 2**52: adding it rounds to an integer
-PIECE = 256  # values that are looked at before it is given up
+PIECE = 256  # values to check before giving up
 
 
 @njit(**INNER_OPTIONS)
 def add_limbs(sums, i, high, low):
-    """Write the sum of the values up to place i, carried, from that before it."""
+    """Write the carried sum of the values up to place i, from the sum before it."""
     total = sums[2 * i + 1] + low
     sums[2 * i + 2] = sums[2 * i] + high + (total >> layout.LIMB_BITS)
     sums[2 * i + 3] = total & LOW
@@ -45,7 +45,7 @@ def add_limbs(sums, i, high, low):
 
 @njit(**INNER_OPTIONS)
 def add_square_limbs(squares, i, high, low):
-    """Write the sum of the squares up to place i, carried, from that before it."""
+    """Write the carried sum of the squares up to place i, from the sum before it."""
     a, b, c, d = square_limbs(high, low)
     d += squares[4 * i + 3]
     c += squares[4 * i + 2] + (d >> layout.LIMB_BITS)
@@ -56,7 +56,7 @@ def add_square_limbs(squares, i, high, low):
 
 @njit(**INNER_OPTIONS)
 def begin_limbs(sums, squares, has_squares, carry):
-    """Write the limbs before the first place, and those that it carries; return the next place."""
+    """Write the limbs before the first place, and the sums it carries; return the next place."""
     sums[0], sums[1] = i64(0), i64(0)
     if has_squares:
         for k in range(4):
@@ -121,7 +121,7 @@ def add_integers(words, column, n, carry):
 
 @njit(**INNER_OPTIONS)
 def bits_of_count(n):
-    """Return how many bits a number of rows has."""
+    """Return the number of bits of a row count."""
     n_bits = i64(0)
     while n >> n_bits != 0:
         n_bits += 1
@@ -130,7 +130,7 @@ def bits_of_count(n):
 
 @njit(**SEPARATE_OPTIONS)
 def floats_in_units(x, n, scale, magic, units):
-    """Write floats scaled, 0 for what is missing or infinite; return 0 if all are whole."""
+    """Write scaled floats, 0 for missing or infinite ones; return 0 if all are whole."""
     left = i64(0)
     for i in range(n):
         bits = select((x[i] & HIGHEST) < INFINITE, x[i], i64(0))
@@ -165,7 +165,7 @@ def present_integers_in_units(x, n, flip, lowest, n_values, counts, units):
 
 @njit(**SEPARATE_OPTIONS)
 def add_units(units, first, n, carried, sums):
-    """Write sums of whole units, from a place on up to which they are what is carried."""
+    """Write sums of whole units; up to place `first` they are the carried sum."""
     total = carried
     sums[0] = 0.0
     sums[first] = total
@@ -176,7 +176,7 @@ def add_units(units, first, n, carried, sums):
 
 @njit(**SEPARATE_OPTIONS)
 def add_squared_units(units, first, n, carried, squares):
-    """Write sums of squares of whole units, from a place on up to which they are carried."""
+    """Write sums of squares of whole units; up to place `first` they are the carried sum."""
     total = carried
     squares[0] = 0.0
     squares[first] = total
@@ -187,13 +187,13 @@ def add_squared_units(units, first, n, carried, squares):
 
 @njit(**INNER_OPTIONS)
 def units_of(words, column, n):
-    """Return the address of values of a narrow column as whole units: they stand behind sums."""
+    """Return the address of a narrow column's values in whole units, stored behind its sums."""
     return words[layout.TABLE_SCRATCH] + column[layout.COLUMN_SUMS] + 8 * (n + 1)
 
 
 @njit(**SEPARATE_OPTIONS)
 def are_in_units(words, column, n, unit, n_bits):
-    """Write values as whole units; return whether all are, and have so many bits at most."""
+    """Write values as whole units; return whether all are whole and have at most `n_bits` bits."""
     scratch, is_float = words[layout.TABLE_SCRATCH], column[layout.COLUMN_KIND] == layout.FLOAT
     is_missing = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_MISSING] != 0
     x_at, units_at = scratch + column[layout.COLUMN_WORDS], units_of(words, column, n)
@@ -218,7 +218,7 @@ def are_in_units(words, column, n, unit, n_bits):
 
 @njit(**SEPARATE_OPTIONS)
 def add_all_units(words, column, n, carry):
-    """Write sums, and sums of squares, of values that stand as whole units."""
+    """Write sums, and sums of squares, of values in whole units."""
     scratch, units = words[layout.TABLE_SCRATCH], pointer_float64(units_of(words, column, n))
     first, total, total_square = i64(0), 0.0, 0.0
     if carry != 0:
@@ -235,7 +235,7 @@ def add_all_units(words, column, n, carry):
 
 @njit(**SEPARATE_OPTIONS)
 def add_narrow(words, column, n, greatest):
-    """Write sums as float64 if these hold them; return whether they do."""
+    """Write sums as float64 if that is exact; return whether it is."""
     state = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])
     n_bits = layout.FLOAT_BITS - bits_of_count(n)
     if column[layout.COLUMN_SQUARES] != 0:
@@ -254,7 +254,7 @@ def add_narrow(words, column, n, greatest):
 
 @njit(**SEPARATE_OPTIONS)
 def add_limbs_of(words, column, n, unit, carry):
-    """Write sums as limbs; return 0 if these hold the values."""
+    """Write sums as limbs; return 0 if the values fit into them."""
     if column[layout.COLUMN_KIND] == layout.FLOAT:
         return add_floats(words, column, n, unit, carry)
     add_integers(words, column, n, carry)
@@ -263,7 +263,7 @@ def add_limbs_of(words, column, n, unit, carry):
 
 @njit(**SEPARATE_OPTIONS)
 def add_to_carry(words, column, n, carry):
-    """Write sums of what is carried and the values behind it, on the grid of their entity."""
+    """Write the carried sum plus those of later values, on the grid of the entity."""
     state, known = (
         pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE]),
         pointer_int64(carry),
@@ -279,13 +279,9 @@ def add_to_carry(words, column, n, carry):
 
 @njit(**SEPARATE_OPTIONS)
 def add_up(words, column, n, greatest):
-    """Write sums of the values before each place; mark the column as wide where none hold them.
+    """Write sums of the values before each place; mark the column as wide if no grid fits.
 
-    Args:
-        words: the table.
-        column: its words.
-        n: how many rows there are.
-        greatest: bits of the greatest magnitude of floats.
+    `greatest` has the bits of the greatest magnitude of floats.
     """
     state = pointer_int64(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_STATE])
     exponent, carry, unit = greatest >> 52, state[layout.STATE_CARRY], i64(0)

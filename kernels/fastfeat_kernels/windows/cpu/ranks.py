@@ -29,12 +29,12 @@ from fastfeat_kernels.windows.statistics import (
 i64 = types.int64
 LOWER, HIGHER = INTERPOLATIONS.index("lower"), INTERPOLATIONS.index("higher")
 NEAREST, MIDPOINT = INTERPOLATIONS.index("nearest"), INTERPOLATIONS.index("midpoint")
-ENTITY, ADDED, REMOVED, FOUND = 0, 1, 2, 3  # of the state: FOUND counts different values
+ENTITY, ADDED, REMOVED, FOUND = 0, 1, 2, 3  # words of the state: FOUND counts distinct values
 
 
 @njit(**SEPARATE_OPTIONS)
 def rank_entity(words, column, start, n, is_merged):
-    """Write the ranks of the n values of an entity, whose place in the batch is `start`."""
+    """Write the ranks of the n values of an entity that begins at place `start` of the batch."""
     scratch, is_float = words[layout.TABLE_SCRATCH], column[layout.COLUMN_KIND] == layout.FLOAT
     ranks_of = select(is_merged, column[layout.COLUMN_MERGED_RANKS], column[layout.COLUMN_RANKS])
     keys_of = select(is_merged, column[layout.COLUMN_MERGED_KEYS], column[layout.COLUMN_RANK_KEYS])
@@ -67,7 +67,7 @@ def rank_entity(words, column, start, n, is_merged):
 
 @njit(**SEPARATE_OPTIONS)
 def rank_column(words, column, first, end):
-    """Write the ranks of the values of a batch of entities, as they are asked for."""
+    """Write the ranks that the request needs, for the values of a batch of entities."""
     starts = pointer_int64(words[layout.TABLE_STARTS])
     base = starts[first]
     if column[layout.COLUMN_RANKS] != 0 or column[layout.COLUMN_MERGED_RANKS] != 0:
@@ -81,7 +81,7 @@ def rank_column(words, column, first, end):
 
 @njit(**INNER_OPTIONS)
 def leaves_for(n):
-    """Return the power of 2 that is n or more."""
+    """Return the smallest power of 2 that is at least n."""
     size = i64(1)
     while size < n:
         size *= 2
@@ -90,7 +90,7 @@ def leaves_for(n):
 
 @njit(**INNER_OPTIONS)
 def add_rank(tree, leaf, change):
-    """Change the number of values of a rank in a tree of sums."""
+    """Change the count of a rank in a tree of sums."""
     node = leaf
     while node > 0:
         tree[node] += change
@@ -99,7 +99,7 @@ def add_rank(tree, leaf, change):
 
 @njit(**INNER_OPTIONS)
 def change_frequency(tree, leaf, change):
-    """Change the number of values of a rank in a tree of greatest numbers."""
+    """Change the count of a rank in a tree of maxima."""
     tree[leaf] += change
     node = leaf >> 1
     while node > 0:
@@ -109,7 +109,7 @@ def change_frequency(tree, leaf, change):
 
 @njit(**INNER_OPTIONS)
 def rank_at(tree, n_leaves, place):
-    """Return the rank of the value that stands in a place of those in order."""
+    """Return the rank of the value at a place in sorted order."""
     node, left = i64(1), place
     while node < n_leaves:
         node *= 2
@@ -121,7 +121,7 @@ def rank_at(tree, n_leaves, place):
 
 @njit(**INNER_OPTIONS)
 def most_frequent(tree, n_leaves):
-    """Return the lowest rank of those with most values."""
+    """Return the lowest rank with the highest count."""
     node = i64(1)
     while node < n_leaves:
         is_right = tree[2 * node] != tree[node]
@@ -147,7 +147,7 @@ def number_of_key(column, key):
 
 @njit(**INNER_OPTIONS)
 def between(low, high, share):
-    """Return low + (high - low) * share; halved on the way where that would overflow."""
+    """Return low + (high - low) * share; the difference is halved if it would overflow."""
     step = high - low
     value = low + step * share
     size_of_step, size_low = bits_of(step) & HIGHEST, bits_of(low) & HIGHEST
@@ -186,7 +186,7 @@ def quantile_of(column, tree, n_leaves, keys, count, q, interpolation):
 
 @njit(**INNER_OPTIONS)
 def whole_quantile_of(column, tree, n_leaves, keys, count, q, interpolation):
-    """Return the word of the value that is a quantile of those in a tree, between none."""
+    """Return the word of a quantile that is one of the values in a tree, without interpolation."""
     index = types.float64(count - 1) * q
     place = i64(index)
     share = index - types.float64(place)
@@ -199,7 +199,7 @@ def whole_quantile_of(column, tree, n_leaves, keys, count, q, interpolation):
 
 @njit(**INNER_OPTIONS)
 def change(tree, leaf, by, statistic, found):
-    """Add or remove a value; return how many different ones there are, if that is asked for."""
+    """Add or remove a value; return the number of distinct values, if requested."""
     if statistic == MODE:
         change_frequency(tree, leaf, by)
     elif statistic != N_UNIQUE:
@@ -213,7 +213,7 @@ def change(tree, leaf, by, statistic, found):
 
 @njit(**SEPARATE_OPTIONS)
 def read_ordered(words, column, output, begins_at, ends_at, n, target):
-    """Write quantiles, modes or numbers of different values."""
+    """Write quantiles, modes or numbers of distinct values."""
     scratch, statistic = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_STATISTIC]
     is_whole = statistic == WHOLE_QUANTILE
     is_quantile = is_whole | (statistic == QUANTILE)
@@ -268,6 +268,6 @@ def read_ordered(words, column, output, begins_at, ends_at, n, target):
         elif count > 0:
             value = value_of_key(column, keys[most_frequent(tree, n_leaves)])
         results[j] = value
-        if stops[j] == starts[j]:  # the next entity begins where this one does
+        if stops[j] == starts[j]:  # the next entity begins at the end of this one
             entity = i64(-1)
     state[ENTITY], state[ADDED], state[REMOVED], state[FOUND] = entity, added, removed, found

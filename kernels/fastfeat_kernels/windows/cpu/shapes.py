@@ -1,7 +1,8 @@
 # pyright: basic
-"""Skewness and kurtosis over windows: sums of powers that take in values and let them go.
+"""Skewness and kurtosis over windows: sums of powers to which values are added and removed.
 
-Limbs of 32 bits hold any value of the entity, so a window costs the same whatever its length.
+Limbs of 32 bits hold any value of the entity, so the cost of a window does not depend on its
+length.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.cpu.averages import is_value
 
 i64 = types.int64
-ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # of the state
+ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # words of the state
 LOWEST_BIT, TOP_BIT, SUMS = 0, 1, 2  # words of the memory; the sums and digits follow
 
 
 @njit(**SEPARATE_OPTIONS)
 def begin_entity(memory_at, kind, words_at, start, stop):
-    """Begin with no values, and find between which bits those of the entity are."""
+    """Reset the sums, and find the lowest and highest bit of the entity's values."""
     lowest, top, _ = reach_of(kind, pointer_int64(words_at), start, stop)
     memory = pointer_int64(memory_at)
     memory[LOWEST_BIT], memory[TOP_BIT] = lowest, top
@@ -33,7 +34,7 @@ def begin_entity(memory_at, kind, words_at, start, stop):
 
 @njit(**SEPARATE_OPTIONS)
 def change_sums(memory_at, kind, shape, word, sign):
-    """Add a value to the sums, or take it away; return 1 if it is infinite instead."""
+    """Add a value to the sums, or remove it; return 1 if it is infinite and was left out."""
     if (kind == layout.FLOAT) & ((word & HIGHEST) >= INFINITE):
         return i64((word & HIGHEST) == INFINITE)
     magnitude, place, value_sign = parts_of(kind, word)
@@ -80,5 +81,5 @@ def read_shapes(words, column, output, begins_at, ends_at, n, target):
             lowest, top = memory[LOWEST_BIT], memory[TOP_BIT]
             found = read_shape(sums_at, reading_at, shape, options, i64(counts[j]), lowest, top)
         results[j] = found
-        if stops[j] == starts[j]:  # the next entity begins where this one does
+        if stops[j] == starts[j]:  # the next entity begins at the end of this one
             state[ENTITY] = i64(-1)

@@ -1,9 +1,9 @@
 # pyright: basic
-"""Slopes of values against time: exact sums of x, t, t * t and t * x that take in and let go.
+"""Slopes of values against time: exact sums of x, t, t * t and t * x, with additions and removals.
 
-Times are those since the first row of the entity. Limbs of 32 bits stand in 64, lowest first, those
-of values in units of 2**-1074 where they are floats; they are carried where a window is read, and
-only those that the entity's values reach. So a window costs the same whatever its length.
+Times count from the first row of the entity. Limbs of 32 bits are stored in 64, lowest first, in
+units of 2**-1074 for float values. They are carried when a window is read, and only as far as the
+entity's values reach. So the cost of a window does not depend on its length.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from fastfeat_kernels.windows.cpu.averages import is_value
 from fastfeat_kernels.windows.cpu.vectors import multiply_wrapping, subtract_wrapping
 
 i64 = types.int64
-ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # of the state
+ENTITY, ADDED, REMOVED, N_INFINITE = 0, 1, 2, 3  # words of the state
 
 
 @njit(**INNER_OPTIONS)
 def add_digit(limbs, at, shift, digit, sign):
-    """Add sign * digit * 2**shift to a limb and the one above it; a digit of 32 bits."""
+    """Add sign * digit * 2**shift to a limb and the one above it, for a digit of 32 bits."""
     limbs[at] += sign * ((digit << shift) & LOW)
     limbs[at + 1] += sign * (digit >> (32 - shift))
 
 
 @njit(**INNER_OPTIONS)
 def add_product(limbs, at, shift, x, y, sign):
-    """Add sign * x * y * 2**shift, both of 64 bits without a sign."""
+    """Add sign * x * y * 2**shift, for unsigned 64-bit x and y."""
     for i in range(2):
         one = select(i == 0, y & LOW, shift_logical(y, i64(32)))
         if one != 0:  # times are often near each other
@@ -54,7 +54,7 @@ def add_product(limbs, at, shift, x, y, sign):
 
 @njit(**SEPARATE_OPTIONS)
 def change_sums(memory_at, kind, word, time, sign):
-    """Add a value at a time to the sums, or take it away; return 1 if it is infinite instead."""
+    """Add a value at a time to the sums, or remove it; return 1 for an infinite one instead."""
     if (kind == layout.FLOAT) & ((word & HIGHEST) == INFINITE):
         return i64(1)
     sums, products = (
@@ -78,7 +78,7 @@ def change_sums(memory_at, kind, word, time, sign):
 
 @njit(**SEPARATE_OPTIONS)
 def begin_entity(memory_at, kind, words_at, start, stop):
-    """Begin with no values, and find how low and how high those of the entity reach."""
+    """Reset the sums, and find the lowest and highest bit of the entity's values."""
     memory, x = pointer_int64(memory_at), pointer_int64(words_at)
     for k in range(layout.BOUNDS):
         memory[k] = i64(0)
@@ -96,7 +96,7 @@ def begin_entity(memory_at, kind, words_at, start, stop):
 
 @njit(**INNER_OPTIONS)
 def take_product(total, at, x, y, sign):
-    """Take sign * x * y from limbs; both of 32 bits."""
+    """Subtract sign * x * y, both of 32 bits, from limbs."""
     product = multiply_wrapping(x, y)
     total[at] -= sign * (product & LOW)
     total[at + 1] -= sign * shift_logical(product, i64(32))
@@ -104,7 +104,7 @@ def take_product(total, at, x, y, sign):
 
 @njit(**INNER_OPTIONS)
 def multiply_digits(digits, n, factor):
-    """Multiply an integer of n digits, the last of them 0, by less than 2**31."""
+    """Multiply an integer of n digits, the last of them 0, by a factor below 2**31."""
     if factor == 1:
         return
     rest = i64(0)
@@ -116,9 +116,10 @@ def multiply_digits(digits, n, factor):
 
 @njit(**SEPARATE_OPTIONS)
 def read_slope(memory_at, kind, count, factor, divisor):
-    """Return the bits of factor * (n * sum(t x) - sum(t) * sum(x)) / divisor / (the same of t t).
+    """Return the bits of the slope, factor / divisor times a quotient of exact sums.
 
-    Numerator and denominator are rounded once each, and their quotient once.
+    The quotient is (n * sum(t x) - sum(t) * sum(x)) / (n * sum(t t) - sum(t)**2). Numerator and
+    denominator, with factor and divisor, are rounded once each, and their quotient once.
     """
     times, squares = (
         pointer_int64(memory_at + 8 * layout.SUM_OF_T),
@@ -213,7 +214,7 @@ def read_slopes(words, column, output, begins_at, ends_at, n, target):
         if counts[j] > 1 and n_infinite == 0:
             found = read_slope(memory_at, kind, i64(counts[j]), factor, divisor)
         results[j] = found
-        if stops[j] == starts[j]:  # the next entity begins where this one does
+        if stops[j] == starts[j]:  # the next entity begins at the end of this one
             entity = i64(-1)
     state[ENTITY], state[ADDED], state[REMOVED], state[N_INFINITE] = (
         entity,

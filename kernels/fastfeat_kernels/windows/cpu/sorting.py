@@ -1,5 +1,5 @@
 # pyright: basic
-"""The dealt rows of a partition by entity, those of an entity by time and tie."""
+"""Window order of a partition's dealt rows: by entity, then time and tie."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ i64 = types.int64
 
 @njit(**SEPARATE_OPTIONS)
 def place_rows(words, first, n, start):
-    """Write the rows of n entities by entity, in the order in which they came, from a place on."""
+    """Write the rows of n entities by entity, in input order, from a place on."""
     codes, starts = (
         pointer_int32(words[layout.TABLE_DEALT_CODES]),
         pointer_int64(words[layout.TABLE_STARTS]),
@@ -55,7 +55,7 @@ def place_rows(words, first, n, start):
 
 @njit(**SEPARATE_OPTIONS)
 def is_in_order(words, start, end):
-    """Return whether the rows [start, end) of an entity stand by time and tie."""
+    """Return whether the rows [start, end) of an entity are in order of time and tie."""
     times, arrivals = (
         pointer_int64(words[layout.TABLE_TIMES]),
         pointer_int32(words[layout.TABLE_ARRIVALS]),
@@ -104,7 +104,7 @@ def sort_rows(words, start, end):
 
 
 def order(table, first, n):
-    """Put the rows of n entities from the first on, which make a partition, in order."""
+    """Sort the rows of n entities, a whole partition, from the first entity on."""
     words = pointer_int64(table)
     starts, end = pointer_int64(words[layout.TABLE_STARTS]), words[layout.TABLE_END_PLACE]
     place_rows(words, first, n, words[layout.TABLE_FIRST_PLACE])
@@ -123,7 +123,7 @@ def order(table, first, n):
 
 
 def check(table, first, n):
-    """Find the first dealt row of n entities that is history, and later than one that asks."""
+    """Find the first dealt history row of n entities that is later than an asking row."""
     words = pointer_int64(table)
     starts, arrivals = (
         pointer_int64(words[layout.TABLE_STARTS]),

@@ -1,5 +1,5 @@
 # pyright: basic
-"""The rank of a row's own value among those of its window: counts in a tree over the ranks."""
+"""The rank of a row's own value among the values of its window: counts in a tree over ranks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIN_RANK, MAX_RANK = RANK_METHODS.index("min"), RANK_METHODS.index("max")
 
 @njit(**INNER_OPTIONS)
 def count_below(tree, leaf):
-    """Return how many values of a tree of sums stand before a leaf."""
+    """Return the number of values before a leaf of a tree of sums."""
     total, node = i64(0), leaf
     while node > 1:
         total += select(node & 1 != 0, i64(tree[node - 1]), i64(0))
@@ -35,7 +35,7 @@ def count_below(tree, leaf):
 
 @njit(**SEPARATE_OPTIONS)
 def read_ranks(words, column, output, begins_at, ends_at, n, target):
-    """Write ranks, or ranks divided by the number of values, the own one among them."""
+    """Write ranks, or ranks divided by the number of values including the own one."""
     scratch, method = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_PARAMETER]
     is_share = output[layout.OUTPUT_STATISTIC] == PERCENTILE
     ranks = pointer_int32(scratch + column[layout.COLUMN_MERGED_RANKS])
@@ -78,6 +78,6 @@ def read_ranks(words, column, output, begins_at, ends_at, n, target):
                 rank = rank / types.float64(n_values + i64(not is_inside))
             found = bits_of(rank)
         results[j] = found
-        if stops[j] == starts[j]:  # the next entity begins where this one does
+        if stops[j] == starts[j]:  # the next entity begins at the end of this one
             entity = i64(-1)
     state[ENTITY], state[ADDED], state[REMOVED] = entity, added, removed

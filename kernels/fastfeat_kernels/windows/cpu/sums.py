@@ -1,5 +1,5 @@
 # pyright: basic
-"""Sums, means and variances of windows, as differences of exact integers, each rounded once."""
+"""Sums, means and variances of windows: differences of exact integers, each rounded once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from fastfeat_kernels.windows.statistics import DEVIATION, MEAN, SUM
 i64 = types.int64
 HALF_BITS = layout.LIMB_BITS // 2
 POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
-INT64_LIMB = 1 << (63 - layout.LIMB_BITS)  # a highest limb below it is that of an int64
+INT64_LIMB = 1 << (63 - layout.LIMB_BITS)  # a highest limb below it belongs to an int64
 LOWS = layout.SUMS + 8 * layout.ASKS
 
 
@@ -48,28 +48,28 @@ def is_narrow(words, column):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_runs(at_ends, at_begins, n, found):
-    """Write differences where both ends of windows move by one a row."""
+    """Write differences for windows with both ends moving by one place a row."""
     for j in range(n):
         found[j] = at_ends[j] - at_begins[j]
 
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_from_run(at_ends, sums, begins, n, found):
-    """Write differences where the end of windows alone moves by one a row."""
+    """Write differences for windows with only the end moving by one place a row."""
     for j in range(n):
         found[j] = at_ends[j] - sums[i64(begins[j])]
 
 
 @njit(**SEPARATE_OPTIONS)
 def subtract(sums, begins, ends, n, found):
-    """Write differences where begin and end of windows are anywhere."""
+    """Write differences for windows with arbitrary beginnings and ends."""
     for j in range(n):
         found[j] = sums[i64(ends[j])] - sums[i64(begins[j])]
 
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_pair_runs(at_ends, at_begins, n, highs, lows):
-    """Write differences of limbs where both ends of windows move by one a row."""
+    """Write differences of limbs for windows with both ends moving by one place a row."""
     for j in range(n):
         highs[j] = at_ends[2 * j] - at_begins[2 * j]
         lows[j] = at_ends[2 * j + 1] - at_begins[2 * j + 1]
@@ -77,7 +77,7 @@ def subtract_pair_runs(at_ends, at_begins, n, highs, lows):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_pairs_from_run(at_ends, sums, begins, n, highs, lows):
-    """Write differences of limbs where the end of windows alone moves by one a row."""
+    """Write differences of limbs for windows with only the end moving by one place a row."""
     for j in range(n):
         begin = i64(begins[j])
         highs[j] = at_ends[2 * j] - sums[2 * begin]
@@ -86,7 +86,7 @@ def subtract_pairs_from_run(at_ends, sums, begins, n, highs, lows):
 
 @njit(**SEPARATE_OPTIONS)
 def subtract_pairs(sums, begins, ends, n, highs, lows):
-    """Write differences of limbs where begin and end of windows are anywhere."""
+    """Write differences of limbs for windows with arbitrary beginnings and ends."""
     for j in range(n):
         begin, end = i64(begins[j]), i64(ends[j])
         highs[j] = sums[2 * end] - sums[2 * begin]
@@ -117,7 +117,7 @@ def sum_floats_of(words, window, sums_at, n, found):
 
 @njit(**SEPARATE_OPTIONS)
 def sum_limbs_of(words, window, sums_at, n, highs, lows):
-    """Write sums over windows as limbs, not carried."""
+    """Write sums over windows as limbs, without carrying."""
     scratch = words[layout.TABLE_SCRATCH]
     begins_at, ends_at = (
         scratch + window[layout.WINDOW_BEGINS],
@@ -140,7 +140,7 @@ def sum_limbs_of(words, window, sums_at, n, highs, lows):
 
 @njit(**SEPARATE_OPTIONS)
 def sum_over(words, column, window, n):
-    """Write the sums over the windows of a block, if they do not stand there already."""
+    """Write the sums over the windows of a block, unless they are already there."""
     scratch = words[layout.TABLE_SCRATCH]
     state, name = (
         pointer_int64(scratch),
@@ -166,7 +166,7 @@ def sums_of_units(sums, n, scale0, scale1, results):
 
 @njit(**SEPARATE_OPTIONS)
 def means_of_units(sums, counts, n, scale0, scale1, results):
-    """Write means of whole units, NaN of none."""
+    """Write means of whole units, NaN without values."""
     for j in range(n):
         mean = sums[j] / types.float64(counts[j])
         bits = bits_of(mean * scale0 * scale1)
@@ -175,9 +175,9 @@ def means_of_units(sums, counts, n, scale0, scale1, results):
 
 @njit(**INNER_OPTIONS)
 def rounded_sum(high, low):
-    """Return high * 2**40 + low, rounded once, where |low| is below 2**41.
+    """Return high * 2**40 + low, rounded once, for |low| below 2**41.
 
-    What rounding the high limb loses is below 2**10, so that the rest is a float, too.
+    Rounding the high limb loses less than 2**10, so the remainder is exact in a float.
     """
     near = types.float64(high)
     rest = fma(types.float64(high - i64(near)), LIMB, types.float64(low))
@@ -193,7 +193,7 @@ def sums_of_limbs(highs, lows, n, scale0, scale1, results):
 
 @njit(**SEPARATE_OPTIONS)
 def means_of_limbs(highs, lows, counts, n, scale0, scale1, results):
-    """Write means of limbs, NaN of none."""
+    """Write means of limbs, NaN without values."""
     for j in range(n):
         mean = rounded_sum(highs[j], lows[j]) / types.float64(counts[j])
         bits = bits_of(mean * scale0 * scale1)
@@ -230,7 +230,7 @@ def whole_units(sums, n, results):
 
 @njit(**SEPARATE_OPTIONS)
 def read_integer_sums(words, column, output, n, target, overflow_at):
-    """Write sums of integers, 0 where they do not fit; keep the first dealt row where one does."""
+    """Write sums of integers, 0 if they do not fit; keep the first dealt row that overflows."""
     scratch, overflow = words[layout.TABLE_SCRATCH], pointer_int64(overflow_at)
     results = pointer_int64(target)
     if is_narrow(words, column):
@@ -252,7 +252,7 @@ def read_integer_sums(words, column, output, n, target, overflow_at):
 
 @njit(**INNER_OPTIONS)
 def quotient(high, low, count):
-    """Return (high * 2**40 + low) / count without its fraction; the quotient is an int64."""
+    """Return (high * 2**40 + low) / count without its fraction; the quotient must fit int64."""
     is_negative = high < 0
     if is_negative:
         low = -low
@@ -267,7 +267,7 @@ def quotient(high, low, count):
 
 @njit(**SEPARATE_OPTIONS)
 def read_whole_means(words, column, n, target):
-    """Write means of integers without their fractions, 0 of none."""
+    """Write means of integers without their fractions, 0 without values."""
     scratch, results = words[layout.TABLE_SCRATCH], pointer_int64(target)
     counts, sums = pointer_int32(scratch + layout.COUNTS), pointer_float64(scratch + layout.SUMS)
     highs, lows = pointer_int64(scratch + layout.SUMS), pointer_int64(scratch + LOWS)
@@ -282,7 +282,7 @@ def read_whole_means(words, column, n, target):
 
 @njit(**INNER_OPTIONS)
 def squares_between(squares, begin, end):
-    """Return the limbs of the sum of squares of a window, carried."""
+    """Return the carried limbs of the sum of squares of a window."""
     d = squares[4 * end + 3] - squares[4 * begin + 3]
     c = squares[4 * end + 2] - squares[4 * begin + 2] + (d >> layout.LIMB_BITS)
     b = squares[4 * end + 1] - squares[4 * begin + 1] + (c >> layout.LIMB_BITS)
@@ -292,7 +292,7 @@ def squares_between(squares, begin, end):
 
 @njit(**SEPARATE_OPTIONS)
 def write_limbs(highs, lows, squares, begins, ends, counts, n, lines):
-    """Write counts and limbs of windows as columns, as the grouped kernel has them."""
+    """Write counts and limbs of windows as columns, in the layout of the grouped kernel."""
     for j in range(n):
         a, b, c, d = squares_between(squares, i64(begins[j]), i64(ends[j]))
         lines[j], lines[ROWS + j] = i64(counts[j]), i64(0)
@@ -304,7 +304,7 @@ def write_limbs(highs, lows, squares, begins, ends, counts, n, lines):
 
 @njit(**SEPARATE_OPTIONS)
 def spreads_of_units(sums, squares, counts, n, ddof, is_root, scale, results):
-    """Write variances or deviations of whole units: no product leaves the integers of a float."""
+    """Write variances or deviations of whole units; all products are exact in float64."""
     for j in range(n):
         count = types.float64(counts[j])
         spread = count * squares[j] - sums[j] * sums[j]
@@ -327,7 +327,7 @@ def read_narrow_spreads(words, column, window, output, n, target):
 
 @njit(**SEPARATE_OPTIONS)
 def read_spreads(words, column, output, begins_at, ends_at, n, target):
-    """Write variances or deviations, in pairs of floats where these say how they round."""
+    """Write variances or deviations, in pairs of floats where these determine the rounding."""
     scratch, ddof = words[layout.TABLE_SCRATCH], output[layout.OUTPUT_PARAMETER]
     unit = pointer_int64(scratch + column[layout.COLUMN_STATE])[layout.STATE_UNIT]
     is_root = output[layout.OUTPUT_STATISTIC] == DEVIATION
@@ -349,7 +349,10 @@ def read_spreads(words, column, output, begins_at, ends_at, n, target):
 
 @njit(**SEPARATE_OPTIONS)
 def mark_infinite(words, column, output, begins_at, ends_at, n, target):
-    """Write the results of infinities: sum and mean are of one sign; NaN of both, or of spread."""
+    """Overwrite results over infinities: sum and mean are the infinity, or NaN; spreads are NaN.
+
+    Sum and mean are NaN if both signs occur.
+    """
     counts = pointer_int32(words[layout.TABLE_SCRATCH] + column[layout.COLUMN_INFINITE])
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     statistic = output[layout.OUTPUT_STATISTIC]

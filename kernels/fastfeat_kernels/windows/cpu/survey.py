@@ -1,8 +1,8 @@
 # pyright: basic
 """Summary of a column in some rows of an entity, for windows that hold all rows before.
 
-`survey` finds what needs no grid, and how far values reach; `add` their sums on the grid that the
-caller chooses for the entity, as limbs.
+`survey` finds everything that needs no grid, and the range of the values. `add` finds their sums as
+limbs, on the grid that the caller chooses for the entity.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from fastfeat_kernels.windows.cpu.vectors import square_limbs
 
 i64 = types.int64
 FRACTION = (1 << 52) - 1
-LOWEST_PLACE = -1075  # of a bit of a float of biased exponent 0
-NO_PLACE = 1 << 20  # above all
+LOWEST_PLACE = -1075  # of a bit of a float with biased exponent 0
+NO_PLACE = 1 << 20  # above all places
 
 
 @njit(**INNER_OPTIONS)
@@ -56,7 +56,7 @@ def value_at(words, column, place):
 
 @njit(**INNER_OPTIONS)
 def lowest_place(size):
-    """Return the exponent of the lowest bit of a finite float that is not 0, from its magnitude."""
+    """Return the exponent of the lowest bit of a finite, nonzero float, from its magnitude."""
     exponent = size >> 52
     mantissa = (size & FRACTION) | select(exponent != 0, i64(FRACTION + 1), i64(0))
     return LOWEST_PLACE + larger(exponent, i64(1)) + popcount((mantissa & -mantissa) - 1)
@@ -64,7 +64,7 @@ def lowest_place(size):
 
 @njit(**SEPARATE_OPTIONS)
 def survey_reach(words, column, first, end, known):
-    """Write how far finite floats reach, and how many infinite ones there are."""
+    """Write the range of finite floats, and the number of infinite ones."""
     greatest, lowest, positive, negative = i64(0), i64(NO_PLACE), i64(0), i64(0)
     for place in range(first, end):
         x, _ = value_at(words, column, place)
@@ -126,7 +126,7 @@ def limbs_of(x, is_there, is_float, is_unsigned, scale, magic):
 
 @njit(**SEPARATE_OPTIONS)
 def add_column(words, column, first, end, known):
-    """Write the sum of values, and of their squares if these are wanted, as limbs."""
+    """Write the sum of values, and of their squares if wanted, as limbs."""
     is_float, is_unsigned = (
         column[layout.COLUMN_KIND] == layout.FLOAT,
         column[layout.COLUMN_KIND] == layout.UNSIGNED,
@@ -153,7 +153,7 @@ def add_column(words, column, first, end, known):
 
 
 def survey(table, first, n):
-    """Write the summary of each column in n rows from a place on, but sums."""
+    """Write the summary, without sums, of each column in n rows from a place on."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     for k in range(words[layout.TABLE_N_COLUMNS]):
@@ -169,7 +169,7 @@ def survey(table, first, n):
 
 
 def add(table, first, n):
-    """Write sums of each column that has a grid in n rows from a place on."""
+    """Write sums of each column that has a grid, in n rows from a place on."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     for k in range(words[layout.TABLE_N_COLUMNS]):

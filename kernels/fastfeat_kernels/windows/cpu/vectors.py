@@ -1,5 +1,5 @@
 # pyright: basic
-"""Steps over several words at once, as LLVM's vectors, and integers of 192 bits."""
+"""Steps over several words at once, as LLVM vectors, and integers of 192 bits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ add_wrapping, subtract_wrapping, multiply_wrapping = map(_wrapping, ("add", "sub
 
 
 def _store_past_cache(builder, line, address):
-    """Write a whole line of the cache, which is not read before nor kept."""
+    """Write a whole cache line by a nontemporal store: it is neither read before nor kept."""
     store = builder.store(line, builder.inttoptr(address, line.type.as_pointer()))
     store.align = 8 * STEP
     store.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
@@ -113,13 +113,13 @@ def _row_storer(n_words: int):
 
 
 def _joined(builder, first, second):
-    """Return two vectors as one."""
+    """Return two vectors joined into one."""
     order = ir.Constant(ir.VectorType(I32, STEP), list(range(STEP)))
     return builder.shuffle_vector(first, second, order)
 
 
 def _are_numbers(builder, line):
-    """Return a bit for each float, whether it is no NaN."""
+    """Return a bit for each float that is not NaN."""
     highest, infinite = (
         ir.Constant(line.type, [bits] * STEP) for bits in ((1 << 63) - 1, 0x7FF << 52)
     )
@@ -156,20 +156,20 @@ def _row_loader(n_words: int):
 
 # `store_turned8(pieces, n_bits, n, skipped, rows, source, stride)`: from 8 columns of words that
 # are `stride` bytes apart, write 8 lines of 8 words, each some bytes behind the place of the row
-# whose number, int32, is in `rows`. A piece has 1 << n_bits places of n bytes; `pieces` is where
-# their addresses are, each that of a line of the cache.
+# given by an int32 in `rows`. A piece has 1 << n_bits places of n bytes; `pieces` is the array
+# of their addresses, each aligned to a cache line.
 store_turned4, store_turned8 = _row_storer(4), _row_storer(8)
 
 # `load_turned8(places, skipped, targets, bitmaps, offset)`: read 8 lines of 8 words, some bytes
 # behind 8 addresses, and write 8 columns, each `offset` bytes behind the address in `targets`,
-# unless that is 0; these are lines of the cache, too. For each of them a byte goes to its bitmap,
-# unless that is 0: which are no NaN. `load_turned4` reads 8 lines of 4 words.
+# unless that is 0; these are cache lines, too. A byte for each column goes to its bitmap,
+# unless that is 0: bits of words that are not NaN. `load_turned4` reads 8 lines of 4 words.
 load_turned4, load_turned8 = _row_loader(4), _row_loader(8)
 
 
 @intrinsic
 def store_words(typingctx, target, source):
-    """Write 8 words past the cache to a line; return a bit for each, whether it is no NaN."""
+    """Write 8 words to a line, past the cache; return a bit for each that is not NaN."""
 
     def generate(context, builder, signature, args):
         line = load_line(builder, args[1], STEP)
@@ -181,7 +181,7 @@ def store_words(typingctx, target, source):
 
 @intrinsic
 def add_bits(typingctx, address, bits):
-    """Set bits of a byte, of which other threads may set others."""
+    """Set bits of a byte by an atomic or: other threads may set its other bits."""
 
     def generate(context, builder, signature, args):
         byte = builder.trunc(args[1], ir.IntType(8))
@@ -194,7 +194,7 @@ def add_bits(typingctx, address, bits):
 
 @intrinsic
 def fence(typingctx):
-    """Let other threads see what was written past the cache."""
+    """Make nontemporal stores visible to other threads."""
 
     def generate(context, builder, signature, args):
         builder.fence("seq_cst")

@@ -1,8 +1,8 @@
 # pyright: basic
-"""Sums of floats of any spread in one entity: integers of up to 4,600 bits that take in and let go.
+"""Sums of floats of any spread in one entity: integers of up to 4,600 bits, with removals.
 
-Limbs of 32 bits stand in 64, lowest first, in units of 2**-1074 and, of squares, 2**-2148; they are
-carried where a window is read, and only those that the entity's values reach.
+Limbs of 32 bits are stored in 64, lowest first, in units of 2**-1074 and, for squares, 2**-2148.
+They are carried when a window is read, and only as far as the entity's values reach.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from fastfeat_kernels.windows.statistics import DEVIATION, MEAN, SUM, VARIANCE
 
 i64 = types.int64
 MAX_DIGITS = 160
-ADDED, REMOVED = 0, 1  # of the state
+ADDED, REMOVED = 0, 1  # words of the state
 
 
 @njit(**INNER_OPTIONS)
 def add_shifted(limbs, mantissa, place, sign):
-    """Add sign * mantissa * 2**place, a mantissa of 53 bits."""
+    """Add sign * mantissa * 2**place, for a mantissa of 53 bits."""
     at, shift = place >> 5, place & 31
     limbs[at] += sign * ((mantissa << shift) & LOW)
     limbs[at + 1] += sign * ((mantissa >> (32 - shift)) & LOW)
@@ -61,7 +61,7 @@ def add_square_shifted(limbs, mantissa, place, sign):
 
 @njit(**INNER_OPTIONS)
 def add_value(sums, squares, bits, has_squares, sign):
-    """Add a float, or take it away where sign is -1; nothing if it is missing or infinite."""
+    """Add a float, or remove it if sign is -1; missing and infinite values are ignored."""
     size = bits & HIGHEST
     if (size != 0) & (size < INFINITE):
         exponent = size >> 52
@@ -74,7 +74,7 @@ def add_value(sums, squares, bits, has_squares, sign):
 
 @njit(**SEPARATE_OPTIONS)
 def take_square(target, digits, n):
-    """Take the square of n digits from an integer that is not less."""
+    """Subtract the square of n digits from an integer that is not less."""
     for i in range(n):
         rest, factor = i64(0), digits[i]
         for j in range(n):
@@ -137,7 +137,7 @@ def read_spread(sums, squares, scratch, state, count, ddof, statistic):
 
 @njit(**SEPARATE_OPTIONS)
 def clear_wide(words, output):
-    """Begin with no values."""
+    """Reset the sums."""
     limbs = pointer_int64(words[layout.TABLE_SCRATCH] + output[layout.OUTPUT_MEMORY])
     for k in range(layout.N_WIDE_WORDS):
         limbs[k] = i64(0)

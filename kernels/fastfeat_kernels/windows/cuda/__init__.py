@@ -19,15 +19,15 @@ from fastfeat_kernels.windows.statistics import STATISTICS
 
 Subject = Literal["scans", "order", "picks", "sums"]
 SUBJECTS: Final[tuple[Subject, ...]] = ("scans", "order", "picks", "sums")
-"""The modules: sums before each place, the order of rows, and two of statistics."""
+"""The modules: prefix sums, the order of rows, and two for statistics."""
 
 BLOCK: Final = 256
 TILE_ROWS: Final = 8
-"""Rows of a tile for each thread of a block."""
+"""Rows of a tile per thread of a block."""
 N_DIGITS: Final = 256
 DIGIT_BITS: Final = 8
 FAN: Final = 8
-"""Keys under one of the level above in a tree of least keys."""
+"""Keys combined into one key of the next level in a tree of minima."""
 SUM_WORDS: Final = 2
 SQUARE_WORDS: Final = 4
 WIDTHS: Final = (1, SUM_WORDS, SQUARE_WORDS)
@@ -42,7 +42,7 @@ SEEN_INFINITE: Final = 1
 _WORDS: Final = (
     # a column
     *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT"),
-    # what is scanned, or a level of keys and the one above it
+    # data to scan, or a level of keys and the one above it
     *("DATA", "TOTALS"),
     # sorting
     *("CODES", "FIRST_CODE", "N_ENTITIES", "SHIFT", "KEYS", "KEYS_OUT", "ROWS_OUT"),
@@ -50,11 +50,11 @@ _WORDS: Final = (
     *("ROWS", "STARTS", "ENTITIES", "TIMES", "N_ROWS"),
     # a window
     *("LOW", "HIGH", "OWN", "WINDOW_ROWS", "BEGINS", "ENDS"),
-    # a column in order: its values, how many there are before each place, the places that have one
+    # a column in order: its values, value counts before each place, places with a value
     *("WORDS", "COUNTS", "PRESENT"),
     # sums before each place
     *("SUM_ENDS", "SUMS", "SQUARES", "INFINITE"),
-    # what is asked, and results
+    # requests and results
     *("KIND", "N", "MIN_SAMPLES", "FACTOR", "PARTS", "FIRST_ROW"),
     *("OUT", "OUT_PRESENT", "STATE"),
 )
@@ -74,7 +74,7 @@ def _constants(block: int) -> dict[str, int]:
 
 @cache
 def text(subject: Subject, block: int = BLOCK) -> str:
-    """Return the CUDA text of a module, less the prelude, for blocks of so many threads."""
+    """Return the CUDA text of a module, without the prelude, for blocks of `block` threads."""
     defined = definitions(_constants(block))
     own = _file(f"{subject}.cu")
     match subject:
@@ -94,21 +94,17 @@ def _file(name: str) -> str:
 
 
 def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
-    """Return the words of a launch by name, 0 where none is given.
-
-    Raises:
-        KeyError: there is no such word.
-    """
+    """Return the words of a launch by name, 0 for names not given; KeyError for an unknown name."""
     return named_words(_WORDS, words)
 
 
 def tile_of(block: int) -> int:
-    """Return the rows of a tile, in blocks of so many threads."""
+    """Return the rows of a tile for blocks of `block` threads."""
     return block * TILE_ROWS
 
 
 def level_sizes(n: int) -> list[int]:
-    """Return how many keys each level of a tree has, from n of them up to one.
+    """Return the number of keys on each level of a tree, from n keys down to one.
 
     >>> level_sizes(100)
     [100, 13, 2, 1]
@@ -120,7 +116,7 @@ def level_sizes(n: int) -> list[int]:
 
 
 def digit_shifts(differing: int) -> list[int]:
-    """Return the first bits of the digits to sort by, where the keys differ in some bits only.
+    """Return the first bits of the digits to sort by, if keys differ only in some bits.
 
     >>> digit_shifts(0), digit_shifts(0xFF << 12), digit_shifts(1 | 1 << 20)
     ([], [12], [0, 20])
