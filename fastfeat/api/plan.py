@@ -379,7 +379,8 @@ class Plan:
                 numbers; None for all rows. Windows, lookups and joins still see all rows. Folds are
                 assigned within these rows, in their order. A row number that is given twice counts
                 twice, and is an error if an encoder would put it in two folds.
-            history: Earlier rows. Windows see them; nothing is learned from them.
+            history: Earlier rows. Windows see them; nothing is learned from them. None or "batch":
+                windows see only the rows of the data.
             tables: Lookup tables by name, each in any form that `data` may have. They are not
                 stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
                 is cached as long as that Table lives.
@@ -486,7 +487,7 @@ class Plan:
                 assigned within these rows, in their order. A row number that is given twice counts
                 twice, and is an error if an encoder would put it in two folds. The features are of
                 these rows, in their order.
-            history: Earlier rows. Windows see them; nothing is learned from them. Without it
+            history: Earlier rows. Windows see them; nothing is learned from them. None or "batch":
                 windows see only the rows of the data.
             tables: Lookup tables by name, each in any form that `data` may have. They are not
                 stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table
@@ -695,7 +696,7 @@ class Plan:
                 dict of time column to delay, `{"ts": "30d"}`. 0 turns purging off.
             embargo: The time after test rows during which further training rows are excluded, in
                 the forms of `purge`.
-            history: Earlier rows. Windows see them; nothing is learned from them. Without it
+            history: Earlier rows. Windows see them; nothing is learned from them. None or "batch":
                 windows see only the rows of the data.
             tables: Lookup tables by name, each in any form that `data` may have. They are not
                 stored in the plan: pass them at each call. The prepared lookup of a pyarrow Table

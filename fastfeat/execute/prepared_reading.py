@@ -107,7 +107,10 @@ def _one_batch(table: Any, columns: Sequence[int] | None) -> Any:
         return table if table.num_rows else None
     batches = table.to_batches()
     if len(batches) > 1:
-        batches = table.combine_chunks().to_batches()
+        try:
+            batches = table.combine_chunks().to_batches()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # dictionaries that do not unify
+            return None
     return batches[0] if len(batches) == 1 and batches[0].num_rows else None
 
 

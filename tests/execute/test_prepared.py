@@ -459,3 +459,33 @@ def test_text_compared_with_learnt_text_is_given_beside_numbers_again():
     for _ in range(3):
         assert fitted.transform(rows).equals(expected)
     assert fitted.transform(rows.to_batches()[0]).equals(expected)
+
+
+def _dictionary(values: list[Any], index: Any = None) -> Any:
+    indices = pa.array(range(len(values)), index or pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, pa.array(values))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [_dictionary(["a", None]), _dictionary(["b", None])],
+        [_dictionary([f"{j}{k}" for k in range(100)], pa.int8()) for j in "ab"],
+        [_dictionary([[1], [2]]), _dictionary([[3], [4]])],
+    ],
+    ids=["with nulls", "more than an index numbers", "of lists"],
+)
+@pytest.mark.parametrize("to", ["arrow", "numpy"])
+def test_chunks_with_dictionaries_that_do_not_unify_are_computed_each_time(
+    chunks: list[Any], to: str
+) -> None:
+    column = pa.chunked_array(chunks)
+    table = pa.table({"x": np.arange(float(len(column))), "z": column})
+    features = {"f": col("x") * 2}
+    if to == "arrow" and pa.types.is_string(column.type.value_type):
+        features["n"] = col("z").str.len_bytes()
+    fitted = ff.Plan(features).fit(table)
+    expected = general(fitted, table, to=to)
+    for _ in range(4):
+        found = fitted.transform(table, to=to)
+        assert found.equals(expected) if to == "arrow" else (found == expected).all()
