@@ -525,7 +525,7 @@ def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
     lines = [
         f'"""Features of a fitted plan, written for pandas 3 by fastfeat {__version__}.',
         "",
-        "What fit has learnt stands here as numbers. Missing is NaN in floats, <NA> elsewhere.",
+        "The numbers that fit learned are written out below. Missing is NaN in floats, <NA> elsewhere.",
         "This code does not check what the plan checks: an integer that overflows wraps around.",
         '"""',
         "",

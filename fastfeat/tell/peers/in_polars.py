@@ -591,7 +591,7 @@ def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
     lines = [
         f'"""Features of a fitted plan, written for Polars 2 by fastfeat {__version__}.',
         "",
-        "What fit has learnt stands here as numbers. Missing is null.",
+        "The numbers that fit learned are written out below. Missing is null.",
         "This code does not check what the plan checks: an integer that overflows wraps around.",
         '"""',
         "",
