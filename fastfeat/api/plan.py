@@ -94,7 +94,11 @@ _HINTS_OF_PLAN: dict[str, Hints] = {
 
 _LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(data) computes it"
 _HINTS_OF_FITTED: dict[str, Hints] = {
-    "transform": dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_UNREAD),
+    "transform": {
+        TOO_MANY: "Only the data stands without a name: fitted.transform(data, to='numpy'). "
+        "No label is read here: fitted.label(data) computes it",
+        **dict.fromkeys(("y", "label"), _LABEL_UNREAD),
+    },
     "transform_row": {
         "history": "One row has no past. Keep it: live = fitted.online(history=...), then "
         "live.process(row); or pass both: fitted.transform([row], history=...)"

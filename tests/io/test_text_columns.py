@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -172,6 +173,27 @@ def test_a_missing_text_of_a_row_is_missing(missing: Any) -> None:
     fitted = ff.Plan({"none": col("s").is_null(), "a": col("s") == "a"}).fit({"s": ["a", None]})
     assert np.array_equal(fitted.transform_row({"s": missing}), [1, math.nan], equal_nan=True)
     assert fitted.transform_row({"s": pa.scalar("a")}).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("missing", [np.datetime64("NaT"), np.timedelta64("NaT", "s"), pd.NaT])
+def test_a_missing_time_among_texts_is_a_missing_text(missing: Any) -> None:
+    fitted = ff.Plan({"none": col("s").is_null()}).fit({"s": ["a", None]})
+    for values in ([missing], ["a", missing, None]):
+        expected = [value != "a" for value in values]
+        assert fitted.transform({"s": values})["none"].to_pylist() == expected
+        by_row = [bool(fitted.transform_row({"s": value})[0]) for value in values]
+        assert by_row == expected
+
+
+@pytest.mark.parametrize("form", [bytes, bytearray, memoryview])
+def test_bytes_of_any_buffer_are_bytes(form: Any) -> None:
+    fitted = ff.Plan({"same": col("b") == col("c")}).fit({"b": [b"a"], "c": [b"b"]})
+    for content in (b"a", b"b", b""):
+        row = {"b": form(content), "c": b"a"}
+        in_batch = fitted.transform([row])["same"].to_pylist()
+        assert [bool(fitted.transform_row(row)[0])] == in_batch == [content == b"a"]
+    with pytest.raises(TypeMismatch, match="'b': expected bytes, got 1"):
+        fitted.transform_row({"b": 1, "c": b"a"})
 
 
 def test_whether_a_text_is_missing_is_asked_of_texts_alone() -> None:

@@ -143,6 +143,7 @@ LABEL = "The label is a column of the data: ff.Plan(..., label='y')"
         (lambda: of(PLAN).fit(FRAME, sample_weight=[1]), "Nothing is learnt with weights yet"),
         (lambda: of(PLAN).fit(), "plan.fit(): lacks data=. Write plan.fit(data=data)"),
         (lambda: of(FITTED).transform(FRAME, [1]), "fitted.label(data) computes it"),
+        (lambda: of(FITTED).transform(FRAME, "numpy"), "fitted.transform(data, to='numpy')"),
         (lambda: of(FITTED).transform_row({}, history=[]), "fitted.transform([row], history=...)"),
         (lambda: X.dt.year("UTC"), "col('x').dt.year('UTC'): too many positional arguments"),
         (lambda: X.str.contains("a", regex=True), "'regex'. It takes pattern, literal"),

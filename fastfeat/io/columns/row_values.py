@@ -87,9 +87,11 @@ def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
     if dtype == UTF8:
         return text_of(value, name)
     plain = plain_value(value)
-    if isinstance(plain, bytes | bytearray):
-        return bytes(plain)
-    text = text_of(value, name)
+    if isinstance(plain, bytes | bytearray | memoryview):
+        return bytes(cast("Any", plain))
+    if not isinstance(plain, str) and not is_missing(plain):
+        raise TypeMismatch(f"column {name!r}: expected bytes, got {_shown(value)}")
+    text = text_of(plain, name)
     return None if text is None else content_of(text)
 
 

@@ -130,6 +130,8 @@ def _python_array(values: Any, name: str) -> Any:
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
         if isinstance(error, TypeMismatch):
             raise
+        if any(_is_no_time(value) for value in values):  # pyarrow rejects NaT without a unit
+            return _python_array([None if _is_no_time(one) else one for one in values], name)
         raise TypeMismatch(
             f"{column_text(name)}: its values have no common type: {error}. Give it one type first"
         ) from error
@@ -193,6 +195,11 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
     if any(getattr(value, "nanoseconds", 0) for value in present):
         return _converted(values, pa.duration("ns"))
     return array
+
+
+def _is_no_time(value: Any) -> bool:
+    """Return whether a value is a NumPy NaT."""
+    return type(value) in (np.datetime64, np.timedelta64) and bool(np.isnat(value))
 
 
 def _in_steps(value: Any) -> bool:

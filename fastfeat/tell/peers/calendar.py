@@ -28,7 +28,7 @@ def pandas_type(dtype: DType) -> str:
         case "duration":
             return f"timedelta64[{dtype.unit}]"
         case _:
-            raise Unwritable(f"pandas has no column of {dtype}")
+            raise Unwritable(f"pandas has no column type for {dtype}")
 
 
 def polars_type(dtype: DType) -> str:
@@ -44,7 +44,7 @@ def polars_type(dtype: DType) -> str:
         case "duration":
             return f"pl.Duration({unit!r})"
         case _:
-            raise Unwritable(f"columns of {dtype} are not written")
+            raise Unwritable(f"columns of {dtype} are not supported")
 
 
 def literal_in_pandas(value: Any, dtype: DType) -> str:
@@ -72,7 +72,7 @@ def literal_in_polars(value: Any, dtype: DType) -> str:
         return f"pl.date({value.year}, {value.month}, {value.day})"
     text = value.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
     if value.tzinfo is not None and dtype.tz != "UTC":
-        raise Unwritable("a constant moment in a zone is not written")
+        raise Unwritable("constant times with a time zone are not supported")
     found = f'pl.lit("{text}").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us")'
     return f'{found}.dt.replace_time_zone("{dtype.tz}")' if dtype.tz else found
 
@@ -120,7 +120,7 @@ def _flag_in_pandas(template: str) -> Callable[[Site], str]:
 def _check(site: Site) -> None:
     """Raise Unwritable unless the first argument is a date or timestamp."""
     if site.args[0].dtype.name not in ("date32", "date64", "timestamp"):
-        raise Unwritable(f"parts of {site.args[0].dtype} are not written")
+        raise Unwritable(f"calendar parts of {site.args[0].dtype} are not supported")
 
 
 def _part_in_polars(template: str, suffix: str = ".cast(pl.Int64)") -> Callable[[Site], str]:
@@ -191,10 +191,12 @@ def _truncate_in_pandas(site: Site) -> str:
     _check(site)
     dtype, tz = site.args[0].dtype, site.params.get("tz")
     if {tz or "UTC", dtype.tz or "UTC"} != {"UTC"}:
-        raise Unwritable("pandas does not say which of two equal local times is meant")
+        raise Unwritable(
+            "when clocks go back, pandas does not say which of the two local times it truncates"
+        )
     x, found = site.named(0), _EVERY.fullmatch(site.params["every"])
     if found is None:
-        raise Unwritable("an interval of several units is not written")
+        raise Unwritable("an interval that mixes units is not supported")
     n, unit = int(found[1]), found[2]
     typed = f'.astype("{pandas_type(dtype)}")'
     if unit in _OFFSETS:
@@ -207,7 +209,7 @@ def _truncate_in_pandas(site: Site) -> str:
         naive = f"{x}.dt.tz_localize(None)" if dtype.tz else x
         starts = f'{naive}.dt.to_period("{letter}").dt.start_time'
         return f"{starts}{'.dt.tz_localize(' + repr('UTC') + ')' if dtype.tz else ''}{typed}"
-    raise Unwritable("several weeks or months at once are not written")
+    raise Unwritable("truncating to several weeks or months is not supported")
 
 
 def _truncate_in_polars(site: Site) -> str:
@@ -215,7 +217,7 @@ def _truncate_in_polars(site: Site) -> str:
     dtype, tz = site.args[0].dtype, site.params.get("tz")
     text = f"{_local_in_polars(site)}.dt.truncate({site.params['every']!r})"
     if dtype.unit == "s":
-        raise Unwritable("timestamps of seconds are milliseconds in Polars")
+        raise Unwritable("Polars has no timestamps in seconds")
     if tz is None:
         return text
     if dtype.tz is None:
@@ -228,7 +230,7 @@ def moved_in_pandas(sign: str) -> Callable[[Site], str]:
 
     def write(site: Site) -> str:
         if {p.kind for p in site.args} != {"t"}:
-            raise Unwritable(f"{sign} of {site.args[0].dtype} and {site.args[1].dtype}")
+            raise Unwritable(f"{site.args[0].dtype} {sign} {site.args[1].dtype} is not supported")
         return f'({site.shown(0)} {sign} {site.shown(1)}).astype("{pandas_type(site.dtype)}")'
 
     return write
@@ -239,7 +241,7 @@ def moved_in_polars(sign: str) -> Callable[[Site], str]:
 
     def write(site: Site) -> str:
         if {p.kind for p in site.args} != {"t"}:
-            raise Unwritable(f"{sign} of {site.args[0].dtype} and {site.args[1].dtype}")
+            raise Unwritable(f"{site.args[0].dtype} {sign} {site.args[1].dtype} is not supported")
         sides = [
             f'{site.shown(k)}.cast(pl.Datetime("us"))'
             if site.args[k].dtype.name == "date32"

@@ -58,7 +58,7 @@ def _read(name: str, dtype: DType, scribe: Scribe) -> str:
         case "t":
             return f'{column}.astype("{calendar.pandas_type(dtype)}")'
         case _:
-            raise Unwritable(f"pandas has no columns of {dtype}")
+            raise Unwritable(f"pandas has no column type for {dtype}")
 
 
 def _plain(piece: Piece, scribe: Scribe) -> str:
@@ -78,7 +78,7 @@ def _as_integers(piece: Piece, scribe: Scribe) -> str:
     if piece.is_constant:
         (value,) = piece.value or (None,)
         if value is None:
-            raise Unwritable("a constant whole number is missing")
+            raise Unwritable("a missing integer constant is not supported")
         return repr(int(value))
     if piece.kind == "i" and piece.dtype.name != "uint64":
         return piece.text
@@ -91,14 +91,14 @@ def _as_series(piece: Piece, scribe: Scribe) -> str:
         return piece.text
     name = {"f": "float64", "i": "Int64", "b": "boolean"}.get(piece.kind)
     if name is None:
-        raise Unwritable(f"a constant {piece.dtype} is no column")
+        raise Unwritable(f"a constant of type {piece.dtype} is not supported as a column")
     return f'pd.Series({piece.text}, data.index, dtype="{name}")'
 
 
 def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
     kind, scribe = kind_of(site.dtype), site.scribe
     if not values:
-        raise Unwritable("no key could be learnt")
+        raise Unwritable("fit found no keys")
     table = scribe.table(dict_text((_key_text(k), _value(v, kind)) for k, v in values.items()))
     keys = [site.shown(k, "s") for k in range(len(site.args))]
     others = [_value(missing, kind), _value(unseen, kind), repr(_HELD[kind])]
@@ -127,7 +127,7 @@ def _output(piece: Piece, dtype: DType, scribe: Scribe) -> str:
     match kind_of(dtype):
         case "f":
             if dtype.name not in ("float32", "float64"):
-                raise Unwritable(f"pandas has no {dtype}")
+                raise Unwritable(f"pandas has no type {dtype}")
             return text if dtype.name == "float64" else f'{atom(text)}.astype("{dtype.name}")'
         case "i" if dtype.name == "int64":
             return text
@@ -136,7 +136,7 @@ def _output(piece: Piece, dtype: DType, scribe: Scribe) -> str:
         case "b" | "t":
             return text
         case _:
-            raise Unwritable(f"pandas has no features of {dtype}")
+            raise Unwritable(f"pandas has no column type for {dtype}")
 
 
 def _compared(sign: str) -> Callable[[Site], str]:
@@ -144,7 +144,7 @@ def _compared(sign: str) -> Callable[[Site], str]:
         sides = [site.named(k) for k in range(2)]
         known = [side for side, p in zip(sides, site.args, strict=True) if not p.is_constant]
         if len(known) < 2 and any(p.value == (None,) for p in site.args):
-            raise Unwritable("a constant that is compared is missing")
+            raise Unwritable("one side of the comparison is a missing constant")
         return site.help("known", f"{sides[0]} {sign} {sides[1]}", *known)
 
     return write
@@ -179,7 +179,7 @@ def _power(site: Site) -> str:
     known = " & ".join(f"{t}.notna()" for t, p in zip((x, y), site.args, strict=True)
                        if not p.is_constant)  # fmt: skip
     if any(p.value and (p.value[0] is None or p.value[0] != p.value[0]) for p in site.args):
-        raise Unwritable("a constant of a power is missing")
+        raise Unwritable("the base or exponent is a missing constant")
     x, y = atom(x), atom(y)
     return f"({x} ** {y}).where({known})"
 
@@ -202,7 +202,7 @@ def _cast(site: Site) -> str:
         if target.name == "float64" or value.dtype == target:
             return site.shown(0, "f")
         if target.name != "float32":
-            raise Unwritable(f"pandas has no {target}")
+            raise Unwritable(f"pandas has no type {target}")
         if strict:
             return f'{site.shown(0, "f")}.astype("float32").astype("float64")'
         return site.help("as_float32", site.shown(0, "f"))
@@ -213,7 +213,7 @@ def _cast(site: Site) -> str:
         return site.help("known", f"{x} != 0", x)
     if wanted == "i" and source in "fib":
         if value.dtype.name == "uint64" or target.name == "uint64":
-            raise Unwritable("casts of uint64 are not written")
+            raise Unwritable("a cast from uint64 is not supported")
         if source == "f":
             low, high = INTEGER_RANGE[target.name]
             return site.help("whole", site.shown(0), f"{float(low)!r}", f"{float(high + 1)!r}")
@@ -222,7 +222,7 @@ def _cast(site: Site) -> str:
         low, high = INTEGER_RANGE[target.name]
         x = site.named(0)
         return site.help("integers", f'{x}.astype("Int64").where({x}.between({low}, {high}))')
-    raise Unwritable(f"casts of {value.dtype} to {target} are not written")
+    raise Unwritable(f"a cast from {value.dtype} to {target} is not supported")
 
 
 def _when(site: Site) -> str:
@@ -235,10 +235,10 @@ def _choice(site: Site, condition: str, yes: int, no: int) -> str:
     if kind == "t":
         return f"{site.shown(yes, 's')}.where({condition}, {site.shown(no)})"
     if kind not in "fib":
-        raise Unwritable(f"choices of {site.dtype} are not written")
+        raise Unwritable(f"a choice between values of {site.dtype} is not supported")
     form = {"f": "f", "i": "", "b": ""}[kind]
     if kind == "i" and "uint64" in {site.args[yes].dtype.name, site.args[no].dtype.name}:
-        raise Unwritable("choices of uint64 are not written")
+        raise Unwritable("a choice between values of uint64 is not supported")
     told = {"f": '"float64"', "i": '"Int64"', "b": '"boolean"'}[kind]
     return site.help("choose", condition, site.shown(yes, form), site.shown(no, form), told)
 
@@ -247,7 +247,7 @@ def _coalesce(site: Site) -> str:
     kind = kind_of(site.dtype)
     form = {"f": "f", "i": "i", "b": ""}.get(kind)
     if form is None:
-        raise Unwritable(f"choices of {site.dtype} are not written")
+        raise Unwritable(f"a choice between values of {site.dtype} is not supported")
     text = atom(site.scribe.peer.forms["s"](site.args[0], site.scribe))
     text = site.shown(0, form) if not site.args[0].is_constant else text
     for k in range(1, len(site.args)):
@@ -273,7 +273,7 @@ def _extreme(name: str) -> Callable[[Site], str]:
                 )
             return text
         if kind not in "ib":
-            raise Unwritable(f"extremes of {site.dtype} are not written")
+            raise Unwritable(f"the smallest and greatest of {site.dtype} are not supported")
         columns = ", ".join(
             site.shown(k, "i" if kind == "i" else "s") for k in range(len(site.args))
         )
@@ -286,7 +286,7 @@ def _extreme(name: str) -> Callable[[Site], str]:
 def _sum_horizontal(site: Site) -> str:
     kind = kind_of(site.dtype)
     if kind not in "fi":
-        raise Unwritable(f"sums of {site.dtype} are not written")
+        raise Unwritable(f"a sum of {site.dtype} is not supported")
     zero = "0.0" if kind == "f" else "0"
     terms = [f"{site.shown(k, kind)}.fillna({zero})" for k in range(len(site.args))]
     return site.help("integers", " + ".join(terms)) if kind == "i" else " + ".join(terms)
@@ -312,7 +312,7 @@ def _members(piece: Piece, values: Any) -> list[str]:
     if piece.kind == "b":
         return [repr(bool(v)) for v in equal_members(piece.dtype, values) if v in (0, 1)]
     if piece.kind not in "fi":
-        raise Unwritable(f"members of {piece.dtype} are not written")
+        raise Unwritable(f"is_in for {piece.dtype} is not supported")
     known = equal_members(piece.dtype, values)
     return [float_text(v) if piece.kind == "f" else repr(int(v)) for v in known]
 
@@ -323,7 +323,7 @@ def _is_between(site: Site) -> str:
     low = ">=" if closed in ("both", "left") else ">"
     high = "<=" if closed in ("both", "right") else "<"
     if any(p.value == (None,) for p in site.args):
-        raise Unwritable("a constant that is compared is missing")
+        raise Unwritable("one side of the comparison is a missing constant")
     lower, upper = site.named(1), site.named(2)
     sides = [x] + [
         t for t, p in zip((lower, upper), site.args[1:], strict=True) if not p.is_constant
@@ -338,7 +338,7 @@ def _is_between(site: Site) -> str:
 def _replace_strict(site: Site) -> str:
     (value,) = site.args
     if value.kind not in "fibs":
-        raise Unwritable(f"mappings of {value.dtype} are not written")
+        raise Unwritable(f"a mapping of {value.dtype} is not supported")
     given = dict(site.params["mapping"])
     keys = list(given) if value.kind == "s" else list(equal_members(value.dtype, list(given)))
     if value.kind == "b":
@@ -361,10 +361,10 @@ def _round(site: Site) -> str:
 def _clip(site: Site) -> str:
     kind = kind_of(site.dtype)
     if kind not in "fi":
-        raise Unwritable(f"limits of {site.dtype} are not written")
+        raise Unwritable(f"clip for {site.dtype} is not supported")
     text = site.shown(0, kind)
     if site.args[0].is_constant:
-        raise Unwritable("a constant within limits is no column")
+        raise Unwritable("clip of a constant is not supported")
     for k, name in ((1, "lower"), (2, "upper")):
         piece = site.args[k]
         if piece.value is not None and (piece.value[0] is None or piece.value[0] != piece.value[0]):
@@ -405,13 +405,13 @@ def _log(site: Site) -> str:
 
 def _yeo_johnson(site: Site) -> str:
     if site.args[1].value is None:
-        raise Unwritable("powers by key are not written")
+        raise Unwritable("a power that differs by key is not supported")
     return site.help("yeo_johnson", site.shown(0, "f"), site.args[1].text)
 
 
 def _box_cox(site: Site) -> str:
     if site.args[1].value is None:
-        raise Unwritable("powers by key are not written")
+        raise Unwritable("a power that differs by key is not supported")
     return site.help("box_cox", site.shown(0, "f"), site.args[1].text)
 
 
@@ -525,8 +525,8 @@ def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
     lines = [
         f'"""Features of a fitted plan, written for pandas 3 by fastfeat {__version__}.',
         "",
-        "What fit has learnt stands here as numbers. Missing is NaN in floats, <NA> elsewhere.",
-        "This code does not check what the plan checks: an integer that overflows wraps around.",
+        "The numbers that fit learned are in this code. Missing is NaN in floats, <NA> elsewhere.",
+        "It makes none of the checks of a plan: integers that overflow wrap around.",
         '"""',
         "",
         "import numpy as np",

@@ -72,7 +72,7 @@ def _read(name: str, dtype: DType, scribe: Scribe) -> str:
         case "l" if dtype.of is not None and dtype.of.name == "utf8":
             return f"{column}.cast(pl.List(pl.String))"
         case _:
-            raise Unwritable(f"columns of {dtype} are not written")
+            raise Unwritable(f"columns of {dtype} are not supported")
 
 
 def _plain(piece: Piece, scribe: Scribe) -> str:
@@ -142,7 +142,7 @@ _COLUMN = {"f": "F", "i": "I", "b": "s", "t": "s"}
 def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
     kind, scribe = kind_of(site.dtype), site.scribe
     if not values:
-        raise Unwritable("no key could be learnt")
+        raise Unwritable("fit found no keys")
     if len(site.args) > 1:
         return _keyed_by_several(site, values, missing, unseen)
     piece = next(iter(site.args))
@@ -211,7 +211,7 @@ def _output(piece: Piece, dtype: DType, scribe: Scribe) -> str:
     if piece.is_constant:
         text = _as_column(piece, scribe)
         if kind_of(dtype) == "t":
-            raise Unwritable("a constant moment is not written")
+            raise Unwritable("a constant time is not supported")
         return f"pl.repeat({text}, pl.len(), dtype={_HELD[kind_of(dtype)]}).cast({_name(dtype)})"
     text = atom(_clean(piece, scribe))
     if kind_of(dtype) == "t":
@@ -223,7 +223,7 @@ def _name(dtype: DType) -> str:
     if dtype.name == "bool":
         return "pl.Boolean"
     if dtype.name not in _NAMES:
-        raise Unwritable(f"Polars has no features of {dtype}")
+        raise Unwritable(f"Polars has no column type for {dtype}")
     return _NAMES[dtype.name]
 
 
@@ -256,11 +256,11 @@ def _floored(sign: str) -> Write:
     def write(site: Site) -> str:
         if "f" in (site.args[0].kind, site.args[1].kind):
             raise Unwritable(
-                f"Polars makes x {sign} y of the rounded quotient x / y, Python of the exact one"
+                f"Polars computes x {sign} y from the rounded quotient x / y, fastfeat exactly"
             )
         value = site.args[1].value
         if value == (0,) or value == (None,):
-            raise Unwritable("a constant divisor is 0 or missing")
+            raise Unwritable("the divisor is a constant that is 0 or missing")
         return f"{site.shown(0, 'I')} {sign} {site.shown(1, 'i')}"
 
     return write
@@ -269,7 +269,7 @@ def _floored(sign: str) -> Write:
 def _power(site: Site) -> str:
     if site.args[0].kind != "f" and site.args[1].kind != "f":
         if site.args[1].value is None:
-            raise Unwritable("Polars' powers of whole numbers take no column of exponents")
+            raise Unwritable("Polars has no integer powers with a column of exponents")
         return f"{site.shown(0, 'I')} ** {site.shown(1, 'i')}"
     if site.args[1].value == (2,) or site.args[1].value == (2.0,):
         x = site.named(0, "F")
@@ -297,7 +297,7 @@ def _cast(site: Site) -> str:
         if target.name == "float64" or value.dtype == target:
             return site.shown(0, "f")
         if target.name != "float32":
-            raise Unwritable(f"Polars has no {target}")
+            raise Unwritable(f"Polars has no type {target}")
         if strict:
             return f"{site.shown(0, 'F')}.cast(pl.Float32).cast(pl.Float64)"
         x = site.named(0, "F")
@@ -307,7 +307,7 @@ def _cast(site: Site) -> str:
         return site.shown(0) if source == "b" else f"{site.shown(0, 'c')} != 0"
     if wanted == "i" and source in "fib":
         if value.dtype.name == "uint64" or target.name == "uint64":
-            raise Unwritable("casts of uint64 are not written")
+            raise Unwritable("a cast from uint64 is not supported")
         low, high = INTEGER_RANGE[target.name]
         if source == "f":
             x = site.scribe.named(f"{site.shown(0, 'c')}.truncate()")
@@ -317,14 +317,14 @@ def _cast(site: Site) -> str:
             return site.shown(0, "i")
         x = site.named(0)
         return f"pl.when({x}.is_between({low}, {high})).then({x})"
-    raise Unwritable(f"casts of {value.dtype} to {target} are not written")
+    raise Unwritable(f"a cast from {value.dtype} to {target} is not supported")
 
 
 def _column(site: Site, place: int) -> str:
     """Return code for argument `place` as a column of the same kind as the result."""
     form = _COLUMN.get(kind_of(site.dtype))
     if form is None:
-        raise Unwritable(f"choices of {site.dtype} are not written")
+        raise Unwritable(f"a choice between values of {site.dtype} is not supported")
     return site.scribe.peer.forms[form](site.args[place], site.scribe)
 
 
@@ -336,7 +336,7 @@ def _when(site: Site) -> str:
 
 def _check_unsigned(site: Site) -> None:
     if any(piece.dtype.name == "uint64" for piece in site.args) and kind_of(site.dtype) == "i":
-        raise Unwritable("choices of uint64 are not written")
+        raise Unwritable("a choice between values of uint64 is not supported")
 
 
 def _coalesce(site: Site) -> str:
@@ -354,7 +354,7 @@ def _horizontal(name: str) -> Write:
     def write(site: Site) -> str:
         kind = kind_of(site.dtype)
         if kind not in "fib":
-            raise Unwritable(f"horizontal aggregates of {site.dtype} are not written")
+            raise Unwritable(f"horizontal aggregates of {site.dtype} are not supported")
         parts = [_column(site, k) for k in range(len(site.args))]
         if kind == "b":
             cast = ", ".join(f"{atom(part)}.cast(pl.Int64)" for part in parts)
@@ -374,7 +374,7 @@ def _mean_horizontal(site: Site) -> str:
 def _is_in(site: Site) -> str:
     (piece,) = site.args
     if piece.kind not in "fibs":
-        raise Unwritable(f"members of {piece.dtype} are not written")
+        raise Unwritable(f"is_in for {piece.dtype} is not supported")
     values = site.params["values"]
     known = values if piece.kind == "s" else equal_members(piece.dtype, values)
     listed = ", ".join(float_text(v) if piece.kind == "f" else repr(v) for v in known)
@@ -399,7 +399,7 @@ def _is_between(site: Site) -> str:
 def _replace_strict(site: Site) -> str:
     (value,) = site.args
     if value.kind not in "fibs":
-        raise Unwritable(f"mappings of {value.dtype} are not written")
+        raise Unwritable(f"a mapping of {value.dtype} is not supported")
     given = dict(site.params["mapping"])
     keys = list(given) if value.kind == "s" else equal_members(value.dtype, list(given))
     return _keyed(site, {key: given[key] for key in keys}, None, site.params.get("default"))
@@ -422,7 +422,7 @@ def _round(site: Site) -> str:
 def _clip(site: Site) -> str:
     kind = kind_of(site.dtype)
     if kind not in "fi":
-        raise Unwritable(f"limits of {site.dtype} are not written")
+        raise Unwritable(f"clip for {site.dtype} is not supported")
     form = "F" if kind == "f" else "I"
     text = atom(site.scribe.peer.forms[form](site.args[0], site.scribe))
     for k, name in ((1, "lower_bound"), (2, "upper_bound")):
@@ -591,8 +591,8 @@ def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
     lines = [
         f'"""Features of a fitted plan, written for Polars 2 by fastfeat {__version__}.',
         "",
-        "What fit has learnt stands here as numbers. Missing is null.",
-        "This code does not check what the plan checks: an integer that overflows wraps around.",
+        "The numbers that fit learned are in this code. Missing is null.",
+        "It makes none of the checks of a plan: integers that overflow wrap around.",
         '"""',
         "",
         "import polars as pl",

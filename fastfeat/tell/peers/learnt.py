@@ -55,10 +55,12 @@ def known_of_keys(node: Call | Aggregate, fitted: Fitted) -> ByKey:
     codes = _codes_of(node)
     params = dict(codes.params)
     if params["n_unseen"] != 1:
-        raise Unwritable("the codes of unseen keys are their XXH64, which it does not have")
+        raise Unwritable("unseen keys are encoded by the hash XXH64, which pandas and Polars lack")
     vocabulary = vocabulary_of_codes(codes, fitted.learnt, fitted.types)
     if len(vocabulary) > MOST_KEYS:
-        raise Unwritable(f"{len(vocabulary):,} keys are too many for a text, which takes 100,000")
+        raise Unwritable(
+            f"code can list at most {MOST_KEYS:,} keys, and fit learned {len(vocabulary):,}"
+        )
     keys = _keys(codes, vocabulary, fitted)
     missing, unseen, *known = _values(node, vocabulary, fitted)
     if params["missing"] == "value":  # a missing part is a value like others
@@ -74,7 +76,7 @@ def _codes_of(node: Call | Aggregate) -> Call:
     elif node.function in ("category_count", "category_share"):
         codes = node.args[0]
     if not isinstance(codes, Call) or codes.function != "encode":
-        raise Unwritable("its keys are those of lists")
+        raise Unwritable("encodings of list columns are not supported")
     return codes
 
 
@@ -83,7 +85,7 @@ def _keys(codes: Call, vocabulary: Vocabulary, fitted: Fitted) -> Sequence[Any]:
     for key, stored in zip(codes.args[:-1], vocabulary.parts, strict=True):
         dtype = fitted.types[key]
         if kind_of(dtype) not in ("f", "i", "b", "s") or dtype.name == "binary":
-            raise Unwritable(f"keys of {dtype} are not written")
+            raise Unwritable(f"keys of {dtype} are not supported")
         parts.append(column_of_keys(stored, dtype).to_pylist())
     return parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
 
@@ -95,7 +97,7 @@ def _values(node: Call | Aggregate, vocabulary: Vocabulary, fitted: Fitted) -> S
         assert isinstance(groups, Groups)
         dtype = fitted.types[node]
         if kind_of(dtype) not in ("f", "i", "b"):
-            raise Unwritable(f"learnt values of {dtype} are not written")
+            raise Unwritable(f"learned values of {dtype} are not supported")
         is_bool = dtype.name == "bool"
         pairs = zip(groups.values.tolist(), groups.present.tolist(), strict=True)
         found = [value if there else None for value, there in pairs]
@@ -129,7 +131,9 @@ def bins_of(site: Site, cut: Callable[[Sequence[float], int], list[float]]) -> l
     if isinstance(site.node.args[1], Literal):
         is_whole = site.args[0].kind == "i"
         if any(abs(e) >= _EXACT and (is_whole or type(e) is int) for e in elements):
-            raise Unwritable("edges beyond 2**53 are compared exactly, and here as floats")
+            raise Unwritable(
+                "bin edges beyond 2**53 would be compared as rounded floats, not exactly"
+            )
     if not elements or not edges(elements, 0):
-        raise Unwritable("nothing could be learnt, so that there are no bins")
+        raise Unwritable("fit found no values, so there are no bins")
     return cut(elements, 0)

@@ -50,17 +50,17 @@ def window_of(site: Site) -> Window:
     """
     call = site.node.args[-1]
     if not isinstance(call, Call) or call.function != "window":
-        raise Unwritable("windows of labels are not written")
+        raise Unwritable("windows over later rows are not supported")
     (order,) = call.args
     if not isinstance(order, Call) or order.function != "order":
-        raise Unwritable("windows over a table are not written")
+        raise Unwritable("windows over a lookup table are not supported")
     given = dict(order.params)
     if given["has_tie"]:
-        raise Unwritable("windows with tie= are not written")
+        raise Unwritable("windows with tie= are not supported")
     params: dict[str, Any] = dict(call.params)
     n_values = len(site.node.args) - 1
     if n_values > 1:
-        raise Unwritable("a function of several columns is not written")
+        raise Unwritable("window functions of several columns are not supported")
     time = site.args[n_values].dtype
     return Window(
         0 if n_values else None,
@@ -84,7 +84,7 @@ def ticks_of(reach: int, time: DType) -> int:
         return reach
     tick = 10**9 if time.name == "date32" else tick_ns(time)
     if reach % tick:
-        raise Unwritable(f"a window of parts of a tick of {time} is not written")
+        raise Unwritable(f"a window length that is finer than {time} is not supported")
     return reach // tick
 
 
@@ -131,7 +131,7 @@ def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, i
         return None, delay
     age = ticks_of(params["tolerance"], time) - delay
     if age < 0:
-        raise Unwritable("a delay beyond the tolerance is not written")
+        raise Unwritable("an as-of join with delay > tolerance is not supported")
     return age, delay
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 _HASH = "pandas and Polars have no XXH64"
-_LISTS = "functions of lists are not written"
-_TEXT = "its rules for text differ from those of a plan"
-_PART = "it is written with what reads it, and never alone"
-_TRAINING = "folds are of training rows, no later row has one"
-_WEIGHTS = "a weight that begins anew in every window is not written"
+_LISTS = "functions of lists are not supported"
+_TEXT = "text rules differ from those of fastfeat"
+_PART = "it is exported only as part of the function that reads it"
+_TRAINING = "only training rows belong to folds"
+_WEIGHTS = "exponential weights that restart in each window are not supported"
 
 UNWRITTEN: dict[str, str] = {
     **dict.fromkeys(
@@ -41,18 +41,18 @@ UNWRITTEN: dict[str, str] = {
         ("over.ewm_mean", "over.ewm_mean_by", "over.ewm_sum", "over.ewm_sum_by"), _WEIGHTS
     ),
     "normal_quantile": "pandas and Polars have no quantiles of the normal distribution",
-    "interpolate_rank": "they have no rank among quantiles in which equal ones share their ranks",
+    "interpolate_rank": "pandas and Polars have no interpolated rank among quantiles",
     "spline_basis": "pandas and Polars have no splines",
-    "dt.replace_time_zone": "its rules for times that clocks skip or repeat differ",
-    "over.first": "pandas has no first value of a window that skips missing ones",
-    "over.last": "pandas has no last value of a window that skips missing ones",
-    "over.time_since": "the time since a row of the window is not written",
-    "over.time_since_lag": "the time since a row of the window is not written",
-    "over.rank": "ranks within a window are not written",
-    "over.slope": "slopes within a window are not written",
-    "over.streak": "streaks are not written",
-    "over.mode": "the most frequent value of a window is not written",
-    "over.n_unique": "distinct values of a window are not written",
-    "over.skew": "its skewness of a window is made of rounded sums",
-    "over.kurtosis": "its kurtosis of a window is made of rounded sums",
+    "dt.replace_time_zone": "rules for skipped and repeated local times differ",
+    "over.first": "pandas has no first value of a window that skips missing values",
+    "over.last": "pandas has no last value of a window that skips missing values",
+    "over.time_since": "the time since a row of the window is not supported",
+    "over.time_since_lag": "the time since a row of the window is not supported",
+    "over.rank": "ranks within a window are not supported",
+    "over.slope": "slopes within a window are not supported",
+    "over.streak": "streaks are not supported",
+    "over.mode": "the most frequent value of a window is not supported",
+    "over.n_unique": "counts of distinct values in a window are not supported",
+    "over.skew": "pandas and Polars compute the skewness of a window from rounded sums",
+    "over.kurtosis": "pandas and Polars compute the kurtosis of a window from rounded sums",
 }

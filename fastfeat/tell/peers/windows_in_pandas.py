@@ -41,7 +41,7 @@ def _over(statistic: str, options: Mapping[str, str] | None = None) -> Write:
     def write(site: Site) -> str:
         window = window_of(site)
         if window.values is None or not is_number(site.args[window.values]):
-            raise Unwritable("a statistic of what is no number is not written")
+            raise Unwritable("a window statistic of values other than numbers is not supported")
         told = {
             name: repr(site.params[name]) if text == "{}" else text
             for name, text in (options or {}).items()
@@ -61,7 +61,7 @@ def _over(statistic: str, options: Mapping[str, str] | None = None) -> Write:
 def _sum(site: Site) -> str:
     window = window_of(site)
     if window.values is None or not is_number(site.args[window.values]):
-        raise Unwritable("a sum of what is no number is not written")
+        raise Unwritable("a sum of values other than numbers is not supported")
     if kind_of(site.dtype) == "f":
         return _over("sum")(site)
     value = site.shown(window.values, "i")
@@ -95,7 +95,7 @@ def _picked(place: str) -> Write:
     def write(site: Site) -> str:
         window = window_of(site)
         if window.values is None or not is_number(site.args[window.values]):
-            raise Unwritable("a value that is no number is not written")
+            raise Unwritable("a window over values other than numbers is not supported")
         value = site.shown(window.values, "s")
         name = _windows(site, window)
         at = place.format(w=name, n=site.params.get("n"))
@@ -119,14 +119,14 @@ def _table_column(table: str, name: str, dtype: DType, site: Site) -> str:
         case "t":
             return f'{text}.astype("{pandas_type(dtype)}")'
         case _:
-            raise Unwritable(f"tables with columns of {dtype} are not written")
+            raise Unwritable(f"lookup tables with columns of {dtype} are not supported")
 
 
 def _looked_up(site: Site) -> str:
     found = lookup_of(site)
     kinds = [(p.kind, kind_of(found.types[k])) for p, k in zip(site.args, found.keys, strict=True)]
     if any(one != other for one, other in kinds):
-        raise Unwritable("keys of another type than those of the table are not written")
+        raise Unwritable("lookup keys must have the type of the table's keys")
     table = [_table_column(found.table, key, found.types[key], site) for key in found.keys]
     if found.params is None:
         keys = ", ".join(site.named(k) for k in range(len(site.args)))
@@ -143,7 +143,7 @@ def _looked_up(site: Site) -> str:
 def _asof(site: Site, table: list[str], types: list[DType], params: Mapping[str, Any]) -> str:
     time, right = site.args[0].dtype, types[0]
     if time != right:
-        raise Unwritable("moments of another type than those of the table are not written")
+        raise Unwritable("lookup times must have the type of the table's times")
     ticks = map(str, age_and_delay(params, time))
     unit = "s" if time.name == "date32" else time.unit
     known = site.scribe.named(table[0])

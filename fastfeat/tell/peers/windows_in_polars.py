@@ -55,7 +55,7 @@ def _ordered_by(site: Site, window: Window) -> tuple[str, str]:
     name = f"{_unlike_all(scribe)}moment"
     statement = f"rows = in_order(rows, {moment}, {name!r})"
     if scribe.names["w"] and statement not in scribe.statements:
-        raise Unwritable("windows of two clocks in one plan are not written")
+        raise Unwritable("windows by two different time columns in one plan are not supported")
     if not scribe.names["w"]:
         scribe.names["w"] += 1
         scribe.help("in_order")
@@ -74,17 +74,17 @@ def _over(text: Callable[[str, Site], str], *, of_rows: bool = False) -> Write:
         window = window_of(site)
         time = site.args[window.time].dtype
         if time.name == "date32" or time.unit == "s":
-            raise Unwritable(f"windows over {time} are not written")
+            raise Unwritable(f"windows by times of {time} are not supported")
         if window.closed in ("right", "both") and not window.offset:
-            raise Unwritable("Polars has later rows of the same moment in such a window")
+            raise Unwritable("Polars includes later rows with the same time in such a window")
         place = window.values
         counts_rows = of_rows and (place is None or site.args[place].is_constant)
         if counts_rows and site.node.function == "over.count":
             value, n_present = "pl.lit(1)", None
         elif place is None or site.args[place].is_constant or site.args[place].kind == "l":
-            raise Unwritable("a function of a constant is not written")
+            raise Unwritable("a window function of a constant is not supported")
         elif not of_rows and not is_number(site.args[place]):
-            raise Unwritable("a function of what is no number is not written")
+            raise Unwritable("a window function of values other than numbers is not supported")
         else:
             kind = site.args[place].kind
             shown = site.shown(place, "s")
@@ -124,7 +124,7 @@ def _reach(window: Window, is_temporal: bool, tick_ns: int) -> str:
     last = window.last
     if last is None:
         if not is_temporal:
-            raise Unwritable("a window of whole numbers without an end is not written")
+            raise Unwritable("an unbounded window by integer steps is not supported")
         last = _MOST_S * 10**9 // tick_ns
     period, offset = last, -(last + window.offset)
     if is_temporal:
@@ -147,7 +147,7 @@ def _lag(site: Site) -> str:
     n = site.params["n"]
     window = window_of(site)
     if window.rows is not None and window.rows < n:
-        raise Unwritable("a lag beyond the rows of the window is not written")
+        raise Unwritable("a lag longer than the window's rows= is not supported")
     return _over(lambda x, site: f"{x}.get(-{n}, null_on_oob=True)")(site)
 
 
@@ -159,7 +159,7 @@ def _looked_up(site: Site) -> str:
     found, scribe = lookup_of(site), site.scribe
     kinds = [(p.kind, kind_of(found.types[k])) for p, k in zip(site.args, found.keys, strict=True)]
     if any(one != other for one, other in kinds):
-        raise Unwritable("keys of another type than those of the table are not written")
+        raise Unwritable("lookup keys must have the type of the table's keys")
     held = _typed(found.types[found.value])
     keys = [site.named(k, "s") for k in range(len(site.args))]
     known = [f"pl.col({key!r}).cast({_typed(found.types[key])})" for key in found.keys]
@@ -170,7 +170,7 @@ def _looked_up(site: Site) -> str:
     else:
         time = site.args[0].dtype
         if time != found.types[found.keys[0]] or time.unit == "s":
-            raise Unwritable("moments of another type than those of the table are not written")
+            raise Unwritable("lookup times must have the type of the table's times")
         age, delay = age_and_delay(found.params, time)
         told = f"{age}, {delay}, {found.params['allow_exact_matches']!r}"
         moments = ", ".join(f"{text}.cast(pl.Int64)" for text in (keys[0], known[0]))
@@ -189,7 +189,7 @@ def _typed(dtype: DType) -> str:
     """Return code for the Polars type of a column of a table."""
     types = {"f": "pl.Float64", "i": "pl.Int64", "b": "pl.Boolean", "s": "pl.String"}
     if dtype.name in ("uint64", "binary") or dtype.is_list:
-        raise Unwritable(f"tables with columns of {dtype} are not written")
+        raise Unwritable(f"lookup tables with columns of {dtype} are not supported")
     return types.get(kind_of(dtype)) or polars_type(dtype)
 
 

@@ -227,8 +227,8 @@ def written(fitted: Fitted, peer: Peer) -> str:
     if refused:
         told = "".join(f"\n  {r.feature!r}: {r.function}: {r.reason}" for r in refused)
         raise NotExportable(
-            f"{len(refused)} of {len(fitted.nodes)} features cannot be written for {peer.name}:"
-            f"{told}\nLeave them out by fitted.select([...])"
+            f"{len(refused)} of {len(fitted.nodes)} features cannot be exported to {peer.name}:"
+            f"{told}\nTo export only the others, use fitted.select([...])"
         )
     return text
 
@@ -331,7 +331,7 @@ def _piece(node: Node, scribe: Scribe) -> Piece:
             args = tuple(scribe.pieces[read] for read in reads(node))
             return Piece(_text(Site(node, args, scribe), function), dtype)
         case TableColumn() | Literal():
-            raise Unwritable("it is no value of a row")
+            raise Unwritable("it is not a value of each row")
 
 
 def _constant(node: Node, dtype: DType, scribe: Scribe) -> Piece:
@@ -339,7 +339,7 @@ def _constant(node: Node, dtype: DType, scribe: Scribe) -> Piece:
     if isinstance(value, tuple):
         return Piece("", dtype, (cast("tuple[Any, ...]", value),))
     if not isinstance(node, Literal) and node not in scribe.fitted.constants:
-        raise Unwritable("it is of learnt values alone, and was not computed")
+        raise Unwritable("it depends on learned values only and is not supported")
     return Piece(scribe.peer.literal(value, dtype), dtype, (value,))
 
 
@@ -354,7 +354,7 @@ def _text(site: Site, function: str) -> str:
         rows = cast("Mapping[str, str | Write]", row)
         row = rows.get(widest(site.args))
         if row is None:
-            raise Unwritable(f"{peer.name} has nothing like it for {site.args[0].dtype}")
+            raise Unwritable(f"{peer.name} has no equivalent for {site.args[0].dtype}")
     return filled(row, site) if isinstance(row, str) else row(site)
 
 
