@@ -95,7 +95,7 @@ _HINTS_OF_PLAN: dict[str, Hints] = {
 _LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(data) computes it"
 _HINTS_OF_FITTED: dict[str, Hints] = {
     "transform": {
-        TOO_MANY: "Only the data stands without a name: fitted.transform(data, to='numpy'). "
+        TOO_MANY: "Only the data is positional: fitted.transform(data, to='numpy'). "
         "No label is read here: fitted.label(data) computes it",
         **dict.fromkeys(("y", "label"), _LABEL_UNREAD),
     },

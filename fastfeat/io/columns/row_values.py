@@ -90,7 +90,9 @@ def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
     if isinstance(plain, bytes | bytearray | memoryview):
         return bytes(cast("Any", plain))
     if not isinstance(plain, str) and not is_missing(plain):
-        raise TypeMismatch(f"column {name!r}: expected bytes, got {_shown(value)}")
+        raise TypeMismatch(
+            f"column {name!r}: expected bytes, got {_shown(value)}. Pass bytes, as to fit"
+        )
     text = text_of(plain, name)
     return None if text is None else content_of(text)
 
