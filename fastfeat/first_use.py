@@ -101,6 +101,7 @@ DEFERRED = frozenset(
         "fastfeat.scalars.table",
         "fastfeat.scalars.temporal",
         "fastfeat.scalars.temporal_arithmetic",
+        "fastfeat.scalars.temporal_cast",
         "fastfeat.scalars.tzif",
         "fastfeat.steps.keys.cpu_compact_index",
         "fastfeat.steps.keys.cpu_counting",

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.state import Level, Moments
-from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import FLOAT64, INT64, TABLE, DType
@@ -24,6 +23,7 @@ from fastfeat.ir.writing import Form
 
 if TYPE_CHECKING:
     from fastfeat_kernels.moments.many import ManyMoments
+    from fastfeat_kernels.powers.state import PowerSums
 
 Primitive = Literal[
     "count",
@@ -50,7 +50,7 @@ class Summary:
         dtype: Type of the expression.
         moments: Exact moments, with at least the sums that the aggregates need (see `level_of`).
         order: Rank (from 0, ascending) to value, for at least the ranks that the aggregates need.
-        powers: Sums of powers, if an aggregate needs them.
+        powers: Sums of powers; None if no aggregate needs them, or there are no rows.
         likeliest: Transformation ("yeo-johnson" or "box-cox") to the power with the largest
             likelihood, None if there are no values. Only transformations that an aggregate needs.
     """
@@ -58,7 +58,7 @@ class Summary:
     dtype: DType
     moments: Moments
     order: Mapping[int, Number]
-    powers: PowerSums = NO_POWERS
+    powers: PowerSums | None = None
     likeliest: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
 
 

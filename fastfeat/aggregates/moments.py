@@ -154,12 +154,12 @@ def _std_reference(values: Values, params: Params, dtype: DType) -> float | None
 
 
 def _skew_finalize(summary: Summary, params: Params) -> float | None:
-    return powers.skew_of(summary.powers, parameter(params, "bias"))
+    return powers.skew_of(summary.powers or powers.NO_POWERS, parameter(params, "bias"))
 
 
 def _kurtosis_finalize(summary: Summary, params: Params) -> float | None:
     bias, fisher = parameter(params, "bias"), parameter(params, "fisher")
-    return powers.kurtosis_of(summary.powers, bias, fisher)
+    return powers.kurtosis_of(summary.powers or powers.NO_POWERS, bias, fisher)
 
 
 def _skew_reference(values: Values, params: Params, dtype: DType) -> float | None:

@@ -449,9 +449,15 @@ class Plan:
 
             record = fit_if_large(self.declaration, data, tables, old, profile)
         if record is None:
-            from fastfeat.trust.quality.profiling import fit_profiled  # imports the rest of it
+            # the default imports nothing of profiles
+            if profile is False:
+                from fastfeat.learn.fit import fit
 
-            record = fit_profiled(self.declaration, given, profile=profile, stable=old)
+                record = fit(self.declaration, given, stable=old)
+            else:
+                from fastfeat.trust.quality.profiling import fit_profiled
+
+                record = fit_profiled(self.declaration, given, profile=profile, stable=old)
         return FittedPlan(self, replace(record, contract=kept) if kept else record)
 
     @naming_files
@@ -527,18 +533,17 @@ class Plan:
         kept, given = None, checked_call_rows(data, rows, history, tables, backend)
         if contract is not None:
             given, kept = _held(contract, given, in_passes=False)
-        from fastfeat.trust.quality.profiling import (
-            fit_transform_profiled,  # imports the rest of it
-        )
+        old, form = stable_record(stable), {"to": to, "categories": categories}
+        if profile is False:
+            from fastfeat.learn.fit import fit_transform
 
-        record, features = fit_transform_profiled(
-            self.declaration,
-            given,
-            profile=profile,
-            to=to,
-            categories=categories,
-            stable=stable_record(stable),
-        )
+            record, features = fit_transform(self.declaration, given, stable=old, **form)
+        else:
+            from fastfeat.trust.quality.profiling import fit_transform_profiled
+
+            record, features = fit_transform_profiled(
+                self.declaration, given, profile=profile, stable=old, **form
+            )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 
     @naming_files

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_vocabulary
 from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.backends import Backend, run_task
 from fastfeat.engine import learner
@@ -513,7 +514,7 @@ def encoded(batch: Batch, step: Call) -> Any:
         return None
     *parts, aggregate = step.args
     params, vocabulary = dict(step.params), batch.learnt.get(aggregate)
-    if not isinstance(aggregate, Aggregate) or not isinstance(vocabulary, learnt_keys.Vocabulary):
+    if not isinstance(aggregate, Aggregate) or not is_vocabulary(vocabulary):
         return None
     key = key_of(aggregate)
     keys, codes = batch.source.rows.keys.get(key), vocabulary.cache.get(_CODES)

@@ -5,7 +5,6 @@ A slot is an input of a compiled program: one column in a given type.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +23,6 @@ from fastfeat.execute.inputs import (
 from fastfeat.io.device import DeviceTable
 from fastfeat.ir.node import Aggregate, Column, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.lower import Constant
 from fastfeat.scalars.value import InputSlot
 
 
@@ -102,13 +100,6 @@ def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:
         while root not in readers:
             readers[next(order)] = name
     return readers
-
-
-def is_infinite(value: Constant) -> bool:
-    """Return whether a learned value, or an element of a learned table, is infinite or NaN."""
-    if isinstance(value, tuple):
-        return any(isinstance(v, float) and not math.isfinite(v) for v in value)
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 def infinite_value(aggregate: Aggregate, value: float | None, row: int | None) -> FastfeatError:

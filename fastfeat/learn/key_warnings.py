@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastfeat.aggregates import keys as learnt_keys
+from fastfeat.aggregates import is_vocabulary
 from fastfeat.errors import GivenWarnings, KeysRounded, warn
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.io.columns import conversions
@@ -57,7 +57,7 @@ def warn_rounded_columns(
 def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> None:
     """Warn about learned vocabularies with keys that were rounded before fit."""
     for node, keys in learnt.items():
-        if isinstance(node, Aggregate) and isinstance(keys, learnt_keys.Vocabulary):
+        if isinstance(node, Aggregate) and is_vocabulary(keys):
             for arg, part in zip(node.args, keys.parts, strict=True):
                 _warn_rounded(arg, part, told)
 

@@ -14,7 +14,6 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.engine.tasks import Task as Record
 from fastfeat.errors import FastfeatError
-from fastfeat.execute import failures
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import Batch
 from fastfeat.ir.node import Aggregate, Call, Node
@@ -22,6 +21,7 @@ from fastfeat.ir.show import show
 from fastfeat.learn import fold_warnings, keys, scans
 from fastfeat.plan.lower.codes import in_any_order
 from fastfeat.plan.lower.constants import Learnt as Values
+from fastfeat.plan.lower.constants import is_infinite
 from fastfeat.plan.lower.schedule import Purpose, Schedule, Task
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.steps.keys import tasks as key_tasks
@@ -217,7 +217,7 @@ KINDS: Mapping[str, LearningKind] = {
         ),
         values=_statistics,
         argument=_argument_of_scan,
-        is_in_doubt=lambda node, value: failures.is_infinite(value),
+        is_in_doubt=lambda node, value: is_infinite(value),
         blame=Blame(_row_of_scan, _value_of_scan),
     ),
 }

@@ -35,6 +35,7 @@ from fastfeat.plan.lower.constants import (
     constant_calls,
     constant_roots,
     evaluated,
+    is_infinite,
 )
 from fastfeat.plan.lower.lower import Types
 from fastfeat.plan.lower.patterns import outputs_of
@@ -231,7 +232,7 @@ def _check_finite(batch: Batch, scan: Scan, read: Read) -> None:
     """Raise InvalidData if an infinite value of an argument reached a learnt value."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
-            if failures.is_infinite(batch.learnt[aggregate]):
+            if is_infinite(batch.learnt[aggregate]):
                 first = infinite.first_infinite(argument_values(batch, scan, read, k))
                 row = None if first.row is None else batch.number_of(first.row)
                 raise failures.infinite_value(aggregate, first.value, row)

@@ -22,21 +22,12 @@ from fastfeat.scalars.value import (
     InputSlot,
     ScalarFunction,
     Value,
+    advice_on_bytes,
     as_f64,
     as_i64,
     join_status,
     missing,
 )
-
-_NOT_UTF8 = (
-    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
-    "pandas.read_csv(..., encoding='latin-1')"
-)
-
-
-def advice_on_bytes(dtype: DType) -> str:
-    """Return advice for a message if a column of bytes is given where text is needed; else ""."""
-    return _NOT_UTF8 if dtype.name == "binary" else ""
 
 
 def codes(value: Value, literals: Sequence[str]) -> Value:

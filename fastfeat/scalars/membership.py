@@ -21,6 +21,7 @@ from fastfeat.scalars.value import (
     ScalarFunction,
     TableKey,
     Value,
+    advice_on_bytes,
     missing,
 )
 
@@ -34,9 +35,7 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
     if dtype == UTF8:
         wrong = [e for e in elements if not isinstance(e, str)]
     elif dtype.name == "binary":
-        raise TypeMismatch(
-            f"{what} needs numbers or text, got {dtype}{comparison.advice_on_bytes(dtype)}"
-        )
+        raise TypeMismatch(f"{what} needs numbers or text, got {dtype}{advice_on_bytes(dtype)}")
     elif dtype.is_number:
         wrong = [e for e in elements if not isinstance(e, (int, float))]
     else:

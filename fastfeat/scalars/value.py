@@ -224,3 +224,14 @@ def missing(dtype: DType) -> Value:
     """Return the missing value of a type."""
     physical = dtype.physical
     return Value(dtype, op.NAN if physical == "f64" else op.literal(0, physical), FALSE)
+
+
+def advice_on_bytes(dtype: DType) -> str:
+    """Return advice for a message if a column of bytes is given where text is needed; else ""."""
+    return _NOT_UTF8 if dtype.name == "binary" else ""
+
+
+_NOT_UTF8 = (
+    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
+    "pandas.read_csv(..., encoding='latin-1')"
+)

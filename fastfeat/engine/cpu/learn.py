@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastfeat_kernels.moments.state import moments_of_count
-from fastfeat_kernels.powers.state import NO_POWERS
 
 from fastfeat.aggregates import AGGREGATES, power
 from fastfeat.aggregates.function import (
@@ -58,6 +57,8 @@ from fastfeat.io.columns.types import storage_type
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
+    from fastfeat_kernels.powers.state import PowerSums
+
     from fastfeat.aggregates.power import Method
 
 ROWS_PER_PIECE = 1 << 20
@@ -278,7 +279,8 @@ def _end_of_round(output: OfOutput, part: Part[Any], state: Any) -> Found | Agai
 
 def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> Summary:
     """Return the input of an output's aggregate functions, from the results of its parts."""
-    order, powers, count = dict[int, Number](), NO_POWERS, 0
+    order, count = dict[int, Number](), 0
+    powers: PowerSums | None = None
     if OF_RANKS in found:
         count, places, values = found[OF_RANKS]
         order = dict(zip(places, values, strict=True))

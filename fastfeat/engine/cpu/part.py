@@ -22,9 +22,7 @@ from fastfeat_kernels.moments.state import (
     no_moments,
     summarize,
 )
-from fastfeat_kernels.powers.state import NO_POWERS, PowerSums
-from fastfeat_kernels.powers.state import merge as merge_powers
-from fastfeat_kernels.powers.state import summarize as summarize_powers
+from fastfeat_kernels.powers import state as power_sums
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import AggregateFunction, level_of
@@ -176,18 +174,18 @@ def numbered(found: Moments, rows: Rows) -> Moments:
 
 
 def _no_powers(asked: Asked, hint: None) -> _Sums:
-    return _Sums(asked, NO_POWERS)
+    return _Sums(asked, power_sums.NO_POWERS)
 
 
 def _add_powers(state: _Sums, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
     chunks = physical_chunks(column)
-    found = summarize_powers(state.asked.element, chunks, runner("powers"), n_parts)
-    state.sums = merge_powers(state.sums, found)
+    found = power_sums.summarize(state.asked.element, chunks, runner("powers"), n_parts)
+    state.sums = power_sums.merge(state.sums, found)
 
 
-def _powers_of(numbers: Sequence[Any]) -> PowerSums:
+def _powers_of(numbers: Sequence[Any]) -> power_sums.PowerSums:
     count, n_infinite, (first, second, third, fourth) = numbers
-    return PowerSums(count, n_infinite, (first, second, third, fourth))
+    return power_sums.PowerSums(count, n_infinite, (first, second, third, fourth))
 
 
 def _sums(
@@ -231,8 +229,8 @@ POWERS = _sums(
     "powers",
     _no_powers,
     _add_powers,
-    merge_powers,
-    attrgetter(*[field.name for field in fields(PowerSums)]),
+    lambda a, b: power_sums.merge(a, b),  # imports the kernel only when called
+    attrgetter("count", "n_infinite", "sums"),
     _powers_of,
     N_BYTES_OF_POWERS,
 )

@@ -71,7 +71,8 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
-                rows_ahead.refuse_rows_ahead(node, late)
+                if late.ahead is not None:
+                    rows_ahead.refuse_rows_ahead(node, late.ahead)
             case Call() if is_over_ahead(node):
                 return late_windows.Sight(late_windows.Way.LATE)
             case Call() if is_over_table(node) or is_over_window(node):
@@ -80,7 +81,8 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
                 _refuse_late_of_tables(node, args, late)
                 _refuse_keys(node, args)
             case Call("category_count" | "category_share"):
-                rows_ahead.refuse_rows_ahead(node, late)
+                if late.ahead is not None:
+                    rows_ahead.refuse_rows_ahead(node, late.ahead)
             case Call(function) if function in STEPS and STEPS[function].of_keys:
                 _refuse_keys(node, args)
             case _:

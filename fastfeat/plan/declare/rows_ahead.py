@@ -224,15 +224,12 @@ def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) ->
         )
 
 
-def refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
+def refuse_rows_ahead(node: Aggregate | Call, ahead: Ahead) -> None:
     """Raise Leakage if a statistic is learned per key and the label sees later rows of that key.
 
     The statistic has seen these rows too; with such features, models predict labels of pure noise.
     `node` is an aggregate per key, the keys themselves, or the frequency of a key.
     """
-    ahead = late.ahead
-    if ahead is None:
-        return
     match node:
         case Aggregate(
             function, (argument, Call("encode", (*keys, vocabulary)), *_), _, GroupFrame()

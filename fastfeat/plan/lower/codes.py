@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_vocabulary
 from fastfeat.aggregates import keys as learnt_keys
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Array, call, index_in, pa
@@ -96,13 +97,13 @@ def in_order_of_codes(learnt: Mapping[Node, Constant]) -> Mapping[Node, Constant
     orders = {
         node: value.order()
         for node, value in learnt.items()
-        if isinstance(value, learnt_keys.Vocabulary) and value.order is not None
+        if is_vocabulary(value) and value.order is not None
     }
     if not orders:
         return learnt
     found = dict(learnt)
     for node, value in learnt.items():
-        if isinstance(value, learnt_keys.Vocabulary) and node in orders:
+        if is_vocabulary(value) and node in orders:
             found[node] = learnt_keys.in_order_of(orders[node], value)
         elif isinstance(value, learnt_keys.Groups):
             places = orders.get(node.args[1].args[-1])
@@ -119,7 +120,7 @@ def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
 
 
 def _n_keys(found: Constant) -> int:
-    assert isinstance(found, learnt_keys.Vocabulary)
+    assert is_vocabulary(found)
     return len(found)
 
 
@@ -130,7 +131,7 @@ def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Typ
     if isinstance(known, Literal):
         return given_vocabulary(known, types[codes.args[0]])
     found = learnt[known]
-    assert isinstance(found, learnt_keys.Vocabulary)
+    assert is_vocabulary(found)
     return found
 
 

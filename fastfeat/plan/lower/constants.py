@@ -5,6 +5,7 @@ The reference interpreter computes them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, cast
 
@@ -21,6 +22,13 @@ from fastfeat.scalars import SCALARS
 from fastfeat.scalars.value import LARGE_ARGUMENT, Value
 
 Learnt = dict[Node, Constant]
+
+
+def is_infinite(value: Constant) -> bool:
+    """Return whether a learned value, or an element of a learned table, is infinite or NaN."""
+    if isinstance(value, tuple):
+        return any(isinstance(v, float) and not math.isfinite(v) for v in value)
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def constant_roots(roots: Sequence[Node]) -> list[Node]:

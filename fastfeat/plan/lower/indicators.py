@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from fastfeat.aggregates import keys as learnt_keys
+from fastfeat.aggregates import is_vocabulary
 from fastfeat.errors import InvalidData, InvalidPlan, NoCategories, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
@@ -134,7 +134,7 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
                 NoCategories,
             )
     for node, value in learnt.items():
-        if isinstance(value, learnt_keys.Vocabulary) and not len(value) and node not in told:
+        if is_vocabulary(value) and not len(value) and node not in told:
             least = dict(node.params).get("min_frequency") if isinstance(node, Aggregate) else None
             if least is not None:
                 keys = ", ".join(map(show, node.args))

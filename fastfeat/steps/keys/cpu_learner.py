@@ -80,7 +80,7 @@ class KeysState:
     first: Counted | None = None
     open: Open | None = None
     waiting: list[Weighted | Open] = field(default_factory=list["Weighted | Open"])
-    files: list[spilled.Written] = field(default_factory=list[spilled.Written])
+    files: list[spilled.Written] = field(default_factory=list["spilled.Written"])
     n_rows: int = 0
     n_missing: int = 0
 

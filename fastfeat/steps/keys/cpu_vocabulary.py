@@ -191,11 +191,11 @@ def _looked_up(
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
         first = 1 + n_unseen
-        if isinstance(index, cpu_compact_index.CompactIndex):
-            found = cpu_compact_index.found_in(index, [column], start=first, none=1, missing=0)
-        else:
+        if isinstance(index, Index):
             parts, chunks = n_parts(len(column)), chunks_of(column, dtype)
             found = lookup(index, chunks, run, parts, start=first, none=1, missing=0)
+        else:
+            found = cpu_compact_index.found_in(index, [column], start=first, none=1, missing=0)
         _spread_unseen(found, [column], [dtype], n_unseen, is_cross=False)
         return found
     pieces = [_of_entries(index, chunk, dtype, n_unseen) for chunk in column.chunks]

@@ -19,9 +19,8 @@ from fastfeat.ir.dtypes import BOOL, COUNTS, FLOAT64, INT32, INT64, UTF8, DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import Belongs, Flag, Parameter, Parameters, Text, Whole, always
 from fastfeat.ir.writing import Texts, Writer, method_text
-from fastfeat.scalars.comparison import advice_on_bytes
 from fastfeat.scalars.hashing import SEED
-from fastfeat.scalars.value import TypeRule
+from fastfeat.scalars.value import TypeRule, advice_on_bytes
 from fastfeat.steps.step import Argument, OfRow, Reference, StepFailed, StepFunction
 
 NOT_UTF8: Final = (

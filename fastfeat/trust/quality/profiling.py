@@ -47,17 +47,14 @@ def checked_choice(profile: object) -> Profiled:
 def fit_profiled(
     plan: Declaration, rows: CallRows, *, profile: Profiled, stable: Fitted | None = None
 ) -> Fitted:
-    """Return a fitted plan, with a profile of its training rows if `profile` asks for one.
+    """Return a fitted plan with a profile of its training rows; False is for `learn.fit.fit`.
 
     `stable` is an earlier fitted plan; the categories that it knows keep their codes.
     """
-    choice = checked_choice(profile)
-    with_features = choice is True
+    with_features = checked_choice(profile) is True
     transforms = with_features or rows.rows is not None
     prepared = prepare(plan, rows, stable=stable, transforms=transforms)
     wanted = rows_to_learn_from(rows.rows, prepared.table)
-    if not choice:
-        return fit_on(prepared, wanted)[0]
     fitted, training = fit_on(prepared, wanted, transforms=with_features)
     made = _trained(fitted, prepared, training, with_features=with_features)
     return replace(fitted, profile=made)
@@ -73,9 +70,9 @@ def fit_transform_profiled(
     categories: bool = False,
     stable: Fitted | None = None,
 ) -> tuple[Fitted, Any]:
-    """Return the fitted plan, with a profile if `profile` asks for one, and the training features.
+    """Return the fitted plan with a profile, and the training features; see `Plan.fit_transform`.
 
-    See `Plan.fit_transform`.
+    False is for `learn.fit.fit_transform`.
     """
     check_result(to, None, rows.backend, categories=categories)
     choice = checked_choice(profile)
@@ -83,8 +80,6 @@ def fit_transform_profiled(
     wanted = rows_to_learn_from(rows.rows, prepared.table)
     fitted, training = fit_on(prepared, wanted, transforms=True)
     features = features_given(fitted, prepared, training, to, categories=categories)
-    if not choice:
-        return fitted, features
     is_as_later = training.wanted is None and not has_folds(training.learnt_from)
     if choice is True and to == "arrow" and not categories and is_as_later:
         made = of_training_rows(fitted, prepared, wanted, features)
