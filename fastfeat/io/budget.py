@@ -13,7 +13,7 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.host_memory import as_bytes, bytes_of, release_unused, resident_memory
 from fastfeat.io.unnamed import drop_pages
 
-LESS = "or let the plan read fewer columns, or smaller tables"
+LESS = "or let the plan read fewer columns or smaller tables"
 LEAST_TABLE, MOST_TABLE = 1 << 20, 1 << 26
 """Bytes of a table that is read at a time: smaller ones are slow, larger ones no faster."""
 
@@ -95,11 +95,11 @@ def _too_little(budget: Budget, n_bytes: int, needs: Sequence[Need], less: str) 
     first, *others = sorted(needs, key=lambda need: -need.n_bytes)
     told = f"{first.what} takes about {as_bytes(first.n_bytes)}"
     if others:
-        told += f", and {as_bytes(sum(need.n_bytes for need in needs))} with all else that is"
-        told += " needed at the same time"
+        told += f", or {as_bytes(sum(need.n_bytes for need in needs))} together with everything"
+        told += " else that is needed at the same time"
     return OutOfMemory(
-        f"memory={as_bytes(budget.n_bytes)} has too little room: {told}, and the process has "
-        f'{as_bytes(taken)} in memory already. Give memory="{enough_for(taken + n_bytes)}" or '
+        f"memory={as_bytes(budget.n_bytes)} is too small: {told}, and the process already uses "
+        f'{as_bytes(taken)} of memory. Give memory="{enough_for(taken + n_bytes)}" or '
         f"more{less and ', '}{less}"
     )
 
@@ -200,9 +200,9 @@ def check_within(work: str) -> None:
         return
     taken = budget.n_bytes - budget.room()
     raise OutOfMemory(
-        f"memory={as_bytes(budget.n_bytes)} is exceeded by {work}: the process has "
-        f"{as_bytes(taken)} in memory, with what is learnt of keys, which is looked up there. Give "
-        f'memory="{enough_for(taken)}" or more'
+        f"memory={as_bytes(budget.n_bytes)} is exceeded by {work}: the process uses "
+        f"{as_bytes(taken)} of memory, including the values learnt per key, which must stay in "
+        f'memory. Give memory="{enough_for(taken)}" or more'
     )
 
 
@@ -231,7 +231,7 @@ _current: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _LARGE_SHARE = 4
 _UNFORESEEN_BITS = 5
 _LEAST_ROOM = 64 << 20
-_ROWS = Need("work on rows, however few at a time,", _LEAST_ROOM)
+_ROWS = Need("processing even a few rows at a time", _LEAST_ROOM)
 _BESIDES = 160 << 20
 """Bytes: compiled kernels took about 110 MiB, and rows in transit take the rest."""
 _SHARE = 16
