@@ -171,11 +171,11 @@ _LAZY = {
 
 _INSTEAD = {
     **{
-        name: f"Write fastfeat.{name}_horizontal(x, y) within a row, x.{name}() for what fit learns"
+        name: f"Write fastfeat.{name}_horizontal(x, y) across columns, x.{name}() over all rows"
         for name in ("max", "min", "mean", "sum")
     },
     **dict.fromkeys(
-        ("concat_str", "struct"), "A key of several parts is fastfeat.cross(x, y), for an encoder"
+        ("concat_str", "struct"), "To encode several columns as one key, use fastfeat.cross(x, y)"
     ),
     **dict.fromkeys(
         ("all", "selectors"), "fastfeat.columns(data, 'numeric') lists the names of columns"

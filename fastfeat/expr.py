@@ -187,7 +187,7 @@ class Expr:
         if len(self.nodes) != 1:
             raise InvalidPlan(
                 f"an operator that gives {len(self.nodes)} columns ({', '.join(self.suffixes)}) "
-                "must stand last in its expression. Apply the other operators before it"
+                "must be the last in its expression. Apply the other operators before it"
             )
         return self.nodes[0]
 
@@ -321,7 +321,9 @@ class Expr:
 
 
 @recording("ff.col")
-@explaining_as("", {TOO_MANY: "Write an expression a column: [col(name) for name in ('x', 'y')]"})
+@explaining_as(
+    "", {TOO_MANY: "Write one expression per column: [col(name) for name in ('x', 'y')]"}
+)
 def col(name: str) -> Expr:
     """Return the input column with this name.
 
@@ -333,7 +335,7 @@ def col(name: str) -> Expr:
     """
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         several = isinstance(name, list | tuple)
-        hint = ". Write an expression a column: [col(name) for name in names]" if several else ""
+        hint = ". Write one expression per column: [col(name) for name in names]" if several else ""
         raise TypeMismatch(f"col() takes the name of a column, got {name!r}{hint}")
     return Expr((Column(name),))
 
@@ -379,7 +381,7 @@ def _comparison(function: str, left: Expr, right: object) -> Expr:
         node = side.node
         if isinstance(node, Literal) and (node.value is None or node.value != node.value):
             raise TypeMismatch(
-                f"comparing {other!r} with {side!r} gives missing in every row. "
+                f"comparing {other!r} with {side!r} gives a missing value in every row. "
                 "Use is_null() or is_not_null()"
             )
     return call(function, *sides)
@@ -497,8 +499,8 @@ def when(condition: Expr | bool) -> When:
 def _condition(given: Any) -> Expr:
     if isinstance(given, str):
         raise TypeMismatch(
-            f"when({given!r}): a condition is an expression. For a column write col({given!r}): "
-            f"col({given!r}) > 0, or col({given!r}) alone where it is a bool"
+            f"when({given!r}): a condition is an expression, not a text. Compare a column, such as "
+            f"col({given!r}) > 0, or write col({given!r}) if the column has bools"
         )
     return as_expr(given)
 
@@ -506,7 +508,7 @@ def _condition(given: Any) -> Expr:
 def _choice(method: str, given: Any) -> Expr:
     if isinstance(given, str):
         raise TypeMismatch(
-            f".{method}({given!r}): Write col({given!r}) for a column, and fastfeat.lit({given!r}) "
-            "for that text"
+            f".{method}({given!r}): is the text a column or a value? Write col({given!r}) for a "
+            f"column, or fastfeat.lit({given!r}) for the text itself"
         )
     return as_expr(given)

@@ -119,7 +119,8 @@ def result_per_key(function: AggregateFunction, dtype: DType, params: Params) ->
     """
     if dtype.holds_bytes and "keys" in function.primitives:
         raise TypeMismatch(
-            f"needs a number per key, got {dtype}. Encode the text first: .ordinal_encode()"
+            f"needs a number if it is learnt per key, got {dtype}. Encode the text first: "
+            ".ordinal_encode()"
         )
     return function.result(dtype, params)
 
@@ -252,10 +253,10 @@ def _require_number(dtype: DType, what: str) -> None:
 def _advice(dtype: DType) -> str:
     if dtype.holds_bytes:
         return (
-            ". Text that spells numbers becomes numbers by .str.to_float(); other text by "
+            ". For text that spells numbers use .str.to_float(); for other text use "
             ".ordinal_encode(), .str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or "
             "== 'text'"
         )
     if dtype.is_temporal:
-        return ". Take a number of it first: .dt.epoch('s'), .dt.hour(), .dt.total_seconds()"
+        return ". Convert it to a number first: .dt.epoch('s'), .dt.hour(), .dt.total_seconds()"
     return ""

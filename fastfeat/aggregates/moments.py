@@ -74,7 +74,7 @@ def _sum_finalize(summary: Summary, params: Params) -> float | int:
 def _checked(exact: int) -> int:
     lowest, highest = INTEGER_RANGE["int64"]
     if not lowest <= exact <= highest:
-        raise Overflow(f"sum: {exact} does not fit int64. Sum floats instead: .cast('float64')")
+        raise Overflow(f"sum: {exact} does not fit int64. Sum as float64: .cast('float64').sum()")
     return exact
 
 

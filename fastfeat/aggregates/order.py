@@ -87,8 +87,8 @@ def _result(dtype: DType, params: Params) -> DType:
         return to_level(dtype, params)
     if dtype.name != "duration" and parameter(params, "interpolation") in _BETWEEN:
         raise TypeMismatch(
-            f"there is nothing between two values of {dtype}. Take one of them, in impute() too: "
-            f"quantile({parameter(params, 'q')}, interpolation='lower'), 'higher' or 'nearest'"
+            f"cannot interpolate between two values of {dtype}. Choose one of the two, in impute() "
+            f"too: quantile({parameter(params, 'q')}, interpolation='lower'), 'higher' or 'nearest'"
         )
     return same(dtype, params)
 

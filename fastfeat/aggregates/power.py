@@ -139,7 +139,7 @@ def settled_lambda(field: Field) -> float | None:
         return math.nan
     if method == "box-cox" and low <= 0.0:
         raise InvalidData(
-            f"box-cox takes values above 0, and the smallest is {low!r}. "
+            f"box-cox takes values above 0, but the smallest is {low!r}. "
             "Use power_transform(method='yeo-johnson')"
         )
     return 1.0 if high - low <= NOISE * max(abs(low), abs(high)) else None

@@ -152,8 +152,8 @@ def _result(dtype: DType, params: Params) -> DType:
     if dtype.is_number:
         return FLOAT64
     raise TypeMismatch(
-        f"needs a target that is a number or bool, got {dtype}. Compare it with a class first, "
-        "col('label') == 'yes'; target_encode takes classes=[...] too"
+        f"needs a target that is a number or bool, got {dtype}. Compare it with a class first: "
+        "col('label') == 'yes'. target_encode also takes classes=[...]"
     )
 
 

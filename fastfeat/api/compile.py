@@ -59,13 +59,13 @@ _MISSING = "none", "some", "coded"
 """Which values are missing in made-up rows; see `made_up`."""
 _N_OF_TABLE = 2  # rows of a lookup table: keys are unique, and a bool has two values
 _OF_ONE_HOT = (
-    "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
-    "them is compiled after fit. Where it serves, call compile of the fitted plan"
+    "one_hot_encode has one column per category that fit learns, so the kernels of transform are "
+    "compiled after fit. Before serving, call fitted.compile()"
 )
 _OF_SMALLEST = (
-    "codes='smallest' has types as wide as fit learns categories: what transform computes of them "
-    "is compiled after fit where that is another width than of made-up rows. Where it serves, call "
-    "compile of the fitted plan"
+    "codes='smallest' has types that depend on the number of categories that fit learns: if they "
+    "differ from those of made-up rows, the kernels of transform are compiled after fit. Before "
+    "serving, call fitted.compile()"
 )
 
 
@@ -92,9 +92,9 @@ class Compiled:
 
     def __repr__(self) -> str:
         """Return text: a line of counts, and one line per note."""
-        not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
+        not_kept = f", {self.n_not_kept} of them not stored on disk" if self.n_not_kept else ""
         told = (
-            f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} there already"
+            f"{counted(self.n_compiled, 'kernel')} compiled, {self.n_loaded} already in the cache"
             f"{not_kept}, in {self.seconds:.1f} s"
         )
         return "\n".join([told, *(f"note: {note}" for note in self.notes)])
@@ -284,12 +284,12 @@ def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compi
         by_rows = kernels.by_rows([one.name for one in used.values()])
         kernels.make_ready([*by_rows, *sorted(trial.of_profiles)])
     if trial.backend in DEVICE_NAMES:
-        notes.append("on a device, what more rows or keys ask for is compiled when they come")
+        notes.append("on a device, kernels for more rows or keys are compiled when they are needed")
     for what, error in trial.failed.items():
         if what not in trial.succeeded:
             notes.append(
-                f"{what} could not run on made-up rows ({error}): what it needs beyond this is "
-                "compiled when it first runs"
+                f"{what} could not run on made-up rows ({error}): its other kernels are compiled "
+                "when it first runs"
             )
     return _record(used, time.perf_counter() - started, notes)
 

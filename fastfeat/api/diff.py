@@ -73,5 +73,5 @@ def _fitted(given: Any) -> FittedPlan:
         return load(cast("str", given))
     raise TypeMismatch(
         f"diff takes two fitted plans, or the paths of their artifacts, got a "
-        f"{type(given).__name__}. A plan is fitted by plan.fit(data)"
+        f"{type(given).__name__}. Fit a plan with plan.fit(data)"
     )

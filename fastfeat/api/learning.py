@@ -263,9 +263,9 @@ class Learning(Generic[Face]):
             return self.face(fitted)
         if self.profiling.made is None:
             raise InvalidPlan(
-                f"round {self.round} is not over: rows are read once more for the profile that "
-                f"learning(profile={self.profiling.choice!r}) asks for. Go on while learning.round "
-                "is not None"
+                f"round {self.round} is not finished: learning(profile={self.profiling.choice!r}) "
+                "has to read the rows once more for the profile. Continue while learning.round is "
+                "not None"
             )
         return self.face(replace(fitted, profile=self.profiling.made))
 
@@ -356,7 +356,7 @@ def learning_of(
 
 
 _FOREIGN = (
-    "the state is of another plan, schema, or round: states of one round of one learning merge"
+    "the state is of another plan, schema, or round: only states of one round can be merged"
 )
 _MAGIC, _SIZE = b"fastfeat learning and profile\n", 8
 
@@ -381,7 +381,7 @@ def _record(state: Any) -> part_state.PartState | ProfileState:
     """
     if not isinstance(state, State):
         raise TypeMismatch(
-            f"takes a state, such as learning.partial() gives, got {type(state).__name__}"
+            f"expected a state, such as learning.partial() returns, got {type(state).__name__}"
         )
     return state.record
 
@@ -394,7 +394,7 @@ def _bytes(content: Any) -> bytes:
     """
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeMismatch(
-            f"takes the bytes that to_bytes() gave, whole, got {type(content).__name__}"
+            f"expected all the bytes that to_bytes() returned, got {type(content).__name__}"
         )
     return bytes(cast("bytes", content))
 
@@ -412,10 +412,12 @@ def _numbers(rows: Any) -> range | NDArray[np.int64] | None:
         return range(0)
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         raise TypeMismatch(
-            "rows= takes the numbers of the rows in the whole data: range(first, first + n_rows), "
-            f"or an array of whole numbers, got {type(rows).__name__}"
+            "rows= takes the row numbers in the whole data, range(first, first + n_rows) or an "
+            f"array of whole numbers, got {type(rows).__name__}"
         )
     wide = numbers.astype(np.int64)
     if wide[0] < 0 or (np.diff(wide) <= 0).any():
-        raise TypeMismatch("rows= takes numbers from 0 on that ascend, each once. Sort the rows")
+        raise TypeMismatch(
+            "rows= takes ascending row numbers, from 0 and without repeats. Sort the rows"
+        )
     return wide

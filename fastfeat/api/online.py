@@ -114,7 +114,7 @@ def _check_plans(plans: Any) -> None:
     if odd:
         raise TypeMismatch(
             "ff.online takes fitted plans by name, {'fraud': fitted}, got a "
-            f"{type(odd[0]).__name__}. Of one plan: fitted.online(...)"
+            f"{type(odd[0]).__name__}. For one plan, use fitted.online(...)"
         )
     if not given:
         raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")

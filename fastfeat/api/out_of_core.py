@@ -79,8 +79,8 @@ def fit_if_large(
         return None
     budget = budget_of_free(free, needs_of_fit(plan, dataset, tables))
     warn(
-        f"the data takes about {as_bytes(n_bytes)} in memory, of which {as_bytes(free)} are free: "
-        f"it is read in passes, within {as_bytes(budget.n_bytes)}. memory= says how much to take",
+        f"the data needs about {as_bytes(n_bytes)} of memory, and {as_bytes(free)} are free: it "
+        f"is read in passes, within {as_bytes(budget.n_bytes)}. Set this limit with memory=",
         LargerThanMemory,
     )
     return _in_passes(plan, CallRows(files, tables=tables), dataset, budget, stable, profile)
@@ -133,8 +133,8 @@ def begun(
     check_shared({**plan.nodes, **plan.label_nodes})
     if plan.row_id is not None and plan.history_columns:
         raise InvalidPlan(
-            "row_id= of a plan with windows is not looked at where data is read in passes, in this "
-            "version. Fit on the whole data, without memory="
+            "a plan with windows and row_id= cannot be fitted in passes in this version. Fit on "
+            "the whole data, without memory="
         )
     past = earlier.schema if isinstance(earlier, Dataset) else None
     learning = learning_record(

@@ -71,7 +71,7 @@ _OF_FITTED = frozenset(
     | {"transform_batches", "transform_to", "drift"}
 )
 _LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
-_NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
+_NO_WEIGHTS = "Weights are not supported yet. Pass them to the model, with the features"
 _FIT_HINTS = {
     **dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_IN_DATA),
     **dict.fromkeys(("sample_weight", "sample_weights", "weights"), _NO_WEIGHTS),
@@ -92,16 +92,17 @@ _HINTS_OF_PLAN: dict[str, Hints] = {
     },
 }
 
-_LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(data) computes it"
+_LABEL_UNREAD = "transform reads no label: fitted.transform(data). fitted.label(data) computes it"
 _HINTS_OF_FITTED: dict[str, Hints] = {
     "transform": {
         TOO_MANY: "Only the data is positional: fitted.transform(data, to='numpy'). "
-        "No label is read here: fitted.label(data) computes it",
+        "transform reads no label: fitted.label(data) computes it",
         **dict.fromkeys(("y", "label"), _LABEL_UNREAD),
     },
     "transform_row": {
-        "history": "One row has no past. Keep it: live = fitted.online(history=...), then "
-        "live.process(row); or pass both: fitted.transform([row], history=...)"
+        "history": "A single row has no history. Keep the history in a live plan: live = "
+        "fitted.online(history=...), then live.process(row). Or pass both: "
+        "fitted.transform([row], history=...)"
     },
 }
 _READ_OF_FITTED = (
@@ -109,7 +110,9 @@ _READ_OF_FITTED = (
     *("inputs", "n_rows", "n_rows_without_label", "contract", "profile"),
 )
 """The attributes of a fitted plan that users read."""
-_OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
+_OF_PLAN = dict.fromkeys(
+    ("fit", "fit_transform"), "A fitted plan does not change. To fit again: fitted.plan.{}(data)"
+)
 _OF_MODEL = dict.fromkeys(
     ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
 )
@@ -739,8 +742,8 @@ class Plan:
             >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
             >>> for fold in plan.cross_fit(data, 2):
             ...     print(fold, fold.test_label[:3].to_pylist())
-            Fold(8 to learn from, 8 test) [0, 1, 0]
-            Fold(8 to learn from, 8 test) [0, 1, 0]
+            Fold(8 training rows, 8 test rows) [0, 1, 0]
+            Fold(8 training rows, 8 test rows) [0, 1, 0]
         """
         from fastfeat.learn.cross_fit import cross_fit  # seldom needed
 
@@ -1020,8 +1023,8 @@ def stable_record(stable: Any) -> Fitted | None:
     if stable is None or isinstance(stable, FittedPlan):
         return None if stable is None else stable.record
     raise TypeMismatch(
-        f"stable= takes a fitted plan, whose codes stay, got {type(stable).__name__}: "
-        "ff.load(path) reads one"
+        f"stable= takes a fitted plan, whose codes are kept, got {type(stable).__name__}. "
+        "Load one with ff.load(path)"
     )
 
 
@@ -1725,7 +1728,7 @@ class FittedPlan:
         if self.record.contract is None:
             raise InvalidPlan(
                 "the plan has no contract. Fit it with one: plan.fit(data, contract=ff.Contract("
-                "{'name': col('x') > 0})), or check by that: contract.check(data)"
+                "{'name': col('x') > 0})), or check with the contract alone: contract.check(data)"
             )
         given = checked_call_rows(data, None, history, tables, backend, memory)
         contract, late = self.record.contract.declaration, self.plan.late

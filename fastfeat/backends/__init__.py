@@ -101,7 +101,7 @@ def check_name(name: str) -> None:
     """Raise BackendUnavailable if this version has no such backend."""
     if name not in NAMES:
         raise BackendUnavailable(
-            f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
+            f"there is no backend {name!r} in this version. The backends are: {', '.join(NAMES)}"
         )
 
 

@@ -128,7 +128,7 @@ def _wrong_with(
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in expected.parameters.values())
     own = [*expected.parameters][is_method:]
     unknown = None if takes_any else next((name for name in options if name not in own), None)
-    takes = f"It takes {', '.join(own)}" if own else "It takes none"
+    takes = f"It takes {', '.join(own)}" if own else "It takes no parameters"
     if unknown is not None:
         hint = hints.get(unknown) or did_you_mean(unknown, own).strip() or takes
         return f"{_call(function, prefix, args, options)}: has no parameter {unknown!r}. {hint}"

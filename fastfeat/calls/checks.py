@@ -109,7 +109,7 @@ def rising(operator: str, name: str, value: object, *, exact: bool = False) -> t
     before = -math.inf
     for k, element in enumerate(given):
         if not (element > before or (k == 0 and element == before)):
-            raise refused(operator, name, value, "takes numbers in rising order, each once")
+            raise refused(operator, name, value, "takes numbers in rising order without repeats")
         before = element
     return given
 
@@ -158,7 +158,7 @@ def text(operator: str, name: str, value: object) -> str:
     """
     if isinstance(value, str):
         return value
-    raise TypeMismatch(f"{operator}({name}={value!r}): takes a text")
+    raise TypeMismatch(f"{operator}({name}={value!r}): takes text")
 
 
 def _either(allowed: Sequence[str]) -> str:
@@ -181,7 +181,7 @@ def _as_float(operator: str, name: str, value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise refused(operator, name, value, "takes no number beyond 1.8e308") from None
+        raise refused(operator, name, value, "takes no number larger than 1.8e308") from None
 
 
 def _needs_integer(value: float) -> bool:

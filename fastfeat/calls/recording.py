@@ -215,7 +215,7 @@ def params_of(recipe: Recipe | None) -> dict[str, Any]:
                 if value_key(known) != value_key(part.value):
                     raise InvalidPlan(
                         f"ff.param({part.name!r}, ...) has two values, {known!r} and "
-                        f"{part.value!r}. Give both the same one, or one of them another name"
+                        f"{part.value!r}. Give both the same value, or rename one of them"
                     )
     return values
 

@@ -84,7 +84,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
             differ from those in pandas.
     """
     plan = plan_module.plan
-    step("Reading the flights of a year")
+    step("Reading the flights of one year")
     flights, weather = read_flights(), read_weather()
     train, test = split(flights)
     tables = {"weather": weather}
@@ -100,7 +100,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     _write(folder, fitted, train=train, test=test, weather=weather, features=features)
     step(f"Verifying {N_VERIFIED:,} flights in several ways")
     report = fitted.verify(test, history=train, tables=tables, n_rows=N_VERIFIED)
-    step("Computing the same in pandas")
+    step("Computing the same features in pandas")
     frame, train_frame, weather_frame = (t.to_pandas() for t in (flights, train, weather))
 
     def fit(data: Table) -> FittedPlan:
@@ -114,7 +114,10 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
 
     year = of_year(flights, fitted)
     if not year.slice(train.num_rows).equals(features):
-        raise FastfeatError("two months after their history are not what they are in the year")
+        raise FastfeatError(
+            "the features of the last two months, computed with the earlier flights as history, "
+            "differ from the features computed with the whole year"
+        )
     _check_equal(year, in_pandas_of_year(frame, in_pandas.fit(train_frame)))
     step("Timing both")
     return Outcome(
@@ -152,7 +155,7 @@ def _check_equal(features: Table, frame: Any) -> None:
         if not close.all():
             row = int(np.argmin(close))
             raise FastfeatError(
-                f"feature {name!r} of flight {row} is {ours[row]}, and {theirs[row]} in pandas"
+                f"feature {name!r} of flight {row} is {ours[row]}, but {theirs[row]} in pandas"
             )
 
 

@@ -158,8 +158,8 @@ def of_bytes(learner: Learner[Spec, State], spec: Spec, hint: Any, content: byte
     head, rest = opened(content)
     if head["kind"] != learner.kind:
         raise InvalidData(
-            f"the state is of a task of kind {head['kind']!r}, and {learner.kind!r} is wanted: "
-            "merge states of one task and round"
+            f"the state is from a task of kind {head['kind']!r}, but the task is of kind "
+            f"{learner.kind!r}: merge only states of the same task and round"
         )
     tables: dict[str, Table] = {}
     for name, n_bytes in head["tables"].items():
@@ -188,7 +188,7 @@ def hint_to_bytes(hint: Any) -> bytes:
             case None | str() | bool() | int():
                 return value
             case _:
-                raise TypeError(f"no hint holds {type(value).__name__}")
+                raise TypeError(f"a hint cannot hold a value of type {type(value).__name__}")
 
     head = as_json(hint)
     return sealed({"kind": _HINT, "hint": head}, arrays)
@@ -202,7 +202,7 @@ def hint_of_bytes(content: bytes) -> Any:
     """
     head, rest = opened(content)
     if head["kind"] != _HINT:
-        raise InvalidData(f"{len(content):,} bytes are a state, and the hint of a round is wanted")
+        raise InvalidData(f"the {len(content):,} bytes are a state, not the hint of a round")
 
     def of_json(value: Any) -> Any:
         nonlocal rest
@@ -243,8 +243,8 @@ def opened(content: bytes) -> tuple[Any, bytes]:
     digest, body = content[len(_MAGIC) : start], content[start:]
     if not content.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
         raise InvalidData(
-            f"{len(content):,} bytes are no state of this version, or are cut or changed. Take the "
-            "bytes that to_bytes() gave, whole"
+            f"the {len(content):,} bytes are from another version, truncated or changed. Pass all "
+            "bytes that to_bytes() returned, unchanged"
         )
     first, _, rest = body.partition(b"\n")
     return json.loads(first), rest

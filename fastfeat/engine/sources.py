@@ -89,7 +89,9 @@ def sources_of(imports: Iterable[Import], places: Places) -> dict[str, bytes]:
                 found[module] = source.content
                 waiting.extend(source.imports)
     if not found:
-        raise FastfeatError("a kernel is compiled from no module of fastfeat: its name would lie")
+        raise FastfeatError(
+            "a kernel is compiled from no module of fastfeat, so its sources cannot name it"
+        )
     return found
 
 
@@ -109,8 +111,8 @@ def source_of(module: str, folder: str) -> Source:
             content = file.read()
     except OSError as error:
         raise FastfeatError(
-            f"the source of {module}, by which compiled kernels are named, cannot be read at "
-            f"{path}: {error.strerror or error}. Install fastfeat anew, with its sources"
+            f"the source of {module}, which is part of the name of compiled kernels, cannot be "
+            f"read at {path}: {error.strerror or error}. Reinstall fastfeat, with its sources"
         ) from None
     return Source(content, tuple(imports_of(content)))
 
@@ -132,7 +134,7 @@ def installed() -> Places:
         spec = find_spec(name)
         folders = None if spec is None else spec.submodule_search_locations
         if not folders:
-            raise FastfeatError(f"the package {name} has no folder. Install fastfeat anew")
+            raise FastfeatError(f"the package {name} has no folder. Reinstall fastfeat")
         places[name] = folders[0]
     return places
 

@@ -69,6 +69,7 @@ def checked_call_rows(
     check_name(backend)
     if memory is not None:
         raise InvalidPlan(
-            f"memory= reads the rows in passes, on the CPU: leave out backend={backend!r}"
+            "memory= reads the rows in passes, which works on the CPU only. Leave out "
+            f"backend={backend!r}"
         )
     return rows_of_call

@@ -166,7 +166,7 @@ def check_device_memory(
     if said.is_readonly or address % width or row % width or column % width:
         raise InvalidData("out= must be writeable and aligned")
     if overlaps_itself(shape, (row, column), width):
-        raise InvalidData("out= must not overlap itself: several elements would be in one place")
+        raise InvalidData("out= must not overlap itself: several elements share one address")
     if 0 not in shape:
         _check_place(out, _span(address, shape, (row, column), width), table, runtime)
         if said.stream is not None:
@@ -185,8 +185,8 @@ def _check_place(out: Any, span: tuple[int, int], table: Any, runtime: Runtime) 
     for name, array in columns.items():
         if any(start < high and low < end for start, end in _ranges(array)):
             raise InvalidData(
-                f"out= overlaps the memory of the input column {name!r}: kernels would read what "
-                "they have written. Give it memory of its own"
+                f"out= overlaps the memory of the input column {name!r}: kernels would overwrite "
+                "values that they still have to read. Pass an array with its own memory"
             )
 
 

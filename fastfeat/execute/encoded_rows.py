@@ -152,9 +152,9 @@ def warn_encoded_files(
     known = [] if rows is None or files is None else [file for file in files if file in rows.files]
     if known and rows is not None:
         warn(
-            f"fit has learnt from {shortened(name for name, *_ in known)}, and an encoding knows "
-            f"the labels there: {rows.encoder}. Train no model on these features, but on those of "
-            "fitted, manifest = plan.fit_transform_to(data, out)",
+            f"fit has learnt from {shortened(name for name, *_ in known)}, so the target encoding "
+            f"{rows.encoder} has seen the labels there. Do not train a model on these features. "
+            "Get training features from fitted, manifest = plan.fit_transform_to(data, out)",
             EncodedInFold,
             told,
         )
@@ -227,9 +227,9 @@ def warn_encoded(
     if n:
         given = counted(_n_rows(table, wanted), "row")
         warn(
-            f"fit has learnt from {n:,} of {given} that transform was given, and an encoding knows "
-            f"their own labels: {rows.encoder}. Train no model on these features, but on those of "
-            "fitted, features = plan.fit_transform(data)",
+            f"fit has learnt from {n:,} of {given} passed to transform, so the target encoding "
+            f"{rows.encoder} has seen their labels. Do not train a model on these features. Get "
+            "training features from fitted, features = plan.fit_transform(data)",
             EncodedInFold,
             told,
         )
@@ -374,7 +374,10 @@ def id_hashes(table: Any, name: str) -> Hashes:
     """
     known = _known_column(name, schema_of(table))
     if known is None:
-        raise TypeMismatch(f"row_id={name!r}: an id is text, bytes, a number, a date or a time")
+        raise TypeMismatch(
+            f"row_id={name!r}: ids must be text, bytes, numbers, dates or times. Cast the column "
+            "first"
+        )
     return column_hashes(table, *known, seed=0)
 
 

@@ -121,16 +121,17 @@ def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
     keys = [frozenset(query_of(order)[1:]) for order in orders]
     common = keys[0].intersection(*keys[1:]) if keys else frozenset[Node]()
     if orders and not common:
-        texts = " and of ".join(dict.fromkeys(map(entity_text, orders)))
+        texts = "; ".join(dict.fromkeys(map(entity_text, orders)))
         raise InvalidPlan(
-            f"windows see rows of {texts}, and no exchange of rows brings all of these together. "
-            "Fit on files, plan.fit(files), or leave features out, so that one entity is left"
+            f"the windows have no entity in common (they see: {texts}), so workers cannot exchange "
+            "rows to bring each window together. Fit on files, plan.fit(files), or leave out "
+            "features until all windows have an entity in common"
         )
     learnt = [node for node in postorder(list(common)) if isinstance(node, Aggregate)]
     if learnt:
         raise InvalidPlan(
-            f"windows see rows by {entity_text(orders[0])}, which is made of what is learnt: rows "
-            "are exchanged before anything is. Fit on files, plan.fit(files)"
+            f"the entity of the windows, {entity_text(orders[0])}, is computed from learnt values, "
+            "but workers exchange rows before anything is learnt. Fit on files, plan.fit(files)"
         )
     return common
 

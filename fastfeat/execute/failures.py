@@ -112,6 +112,6 @@ def infinite_value(aggregate: Aggregate, value: float | None, row: int | None) -
     if row is not None:
         found = f"its first infinite value is {value} in row {row}"
     return InvalidData(
-        f"{show(aggregate)} is not finite: {found}. Replace such values before they are learnt "
-        f"from: {show(aggregate.args[0])}.fill_infinite(None), or clip them"
+        f"{show(aggregate)} is not finite: {found}. Replace such values before fit learns from "
+        f"them: {show(aggregate.args[0])}.fill_infinite(None), or clip them"
     )

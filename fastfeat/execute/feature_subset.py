@@ -45,7 +45,7 @@ def selected(
     )
     for name in names:
         if name not in known:
-            hint = did_you_mean(str(name), known) or f" There are: {listed(known)}"
+            hint = did_you_mean(str(name), known) or f" The features are: {listed(known)}"
             raise InvalidPlan(f"there is no feature {name!r}.{hint}")
     chosen = {name: known[name] for name in names}
     read = {

@@ -162,7 +162,9 @@ def check_option(on_violation: object, refused: Mapping[str, str] | None = None)
     known = (*ON_VIOLATION, IGNORE)
     if on_violation is not None and on_violation not in known:
         hint = did_you_mean(str(on_violation), known)
-        raise InvalidPlan(f"on_violation={on_violation!r}: is one of {', '.join(known)}.{hint}")
+        raise InvalidPlan(
+            f"on_violation={on_violation!r}: must be one of {', '.join(known)}.{hint}"
+        )
     if refused and on_violation in refused:
         raise InvalidPlan(f"on_violation={on_violation!r}: {refused[str(on_violation)]}")
 

@@ -106,8 +106,8 @@ def history_table(
     check_place(table, backend)
     if isinstance(table, DeviceTable):
         raise InvalidData(
-            "history= is in the memory of a device: earlier rows are read from the host's in this "
-            "version. Bring them there first: cupy.asnumpy(x)"
+            "history= is in device memory, but this version reads earlier rows from host memory "
+            "only. Copy them to the host first: cupy.asnumpy(x)"
         )
     return table
 
@@ -137,8 +137,8 @@ def with_past(
         return batch
     if on_device and earlier is not None:
         raise InvalidData(
-            "history= beside data in the memory of a device is not read in this version. Bring the "
-            "data to the host first: cupy.asnumpy(x)"
+            "history= cannot be combined with data in device memory in this version. Copy the data "
+            "to the host first: cupy.asnumpy(x)"
         )
     joined = {name: _joined(batch, earlier, name) for name in columns}
     of_tables = {node: made for node, made in batch.made.items() if isinstance(node, TableColumn)}
@@ -176,7 +176,7 @@ def hint_of(history: Any) -> str:
     if not isinstance(history, str) or os.path.exists(history):
         return ""
     hint = did_you_mean(history, [BATCH])
-    return f".{hint or f' {BATCH!r} instead says that the data holds its own past'}"
+    return f".{hint or f' If the data itself has the earlier rows, pass {BATCH!r}'}"
 
 
 @contextmanager
@@ -229,7 +229,7 @@ def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarning
         more = f" and {counted(len(texts) - 3, 'more window')}" if len(texts) > 3 else ""
         warn(
             f"windows begin before the data: {'; '.join(texts[:3])}{more}. Pass the earlier rows, "
-            "transform(data, history=earlier), or history='batch' where the data holds its past",
+            "transform(data, history=earlier), or history='batch' if the data has them already",
             HistoryMissing,
             told,
         )

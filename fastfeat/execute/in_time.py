@@ -90,7 +90,7 @@ def made_in_time(
             raise rows.not_in_order(error.place, time) from None
 
     stream.telling = rows.telling
-    with doing("windows over all rows, in the order of time"):
+    with doing("computing windows over all rows, in time order"):
         groups = regrouped(functions(), ROWS_AT_ONCE, sys.maxsize)
         made = on_disk(groups, none.schema, work.source.folder, stack)
     return made, rows.n_earlier
@@ -212,9 +212,9 @@ class _AllRows:
             which = f"history=, row {place}"
         told, function = show(time), show(self.work.stage.nodes[0])
         return InvalidData(
-            f"{which}: {told} is earlier than in a row before it, and {function} sees all rows: "
-            f"where data is read in pieces, they stand in the order of {told}. Sort them, or read "
-            "the data whole"
+            f"{which}: {told} is earlier than in a previous row. {function} sees all rows, so "
+            f"data that is read in pieces must be sorted by {told}. Sort the rows, or read the "
+            "data whole"
         )
 
 

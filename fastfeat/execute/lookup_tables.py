@@ -131,7 +131,7 @@ def resolve_tables(tables: Any, example: str = "planes") -> Mapping[str, Any]:
     """
     if tables is not None and not isinstance(tables, Mapping):
         raise TypeMismatch(
-            f"tables= is a dict of tables by name, got a {type(tables).__name__}. Pass "
+            f"tables= must be a dict of tables by name, got a {type(tables).__name__}. Pass "
             f"tables={{{example!r}: table}}"
         )
     return cast("Mapping[str, Any]", tables or {})
@@ -167,7 +167,8 @@ def _read(name: str, given: Any, columns: Sequence[str]) -> Any:
     for column in wanted:
         if column not in table.column_names:
             known = list(read_table(given).column_names) if _is_read_again(given) else []
-            hint = did_you_mean(column, known) or (f" There are: {listed(known)}" if known else "")
+            there = f" The columns are: {listed(known)}" if known else ""
+            hint = did_you_mean(column, known) or there
             raise UnknownColumn(f"the table {name!r} has no column {column!r}.{hint}")
     return table
 

@@ -71,9 +71,9 @@ def warn_repeated(
     if len(alike.rows):
         n, first = len(alike.rows), int(alike.rows.min())
         warn(
-            f"history=: {counted(n, 'row')} of it, first row {first}, equal rows of the data, and "
-            "windows see both. Leave them out of the history, or say which column tells rows "
-            "apart, and they are one: Plan(row_id='id')",
+            f"history= repeats {counted(n, 'row')} of the data (first: row {first} of the "
+            "history), and windows see both copies. Leave them out of the history, or name the "
+            "column that identifies a row, Plan(row_id='id'), so that each row counts once",
             RowsRepeated,
             told,
         )
@@ -226,9 +226,9 @@ def warn_tied(found: Mapping[Node, int], told: GivenWarnings) -> None:
     texts = [f"{counted(n, 'row')} of {show(window)}" for window, n in found.items() if n]
     if texts:
         warn(
-            f"rows of one entity have the same time: {'; '.join(texts)}. Of these a row sees those "
-            "that stand before it in the data. Say what orders them, tie='seq' (a column), or "
-            "leave the moment out: closed='left'",
+            f"rows of one entity have the same time: {'; '.join(texts)}. Each of them sees only "
+            "the ones that are before it in the data. Name a column that orders them, tie='seq', "
+            "or leave out rows of the same time, closed='left'",
             TiesInOrder,
             told,
         )

@@ -174,8 +174,8 @@ def pieces_of_later_rows(
         return pieces_of(dataset, columns, ids, features, fitted.schema, most_bytes)
     if fitted.declaration.row_id is not None:
         raise InvalidPlan(
-            "row_id= of a plan with windows is not looked at where data is read in pieces, in this "
-            "version. Read the data whole: fitted.transform(data, history=...)"
+            "this version cannot use the row_id= of a plan with windows when data is read in "
+            "pieces. Read the data whole: fitted.transform(data, history=...)"
         )
     source = RowSource(dataset, history_of(rows.history), most_bytes, n_shares, folder)
     windows, bound = WindowColumns(source), bound_of(fitted, known, rows.backend)
@@ -244,6 +244,6 @@ def bytes_within(budget: Budget | None) -> int | Callable[[], int]:
 
 _WORK = "computing features"
 _NO_QUARANTINE = (
-    "rows that are read in pieces are rejected, told or taken as they are. Divide them first, "
-    "contract.quarantine_to(rows, 'good/', 'bad/'), or write features: transform_to"
+    "rows that are read in pieces cannot be set apart. Divide them first, "
+    "contract.quarantine_to(rows, 'good/', 'bad/'), or write the features with transform_to"
 )

@@ -120,7 +120,7 @@ def memory_given(fitted: Fitted, to: str, out: Any) -> Any:
     if to == "numpy" and given == bfloat16_type():
         return out.view(np.uint16)
     if str(given) != "torch.bfloat16":
-        raise InvalidData(f"out= must have the type of the plan, bfloat16, got {given}")
+        raise InvalidData(f"out= must have the plan's type, bfloat16, got {given}")
     return memory
 
 
@@ -150,13 +150,13 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
     if not array.flags.writeable or not array.flags.aligned:
         raise InvalidData("out= must be writeable and aligned")
     if overlaps_itself(array.shape, array.strides, array.itemsize):
-        raise InvalidData("out= must not overlap itself: several elements would be in one place")
+        raise InvalidData("out= must not overlap itself: several elements share one address")
     columns = dict(zip(table.column_names, table.columns, strict=True))
     name = overlaps(array, {n: c for n, c in columns.items() if not isinstance(c, DeviceArray)})
     if name is not None:
         raise InvalidData(
-            f"out= overlaps the memory of the input column {name!r}: kernels would read what they "
-            "have written. Give it memory of its own"
+            f"out= overlaps the memory of the input column {name!r}: kernels would overwrite "
+            "values that they still have to read. Pass an array with its own memory"
         )
 
 

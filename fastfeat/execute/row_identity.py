@@ -248,7 +248,7 @@ def type_of_id(name: str, types: Mapping[str, DType | UnsupportedType]) -> DType
     dtype = types[name]
     if isinstance(dtype, UnsupportedType) or dtype.is_list:
         raise TypeMismatch(
-            f"row_id={name!r}: an id is text, bytes, a number, a date or a time, got {dtype}. "
+            f"row_id={name!r}: ids must be text, bytes, numbers, dates or times, got {dtype}. "
             "Cast the column first"
         )
     return dtype
@@ -269,8 +269,8 @@ def _ids(name: str, table: Any, dtype: DType, told: str) -> Any:
 
 def _lacking(name: str, told: str, row: int) -> InvalidData:
     return InvalidData(
-        f"{told}, row {row}: {column_text(name)} is missing, and row_id= says that it tells "
-        "rows apart. Give each row an id, or leave the rows without one out"
+        f"{told}, row {row}: {column_text(name)} is missing, but row_id= needs an id in every row. "
+        "Give each row an id, or leave out the rows without one"
     )
 
 
@@ -315,8 +315,8 @@ def _check_distinct(name: str, ids: Any, codes: Rows) -> None:
         row = int(order[again + 1].min())
         first = int(np.argmax(codes == codes[row]))
         raise InvalidData(
-            f"data, row {row}: {column_text(name)} = {_value(ids, row)} is that of row {first} "
-            "too, and row_id= says that it tells rows apart. Leave one of them out"
+            f"data, row {row}: {column_text(name)} = {_value(ids, row)} is also the id of row "
+            f"{first}, but a row_id= must be unique. Leave out one of the two rows"
         )
 
 
@@ -357,9 +357,9 @@ def _check_alike(
         values = table.column(column)
         named = [row, first] if numbers is None else numbers[[row, first]].tolist()
         raise InvalidData(
-            f"{told}, row {named[0]}: {column_text(name)} = {_value(ids, row)} is that of row "
-            f"{named[1]} too, and {column_text(column)} is {_value(values, row)} here and "
-            f"{_value(values, first)} there. A row_id= is of one row: leave one of them out"
+            f"{told}, row {named[0]}: {column_text(name)} = {_value(ids, row)} is also the id of "
+            f"row {named[1]}, but {column_text(column)} is {_value(values, row)} here and "
+            f"{_value(values, first)} there. A row_id= must be unique: leave out one of these rows"
         )
 
 

@@ -229,7 +229,7 @@ def split(
     origins: list[Origin] = []
     tables = stack.enter_context(closing(scan(dataset, names, source.most_bytes)))
     n_rows = dataset.n_rows or 0
-    with doing(f"taking rows apart by {_shown(work.stage)}", n_rows) as step:
+    with doing(f"splitting rows by {_shown(work.stage)}", n_rows) as step:
         for piece in tables:
             table, row = piece.table, piece.first_row
             rows = CallRows(table, tables=work.bound.tables)
@@ -328,11 +328,10 @@ def _check_room(work: StageWork, n_bytes: int, sizes: Sequence[int]) -> None:
     enough = lacking(_WORK_BYTES * n_bytes, _WORK_BYTES * (largest - n_bytes + others))
     if enough is not None:
         raise OutOfMemory(
-            f"{show(work.stage.nodes[0])}: rows that are in memory together, since they have one "
-            f"{_shown(work.stage)} or are in one share with those, are {as_bytes(n_bytes)}, and "
-            f"work on them takes {_WORK_BYTES} times as much. Give "
-            f'memory="{enough}" or more. Where rows stand in the order of time and '
-            "windows are of bounded length, fewer are in memory at once"
+            f"{show(work.stage.nodes[0])}: the rows of one {_shown(work.stage)}, and of others in "
+            f"the same share, must be in memory together. They take {as_bytes(n_bytes)}, and work "
+            f'on them takes {_WORK_BYTES} times as much. Give memory="{enough}" or more. With rows '
+            "in time order and windows of bounded length, fewer rows are in memory at once"
         )
 
 

@@ -223,7 +223,7 @@ def _windows(running: Running, rows: Batch, task: Task) -> None:
         windows.check_history(rows, order, kept)
     if lacking or has_history:  # without functions, checks the order of the history
         if is_telling():
-            tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
+            tell(f"windows over {counted(past.n_rows, 'row')}, history included")
         arrays = windows.run_over(rows, order, lacking, kept)
         rows.made.update(zip(lacking, map(_as_column, arrays), strict=True))
     if task.keeps_order:
@@ -358,8 +358,8 @@ def _check_counts(step: Call, n_rows: int) -> None:
     n_bytes = 2 * n_buckets * n_rows * _COUNT_BYTES  # the counts, and the columns of them
     if room is not None and n_bytes > room:
         raise InvalidData(
-            f"{show(step)}: {n_buckets:,} buckets of {n_rows:,} rows take about {n_bytes:,} bytes, "
-            f"and this machine has {room:,}. Take fewer buckets, or fewer rows at once"
+            f"{show(step)}: {n_buckets:,} buckets for {n_rows:,} rows take about {n_bytes:,} "
+            f"bytes, but this machine has {room:,}. Use fewer buckets, or fewer rows at once"
         )
 
 

@@ -222,8 +222,8 @@ def _unwritten(target: Path, error: Exception, manifest: Manifest | None = None)
         return OutputError(told)
     n = counted(len(manifest.parts), "part")
     return OutputError(
-        f"{told}. {n} of it with {counted(manifest.n_rows, 'row')} are on the disk: once that is "
-        "mended, the same call goes on behind them"
+        f"{told}. Already on disk: {n} with {counted(manifest.n_rows, 'row')}. Solve the problem, "
+        "then repeat the call: it continues from there"
     )
 
 

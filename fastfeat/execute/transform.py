@@ -303,8 +303,7 @@ def _computed(
             if form == "cupy":
                 if fitted.matrix_dtype == BFLOAT16:
                     raise InvalidPlan(
-                        "to='cupy': there is no bfloat16 in CuPy. Take to='torch', or "
-                        "Plan(dtype='float16')"
+                        "to='cupy': CuPy has no bfloat16. Use to='torch', or Plan(dtype='float16')"
                     )
                 dtype = memory_type(fitted.matrix_dtype)
                 return device.matrix(batch, program, constants, dtype, out)

@@ -80,9 +80,9 @@ def check_shared(features: Mapping[str, Node]) -> None:
         unshared = _unshared([node])
         if unshared is not None:
             raise InvalidPlan(
-                f"feature {name!r} sees all rows, {show(unshared)}, which are not together in any "
-                "share of data that is read in pieces, and not the latest ones alone. Read the "
-                "data whole, fitted.transform(data, history=...), or leave the feature out: "
+                f"feature {name!r} sees all rows, not only the latest ones: {show(unshared)}. It "
+                "cannot be computed when data is read in pieces. Read the data whole, "
+                "fitted.transform(data, history=...), or leave the feature out: "
                 "fitted.select([...])"
             )
 

@@ -81,9 +81,10 @@ def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
         for name, value in values
     )
     return InvalidData(
-        f"history=, row {row}: {time} is later than a row of the data of its entity "
-        f"({', '.join(keys) or 'all rows are one'}). Pass as history what came before the data, or "
-        "say which column tells rows apart, Plan(row_id='id'): then it may go on after the data"
+        f"history=, row {row}: {time} is later than a data row of the same entity "
+        f"({', '.join(keys) or 'all rows are one entity'}). Pass only rows from before the data as "
+        "history, or name the column that identifies a row, Plan(row_id='id'): then the history "
+        "may also have later rows"
     )
 
 

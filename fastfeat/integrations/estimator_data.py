@@ -164,8 +164,8 @@ def _check_classes(plan: Plan, table: Table, label: Any) -> None:
     others = values[~np.isnan(values) & (values != 0) & (values != 1)]
     if len(others):
         raise InvalidData(
-            f"y is taken as the label {name!r} itself, {show(node)}, which is true or false, and "
-            f"has the value {others[0]:g}. Give the condition: y > 15, not what it is computed of"
+            f"y must be the label {name!r} itself, {show(node)}, which is true or false, but y has "
+            f"the value {others[0]:g}. Pass the condition, such as y > 15, instead of its input"
         )
 
 
@@ -220,7 +220,7 @@ def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
     for name in of_past:
         if name not in names:
             raise UnknownColumn(
-                f"windows see {name!r} of earlier rows, and X lacks it: from y encoders learn, and "
-                "nothing else. Put the column into X, where rows do not see their own, or pass "
-                "history= with it"
+                f"windows see {name!r} of earlier rows, but X lacks it: only encoders use y. Put "
+                "the column into X, where rows do not see their own value, or pass history= with "
+                "it"
             )

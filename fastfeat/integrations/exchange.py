@@ -160,8 +160,8 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
     ids = [] if declared.row_id is None else [declared.row_id]
     if ids and training:
         raise InvalidPlan(
-            "history= of a plan with row_id= is not learnt from on an engine in this version. Fit "
-            "on files, plan.fit(files, history=...), or leave one of the two out"
+            "in this version, fit on an engine does not support history= for a plan with row_id=. "
+            "Fit on files, plan.fit(files, history=...), or leave one of the two out"
         )
     wanted = list(dict.fromkeys([*names, *ids]))
     with naming_history():
@@ -178,8 +178,8 @@ def past_of_data(history: Any) -> str | None:
     if is_batch(history):
         return history
     warn(
-        "windows see the rows of the data alone. Pass the earlier rows, history=earlier, or "
-        "history='batch' where the data holds its past",
+        "windows see only the rows of the data. Pass the earlier rows, history=earlier, or "
+        "history='batch' if the data contains its own past",
         HistoryMissing,
     )
     return None

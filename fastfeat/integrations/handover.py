@@ -68,11 +68,11 @@ def hand_over(
     check_fitted(fitted)
     if (rows.data is None) == (features is None):
         raise TypeMismatch(
-            "pass either rows, as data, or features= of rows that are computed already, such as "
-            "those of plan.fit_transform(data), which are out of fold"
+            "pass either data or features=, not both. features= are computed already, such as "
+            "the out-of-fold features of plan.fit_transform(data)"
         )
     if rows.data is None and any(of is not None for of in (rows.rows, *rows.beside.values())):
-        raise TypeMismatch("rows=, history= and tables= are for data, and features= is given")
+        raise TypeMismatch("rows=, history= and tables= are for data, not for features=")
     if features is None:
         table = without_kept(fitted).transform(rows.data, rows=rows.rows, **rows.beside)
     else:
@@ -87,7 +87,7 @@ def check_fitted(fitted: object) -> None:
     """Raise `TypeMismatch` unless the argument is a fitted plan."""
     if not isinstance(fitted, FittedPlan):
         raise TypeMismatch(
-            f"got {type(fitted).__name__}, which is no fitted plan: fitted = plan.fit(data) first"
+            f"got {type(fitted).__name__}, not a fitted plan: call fitted = plan.fit(data) first"
         )
 
 
@@ -109,7 +109,7 @@ def _given_features(fitted: FittedPlan, features: Any) -> Table:
     lacking = [name for name in names if name not in table.column_names]
     if lacking:
         raise UnknownColumn(
-            f"features= lack {shortened(lacking)}, which the plan gives."
+            f"features= lack {shortened(lacking)}, which the plan has."
             f"{did_you_mean(lacking[0], table.column_names)}"
         )
     return table
@@ -119,8 +119,8 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
     """Return a matrix of shape (n_rows, n_features) as a table with these column names."""
     if features.ndim != 2 or features.shape[1] != len(names):
         raise InvalidData(
-            f"features= have shape {features.shape}, and the plan gives "
-            f"{counted(len(names), 'feature')}: (n_rows, {len(names)})"
+            f"features= have shape {features.shape}, but the plan has "
+            f"{counted(len(names), 'feature')}: pass shape (n_rows, {len(names)})"
         )
     return read_table({name: features[:, k] for k, name in enumerate(names)})
 
@@ -137,13 +137,13 @@ def check_types(features: Table) -> None:
         kind = field.type
         if pa.types.is_dictionary(kind):
             raise TypeMismatch(
-                f"the feature {field.name!r} is a dictionary of categories. Give its codes, which "
-                "fitted.transform(data) gives: they arrive as categories"
+                f"the feature {field.name!r} is a dictionary of categories. Pass its codes, as "
+                "fitted.transform(data) returns them: they become categories"
             )
         if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or is_float(kind)):
             raise TypeMismatch(
-                f"the feature {field.name!r} is {kind}, and trees take numbers: encode it in the "
-                "plan, or leave it out by fitted.select([...])"
+                f"the feature {field.name!r} is {kind}, but trees need numbers: encode it in the "
+                "plan, or leave it out with fitted.select([...])"
             )
 
 
@@ -166,8 +166,8 @@ def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[s
     for name in categories:
         if name not in fitted.n_codes:
             raise InvalidPlan(
-                f"categories={list(categories)}: {name!r} is no feature that has codes."
-                f"{did_you_mean(name, fitted.n_codes)} Those of ordinal_encode() have: "
+                f"categories={list(categories)}: {name!r} is not a feature with codes."
+                f"{did_you_mean(name, fitted.n_codes)} Features of ordinal_encode() have codes: "
                 f"{shortened(fitted.n_codes) or 'none in this plan'}"
             )
     return tuple(name for name in fitted.n_codes if name in set(categories))
@@ -182,9 +182,9 @@ def check_names(names: Iterable[str], refused: str, library: str) -> None:
     found = [name for name in names if any(sign in name for sign in refused)]
     if found:
         raise InvalidPlan(
-            f"{library} takes no feature whose name has one of {' '.join(map(_sign, refused))}: "
-            f"{shortened(found)}. Name the features otherwise in the plan, or give a matrix, "
-            "fitted.transform(data, to='numpy'), and names of your own"
+            f"{library} refuses feature names that contain one of "
+            f"{' '.join(map(_sign, refused))}: {shortened(found)}. Rename the features in the "
+            "plan, or pass a matrix, fitted.transform(data, to='numpy'), with names of your own"
         )
 
 
@@ -200,7 +200,7 @@ def _label(fitted: FittedPlan, rows: CallRows, label: Label) -> Any:
         return label
     if rows.data is None:
         raise TypeMismatch(
-            "features= come without the rows that the label is computed from: pass label= too, "
+            "features= do not have the columns that the label is computed from: pass label= too, "
             "such as fitted.label(data), or label=False for rows to predict"
         )
     try:
@@ -224,16 +224,16 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
     column = label_column(label)
     if len(column) != n_rows:
         raise InvalidData(
-            f"the label has {counted(len(column), 'value')}, and there are "
-            f"{counted(n_rows, 'row')} of features"
+            f"the label has {counted(len(column), 'value')}, but the features have "
+            f"{counted(n_rows, 'row')}"
         )
     if n_missing := count_missing(column):
         raise InvalidData(
-            f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out, for "
-            "nothing is learnt from them. With has_label = fitted.label(data).is_valid() write "
-            "rows=has_label beside data, whose windows go on to see all rows; or, of what is "
-            "computed, features.filter(has_label) and label.filter(has_label). Rows to predict "
-            "come with label=False"
+            f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out: a "
+            "model cannot learn from them. With has_label = fitted.label(data).is_valid(), pass "
+            "data and rows=has_label, so that windows still see all rows; or, if they are already "
+            "computed, features.filter(has_label) and label.filter(has_label). For rows to "
+            "predict, pass label=False"
         )
     if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column.to_numpy(zero_copy_only=False)
@@ -242,10 +242,10 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if pa.types.is_integer(column.type):
             raise InvalidData(
-                "the label has integers beyond 2**53, which no float is. Number its classes 0, 1, "
-                "..., or give floats"
+                "the label has integers beyond 2**53, which floats cannot store exactly. Number "
+                "its classes 0, 1, ..., or pass floats"
             ) from None
         raise TypeMismatch(
-            f"the label is {column.type}, and a number is needed: of classes 0, 1, ..., such as "
-            "label={'is_late': col('state') == 'late'} in the plan, or label= here"
+            f"the label is {column.type}, but must be a number, for classes 0, 1, ... Write "
+            "label={'is_late': col('state') == 'late'} in the plan, or pass label= here"
         ) from None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.calls.arguments import explaining_methods
-from fastfeat.errors import FastfeatError
+from fastfeat.errors import FastfeatError, counted
 from fastfeat.io.arrow import Table, ipc_stream, pa
 from fastfeat.io.sources.read import read_table
 
@@ -139,7 +139,7 @@ def _unpacked(packed: Any) -> Any:
 def _summary(data: Any) -> str:
     """Return text with the number of rows and columns of each table."""
     if isinstance(data, pa.Table):
-        return f"{data.num_rows:,} rows x {data.num_columns} columns"
+        return f"{counted(data.num_rows, 'row')} x {counted(data.num_columns, 'column')}"
     if isinstance(data, dict):
         parts = cast("dict[Any, Any]", data)
         return ", ".join(f"{name}: {_summary(part)}" for name, part in parts.items())

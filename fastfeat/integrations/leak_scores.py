@@ -51,7 +51,7 @@ def kind_of(label: ChunkedArray) -> Kind:
     if len(counts) < 2:
         values = [entry["values"] for entry in counts]
         raise InvalidData(
-            f"the label of all rows is the same, {values[0]!r}" if values else "no row has a label"
+            f"all rows have the same label, {values[0]!r}" if values else "no row has a label"
         )
     is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     are_classes = len(counts) == 2 or not is_number

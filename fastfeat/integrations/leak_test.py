@@ -129,10 +129,10 @@ def leak_test(
         True
     """
     if isinstance(plan, FittedPlan):
-        raise TypeMismatch("leak_test fits the plan itself, and got a FittedPlan: pass fitted.plan")
+        raise TypeMismatch("leak_test fits the plan itself, but got a FittedPlan: pass fitted.plan")
     if n_permutations < 2:
         raise InvalidPlan(
-            f"n_permutations must be at least 2, got {n_permutations}: the error comes of several"
+            f"n_permutations must be at least 2 for a standard error, got {n_permutations}"
         )
     of_folds = [*columns_named(cv, None), *resolve_purging(plan.declaration, None, None).columns]
     read = [*plan.columns, *plan.declaration.label_sources, *plan.keep, *of_folds]
@@ -338,12 +338,12 @@ def _not_found(plan: Plan, world: NullWorld) -> Iterator[str]:
     read = [name for name in plan.declaration.row_columns if name not in declared]
     if read:
         yield (
-            "columns that are known too late, and are not declared late: a copy of the label in "
-            f"one of {shortened(read)} is not permuted with it. explain('leakage') lists them"
+            "columns that are known too late but not declared late: a copy of the label in one of "
+            f"{shortened(read)} is not permuted with the label. explain('leakage') lists them"
         )
     if plan.known:
-        yield f"the same of known={list(plan.known)}, which the label reads"
+        yield f"the same for known={list(plan.known)}, which the label reads"
     names = dict.fromkeys(column.table for column in plan.declaration.table_columns)
     if names:
-        yield f"what tables tell that was not known then: {shortened(names)}"
-    yield "a label that depends on rows near in time, where label_delay= is too short"
+        yield f"values in tables that were not known yet: {shortened(names)}"
+    yield "a label that depends on rows near in time, if label_delay= is too short"

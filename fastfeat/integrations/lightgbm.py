@@ -80,7 +80,7 @@ def dataset(
     if given.label is None:
         raise InvalidData(
             "a Dataset needs a label: pass label=, or give the plan one, Plan(..., label='y'). To "
-            "predict, booster.predict(features(fitted, data)) takes rows without"
+            "predict rows without one, use booster.predict(features(fitted, data))"
         )
     check_names(given.features.column_names, _REFUSED, "LightGBM")
     return _lightgbm.Dataset(

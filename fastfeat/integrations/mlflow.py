@@ -175,7 +175,7 @@ def load_model(model_uri: str | os.PathLike[str]) -> tuple[FittedPlan, Any]:
     if kept.get("loader_module") != __name__:
         raise ArtifactError(
             f"{uri}: this model was not logged by fastfeat, but by "
-            f"{kept.get('loader_module')}: load it by mlflow.pyfunc.load_model"
+            f"{kept.get('loader_module')}: load it with mlflow.pyfunc.load_model"
         )
     loaded = _load_pyfunc(folder / kept["data"])
     return loaded.fitted, loaded.model
@@ -250,12 +250,12 @@ def _kept(folder: Path) -> dict[str, Any]:
         version, flavor = kept["version"], kept["flavor"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ArtifactError(
-            f"{folder / _KEPT}: this is not what fastfeat wrote: {error}"
+            f"{folder / _KEPT}: this file was not written by fastfeat: {error}"
         ) from error
     if version != _VERSION or flavor not in FLAVORS:
         raise ArtifactError(
             f"{folder}: version {version}, flavor {flavor!r}; this fastfeat reads version "
-            f"{_VERSION} of {', '.join(FLAVORS)}. Install the one that wrote it"
+            f"{_VERSION} of {', '.join(FLAVORS)}. Install the fastfeat that wrote it"
         )
     return kept
 
@@ -273,8 +273,8 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
             raise ArtifactError(f"{folder / name}: cannot be read: {error}") from error
         if found != digest:
             raise ArtifactError(
-                f"{folder / name}: the file was altered or replaced since it was written with "
-                "the others: its SHA-256 is another. Save plan and model together"
+                f"{folder / name}: the file was altered or replaced after it was written with "
+                "the others: its SHA-256 does not match. Save plan and model together"
             )
 
 
@@ -299,14 +299,14 @@ def _whole(fitted: FittedPlan, model: Any, method: str, beside: CallRows) -> Pla
     lacking = looked_up - set(known)
     if lacking:
         raise InvalidPlan(
-            f"the plan looks up in the table {min(lacking)!r}. Pass it: "
-            f"tables={{{min(lacking)!r}: ...}}, which is kept with the model"
+            f"the plan looks up values in the table {min(lacking)!r}. Pass it: "
+            f"tables={{{min(lacking)!r}: ...}}, which is saved with the model"
         )
     plan = fitted.plan
     if plan.declaration.past_columns and history is None:
         raise InvalidPlan(
-            "windows of the plan see earlier rows. Pass history=, which is kept with the model, or "
-            "history='batch' where the rows to predict hold their own past"
+            "windows of the plan see earlier rows. Pass history=, which is saved with the model, "
+            "or history='batch' if the rows to predict contain their own past"
         )
     if not plan.declaration.past_columns:
         history = None  # no window needs it

@@ -221,9 +221,9 @@ def flavor_of(model: object) -> str:
         if not classes.isdisjoint(flavor.classes):
             return name
     raise TypeMismatch(
-        f"model= is a {type(model).__module__}.{type(model).__name__}, which is none of XGBoost, "
-        "LightGBM, CatBoost, torch or scikit-learn. Log it by a flavor of MLflow's own, and the "
-        "plan beside it: mlflow.log_artifact('plan.fastfeat')"
+        f"model= is a {type(model).__module__}.{type(model).__name__}, not a model of XGBoost, "
+        "LightGBM, CatBoost, torch or scikit-learn. Log it with one of MLflow's own flavors, and "
+        "log the plan too: mlflow.log_artifact('plan.fastfeat')"
     )
 
 
@@ -240,7 +240,7 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
     if not hasattr(model, method) and not (is_module and method == "predict"):
         raise TypeMismatch(f"method={method!r}: a {type(model).__name__} has no such method")
     if is_module and model.training:
-        raise InvalidPlan("the module is in training, and predicts otherwise: model.eval() first")
+        raise InvalidPlan("the module is in training mode: call model.eval() before you log it")
     if _is_estimator(model):
         library("sklearn.utils.validation", "sklearn").check_is_fitted(model)
     names = _trained_on(model)
@@ -250,8 +250,8 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
     made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # from a matrix
     if len(names) != len(expected) or (names != expected and not made):
         raise InvalidPlan(
-            f"{_difference(names, expected, made)}. Log the fitted plan whose features it was "
-            "trained on: fitted.select([...])"
+            f"{_difference(names, expected, made)}. Log the fitted plan that it was trained "
+            "with, such as fitted.select([...])"
         )
 
 
@@ -261,10 +261,10 @@ def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> st
     lacking = [name for name in names if name not in expected]
     if not made and set(names) == set(expected):
         place = next(k for k, name in enumerate(names) if name != expected[k])
-        stands = f"{names[place]!r} stands where the plan gives {expected[place]!r}"
+        stands = f"it has {names[place]!r} where the plan has {expected[place]!r}"
         return f"{told} in another order: {stands}"
     lacks = f", without {lacking[0]!r}" if lacking and not made else ""
-    return f"{told}, and the plan gives {len(expected)}{lacks}"
+    return f"{told}, but the plan has {len(expected)}{lacks}"
 
 
 def _trained_on(model: Any) -> list[str] | None:

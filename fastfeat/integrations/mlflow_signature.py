@@ -44,7 +44,7 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
     for name in (not_missing := resolve_names(not_missing, "not_missing")):
         if name not in of_rows:
             raise InvalidPlan(
-                f"not_missing={list(not_missing)}: {name!r} is no column that the plan reads."
+                f"not_missing={list(not_missing)}: the plan reads no column {name!r}."
                 f"{did_you_mean(name, of_rows)}"
             )
 

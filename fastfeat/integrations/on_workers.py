@@ -36,12 +36,12 @@ STATES: Schema = pa.schema([("state", pa.large_binary()), ("error", pa.string())
 """The schema of a table of states: the bytes of each state, or its error as JSON."""
 
 _NO_QUARANTINE = (
-    "workers reject rows, tell of them, or take them as they are. check(fitted, rows).rows(rule) "
-    "gives those that break a rule"
+    "workers can reject rows, warn about them, or accept them. check(fitted, rows).rows(rule) "
+    "returns the rows that break a rule"
 )
 _IN_A_PART = (
-    "Rows are numbered from 0 in the part that a worker had, for the rows of an engine have no "
-    "numbers; there may be others that fail"
+    "Rows are numbered from 0 in each worker's part, because the rows of an engine have no "
+    "numbers. Other rows may fail too"
 )
 
 
@@ -97,10 +97,10 @@ def _check_no_numbers(plan: Plan) -> None:
         for part in postorder([node]):
             if is_fold_by_number(part):
                 raise InvalidPlan(
-                    f"{name!r} divides rows into folds by their number, which the rows of an "
-                    "engine do not have. Say what divides them: Plan(row_id=) the column that "
-                    "tells rows apart, fold_by= one that tells entities apart, fold= a column of "
-                    "folds, or time="
+                    f"{name!r} divides rows into folds by row number, but the rows of an engine "
+                    "have no numbers. Pass Plan(row_id=) with a column that identifies rows, "
+                    "fold_by= with one that identifies entities, fold= with a column of folds, or "
+                    "time="
                 )
 
 
@@ -300,11 +300,11 @@ def _label_name(plan: Plan, label: bool) -> str | None:
     name = given if isinstance(given, str) else next(iter(given))
     if plan.declaration.looks_ahead:
         raise InvalidPlan(
-            f"label=True: {name!r} looks ahead of its row, at rows which an engine may have in "
-            "another part. fitted.label(files) computes it"
+            f"label=True: {name!r} reads later rows, which an engine may have in another part. "
+            "Compute it with fitted.label(files)"
         )
     if name in plan.keep:
-        raise InvalidPlan(f"label=True: {name!r} is kept, and so among the features already")
+        raise InvalidPlan(f"label=True: {name!r} is in keep=, so it is already in the output")
     return name
 
 

@@ -48,8 +48,8 @@ TRANSFORMATIONS: Mapping[Way, tuple[str, str, str]] = {
     "itself": ("DIRECT", "IDENTITY", ""),
     "computed": ("DIRECT", "TRANSFORMATION", ""),
     "past": ("INDIRECT", "WINDOW", "other rows of the same entity"),
-    "group": ("INDIRECT", "GROUP_BY", "the group that the row finds"),
-    "join": ("INDIRECT", "JOIN", "the row of a table that the row finds"),
+    "group": ("INDIRECT", "GROUP_BY", "the group of the row"),
+    "join": ("INDIRECT", "JOIN", "the matching row of a table"),
     "learnt": ("INDIRECT", "AGGREGATION", "learnt in fit"),
 }
 """Type, subtype and description of the transformation for each way from a column to a feature.
@@ -124,7 +124,7 @@ def run_event(
     check_fitted(fitted)
     if state not in get_args(State):
         hint = did_you_mean(str(state), get_args(State))
-        raise InvalidPlan(f"state={state!r}: is one of {', '.join(get_args(State))}.{hint}")
+        raise InvalidPlan(f"state={state!r}: must be one of {', '.join(get_args(State))}.{hint}")
     at = datetime.now(UTC) if time is None else time
     if at.tzinfo is None:
         raise InvalidPlan(f"time={at.isoformat()!r}: has no time zone")
@@ -220,7 +220,7 @@ def _run(run_id: str | None, error: BaseException | None) -> Any:
     try:
         return _events.Run(runId=run_id or str(_utils.generate_new_uuid()), facets=facets)
     except ValueError:
-        raise InvalidPlan(f"run_id={run_id!r}: is a UUID, or None for a new one") from None
+        raise InvalidPlan(f"run_id={run_id!r}: must be a UUID, or None for a new one") from None
 
 
 def _inputs(fitted: FittedPlan, read: _Read, check: CheckReport | None) -> list[Any]:

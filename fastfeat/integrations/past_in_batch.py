@@ -70,12 +70,13 @@ def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings)
             own = _first_times(data, beginning.clock, beginning.keys)
             n_later = _count_later(own, beginning)
         if n_later:
-            entities = f"entities of {', '.join(map(repr, beginning.keys))}"
-            which = f"of {n_later:,} {entities}" if beginning.keys else "of X"
+            noun = "entity" if n_later == 1 else "entities"
+            entities = f"{n_later:,} {noun} of {', '.join(map(repr, beginning.keys))}"
+            which = f"of {entities}" if beginning.keys else "of X"
             warn(
-                f"the rows {which} begin after those that fit has learnt from, which their windows "
-                f"do not see: history='batch' says that X holds its own past. Give all rows, "
-                "Features(plan, history=all_rows) with Plan(row_id=), or X with the earlier rows",
+                f"the rows {which} begin after the rows of fit, which their windows do not see: "
+                "history='batch' means that X contains its own past. Pass all rows, "
+                "Features(plan, history=all_rows) with Plan(row_id=), or add the earlier rows to X",
                 HistoryMissing,
                 told,
             )

@@ -43,7 +43,7 @@ config: Any = sklearn.get_config
 _PARAMETERS = ("plan", "history", "tables", "output", "categories", "profile")
 _FORMS = ("numpy", "pandas", "polars", "arrow")
 _WEIGHTS = (
-    "Nothing is learnt with weights. A model of a pipeline takes its own: "
+    "Features do not use weights. Pass them to the model of the pipeline: "
     "pipeline.fit(X, y, model__sample_weight=w)"
 )
 _FIT_HINTS = {"sample_weight": _WEIGHTS}
@@ -145,7 +145,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         for name in others:
             if name not in known:
                 there = [*_PARAMETERS, *known]
-                hint = did_you_mean(name, there) or f" There are: {', '.join(there)}"
+                hint = did_you_mean(name, there) or f" Parameters: {', '.join(there)}"
                 raise InvalidPlan(f"Invalid parameter {name!r} for estimator Features.{hint}")
         if others:
             own["plan"] = plan.with_params(**others)
@@ -304,18 +304,18 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         if plan is None and self.plan is None:
             numbers = numbers_of(data)
             if not numbers:
-                raise InvalidPlan("X has no column of numbers. Give a plan: Features(plan)")
+                raise InvalidPlan("X has no numeric columns. Pass a plan: Features(plan)")
             return Plan({name: col(name) for name in numbers})
         if isinstance(plan, Plan):
             return plan
-        told = "the function that is given as plan returns" if callable(self.plan) else "plan is"
+        told = "the function passed as plan returns" if callable(self.plan) else "plan is"
         if isinstance(plan, FittedPlan):
             raise TypeMismatch(
-                f"{told} fitted, and a pipeline fits it on other rows: Features(fitted.plan)"
+                f"{told} a fitted plan, but a pipeline fits it again: pass Features(fitted.plan)"
             )
         raise TypeMismatch(
-            f"{told} a {type(plan).__name__}. Give a Plan, or a function of the columns' names "
-            "that returns one: Features(lambda names: ff.Plan({...}))"
+            f"{told} a {type(plan).__name__}. Pass a Plan, or a function that takes the column "
+            "names and returns one: Features(lambda names: ff.Plan({...}))"
         )
 
     def _beside(self, plan: Plan, rows: CallRows) -> Beside:
@@ -339,8 +339,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         form = self.output if chosen == "default" else chosen
         if self.categories and form == "numpy":
             raise InvalidPlan(
-                "categories=True needs a frame or a table: a matrix holds numbers. Give "
-                "output='pandas', 'polars' or 'arrow'"
+                "categories=True needs a frame or a table, because a matrix has only numbers. "
+                "Pass output='pandas', 'polars' or 'arrow'"
             )
         return form
 
@@ -381,10 +381,10 @@ def check_sides(encoded: EncodedRows | None, data: Any) -> None:
     n_known, n_rows = n_split(encoded, read_columns(data, [name]))
     if n_known:
         raise InvalidData(
-            f"{n_known:,} of {counted(n_rows, 'row')} of X have a {name!r} that fit has learnt "
-            "from, and by row_id= they are those rows: their encodings know their own labels. "
+            f"{n_known:,} of {counted(n_rows, 'row')} of X have a {name!r} of a training row, so "
+            "by row_id= they are training rows, and their encodings contain their own labels. "
             f"Split so that rows of one {name!r} stay together, such as GroupKFold with "
-            f"groups=X[{name!r}]. For features of such rows all the same: "
+            f"groups=X[{name!r}]. To compute their features anyway: "
             "features.fitted_.transform(X)"
         )
 
@@ -399,7 +399,7 @@ def _params_of(plan: Any) -> dict[str, Any]:
     for name in _PARAMETERS:
         if name in params:
             raise InvalidPlan(
-                f"the plan has a parameter {name!r}, and so has Features. Call it otherwise: "
+                f"the plan and Features both have a parameter {name!r}. Rename the plan's: "
                 f"ff.param('{name}_of_plan', ...)"
             )
     return params

@@ -469,9 +469,9 @@ def _rows_of(frame: Any) -> list[Any]:
     except Exception as error:  # Spark's error types depend on how it is connected
         if _ANOTHER_PYTHON.search(str(error)):
             raise BackendUnavailable(
-                "the executors of Spark run a Python without fastfeat, or of another version than "
-                "the driver: before the session starts, set the variable PYSPARK_PYTHON to the "
-                "Python that has it, such as sys.executable"
+                "the Spark executors run a Python that lacks fastfeat or has another version than "
+                "the driver's. Before the session starts, set the variable PYSPARK_PYTHON to a "
+                "Python that has fastfeat, such as sys.executable"
             ) from error
         raise
 
@@ -514,8 +514,8 @@ def _schema_of(frame: Any) -> Schema:
     """
     if not hasattr(frame, "mapInArrow"):
         raise TypeMismatch(
-            f"takes a DataFrame of Spark, got {type(frame).__name__}. "
-            "session.createDataFrame(table) makes one"
+            f"takes a Spark DataFrame, got {type(frame).__name__}. "
+            "Create one with session.createDataFrame(table)"
         )
     return pa.schema([_of_utc(field) for field in frame.limit(0).toArrow().schema])
 

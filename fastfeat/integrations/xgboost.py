@@ -197,7 +197,7 @@ def dmatrix_by_pieces(
     if isinstance(pieces, ParquetPieces):
         pieces.check(needed)
     if not any(pieces.sizes):
-        raise InvalidData("the data has no rows, and XGBoost takes its bins from some")
+        raise InvalidData("the data has no rows, but XGBoost computes its bins from rows")
     types = feature_types(fitted, categories=categories)
     bare = without_kept(fitted)
 
@@ -223,12 +223,12 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
     """
     if history is None and fitted.plan.declaration.past_columns:
         raise InvalidPlan(
-            "windows of the plan see earlier rows, and a piece does not hold them. Pass history= "
-            "with all rows, and row_id= in the plan; or transform at once, by dmatrix"
+            "windows of the plan see earlier rows, which may be in other pieces. Pass history= "
+            "with all rows, and row_id= in the plan; or transform all rows at once, with dmatrix"
         )
     if label and fitted.plan.declaration.looks_ahead:
         raise InvalidPlan(
-            "the label looks ahead, at rows that a piece does not hold. Put fitted.label(data) "
+            "the label reads later rows, which may be in other pieces. Put fitted.label(data) "
             "into a column of the data, and pass its name: label='y'"
         )
 
@@ -254,8 +254,8 @@ def _column(piece: Table, name: str) -> Any:
     column = piece.column(name)
     if n_missing := count_missing(column):
         raise InvalidData(
-            f"the column {name!r}, of which XGBoost takes a value a row, is missing in "
-            f"{counted(n_missing, 'row')}"
+            f"the column {name!r} is missing in {counted(n_missing, 'row')}, but XGBoost needs "
+            "its value in every row"
         )
     return column.to_numpy()
 
@@ -303,7 +303,7 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
             return
         if self._group == groups[0]:
             raise InvalidData(
-                f"the group {groups[0]} of qid= has rows in two pieces, of which XGBoost makes two "
-                "groups. Divide the data between groups, or take it at once, by dmatrix"
+                f"the group {groups[0]} of qid= has rows in two pieces, so XGBoost would see two "
+                "groups. Divide the data between groups, or pass it at once, with dmatrix"
             )
         self._group = groups[-1]

@@ -63,7 +63,7 @@ class UnnamedFile:
         while n_done < n_bytes:
             n = self.file.readinto(memoryview(content)[n_done : n_done + _MOST])
             if not n:
-                raise OSError(f"a file on the way ends after {first + n_done:,} bytes")
+                raise OSError(f"a temporary file ends after {first + n_done:,} bytes")
             n_done += n
         return content
 
@@ -98,7 +98,7 @@ def nameless(folder: str | os.PathLike[str] | None) -> Generator[IO[bytes]]:
 
 
 @contextmanager
-def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generator[None]:
+def told_full(folder: Path | None, rows: str = "parts of the rows") -> Generator[None]:
     """Raise errors about a temporary file as OutputError with its folder and what it was to hold.
 
     `rows` names the contents. None for `folder` is the folder of temporary files.
@@ -110,8 +110,8 @@ def told_full(folder: Path | None, rows: str = "shares of the rows") -> Generato
             raise
         where = folder or gettempdir()
         raise OutputError(
-            f"{rows} cannot be written to {where}: {reason_of(error)}. They take what "
-            "is read of the data"
+            f"{rows} cannot be written to {where}: {reason_of(error)}. They need about as much "
+            "space as the columns that are read"
         ) from error
 
 

@@ -23,7 +23,7 @@ from stat import S_ISREG
 from typing import Any, TypeVar, cast
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, reason_of
+from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, counted, reason_of
 from fastfeat.execute.fitted import Fitted, fitted_of_values
 from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.keep import canonical
@@ -128,7 +128,7 @@ def _of_file(path: str | os.PathLike[str], read: Callable[[bytes], R]) -> R:
 def _path(path: object, what: str) -> Path:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeMismatch(
-            f"{what} takes the path of a file, got a {type(path).__name__}. Of an open file, "
+            f"{what} takes the path of a file, got a {type(path).__name__}. For an open file, "
             "pass its name"
         )
     return Path(cast("str", path))
@@ -147,7 +147,7 @@ def _read(source: Path) -> bytes:
         else:
             content = head + file.read(LARGEST_ARTIFACT)
     if len(content) > LARGEST_ARTIFACT:
-        raise ArtifactError(f"{source} has more than the {LARGEST_ARTIFACT} bytes of an artifact")
+        raise ArtifactError(f"{source} has more than {LARGEST_ARTIFACT:,} bytes, the most allowed")
     return content
 
 
@@ -255,7 +255,7 @@ def fitted_of_bytes(content: bytes) -> Fitted:
         n_rows, n_without = manifest["n_rows"], manifest.get("n_rows_without_label", 0)
         for n in (n_rows, n_without):
             if type(n) is not int or n < 0:
-                raise ArtifactError(f"it was fitted on {n!r} rows")
+                raise ArtifactError(f"its number of training rows is {n!r}")
         fitted = fitted_of_values(
             plan, inputs, learnt, n_rows, zones, label_inputs, tables, label_tables, n_without
         )
@@ -278,7 +278,7 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
     start = len(MAGIC) + 8
     length = int.from_bytes(content[len(MAGIC) : start], "little")
     if length > LARGEST_MANIFEST or start + length + _DIGEST > len(content):
-        raise ArtifactError("the file is truncated or altered: its manifest is not whole")
+        raise ArtifactError("the file is truncated or altered: its manifest is incomplete")
     try:
         manifest: Any = json.loads(content[start : start + length].decode())
         found, writer = manifest["format"], manifest["fastfeat"]
@@ -294,7 +294,9 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
         raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
     odd = sorted(set(manifest) - OF_LABELS ^ MANIFEST)
     if odd:
-        raise ArtifactError(f"its manifest lacks, or this version does not know, {odd[0]!r}")
+        raise ArtifactError(
+            f"the entry {odd[0]!r} of its manifest is missing, or unknown to this version"
+        )
     return manifest, _parts(manifest, whole[start + length : -_DIGEST])
 
 
@@ -316,7 +318,7 @@ def _parts(manifest: Any, body: memoryview) -> dict[str, Any]:
     named = {name for name in parts if not name.startswith(_TABLE)}
     odd = sorted((_NEEDED - named) | (named - _NEEDED - known))
     if odd:
-        raise ArtifactError(f"it lacks, or this version does not know, the part {odd[0]!r}")
+        raise ArtifactError(f"its part {odd[0]!r} is missing, or unknown to this version")
     if body:
-        raise ArtifactError(f"it has {len(body)} bytes that are of no part")
+        raise ArtifactError(f"it has {counted(len(body), 'byte')} that belong to no part")
     return parts

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, assert_never, cast
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.errors import ArtifactError, TypeMismatch
+from fastfeat.errors import ArtifactError, TypeMismatch, counted
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import (
     GROUPS,
@@ -52,12 +52,12 @@ def document_of_text(text: object, subject: str) -> Any:
         ArtifactError: The text is not JSON.
     """
     if not isinstance(text, (str, bytes)):
-        hint = "json.dumps() makes one of a dict, and read() one of an open file"
-        raise TypeMismatch(f"from_json takes a text, got a {type(text).__name__}. {hint}")
+        hint = "Pass json.dumps(...) of a dict, or read() of an open file"
+        raise TypeMismatch(f"from_json takes text, got a {type(text).__name__}. {hint}")
     try:
         return json.loads(text)
     except RecursionError:
-        told = "it has more lists and objects within one another than Python reads"
+        told = "its lists and objects are nested too deeply for Python"
         raise ArtifactError(f"this is not the JSON of a {subject}: {told}") from None
     except ValueError as error:
         raise ArtifactError(f"this is not the JSON of a {subject}: {error}") from None
@@ -89,7 +89,9 @@ def parts_of_document(
         )
     odd = sorted(set(given) - optional ^ parts)
     if odd:
-        raise ArtifactError(f"the {subject} lacks, or this version does not know, {odd[0]!r}")
+        raise ArtifactError(
+            f"the entry {odd[0]!r} of the {subject} is missing, or unknown to this version"
+        )
     return given
 
 
@@ -164,9 +166,7 @@ def value_from_json(document: Any, depth: int = 2) -> Any:
             return _float_from_json(text)
         case {"tuple": parts, **rest} if not rest and is_list(parts):
             if depth == 0:
-                raise ArtifactError(
-                    "the plan has a tuple in a tuple of tuples, as no version writes"
-                )
+                raise ArtifactError("the plan has a tuple in a tuple of tuples, which is invalid")
             return tuple(value_from_json(part, depth - 1) for part in parts)
         case {"dtype": parts, **rest} if not rest:
             return dtype_from_json(parts)
@@ -193,7 +193,7 @@ def _float_from_json(text: str) -> float:
     value = float.fromhex(text)
     written = value.hex()
     if text != written and _LEFT_OUT.sub("p", text) != _LEFT_OUT.sub("p", written):
-        raise ArtifactError(f"{text!r} is not a float as this version writes it")
+        raise ArtifactError(f"{text!r} is not a float in the form that this version writes")
     return value
 
 
@@ -283,15 +283,15 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
     """Return an aggregate; raises ArtifactError unless an operator could have made it."""
     row = AGGREGATES[function]
     if not are_valid(row.parameters, params):
-        raise ArtifactError(f"{params!r} are no parameters of {function!r}")
+        raise _wrong_parameters(function, params)
     check_windows(function, args)
     if frame is None:
         if len(args) != 1 and (not row.is_of_parts or not args):
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
         if "target" in row.primitives:
-            raise ArtifactError(f"{function!r} is learnt per category")
+            raise ArtifactError(f"{function!r} is learnt per category, and no category is given")
         if not row.is_of_parts and is_exploded(args[0]):
-            raise ArtifactError(f"{function!r} learns from elements of lists, not of rows")
+            raise ArtifactError(f"{function!r} learns from rows, not from elements of lists")
         return Aggregate(function, args, params, TRAINING)
     match args:
         case (_, Call("encode"), *more) if (
@@ -306,7 +306,7 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
 
 def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
     if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
-        raise ArtifactError(f"arguments {positions!r} do not come before their user")
+        raise ArtifactError(f"arguments {positions!r} are not the numbers of earlier nodes")
     return tuple(nodes[k] for k in cast("list[int]", positions))
 
 
@@ -318,8 +318,13 @@ def _params(pairs: list[Any]) -> Params:
             case [str(name), value] if not params or params[-1][0] < name:
                 params.append((name, value_from_json(value)))
             case _:
-                raise ArtifactError(f"parameters {pairs!r} are not names in order, with values")
+                raise ArtifactError(f"parameters {pairs!r} are not [name, value] pairs, by name")
     return tuple(params)
+
+
+def _wrong_parameters(function: str, params: Params) -> ArtifactError:
+    found = ", ".join(f"{name}={value!r}" for name, value in params)
+    return ArtifactError(f"{function!r} cannot take the parameters ({found})")
 
 
 def check_call(call: Call) -> None:
@@ -327,29 +332,29 @@ def check_call(call: Call) -> None:
     function, args = call.function, call.args
     row = SCALARS.get(function) or STEPS[function]
     if not are_valid(row.parameters, call.params):
-        raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
+        raise _wrong_parameters(function, call.params)
     in_halves = function in STEPS and STEPS[function].in_halves
     is_number = row.n_args == len(args) if row.n_args is not None else row.least_args <= len(args)
     if not is_number or (in_halves and len(args) % 2):
-        raise ArtifactError(f"{function!r} has {len(args)} arguments")
+        raise ArtifactError(f"{function!r} cannot take {counted(len(args), 'argument')}")
     if any(map(is_exploded, args)):
-        raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")
+        raise ArtifactError(f"{function!r} takes rows, not elements of lists, as arguments")
     check_windows(function, args)
     if not row.belongs(call):
         if is_over(call):
-            raise ArtifactError(f"{call.params!r}, {args!r} are not those of {function!r}")
-        raise ArtifactError(f"the arguments of {function!r} do not belong together")
+            raise ArtifactError(f"{function!r} cannot take {call.params!r} with {args!r}")
+        raise ArtifactError(f"the arguments of {function!r} do not fit together")
 
 
 def check_groups(aggregate: Aggregate) -> None:
     """Raise ArtifactError if the keys or the folds of an aggregate cannot come from an operator."""
     if not _are_groups(aggregate):
-        raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
+        raise ArtifactError(f"the groups of {aggregate.function!r} come from the wrong nodes")
     belongs = AGGREGATES[aggregate.function].belongs
     if belongs is not None and not belongs(aggregate):
-        raise ArtifactError(f"the folds of {aggregate.function!r} are made in another way")
+        raise ArtifactError(f"the folds of {aggregate.function!r} come from the wrong nodes")
     if any(map(is_exploded, aggregate.args)):
-        raise ArtifactError(f"{aggregate.function!r} learns from elements of lists, not of rows")
+        raise ArtifactError(f"{aggregate.function!r} learns from rows, not from elements of lists")
 
 
 def _are_groups(aggregate: Aggregate) -> bool:
@@ -375,4 +380,4 @@ def check_windows(function: str, args: tuple[Node, ...]) -> None:
         if not isinstance(arg, Call) or arg.function not in PARTS_OF_WINDOWS:
             continue
         if arg.function not in last or k != len(args) - 1:
-            raise ArtifactError(f"{function!r} has {arg.function!r} as an argument")
+            raise ArtifactError(f"{function!r} cannot take {arg.function!r} as an argument")

@@ -84,13 +84,13 @@ def contract_of_document(document: Any) -> ContractDeclaration:
     parts = canonical.parts_of_document(document, "contract", ("contract", FORMAT), PARTS)
     types = parts["types"]
     if not isinstance(types, dict):
-        raise ArtifactError(f"the contract has no types by column, but {types!r}")
+        raise ArtifactError(f"the contract needs an object of types by column, got {types!r}")
     try:
         nodes = canonical.nodes_from_json(parts["nodes"])
         rules = [_rule(rule, nodes) for rule in parts["rules"]]
         named = dict(rules)
         if len(named) != len(rules):
-            raise ArtifactError("two rules of the contract have one name")
+            raise ArtifactError("two rules of the contract have the same name")
         return declare_contract(named, cast("dict[str, Any]", types), parts["clock"])
     except FastfeatError:
         raise
@@ -105,10 +105,10 @@ def _rule(given: Any, nodes: list[Any]) -> tuple[str, Rule]:
         raise ArtifactError(f"{given!r} is not a rule that this version knows")
     name, position, says = rule["name"], rule["node"], rule["says"]
     if not isinstance(name, str) or not isinstance(says, str):
-        raise ArtifactError(f"{given!r} has no name, or does not say what it is")
+        raise ArtifactError(f"the rule {given!r} needs text for 'name' and 'says'")
     if type(position) is not int or not 0 <= position < len(nodes):
-        raise ArtifactError(f"rule {name!r} refers to a node that is not there")
+        raise ArtifactError(f"rule {name!r} refers to a node that does not exist")
     node = nodes[position]
     if tables_of([node])[node] is not None or is_exploded(node):
-        raise ArtifactError(f"rule {name!r} is not of the rows of the data")
+        raise ArtifactError(f"rule {name!r} does not apply to the rows of the data")
     return name, Rule(Expr((node,)), rule["on_violation"], rule["at_most"])

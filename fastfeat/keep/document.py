@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from fastfeat.engine.float_environment import in_ieee
-from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.errors import ArtifactError, FastfeatError, counted
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import is_exploded
@@ -147,7 +147,7 @@ def _plan(parts: Mapping[str, Any]) -> Declaration:
 def _column_name(part: Any) -> str | None:
     if part is None or isinstance(part, str):
         return part
-    raise ArtifactError(f"label_column={part!r} is no name of a column")
+    raise ArtifactError(f"label_column={part!r} is not the name of a column")
 
 
 def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
@@ -162,7 +162,7 @@ def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
             ):
                 expressions[name] = _expression(name, positions, suffixes, nodes)
             case _:
-                raise ArtifactError(f"{entry!r} is not a feature, or the second of its name")
+                raise ArtifactError(f"{entry!r} is not a feature, or its name is used twice")
     return expressions
 
 
@@ -170,12 +170,13 @@ def _expression(
     name: str, positions: list[Any], suffixes: list[Any], nodes: Sequence[Node]
 ) -> Expr:
     if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
-        raise ArtifactError(f"feature {name!r} refers to a node that is not there")
+        raise ArtifactError(f"feature {name!r} refers to a node that does not exist")
     if len(suffixes) != len(positions) or not all(isinstance(s, str) for s in suffixes):
-        raise ArtifactError(f"feature {name!r} has {len(positions)} columns named {suffixes!r}")
+        n_columns = counted(len(positions), "column")
+        raise ArtifactError(f"feature {name!r} has {n_columns}, with the suffixes {suffixes!r}")
     found = tuple(nodes[k] for k in cast("list[int]", positions))
     if any(table is not None for table in tables_of(found).values()):
-        raise ArtifactError(f"feature {name!r} is of rows of a table")
+        raise ArtifactError(f"feature {name!r} has a row per row of a table, not of the data")
     if any(map(is_exploded, found)):
-        raise ArtifactError(f"feature {name!r} has a row an element of a list")
+        raise ArtifactError(f"feature {name!r} has a row per element of a list, not of the data")
     return Expr(found, tuple(suffixes))

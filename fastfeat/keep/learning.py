@@ -164,8 +164,8 @@ def written_in(content: bytes) -> Written:
     head, rest = opened(content)
     if head.get("kind") != _KIND:
         raise InvalidData(
-            f"the bytes are of a {head.get('kind')!r}, and a learning is wanted: those that "
-            "learning.to_bytes() gave"
+            f"the bytes contain a {head.get('kind')!r}, not a learning: pass the bytes from "
+            "learning.to_bytes()"
         )
     parts: dict[str, bytes] = {}
     for name, n_bytes in head["parts"].items():

@@ -78,7 +78,7 @@ def zones_of(part: bytes) -> dict[str, ZoneTable]:
 def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
     tables = {str(name): checked(*lists) for name, lists in document.items()}
     if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
-        raise ArtifactError("a zone table holds something other than whole seconds")
+        raise ArtifactError("a time zone table has entries that are not whole seconds")
     return tables
 
 
@@ -114,7 +114,7 @@ def _contract_of(part: bytes) -> FittedContract:
     )
     check_bound(found)
     if len(zones) > n_stored:
-        raise ArtifactError(f"its contract lacks the table of the zone {list(zones)[-1]!r}")
+        raise ArtifactError(f"its contract lacks the table of the time zone {list(zones)[-1]!r}")
     return found
 
 
@@ -134,7 +134,7 @@ def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
     """
     schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
     if len(schema) != len(entries) or not set(schema) <= set(columns):
-        raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
+        raise ArtifactError(f"it has columns {list(schema)}, but the plan reads {list(columns)}")
     return schema
 
 
@@ -167,7 +167,7 @@ def _type_from_json(parts: Any) -> DType | UnsupportedType:
 OPTIONAL_PARTS = (
     OptionalPart(
         "contract",
-        "the rules that data must hold, as JSON",
+        "the rules that data must follow, as JSON",
         since=1,
         is_of_plan=True,
         to_bytes=_contract_bytes,
@@ -175,7 +175,7 @@ OPTIONAL_PARTS = (
     ),
     OptionalPart(
         "profile",
-        "how inputs and features were distributed over the training rows",
+        "the distributions of inputs and features in the training rows",
         since=2,
         is_of_plan=False,
         to_bytes=_packed,
@@ -183,7 +183,7 @@ OPTIONAL_PARTS = (
     ),
     OptionalPart(
         "golden",
-        "rows that are made up, with the bits of their features",
+        "synthetic rows, with the bits of their features",
         since=2,
         is_of_plan=False,
         to_bytes=bytes,

@@ -48,7 +48,7 @@ _NAMES: Schema = {"type": "array", "items": _NAME}
 _POSITION: Schema = {
     "type": "integer",
     "minimum": 0,
-    "description": "the place of a node in `nodes`, from 0",
+    "description": "the index of a node in `nodes`, from 0",
 }
 
 
@@ -72,9 +72,9 @@ def plan_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A plan of fastfeat",
         "description": (
-            "`nodes` are columns, literals, calls of functions of a row and aggregates that fit "
-            "learns. Arguments are places in `nodes`, and come before their users. `features` are "
-            "[name, [places], [suffixes of the names of the columns]]."
+            "`nodes` are columns, literals, calls of row functions, and aggregates that fit "
+            "learns. Arguments are indexes in `nodes`, smaller than the index of the node that "
+            "uses them. `features` are [name, [indexes], [suffixes of the column names]]."
         ),
         **_record(
             {
@@ -94,7 +94,7 @@ def plan_schema() -> dict[str, Any]:
                 "codes": {"enum": ["smallest"]},
                 "params": {
                     "type": "object",
-                    "description": "how the plan was written, where it has parameters of its own",
+                    "description": "how the plan was written, if it has parameters of its own",
                 },
             },
             required=sorted(PARTS),

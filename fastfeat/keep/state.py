@@ -90,7 +90,7 @@ def values_of_state(
     }
     odd = {name for name in parts if name.startswith("table ")} ^ of_keys
     if odd:
-        raise ArtifactError(f"the state lacks, or the plan does not read, the part {min(odd)!r}")
+        raise ArtifactError(f"the part {min(odd)!r} of the state is missing, or not in the plan")
     return learnt
 
 
@@ -196,13 +196,13 @@ def vocabulary_of(
     if counts.null_count or n_missing < 0 or n_rare < 0 or (len(numbers) and numbers.min() < 0):
         raise ArtifactError("a vocabulary has a count that is missing or below 0")
     if max(n_missing, n_rare, float(numbers.sum(dtype=np.float64))) > _MOST_ROWS:
-        raise ArtifactError("a vocabulary counts more rows than there can be")
+        raise ArtifactError("a vocabulary counts more rows than are possible")
     if not are_keys(parts, missing):
-        raise ArtifactError("a vocabulary has a key twice, or one that is no key")
+        raise ArtifactError("a vocabulary has a key twice, or a value that cannot be a key")
     held = _held_of(given.get(_HELD.encode()), len(numbers))
     n_held = 0 if held is None else held.n_keys
     if not _are_in_order([part[n_held:] for part in parts], numbers[n_held:]):
-        raise ArtifactError("a vocabulary is not in the order of codes: by count, then by value")
+        raise ArtifactError("the keys of a vocabulary are not in order: by count, then by value")
     return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare, held=held)
 
 
@@ -217,7 +217,7 @@ def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
     n_held, n_columns, has_rare, n_least = (int(number) for number in written.split())
     of_rows = 0 <= n_columns <= _MOST_ROWS and 0 <= n_least <= _MOST_ROWS
     if not 0 <= n_held <= n_keys or not of_rows or has_rare not in (0, 1):
-        raise ArtifactError("a vocabulary keeps codes of more keys than it has")
+        raise ArtifactError("a vocabulary reserves codes for more keys than it has")
     return HeldLayout(n_held, n_columns, has_rare == 1, n_least)
 
 
@@ -270,7 +270,7 @@ def groups_of(part: bytes | memoryview | None, dtype: DType, n_groups: int) -> G
     table = _read(part)
     kind = pa.float64() if dtype.physical == "f64" else pa.int64()
     if table.schema != pa.schema([("value", kind)]) or table.num_rows != n_groups:
-        raise ArtifactError(f"the state has {table.num_rows} groups for the {n_groups} of a key")
+        raise ArtifactError(f"the state has {table.num_rows} groups, but its key has {n_groups}")
     column = _whole(table.column(0))
     present = column.is_valid().to_numpy(zero_copy_only=False)
     filler = float("nan") if dtype.physical == "f64" else 0

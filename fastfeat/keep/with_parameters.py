@@ -38,7 +38,7 @@ def with_params(plan: Declaration, recipe: Recipe, values: Mapping[str, Any]) ->
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     if not known:
         return (
-            "the plan has no parameters. Write one where a value stands, such as "
+            "the plan has no parameters. Write one in place of a value, such as "
             f"ff.param({name!r}, 20)"
         )
     hint = did_you_mean(name, known) or f" It has {', '.join(known)}"
@@ -56,9 +56,9 @@ def checked_recipe(plan: Declaration) -> Recipe | None:
     try:
         again = made_again(plan.recipe, params_of(plan.recipe))
     except FastfeatError as error:
-        raise ArtifactError(f"{ALTERED}: {error}") from None
+        raise ArtifactError(f"{ALTERED} ({error})") from None
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise ArtifactError(f"{ALTERED}: {error!r}") from None
+        raise ArtifactError(f"{ALTERED} ({error!r})") from None
     if plan_text(with_label_column(again, plan.label_column)) != plan_text(plan):
         raise ArtifactError(ALTERED)
     return plan.recipe

@@ -116,9 +116,9 @@ def warn_ahead(
         clocks = shortened(plan.known_clocks)
         times = ", ".join(map(show, ahead.times if ahead else ()))
         warn(
-            f"features see rows by {clocks}, and the label looks ahead by {times}. By "
-            f"known_clocks= you say that a row which is earlier by {clocks} is not later by "
-            f"{times}. Nothing checks this: where it is wrong, features see what the label tells",
+            f"features see rows by {clocks}, but the label looks ahead by {times}. With "
+            f"known_clocks= you declare that a row which is earlier by {clocks} is not later by "
+            f"{times}. This is not checked: if it is wrong, features see values of the label",
             ClocksOnYourWord,
         )
     if ahead is None or not ahead.counts:
@@ -142,13 +142,13 @@ def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> N
             found[node] = told
     if found:
         node, told = next(iter(found.items()))
-        more = f" ({counted(len(found) - 1, 'more count')} too)" if len(found) > 1 else ""
+        more = f" (and {counted(len(found) - 1, 'more count')})" if len(found) > 1 else ""
         by = ", ".join(map(show, entity))
         warn(
             f"{show(node)}{more}: counts the rows of a key that stands for the entity of the "
-            f"label, {by}: {told}. It has seen the later rows that the label sees. Take a window "
-            "of earlier rows, ff.count(over=ff.window(by=..., time=...)), or of what only names "
-            "the key .hash(n_buckets=...)",
+            f"label, {by}: {told}. It has seen the later rows that the label reads. Use a window "
+            "of earlier rows, ff.count(over=ff.window(by=..., time=...)), or, if only the name of "
+            "the key matters, .hash(n_buckets=...)",
             CountsSeeAhead,
         )
 
@@ -168,7 +168,8 @@ def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -
         if n_pairs > _ENTITIES_PER_KEY * n_keys:
             return None
         repeats = len(rows.keys) >= _ENTITIES_PER_KEY * n_keys
-        told = f"{counted(n_keys, 'value')} of it, {n_pairs:,} with the entity" if repeats else None
+        n_values = counted(n_keys, "different value")
+        told = f"it has {n_values}, and {n_pairs:,} together with the entity" if repeats else None
         if most >= learnt.n_rows:
             break
     return told
@@ -222,8 +223,8 @@ def _warn_repeats(counts: Counts, times: set[str], learnt: _Learnt) -> None:
             length = duration_text(round(span) * 10**9)
             warn(
                 f"{show(seldom[0])}: counts by a part of {name!r}, by which the label looks ahead, "
-                f"and the rows are of {length!r} alone: it comes again too seldom in them for its "
-                "count not to tell of later rows. Take more rows, or the part as it is",
+                f"and the rows span only {length!r}: the part recurs too seldom, so its count "
+                "reveals later rows. Use rows of a longer time, or the part without counting",
                 CountsSeeAhead,
             )
 

@@ -80,7 +80,8 @@ class Fold(Generic[Face]):
     def __repr__(self) -> str:
         """Return the numbers of training, test and purged rows as text."""
         purged = f", {self.n_purged:,} purged" if self.n_purged else ""
-        return f"Fold({len(self.train_rows):,} to learn from, {len(self.test_rows):,} test{purged})"
+        n_train = counted(len(self.train_rows), "training row")
+        return f"Fold({n_train}, {counted(len(self.test_rows), 'test row')}{purged})"
 
 
 def cross_fit(
@@ -107,14 +108,14 @@ def cross_fit(
     prepared = prepare(plan, rows, further=further, transforms=True)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(
-            "cross_fit: data in the memory of a device is not divided in this version. Bring it to "
-            "the host first: cupy.asnumpy(x)"
+            "cross_fit: the data is in device memory, which this version cannot divide into folds. "
+            "Copy it to the host first: cupy.asnumpy(x)"
         )
     label = _label_of(prepared)
     splits = splits_of(cv, groups, _divided(prepared, label))
     left = _left(prepared, purging, splits)
     backend = prepared.rows.backend
-    with doing("making what folds share"):
+    with doing("computing columns that all folds share"):
         warn_split(plan.nodes, plan.known_late, prepared.table, left, backend)
         share(prepared)
         share_keys(prepared)
@@ -128,7 +129,7 @@ def _check_there(data: Any, names: Sequence[str]) -> None:
     for name in names:
         if there is not None and name not in there:
             raise UnknownColumn(
-                f"cross_fit: the data has no column {name!r} to divide it by."
+                f"cross_fit: the data has no column {name!r}, which cv= or groups= names."
                 f"{did_you_mean(name, there)}"
             )
 
@@ -154,8 +155,9 @@ def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
         known_among(prepared.labels, None)  # warns, and raises if no row has one
     elif not known.all():
         warn(
-            f"{counted(int(np.count_nonzero(~known)), 'row')} of {table.num_rows:,} have no label "
-            f"{next(iter(prepared.plan.label_nodes))!r}: no fold learns from them, or tests them",
+            f"no label {next(iter(prepared.plan.label_nodes))!r} in "
+            f"{int(np.count_nonzero(~known)):,} of {counted(table.num_rows, 'row')}: no fold "
+            "learns from them or tests them",
             RowsWithoutLabel,
         )
     row_id, ids = prepared.plan.row_id, None

@@ -146,10 +146,10 @@ def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> s
     entity = f" ({', '.join(keys)})" if keys else ""
     return (
         f"folds split the time of an entity{entity}: {told} come after test rows of their entity, "
-        f"and their windows have seen the late values of those ({shortened(names, 3)}). No test "
-        "row's own label is in its features, yet the score says how well gaps are filled, not how "
-        "well what comes next is guessed. Take folds in the order of time (TimeSeriesSplit), whole "
-        "entities (groups=), or an embargo= as long as the windows"
+        f"and their windows have seen late values of these test rows ({shortened(names, 3)}). The "
+        "features of a test row do not contain its own label, but the score measures how well gaps "
+        "are filled, not how well the future is predicted. Use folds in order of time "
+        "(TimeSeriesSplit), whole entities (groups=), or an embargo= as long as the windows"
     )
 
 
@@ -162,8 +162,8 @@ MANY_ENCODINGS = 20
 """Number of out-of-fold encodings that together reveal a row's own label to a model."""
 
 _BY_ENCODINGS = (
-    "on labels of noise, 20, 80 and 200 columns in 5 folds gave a logistic regression an AUC of "
-    ".53, .58 and .59"
+    "on random labels, a logistic regression with 20, 80 and 200 such columns in 5 folds had an "
+    "AUC of .53, .58 and .59"
 )
 
 _SMALL_SHARE = 0.01
@@ -263,16 +263,16 @@ def warn_of_folds(
     texts = [f"{_named(names)}: {fault}" for fault, names in faults.items()]
     if texts:
         texts = [
-            f"{'; '.join(texts)}. Such folds tell a model much of a row's own label, the more the "
-            "smaller they are: take few folds of many rows, or time=, which does not"
+            f"{'; '.join(texts)}. The smaller the folds, the more they reveal to a model about a "
+            "row's own label: use few folds with many rows, or time=, which reveals nothing"
         ]
     n_encodings = sum(len(of.encodings) for of in folded.values())
     if n_encodings >= MANY_ENCODINGS:
         names = _named(name for of in folded.values() for name in of.features)
         texts.append(
-            f"{n_encodings} encodings of the target out of fold, {names}. Each tells a model a "
-            f"little of a row's own label, and many tell more: {_BY_ENCODINGS}. Take fewer, or "
-            "time=, which does not"
+            f"{n_encodings} target encodings out of fold, {names}. Each reveals a little about a "
+            f"row's own label to a model, and many reveal more: {_BY_ENCODINGS}. Use fewer, or "
+            "time=, which reveals nothing"
         )
     if texts:
         warn(". ".join(texts), FoldsLeak, told)

@@ -27,8 +27,8 @@ ReadColumn = Callable[[str], ChunkedArray]
 _CV = "cross_fit(cv=)"
 _GROUPS = "cross_fit(groups=)"
 _FORMS = (
-    "Pass how many folds, a splitter of scikit-learn, pairs of row numbers (train, test), the name "
-    "of a column of folds, or an array of the fold of each row"
+    "Pass the number of folds, a scikit-learn splitter, pairs of row numbers (train, test), the "
+    "name of a column with the fold of each row, or an array of these"
 )
 
 
@@ -81,13 +81,15 @@ def splits_of(cv: Any, groups: Any, rows: FoldRows) -> list[Split]:
     """
     splits = [_with_label(split, rows) for split in _splits(cv, groups, rows)]
     if not splits:
-        raise InvalidData(f"{_CV}: gives no folds. A generator gives its folds once: make it anew")
+        raise InvalidData(
+            f"{_CV}: has no folds. A generator has its folds only once: create it again"
+        )
     for k, split in enumerate(splits):
         for what, numbers in (("learn from", split.train), ("test", split.test)):
             if not len(numbers):
                 with_label = "" if rows.known.all() else " with a label"
                 told = f"fold {k + 1} of {len(splits)} has no row{with_label} to {what}"
-                raise InvalidData(f"{_CV}: {told}. Take fewer folds, or others")
+                raise InvalidData(f"{_CV}: {told}. Use fewer folds, or different ones")
     _check_ids_apart(splits, rows)
     return splits
 
@@ -103,10 +105,11 @@ def _check_ids_apart(splits: Sequence[Split], rows: FoldRows) -> None:
         both = train[is_tested[ids[train]]]
         if len(both):
             raise InvalidData(
-                f"{_CV}: in fold {k + 1} of {len(splits)}, {counted(len(both), 'row')} of train "
-                f"have the {rows.row_id!r} of a row of test, row {both[0]} first, and by row_id= "
-                "they are one row: its test says nothing. A number of folds, cv=5, keeps them "
-                f"together, as does a splitter of groups: GroupKFold(5), groups={rows.row_id!r}"
+                f"{_CV}: fold {k + 1} of {len(splits)} has {counted(len(both), 'training row')} "
+                f"with the {rows.row_id!r} of a test row, first row {both[0]}. By row_id= they are "
+                "one row, so the test would be on training data. A number of folds, cv=5, keeps "
+                "equal ids together, and so does a splitter by group: GroupKFold(5), "
+                f"groups={rows.row_id!r}"
             )
 
 
@@ -120,8 +123,8 @@ def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
         return _of_splitter(cv, groups, rows)
     if groups is not None:
         raise InvalidPlan(
-            f"{_GROUPS}: is read with a number of folds, cv=5, or with a splitter. Leave it out: "
-            "these folds say themselves where each row is"
+            f"{_GROUPS}: is only for a number of folds, cv=5, or a splitter. Leave it out: these "
+            "folds already determine the place of each row"
         )
     if is_column:
         column = column_of(cv, _CV, rows)
@@ -129,7 +132,7 @@ def _splits(cv: Any, groups: Any, rows: FoldRows) -> Iterable[Split]:
         return _by_value(column)
     if hasattr(cv, "__iter__") and not isinstance(cv, bytes | Mapping):
         return _pairs(cv, rows.n_rows)
-    raise TypeMismatch(f"{_CV}: takes no {type(cast('object', cv)).__name__}. {_FORMS}")
+    raise TypeMismatch(f"{_CV}: got {type(cast('object', cv)).__name__}. {_FORMS}")
 
 
 def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
@@ -144,8 +147,8 @@ def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
         return
     if is_label:
         raise InvalidPlan(
-            f"{_CV}: has the values of the label, so that each fold would test one of them. The "
-            f"label is a column of the data, which the plan names. {_FORMS}"
+            f"{_CV}: has the values of the label, so each fold would test only one value. The "
+            f"label is a column of the data, and Plan(label=) names it. {_FORMS}"
         )
 
 
@@ -176,10 +179,12 @@ def column_of(given: Any, told: str, rows: FoldRows) -> ChunkedArray:
         column = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     if len(column) != rows.n_rows:
         n_values, n_rows = counted(len(column), "value"), counted(rows.n_rows, "row")
-        raise InvalidData(f"{told}: has {n_values}, and the data {n_rows}. Give one for each row")
+        raise InvalidData(
+            f"{told}: has {n_values}, but the data has {n_rows}. Give one value per row"
+        )
     values = plain(decoded(column))
     if pa.types.is_nested(values.type):
-        raise TypeMismatch(f"{told}: its values are {values.type}, which have no order")
+        raise TypeMismatch(f"{told}: its values are {values.type}, which cannot be compared")
     if pa.types.is_floating(values.type):  # NaN is missing, as everywhere
         values = call("if_else", call("is_nan", values), pa.scalar(None, values.type), values)
     return values
@@ -203,7 +208,7 @@ def codes_of(column: ChunkedArray) -> tuple[NDArray[np.int64], int]:
 def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
     """Return `n_folds` folds of the rows with a label: consecutive rows, or whole groups."""
     if n_folds < 2:
-        raise InvalidPlan(f"cross_fit(cv={n_folds}): takes two folds or more, such as cv=5")
+        raise InvalidPlan(f"cross_fit(cv={n_folds}): needs two folds or more, such as cv=5")
     labelled = np.flatnonzero(rows.known)
     if groups is not None:
         return _of_folds(labelled, _folds_of_groups(n_folds, groups, rows))
@@ -211,8 +216,8 @@ def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
     if n_folds > n_different:
         different = "" if n_different == len(labelled) else "different "
         raise InvalidData(
-            f"cross_fit(cv={n_folds}): there are only {counted(n_different, different + 'row')}"
-            f"{'' if rows.label is None else ' with a label'} to divide. Take fewer folds"
+            f"cross_fit(cv={n_folds}): the data has only {counted(n_different, different + 'row')}"
+            f"{'' if rows.label is None else ' with a label'}. Use fewer folds"
         )
     sizes = np.full(n_folds, n_different // n_folds)
     sizes[: n_different % n_folds] += 1
@@ -243,8 +248,8 @@ def _folds_of_groups(n_folds: int, groups: Any, rows: FoldRows) -> NDArray[np.in
     there, of_rows = np.unique(codes[rows.known], return_inverse=True)
     if n_folds > len(there):
         raise InvalidData(
-            f"cross_fit(cv={n_folds}): there are only {counted(len(there), 'group')}, which are "
-            "not divided. Take fewer folds"
+            f"cross_fit(cv={n_folds}): the data has only {counted(len(there), 'group')}, and each "
+            "group stays in one fold. Use fewer folds"
         )
     sizes = np.bincount(of_rows)
     fold_of_group = np.empty(len(there), np.int64)
@@ -261,8 +266,8 @@ def _groups_given(groups: Any, rows: FoldRows) -> ChunkedArray:
     lacking = np.flatnonzero(call("is_null", column).to_numpy(zero_copy_only=False) & rows.known)
     if len(lacking):
         raise InvalidData(
-            f"{_GROUPS}: {counted(len(lacking), 'row')} have no group, row {lacking[0]} first. "
-            "Fill it: with one value for all of them, or a value for each"
+            f"{_GROUPS}: has no group for {counted(len(lacking), 'row')}, first row {lacking[0]}. "
+            "Fill in the missing groups: with one value for all of them, or a value for each"
         )
     return column
 
@@ -302,7 +307,7 @@ def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
         pairs = list(splitter.split(np.zeros((len(labelled), 1)), label, given(of_groups)))
     except ValueError as error:
         raise InvalidData(f"{told}: {error}") from error
-    lacking = "" if rows.known.all() else " with a label, which a splitter is given alone"
+    lacking = "" if rows.known.all() else " with a label, and a splitter gets only these"
     for train, test in _pairs(pairs, len(labelled), told, lacking):
         yield Split(labelled[train], labelled[test])
 
@@ -317,7 +322,7 @@ def _pairs(
     for k, pair in enumerate(pairs):
         halves = list(cast("Iterable[Any]", pair)) if isinstance(pair, Iterable) else []
         if isinstance(pair, str) or len(halves) != 2:
-            raise TypeMismatch(f"{told}: fold {k + 1} is no pair (train, test). {_FORMS}")
+            raise TypeMismatch(f"{told}: fold {k + 1} is not a pair (train, test). {_FORMS}")
         train, test = (
             _row_numbers(half, n_rows, f"{told}, fold {k + 1}, {which}", of_rows)
             for half, which in zip(halves, ("train", "test"), strict=True)
@@ -335,20 +340,20 @@ def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
     numbers = np.asarray(given)
     if numbers.dtype == np.bool_:
         raise TypeMismatch(
-            f"{told}: is a mask, and folds are numbers of rows: numpy.flatnonzero(mask)"
+            f"{told}: is a mask, but folds are row numbers. Use numpy.flatnonzero(mask)"
         )
     if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
         raise TypeMismatch(f"{told}: takes an array of row numbers, got {_kind(given, numbers)}")
     outside = numbers[(numbers < 0) | (numbers >= n_rows)]
     if len(outside):
         raise InvalidData(
-            f"{told}: has the row number {outside[0]}, and there are {counted(n_rows, 'row')}"
-            f"{of_rows}. They count from 0"
+            f"{told}: has the row number {outside[0]}, but there are {counted(n_rows, 'row')}"
+            f"{of_rows}. Row numbers begin at 0"
         )
     rows = numbers.astype(np.int64)
     times = np.bincount(rows, minlength=1)
     if times.max(initial=0) > 1:
-        raise InvalidData(f"{told}: row {int(times.argmax())} stands in it more than once")
+        raise InvalidData(f"{told}: has row {int(times.argmax())} more than once")
     return rows
 
 
@@ -366,8 +371,8 @@ def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
     both = train[is_tested[train]]
     if len(both):
         raise InvalidData(
-            f"{told}: {counted(len(both), 'row')} are both in train and in test, row {both[0]} "
-            "first: a test of what was learnt from them says nothing. Leave them out of one"
+            f"{told}: has {counted(len(both), 'row')} in both train and test, first row {both[0]}, "
+            "so the test would be on training data. Remove them from one of the two"
         )
 
 

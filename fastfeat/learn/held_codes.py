@@ -38,9 +38,9 @@ def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, 
         alike = [one for one in same_key if _n_unseen(one) == _n_unseen(codes)]
         if same_key and not alike:
             raise InvalidPlan(
-                f"stable=: {show(codes)} has {_n_unseen(codes)} codes of unseen categories, and "
-                f"had {_n_unseen(same_key[0])}: none can stay. Leave n_unseen_buckets= as it was, "
-                "or leave out stable="
+                f"stable=: {show(codes)}: the number of codes for unseen categories is "
+                f"{_n_unseen(codes)}, but was {_n_unseen(same_key[0])}, so no code can be kept. "
+                "Use the earlier n_unseen_buckets=, or leave out stable="
             )
         if alike:
             exact = [one for one in alike if one.args[-1] is learnt]
@@ -68,14 +68,14 @@ def _vocabulary(codes: Call, before: Call, types: Types, old: Fitted) -> Vocabul
     for key, part in zip(learnt.args, found.parts, strict=True):
         if part.type != key_type(types[key]):
             raise TypeMismatch(
-                f"stable=: {show(key)} is {types[key]}, and its categories were learnt as "
-                f"{old.types.get(key, part.type)}: they cannot keep their codes. Cast the column, "
-                "or leave out stable="
+                f"stable=: {show(key)} is {types[key]}, but its categories were learnt as "
+                f"{old.types.get(key, part.type)}, so they cannot keep their codes. Cast the "
+                "column, or leave out stable="
             )
     most = dict(learnt.params)["max_categories"]
     if most is not None and len(found) > most:
         raise InvalidPlan(
-            f"stable=: {show(codes)} has at most {most} categories, and {len(found)} have a code "
-            "already. Allow as many, or leave out stable="
+            f"stable=: {show(codes)} has max_categories={most}, but {len(found)} categories have a "
+            "code already. Increase max_categories=, or leave out stable="
         )
     return found

@@ -74,6 +74,6 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
         more = f" and {len(aggregates) - 1} more" if len(aggregates) > 1 else ""
         warn(
             f"{show(argument)} has too few values in the training data to learn "
-            f"{show(aggregates[0])}{more}: what is computed from that is missing",
+            f"{show(aggregates[0])}{more}: features computed from it are missing",
             TooFewValues,
         )

@@ -90,8 +90,8 @@ def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) 
         if end is not None and _ROUNDED <= abs(end) < float("inf"):
             of = f"the table {arg.table!r}: " if isinstance(arg, TableColumn) else ""
             warn(
-                f"{of}{show(arg)}: a key of floats has the whole number {int(end)}, and beyond "
-                "2**53 floats are rounded: ids that differed may be one by now. Read the column as "
+                f"{of}{show(arg)}: a float key has the whole number {int(end)}, and floats beyond "
+                "2**53 are rounded, so different ids may have become equal. Read the column as "
                 'integers or text, in pandas with dtype="Int64", "UInt64" or str',
                 KeysRounded,
                 told,

@@ -274,8 +274,8 @@ def check_classes(shown: str, values: Any) -> None:
     others = numbers[(numbers != 0) & (numbers != 1)]
     if len(others):
         raise InvalidData(
-            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare "
-            "it first: woe_encode(col('y') > 15)"
+            f"{shown}: needs a target with the values 0 and 1, found {float(others[0])!r}. Compare "
+            "the target with a value first: woe_encode(col('y') > 15)"
         )
 
 
@@ -283,7 +283,7 @@ def infinite_target(shown: str, value: float, row: int) -> InvalidData:
     """Return the error for an infinite target value; `shown` is the encoding as text."""
     return InvalidData(
         f"{shown} is not finite: the first infinite value of the target is {value!r} in row {row}. "
-        "Replace such values before they are learnt from: target.fill_infinite(None), or clip them"
+        "Replace infinite values before fit: target.fill_infinite(None), or clip them"
     )
 
 
@@ -300,14 +300,14 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
     n_cells, told = n_folds * n_categories, f"{n_folds:,} folds of {n_categories:,} categories"
     if n_cells > _MOST_CELLS:
         raise InvalidData(
-            f"{shown}: {told} are more than the {_MOST_CELLS:,} numbers that are learnt. Take "
-            "fewer folds, or make fewer categories"
+            f"{shown}: {told} exceed the limit of {_MOST_CELLS:,} learnt numbers. Use fewer folds "
+            "or fewer categories"
         )
     room = host_memory.host_memory()
     if room is not None and n_cells * cell_bytes > room:
         raise InvalidData(
-            f"{shown}: {told} take about {n_cells * cell_bytes:,} bytes, and this machine has "
-            f"{room:,}. Take fewer folds, or make fewer categories"
+            f"{shown}: {told} need about {n_cells * cell_bytes:,} bytes, and this machine has "
+            f"{room:,}. Use fewer folds or fewer categories"
         )
 
 
@@ -371,7 +371,7 @@ def of_counts(
             if isinstance(first, str) and not _is_utf8(first):
                 raise InvalidData(
                     f"{show(aggregate)}: the most frequent text is not UTF-8. Decode the column "
-                    "again, with its right encoding, or encode it: .ordinal_encode()"
+                    "again, with the right encoding, or encode it: .ordinal_encode()"
                 )
             return bool(first) if first is not None and dtype == BOOL else first
 

@@ -121,8 +121,8 @@ def labels_of(
     table = rows.data
     if functions and isinstance(table, DeviceTable) and table.on_device():
         raise InvalidData(
-            "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
-            "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
+            "the label looks ahead, but the data is in device memory: this version reads later "
+            "rows only from host memory. Copy the data to the host first: cupy.asnumpy(x)"
         )
     batch = made_rows(label, table, rows, made or {}, frees=False, first_row=first_row)
     found = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
@@ -224,10 +224,10 @@ def _reason(window: Call, end: int | None) -> str:
     params = dict(window.params)
     is_time, reach = params["unit"] == "time", params["next"] + params["gap"]
     if end is None:
-        return "no row with a time is there to be seen"
-    which = "the last time there is" if params["end"] is None else "end="
+        return "no row that the window could see has a time"
+    which = "the last recorded time" if params["end"] is None else "the given end="
     told = duration_text(reach) if is_time else str(reach)
-    return f"their {told} ahead end after {moment_text(end) if is_time else end}, {which}"
+    return f"the window of {told} ends after {moment_text(end) if is_time else end}, {which}"
 
 
 def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | None:
@@ -283,8 +283,8 @@ def check_any_label(counts: LabelCounts, reasons: Sequence[str]) -> bool:
     told = "; ".join(_reasons_without_label(counts, reasons))
     if not counts.n_known:
         raise InvalidData(
-            f"none of {counted(n_rows, 'training row')} has a label: {told}. Say until when is "
-            "recorded, ff.ahead(..., end=), look less far ahead, or give later rows"
+            f"none of {counted(n_rows, 'training row')} has a label: {told}. Set the end of the "
+            "record, ff.ahead(..., end=), use a shorter window, or add later rows"
         )
     warn(
         f"{n_rows - counts.n_known:,} of {counted(n_rows, 'training row')} have no label, and "
@@ -300,6 +300,6 @@ def _reasons_without_label(counts: LabelCounts, reasons: Sequence[str]) -> Itera
     if n_after:
         yield f"{n_after:,} because {', or '.join(reasons)}"
     if n_unplaced:
-        yield f"{n_unplaced:,} because their time or key is missing"
+        yield f"{n_unplaced:,} because the time or key is missing"
     if n_missing:
-        yield f"{n_missing:,} because the rows ahead give none"
+        yield f"{n_missing:,} because the rows ahead give no value"

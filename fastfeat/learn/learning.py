@@ -81,8 +81,8 @@ def begin(
     """
     if plan.looks_ahead and not has_functions:
         raise InvalidPlan(
-            "rows are read in parts, and the label looks ahead of its row: a part lacks the rows "
-            "that it sees. Fit on the whole data, or give the label as a column"
+            "rows are read in parts, but the label looks ahead: a part may lack the later rows "
+            "that the label reads. Fit on the whole data, or pass the label as a column"
         )
     prepared = prepare(plan, empty, stable=stable)
     whole = prepared.typed.schedule(PURPOSE)
@@ -125,7 +125,7 @@ def add_part(
         FastfeatError: As `Plan.fit`; messages use the row numbers of the whole data.
     """
     if learning.round is None:
-        raise InvalidPlan("all is learnt: no round reads rows any more. learning.finish() ends it")
+        raise InvalidPlan("all is learnt: no round is left to read rows. Call learning.finish()")
     if state is None:
         whole = None if learning.keys else first_window(learning.schedule)
         state = PartState(learning.digest, told={}, whole=whole)
@@ -170,7 +170,7 @@ def next_round(learning: Learning, state: PartState) -> Learning:
     Raises FastfeatError as `Plan.fit` does.
     """
     if learning.round is None:
-        raise InvalidPlan("all is learnt: there is no next round. learning.finish() ends it")
+        raise InvalidPlan("all is learnt: there is no next round. Call learning.finish()")
     whole = _checked(learning, state)
     state.is_used = True
     if learning.doubts:
@@ -230,14 +230,14 @@ def check_all_rows(learning: Learning, n_rows: int, sums: Sums) -> None:
     """
     if learning.n_rows not in (None, n_rows):
         raise InvalidData(
-            f"the state is of {counted(n_rows, 'row')}, and the rounds before have read "
-            f"{learning.n_rows:,}. Each round reads all rows of the same data"
+            f"the state has {counted(n_rows, 'row')}, but earlier rounds have read "
+            f"{learning.n_rows:,}. Each round must read all rows of the same data"
         )
     if sums not in (None, sums_of(range(n_rows))):
         raise InvalidData(
-            f"the state is of {counted(n_rows, 'row')}, but not of rows 0 to "
-            f"{n_rows - 1:,}, each once: the state of a part lacks, or is in it twice. Merge "
-            "the state of each part once, and number the rows of the whole data from 0 on"
+            f"the state has {counted(n_rows, 'row')}, but not each of rows 0 to {n_rows - 1:,} "
+            "once: the state of a part is missing, or was merged twice. Merge the state of each "
+            "part once, and number the rows of the whole data from 0"
         )
 
 
@@ -249,8 +249,8 @@ def opened(learning: Learning, state: PartState) -> PartState:
     check_unused(state)
     if state.digest != learning.digest:
         raise InvalidData(
-            "the state is of another plan, schema, or round than the learning: give the state of "
-            "all rows that learning.partial() made in this round"
+            "the state is of another plan, schema, or round than this learning. Pass the state of "
+            "all rows that learning.partial() returned in this round"
         )
     if state.told is not None:
         return state
@@ -268,8 +268,8 @@ def finished(learning: Learning) -> Fitted:
     """
     if learning.round is not None or learning.n_rows is None:
         raise InvalidPlan(
-            f"round {learning.round} is not over: all rows are read once more. Go on while "
-            "learning.round is not None"
+            f"round {learning.round} is not finished: it has to read all rows once more. Continue "
+            "while learning.round is not None"
         )
     if _FITTED not in learning.shared:
         learning.shared[_FITTED] = _fitted(learning, learning.n_rows)
@@ -313,8 +313,8 @@ def part_features(
     first = None if learning.keys or learning.has_functions else first_window(schedule)
     if first is not None and batch.n_rows != learning.n_rows:
         raise InvalidData(
-            f"{first} sees the earlier rows of an entity, which may be in another part. Give all "
-            "rows in one part"
+            f"{first} sees earlier rows of an entity, which may be in another part. Pass all rows "
+            "in one part"
         )
     training = TrainingRows(batch, batch, None, None, batch.n_rows)
     return training_features(fitted, training, to, categories=categories)

@@ -109,8 +109,8 @@ def batch_of_part(
     origins = [schedule.columns[place].origin for place in read]
     if given is None and any(map(is_fold_by_number, origins)):
         raise InvalidPlan(
-            "rows are divided into folds by their number, and rows=None says that they have none. "
-            "Say what divides them: Plan(row_id=), fold_by=, fold= or time="
+            "rows are divided into folds by their number, but rows=None says that they have no "
+            "numbers. Name another way to divide them: Plan(row_id=), fold_by=, fold= or time="
         )
     place_folds(batch, rows, origins)
     row_id = prepared.plan.row_id
@@ -126,8 +126,9 @@ def check_numbers(given: Rows | None, n_rows: int) -> None:
     """
     if given is not None and len(given) != n_rows:
         raise InvalidData(
-            f"rows= numbers {counted(len(given), 'row')}, and the part has {n_rows:,}. Give the "
-            "number of each row, such as range(first, first + n_rows)"
+            f"rows= has {counted(len(given), 'row number')}, but the part has "
+            f"{counted(n_rows, 'row')}. Pass the number of each row, such as range(first, first + "
+            "n_rows)"
         )
 
 

@@ -23,7 +23,7 @@ from fastfeat.learn.kinds import KINDS
 
 _PART, _PARTS = "part of a round", "parts of a round"
 _FOREIGN = (
-    "the state is of another plan, schema, or round: states of one round of one learning merge"
+    "the state is of another plan, schema, or round: only states of one round can be merged"
 )
 _MODULUS = 1 << 64
 
@@ -76,8 +76,8 @@ def check_unused(state: PartState) -> None:
     """Raise InvalidData if a state was consumed: its rows have moved to another state."""
     if state.is_used:
         raise InvalidData(
-            "the state is used up: it was merged, added to, or given to next() before. Go on with "
-            "the state that came of it, or make this one anew"
+            "the state is used up: it was merged, added to, or passed to next() before. Continue "
+            "with the resulting state, or make this one again"
         )
 
 
@@ -118,7 +118,7 @@ def merged(a: PartState, b: PartState) -> PartState:
     consumed.
     """
     if a is b:
-        raise InvalidData("a state is merged with itself, and its rows would count twice")
+        raise InvalidData("a state cannot be merged with itself: its rows would count twice")
     check_unused(a)
     check_unused(b)
     if a.digest != b.digest:
@@ -144,8 +144,8 @@ def check_whole(state: PartState, n_more: int) -> None:
     """Raise InvalidData if rows come in a second part although windows need all of them in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
-            f"{state.whole} is learnt from, and sees the earlier rows of an entity: such rows may "
-            "be in another part. Give all rows in one part, or fit on the whole data"
+            f"{state.whole} is learnt from, and sees earlier rows of an entity, which may be in "
+            "another part. Pass all rows in one part, or fit on the whole data"
         )
 
 
@@ -206,7 +206,7 @@ def state_of_bytes(content: bytes) -> PartState:
     head, rest = opened(content)
     kind = head.get("kind")
     if kind not in (_PART, _PARTS):
-        raise InvalidData(f"the bytes are of a {kind!r}, and the state of a round is wanted")
+        raise InvalidData(f"the bytes contain {kind!r}, not the state of a round")
     closed = [content]
     if kind == _PARTS:
         ends = np.cumsum(head["sizes"]).tolist()

@@ -74,8 +74,8 @@ def learned_within(
         names = " and ".join(on_disk) if len(on_disk) < 3 else f"{len(on_disk)} learnt values"
         warn(
             f"memory={as_bytes(budget.n_bytes)} had no room for {names}: "
-            f"{as_bytes(on_disk.total())} went to temporary files in {folder}, which are "
-            "gone. What is learnt is the same; with more memory it takes less time",
+            f"{as_bytes(on_disk.total())} went to temporary files in {folder}, which are deleted "
+            "again. The result is the same, but more memory is faster",
             StatesOnDisk,
         )
     return learning
@@ -107,8 +107,8 @@ def _check_rows(learning: Learning, dataset: Dataset, state: PartState) -> None:
     if learning.n_rows not in (None, state.n_rows):
         raise InvalidData(
             f"{dataset.parts[-1].name} gave {counted(learning.n_rows, 'row')} at first, and "
-            f"{state.n_rows:,} in pass {learning.round}. It must give the same each time: open a "
-            "new reader, or make new tables, at each call"
+            f"{state.n_rows:,} in pass {learning.round}. It must give the same rows each time: "
+            "open a new reader, or make new tables, at each call"
         )
 
 
@@ -219,9 +219,8 @@ def _exceeded(
         most = f", of which {_learnt_by(learning, largest)} takes {as_bytes(sizes[largest])}"
     return OutOfMemory(
         f"memory={as_bytes(budget.n_bytes)} is exceeded after {counted(state.n_rows, 'row')} of "
-        f"pass {learning.round}: the process has {as_bytes(taken)} in "
-        f'memory{most}. Give memory="{enough_for(taken + more // n_seen)}" or more, or learn less '
-        "of it at a time"
+        f"pass {learning.round}: the process uses {as_bytes(taken)} of memory{most}. Give "
+        f'memory="{enough_for(taken + more // n_seen)}" or more, or learn less at a time'
     )
 
 

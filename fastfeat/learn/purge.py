@@ -109,9 +109,9 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
     if given is not None and not asked and of_label:
         told = ", ".join(sorted({delay.said_by for delay in of_label}))
         warn(
-            f"cross_fit(purge={purge!r}): the label is known after its row ({told}), and training "
-            "rows are kept whose label shares time with that of a test row: on labels of pure "
-            "noise that gives what looks like skill. Leave purge= out",
+            f"cross_fit(purge={purge!r}): the label is known only after its row ({told}), but "
+            "training rows are kept whose labels overlap in time with labels of test rows. Then "
+            "even random labels seem predictable. Leave out purge=",
             PurgeOff,
         )
         of_label = []
@@ -211,9 +211,9 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
             found = one.everywhere if column is None else one.by_clock.get(column, one.everywhere)
             if found is None or found[1] != unit:
                 raise InvalidPlan(
-                    f"cross_fit: {one.said_by} does not say how long after its row {name!r} is "
-                    f"known by {show(delay.time)}, by which the label looks ahead. Say it by that "
-                    f"clock, or turn purging off: purge=0"
+                    f"cross_fit: {one.said_by} has no delay of {name!r} for {show(delay.time)}, by "
+                    "which the label looks ahead. Add a delay for that time, or turn purging off: "
+                    "purge=0"
                 )
             longest = max(longest, found[0])
     return longest
@@ -263,13 +263,13 @@ def _other_unit(
     if not times:
         or_off = "" if delay.said_by == "embargo=" else ", or turn purging off: purge=0"
         return InvalidPlan(
-            f"{told}, and no window of the plan says by which column. Name it: "
+            f"{told}, but no window of the plan has a time to count it by. Name the column: "
             f"{_option(delay)}{{'ts': {text}}}{or_off}"
         )
     shown = ", ".join(f"{show(time)} is {types[time]}" for time in times)
     needed = "a timestamp or a date" if is_time else "whole numbers"
     return InvalidPlan(
-        f"{told}, for a clock of {needed}, and {shown}. Write it as that clock counts, or name "
+        f"{told}, which needs {needed}, but {shown}. Write it in the unit of that time, or name "
         f"another column: {_option(delay)}{{'ts': {text}}}"
     )
 
@@ -280,7 +280,7 @@ def _option(delay: Delay) -> str:
 
 _MOST = (1 << 64) - 1
 
-_OFF = "If labels of rows so near to each other share nothing, purge=0 keeps these rows"
+_OFF = "If the labels of rows at such close times are independent, purge=0 keeps these rows"
 
 
 class Moments(NamedTuple):
@@ -330,8 +330,8 @@ def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
         if len(lacking):
             raise InvalidData(
                 f"cross_fit: {show(reach.time)} is missing in {counted(len(lacking), 'row')} of a "
-                f"fold, row {lacking[0]} first, so that nothing tells with which rows its label "
-                f"shares time. Fill it, or leave such rows out of the folds. {_OFF}"
+                f"fold, first row {lacking[0]}, so it is unknown which labels overlap in time. "
+                f"Fill in the time, or leave such rows out of the folds. {_OFF}"
             )
     distinct, places = np.unique(ticks, return_inverse=True)
     tick = tick_of(dtype)
@@ -379,5 +379,5 @@ def check_left(told: str, split: Split, left: Numbers, moments: Sequence[Moments
     raise InvalidData(
         f"cross_fit: {told} loses all of its {counted(len(split.train), 'training row')}: {why}, "
         "and no row is that far from all test rows. Let each fold test a block of time, as "
-        f"scikit-learn's TimeSeriesSplit does, or take fewer folds. {_OFF}"
+        f"scikit-learn's TimeSeriesSplit does, or use fewer folds. {_OFF}"
     )

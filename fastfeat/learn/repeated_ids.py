@@ -91,8 +91,8 @@ def warn_of_repeats(
     first = "" if row is None else f", first row {row},"
     warn(
         f"data: {n_repeats:,} of {counted(n_rows, 'row')}{first} have the {row_id!r} of "
-        "an earlier row, and equal it in all columns that the plan reads. By row_id= they are one "
-        "row: folds keep them together, and each counts in what fit learns",
+        "an earlier row, and equal it in all columns that the plan reads. By row_id= they are the "
+        "same row: folds keep them together, but fit learns from each of them",
         RowsRepeated,
         told,
     )

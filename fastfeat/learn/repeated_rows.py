@@ -90,9 +90,9 @@ def warn_of_twins(typed: TypedPlan, table: Any, data: Any) -> None:
     warn(
         f"data: {'by a sample, about ' if n_rows > FEW_ROWS else ''}{share:.0%} of "
         f"{counted(n_rows, 'row')} equal an earlier row in all columns, as after a bootstrap, "
-        "oversampling, or a file that came twice. Folds are of row numbers, so that the twin of a "
-        "row tells of its label: Plan(row_id='id') says which column tells rows apart, and twins "
-        "are one row; or leave the repeats out",
+        "oversampling, or reading a file twice. Folds are divided by row number, so the copy of a "
+        "row in another fold reveals its label. Name the column that identifies rows, "
+        "Plan(row_id='id'), to keep copies in one fold; or remove the repeated rows",
         RowsRepeated,
     )
 
@@ -164,7 +164,7 @@ class _Columns(NamedTuple):
         before it. Raises FastfeatError if one cannot be read again.
         """
         if self.names is None:
-            raise InvalidData("the data has columns that nobody knows")
+            raise InvalidData("the names of the data's columns are unknown")
         for name in self.names:
             if name not in self.there:
                 (column,) = read_table(self.data, [name]).columns

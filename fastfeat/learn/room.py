@@ -28,8 +28,8 @@ _INDEX_BYTES = 8
 _FEW_ROWS = 1 << 16
 """With at most so many rows, the state of quantiles is limited by the number of rows."""
 _LESS = (
-    "or learn less of it at a time: leave features out, or let fewer keys count, by "
-    "min_frequency= or max_categories="
+    "or learn less at a time: leave out features, or keep fewer keys with min_frequency= or "
+    "max_categories="
 )
 
 
@@ -92,7 +92,7 @@ def _of_statistics(learning: Learning, state: PartState, n_rows: int | None) -> 
             first = learning.schedule.values[task.learns[0]].origin
             n_bytes = task_learner(task.kind).learner.bound(told[name_of(task)].spec, n_few)
             more = len(task.learns) - 1
-            like = f" with {counted(more, 'statistic')} more" if more else ""
+            like = f" and {counted(more, 'more statistic')}" if more else ""
             if n_bytes >= LEAST_TABLE:  # less fits in the memory of the rows
                 what = f"learning {show(first)}{like}, in pass {learning.round},"
                 yield Need(what, n_bytes)

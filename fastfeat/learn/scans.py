@@ -157,7 +157,7 @@ def _run(batch: Batch, scan: Scan, read: Read, features: Mapping[str, Node]) -> 
     except RowFailed as failure:
         raise failed_scan(batch, scan, read, features, failure) from None
     except KernelFailed as error:  # a GPU accepts nothing after this: no second try
-        learnt = f"fit learns for {_first_features(scan, features)}"
+        learnt = f"fit was learning for {_first_features(scan, features)}"
         raise KernelFailed(f"{error}; {learnt}", error.kernels) from error
     except (OutOfDeviceMemory, BackendUnavailable):
         raise

@@ -279,9 +279,7 @@ def check_any_rows(typed: TypedPlan, n_rows: int) -> None:
     """Raise InvalidData if there is something to learn but no row to learn it from."""
     if n_rows == 0 and typed.schedule("fit").n_rounds:
         first = show(scans_of(list(typed.nodes.values()))[0][0])
-        raise InvalidData(
-            f"fit has no rows to learn {first} from. Give it at least one training row"
-        )
+        raise InvalidData(f"fit has no rows to learn {first} from. Pass at least one training row")
 
 
 def check_clocks(plan: Declaration, types: Types) -> None:
@@ -316,8 +314,8 @@ def _bound_label(
     for name, node in label.nodes.items():
         if label.types[node].holds_bytes:
             raise TypeMismatch(
-                f"the label {name!r} is {label.types[node]}, {show(node)}: one that is computed is "
-                "a number. Compare it, == 'text', or name a column as the label, label='y'"
+                f"the label {name!r} is {label.types[node]}, {show(node)}: a computed label must "
+                "be a number. Compare it, == 'text', or name a column as the label, label='y'"
             )
     output_schema(label.declaration, label.nodes, label.types)
     return label

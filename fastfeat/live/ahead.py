@@ -43,20 +43,20 @@ def told_without_limit(live: Live, given: str | None, max_jump: str | int | None
     name, dtype = next(
         (one for one in live.clocks.items() if one[1].tz is None), next(iter(live.clocks.items()))
     )
-    risk = "A row whose time is far ahead makes all later rows of its entity late."
+    risk = "One row with a time far in the future makes all later rows of its entity late."
     if dtype.tz is not None:
         return (
-            f"the state takes times that are any length ahead, as it was begun. {risk} A new "
-            f"state has max_ahead = '{DEFAULT_AHEAD}'"
+            f"this state was created without a limit on times in the future. {risk} A new state "
+            f"gets max_ahead = '{DEFAULT_AHEAD}'"
         )
     if dtype.name in ("timestamp", "date32", "date64"):
         return (
-            f"times of {name} have no zone, and are not compared with this machine's clock. {risk} "
-            f"If they are UTC, begin the state with max_ahead = '{DEFAULT_AHEAD}'; 'any' sets no "
-            "limit, and ends this line"
+            f"the times of {name} have no time zone, so they are not compared with this machine's "
+            f"clock. {risk} If they are UTC, create the state with max_ahead = '{DEFAULT_AHEAD}'; "
+            "'any' sets no limit and silences this warning"
         )
     return (
-        f"times of {name} are {dtype}, which no clock can be compared with. {risk} max_jump limits "
-        "how far a row may be ahead of the one before it; max_ahead = 'any' sets no limit, and "
-        "ends this line"
+        f"the times of {name} are {dtype} and cannot be compared with a clock. {risk} max_jump "
+        "limits how far a row may be ahead of the row before it; max_ahead = 'any' sets no limit "
+        "and silences this warning"
     )

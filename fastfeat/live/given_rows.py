@@ -117,8 +117,8 @@ def table_by_id(state: State, given: Any, columns: Iterable[str]) -> Table:
     row_id = state.lowered.row_id
     if row_id is None:
         raise InvalidPlan(
-            "outcomes and corrections tell rows by their id, and no plan names its column. Say "
-            "which it is: Plan(..., row_id='id')"
+            "outcomes and corrections find rows by id, but no plan names the id column. Name it: "
+            "Plan(..., row_id='id')"
         )
     wanted = set(columns)
     types = {name: dtype for name, dtype in state.types.items() if name in wanted}

@@ -82,22 +82,23 @@ Broken = dict[str, int]
 """A dict of rule name to the number of rows that break the rule."""
 
 _HINTS: dict[str, Hints] = {
-    "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
-    "features": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
+    "process": dict.fromkeys(("history", "tables"), "The state has its own: live.history()"),
+    "features": dict.fromkeys(("history", "tables"), "The state has its own: live.history()"),
 }
 _ELSEWHERE = {
     **dict.fromkeys(
         ("transform", "transform_row", "transform_batches", "predict", "predict_one"),
-        "live.process(rows) computes features and keeps the rows, live.features(rows) keeps "
-        "nothing. Both take a dict for one row",
+        "live.process(rows) computes features and stores the rows; live.features(rows) stores "
+        "nothing. Both accept one row as a dict",
     ),
     **dict.fromkeys(
         ("fit", "learn_one", "partial_fit"),
-        "Nothing is learnt here: live.update(rows) keeps rows, plan.fit(data) learns",
+        "A live state does not learn: live.update(rows) stores rows, plan.fit(data) learns",
     ),
     **dict.fromkeys(
         ("save", "to_parquet"),
-        "A state with a file is kept as it goes: fitted.online(path=). live.export(...) writes it",
+        "A state with a file saves each call: fitted.online(path=...). live.export(path) writes "
+        "the rows of any state",
     ),
 }
 """Method names that fitted plans and models have and `Live` lacks, to a hint for the error."""
@@ -516,8 +517,8 @@ class Live(Generic[Face]):
         name = self._state.lowered.row_id
         if name is None:
             raise InvalidPlan(
-                "remove: rows are told by their id, and no plan names its column. Say which it is: "
-                "Plan(..., row_id='id'); or forget all rows of a value: live.forget(column, value)"
+                "remove: finds the row by id, but no plan names the id column. Name it: Plan(..., "
+                "row_id='id'); or erase all rows with a value: live.forget(column, value)"
             )
         dtype = self._state.types.get(name)
         value = pa.array([row_id]) if dtype is None else value_array(row_id, name, dtype)
@@ -525,9 +526,9 @@ class Live(Generic[Face]):
         applied, _ = self._state.apply(change)
         if applied.counts.get(REMOVED_LATEST):
             warn(
-                f"{name} = {row_id!r} was the latest row of its entity: rows that no window saw "
-                "once it had come may be gone, and answers to rows before it may lack them. "
-                "online(keep=...) keeps rows longer",
+                f"{name} = {row_id!r} was the latest row of its entity, and older rows may have "
+                "been dropped when it came. Features of rows earlier than it may now lack them. "
+                "Keep rows longer: online(keep=...)",
                 HistoryMissing,
             )
 
@@ -550,13 +551,13 @@ class Live(Generic[Face]):
         types = self._state.types
         if column not in types:
             raise UnknownColumn(
-                f"the state has no column {column!r}: it has those that windows read, "
+                f"the state has no column {column!r}. It has the columns that windows read: "
                 f"{shortened(types)}.{did_you_mean(str(column), types)}"
             )
         if types[column].is_list:
             raise TypeMismatch(
-                f"forget: rows are told by one value, and {column!r} has {types[column]}. Name "
-                "another column, such as the key of an entity"
+                f"forget: takes a column with one value per row, but {column!r} is "
+                f"{types[column]}. Name another column, such as the key of an entity"
             )
         rows = pa.table({column: value_array(value, column, types[column])})
         applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
@@ -584,7 +585,7 @@ class Live(Generic[Face]):
         """
         types = table_types(self._state.lowered.plans)
         if name not in types:
-            known = f"They read {shortened(types)}" if types else "They read none"
+            known = f"The plans read {shortened(types)}" if types else "The plans read no tables"
             raise UnknownColumn(f"no plan reads a table {name!r}. {known}")
         table = rows_table(rows, types[name])
         self._state.apply(Change("table", table, name, source, first, end, time.time_ns()))
@@ -868,8 +869,8 @@ class Live(Generic[Face]):
         """Return the counts of recent rows of each plan; raise `InvalidPlan` without `watch`."""
         if not self._recent:
             raise InvalidPlan(
-                "the rows that are answered are not counted. Say so before they come: "
-                "live.watch('1h')"
+                "this state does not count answered rows yet. Call live.watch('1h') before they "
+                "come"
             )
         return self._recent
 
@@ -947,8 +948,8 @@ def _check_alone(row: object, to: str, out: Any, *, categories: bool) -> None:
         return
     option = "out=" if out is not None else f"to={to!r}" if not categories else "categories="
     raise InvalidPlan(
-        f"{option} is of many rows: one row as a dict gives an array of its features. Give a list "
-        "of it for that form: [row]"
+        f"{option} needs a list of rows: one row as a dict always gives an array of its features. "
+        "Pass [row]"
     )
 
 
@@ -976,14 +977,14 @@ def begin_live(
     _check_word("durability", durability, get_args(Durability))
     if path is None and durability is not None:
         raise InvalidPlan(
-            f"durability={durability!r}: says when a call is on disk, and this state is in memory "
-            "alone. Give it a file, path=, or leave it out"
+            f"durability={durability!r}: sets when changes are written to disk, but this state is "
+            "only in memory. Give it a file with path=, or leave durability= out"
         )
     archiving = archiving_of(archive, keep_audit)
     if path is None and archiving is not None:
         raise InvalidPlan(
-            "archive= and keep_audit= keep what was in the file of a state, and this state is in "
-            "memory alone. Give it a file, path=, or leave them out"
+            "archive= and keep_audit= keep changes of a state file, but this state is only in "
+            "memory. Give it a file with path=, or leave them out"
         )
     lowered = lower(plans)
     _check_tables_of_rules(plans)
@@ -991,8 +992,8 @@ def begin_live(
         check_beginning(path_of(path), writes=False)
         if history is not None or tables is not None:
             raise StateError(
-                f"{path} is there: a state begins once with history= and tables=. Leave them out "
-                "to go on with it, or give the path of a new file"
+                f"{path} exists already, but history= and tables= are only for a new state. Leave "
+                "them out to continue with this state, or give the path of a new file"
             )
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
@@ -1044,9 +1045,9 @@ def _check_tables_of_rules(plans: Mapping[str, Fitted]) -> None:
             for column in table_columns_of([rule.expression.node]):
                 if column not in held:
                     raise InvalidPlan(
-                        f"the rule {name!r} reads {column.name!r} of the table {column.table!r}, "
-                        "which no feature reads: a live state has no such column. Keep it as a "
-                        "feature, or leave the rule out of the contract"
+                        f"the rule {name!r} reads {column.name!r} of the table {column.table!r}. "
+                        "No feature reads this column, so a live state does not have it. Add it as "
+                        "a feature, or leave the rule out of the contract"
                     )
 
 

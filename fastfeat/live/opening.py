@@ -20,6 +20,7 @@ from fastfeat.errors import (
     StateError,
     TypeMismatch,
     UnknownColumn,
+    counted,
     shortened,
     warn,
 )
@@ -218,8 +219,8 @@ def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -
         _check_types(f"{path}: its table {name!r}", tables[name], types, ())
     if wanted.row_id not in (None, known.row_id):
         raise UnknownColumn(
-            f"{path}: its rows are told apart by row_id={known.row_id!r}, and the plans have "
-            f"{wanted.row_id!r}. Begin a new state for them: online(history=..., path=...)"
+            f"{path}: its rows have row_id={known.row_id!r}, but the plans have "
+            f"row_id={wanted.row_id!r}. Create a new state for them: online(history=..., path=...)"
         )
 
 
@@ -229,14 +230,14 @@ def _check_types(
     lacking = [name for name in wanted if name not in known and name not in more]
     if lacking:
         raise UnknownColumn(
-            f"{what} lacks {shortened(lacking)}, which the plans read: it was kept for plans that "
-            "do not. Begin a new state with a history that has them: online(history=..., path=...)"
+            f"{what} lacks {shortened(lacking)}, which the plans read but earlier plans did not. "
+            "Create a new state from a history with all columns: online(history=..., path=...)"
         )
     for name, dtype in wanted.items():
         if name in known and known[name] != dtype:
             raise TypeMismatch(
-                f"{what} has {name!r} as {known[name]}, and the plans saw {dtype} in fit. Fit them "
-                "on data of that type, or begin a new state: online(history=..., path=...)"
+                f"{what} has {name!r} as {known[name]}, but the plans saw {dtype} in fit. Fit them "
+                f"on {known[name]}, or create a new state: online(history=..., path=...)"
             )
 
 
@@ -277,21 +278,26 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
     lacks_time = reach is None or (wanted.span or 0) > reach
     if not lacks_rows and not lacks_time:
         return None
-    what = f"windows by {order.entity} see further back than the state was kept for"
+    what = f"windows by {order.entity} see further back than the rows of the state"
     if reach is None:
-        return f"{what}: it was not kept by {show(order.time)}. Answers are whole once that is over"
+        later = "Features are complete once new rows fill these windows"
+        return f"{what}, which were not kept by {show(order.time)}. {later}"
     assert base.rows is not None
     known_clock = kept[same[0]]
     (values,) = place(known, base.rows, base.tables, base.rows, [same[0]])
     if not values.is_placed.any():
         return None
     begin = int(values.times[values.is_placed].max()) - reach
-    told = [f"{what}, which reaches back to {_time_text(known_clock, known, begin)}"]
+    told = [f"{what}, which go back to {_time_text(known_clock, known, begin)}"]
     if lacks_time:
         whole = _time_text(known_clock, known, begin + (wanted.span or 0))
-        told.append(f"Answers to rows from {whole} on are whole")
+        told.append(f"Features of rows from {whole} on are complete")
     if lacks_rows:
-        told.append(f"Windows over rows are whole after {wanted.n_rows} more of their entity")
+        if wanted.n_rows is None:
+            told.append("Windows over all rows stay incomplete")
+        else:
+            n_rows = counted(wanted.n_rows, "more row")
+            told.append(f"Windows over rows are complete after {n_rows} of their entity")
     return ". ".join(told)
 
 
@@ -309,8 +315,8 @@ def _check_settings(journal: Journal, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value != stored[name]:
             raise StateError(
-                f"{journal.path}: it has {name}={stored[name]!r}, and {name}={value!r} was given: "
-                "the settings of a state do not change. Leave it out, or begin a new state"
+                f"{journal.path}: the state has {name}={stored[name]!r}, but {name}={value!r} was "
+                f"passed. A state keeps its settings: leave {name}= out, or create a new state"
             )
 
 
@@ -318,7 +324,7 @@ def _fitted(journal: Journal) -> dict[str, Fitted]:
     try:
         return {name: fitted_of_bytes(content) for name, content in journal.plans.items()}
     except ArtifactError as error:
-        raise StateError(f"{journal.path}: a plan of it cannot be read: {error}") from None
+        raise StateError(f"{journal.path}: one of its plans cannot be read: {error}") from None
 
 
 def _artifacts(plans: Plans) -> dict[str, bytes]:

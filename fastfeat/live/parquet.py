@@ -39,9 +39,9 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
     """
     base, target = state.base(), path_of(path)
     if target.suffix != ".parquet":
-        raise InvalidData(f"{target}: the rows of a state are written as Parquet: name.parquet")
+        raise InvalidData(f"{target}: a state is exported as Parquet: name.parquet")
     if base.rows is None:
-        raise StateError(f"{target}: the state has had no rows yet: there is nothing to export")
+        raise StateError(f"{target}: the state has no rows yet, so there is nothing to export")
     told = {
         "format": _FORMAT,
         "kept": [*state.lowered.kept],
@@ -55,7 +55,7 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
             parquet_module().write_table(rows, file, compression="zstd")
     except (OSError, pa.ArrowException) as error:
         reason = reason_of(error)
-        raise StateError(f"{target}: it cannot be written: {reason}") from None
+        raise StateError(f"{target}: the file cannot be written: {reason}") from None
 
 
 def exported(
@@ -109,9 +109,12 @@ def _state_document(content: bytes, path: Path) -> dict[str, Any]:
         given: dict[str, Any] = json.loads(content)
         known = given["format"]
     except (ValueError, KeyError, TypeError):
-        raise StateError(f"{path}: what it says of its state cannot be read") from None
+        raise StateError(f"{path}: its metadata about the state cannot be read") from None
     if known != _FORMAT:
-        raise StateError(f"{path}: it has format {known} of a state. Update fastfeat")
+        raise StateError(
+            f"{path}: its state has format {known}, which this version of fastfeat does not know. "
+            "Update fastfeat"
+        )
     return given
 
 

@@ -68,17 +68,19 @@ class StateSummary:
         ]
         settings = [f"{n}={value!r}" for n, value in asdict(self.settings).items() if value]
         changes = [f"{n:,} {kind}" for kind, n in sorted(self.changes.items())]
-        after = f", and after it {', '.join(changes)} of {counted(self.n_changed_rows, 'row')}"
+        n_changes = counted(sum(self.changes.values()), "change")
+        n_rows = counted(self.n_changed_rows, "row")
+        after = f", then {n_changes} with {n_rows} ({', '.join(changes)})" if changes else ""
         lines = [
             ("state", f"{self.path}, {self.n_bytes / 2**20:.1f} MiB"),
             *told,
-            ("windows see", "; ".join(dict.fromkeys(reach)) or "nothing of other rows"),
-            ("takes rows", ", ".join(settings)),
+            ("windows see", "; ".join(dict.fromkeys(reach)) or "no other rows"),
+            ("settings", ", ".join(settings)),
             ("rows", f"{self.n_rows:,} that windows can still see"),
             *((f"table {name}", counted(n, "row")) for name, n in self.tables.items()),
-            ("in the file", f"{counted(self.n_base_rows, 'row')} as one{after if changes else ''}"),
+            ("in the file", f"a snapshot with {counted(self.n_base_rows, 'row')}{after}"),
             *((f"offset {source}", f"{end:,}") for source, end in self.offsets.items()),
-            ("last link", self.head.hex() or "none: the key of the audit was deleted"),
+            ("last link", self.head.hex() or "none: the audit key was deleted"),
         ]
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
@@ -100,7 +102,7 @@ def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
         key, settings = follower.key, follower.settings
         link = news.entries[-1].link if news.entries else follower.links(follower.head.base).link
     base = news.base
-    assert base is not None, "the first news begin with a whole state"
+    assert base is not None, "the first news begin with a snapshot"
     state = State(lower(plans), settings, base)
     kinds: Counter[str] = Counter()
     n_changed = 0
@@ -137,8 +139,8 @@ def stored_rows(path: str | os.PathLike[str], table: str | None = None) -> Table
         schema = [pa.field(n, arrow_type(dtype)) for n, dtype in state.types.items()]
         return pa.schema(schema).empty_table() if history is None else history
     if table not in state.tables:
-        known = f"It has {shortened(state.tables)}" if state.tables else "It has none"
-        raise UnknownColumn(f"{path}: there is no table {table!r}. {known}")
+        known = f"It has {shortened(state.tables)}" if state.tables else "It has no tables"
+        raise UnknownColumn(f"{path}: the state has no table {table!r}. {known}")
     return state.tables[table]
 
 

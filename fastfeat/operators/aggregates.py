@@ -444,20 +444,21 @@ def _learnt(
     if over is not None:
         if by is not None:
             raise InvalidPlan(
-                f"{told}(by=..., over=...): by= learns from the training rows of a key, "
-                "over= reads the rows in a window, whose entity is by= of the window. Take one"
+                f"{told}(by=..., over=...): use by= or over=, not both. by= learns from the "
+                "training rows of each key; over= reads the rows in a window, and "
+                "ff.window(..., by='key') groups them"
             )
         if min_rows is not None:
             raise InvalidPlan(
-                f"{told}(min_rows={min_rows!r}, over=...): min_rows= is for by=. How many values a "
-                "window needs is said by the window: ff.window(..., min_samples=5)"
+                f"{told}(min_rows={min_rows!r}, over=...): min_rows= applies only with by=. For "
+                "the minimum number of values in a window write ff.window(..., min_samples=5)"
             )
         return windows.over_window(function, x, over, **params)
     if by is None:
         if min_rows is not None:
             raise InvalidPlan(
-                f"{told}(min_rows={min_rows!r}): is how many training rows a key needs. Name the "
-                f"key: {function}(by='key', min_rows={min_rows!r})"
+                f"{told}(min_rows={min_rows!r}): min_rows= is the minimum number of training rows "
+                f"per key, and by= is missing. Write {function}(by='key', min_rows={min_rows!r})"
             )
         return aggregate(function, x, **params)
     group = keys.group_of(keys.keys_of(function, by), keys.min_rows_of(function, min_rows))

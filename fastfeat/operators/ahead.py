@@ -98,14 +98,16 @@ def ahead(
     reach, unit = resolve_duration(f"ahead({next!r})", next)
     begins, unit_of_gap = resolve_duration(f"ahead(gap={gap!r})", gap)
     if not reach or unit is None:
-        raise InvalidPlan(f"ahead({next!r}): a window that reaches nothing has no rows")
+        raise InvalidPlan(f"ahead({next!r}): takes a length above zero, such as '30d'")
     if begins and unit_of_gap != unit:
         raise InvalidPlan(
             f"ahead({next!r}, gap={gap!r}): one is a duration and the other a whole number. Write "
-            "both in the kind of the time"
+            "both as durations, or both as whole numbers if the time column holds integers"
         )
     if reach + (begins or 0) > LONGEST:
-        raise InvalidPlan(f"ahead({next!r}, gap={gap!r}): reaches {too_long(unit)} in all")
+        raise InvalidPlan(
+            f"ahead({next!r}, gap={gap!r}): next= and gap= together are {too_long(unit)}"
+        )
     node = call(
         "ahead",
         resolve_order("ahead", time, by, tie, table, right_time),
@@ -123,7 +125,7 @@ def _end_given(end: Any, unit: str) -> int:
     value, told = python_value(end), f"ahead(end={end!r})"
     if unit == "steps":
         if type(value) is not int or not -LONGEST <= value <= LONGEST:
-            raise TypeMismatch(f"{told}: takes a whole number of int64, as next= is one")
+            raise TypeMismatch(f"{told}: takes a whole number (int64), because next= is one")
         return value
     match value:
         case str():
@@ -134,8 +136,8 @@ def _end_given(end: Any, unit: str) -> int:
             return _since_epoch(datetime.datetime.combine(value, datetime.time()))
         case _:
             raise TypeMismatch(
-                f"{told}: takes a moment, as next= is a duration: a datetime, a date, or a text "
-                "such as '2024-05-01' or '2024-05-01T12:00:00Z'"
+                f"{told}: takes a date or time, because next= is a duration: a datetime, a date, "
+                "or a text such as '2024-05-01' or '2024-05-01T12:00:00Z'"
             )
 
 
@@ -157,7 +159,7 @@ def _nanoseconds_of(told: str, text: str) -> int:
         moment = datetime.datetime.fromisoformat(f"{day}T{clock or '00:00'}{zone or ''}")
     except ValueError:
         raise InvalidPlan(
-            f"{told}: is no moment. Write '2024-05-01', '2024-05-01T12:00:00' in UTC, or "
+            f"{told}: is not a date or time. Write '2024-05-01', '2024-05-01T12:00:00' in UTC, or "
             "'2024-05-01T12:00:00+02:00'"
         ) from None
     return _since_epoch(moment) + int((fraction or "0").ljust(9, "0"))

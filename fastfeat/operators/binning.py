@@ -170,7 +170,7 @@ def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
     if not 0 < inner[0] <= inner[-1] < 1:
         raise InvalidPlan(
             f"qcut(q={q!r}): takes probabilities strictly between 0 and 1. "
-            "The ends of the first and the last bin are open: leave 0 and 1 out"
+            "Leave out 0 and 1: the first and the last bin have no outer edge"
         )
     return inner
 
@@ -264,7 +264,7 @@ _FOREIGN = {
     "right": "Write closed='right' for right=True, closed='left' for right=False",
     "right_closed": "Write closed='right' for right_closed=True, closed='left' for False",
     "left_closed": "Write closed='left' for left_closed=True, closed='right' for False",
-    "labels": "Bins are codes from 0 on. Name them afterwards: .replace_strict({0: 'low', ...})",
+    "labels": "Bins are numbered from 0. Name them afterwards: .replace_strict({0: 'low', ...})",
 }
 """Advice for parameter names of pandas and Polars."""
 

@@ -271,7 +271,7 @@ class DatetimeParts:
         """
         if not isinstance(every, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise TypeMismatch(
-                f"truncate(every={every!r}): takes a text of a number and a unit, such as '15m', "
+                f"truncate(every={every!r}): takes a text with a number and a unit, such as '15m', "
                 "'1d' or '1mo'"
             )
         interval_of(every)  # raises for other texts
@@ -340,7 +340,7 @@ class DatetimeParts:
         is_text = isinstance(unit, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         if not is_text or unit not in EPOCH_UNITS:
             listed = ", ".join(repr(known) for known in EPOCH_UNITS)
-            raise TypeMismatch(f"epoch({unit!r}): there is no such unit. Take one of {listed}")
+            raise TypeMismatch(f"epoch({unit!r}): unknown unit. Use one of {listed}")
         return call("dt.epoch", self.expr, unit=unit)
 
     def total_days(self) -> Expr:
@@ -383,8 +383,8 @@ def _part(name: str, expr: Expr, tz: object, naive: object, **params: str) -> Ex
     if tz is None:
         if said:
             raise InvalidPlan(
-                f"{name}(naive={naive!r}): lacks tz=. Without it, a timestamp that has no zone is "
-                "taken as it stands"
+                f"{name}(naive={naive!r}): naive= needs tz=. Without tz=, a timestamp without a "
+                "zone is not converted"
             )
         return call(f"dt.{name}", expr, **params)
     return call(f"dt.{name}", expr, tz=_zone(f"{name}(tz={tz!r})", tz), **said, **params)

@@ -38,7 +38,10 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
 
     wanted = as_dtype(dtype)
     if wanted.is_list:
-        raise TypeMismatch(f"cast(dtype={dtype!r}): nothing is cast to a list. Take its elements")
+        raise TypeMismatch(
+            f"cast(dtype={dtype!r}): cannot cast to a list. Cast the elements of the list instead, "
+            "such as .list.get(0)"
+        )
     return call("cast", x, dtype=wanted, **checked("cast", parameters_of("cast"), strict=strict))
 
 

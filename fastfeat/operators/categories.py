@@ -77,8 +77,8 @@ def ordinal_encode(
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(
-                "ordinal_encode(vocabulary=...): what is rare is learnt in fit. Leave out "
-                "min_frequency and max_categories, or the vocabulary"
+                "ordinal_encode(vocabulary=...): min_frequency= and max_categories= apply only to "
+                "a vocabulary that fit learns. Leave them out, or leave out vocabulary="
             )
         return call("encode", x, _given(vocabulary), missing="key", **unseen)
     return code_of(
@@ -100,11 +100,12 @@ def _given(vocabulary: Any) -> Expr:
     values = [literal_value(value) for value in listed]
     if any(value is None or value != value for value in values):
         raise InvalidPlan(
-            "ordinal_encode(vocabulary=...): a missing value has the code 0 without being listed"
+            "ordinal_encode(vocabulary=...): a missing value always has the code 0. Leave it out "
+            "of the list"
         )
     again = [value for value, n in Counter(map(repr, values)).items() if n > 1]
     if again or not values:
-        told = f"lists {again[0]} twice" if again else "lists no category"
+        told = f"lists {again[0]} twice" if again else "the list of categories is empty"
         raise InvalidPlan(f"ordinal_encode(vocabulary=...): {told}")
     return table_of(values)
 
@@ -262,7 +263,7 @@ def cross(*parts: Expr | str) -> Expr:
         ff.cross(col('origin'), col('dest')).ordinal_encode()
     """
     if len(parts) < 2:
-        raise InvalidPlan(f"cross takes two or more values, got {len(parts)}")
+        raise InvalidPlan(f"cross(): takes two or more columns or expressions, got {len(parts)}")
     return call("cross", *parts_of("cross", parts))
 
 

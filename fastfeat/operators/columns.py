@@ -49,7 +49,7 @@ def columns(
     types = read_schema(schema)
     left_out = {exclude} if isinstance(exclude, str) else set(exclude)
     for name in left_out - set(types):
-        raise UnknownColumn(f"columns(exclude=...): there is no column {name!r}")
+        raise UnknownColumn(f"columns(exclude=...): the data has no column {name!r}")
     chosen = _KINDS[kind]
     return [
         name

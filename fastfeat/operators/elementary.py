@@ -89,7 +89,7 @@ def log(x: Expr, base: float | None = None) -> Expr:
         return call("log", x, base=None)
     positive = number("log", "base", base)
     if not is_of_type(BASE.type, positive):
-        raise InvalidPlan(f"log(base={base!r}): the base is a positive finite number other than 1")
+        raise InvalidPlan(f"log(base={base!r}): takes a positive finite number other than 1")
     return call("log", x, base=positive)
 
 

@@ -38,7 +38,7 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
         _refuse(self, name)
     if method != "__call__" or options:
         given = ", ".join([*([method] if method != "__call__" else []), *options])
-        raise TypeMismatch(f"np.{name} of an expression takes no {given}: {self!r}")
+        raise TypeMismatch(f"np.{name} of an expression does not support {given}: {self!r}")
     return function(*(given if isinstance(given, Expr) else lit(given) for given in inputs))
 
 
@@ -51,7 +51,10 @@ def array_function(
 
 def array(self: Expr, *args: Any, **options: Any) -> NoReturn:
     """Raise TypeMismatch: an expression has no values until it meets data."""
-    raise TypeMismatch(f"{self!r} has no values before it meets data: no array can be made of it")
+    raise TypeMismatch(
+        f"{self!r} is an expression: it has no values, so it cannot become an array. To compute "
+        "it, write Plan({'name': ...}).fit(data).transform(data)"
+    )
 
 
 def missing_attribute(self: Expr, name: str) -> NoReturn:
@@ -154,8 +157,8 @@ UFUNCS: dict[str, Callable[..., Any]] = {
 def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:
     """Raise AttributeError: an expression is never changed."""
     raise AttributeError(
-        f"cannot set {name!r}: an expression is never changed. Keep values in variables of your "
-        "own; .alias() and the operators return new expressions",
+        f"cannot set {name!r}: an expression cannot be changed. Keep such values in your own "
+        "variables; .alias() and operators return new expressions",
         name=name,
         obj=self,
     )

@@ -127,14 +127,14 @@ def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> l
         else:
             flat.append(given)
     if not flat:
-        raise InvalidPlan(f"{function}(): takes at least one expression or name of a column")
+        raise InvalidPlan(f"{function}(): takes at least one expression or column name")
     return [col(given) if isinstance(given, str) else as_expr(given) for given in flat]
 
 
 def expression(given: Operand) -> Expr:
     """Return an argument of a function as an expression; a text is the name of a column."""
     if given is None:
-        raise TypeMismatch("None is no column. Give an expression or the name of a column")
+        raise TypeMismatch("None is not a column. Pass an expression or the name of a column")
     return col(given) if isinstance(given, str) else as_expr(given)
 
 

@@ -73,13 +73,14 @@ def impute(
 def _filled(x: Expr, value: Expr | Scalar, by: Keys | None, min_rows: int | None) -> Expr:
     if by is not None and (isinstance(value, Expr) or value not in _LEARNT):
         raise InvalidPlan(
-            f"impute({value!r}, by={by!r}): a key is for what is learnt, such as 'mean'. Leave by "
-            "out, or write the expression with it: x.quantile(0.9, by='key')"
+            f"impute({value!r}, by={by!r}): by= applies only to 'mean', 'median' and 'mode'. Leave "
+            "out by=, or use it in an expression, such as x.quantile(0.9, by='key')"
         )
     if min_rows is not None and by is None:
         raise InvalidPlan(
-            f"impute({value!r}, min_rows={min_rows!r}): is how many training rows a key needs. "
-            f"Name the key: impute('median', by='key', min_rows={min_rows!r})"
+            f"impute({value!r}, min_rows={min_rows!r}): min_rows= is the minimum number of "
+            "training rows per key, and by= is missing. "
+            f"Write impute('median', by='key', min_rows={min_rows!r})"
         )
     match value:
         case Expr():  # tested first: comparing an Expr with a text gives another expression
@@ -93,7 +94,7 @@ def _filled(x: Expr, value: Expr | Scalar, by: Keys | None, min_rows: int | None
         case str():
             raise InvalidPlan(
                 f'impute({value!r}): takes "mean", "median", "mode", a number or an expression. '
-                f"Text is filled by .fill_null({value!r})"
+                f"To fill in a text write .fill_null({value!r})"
             )
         case _:
             return call("fill_null", x, value)

@@ -40,11 +40,13 @@ def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
     if not isinstance(given, Iterable):
         raise TypeMismatch(
             f"{operator}({name}={by!r}): takes the name of a column, an expression, or a list of "
-            "those"
+            "names and expressions"
         )
     parts = parts_of(f"{operator}({name}={by!r})", cast("Iterable[Any]", given))
     if not parts:
-        raise InvalidPlan(f"{operator}({name}={by!r}): names no key. Leave it out for all rows")
+        raise InvalidPlan(
+            f"{operator}({name}={by!r}): names no key. If there is no key, leave out {name}="
+        )
     return parts
 
 
@@ -130,8 +132,8 @@ def _frequency(operator: str, given: Any) -> int | float | None:
     if is_of_type(frequency.type, least):
         return least
     raise InvalidPlan(
-        f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "
-        "share between 0 and 1"
+        f"{operator}(min_frequency={given!r}): takes a number of rows, at least 1, or a share of "
+        "the rows as a float between 0 and 1"
     )
 
 

@@ -205,7 +205,7 @@ class ListElements:
             item = lit(item)
             value = literal_value(getattr(item.node, "value", None))
             if value is None or value != value:
-                raise TypeMismatch(f"list.contains({value!r}): a missing value is no element")
+                raise TypeMismatch(f"list.contains({value!r}): cannot look for a missing value")
         return call("list.contains", self.expr, item)
 
     def pad(self, width: int, *, value: Scalar = None) -> Expr:
@@ -309,7 +309,7 @@ class ListElements:
         """
         n = checked("list.hash_encode", (WIDTH,), width=width)["width"]
         if n_buckets is None:  # pyright: ignore[reportUnnecessaryComparison]  # user input
-            raise InvalidPlan("list.hash_encode(n_buckets=None): takes a number of codes")
+            raise InvalidPlan("list.hash_encode(n_buckets=None): takes a number of buckets")
         params = hash_params("list.hash_encode", n_buckets, seed)
         buckets = [hash(self.get(k), **params) for k in range(n)]
         return several(

@@ -124,9 +124,9 @@ def pairs_of(told: str, by: Any) -> list[tuple[str | Expr, str]]:
     for left, right in pairs:
         odd = right if isinstance(left, str | Expr) else left
         if not isinstance(odd, str):
-            raise TypeMismatch(f"{told}: {odd!r} is no name of a column")
+            raise TypeMismatch(f"{told}: {odd!r} is not a column name")
     if not pairs:
-        raise InvalidPlan(f"{told}: names no key")
+        raise InvalidPlan(f"{told}: names no key. Name at least one column")
     return pairs
 
 
@@ -183,7 +183,10 @@ def asof(
     moment = Column(time) if isinstance(time, str) else time.node
     if right_time is None:
         if not isinstance(moment, Column):
-            raise InvalidPlan(f"{told}, time={time!r}): name the time of the table: right_time=")
+            raise InvalidPlan(
+                f"{told}, time={time!r}): the time is an expression, so name the time column of "
+                "the table: right_time='t'"
+            )
         right_time = moment.name
     if not isinstance(right_time, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
@@ -194,7 +197,8 @@ def asof(
     if len(units) > 1:
         raise InvalidPlan(
             f"{told}, tolerance={tolerance!r}, delay={delay!r}): one is a duration and the other a "
-            "whole number. Write both in the kind of the time"
+            "whole number. Write both as durations, or both as whole numbers if the time column "
+            "holds integers"
         )
     left = [Column(key) if isinstance(key, str) else key.node for key, _ in pairs]
     right = [TableColumn(table, name) for _, name in pairs]
@@ -223,7 +227,10 @@ def table_order(
     moment = Column(time) if isinstance(time, str) else time.node
     if right_time is None:
         if not isinstance(moment, Column):
-            raise InvalidPlan(f"{told}, time={time!r}): name the time of the table: right_time=")
+            raise InvalidPlan(
+                f"{told}, time={time!r}): the time is an expression, so name the time column of "
+                "the table: right_time='t'"
+            )
         right_time = moment.name
     if not isinstance(right_time, str):
         raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
@@ -261,8 +268,8 @@ def refuse_own_value(function: str, window: Call, instead: str) -> None:
     """
     if sees_table(window):
         raise InvalidPlan(
-            f"{function}(over={show(window)}): reads the value of the row itself, which is none of "
-            f"the table {table_of(_order(window))!r}. {instead}"
+            f"{function}(over={show(window)}): reads the row's own value, but rows of the data are "
+            f"not in the table {table_of(_order(window))!r}. {instead}"
         )
 
 
@@ -277,9 +284,9 @@ def in_table(told: str, x: Expr, window: Call) -> Expr:
         reads = _reads_more(node)
         if reads:
             raise InvalidPlan(
-                f"{told}: inside of a window over the table {table!r} columns are those of the "
-                f"table, and {show(node)} {reads}. Compute it outside of the window, or make it a "
-                "column of the table"
+                f"{told}: a window over the table {table!r} reads only columns of the table, but "
+                f"{show(node)} {reads}. Compute it outside the window, or add it to the table as a "
+                "column"
             )
 
     def rule(node: Node) -> Node:
@@ -294,9 +301,9 @@ def _reads_more(node: Node) -> str:
         case Aggregate():
             return "is learnt from the training rows"
         case Call() if is_over(node):
-            return "is over a window of other rows"
+            return "reads a window of other rows"
         case Call("asof_row" | "lookup_row"):
-            return "looks rows up"
+            return "looks up rows"
         case _:
             return ""
 

@@ -39,7 +39,7 @@ def is_between(
     """
     is_text = isinstance(closed, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
     if not is_text or closed not in get_args(Closed):
-        raise InvalidPlan(f'closed={closed!r}: takes "both", "left", "right" or "none"')
+        raise InvalidPlan(f'is_between(closed={closed!r}): takes "both", "left", "right" or "none"')
     return call("is_between", x, lower, upper, closed=closed)
 
 
@@ -95,14 +95,14 @@ def replace_strict(
         raise TypeMismatch(f"replace_strict({mapping!r}): takes a mapping, such as {{'S': 1}}")
     if isinstance(default, Expr):
         raise TypeMismatch(
-            "replace_strict(default=...): takes a constant. For an expression write "
+            "replace_strict(default=...): takes a constant, got an expression. Write "
             "replace_strict(mapping, default=None).fill_null(expression)"
         )
     pairs = tuple((_plain(key), _plain(result)) for key, result in mapping.items())
     known = tuple(pair for pair in pairs if not _is_missing(pair[0]))
     params = {} if default is ... else {"default": literal_value(default)}
     if not known and not params:
-        raise InvalidPlan("replace_strict({}): maps nothing. Give a mapping, or default=")
+        raise InvalidPlan("replace_strict({}): the mapping is empty. Pass a mapping, or default=")
     replaced = call("replace_strict", x, mapping=known, **params)
     of_missing = [result for key, result in pairs if _is_missing(key) and result is not None]
     if not of_missing:

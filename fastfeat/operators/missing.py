@@ -152,9 +152,7 @@ def is_nan(x: Expr) -> NoReturn:
     Raises:
         TypeMismatch: Always.
     """
-    raise TypeMismatch(
-        f"{x!r}.is_nan(): a NaN is a missing value here, as a null is. Use is_null()"
-    )
+    raise TypeMismatch(f"{x!r}.is_nan(): a NaN is a missing value here, like a null. Use is_null()")
 
 
 def is_not_nan(x: Expr) -> NoReturn:
@@ -164,7 +162,7 @@ def is_not_nan(x: Expr) -> NoReturn:
         TypeMismatch: Always.
     """
     raise TypeMismatch(
-        f"{x!r}.is_not_nan(): a NaN is a missing value here, as a null is. Use is_not_null()"
+        f"{x!r}.is_not_nan(): a NaN is a missing value here, like a null. Use is_not_null()"
     )
 
 
@@ -175,7 +173,7 @@ def fill_nan(x: Expr, value: Expr | Scalar) -> NoReturn:
         TypeMismatch: Always.
     """
     raise TypeMismatch(
-        f"{x!r}.fill_nan({value!r}): a NaN is a missing value here, as a null is. Use fill_null()"
+        f"{x!r}.fill_nan({value!r}): a NaN is a missing value here, like a null. Use fill_null()"
     )
 
 

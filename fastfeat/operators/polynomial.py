@@ -80,8 +80,8 @@ def polynomial_features(
     n_terms = _count(len(factors), degree, interaction_only)
     if n_terms > MOST_COLUMNS:
         raise InvalidPlan(
-            f"polynomial_features(degree={degree}) of {len(factors)} expressions is {n_terms:,} "
-            f"columns, more than {MOST_COLUMNS:,}. Take fewer of either"
+            f"polynomial_features(degree={degree}) of {len(factors)} expressions gives {n_terms:,} "
+            f"columns, more than {MOST_COLUMNS:,}. Use fewer expressions or a lower degree"
         )
     names = _names(factors)
     products: dict[Term, Expr] = {(): lit(1.0)} if given["include_bias"] else {}
@@ -92,7 +92,7 @@ def polynomial_features(
     if len(parts) < len(products):
         raise InvalidPlan(
             f"polynomial_features: products of {shortened(names)} have the same name. "
-            "Name the expressions apart: col('x').alias('y')"
+            "Give the expressions other names: col('x').alias('y')"
         )
     return replace(several(parts), name=None)
 
@@ -121,7 +121,7 @@ def _names(factors: Sequence[Expr]) -> list[str]:
     if twice:
         raise InvalidPlan(
             f"polynomial_features: two expressions are called {twice[0]!r}. "
-            "Name one of them otherwise: col('x').alias('y')"
+            "Rename one of them: col('x').alias('y')"
         )
     return names
 

@@ -107,7 +107,7 @@ def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar 
     for bound in (lower_bound, upper_bound):
         if isinstance(bound, str):
             raise TypeMismatch(
-                f"clip({bound!r}): a text is no bound. Write col({bound!r}) for a column"
+                f"clip({bound!r}): a bound cannot be a text. Write col({bound!r}) for a column"
             )
     low, high = python_value(lower_bound), python_value(upper_bound)
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:

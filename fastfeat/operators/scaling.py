@@ -214,8 +214,8 @@ def robust_scale(
     unit_variance = given["unit_variance"]
     if low < 0 or high > 100 or (unit_variance and (low == 0 or high == 100)):
         raise InvalidPlan(
-            f"robust_scale(quantile_range={quantile_range!r}): takes two percentages, and neither "
-            "0 nor 100 with unit_variance"
+            f"robust_scale(quantile_range={quantile_range!r}): takes two percentages from 0 to "
+            "100, and with unit_variance=True neither may be 0 or 100"
         )
     median = learnt.median(x, by=by, min_rows=min_rows)
     shifted = x - median if given["with_centering"] else as_float(x)

@@ -105,14 +105,17 @@ def spline_transform(
         n_knots, table = len(given), table_of(given)
     if beyond == "periodic" and n_knots <= degree:
         raise InvalidPlan(
-            f"{operator}(degree={degree}): periodic splines of {n_knots} knots have a degree below "
-            f"{n_knots}"
+            f"{operator}(degree={degree}): periodic splines with {n_knots} knots need a degree "
+            f"below {n_knots}"
         )
     n_columns = (n_knots - 1 if beyond == "periodic" else n_knots + degree - 1) - (
         not chosen["include_bias"]
     )
     if n_columns == 0:
-        raise InvalidPlan(f"{operator}(include_bias=False): the only column is the last one")
+        raise InvalidPlan(
+            f"{operator}(include_bias=False): leaves out the only column. Write include_bias=True "
+            "or use more knots"
+        )
     return several(
         {
             f"_sp_{index}": call(

@@ -196,7 +196,7 @@ def _weight(smooth: Any, stat: str) -> float | str:
     if isinstance(smooth, str):
         if smooth == "auto" and stat == "mean":
             return smooth
-        only = 'a number of rows, such as smooth=20: "auto" weighs means alone'
+        only = 'a number of rows, such as smooth=20; "auto" is only for stat="mean"'
         allowed = '"auto" or a number of rows' if stat == "mean" else only
         raise InvalidPlan(f"target_encode(smooth={smooth!r}, stat={stat!r}): takes {allowed}")
     return checked("target_encode", parameters_of("target_var"), smooth=smooth)["smooth"]
@@ -208,7 +208,7 @@ def _target(operator: str, target: Any) -> Expr:
     if isinstance(target, Expr):
         return target
     raise TypeMismatch(
-        f"{operator}(target={target!r}): takes the name of the label, or an expression"
+        f"{operator}(target={target!r}): takes the name of the label column, or an expression"
     )
 
 
@@ -217,7 +217,7 @@ def _listed(classes: Any) -> list[Any]:
         raise TypeMismatch(f"target_encode(classes={classes!r}): takes a list of classes")
     listed: list[Any] = list(in_order(classes))  # pyright: ignore[reportUnknownArgumentType]  # user input
     if not listed:
-        raise InvalidPlan("target_encode(classes=[]): lists no class")
+        raise InvalidPlan("target_encode(classes=[]): the list of classes is empty")
     return listed
 
 
@@ -230,7 +230,8 @@ def _folds(
     ]
     if len(given) > 1:
         raise InvalidPlan(
-            f"{operator}({given[0]}=..., {given[1]}=...): takes one way to make folds"
+            f"{operator}({given[0]}=..., {given[1]}=...): takes only one of fold_by=, fold= and "
+            "time="
         )
     n_folds = checked(operator, parameters_of("fold"), folds=folds)["n_folds"]
     if fold is not None:

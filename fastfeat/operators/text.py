@@ -221,15 +221,15 @@ class TextFunctions:
         """
         pattern, is_plain = _pattern("count_matches", pattern, literal)
         if not pattern or (not is_plain and _matches_nothing(pattern)):
-            advice = "Write a pattern that has a character"
+            advice = "Write a pattern with at least one character"
             if pattern:
                 advice = (
                     f"To count {pattern!r} itself write count_matches({pattern!r}, literal=True); "
                     f"to count pieces, split_count({pattern!r})"
                 )
             raise InvalidPlan(
-                f"count_matches({pattern!r}): the regular expression matches the empty text, which "
-                f"is everywhere. {advice}"
+                f"count_matches({pattern!r}): the regular expression matches the empty text, so it "
+                f"would match everywhere. {advice}"
             )
         function = "str.count_matches_literal" if is_plain else "str.count_matches"
         return call(function, self.expr, pattern=pattern)
@@ -275,7 +275,7 @@ class TextFunctions:
         """
         if not text("split_count", "by", by):
             raise InvalidPlan(
-                "split_count(by=''): nothing separates pieces. Count characters with len_chars()"
+                "split_count(by=''): the separator is empty. Count characters with len_chars()"
             )
         return self.count_matches(by, literal=True) + 1
 
@@ -496,7 +496,7 @@ def _replace(
     room = checked(operator, parameters, max_memory=max_memory)
     given = checked(operator, parameters, pattern=pattern, value=value, literal=literal)
     if given["literal"] and not pattern:
-        raise InvalidPlan(f"{operator}(pattern=''): the empty text is everywhere")
+        raise InvalidPlan(f"{operator}(pattern=''): the empty text would match everywhere")
     if not given["literal"]:
         from fastfeat.io.columns.regex import replacement  # imports PyArrow
 

@@ -52,11 +52,11 @@ def rank(
     """
     if over is None:
         raise InvalidPlan(
-            f"{x!r}.rank(): takes a window, over=ff.window('7d', time='t'). .quantile_transform() "
-            "gives the rank among the training rows"
+            f"{x!r}.rank(): needs a window: over=ff.window('7d', time='t'). For the rank among the "
+            "training rows write .quantile_transform()"
         )
     refuse_ahead("rank", over)
-    instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
+    instead = "Compare with a column of the data: col('x') > col('y').mean(over=...)"
     refuse_own_value("rank", resolve_window(f"{x!r}.rank", over).node, instead)
     given = checked("rank", parameters_of("over.rank"), method=method, pct=pct)
     return over_window("rank", x, over, **given)
@@ -161,11 +161,13 @@ def _decaying(
     given = dict(chosen.node.params)
     if given["last"] is not None or given["rows"] is not None:
         raise InvalidPlan(
-            f"{x!r}.{name}(over={chosen!r}): is the {noun} of all of an entity's past. Leave last "
-            "and rows of the window out: what is old weighs little by itself"
+            f"{x!r}.{name}(over={chosen!r}): is the {noun} of an entity's whole past. Leave out "
+            "last= and rows= of the window: old values have little weight anyway"
         )
     if (alpha is None) == (half_life is None):
-        raise InvalidPlan(f"{x!r}.{name}(): takes alpha=, by rows, or half_life=, by time")
+        raise InvalidPlan(
+            f"{x!r}.{name}(): takes either alpha= (decay per row) or half_life= (decay over time)"
+        )
     if alpha is not None:
         return over_window(
             name, x, chosen, **checked(name, parameters_of(f"over.{name}"), alpha=alpha)
@@ -173,7 +175,7 @@ def _decaying(
     told = f"{name}(half_life={half_life!r})"
     length, unit = resolve_duration(told, half_life)
     if not length:
-        raise InvalidPlan(f"{told}: nothing would be left of any value. Take a longer one")
+        raise InvalidPlan(f"{told}: must be longer than zero")
     return over_window(f"{name}_by", x, _in_unit(chosen, told, unit), half_life=length)
 
 
@@ -185,8 +187,8 @@ def _in_unit(over: Window, told: str, unit: str | None) -> Window:
     params = dict(over.node.params)
     if params["offset"] and params["unit"] != unit:
         raise InvalidPlan(
-            f"{told}, over={over!r}: one is a duration and the other a whole number. Write both in "
-            "the kind of the time"
+            f"{told}, over={over!r}: one is a duration and the other a whole number. Write both as "
+            "durations, or both as whole numbers if the time column holds integers"
         )
     return Window(Call("window", over.node.args, params_of(**{**params, "unit": unit})))
 

@@ -127,16 +127,18 @@ def window(
     reach, unit = resolve_duration(f"window(last={last!r})", last)
     back, unit_of_offset = resolve_duration(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
-        raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
+        raise InvalidPlan(f"window(last={last!r}): a window of length zero has no rows")
     if (reach or 1) + (back or 0) > LONGEST:  # an end may lie a step before the offset
         raise InvalidPlan(
-            f"window(last={last!r}, offset={offset!r}): reaches back {too_long(unit)} in all"
+            f"window(last={last!r}, offset={offset!r}): last= and offset= together are "
+            f"{too_long(unit)}"
         )
     units = {one for one in (unit, unit_of_offset) if one is not None}
     if len(units) > 1:
         raise InvalidPlan(
             f"window(last={last!r}, offset={offset!r}): one is a duration and the other a whole "
-            "number. Write both in the kind of the time"
+            "number. Write both as durations, or both as whole numbers if the time column holds "
+            "integers"
         )
     node = call(
         "window",
@@ -165,11 +167,12 @@ def resolve_order(
         return Expr((lookup.table_order(told, table, time, right_time, by, tie),))
     if right_time is not None:
         raise InvalidPlan(
-            f"{told}(right_time={right_time!r}): is the time of a table: give its name too, table="
+            f"{told}(right_time={right_time!r}): names the time column of a table, so table= is "
+            "needed too"
         )
     if isinstance(by, Mapping):
         raise InvalidPlan(
-            f"{told}(by={by!r}): a mapping names columns of a table: give its name too, table="
+            f"{told}(by={by!r}): a mapping names columns of a table, so table= is needed too"
         )
     keys = [] if by is None else keys_of(told, by)
     parts = [moment, *keys, *([] if tie is None else [_part(told, "tie", tie)])]
@@ -207,7 +210,7 @@ def resolve_window(told: str, over: Any) -> Window:
     if isinstance(over, str):
         raise InvalidPlan(
             f"{told}(over={over!r}): over= takes a window: over=ff.window('7d', by={over!r}, "
-            f"time='t'). What is learnt from all training rows of a key is by={over!r}"
+            f"time='t'). To learn from all training rows of each key write by={over!r}"
         )
     raise TypeMismatch(f"{told}(over={over!r}): takes a window, such as ff.window('7d', time='t')")
 
@@ -225,8 +228,8 @@ def refuse_ahead(function: str, over: Any, instead: str | None = None) -> None:
     instead = OVER_FUNCTIONS[function].not_ahead if instead is None else instead
     if instead is not None:
         raise InvalidPlan(
-            f"{function}(over={over!r}): looks back from a row, and the window is ahead of it. "
-            f"{instead}"
+            f"{function}(over={over!r}): works only with a window that looks back, and this window "
+            f"looks ahead. {instead}"
         )
 
 
@@ -245,7 +248,7 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
     try:
         given = checked("lag", parameters_of("over.lag"), n=n)
     except InvalidPlan as error:
-        later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
+        later = "For later rows, in a label only, write .last(over=ff.ahead('30m', ...))"
         raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
     return over_window("lag", x, over, **given)
 
@@ -320,9 +323,12 @@ def _refuse_change(function: str, over: Any, ahead: str) -> None:
 
     `ahead` tells the user what to write for a window ahead.
     """
-    refuse_ahead(function, over, f"Write the change itself: {ahead}")
+    refuse_ahead(function, over, f"Write out the change: {ahead}")
     if isinstance(over, Window):
-        instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
+        instead = (
+            "Compare a column of the data with one of the table: "
+            "col('x') - col('y').lag(1, over=...)"
+        )
         lookup.refuse_own_value(function, over.node, instead)
 
 
@@ -437,15 +443,17 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         [0, 0, 1, 1]
     """
     chosen = resolve_window("session_id", over)
-    refuse_ahead("session_id", chosen, "Count the rows in it: ff.count(over=...)")
+    refuse_ahead("session_id", chosen, "Count the rows in the window: ff.count(over=...)")
     lookup.refuse_own_value(
-        "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
+        "session_id",
+        chosen.node,
+        "Add the session number to the table as a column, and read it with .last(over=...)",
     )
     given = dict(chosen.node.params)
     if given["last"] or given["rows"] or given["offset"] or given["min_samples"]:
         raise InvalidPlan(
-            f"session_id(over={chosen!r}): counts the sessions of all of an entity's past. Leave "
-            "last, rows, offset and min_samples of the window out"
+            f"session_id(over={chosen!r}): counts the sessions in an entity's whole past. Leave "
+            "out last=, rows=, offset= and min_samples= of the window"
         )
     longest, unit = resolve_duration(f"session_id(gap={gap!r})", gap)
     if longest is None:

@@ -60,12 +60,12 @@ def require_numbers(types: Sequence[DType]) -> None:
 def _advice(dtype: DType) -> str:
     if dtype.holds_bytes:
         return (
-            ". Text that spells numbers becomes numbers by .str.to_float(); other text by "
+            ". For text that spells numbers use .str.to_float(); for other text use "
             ".ordinal_encode(), .str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or "
             "== 'text'"
         )
     if dtype.is_temporal:
-        return ". Take a part of it first: .dt.hour(), .dt.epoch('s'), .dt.total_seconds()"
+        return ". Convert it to a number first: .dt.hour(), .dt.epoch('s'), .dt.total_seconds()"
     return ""
 
 
@@ -203,7 +203,7 @@ def _check_power(types: Sequence[DType], args: Sequence[Node]) -> None:
     exponent = args[1].value if isinstance(args[1], Literal) else None
     if whole and exponent is not None and exponent < 0:
         raise TypeMismatch(
-            f"an integer to the power {exponent} is no integer. Write the exponent as a float: "
+            f"an integer to the power {exponent} is not an integer. Write the exponent as a float: "
             f"** {float(exponent)}"
         )
 

@@ -161,8 +161,8 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWa
         return None
     last = len(elements) - n_equal
     return BinsMerged(
-        f"has equal quantiles in the training data: {n_equal} of {len(elements)} edges merge, "
-        f"which leaves {counted(last + 1, 'bin')}, codes 0 to {last}; "
+        f"has equal quantiles in the training data: {n_equal} of {counted(len(elements), 'edge')} "
+        f"repeat another edge, which leaves {counted(last + 1, 'bin')}, codes 0 to {last}; "
         f"code 0 is for values below {min(elements)!r}"
     )
 
@@ -179,10 +179,12 @@ def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> Fastf
     if n_bins == n_wanted:
         return None
     if n_bins == 1:
-        return BinsMerged(f"has one bin, code 0, in place of {n_wanted}: the others have no width")
+        return BinsMerged(
+            f"has only one bin, code 0, instead of {n_wanted}: the others have no width"
+        )
     return BinsMerged(
-        f"has equal edges of bins in the training data: {n_wanted - n_bins} of {n_wanted} bins "
-        f"have no width and merge, which leaves codes 0 to {n_bins - 1}"
+        f"has bins with equal edges in the training data: {n_wanted - n_bins} of {n_wanted} bins "
+        f"have no width and are merged, which leaves codes 0 to {n_bins - 1}"
     )
 
 

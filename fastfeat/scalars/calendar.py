@@ -61,7 +61,7 @@ ZONE = Parameter(
 NAIVE = Parameter(
     "naive",
     Words(("UTC",)),
-    "Time zone of timestamps without one; None refuses `tz` for them",
+    "Time zone of timestamps without one; with None, `tz` is an error for them",
     None,
     may_lack=True,
 )
@@ -75,17 +75,17 @@ _LARGEST_INT32 = (1 << 31) - 1
 def _hint(dtype: DType, names: Sequence[str]) -> str:
     match dtype.name:
         case "date32" | "date64" | "timestamp" if names == _DURATIONS:
-            return ". The difference of two of them is one"
+            return ". Subtract two of them to get a duration"
         case "duration":
-            return ". A duration has totals: .dt.total_hours(), .dt.total_seconds()"
+            return ". For a duration use .dt.total_hours(), .dt.total_seconds()"
         case "time":
-            return ". A time of day has hour, minute, second and their fractions"
+            return ". A time of day has only hour, minute, second and fractions of a second"
         case "date32" | "date64":
             return ". A date has no time of day"
         case "utf8":
             return ". Read the text as a time first: .str.to_datetime('%Y-%m-%d %H:%M:%S').dt"
         case _ if dtype.is_number:
-            return ". Say what the number counts: .cast(pyarrow.timestamp('s')).dt"
+            return ". Give the number a unit first: .cast(pyarrow.timestamp('s')).dt"
         case _:
             return ""
 

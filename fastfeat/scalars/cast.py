@@ -30,7 +30,7 @@ from fastfeat.scalars.value import (
 def _cast_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     source, target = types[0], params["dtype"]
     if target.name in ("float16", "decimal", "utf8"):
-        raise TypeMismatch(f"cannot cast {source} to {target}: no feature has that type")
+        raise TypeMismatch(f"cannot cast {source} to {target}: a feature cannot have that type")
     if source == target or source.name == "null":
         return target
     if source.is_temporal or target.is_temporal:

@@ -33,7 +33,7 @@ from fastfeat.scalars.value import (
 def codes(value: Value, literals: Sequence[str]) -> Value:
     """Return the position of a text among literals: -1 for none; missing stays missing."""
     if value.node is None or isinstance(value.node, Literal):
-        raise TypeMismatch("text must be a column here")
+        raise TypeMismatch("needs a column of text, got a computed text or a constant")
     slot = InputSlot("codes", (value.node,), INT32, tuple(literals))
     return Value(INT32, op.input_value(slot, "i64"), op.input_ok(slot))
 
@@ -85,9 +85,9 @@ def _advice(left: DType, right: DType) -> str:
         case ("binary", "utf8" | "binary" | "null") | ("utf8" | "null", "binary"):
             return advice_on_bytes(DType("binary"))
         case (("utf8" | "null"), ("utf8" | "null")):
-            return ". Text has no order here: only == and != exist for it"
+            return ". Text has no order here: compare it only with == and !="
         case ("utf8", _) | (_, "utf8"):
-            return ". A text is a constant: write col('name') for a column, a number for a number"
+            return ". A text is a constant: write col('name') for a column, a number without quotes"
         case _:
             return ""
 

@@ -32,13 +32,13 @@ def _warn_constant(values: Sequence[Any], params: Mapping[str, Any]) -> Fastfeat
     spread, level = values
     if spread is not None and math.isinf(spread):
         raise InvalidData(
-            "ranges over more than the greatest float, so that its scale is infinite. Divide it "
-            "before, such as by 4, or clip it"
+            "has a range above the largest float, so its scale is infinite. Divide it first, for "
+            "example by 4, or clip it"
         )
     if spread is None or level is None or spread > 8 * EPSILON * abs(level):
         return None
     return ColumnConstant(
-        f"is constant in the training data (near {level!r}): its scale is taken as 1"
+        f"is constant in the training data (near {level!r}): its scale is set to 1"
     )
 
 

@@ -41,12 +41,12 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
     else:
         if what == "is_in":  # times among the values would be compared one by one
             raise TypeMismatch(
-                f"is_in of {dtype} cannot hold {elements[0]!r}. Give dates or times: "
+                f"is_in on {dtype} cannot look for {elements[0]!r}. Pass dates or times: "
                 "datetime.date(2024, 1, 2), datetime.datetime(...), datetime.timedelta(...)"
             )
         raise TypeMismatch(f"{what} needs numbers or text, got {dtype}")
     if wrong:
-        raise TypeMismatch(f"{what} of {dtype} cannot hold {wrong[0]!r}")
+        raise TypeMismatch(f"{what} on {dtype} cannot look for {wrong[0]!r}")
 
 
 def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -104,15 +104,15 @@ def _replace_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     wrong = [value for value in known if not isinstance(value, (int, float))]
     if wrong:
         raise TypeMismatch(
-            f"replace_strict gives numbers or bools, got {wrong[0]!r}. Map to numbers of your own "
-            "choice: {'a': 0, 'b': 1}"
+            f"replace_strict returns numbers or bools, got {wrong[0]!r}. Map to numbers that you "
+            "choose: {'a': 0, 'b': 1}"
         )
     if any(isinstance(value, float) for value in known) or not known:
         return FLOAT64
     low, high = INTEGER_RANGE["int64"]
     for value in known:
         if not low <= value <= high:
-            raise TypeMismatch(f"replace_strict gives int64, which cannot hold {value}")
+            raise TypeMismatch(f"replace_strict returns int64, which cannot hold {value}")
     return BOOL if all(isinstance(value, bool) for value in known) else INT64
 
 

@@ -181,11 +181,11 @@ def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWar
     if n_equal == len(elements) - 1:
         return ColumnConstant(
             f"is constant in the training data (near {elements[0]!r}): the knots of its splines "
-            "are taken 1 apart"
+            "are set 1 apart"
         )
     return BinsMerged(
         f"has equal quantiles in the training data: {n_equal} of {len(elements)} knots of its "
-        "splines equal another"
+        "splines repeat another knot"
     )
 
 

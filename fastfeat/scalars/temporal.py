@@ -107,12 +107,12 @@ def literal_to_i64(value: datetime.date | datetime.time | datetime.timedelta) ->
         1
     """
     if value != value:  # pandas.NaT is a datetime too
-        raise TypeMismatch(f"{value!r} cannot stand in an expression. Write None")
+        raise TypeMismatch(f"{value!r} cannot be part of an expression. Write None")
     if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
         raise TypeMismatch(f"{value!r} has nanoseconds, which a literal cannot have")
     ticks = _ticks(value)
     if not -(1 << 63) <= ticks < 1 << 63:
-        raise TypeMismatch(f"{value!r} has more microseconds than 64 bits count")
+        raise TypeMismatch(f"{value!r} does not fit into 64 bits as microseconds")
     return ticks
 
 
@@ -129,7 +129,7 @@ def _ticks(value: datetime.date | datetime.time | datetime.timedelta) -> int:
             since = datetime.datetime.combine(_EPOCH, value) - _EPOCH
             return since // _MICROSECOND
         case _:
-            raise TypeMismatch(f"{value!r} has a zone, but times of day have none")
+            raise TypeMismatch(f"{value!r} has a time zone, but a time of day cannot have one")
 
 
 def require_comparable(left: DType, right: DType) -> None:
@@ -152,8 +152,8 @@ def shared_type(left: DType, right: DType, verb: str) -> DType:
         moment = left if left.name == "timestamp" else right
         if moment.tz is not None:
             raise TypeMismatch(
-                f"cannot {verb} {left} and {right}: a date is no instant in {moment.tz}. "
-                "Take the date of the timestamp: .dt.date()"
+                f"cannot {verb} {left} and {right}: a date is not a moment in {moment.tz}. "
+                "Use the date of the timestamp: .dt.date()"
             )
         return dtypes.timestamp(finest(moment))
     if kinds == {"date"}:
@@ -172,8 +172,8 @@ def require_same_clock(left: DType, right: DType, verb: str) -> None:
     if (left.tz is None) != (right.tz is None):
         raise TypeMismatch(
             f"cannot {verb} {left} and {right}: one has a time zone, the other has none. Give a "
-            "literal a tzinfo. Of a column say what its values are: local times of a zone, "
-            ".dt.replace_time_zone('Europe/Berlin'), or UTC, .dt.replace_time_zone('UTC')"
+            "literal a tzinfo. For a column of local times write "
+            ".dt.replace_time_zone('Europe/Berlin'), for UTC .dt.replace_time_zone('UTC')"
         )
 
 
@@ -183,7 +183,10 @@ def _literal_hint(left: DType, right: DType) -> str:
             ". Write the text as datetime.datetime(...), datetime.date(...) or datetime.time(...)"
         )
     if left.is_number or right.is_number:
-        return ". Take a number first: .dt.epoch('s'), .dt.total_seconds(); or write a timedelta"
+        return (
+            ". Convert it to a number first: .dt.epoch('s'), .dt.total_seconds(); or write a "
+            "timedelta"
+        )
     return ""
 
 

@@ -81,9 +81,9 @@ def _hint(name: str, left: DType, right: DType) -> str:
     if kinds <= moments and name == "add":
         return ". Their difference is a duration; a sum has no meaning"
     if kinds & moments and kinds & {"integer", "float"} and name in ("add", "sub"):
-        return ". Say what it counts: datetime.timedelta(days=1), .cast(pyarrow.duration('s'))"
+        return ". Give the number a unit: datetime.timedelta(days=1), .cast(pyarrow.duration('s'))"
     if "duration" in kinds and "time" in kinds:
-        return ". A time of day does not say what lies beyond midnight: use the timestamp"
+        return ". A time of day cannot pass midnight: use a timestamp"
     return ""
 
 

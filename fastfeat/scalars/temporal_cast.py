@@ -44,7 +44,7 @@ def _hint(source: DType, target: DType) -> str:
     if source.is_float:
         return ". Make it a whole number first: .cast('int64')"
     if source.is_temporal and target.name == "timestamp" and target.tz is not None:
-        return f". A date is no instant in {target.tz}: cast to a timestamp without zone"
+        return f". A date is not a moment in {target.tz}: cast to a timestamp without a zone"
     if target.name == "bool":
         return ". Compare it instead"
     return ""

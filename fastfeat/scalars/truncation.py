@@ -95,7 +95,7 @@ def _interval(every: str, length: int, units: set[str]) -> Interval:
     else:
         interval, longest = Interval(nanoseconds=length), _LONGEST_NANOSECONDS
     if length > longest:
-        raise TypeMismatch(f"every={every!r} is too long. Use years, up to 100,000 of them")
+        raise TypeMismatch(f"every={every!r} is too long. Write it in years, at most 100,000")
     return interval
 
 
@@ -120,8 +120,8 @@ def _ticks_of(interval: Interval, dtype: DType, every: str) -> int:
     """
     ticks, rest = divmod(interval.nanoseconds * ticks_per_day(dtype), PER_DAY["ns"])
     if dtype.unit is None or rest:
-        what = "days" if dtype.unit is None else f"no fractions of 1 {dtype.unit}"
-        raise TypeMismatch(f"{dtype} counts {what}, so it cannot be truncated to {every!r}")
+        what = "whole days" if dtype.unit is None else f"no fractions of 1 {dtype.unit}"
+        raise TypeMismatch(f"{dtype} has {what}, so it cannot be truncated to {every!r}")
     return ticks
 
 

@@ -50,7 +50,7 @@ def _parse(content: bytes) -> tuple[int, list[Change], str]:
         block, counts = _header(content, _HEADER.size + _block_size(counts, 4))
         n_local, n_utc, n_leaps, n_changes, n_types, n_characters = counts
         if n_leaps:
-            raise InvalidData("the zone file counts leap seconds, which timestamps do not")
+            raise InvalidData("the zone file counts leap seconds, but timestamps do not")
         instants = struct.unpack_from(f">{n_changes}q", content, block)
         numbers = content[block + 8 * n_changes : block + 9 * n_changes]
         types = block + 9 * n_changes

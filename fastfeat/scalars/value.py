@@ -232,6 +232,6 @@ def advice_on_bytes(dtype: DType) -> str:
 
 
 _NOT_UTF8 = (
-    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
+    ". A CSV file that is not UTF-8 gives bytes instead of text: save it as UTF-8, or read it with "
     "pandas.read_csv(..., encoding='latin-1')"
 )

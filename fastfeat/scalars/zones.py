@@ -120,14 +120,14 @@ def checked(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
     """
     table = ZoneTable(tuple(changes), tuple(offsets))
     if len(table.offsets) != len(table.changes) + 1:
-        raise InvalidData("needs one offset more than changes")
+        raise InvalidData("the number of offsets must be the number of changes plus 1")
     if any(abs(offset) > LARGEST_OFFSET for offset in table.offsets):
         raise InvalidData("an offset from UTC is above 16 hours")
     gaps = pairwise(table.changes)
     if any(after - before <= NEAREST_CHANGES for before, after in gaps):
         raise InvalidData("two changes of the offset are less than 64 hours apart")
     if table.changes and not -HORIZON < table.changes[0] <= table.changes[-1] < HORIZON + CYCLE:
-        raise InvalidData("a change of the offset is further away than any calendar records")
+        raise InvalidData("a change of the offset is too far in the past or in the future")
     return table
 
 
@@ -163,7 +163,7 @@ def _suggestion(name: str) -> str:
 
     offset = _OFFSET.fullmatch(name)
     if offset is not None and int(offset[2]) <= 14:  # Etc/GMT+2 is two hours west
-        return f" Use '{offset[1]}{int(offset[2]):02}:{offset[3] or '00'}', east of UTC being +"
+        return f" Use '{offset[1]}{int(offset[2]):02}:{offset[3] or '00'}': + is east of UTC"
     known = {zone.casefold(): zone for zone in zoneinfo.available_timezones()}
     if not known:
         return " This machine has no zone files at all: pip install tzdata"
@@ -171,7 +171,7 @@ def _suggestion(name: str) -> str:
     sought = name.casefold().replace(" ", "_")
     if _ABBREVIATION.fullmatch(name) and sought not in known and sought not in lasts:
         return (
-            " Abbreviations are shared by zones, and change with the season. Use a name such as "
+            " Abbreviations are ambiguous and change with the season. Use a name such as "
             "'America/New_York', or an offset such as '-05:00'"
         )
     close = [known[zone] for zone in difflib.get_close_matches(sought, known, n=3)]

@@ -78,16 +78,17 @@ def explain_plan(
         return describe_live(plan)
     if stage == OF_DATA:
         raise InvalidPlan(
-            f"stage {stage!r} tells what a fit of the plan reads of files. Use "
-            f"plan.explain({stage!r}, schema=files), of the plan that is not fitted"
+            f"stage {stage!r} shows how a fit would read its training files. Use "
+            f"plan.explain({stage!r}, schema=files) on the plan before it is fitted"
         )
     if stage in OF_PEERS:
         raise InvalidPlan(
-            f"code of {stage} has what fit has learnt in it. Use fitted.explain({stage!r})"
+            f"stage {stage!r} needs a fitted plan, because its code contains learnt values. Use "
+            f"fitted.explain({stage!r})"
         )
     if stage not in TYPED:
         known = ", ".join(map(repr, (*UNTYPED, *TYPED, OF_DATA, *OF_PEERS)))
-        raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
+        raise InvalidPlan(f"there is no stage {stage!r}. The stages are: {known}")
     if schema is None:
         raise InvalidPlan(
             f"stage {stage!r} needs the types of the columns. Use fitted.explain({stage!r}), or "
@@ -120,7 +121,7 @@ def _label(plan: Declaration) -> list[str]:
         return []
     shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
     if plan.looks_ahead:
-        shown.append("  looks ahead: nothing is learnt from rows whose label is missing")
+        shown.append("  looks ahead: fit learns nothing from rows without a label")
     return shown
 
 
@@ -132,7 +133,7 @@ def _steps(plan: Declaration, types: Types | None = None) -> list[str]:
 
     roots = list(plan.nodes.values())
     lines = _computed_by([n for n in postorder(roots) if not is_over(n)], types, place)
-    steps = ["", "steps, of whole columns:", *lines] if lines else []
+    steps = ["", "steps, which compute whole columns:", *lines] if lines else []
     return [*steps, *describe_windows(roots)]
 
 
@@ -144,7 +145,8 @@ def _steps_of_a_device(plan: Declaration, types: Types) -> list[str]:
         return place_of(step, [types[arg] for arg in step.args])
 
     lines = _computed_by(postorder(list(plan.nodes.values())), types, place)
-    return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
+    shown = ["steps, which compute whole columns:", *lines] if lines else []
+    return [f"// {line}" for line in shown]
 
 
 def _learnt_with_a_device(plan: Declaration) -> list[str]:
@@ -169,7 +171,7 @@ def _learnt_with_a_device(plan: Declaration) -> list[str]:
         f"  {'on the device' if is_found_on_device(one.function) else 'on the host'}: {shown[one]}"
         for one in groups
     ]
-    lines = ["learnt from all rows, of what a device does not find:", *of_all] if of_all else []
+    lines = ["learnt from all rows, not supported on a device:", *of_all] if of_all else []
     lines += ["learnt per group:", *of_groups] if of_groups else []
     return [f"// {line}" for line in lines]
 
@@ -248,8 +250,8 @@ def _optimized(plan: Declaration, types: Types) -> str:
     shared = [n for n in nodes if n_users[n] > 1 and n.args and n not in constant]
     shared = [node for node in shared if not is_window(node)]
     shown = show_all([*hoisted, *shared])
-    lines = ["computed once, before the rows:", *_indented(shown[n] for n in hoisted)]
-    return "\n".join([*lines, "computed once a row:", *_indented(shown[n] for n in shared)])
+    lines = ["computed once, before all rows:", *_indented(shown[n] for n in hoisted)]
+    return "\n".join([*lines, "computed once per row:", *_indented(shown[n] for n in shared)])
 
 
 def _schedules(plan: Declaration, types: Types) -> str:

@@ -25,10 +25,10 @@ def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
     """
     lines = [f"late columns (label, outcomes): {_listed_late(late)}"]
     if late.known:
-        lines.append(f"read by the label, and known: {', '.join(sorted(late.known))}")
+        lines.append(f"label inputs that are declared as known: {', '.join(sorted(late.known))}")
     if late.known_clocks:
         clocks = ", ".join(sorted(late.known_clocks))
-        lines.append(f"clocks, on your word that they are known then: {clocks}")
+        lines.append(f"clocks that are declared as known, which is not checked: {clocks}")
     lines.append("")
     undeclared: dict[str, None] = {}
     tables: dict[str, dict[str, None]] = {}
@@ -47,10 +47,10 @@ def describe_leakage(features: Mapping[str, Node], late: Late) -> str:
         lines += _listed_windows(root)
         lines += _listed("learnt from the training rows", learnt, lambda n: not is_target(n))
         lines += _listed("learnt out of fold from the target", learnt, is_target)
-    lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
+    lines += ["", "columns of the row itself, which must be known at the moment of prediction:"]
     lines.append(f"  {', '.join(undeclared) or 'none'}")
     if tables:
-        lines += ["", "columns of tables, on your word that they are known then:"]
+        lines += ["", "columns of tables, assumed to be known then, which is not checked:"]
         for table, names in tables.items():  # the label's own clock needs no declaration
             own = NO_NAMES if late.ahead is None else late.ahead.tables.get(table, NO_NAMES)
             named = [name for name in names if name not in own]
@@ -114,7 +114,7 @@ def _listed_past(features: Mapping[str, Node], late: Late) -> list[str]:
         return []
     return [
         "",
-        "late columns that windows read of earlier rows; of data that comes without them no row is",
-        "in these windows, and features differ from those of data that has them:",
+        "late columns that windows read in earlier rows. If the data lacks such a column, windows",
+        "skip its rows, and features differ from features of data with the column:",
         f"  {', '.join(read)}",
     ]

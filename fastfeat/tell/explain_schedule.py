@@ -21,14 +21,14 @@ _TITLES = {
     "apply": "features of later rows",
     "training": "features of the training rows",
     "fit": "fit",
-    "fit in parts": "fit, where rows come in parts",
-    "fit_transform": "fit, where features of the training rows follow",
+    "fit in parts": "fit over data in parts",
+    "fit_transform": "fit, followed by features of the training rows",
     "columns": "columns",
 }
 _KEPT = {
     "artifact": "",
-    "artifact and fit": ", outside of each fold too",
-    "fit": ", for training rows alone",
+    "artifact and fit": ", also outside of each fold",
+    "fit": ", for training rows only",
 }
 _MOST = 12
 """Limit on the columns or values on a line."""
@@ -102,7 +102,7 @@ def _task(named: _Named, number: int, task: Task) -> Iterator[str]:
     if task.kind != "features":
         yield from _below("gives", [_made(named, place) for place in task.gives])
         yield from _below("learns", [_learnt(named, value) for value in task.learns])
-    yield from _line("may give", (_column(named, place, own) for place in task.free))
+    yield from _line("may also give", (_column(named, place, own) for place in task.free))
     if task.keeps_order:
         yield "   keeps the order of its rows"
     yield from _line("frees", (_column(named, place, own) for place in task.frees))
@@ -132,7 +132,7 @@ def _made(named: _Named, place: ColumnOf) -> str:
     column = named.schedule.columns[place]
     width = ""
     if column.width is not None:
-        width = f", a column a key of {named.values[column.width]}"
+        width = f", one column per key of {named.values[column.width]}"
     return f"{named.shown[column.origin]}: {column.dtype}{width}"
 
 

@@ -39,12 +39,12 @@ def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
         InvalidPlan: There is no such feature, or it has no codes.
     """
     if feature not in known:
-        hint = did_you_mean(str(feature), known) or f" There are: {listed(known)}"
+        hint = did_you_mean(str(feature), known) or f" The features are: {listed(known)}"
         raise InvalidPlan(f"there is no feature {feature!r}.{hint}")
     for node in postorder(known[feature]):
         if isinstance(node, Call) and node.function in ("encode", "list.encode"):
             return node
-    raise InvalidPlan(f"feature {feature!r} has no categories: no encoder, and no by=, is in it")
+    raise InvalidPlan(f"feature {feature!r} has no categories: it has no encoder and no by=")
 
 
 def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> Table:
@@ -82,7 +82,7 @@ def categories_of_codes(
     places = _integers(given)
     odd = [c for c in places.to_pylist() if c is not None and not 0 <= c < n_codes]
     if odd:
-        raise InvalidData(f"{odd[0]} is not a code of the encoder: they go from 0 to {n_codes - 1}")
+        raise InvalidData(f"{odd[0]} is not a code: the encoder has the codes 0 to {n_codes - 1}")
     parts = _parts(codes, vocabulary, types, n_codes - len(vocabulary))
     taken = {name: call("take", part, places) for name, part in parts.items()}
     if len(taken) == 1:
@@ -105,10 +105,10 @@ def _integers(given: Any) -> Array:
             return whole.cast(pa.int64())
         if pa.types.is_null(column.type):
             return pa.nulls(len(column), pa.int64())
-        found = f"values of type {column.type}"
+        found = f"got values of type {column.type}"
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         found = str(error)
-    raise TypeMismatch(f"inverse takes codes, which are whole numbers, in a list or array: {found}")
+    raise TypeMismatch(f"inverse() takes codes as a list or array of whole numbers: {found}")
 
 
 def learnt_table(

@@ -63,7 +63,7 @@ def fitted_html(fitted: Fitted) -> str:
 def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: Declaration) -> str:
     """Return the whole HTML output; `rows` are HTML, and `told` and `head` are text to escape."""
     left = len(plan.features) - len(rows)
-    more = f"<p>... and {left:,} more. explain() says how each is made</p>" if left else ""
+    more = f"<p>... and {left:,} more. explain() shows all of them</p>" if left else ""
     return in_notebook(told, f"{_options(plan)}{table(head, rows)}{more}")
 
 
@@ -169,6 +169,6 @@ def learnt_text(value: Constant, dtype: DType) -> str:
         case Vocabulary():
             return counted(len(value), "key")
         case Groups():
-            return f"{counted(len(value.values), 'value')}, one a key"
+            return f"{counted(len(value.values), 'value')}, one per key"
         case _:
             return capped(repr(python_value(value, dtype)), _LONGEST_VALUE)

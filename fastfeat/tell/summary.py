@@ -133,5 +133,5 @@ def _listed(head: str, plan: Declaration, type_told: Callable[[str], str]) -> st
         room = max(_SHORTEST_FORMULA, _LONGEST_LINE - len(start) - len(end))
         lines.append(f"{start}{capped(show_columns(expression.nodes), room)}{end}")
     if n_shown < len(features):
-        lines.append(f"  ... and {len(features) - n_shown:,} more. explain() says how each is made")
+        lines.append(f"  ... and {len(features) - n_shown:,} more. explain() shows all of them")
     return "\n".join(lines)

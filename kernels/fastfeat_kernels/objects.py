@@ -89,11 +89,11 @@ def _checked(content: Any) -> dict[str, Any]:
         ValueError: It has another format; TypeError, KeyError and AttributeError: it is damaged.
     """
     if content["format"] != FORMAT:
-        raise ValueError("the format is another one")
+        raise ValueError(f"the manifest has format {content['format']}, not {FORMAT}")
     for entry, listed in content["kernels"].items():
         told = [one[name] for one in listed["targets"].values() for name in ("symbol", "digest")]
         if not all(isinstance(part, str) for part in (entry, listed["sources"], *told)):
-            raise TypeError("names and digests are text")
+            raise TypeError("the names and digests in the manifest must be text")
     return content["kernels"]
 
 

@@ -29,7 +29,7 @@ def test_what_runs_on_a_device_is_made_ready(
     assert "device" in made.kernels
     assert made.n_not_kept == 0
     (note,) = made.notes
-    assert "what more rows or keys ask for" in note
+    assert "kernels for more rows or keys" in note
 
     def use() -> Any:
         return plan.fit_transform(ROWS, backend=backend)[0].transform(ROWS, backend=backend)

@@ -252,11 +252,11 @@ def test_a_hint_is_no_state() -> None:
     assert exactly(hint_of_bytes(content)) == exactly(hint)
     case = task_of({"y": col("x").mean()}, pa.table({"x": [1.0, 2.0]}))
     state = to_bytes(learn.LEARNER, learn.LEARNER.start(case.spec, None))
-    with pytest.raises(InvalidData, match="the hint of a round is wanted"):
+    with pytest.raises(InvalidData, match="not the hint of a round"):
         hint_of_bytes(state)
-    with pytest.raises(InvalidData, match="of kind 'hint', and 'statistics' is wanted"):
+    with pytest.raises(InvalidData, match="of kind 'hint', but the task is of kind 'statistics'"):
         of_bytes(learn.LEARNER, case.spec, None, content)
-    with pytest.raises(InvalidData, match="cut or changed"):
+    with pytest.raises(InvalidData, match="truncated or changed"):
         hint_of_bytes(content[:-1])
 
 
@@ -264,5 +264,5 @@ def test_states_of_other_kinds_and_damaged_ones_are_refused() -> None:
     case = task_of({"y": col("x").mean()}, pa.table({"x": [1.0, 2.0]}))
     content = to_bytes(learn.LEARNER, learn.LEARNER.start(case.spec, None))
     for damaged in (content[:-1], content[1:], content[:-1] + b"?", b""):
-        with pytest.raises(InvalidData, match="cut or changed"):
+        with pytest.raises(InvalidData, match="truncated or changed"):
             of_bytes(learn.LEARNER, case.spec, None, damaged)

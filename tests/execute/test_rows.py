@@ -263,7 +263,7 @@ def test_rows_of_data_on_a_device_are_an_error() -> None:
     there = plan.fit({"x": [1.0]}).transform(
         {"x": [1.0, 2.0]}, to="cupy_columns", backend="emulated"
     )
-    with pytest.raises(InvalidData, match="rows= beside data in the memory of a device"):
+    with pytest.raises(InvalidData, match="rows= cannot be combined with data in device memory"):
         plan.fit(there, rows=[1], backend="emulated")
 
 
@@ -446,7 +446,7 @@ def test_warnings_are_of_the_rows_that_are_wanted() -> None:
     with pytest.warns(HistoryMissing, match=": 1 row of"):
         fitted.transform(data, rows=[3, 1])
     fitted = ff.Plan({"s": X.sum(over=ff.window(7, time="t"))}).fit(data)
-    with pytest.warns(RowsRepeated, match="1 row of it, first row 0"):
+    with pytest.warns(RowsRepeated, match=r"1 row of the data \(first: row 0"):
         fitted.transform(data, rows=[3], history={"t": [0], "x": [1.0]})
 
 

@@ -359,7 +359,7 @@ def test_labels_have_the_types_of_losses(label: Any, values: Any) -> None:
     ("label", "kind", "told"),
     [
         ("y", TypeMismatch, "got str, which is not a column"),
-        (np.ones((2, 2)), InvalidData, "has shape (2, 2), and 'label' is one: pass that column"),
+        (np.ones((2, 2)), InvalidData, "has shape (2, 2), but 'label' is one column: pass only"),
         ([1, None], InvalidData, "the label is missing in 1 row"),
         (np.ma.masked_equal([1, 0], 0), InvalidData, "the label is missing in 1 row"),
     ],
@@ -379,11 +379,11 @@ MISSING = [None, *range(N - 1)]
 @pytest.mark.parametrize(
     ("make", "kind", "told"),
     [
-        (lambda: stream(TABLE.drop(["y"])), UnknownColumn, "lacks 'y', of which the label is"),
+        (lambda: stream(TABLE.drop(["y"])), UnknownColumn, "lacks 'y', which the label is"),
         (lambda: stream(TABLE.drop(["id"])), UnknownColumn, "lacks the column 'id'"),
         (lambda: stream(TABLE.drop(["x"])), UnknownColumn, "lacks the column 'x'"),
-        (lambda: stream(label="z"), UnknownColumn, "lacks 'z', of which the label is made"),
-        (lambda: stream(label="city"), TypeMismatch, "the label is string, and tensors hold"),
+        (lambda: stream(label="z"), UnknownColumn, "lacks 'z', which the label is computed"),
+        (lambda: stream(label="city"), TypeMismatch, "the label is string, but tensors hold"),
         (lambda: stream(replaced("y", MISSING)), InvalidData, "label is missing in 1 row"),
         (lambda: stream(label="x"), InvalidData, "label is missing in 1 row"),
         (lambda: stream(replaced("id", MISSING)), InvalidData, "keep='id' is int64 and missing"),
@@ -391,14 +391,14 @@ MISSING = [None, *range(N - 1)]
         (lambda: stream(label=3), InvalidPlan, "label=3: takes the name of a column"),
         (lambda: stream(label=TABLE), InvalidPlan, "label=<Table>: takes the name of a column"),
         (lambda: stream(codes={"cyty": 3}), InvalidPlan, "Did you mean 'city'?"),
-        (lambda: stream(codes={"city": 0}), InvalidPlan, "takes how many codes there are, from 1"),
+        (lambda: stream(codes={"city": 0}), InvalidPlan, "takes the number of codes, from 1"),
         (lambda: stream(bags=["x"]), InvalidPlan, "'x' are not codes of one list"),
-        (lambda: stream(bags=["tags"]), InvalidPlan, "named so. Did you mean 'tag'?"),
-        (lambda: stream(as_matrix=True, bags=["tag"]), InvalidPlan, "a matrix holds features"),
-        (lambda: stream(codes={"city": 1}), InvalidData, "has the code 3, and codes= says"),
-        (lambda: stream(codes={"x": 3}), InvalidData, "'x' is missing in 1 row, and a code"),
+        (lambda: stream(bags=["tags"]), InvalidPlan, "has this name. Did you mean 'tag'?"),
+        (lambda: stream(as_matrix=True, bags=["tag"]), InvalidPlan, "a matrix has only features"),
+        (lambda: stream(codes={"city": 1}), InvalidData, "has the code 3, but codes= allows"),
+        (lambda: stream(codes={"x": 3}), InvalidData, "'x' is missing in 1 row, but a code"),
         (lambda: stream(TABLE.to_reader()), TypeMismatch, "RecordBatchReader can be read once"),
-        (lambda: stream(parts_of(TABLE)), TypeMismatch, "can be read once, and each epoch"),
+        (lambda: stream(parts_of(TABLE)), TypeMismatch, "can be read once, but each epoch"),
         (lambda: stream("nowhere/"), InvalidData, "no such file: nowhere"),
         (lambda: stream(["nowhere.parquet"]), InvalidData, "no such file: nowhere.parquet"),
         (lambda: stream(3), TypeMismatch, "int, which is not a table"),
@@ -418,14 +418,14 @@ def test_files_are_refused_that_change_vanish_or_lack_a_column(tmp_path: Path) -
     (whole_epoch,) = made.batches(0, Worker(), 0)
     assert len(whole_epoch[ID]) == N
     pq.write_table(TABLE.slice(0, 7), folder / "b.parquet")
-    with pytest.raises(InvalidData, match=r"b\.parquet was written anew since it was first read"):
+    with pytest.raises(InvalidData, match=r"b\.parquet was rewritten after it was first read"):
         list(made.batches(1, Worker(), 0))
     (folder / "b.parquet").unlink()
     with pytest.raises(InvalidData, match=r"no such file: .*b\.parquet") as caught:
         list(made.batches(1, Worker(), 0))
     assert any("in piece" in note for note in caught.value.__notes__)
     pq.write_table(TABLE.drop(["x"]), folder / "b.parquet")
-    with pytest.raises(UnknownColumn, match=r"b\.parquet lacks 'x', which is read"):
+    with pytest.raises(UnknownColumn, match=r"b\.parquet lacks 'x', which the plan reads"):
         stream(folder)
     (folder / "b.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InvalidData, match=r"b\.parquet: cannot be read as Parquet"):
@@ -453,7 +453,7 @@ def test_a_folder_is_read_with_those_below_and_without_what_is_hidden(tmp_path: 
     pq.write_table(TABLE.slice(0, 10), below / "c.parquet")
     assert stream(tmp_path).division.n_rows == N + 10
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidData, match="no file in it whose name ends in"):
+    with pytest.raises(InvalidData, match="has no files that end in"):
         stream(tmp_path / "empty")
 
 
@@ -473,11 +473,11 @@ def test_patterns_and_addresses_are_files_of_a_folder(tmp_path: Path) -> None:
 
 def test_a_function_must_open_the_same_reader_each_time() -> None:
     once = parts_of(TABLE)
-    with pytest.raises(InvalidData, match=r"5 pieces at first, and 0 now: it was read before"):
+    with pytest.raises(InvalidData, match=r"5 pieces at first, but 0 now: it was already read"):
         stream(lambda: once)
     sizes = iter([300, 300, 200, 200])
     made = stream(lambda: TABLE.slice(0, next(sizes)).to_batches(max_chunksize=150))
-    with pytest.raises(InvalidData, match="piece 1 had 150 rows at first, and has 50 now"):
+    with pytest.raises(InvalidData, match="piece 1 had 150 rows at first, but has 50 now"):
         list(made.batches(0, Worker(), 0))
 
 
@@ -541,20 +541,20 @@ def test_states_are_of_one_plan_data_and_order() -> None:
     state = {"epoch": 2, "batches": 3, "of": settings}
     assert resolve_state(state, stream().settings(), 10) == (2, 3)
     told = {
-        "of another plan": other_plan().settings(),
-        "of other data": stream(rows(seed=1)).settings(),
-        "n_rows was 300, and is 299": settings | {"n_rows": 299},
-        "batch_size was 32, and is 33": stream(batch_size=33).settings(),
-        "mix was 2, and is 3": stream(mix=3).settings(),
-        "shuffle was True, and is False": stream(shuffle=False).settings(),
+        "it has another plan": other_plan().settings(),
+        "it has other data": stream(rows(seed=1)).settings(),
+        "n_rows was 300, and is now 299": settings | {"n_rows": 299},
+        "batch_size was 32, and is now 33": stream(batch_size=33).settings(),
+        "mix was 2, and is now 3": stream(mix=3).settings(),
+        "shuffle was True, and is now False": stream(shuffle=False).settings(),
     }
     for text, others in told.items():
         with pytest.raises(InvalidData, match=f"another loader: {text}.*set_epoch\\(3\\)"):
             resolve_state(state, others, 10)
     for wrong in (None, {}, {"epoch": -1, "batches": 0, "of": settings}, {"epoch": 0}):
-        with pytest.raises(InvalidData, match="no state of a FeatureLoader"):
+        with pytest.raises(InvalidData, match="not a state of a FeatureLoader"):
             resolve_state(wrong, settings, 10)
-    with pytest.raises(InvalidData, match="after 3 of 2 batches"):
+    with pytest.raises(InvalidData, match="after batch 3, but an epoch has 2"):
         resolve_state(state, settings, 2)
 
 

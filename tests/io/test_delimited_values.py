@@ -62,11 +62,11 @@ def test_whole_numbers_have_one_type_over_all_files(texts: Any, arrow: Any, tmp_
     ("texts", "first"),
     [
         ((f"id,v\n1,2\n{2**64},2\n",), str(2**64)),
-        ((f"id,v\n{2**63},2\n-5,2\n",), "-5 beside numbers of"),
-        (("id,v\n-7,2\n", f"id,v\n{2**63},2\n"), "-7 beside numbers of"),
+        ((f"id,v\n{2**63},2\n-5,2\n",), "-5 and numbers of"),
+        (("id,v\n-7,2\n", f"id,v\n{2**63},2\n"), "-7 and numbers of"),
         (("id,v\n1,2\n", f"id,v\n-{2**64},2\n"), f"-{2**64}"),
         ((f"id,v\n{-(2**63) - 1},2\n1,2\n",), f"{-(2**63) - 1}"),
-        ((f"id,v\n+{2**63},2\n1,2\n",), rf"\+{2**63}, whose plus sign"),
+        ((f"id,v\n+{2**63},2\n1,2\n",), rf"\+{2**63}, but .* a plus sign"),
     ],
 )
 def test_whole_numbers_of_no_type_are_an_error_where_they_are_read(

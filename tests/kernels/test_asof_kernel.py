@@ -257,12 +257,12 @@ def test_too_many_rows_and_wrong_numbers_are_refused(monkeypatch: pytest.MonkeyP
     codes, times = np.zeros(3, np.int32), [numpy_chunk(np.arange(3))]
     with pytest.raises(ValueError, match=r"entity 0 is not in \[0, 0\)"):
         in_order(codes, times, 0, RUN_WINDOWS)
-    with pytest.raises(ValueError, match="2 codes are not one for each of 3 times"):
+    with pytest.raises(ValueError, match="needs one code per time, got 2 codes and 3 times"):
         find(in_order(codes, times, 1, RUN_WINDOWS), codes[:2], times, Rule(), RUN)
     monkeypatch.setattr(state, "MAX_ROWS", 2)
-    with pytest.raises(ValueError, match="3 rows are more than 2"):
+    with pytest.raises(ValueError, match="3 rows are more than the limit of 2"):
         in_order(codes, times, 1, RUN_WINDOWS)
-    with pytest.raises(ValueError, match="3 rows are more than 2"):
+    with pytest.raises(ValueError, match="3 rows are more than the limit of 2"):
         rows_in_place(times, RUN)
 
 

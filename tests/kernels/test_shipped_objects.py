@@ -277,7 +277,7 @@ def test_a_system_that_allows_no_new_code_is_named(is_compiled: bool, tmp_path: 
     found = output("refused")
     if "not known here" in found:
         pytest.skip("the system cannot forbid new code to a process")
-    assert "lets this process run no new code" in found
+    assert "does not let this process run new code" in found
 
 
 @given(st.data())

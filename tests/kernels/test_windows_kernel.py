@@ -101,9 +101,9 @@ def test_rows_that_ask_have_the_entities_of_those_seen_and_no_windows_of_their_o
         return ordered(codes, [make_chunk("int64", [0])], None, n_entities, RUN)
 
     column = Column("int64", [make_chunk("int64", [1])])
-    with pytest.raises(ValueError, match="other entities"):
+    with pytest.raises(ValueError, match="differ in entities"):
         over(rows_of(1), [column], [Wanted(Window(), 0, "sum")], RUN, query=rows_of(2))
-    with pytest.raises(ValueError, match="the row itself"):
+    with pytest.raises(ValueError, match="the query row itself"):
         over(rows_of(1), [column], [Wanted(Window(own=True), 0, "sum")], RUN, query=rows_of(1))
 
 
@@ -215,7 +215,7 @@ def test_what_is_out_of_range_is_refused() -> None:
     codes, times = np.zeros(3, np.int32), [numpy_chunk(np.arange(3))]
     with pytest.raises(ValueError, match=r"entity 0 is not in \[0, 0\)"):
         ordered(codes, times, None, 0, RUN)
-    with pytest.raises(ValueError, match="3 rows where 2"):
+    with pytest.raises(ValueError, match="3 rows, but there are 2"):
         ordered(codes[:2], times, None, 1, RUN)
     rows, column = ordered(codes, times, None, 1, RUN), Column("int64", times)
     bad = [

@@ -70,7 +70,7 @@ def test_other_bounds_may_be_written_and_too_few_are_refused() -> None:
     assert values(refitted(k, k=col("k").ordinal_encode(min_frequency=4)), "k")[:4] == [2, 3, 4, 5]
     with pytest.raises(InvalidPlan, match="at most 2 categories, and 3 have a code"):
         refitted(k, k=col("k").ordinal_encode(max_categories=2))
-    with pytest.raises(InvalidPlan, match="2 codes of unseen categories, and had 1"):
+    with pytest.raises(InvalidPlan, match="unseen categories is 2, but was 1"):
         refitted(k, k=col("k").ordinal_encode(n_unseen_buckets=2))
 
 
@@ -176,7 +176,7 @@ def test_inspect_tells_of_keys_that_no_row_has(tmp_path: Path) -> None:
     old = CODES.fit(OLD, backend="reference")
     CODES.fit(NEW, backend="reference", stable=old).save(tmp_path / "plan.fastfeat")
     told = [one.told for part in ff.inspect(tmp_path / "plan.fastfeat").parts for one in part.held]
-    assert "1 of 5 keys came in no row, and keep their codes" in told
+    assert "1 of 5 keys occurred in no row, and kept a code" in told
 
 
 OF_TEXT = [

@@ -128,7 +128,7 @@ def test_windows_that_begin_before_the_data_are_counted_on_the_device(kind: Any)
 def test_windows_see_no_id_twice() -> None:
     _, n_bytes = fitted_there(OVER_ROWS, rows(1000))
     assert n_bytes < 1000
-    with pytest.raises(InvalidData, match=r"data, row 300: .* is that of row 0 too"):
+    with pytest.raises(InvalidData, match=r"data, row 300: .* is also the id of row 0"):
         fitted_there(OVER_ROWS, twice(rows(300), 1))
 
 

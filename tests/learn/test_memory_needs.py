@@ -162,7 +162,7 @@ def test_the_budget_that_is_named_has_room_for_an_entity(
     plan = ff.Plan({"mean": col("x").mean(over=ff.window("7d", by="k", time="t")).standard_scale()})
     monkeypatch.setattr(Budget, "room", lambda self: self.n_bytes - 300 * _MIB)
     monkeypatch.setattr(stage_work, "_WORK_BYTES", 2000)  # as of a large entity
-    with pytest.raises(OutOfMemory, match="are in memory together") as refused:
+    with pytest.raises(OutOfMemory, match="must be in memory together") as refused:
         plan.fit(seen, memory="380MiB")
     found = re.search(r'Give memory="(\d+MiB)"', str(refused.value))
     assert found

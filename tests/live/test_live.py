@@ -185,7 +185,7 @@ def test_several_plans_over_one_log_answer_by_name() -> None:
     out = {"one": np.zeros((1, 6)), "two": np.zeros((1, 1))}
     assert state.process(rows(1, 15), to="numpy", out=out) is out
     assert out["two"][0, 0] == wanted["max"][15].as_py()
-    with pytest.raises(InvalidPlan, match=r"out= of several plans is a dict .*'one', 'two'"):
+    with pytest.raises(InvalidPlan, match=r"out= must be a dict .*'one', 'two'"):
         state.process(rows(1, 16), to="numpy", out=out["one"])
     assert "one, two" in repr(state)
 
@@ -266,7 +266,7 @@ def test_corrections_are_seen_by_later_rows() -> None:
     assert state.features({"t": 4, "card": "b", "x": 0.0}).tolist() == [10.0]
     assert state.counts == {"corrected": 5}
     before = state.history()
-    with pytest.raises(InvalidData, match="no row of the state has id = 9"):
+    with pytest.raises(InvalidData, match="the state has no row with id = 9"):
         state.correct({"id": [1, 9], "x": [1.0, 1.0]})
     with pytest.raises(TypeMismatch, match="x"):
         state.correct({"id": 1, "x": "much"})
@@ -417,7 +417,7 @@ def test_interrupt_while_a_change_is_written_ends_the_state() -> None:
     journal.error = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         state.process(with_ids(rows(4, 10), 10))
-    with pytest.raises(StateError, match=r"interrupted, by KeyboardInterrupt.*Open it again"):
+    with pytest.raises(StateError, match=r"interrupted by KeyboardInterrupt.*Open it again"):
         state.process(with_ids(rows(4, 10), 10))
 
 

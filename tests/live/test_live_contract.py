@@ -111,7 +111,7 @@ def test_tables_of_rules_are_those_of_the_state() -> None:
     with pytest.raises(ff.errors.ContractBroken):
         live.process({"shop": 1, "x": 11.0})
     bare = ff.Plan({"x": col("x")}).fit(train, tables={"shops": shops}, contract=contract)
-    with pytest.raises(ff.errors.InvalidPlan, match="which no feature reads"):
+    with pytest.raises(ff.errors.InvalidPlan, match="No feature reads this column"):
         bare.online()
 
 

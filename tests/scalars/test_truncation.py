@@ -275,5 +275,5 @@ def test_an_interval_that_cannot_be_used_is_refused(every: str, words: str) -> N
 
 
 def test_dates_have_no_hours() -> None:
-    with pytest.raises(TypeMismatch, match="date32 counts days"):
+    with pytest.raises(TypeMismatch, match="date32 has whole days"):
         fitted({"x": col("t").dt.truncate("1h")}, t=pa.date32())

@@ -173,11 +173,11 @@ def test_an_unknown_zone_is_refused_before_any_data() -> None:
 @pytest.mark.parametrize(
     ("changes", "offsets", "words"),
     [
-        ((0,), (0,), "one offset more"),
+        ((0,), (0,), "number of changes plus 1"),
         ((0,), (0, 60_000), "16 hours"),
         ((0, 1000), (0, 3600, 0), "64 hours"),
         ((10 * DAY, 0), (0, 3600, 0), "64 hours"),
-        ((10**15,), (0, 3600), "further away"),
+        ((10**15,), (0, 3600), "too far in the past"),
     ],
 )
 def test_a_table_that_a_kernel_cannot_search_is_refused(

@@ -82,7 +82,7 @@ def bench(
     names = list(dict.fromkeys(name.strip() for name in against.split(",") if name.strip()))
     if unknown := [name for name in names if name not in PEERS]:
         raise typer.BadParameter(
-            f"got {unknown[0]!r}: {' or '.join(PEERS)}", param_hint="'--against'"
+            f"got {unknown[0]!r}: write {' or '.join(PEERS)}", param_hint="'--against'"
         )
     with doing("Reading the plan", at_once=True) as step, tempfile.TemporaryDirectory() as folder:
         work = _prepared(Path(folder), file, data, history, table, threads, runs)
@@ -247,7 +247,7 @@ def _table(peers: Sequence[Peer], work: Work) -> str:
         f"{counted(work.request['threads'], 'thread')}, medians of "
         f"{counted(work.request['runs'], 'run')}; ratio: how many times faster fastfeat is",
         "",
-        _row("stage", "library", "wall", "CPU", "peak", "ratio", "by CPU"),
+        _row("stage", "library", "wall", "CPU", "peak", "ratio", "CPU ratio"),
     ]
     if work.fit is not None:
         lines.append(_row("fit", "fastfeat", *_figures(work.fit)))
@@ -264,7 +264,7 @@ def _table(peers: Sequence[Peer], work: Work) -> str:
             f"{peer.name}: {counted(len(alike), 'feature')} timed, equal within {ceil(ulp):,} ulp",
         ]
         lines += [f"  differs, not timed: {one}" for one in peer.differing]
-        lines += [f"  not written: {r.feature!r}: {r.function}: {r.reason}" for r in peer.refused]
+        lines += [f"  not compared: {r.feature!r}: {r.function}: {r.reason}" for r in peer.refused]
     return "\n".join(lines)
 
 

@@ -50,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cache = typer.Typer(help="Show or clear the cache of compiled kernels.", no_args_is_help=True)
+_HAS_TYPES = "a fitted plan already has its column types: leave out this option and --table"
 app.add_typer(cache, name="cache")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(live.state, name="state")
@@ -119,7 +120,8 @@ def fit(
     started = time.perf_counter()
     if features is not None and backend != "cpu":
         raise typer.BadParameter(
-            f"features are written by the CPU, got --backend {backend}", param_hint="'--features'"
+            f"only the CPU writes features, got --backend {backend}. Leave out one of the two",
+            param_hint="'--features'",
         )
     with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
@@ -223,12 +225,12 @@ def transform(
     started = time.perf_counter()
     if on_violation not in (None, "reject", "quarantine", "warn", "ignore"):
         raise typer.BadParameter(
-            f"got {on_violation!r}: reject, quarantine, warn or ignore",
+            f"got {on_violation!r}: write reject, quarantine, warn or ignore",
             param_hint="'--on-violation'",
         )
     if (quarantined is None) != (on_violation != "quarantine"):
         raise typer.BadParameter(
-            "--on-violation quarantine, and the file for such rows, come together",
+            "write --quarantined FILE and --on-violation quarantine together, or neither",
             param_hint="'--quarantined'",
         )
     with doing("Reading the fitted plan", at_once=True) as step:
@@ -256,7 +258,7 @@ def transform(
             )
             n_rows, apart = made.n_rows, made.quarantined
             if apart is not None:
-                typer.echo(f"{quarantined}: {counted(apart.n_rows, 'row')} set apart")
+                typer.echo(f"{quarantined}: {counted(apart.n_rows, 'quarantined row')}")
     typer.echo(
         f"{out}: {counted(n_columns, 'column')}, {counted(n_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
@@ -325,14 +327,13 @@ def compile_kernels(
         if isinstance(plan, Plan):
             if schema is None:
                 raise typer.BadParameter(
-                    "a plan that is not fitted does not know the types of the columns: give "
-                    "--schema FILE",
+                    "an unfitted plan does not know its column types: add --schema DATA",
                     param_hint="'--schema'",
                 )
             tables = tables_named(table)
             made = plan.compile(schema, tables=tables, backend=backend, profile=profile)
         elif schema is not None or table:
-            raise typer.BadParameter("a fitted plan knows its types", param_hint="'--schema'")
+            raise typer.BadParameter(_HAS_TYPES, param_hint="'--schema'")
         else:
             made = plan.compile(backend=backend)
     typer.echo(f"{cache_folder()}: {made}")
@@ -369,8 +370,7 @@ def explain(
     chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
     if data is None and stage in (*TYPED, OF_DATA) and isinstance(plan, Plan):
         raise typer.BadParameter(
-            f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "
-            "--data FILE",
+            f"the stage {stage} of an unfitted plan needs the column types: add --data FILE",
             param_hint="'--stage'",
         )
     if data is None and not table:
@@ -378,7 +378,7 @@ def explain(
         return
     if not isinstance(plan, Plan):
         of_fit = stage == OF_DATA
-        told = "passes are of a fit: give PLAN.py" if of_fit else "a fitted plan knows its types"
+        told = "the stage passes needs an unfitted plan: give PLAN.py" if of_fit else _HAS_TYPES
         raise typer.BadParameter(told, param_hint="'--data'")
     typer.echo(plan.explain(**chosen, schema=data, tables=tables_named(table)))
 

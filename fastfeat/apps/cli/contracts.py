@@ -229,8 +229,9 @@ def _within(cases: Sequence[Case], report: CheckReport, limits: Limits) -> list[
         if case.result == "warning" and of.on_violation != "warn":
             share = limits.of(of.name, "at_most")
             found.append(
-                f"thresholds: {of.name!r} is no finding, a share of {share:g} may break it"
+                f"thresholds: {of.name!r} is not a finding: a share of {share:g} of the rows may "
+                "break it"
             )
         if case.result == "finding" and of.on_violation == "warn":
-            found.append(f"thresholds: {of.name!r} is a finding, though it only warns")
+            found.append(f"thresholds: {of.name!r} only warns, but counts as a finding")
     return found

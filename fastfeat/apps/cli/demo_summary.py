@@ -22,7 +22,7 @@ def print_summary(outcome: Outcome) -> None:
     for title, table in {
         "": _facts(outcome),
         "The same bits" if outcome.report.ok else "[red]Not the same bits[/red]": _checks(outcome),
-        "Beside pandas": _timings(outcome),
+        "Compared with pandas": _timings(outcome),
         "Files": _files(outcome),
     }.items():
         if title:
@@ -37,9 +37,9 @@ def print_summary(outcome: Outcome) -> None:
 def _facts(outcome: Outcome) -> Table:
     n_new = outcome.n_flights - outcome.n_training
     how = (
-        "kernels were compiled, and are kept for the next run"
+        "kernels were compiled, and cached for the next run"
         if outcome.has_compiled
-        else "kernels were kept from an earlier run"
+        else "kernels were in the cache"
     )
     table = _grid()
     table.add_row(
@@ -68,11 +68,11 @@ def _timings(outcome: Outcome) -> Table:
     ours, theirs = outcome.ours, outcome.pandas
     table = Table(box=None, padding=(0, 4, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", style="cyan")
-    for head in ("fastfeat", "pandas", "", "rows a second"):
+    for head in ("fastfeat", "pandas", "", "rows per second"):
         table.add_column(head, justify="right")
     _add_timing(table, "fit ten months", ours.fit, theirs.fit, outcome.n_training)
     _add_timing(table, "transform the year", ours.transform, theirs.transform, outcome.n_flights)
-    table.caption = f"medians; floats agree within {TOLERANCE:g}, all else exactly"
+    table.caption = f"medians; floats agree within {TOLERANCE:g}, everything else exactly"
     table.caption_justify = "left"
     return table
 

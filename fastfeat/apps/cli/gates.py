@@ -129,7 +129,9 @@ def _check_beside(junit: Path | None, given: Mapping[str, Any]) -> None:
     for value in given.values():
         is_file = isinstance(value, str | Path) and Path(value).is_file()
         if is_file and junit.samefile(value):
-            raise typer.BadParameter(f"{junit} is read", param_hint="'--junit'")
+            raise typer.BadParameter(
+                f"{junit} is also an input: give another file", param_hint="'--junit'"
+            )
 
 
 def _write_junit(

@@ -101,7 +101,8 @@ def serve(
     keep: Annotated[
         str | None,
         typer.Option(
-            help='How much longer than windows see rows are kept, such as "2d"; or "everything".'
+            help="How long rows are kept after windows no longer need them, such as "
+            '"2d"; or "everything".'
         ),
     ] = None,
     max_ahead: Annotated[
@@ -196,7 +197,7 @@ def stream(
     with _told_on_stderr("fastfeat.stream"):
         done = run(config)
     typer.echo(
-        f"{counted(done.n_events, 'event')} answered, {done.n_dead:,} dead letters, "
+        f"{counted(done.n_events, 'event')} answered, {counted(done.n_dead, 'dead letter')}, "
         f"{counted(done.n_checkpoints, 'commit')}"
     )
 
@@ -230,7 +231,7 @@ def _link(text: str | None) -> str | None:
         BadParameter: It is not 64 hexadecimal digits.
     """
     if text is not None and not re.fullmatch("[0-9A-Fa-f]{64}", text):
-        raise typer.BadParameter(f"got {text!r}: a link has 32 bytes, or 64 hexadecimal digits")
+        raise typer.BadParameter(f"got {text!r}: a link has 64 hexadecimal digits")
     return text
 
 
@@ -241,7 +242,10 @@ def _parquet(path: Path | None) -> Path | None:
         BadParameter: It has another suffix.
     """
     if path is not None and path.suffix.lower() not in (".parquet", ".pq"):
-        raise typer.BadParameter(f"what was served is written as Parquet: name.parquet, got {path}")
+        raise typer.BadParameter(
+            f"got {path}: served features are written as Parquet. Give a name such as "
+            "served.parquet"
+        )
     return path
 
 
@@ -381,7 +385,7 @@ def compact(state_file: StateFile) -> None:
 
     with doing(f"Compacting {state_file}", at_once=True):
         before, after = compact_state(state_file)
-    typer.echo(f"{state_file}: {after / 2**20:.1f} MiB, before {before / 2**20:.1f} MiB")
+    typer.echo(f"{state_file}: {after / 2**20:.1f} MiB, was {before / 2**20:.1f} MiB")
 
 
 @state.command("delete-key")
@@ -389,9 +393,9 @@ def delete_key(state_file: StateFile) -> None:
     """Delete the audit key and end the audit; its digests then reveal nothing about any row."""
     from fastfeat.live.state_summary import delete_audit_key
 
-    with doing(f"Compacting {state_file}", at_once=True):
+    with doing(f"Deleting the audit key of {state_file}", at_once=True):
         delete_audit_key(state_file)
-    typer.echo(f"{state_file}: has no key of an audit any more, and no record of changes")
+    typer.echo(f"{state_file}: the audit key and the recorded changes are deleted")
 
 
 def _one_of(option: str, value: str | None, *known: str) -> Any:
@@ -401,6 +405,6 @@ def _one_of(option: str, value: str | None, *known: str) -> Any:
         BadParameter: The value is not one of `known`.
     """
     if value is not None and value not in known:
-        told = f"{value!r} is none of {', '.join(known)}"
+        told = f"got {value!r}: write {', '.join(known[:-1])} or {known[-1]}"
         raise typer.BadParameter(told, param_hint=f"'{option}'")
     return value

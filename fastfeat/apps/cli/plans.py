@@ -83,6 +83,6 @@ def tables_named(options: Sequence[str] | None) -> dict[str, str]:
         if not (name and equals and file):
             raise typer.BadParameter(f"got {option!r}: write NAME=FILE", param_hint="'--table'")
         if name in tables:
-            raise typer.BadParameter(f"names {name!r} twice", param_hint="'--table'")
+            raise typer.BadParameter(f"the table {name!r} is given twice", param_hint="'--table'")
         tables[name] = file
     return tables

@@ -53,22 +53,22 @@ def access_of(
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
         raise InvalidPlan(
-            f"tls_cert={os.fspath(cert)!r} and tls_key={os.fspath(key)!r} are no certificate and "
-            f"its key: {error.strerror or error}"
+            f"tls_cert={os.fspath(cert)!r} and tls_key={os.fspath(key)!r} are not a certificate "
+            f"and its key: {error.strerror or error}"
         ) from None
     return Access(known, context, pem)
 
 
 def _token(token: str | None, file: FilePath | None) -> bytes | None:
     if token is not None and file is not None:
-        raise InvalidPlan("give one of token= and token_file=")
+        raise InvalidPlan("give token= or token_file=, not both")
     given = token
     if file is not None:
         given = _read(file, "token_file").decode("utf-8", "replace").strip()
     if given is None:
         return None
     if not given or not given.isascii() or not given.isprintable() or " " in given:
-        raise InvalidPlan("a token is one word of ASCII, such as `openssl rand -hex 32` makes")
+        raise InvalidPlan("a token must be one ASCII word. Make one with `openssl rand -hex 32`")
     return given.encode()
 
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 from fastfeat.apps.serve.json_text import write_json
 from fastfeat.apps.serve.refusals import Refusal, refusal_of
+from fastfeat.errors import counted
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -64,7 +65,7 @@ class Request:
             raise Refusal(400, "InvalidRequest", told) from None
         found = dict(pairs)
         if len(found) < len(pairs):
-            raise Refusal(400, "InvalidRequest", "a parameter stands twice in the address")
+            raise Refusal(400, "InvalidRequest", "a parameter appears twice in the address")
         return found
 
 
@@ -199,7 +200,8 @@ class App:
         if handler is None:
             allowed = ", ".join(route.handlers)
             headers = ((b"allow", allowed.encode()),)
-            raise Refusal(405, "MethodNotAllowed", f"this address takes {allowed}", headers=headers)
+            told = f"this address accepts only {allowed}"
+            raise Refusal(405, "MethodNotAllowed", told, headers=headers)
         headers = body.headers
         if self.token is not None and not route.is_open:
             check_token(headers.get(b"authorization", b""), self.token)
@@ -231,7 +233,8 @@ def check_load(load: Load, limits: Limits) -> None:
         raise Refusal(
             429,
             "Overloaded",
-            f"{load.requests} requests wait for an answer. Come again later",
+            f"the server is overloaded: {counted(load.requests, 'request')} waiting. Try again "
+            "later",
             retry_after=1,
         )
 
@@ -302,8 +305,8 @@ class Body:
         more = max(0, n_bytes - self.n_bytes)
         if self._load.n_bytes + more > self._limits.waiting_bytes:
             told = (
-                f"the bodies of all requests that wait have {self._limits.waiting_bytes:,} bytes, "
-                "and no more are taken. Come again later"
+                "the bodies of all waiting requests together would exceed "
+                f"{self._limits.waiting_bytes:,} bytes. Try again later"
             )
             raise Refusal(429, "Overloaded", told, retry_after=1)
         self.n_bytes += more
@@ -329,7 +332,7 @@ def check_token(given: bytes, token: bytes) -> None:
         raise Refusal(
             401,
             "Unauthorized",
-            "say who you are: Authorization: Bearer TOKEN",
+            "the token is missing or wrong: send the header Authorization: Bearer TOKEN",
             headers=((b"www-authenticate", b"Bearer"),),
         )
 

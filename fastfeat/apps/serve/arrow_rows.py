@@ -41,12 +41,12 @@ _REFUSED = (
 
 def too_large(most_bytes: int) -> Refusal:
     """Return the error to raise for rows that are too large when decompressed."""
-    return Refusal(413, "BodyTooLarge", f"the rows have more than {most_bytes:,} bytes")
+    return Refusal(413, "BodyTooLarge", f"the rows are larger than {most_bytes:,} bytes")
 
 
 def not_arrow(error: Exception) -> Refusal:
     """Return the error to raise for a body that is not an Arrow stream."""
-    return Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}")
+    return Refusal(400, "NotArrow", f"the body is not an Arrow stream: {str(error)[:200]}")
 
 
 class CheckedStream:
@@ -87,7 +87,7 @@ class CheckedStream:
         names = [name for name in given.names if name in known or name in self._reader.passed]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise Refusal(400, "InvalidData", f"the column {twice!r} stands twice", column=twice)
+            raise Refusal(400, "InvalidData", f"the column {twice!r} appears twice", column=twice)
         if not names and (known or not given.names):
             raise self._reader.reads_none(given.names)
         return schema_with(given, names or given.names[:1])  # one column keeps n_rows

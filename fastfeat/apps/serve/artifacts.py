@@ -67,7 +67,9 @@ class Artifacts:
         async def answer(request: Request) -> Answer:
             if request.content_type not in _TYPES:
                 raise Refusal(
-                    415, "UnsupportedMediaType", f"send the artifact as {' or '.join(_TYPES)}"
+                    415,
+                    "UnsupportedMediaType",
+                    f"send the artifact with the content type {' or '.join(_TYPES)}",
                 )
             return Answer(write_json(await self.take(request.body)))
 
@@ -109,7 +111,11 @@ class Artifacts:
         service = self._service
         old = service.now
         if service.read_only:
-            raise Refusal(403, "ReadOnly", "the process that writes the state says what is served")
+            raise Refusal(
+                403,
+                "ReadOnly",
+                "this server only reads its state. Give the artifact to the process that writes it",
+            )
         new, note = await service.work.apart(lambda: _loaded(content, old))
         if note:
             self._said(note)

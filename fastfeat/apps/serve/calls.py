@@ -32,7 +32,7 @@ def features_of(service: Service) -> Handler:
         asked = request.parameters
         check_known(asked, ("update", "names"))
         update = _BOOLS.get(asked.get("update", "false"))
-        update = as_bool(update, "update is true or false")
+        update = as_bool(update, "update must be true or false")
         names = asked["names"].split(",") if "names" in asked else None
         checked_names(service.now, names)
         rows = arrow_rows(request.body, service.now.reader, service.limits.body)
@@ -43,7 +43,7 @@ def features_of(service: Service) -> Handler:
     async def of_json(request: Request) -> Answer:
         asked = json_object(request, " or, for rows, " + ARROW_STREAM)
         check_known(asked, _OF_FEATURES)
-        update = as_bool(asked.get("update", False), "update is true or false")
+        update = as_bool(asked.get("update", False), "update must be true or false")
         names, given = asked.get("names"), asked.get("rows")
         checked_names(service.now, names)
         rows = as_list(given, ROWS)
@@ -108,7 +108,7 @@ def outcomes_of(service: Service) -> Handler:
             raise Refusal(
                 400,
                 "InvalidPlan",
-                "the plan has no row_id= that outcomes could be told by, or no late columns",
+                "the plan accepts no outcomes: it has no row_id=, or no late columns",
             )
         rows = _rows(request, service, served.outcomes)
         found = await service.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
@@ -125,9 +125,9 @@ def table_of(service: Service) -> Handler:
         types = served.fitted.record.tables.get(request.name)
         if types is None:
             known = served.fitted.record.tables
-            there = f" There are: {shortened(known)}" if known else " It reads none"
+            there = f" Its tables: {shortened(known)}" if known else " It reads no tables"
             near = did_you_mean(request.name, known) or there
-            raise Refusal(404, "UnknownTable", f"the plan reads no table of this name.{near}")
+            raise Refusal(404, "UnknownTable", f"the plan reads no table with this name.{near}")
         reader = row_reader(types, (), (), served.reader.most)
         rows = _rows(request, service, reader)
         name = request.name
@@ -168,14 +168,14 @@ def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
             "UnsupportedMediaType",
             f"the content type is {given!r}: send application/json{others}",
         )
-    return as_object(read_json(request.body), "the body is no JSON object: see /openapi.json")
+    return as_object(read_json(request.body), "the body is not a JSON object: see /openapi.json")
 
 
 def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     """Raise Refusal if a request has an unknown parameter."""
     for name in given:
         if name not in known:
-            there = f" There are: {', '.join(known)}" if known else " There are none"
+            there = f" Parameters: {', '.join(known)}" if known else " This address has none"
             near = did_you_mean(name, known) or there
             raise Refusal(400, "InvalidRequest", f"there is no parameter {name[:60]!r}.{near}")
 
@@ -188,13 +188,14 @@ def checked_names(served: ServedPlan, names: Any) -> Sequence[str] | None:
     """
     if names is None:
         return None
-    found = as_list(names, "names is a list of names of features")
+    found = as_list(names, "names must be a list of feature names")
     for name in found:
         if not isinstance(name, str):
-            raise Refusal(400, "InvalidRequest", "names is a list of names of features")
+            raise Refusal(400, "InvalidRequest", "names must be a list of feature names")
         if name not in served.columns:
             near = did_you_mean(name, served.columns)
             raise Refusal(400, "UnknownFeature", f"there is no feature {name[:200]!r}.{near}")
     if not found or len(set(found)) < len(found):
-        raise Refusal(400, "InvalidRequest", "names has no name, or one twice")
+        told = "names must have at least one name, and no name twice"
+        raise Refusal(400, "InvalidRequest", told)
     return found

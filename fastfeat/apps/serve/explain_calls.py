@@ -22,7 +22,8 @@ def explain_of(service: Service) -> Handler:
         asked = request.parameters
         check_known(asked, ("row",))
         if "row" not in asked:
-            raise Refusal(400, "InvalidRequest", "say which: /v1/explain?row={...}, or POST it")
+            told = "no row: send it as /v1/explain?row={...}, or POST it"
+            raise Refusal(400, "InvalidRequest", told)
         return await _explain(service, read_json(asked["row"].encode()))
 
     return answer
@@ -40,7 +41,7 @@ def explain_rows(service: Service) -> Handler:
 
 
 async def _explain(service: Service, row: Any) -> Answer:
-    given = as_object(row, "row is an object with a value by column")
+    given = as_object(row, "row must be an object of column names and values")
 
     def explain() -> tuple[ServedPlan, Explained]:
         served = service.now

@@ -212,7 +212,7 @@ def _refusal(error: Exception) -> Refusal:
 
 
 def _no_call() -> Exception:
-    told = "rows are given to do_exchange, whose descriptor is a command: features, process, update"
+    told = f"call do_exchange, with one of the commands {', '.join(get_args(Kind))}"
     refusal = Refusal(404, "NotFound", told)
     return flight.FlightServerError(json.dumps(refusal.document))
 
@@ -223,7 +223,7 @@ def _command(descriptor: Any) -> Kind:
     for kind in get_args(Kind):
         if text == kind:
             return kind
-    told = f"the command of an exchange is one of {', '.join(get_args(Kind))}"
+    told = f"the command of do_exchange must be one of {', '.join(get_args(Kind))}, got {text!r}"
     raise Refusal(400, "InvalidRequest", told)
 
 

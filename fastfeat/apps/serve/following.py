@@ -106,7 +106,7 @@ class Following:
             if not _is_of_other_plans(news):
                 return _of_news(news, plans, follower)
             time.sleep(_PAUSE_SECONDS)  # by then the writer has written the base for the new plans
-        raise StateError("the state changes its plans again and again")
+        raise StateError("the plans of the state keep changing. Try again later")
 
     def _plan_of(self, content: bytes) -> FittedPlan:
         """Return the plan in an artifact (as bytes) that the state contains.
@@ -122,13 +122,14 @@ class Following:
         names = [name for name, digest in digests.items() if digest == self._digest]
         if not names and len(digests) > 1:
             raise StateError(
-                f"{self._path}: none of its plans is the artifact that is served. Serve one of them"
+                f"{self._path}: the served artifact is not one of the state's plans. Serve one of "
+                "its plans"
             )
         name = names[0] if names else next(iter(digests))
         if not names and self._is_first:
             raise StateError(
-                f"{self._path}: its plan is another than the artifact. Serve the artifact that its "
-                "writer has"
+                f"{self._path}: the state's plan differs from the served artifact. Serve the "
+                "artifact of the process that writes the state"
             )
         self._digest = digests[name]
         fitted = read.plans[name]
@@ -142,7 +143,7 @@ class Following:
             try:
                 live.watch(self._drift, plans=[name])
             except InvalidPlan as error:  # a monitor must not stop the features
-                self.unwatched = f"drift is not told any more: {error}"
+                self.unwatched = f"drift is no longer measured: {error}"
         return served_plan(live, fitted, self._most_rows, name=name)
 
 

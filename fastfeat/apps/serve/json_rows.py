@@ -18,7 +18,7 @@ from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.io.sources.frames import columns_table
 from fastfeat.ir.dtypes import DType
 
-ROWS = "rows is a list of objects, each with a value by column"
+ROWS = "rows must be a list of objects of column names and values"
 _NO_TYPE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError)
 Given = Sequence[Mapping[str, Any]]
 
@@ -88,7 +88,7 @@ class RowReader:
     def reads_none(self, given: Iterable[str]) -> Refusal:
         """Return the error to raise for rows that have no column of the plan."""
         hints = ((name, did_you_mean(name, self.columns)) for name in given)
-        near = next((f" There is {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
+        near = next((f" They have {name[:60]!r}.{hint}" for name, hint in hints if hint), "")
         return Refusal(
             400,
             "UnknownColumn",
@@ -116,7 +116,7 @@ def check_number(n_rows: int, most: int) -> None:
     """Raise Refusal if there are more rows than allowed."""
     if n_rows > most:
         raise Refusal(
-            413, "TooManyRows", f"{counted(n_rows, 'row')}, and {most:,} are taken at once"
+            413, "TooManyRows", f"{counted(n_rows, 'row')}, but at most {most:,} are allowed"
         )
 
 
@@ -126,9 +126,8 @@ def check_rows(rows: Any, most: int) -> None:
     check_number(len(found), most)
     for k, row in enumerate(found):
         if type(row) is not dict:
-            raise Refusal(
-                400, "InvalidRequest", f"row {k} is no object of values by column", row=k, value=row
-            )
+            told = f"row {k} is not an object of column names and values"
+            raise Refusal(400, "InvalidRequest", told, row=k, value=row)
 
 
 def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
@@ -183,5 +182,5 @@ def _passed(values: Sequence[Any], name: str) -> Array:
         return pa.array(values)
     except _NO_TYPE:
         raise Refusal(
-            400, "TypeMismatch", f"column {name!r}: its values have no type in common", column=name
+            400, "TypeMismatch", f"column {name!r}: its values have no common type", column=name
         ) from None

@@ -102,7 +102,7 @@ def _take_away(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise FileExistsError("a file that is no socket stands there")
+        raise FileExistsError("there is a file that is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
         caller.settimeout(1.0)
         try:
@@ -110,4 +110,4 @@ def _take_away(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
             return
-    raise FileExistsError("another server listens there")
+    raise FileExistsError("another server is listening there")

@@ -18,15 +18,15 @@ def check_options(
     """Raise InvalidPlan if options contradict each other or a port is invalid."""
     for option, port in (("port", where.port), ("flight_port", where.flight_port)):
         if port is not None and (isinstance(port, bool) or port not in _PORTS):
-            raise InvalidPlan(f"{option}={port!r}: a port is a number below {len(_PORTS)}")
+            raise InvalidPlan(f"{option}={port!r}: a port is a whole number below {len(_PORTS)}")
     if follow and opening.path is None:
-        raise InvalidPlan("follow= reads the state that another process writes: give state= too")
+        raise InvalidPlan("follow= needs state=, the state file that another process writes")
     others = {"history": history, "tables": opening.tables, "watch": watch or None}
     given = [name for name, value in others.items() if value is not None]
     if follow and given:
         raise InvalidPlan(
-            f"with follow= the process that writes the state says what stands in it: leave out "
-            f"{given[0]}="
+            "with follow= this server only reads the state, and takes its plan from there: leave "
+            f"out {given[0]}="
         )
 
 
@@ -38,4 +38,4 @@ def check_limits(limits: Limits, rows: int) -> None:
         ("max_rows", rows),
     ):
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise InvalidPlan(f"{option}={limit!r}: a limit is a whole number from 1 on")
+            raise InvalidPlan(f"{option}={limit!r}: a limit must be a positive whole number")

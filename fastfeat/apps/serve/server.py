@@ -165,7 +165,7 @@ def run(
 
     def opened() -> ServedPlan:
         if opening.is_there and (history is not None or tables is not None):
-            tell("the state is there: it has begun, and takes no history and no tables any more")
+            tell("the state already exists: the given history and tables are ignored")
         live = opening.open(fitted, history)
         told = told_without_limit(live, max_ahead, max_jump), warm(fitted, live.tables)
         for note in filter(None, told):
@@ -255,7 +255,10 @@ class Process:
                 self._wire = Wire(app, listener, self._access.tls)
                 self._said(f"listening at {self._where.url(listener, self._access.scheme)}")
                 if self._where.is_open and self._access.token is None:
-                    self._said("whoever reaches this address may ask, and change the state")
+                    self._said(
+                        "anyone who can reach this address can request features and change the "
+                        "state. To prevent this, set a token"
+                    )
                 if self._is_told_to_end:
                     self._wire.end()
                 self._wire.run()

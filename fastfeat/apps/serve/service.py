@@ -87,7 +87,7 @@ class Service:
             Refusal: The plan is not loaded yet, or the state cannot be read any more.
         """
         if self.is_lost:
-            told = "the state cannot be read any more. The log of the server says why"
+            told = "the state can no longer be read. The server's log says why"
             raise Refusal(503, "StateLost", told, retry_after=5)
         if self.served is None:
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
@@ -191,5 +191,7 @@ class Service:
     def _check_writes(self) -> None:
         if self.read_only:
             raise Refusal(
-                403, "ReadOnly", "another process writes the state that this server reads"
+                403,
+                "ReadOnly",
+                "this server only reads its state. Send changes to the process that writes it",
             )

@@ -119,18 +119,23 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
         if name in new.plan.late and name not in known:
             return f"it reads the late column {name!r}, which the state does not have"
         if name not in known:
-            return f"it reads the column {name!r}, which the plan that is served does not"
+            return f"it reads the column {name!r}, which the served plan does not read"
         if known[name] != dtype:
             return (
-                f"it reads the column {name!r} as {dtype}, the plan that is served as {known[name]}"
+                f"it reads the column {name!r} as {dtype}, but the served plan reads it as "
+                f"{known[name]}"
             )
     for table, types in new.record.tables.items():
         for name, dtype in types.items():
             if old.record.tables.get(table, {}).get(name) != dtype:
-                return f"it reads {name!r} of the table {table!r}, which is not in the state"
+                return (
+                    f"it reads the column {name!r} of the table {table!r} as {dtype}, but the "
+                    "state has no such column"
+                )
     of_new, of_old = new.plan.declaration.row_ids, old.plan.declaration.row_ids
     if of_new != of_old:
-        return f"its row_id is {of_new}, that of the plan that is served {of_old}"
+        new_id, old_id = (", ".join(map(repr, of)) or "missing" for of in (of_new, of_old))
+        return f"its row_id is {new_id}, but the served plan's is {old_id}"
     return ""
 
 
@@ -141,7 +146,8 @@ def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
     """
     known = old.history_needed()
     further = [
-        f"windows by {entity} see {reach}, and rows were kept for {known.get(entity, 'none')}"
+        f"windows by {entity} need {reach} of history, but the state kept "
+        f"{known.get(entity, 'none')}"
         for entity, reach in new.history_needed().items()
         if known.get(entity) != reach
     ]

@@ -38,7 +38,10 @@ def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> str:
             reason = reason or f"{type(error).__name__}: {error}".partition("\n")[0]
         else:
             return ""
-    return f"the first answers may wait for a compiler: rows made to warm the plan fail ({reason})"
+    return (
+        "the first answers may wait for the compiler: computing made-up rows to compile the "
+        f"kernels failed ({reason})"
+    )
 
 
 def _sources(fitted: Fitted, tables: Mapping[str, Table]) -> Iterator[Callable[[], MadeUp]]:
@@ -55,7 +58,7 @@ def _made_for(fitted: Fitted) -> MadeUp:
     """Return new rows made like golden rows; raise InvalidData if no row has all features."""
     found = golden_rows(fitted, _N_ROWS, "cpu")
     if found is None:
-        raise InvalidData("its features cannot be computed of any row that was made up")
+        raise InvalidData("its features could not be computed for any made-up row")
     return found.made_up
 
 

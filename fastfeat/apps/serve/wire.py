@@ -90,7 +90,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Send an error answer (400) to bytes that are not HTTP."""
-        self._end(b"400 Bad Request", "NotHttp", "this is no request of HTTP/1.1")
+        self._end(b"400 Bad Request", "NotHttp", "this is not an HTTP/1.1 request")
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, without waiting for a caller that does not read the answer."""

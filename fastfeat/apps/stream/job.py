@@ -152,7 +152,7 @@ def typed(text: str, key: str) -> DType:
     found = _TIMESTAMP.fullmatch(text)
     if found is None:
         raise InvalidConfig(
-            f"{key}: is {', '.join(map(repr, _NAMES))} or 'timestamp[ms, UTC]', got {text!r}"
+            f"{key}: must be {', '.join(map(repr, _NAMES))} or 'timestamp[ms, UTC]', got {text!r}"
         )
     return timestamp(cast(Unit, found[1]), found[2])
 
@@ -164,7 +164,7 @@ def _event_types(plans: Mapping[str, FittedPlan], events: Topic) -> dict[str, DT
     for fitted in plans.values():
         for name, dtype in row_inputs(fitted.record).items():
             if isinstance(dtype, UnsupportedType):
-                raise InvalidConfig(f"events: column {name!r} has the type {dtype}")
+                raise InvalidConfig(f"events: column {name!r} has the unsupported type {dtype}")
             types[name] = dtype
         own = [] if fitted.plan.row_id is None else [fitted.plan.row_id]
         unknown += [*own, *fitted.plan.keep]
@@ -189,12 +189,12 @@ def _outcomes(
     late = _late(plans)
     if row_id is None:
         raise InvalidConfig(
-            "outcomes: rows are told by their id, and the plan names no column of it. Say which "
-            "it is: Plan(..., row_id='id')"
+            "outcomes: they are matched to events by row id, but the plan has no id column. Name "
+            "it: Plan(..., row_id='id')"
         )
     wanted = {name: dtype for name, dtype in types.items() if name in late}
     if not wanted:
-        raise InvalidConfig("outcomes: no feature reads a late column, so there is nothing to take")
+        raise InvalidConfig("outcomes: no feature reads a late column. Leave out [outcomes]")
     return decoder(config.outcomes, {row_id: types[row_id], **wanted}, late, config.state)
 
 
@@ -206,7 +206,7 @@ def _late(plans: Mapping[str, FittedPlan]) -> set[str]:
 def _check_tables(config: Config, types: Mapping[str, object]) -> None:
     for name in config.tables:
         if name not in types:
-            known = f"It reads {', '.join(types)}" if types else "It reads none"
+            known = f"It reads {', '.join(types)}" if types else "It reads no tables"
             raise InvalidConfig(f"tables.{name}: the plan reads no such table. {known}")
     for name in types:
         if name not in config.tables:

@@ -161,7 +161,7 @@ class Consumer:
         try:
             asked = self._consumer.get_watermark_offsets(where, timeout=_ANSWERS_WITHIN_S)
         except self._kafka.KafkaException as error:
-            LOG.warning("the bounds of %s:%d are not known: %s", *place, error)
+            LOG.warning("cannot get the first and last offset of %s:%d: %s", *place, error)
             return None
         if asked is None:
             return None
@@ -179,7 +179,7 @@ class Consumer:
         try:
             found = self._consumer.committed([self._place(place)], timeout=_ANSWERS_WITHIN_S)
         except self._kafka.KafkaException as error:
-            LOG.warning("what the group has committed is not known: %s", error)
+            LOG.warning("cannot get the offset that the group has committed: %s", error)
             return 0
         return max(found[0].offset, 0)
 
@@ -189,7 +189,7 @@ class Consumer:
         try:
             self._consumer.commit(offsets=places, asynchronous=True)
         except self._kafka.KafkaException as error:
-            LOG.warning("offsets are not committed to the group: %s", error)
+            LOG.warning("cannot commit offsets to the group: %s", error)
 
     def close(self) -> None:
         """Leave the consumer group and end; `closed` is called for open partitions first."""
@@ -235,8 +235,8 @@ class Consumer:
         where = f"{message.topic()}:{message.partition()}"
         if error.code() in (kinds._AUTO_OFFSET_RESET, kinds.OFFSET_OUT_OF_RANGE):
             raise StreamError(
-                f"{where} has lost rows that its state has not seen ({error.str()}). Restore the "
-                "topic; or remove this state, and begin it anew with start = 'retained'"
+                f"{where} has lost rows that its state has not read ({error.str()}). Restore the "
+                "topic; or delete the state, and begin a new one with start = 'retained'"
             )
         if error.fatal() or error.code() == kinds.UNKNOWN_TOPIC_OR_PART:
             raise StreamError(f"{where}: {error.str()}")
@@ -287,9 +287,9 @@ class Producer:
             return False
         except self._refused as error:
             raise StreamError(
-                f"a message of {len(value):,} bytes for {topic} is not taken: "
-                f"{error.args[0].str()}. Messages may have {self.largest:,} bytes: to allow more, "
-                f"set {_LARGEST} in [kafka.producer], and what the brokers take"
+                f"cannot send a message of {len(value):,} bytes to {topic}: "
+                f"{error.args[0].str()}. Messages may have up to {self.largest:,} bytes: to allow "
+                f"more, raise {_LARGEST} in [kafka.producer], and the limit of the brokers"
             ) from None
         return True
 
@@ -311,7 +311,7 @@ class Producer:
         """
         self._producer.poll(0)
         if self._lost:
-            raise StreamError(f"the broker did not take a message: {self._lost[0]}")
+            raise StreamError(f"the broker rejected a message: {self._lost[0]}")
 
     def n_partitions(self) -> dict[str, int] | None:
         """Return the number of partitions of each topic; None if the brokers do not answer.
@@ -352,7 +352,8 @@ def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any
         first = error.args[0]
         told = first if isinstance(first, str) else first.str().strip()
         raise StreamError(
-            f"kafka: options, consumer or producer: {told}. They are those of confluent-kafka"
+            f"kafka: wrong option: {told}. The sections options, consumer and producer take the "
+            "options of confluent-kafka"
         ) from None
 
 
@@ -363,5 +364,5 @@ def _settings(*layers: Mapping[str, Option]) -> dict[str, Any]:
         found |= layer
     own = sorted(_OWNED & {key for layer in layers[1:] for key in layer})
     if own:
-        raise StreamError(f"{own[0]} is not an option: a stream sets it itself. Leave it out")
+        raise StreamError(f"kafka: the stream sets the option {own[0]} itself. Leave it out")
     return found

@@ -83,7 +83,8 @@ def decoder(
         if name not in types:
             known = ", ".join(types)
             raise InvalidConfig(
-                f"columns of topic {topic.topic}: the plan reads no {name!r}; it reads {known}"
+                f"columns of topic {topic.topic}: the plan reads no column {name!r}; it reads "
+                f"{known}"
             )
     names = {name: topic.columns.get(name, name) for name in types}
     is_free = topic.absent == "missing"
@@ -152,7 +153,7 @@ def _one_each(table: Table) -> Rows:
 
 def _lacks(given: str) -> ValueError:
     return ValueError(
-        f"the message lacks {given!r}. Where that says that there is no value, write "
+        f"the message lacks {given!r}. If that means that the value is missing, write "
         "absent = 'missing' for the topic"
     )
 
@@ -201,13 +202,15 @@ def _stream(value: bytes) -> Table:
     try:
         n_bytes = unpacked_bytes(value)
         if n_bytes > _MOST_BYTES:
-            raise ValueError(f"the message has {n_bytes:,} bytes unpacked, above {_MOST_BYTES:,}")
+            told = f"the message has {n_bytes:,} bytes when unpacked"
+            raise ValueError(f"{told}, more than the limit of {_MOST_BYTES:,}")
         table = pa.ipc.open_stream(value).read_all()
         if table.num_rows > _MOST_ROWS:
-            raise ValueError(f"the message has {table.num_rows:,} rows, above {_MOST_ROWS:,}")
+            told = f"the message has {table.num_rows:,} rows, more than the limit of {_MOST_ROWS:,}"
+            raise ValueError(told)
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"the message is no Arrow IPC stream: {_first_line(error)}") from error
+        raise ValueError(f"the message is not an Arrow IPC stream: {_first_line(error)}") from error
     return table
 
 
@@ -226,7 +229,7 @@ def _conformed(
     for name, kind in wanted.items():
         given = names[name]
         if there.count(given) > 1:
-            raise ValueError(f"the message has {there.count(given)} columns {given!r}")
+            raise ValueError(f"the message has {there.count(given)} columns named {given!r}")
         if given not in there:
             if name in needed:
                 raise _lacks(given)

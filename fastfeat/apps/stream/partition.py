@@ -298,7 +298,7 @@ class Partition:
         ]
         is_ahead = np.array([place in self.order.ahead for place in places], bool)
         letters = [
-            _letter(messages[at], row, "future", "it was ahead of the clock when it came")
+            _letter(messages[at], row, "future", "it was ahead of the clock on arrival")
             for at, row in zip(
                 rows.message[is_ahead].tolist(), rows.within[is_ahead].tolist(), strict=True
             )
@@ -363,8 +363,8 @@ class Partition:
         if dead and self.job.config.dead_letters is None:
             first = dead[0]
             raise StreamError(
-                f"{first.topic}:{first.partition} offset {first.offset}: {first.reason}. To send "
-                "such messages away and go on, name a topic for them: [dead_letters]"
+                f"{first.topic}:{first.partition} offset {first.offset}: {first.reason}. To "
+                "continue without such messages, configure a topic for them: [dead_letters]"
             )
 
 

@@ -53,13 +53,13 @@ class Openings:
             waited = time.monotonic() - since
             if waited > self._job.config.lock_wait_s:
                 raise StateError(
-                    f"{self._job.state_path(number)}: process {PlaceLock.holder(path)} has had it "
-                    f"for {waited:.0f} s, though its partition is this member's now. End that "
-                    "process, or wait for longer: lock_wait"
+                    f"{self._job.state_path(number)}: process {PlaceLock.holder(path)} has locked "
+                    f"the state for {waited:.0f} s, although the partition now belongs to this "
+                    "member. End that process, or wait longer: lock_wait"
                 )
             if is_first:
                 told = self._job.state_path(number), PlaceLock.holder(path)
-                LOG.warning("%s is waited for: process %s has it", *told)
+                LOG.warning("waiting for %s: process %s has locked it", *told)
             return None
         try:
             bounds = self._bounds(number)
@@ -102,20 +102,21 @@ class Openings:
         )
         if others:
             raise StateError(
-                f"{path}: it has rows of {', '.join(others)}: it is not the state of "
-                f"{source_of(place)}, or not that alone. Put each state back in its place"
+                f"{path}: the state has rows of {', '.join(others)}, so it is not the state of "
+                f"{source_of(place)} alone. Move each state file back to its place"
             )
         start = live.offsets.get(source_of(place), low)
         if start < low:
             raise StreamError(
-                f"{source_of(place)} begins at offset {low}, and its state {path} goes on at "
-                f"{start}: the rows between are gone. Restore the topic; or remove the state and "
-                "begin anew with start = 'retained'"
+                f"{source_of(place)} begins at offset {low}, but its state {path} continues at "
+                f"{start}: the rows between are lost. Restore the topic; or delete the state, and "
+                "begin a new one with start = 'retained'"
             )
         if start > end == 0:  # if the topic has rows, the consumer reports a bad offset itself
             raise StreamError(
-                f"{source_of(place)} is empty, and its state {path} goes on at {start}: the topic "
-                "was made again. Restore it; or remove the state, and begin anew"
+                f"{source_of(place)} is empty, but its state {path} continues at {start}: the "
+                "topic was deleted and created again. Restore it; or delete the state, and begin "
+                "a new one"
             )
         return start
 
@@ -129,15 +130,15 @@ class Openings:
         if low > 0 and self._job.config.start == "beginning":
             raise StreamError(
                 f"{source_of(place)}: there is no state {self._job.state_path(number)}, and it "
-                f"cannot be made again: the topic begins at offset {low}. Restore the folder of "
-                "states; or begin with the rows that are there, and give those before them by "
-                "history=: start = 'retained'"
+                f"cannot be rebuilt, because the topic begins at offset {low}. Restore the folder "
+                "of states; or begin with the rows that are left: start = 'retained', with the "
+                "earlier rows as history"
             )
         committed = self._consumer.committed(place)
         if committed > low:
             LOG.warning(
-                "%s: the group was at offset %d and there is no state: it is made again from "
-                "offset %d on, and all outputs are sent again",
+                "%s: the group was at offset %d, but there is no state: it is rebuilt from offset "
+                "%d on, and all outputs are sent again",
                 source_of(place),
                 committed,
                 low,

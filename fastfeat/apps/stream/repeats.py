@@ -42,8 +42,8 @@ def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Ge
             place = (int(headers["fastfeat.offset"]), int(headers.get("fastfeat.row", 0)))
         except KeyError as error:
             raise InvalidData(
-                f"a message lacks the header {error}: it is none of a stream's in JSON. Rows in "
-                "Arrow: drop_repeated_rows"
+                f"a message lacks the header {error}, so it is not a JSON message of a stream. For "
+                "Arrow messages, use drop_repeated_rows"
             ) from None
         except ValueError as error:  # not a number, or not UTF-8
             raise InvalidData(f"a message has headers that no stream writes: {error}") from None

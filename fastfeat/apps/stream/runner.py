@@ -100,7 +100,7 @@ class Stream:
             config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (OSError, ValueError) as error:
             told = getattr(error, "strerror", None) or error
-            raise StreamError(f"state: cannot make the folder {config.state}: {told}") from None
+            raise StreamError(f"state: cannot create the folder {config.state}: {told}") from None
         self._consumer = Consumer(config.kafka, config.group)
         buffer_bytes = (32 << 20) if config.kafka_out is None else config.kafka_out.buffer_bytes
         self._producer = Producer(config.kafka, buffer_bytes)
@@ -269,7 +269,8 @@ class Stream:
             if not is_lost:
                 self._consumer.commit({partition.place: offset})
         else:
-            LOG.warning("%s: closed without a checkpoint: outputs come again", partition.source)
+            told = "%s: closed without a checkpoint: some outputs will be sent again"
+            LOG.warning(told, partition.source)
         self._total.add(partition.done)
 
     def _end(self, *, is_whole: bool) -> None:
@@ -296,7 +297,7 @@ class Stream:
             counts = self._producer.n_partitions()
             missing = set[str]() if counts is None else wanted - counts.keys()
             for topic in sorted(missing - told):
-                LOG.warning("there is no topic %s: it is waited for", topic)
+                LOG.warning("waiting for the topic %s, which does not exist", topic)
             told |= missing
             if counts is not None and not missing:
                 self._sinks += sinks_of(self._job, self._producer, counts)

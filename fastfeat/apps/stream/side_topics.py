@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from fastfeat.apps.stream.job import Job
 from fastfeat.apps.stream.kafka import Consumer, Message, Place
 from fastfeat.apps.stream.partition import Partition, source_of
-from fastfeat.errors import StreamError
+from fastfeat.errors import StreamError, counted
 
 _BEGINNING = -2
 _TURN_S = 0.1
@@ -166,9 +166,9 @@ def check_counts(job: Job, counts: Mapping[str, int]) -> None:
     events, outcomes = counts[config.events.topic], counts[config.outcomes.topic]
     if events != outcomes:
         raise StreamError(
-            f"{config.outcomes.topic} has {outcomes} partitions, and {config.events.topic} "
-            f"{events}: an outcome has to be in the partition of its event. Give both as many, and "
-            "the same keys"
+            f"{config.outcomes.topic} has {counted(outcomes, 'partition')}, but "
+            f"{config.events.topic} has {events}: an outcome must be in the partition of its "
+            "event. Give both topics the same number of partitions and the same keys"
         )
 
 

@@ -65,7 +65,7 @@ class ToParquet:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             told = error.strerror or error
-            raise StreamError(f"out.parquet.folder: cannot make {folder}: {told}") from error
+            raise StreamError(f"out.parquet.folder: cannot create {folder}: {told}") from error
         covered = 0
         for path in folder.iterdir():
             found = _NAME.fullmatch(path.name)

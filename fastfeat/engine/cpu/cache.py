@@ -194,9 +194,10 @@ def _code_allowed() -> Generator[None]:
         yield
     except (CodeRefused, PermissionError) as error:  # PermissionError comes from llvmlite
         raise BackendUnavailable(
-            f"backend='cpu' runs compiled kernels, and the system lets this process run no new "
-            f"code ({reason_of(error)}). Allow it, in a unit of systemd by "
-            "MemoryDenyWriteExecute=no; or use backend='reference', which is slow and needs none"
+            "backend='cpu' runs compiled kernels, but the system does not let this process run "
+            f"new code ({reason_of(error)}). Allow it (in a systemd unit: "
+            "MemoryDenyWriteExecute=no), or use backend='reference', which is slow but compiles "
+            "nothing"
         ) from None
 
 
@@ -251,7 +252,7 @@ def _lock_of(path: Path) -> int | None:
     try:
         if _is_locked(descriptor):
             return descriptor
-        with doing("waiting for another process that compiles a kernel", is_event=True):
+        with doing("waiting for another process to compile a kernel", is_event=True):
             ends = time.monotonic() + _LONGEST_WAIT
             while time.monotonic() < ends:
                 time.sleep(_ASKED_AGAIN)
@@ -338,8 +339,8 @@ def _warn_of_folder(folder: str, error: Exception) -> None:
     reason = reason_of(error)
     warn_once(
         folder,
-        f"compiled kernels cannot be kept in {folder} ({reason}); each process compiles its "
-        "own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
+        f"compiled kernels cannot be kept in {folder} ({reason}), so each process compiles its "
+        "own. Set FASTFEAT_CACHE_DIR to a writable folder",
     )
 
 
@@ -402,14 +403,14 @@ def tell_not_kept(why: str, todo: str) -> None:
     """Warn, once per process, that compiled kernels are lost when this process ends."""
     warn_once(
         "kernels that cannot be kept",
-        f"compiled kernels cannot be kept for other processes ({why}); each process compiles its "
-        f"own. Results are the same. {todo}",
+        f"compiled kernels cannot be kept for other processes ({why}), so each process compiles "
+        f"its own. Results are the same. {todo}",
     )
 
 
 def tell_foreign(needed: Exception) -> None:
     """Warn that compiled kernels are not kept, since their machine code calls library functions."""
     tell_not_kept(
-        f"on this processor they call functions of other libraries, {needed}",
+        f"on this processor they call functions of other libraries: {needed}",
         "If NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set, remove it",
     )

@@ -74,7 +74,7 @@ def _compile(folder: str, entry: str) -> tuple[bytes, str] | Kernel:
     except AttributeError as error:  # Numba's private interface has changed
         import numba
 
-        why = f"this version of Numba, {numba.__version__}, is not known: {error}"
+        why = f"this version of Numba, {numba.__version__}, is not supported: {error}"
         tell_not_kept(why, "Install an older Numba or a newer fastfeat")
     return kernel_of_process(function)
 
@@ -117,7 +117,7 @@ def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def make_ready(wanted: Sequence[tuple[str, str]]) -> None:
     """Load or compile kernels, given as (folder, entry), so that their first run is fast."""
-    with doing("kernels for more rows", len(wanted), "kernels") as step:
+    with doing("loading kernels for larger data", len(wanted), "kernels") as step:
         for k, (folder, entry) in enumerate(wanted):
             step(k)
             _kernel_of(folder, entry)

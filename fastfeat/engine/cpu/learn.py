@@ -396,7 +396,7 @@ LEARNER = Learner(
     bound=_bound,
     spill=_spill,
     of_sample=_of_sample,
-    takes="of each quantile 1 MiB at most, and 8 bytes of each row near it, which are on disk "
-    "where they have no room; of sums, least and greatest values 3 KiB at most",
+    takes="at most 1 MiB per quantile, plus 8 bytes per row near it, on disk if they do not fit "
+    "in memory; at most 3 KiB for sums, least and greatest values",
 )
 OF_TASKS = TaskLearner(LEARNER, told, _failed)

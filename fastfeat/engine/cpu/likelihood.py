@@ -199,7 +199,7 @@ def _merge(a: State, b: State) -> State:
             raised = [merge(x, y) for x, y in zip(a.raised, b.raised, strict=True)]
             return Tried(a.asked, a.search, merge(a.sizes, b.sizes), raised)
         case _:
-            raise AssertionError("states of two rounds do not merge")
+            raise AssertionError("states of different rounds cannot be merged")
 
 
 def _next(method: Method, state: State) -> Found | Again:

@@ -216,7 +216,7 @@ def _merge(a: State, b: State) -> State:
             a.runs += b.runs
             return a
         case _:
-            raise AssertionError("states of two rounds do not merge")
+            raise AssertionError("states of different rounds cannot be merged")
 
 
 def _next(state: State) -> Found | Again:

@@ -116,7 +116,7 @@ def contents_of(
         InvalidPlan: An unknown feature, a bag that is not a list of codes, or an invalid label.
     """
     if as_matrix and (codes or bags or keep):
-        raise InvalidPlan("a matrix holds features alone: codes=, bags=, keep= are for form='dict'")
+        raise InvalidPlan("a matrix has only features: codes=, bags= and keep= need form='dict'")
     counts = {} if as_matrix else dict(fitted.n_codes if codes is None else codes)
     _check_counts(fitted, counts)
     columns = {name: _bag_columns(fitted, name, counts) for name in bags}
@@ -125,7 +125,7 @@ def contents_of(
     dense = [name for name in fitted.feature_names if name not in counts]
     coded = [*alone, *in_bags]
     if not dense and not coded:
-        raise InvalidPlan("the plan has no columns: fit found no category of its indicators")
+        raise InvalidPlan("the plan has no columns: fit found no categories for its indicators")
     return Contents(
         fitted,
         face_of(selected(fitted.record, dense, dtype=dtype)) if dense else None,
@@ -144,23 +144,23 @@ def _check_counts(fitted: FittedPlan, counts: Mapping[str, int]) -> None:
     for name, n in counts.items():
         if name not in names:
             raise InvalidPlan(
-                f"codes={{{name!r}: ...}}: no column is named so.{_near(name, names)}"
+                f"codes={{{name!r}: ...}}: no column has this name.{_near(name, names)}"
             )
         if type(n) is not int or n < 1:
-            raise InvalidPlan(f"codes={{{name!r}: {n!r}}}: takes how many codes there are, from 1")
+            raise InvalidPlan(f"codes={{{name!r}: {n!r}}}: takes the number of codes, from 1")
 
 
 def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
     """Return the columns of a bag: all columns of one feature, which share one list of codes."""
     expressions = fitted.plan.features
     if name not in expressions:
-        raise InvalidPlan(f"bags=[{name!r}]: no feature is named so.{_near(name, expressions)}")
+        raise InvalidPlan(f"bags=[{name!r}]: no feature has this name.{_near(name, expressions)}")
     columns = tuple(name + suffix for suffix in expressions[name].suffixes)
     n_codes = {counts.get(column) for column in columns}
     if len(n_codes) != 1 or None in n_codes:
         raise InvalidPlan(
-            f"bags=[{name!r}]: {shortened(columns)} are not codes of one list. Make it by "
-            "col(...).list.ordinal_encode(width=...), or say how many codes they have: codes="
+            f"bags=[{name!r}]: {shortened(columns)} are not codes of one list. Create them with "
+            "col(...).list.ordinal_encode(width=...), or pass their number of codes in codes="
         )
     return columns
 
@@ -177,7 +177,7 @@ def _label_given(fitted: FittedPlan, label: str | bool | None) -> str | bool | N
         case _:
             raise InvalidPlan(
                 f"label={_shown(label)}: takes the name of a column of the data, None for the "
-                "label of the plan, or False for none. Put a label of your own into a column"
+                "plan's label, or False for no label. Put a label of your own into a column"
             )
 
 
@@ -208,8 +208,8 @@ def block_of(
     lacking = [name for name in contents.label_columns if name not in there]
     if lacking:
         raise UnknownColumn(
-            f"the data lacks {shortened(lacking)}, of which the label is made. Rows to predict "
-            "have none: label=False"
+            f"the data lacks {shortened(lacking)}, which the label is computed from. For rows to "
+            "predict, pass label=False"
         )
     table = read_columns(rows.data, contents.columns, contents.columns_if_there)
     block: Block = {}
@@ -257,7 +257,7 @@ def features_block(contents: Contents, features: Table, label: Any = None) -> Bl
         block[LABEL] = label_array(label)
         if len(block[LABEL]) != features.num_rows:
             raise InvalidData(
-                f"the label has {counted(len(block[LABEL]), 'value')}, and the features "
+                f"the label has {counted(len(block[LABEL]), 'value')}, but the features have "
                 f"{counted(features.num_rows, 'row')}"
             )
     return block | {
@@ -270,7 +270,7 @@ def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
     try:
         return cast(column, pa.type_for_alias(dtype)).to_numpy()
     except pa.ArrowException as error:
-        raise TypeMismatch(f"feature {name!r} is {column.type}, no {dtype}: {error}") from error
+        raise TypeMismatch(f"feature {name!r} is {column.type}, not {dtype}: {error}") from error
 
 
 def _codes(contents: Contents, features: Table) -> Block:
@@ -284,8 +284,8 @@ def _codes(contents: Contents, features: Table) -> Block:
             column = features.column(name)
             if column.null_count:
                 raise InvalidData(
-                    f"feature {name!r} is missing in {counted(column.null_count, 'row')}, and a "
-                    "code never is. It is a number: leave it out of codes="
+                    f"feature {name!r} is missing in {counted(column.null_count, 'row')}, but a "
+                    "code cannot be missing. If it is a number, leave it out of codes="
                 )
             codes[:, k] = column.to_numpy()
         _check_codes(codes, names, key[1], contents)
@@ -302,8 +302,8 @@ def _check_codes(
         beyond = codes[(codes[:, k] < 0) | (codes[:, k] >= n), k]
         if len(beyond):
             raise InvalidData(
-                f"feature {name!r} has the code {beyond[0]}, and codes= says that there are {n:,}, "
-                "from 0. Give the number that fitted.n_codes has, or the largest code and one more"
+                f"feature {name!r} has the code {beyond[0]}, but codes= allows codes from 0 to "
+                f"{n - 1:,}. Pass the number in fitted.n_codes, or the largest code plus one"
             )
 
 

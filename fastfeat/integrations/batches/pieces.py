@@ -27,8 +27,8 @@ ReadPiece = Callable[[int], Table]
 """`(number) -> rows` of a piece."""
 _SAMPLE = 64
 _ONCE = (
-    "can be read once, and each epoch reads the rows again. Pass a function that opens it anew, "
-    "such as lambda: open_reader(), or the rows as a table"
+    "can be read once, but each epoch reads the rows again. Pass a function that opens it each "
+    "time, such as lambda: open_reader(), or the rows as a table"
 )
 
 
@@ -128,7 +128,7 @@ class ParquetPieces:
             there = set(_footer(file).schema.to_arrow_schema().names)
             lacking = [name for name in columns if name not in there]
             if lacking:
-                raise UnknownColumn(f"{file.name} lacks {shortened(lacking)}, which is read")
+                raise UnknownColumn(f"{file.name} lacks {shortened(lacking)}, which the plan reads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +166,8 @@ class BatchPieces:
             table = read_table(batch, columns)
             if table.num_rows != self.sizes[piece]:
                 raise InvalidData(
-                    f"the reader's piece {piece} had {counted(self.sizes[piece], 'row')} at "
-                    f"first, and has {table.num_rows:,} now. It must give the same each time"
+                    f"the reader's piece {piece} had {counted(self.sizes[piece], 'row')} at first, "
+                    f"but has {table.num_rows:,} now. It must return the same rows each time"
                 )
             return table
 
@@ -180,8 +180,8 @@ class BatchPieces:
         return _digest([str(self.sizes).encode(), sample])
 
     def _ended(self, n: int) -> str:
-        told = f"the reader gave {counted(len(self.sizes), 'piece')} at first, and {n:,} now"
-        once = ": it was read before. Make a new one at each call of the function" if n == 0 else ""
+        told = f"the reader had {counted(len(self.sizes), 'piece')} at first, but {n:,} now"
+        once = ": it was already read. The function must open a new one each time" if n == 0 else ""
         return f"{told}{once}"
 
 
@@ -257,8 +257,8 @@ def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
     now = file_at(file.filesystem, file.path)
     if (now.n_bytes, now.changed_ns) != (file.n_bytes, file.changed_ns):
         raise InvalidData(
-            f"{file.name} was written anew since it was first read. Make the data set again, and "
-            "with it the order of its rows"
+            f"{file.name} was rewritten after it was first read. Create the data set again, which "
+            "gives its rows a new order"
         )
     parquet = parquet_module()
     # Arrow's own threads do not outlive a fork, and workers have one core each.

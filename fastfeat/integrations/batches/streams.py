@@ -187,10 +187,10 @@ def rows_of(contents: Contents, pieces: Pieces, rows: CallRows) -> TransformedRo
     by_piece = isinstance(history, str) and history == PIECE
     if history is None and plan.declaration.past_columns:
         raise InvalidPlan(
-            f"the plan has windows, {_listed(plan.history_needed())}, which see rows of other "
-            "pieces. Say where they are: history='batch' where the data holds its own past, and "
-            "is transformed at once; history=earlier rows; history='piece' where each piece holds "
-            "the past of its rows"
+            f"the plan has windows ({_listed(plan.history_needed())}), which see rows of other "
+            "pieces. Pass history='batch' if the data contains its own past, to transform it at "
+            "once; the earlier rows as history=; or history='piece' if each piece contains the "
+            "past of its rows"
         )
     computed = TransformedRows(contents, pieces, rows.tables, by_piece)
     _warn_encoded(computed)

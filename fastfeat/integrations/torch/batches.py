@@ -432,8 +432,8 @@ class FeatureLoader:
         """Check the arguments; the class describes them."""
         if not isinstance(batches, FeatureBatches):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise TypeMismatch(
-                f"FeatureLoader: takes FeatureBatches, got {type(batches).__name__}. A DataLoader "
-                "of torch takes any data set"
+                f"FeatureLoader: takes FeatureBatches, got {type(batches).__name__}. For other "
+                "data sets, use torch's DataLoader"
             )
         name = "FeatureLoader"
         n_workers = whole_number(name, "num_workers", num_workers, 0)
@@ -487,7 +487,7 @@ class FeatureLoader:
     def _following(self, batches: Iterator[Any], this_pass: int) -> Any:
         """Return the next batch of a pass; None after the last batch."""
         if self._pass != this_pass:  # its workers serve the later pass
-            raise RuntimeError("a later pass over this loader has begun, which ends this one")
+            raise RuntimeError("this pass ended because a later pass over the loader has started")
         try:
             return next(batches, None)
         except Exception as error:
@@ -498,9 +498,9 @@ class FeatureLoader:
     def _told(self, error: Exception) -> Exception:
         """Return an error to raise for a failed pass, with advice on how to continue."""
         if isinstance(error, _LOST) and not str(error).startswith("Caught "):  # raised in a worker
-            error = RuntimeError("a DataLoader worker has died, or was killed, as it gave a batch")
+            error = RuntimeError("a DataLoader worker died or was killed before it sent a batch")
         error.add_note(
-            f"in epoch {self._epoch}, after {n_batches_text(self._n_given)}. To go on there: "
+            f"in epoch {self._epoch}, after {n_batches_text(self._n_given)}. To continue there: "
             "loader.load_state_dict(loader.state_dict())"
         )
         return error
@@ -564,7 +564,7 @@ def _check_picklable(batches: FeatureBatches, context: str | None) -> None:
         pickle.dumps(rows.pieces.make)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InvalidPlan(
-            f"FeatureLoader(context={context!r}): workers are given the function that opens the "
-            f"reader by pickle, which fails: {error}. Write it at the top of a module, or take "
+            f"FeatureLoader(context={context!r}): the function that opens the reader cannot be "
+            f"pickled for the workers: {error}. Define it at the top of a module, or pass "
             "context='fork' or num_workers=0"
         ) from error

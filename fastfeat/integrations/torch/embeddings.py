@@ -39,7 +39,7 @@ def embedding_sizes(
             counts = dict(codes)
         case _:
             raise TypeMismatch(
-                "embedding_sizes: takes FeatureBatches, a fitted plan, or numbers by name, got "
+                "embedding_sizes: takes FeatureBatches, a fitted plan, or a dict of counts, got "
                 f"{type(codes).__name__}"
             )
     return {name: (n, min(widest, round(1.6 * n**0.56))) for name, n in counts.items()}

@@ -155,13 +155,13 @@ def _hint(given: DType | None, wanted: DType) -> str:
         return "Cast the column yourself, or fit again"
     if given.tz is None:
         return (
-            f"Say which zone these times are in: 'UTC', or {wanted.tz!r} for local times there "
+            f"Say which time zone these times are in: 'UTC', or {wanted.tz!r} for local times "
             f"(pandas: .dt.tz_localize({wanted.tz!r}); Polars: "
             f".dt.replace_time_zone({wanted.tz!r}))"
         )
     return (
-        "fit saw times without a zone. Give them here in the same way: as local times, or as UTC, "
-        "without their zone"
+        "fit saw times without a zone. Pass times without a zone here too: as local times or as "
+        "UTC, as in the training data"
     )
 
 
@@ -192,8 +192,8 @@ def _scalar_text(scalar: Any) -> str:
 
 
 _WHOLE_DECIMALS = (
-    ". Decimals without digits after the point are read as int64. Cast the column before: ids to "
-    "text, column.cast(pyarrow.string()), and amounts to pyarrow.float64(), which rounds"
+    ". Decimals without digits after the point are read as int64. Cast the column first: ids with "
+    "column.cast(pyarrow.string()), amounts with column.cast(pyarrow.float64()), which rounds"
 )
 _ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})
 _LONGEST = 60

@@ -77,10 +77,10 @@ def date_format(written: str) -> DateFormat:
             parts.append(f"({_DIRECTIVES[name]})")
             directives.append(name)
         else:
-            told = "is there twice" if name in directives else "is not known"
+            told = "appears twice" if name in directives else "is not supported"
             known = " ".join(f"%{letter}" for letter in (*_DIRECTIVES, *_SHORT))
             raise InvalidPlan(
-                f"to_datetime({written!r}): %{name} {told}. The directives are {known}"
+                f"to_datetime({written!r}): %{name} {told}. Supported directives: {known}"
             )
     _require_date(written, set(directives))
     return DateFormat(grouped_pattern(f"(?s:^{''.join(parts)}$)").pattern, tuple(directives))
@@ -90,11 +90,11 @@ def _require_date(written: str, directives: set[str]) -> None:
     """Raise unless a format has a year and no redundant directives."""
     twice = next((same for same in _SAME if len(directives.intersection(same)) > 1), None)
     if twice or ("j" in directives and directives & {"m", "b", "B", "d"}):
-        raise InvalidPlan(f"to_datetime({written!r}): two directives say the same")
+        raise InvalidPlan(f"to_datetime({written!r}): two directives set the same part")
     if not directives & {"Y", "y"}:
         raise InvalidPlan(f"to_datetime({written!r}): a date needs its year, %Y")
     if ("I" in directives) != ("p" in directives):
-        raise InvalidPlan(f"to_datetime({written!r}): %I and %p need each other; %H counts to 23")
+        raise InvalidPlan(f"to_datetime({written!r}): use %I and %p together, or %H (0 to 23)")
     if "d" in directives and not directives & {"m", "b", "B"}:
         raise InvalidPlan(f"to_datetime({written!r}): a day, %d, needs its month, %m")
 

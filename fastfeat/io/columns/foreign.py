@@ -44,7 +44,7 @@ def in_types(table: Table, schema: Schema, system: str) -> Table:
                 column = cast(table.column(at), field.type)
             except pa.ArrowInvalid as error:
                 raise TypeMismatch(
-                    f"{field.name!r} is {given}, which {system} holds as {field.type}: {error}"
+                    f"{field.name!r} is {given}, which {system} stores as {field.type}: {error}"
                 ) from error
             table = table.set_column(at, field, column)
     return table

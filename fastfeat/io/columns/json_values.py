@@ -245,10 +245,10 @@ def _write_integer(dtype: DType, times: Times) -> str:
 
 def _write_moment(dtype: DType, times: Times) -> str:
     if times != "iso":
-        return f"fit saw {dtype}: write a whole number of {times} since 1970, as times= says"
+        return f"fit saw {dtype}: write a whole number of {times} since 1970, as set by times="
     offset, example = ("without an offset", "") if dtype.tz is None else ("with an offset", "Z")
     return (
-        f"fit saw {dtype}: write ISO 8601 {offset}, at most in {dtype.unit}, such as "
+        f"fit saw {dtype}: write ISO 8601 {offset}, no finer than {dtype.unit}, such as "
         f"'2026-01-31T12:00:00{example}'"
     )
 
@@ -264,55 +264,55 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("float64", "float32", "float16", "decimal"),
         "a number, rounded once to the type; a whole number only if the type holds it exactly",
-        '`true`, `"1"`, `9007199254740993`, and for the smaller types what is beyond their range',
+        '`true`, `"1"`, `9007199254740993`; for the smaller types, numbers outside their range',
         _floats,
-        _write("a number that the type holds; a whole one exactly"),
+        _write("a number in the range of the type; a whole number must be exact in it"),
     ),
     Rule(("bool",), "`true`, `false`", '`1`, `0`, `"true"`', _bools, _write("true or false")),
-    Rule(("utf8", "binary"), "a text", "a number, `true`", _texts, _write("a text")),
+    Rule(("utf8", "binary"), "text", "a number, `true`", _texts, _write("text")),
     Rule(
         ("timestamp",),
-        "ISO 8601 text, with an offset or `Z` where the column has a zone and without one where it "
-        'has none. In a stream with `times = "ms"` whole numbers of this unit since 1970',
-        '`"2026-01-31T12:00:00"` for a zone, `"2026-01-31T12:00:00Z"` for none, more digits than '
-        "the unit has, a number",
+        "ISO 8601 text, with an offset or `Z` if the column has a time zone, otherwise without. In "
+        'a stream with `times = "ms"`, whole numbers of this unit since 1970',
+        '`"2026-01-31T12:00:00"` if the column has a zone, `"2026-01-31T12:00:00Z"` if not, a '
+        "fraction finer than the unit, a number",
         _moments,
         _write_moment,
     ),
     Rule(
         ("date32", "date64"),
         'a date, `"2026-01-31"`',
-        'a date that is none, `"2026-02-30"`; a number',
+        'an impossible date, `"2026-02-30"`; a number',
         _dates,
         _write("a date such as '2026-01-31'"),
     ),
     Rule(
         ("time",),
         'a time of day, `"12:00:00"`',
-        "an offset, more digits than the unit has, a number",
+        "an offset, a fraction finer than the unit, a number",
         _times_of_day,
         _write("a time of day such as '12:00:00'"),
     ),
     Rule(
         ("duration",),
-        "a whole number of the unit of the column",
-        "`1.5`, a text",
+        "a whole number in the unit of the column",
+        "`1.5`, text",
         _durations,
         _write("a whole number of {unit}"),
     ),
     Rule(
         ("list",),
-        "a list of values that the type of its elements takes",
-        "a value alone",
+        "a list of values accepted for the type of its elements",
+        "a single value",
         _lists,
-        _write("a list of such values"),
+        _write("a list with elements of that type"),
     ),
     Rule(
         ("null",),
-        "nothing but `null`",
-        "all else",
+        "only `null`",
+        "anything else",
         _nothing,
-        lambda dtype, times: "fit saw missing values alone: write null, or fit again",
+        lambda dtype, times: "fit saw only missing values: write null, or fit again",
     ),
 )
 """The rules. `null` is missing in every column."""
@@ -321,7 +321,7 @@ _BY_TYPE: Mapping[str, Rule] = {name: rule for rule in RULES for name in rule.ty
 
 def rules_table() -> str:
     """Return the rules as a Markdown table."""
-    lines = ["| column | JSON that is taken | refused |", "|---|---|---|"]
+    lines = ["| column | accepted JSON | refused |", "|---|---|---|"]
     for rule in RULES:
         names = ", ".join(
             "integers" if name == "int8" else name

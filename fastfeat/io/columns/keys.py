@@ -20,7 +20,7 @@ from fastfeat.io.columns.decode import decoded
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.ir.dtypes import FLOAT64, UTF8, DType
 
-_TEXT = "Text or bytes are needed here: cast the column yourself"
+_TEXT = "This column must be text or bytes: cast it yourself"
 
 
 def key_type(dtype: DType) -> DataType:

@@ -47,7 +47,7 @@ def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     assert dtype.of is not None
     if not is_list_type(column.type):
         if not all_missing(column):
-            mismatch(column, name, str(dtype), "Give the column lists")
+            mismatch(column, name, str(dtype), "Pass a column of lists")
         return pa.chunked_array([pa.nulls(len(column), storage_type(dtype))])
     pieces = [_piece(chunk) for chunk in column.chunks]
     if len(pieces) == 1:
@@ -78,7 +78,7 @@ def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
     try:
         return stored_elements(values, name, dtype.of)
     except FastfeatError as error:
-        raise type(error)(f"the elements of all rows of {error}") from None
+        raise type(error)(f"elements of all lists, numbered as rows: {error}") from None
 
 
 def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:

@@ -169,8 +169,8 @@ def _missing_text(
 ) -> ChunkedArray:
     """Return nulls for a column of another type without any value; raise if it has values."""
     if not all_missing(column):
-        wanted = "Text is" if dtype == UTF8 else "Text or bytes are"
-        mismatch(column, name, str(dtype), f"{wanted} needed here: cast the column yourself")
+        wanted = "text" if dtype == UTF8 else "text or bytes"
+        mismatch(column, name, str(dtype), f"This column must be {wanted}: cast it yourself")
     return pa.chunked_array([pa.nulls(len(column), arrow_type)])
 
 

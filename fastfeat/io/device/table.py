@@ -95,6 +95,6 @@ def _check_device(number: int, subject: str) -> None:
     """Raise TypeMismatch if memory is on a device other than CUDA."""
     if number not in CUDA_DEVICES:
         raise TypeMismatch(
-            f"{subject}: is on a device of type {number} in DLPack's numbering; CUDA devices are "
-            "2 and 13. Bring it to the host first"
+            f"{subject}: is on a device of DLPack type {number}, not on a CUDA device (types 2 and "
+            "13). Copy it to the host first"
         )

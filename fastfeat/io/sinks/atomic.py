@@ -25,7 +25,7 @@ def replacing(target: Path) -> Generator[Path]:
             the temporary file.
     """
     if "\0" in str(target):  # Python's own ValueError says no more than this
-        raise OSError("its name holds a NUL character")
+        raise OSError("its name contains a NUL character")
     partial = target.with_name(f".{os.urandom(8).hex()}.partial")
     try:
         yield partial

@@ -34,7 +34,7 @@ def _type_in_delta(name: str, given: DataType) -> DataType:
     """Return the type of a column in a Delta table."""
     types = pa.types
     if types.is_time(given) or types.is_duration(given) or types.is_null(given):
-        raise TypeMismatch(f"{name!r} is {given}, and Delta has no such type. Make a number of it")
+        raise TypeMismatch(f"{name!r} is {given}, and Delta has no such type. Make it a number")
     return pa.float32() if types.is_float16(given) else common_type(given)
 
 
@@ -59,7 +59,7 @@ def commit(folder: Path, manifest: Manifest, schema: Schema) -> None:
             partition_by=list(manifest.contents.partition_by),
         )
     except Exception as error:  # the Rust library has its own exception types
-        raise OutputError(f"deltalake cannot make a table of {folder}: {error}") from error
+        raise OutputError(f"deltalake cannot create a table in {folder}: {error}") from error
     sync_below(folder / "_delta_log")
 
 

@@ -164,16 +164,16 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             n_bytes = path.stat().st_size
         except OSError as error:
             raise OutputError(
-                f"{path} is in the manifest, and {reason_of(error)}: {_ADVICE}"
+                f"{path} is in the manifest but cannot be found ({reason_of(error)}): {_ADVICE}"
             ) from None
         if n_bytes != file.n_bytes:
             raise OutputError(
-                f"{path} has {n_bytes:,} bytes, and had {file.n_bytes:,} when it was written: "
+                f"{path} has {n_bytes:,} bytes, but {file.n_bytes:,} were written: "
                 + _ADVICE
             )
 
 
-_ADVICE = "remove the folder, and run again: it begins anew"
+_ADVICE = "remove the folder and run again to start over"
 
 
 def _body(manifest: Manifest) -> dict[str, Any]:

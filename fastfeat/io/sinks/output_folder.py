@@ -33,12 +33,12 @@ except ImportError:  # on Windows nothing detects that two processes write one f
 
 _DIFFERENCES = {
     "plan": "of another fitted plan",
-    "tables": "made with other lookup tables",
-    "source": "of other data, or of files that were changed since",
+    "tables": "computed with other lookup tables",
+    "source": "computed from other data, or from files that have changed since",
     "file_format": "in another format",
-    "part_rows": "in parts of another length",
+    "part_rows": "in parts with another number of rows",
     "partition_by": "partitioned by other columns",
-    "training": "of another kind: of training rows, out of fold, or of later ones",
+    "training": "of another kind (training rows, out of fold, or later rows)",
 }
 
 
@@ -58,16 +58,16 @@ def finished(target: Path, contents: Contents) -> Manifest | None:
     found = read_manifest(target)
     if found is None:
         if any(target.iterdir()):
-            raise OutputError(f"{target} holds other files: name a new folder, or empty it")
+            raise OutputError(f"{target} contains other files: name a new folder, or empty it")
         return None
     if contents.source is None:
         raise OutputError(
-            f"{target} has features already, and data that is not in files cannot be known to be "
-            "the same: remove the folder, or name another"
+            f"{target} already has features, and only data in files can be checked to be the "
+            "same: remove the folder, or name another"
         )
     _check_alike(target, found.contents, contents, f"remove {target}, or name another folder")
     if not found.is_whole:
-        raise OutputError(f"{target} was moved here unfinished: remove it, or name another folder")
+        raise OutputError(f"{target} was moved before it was complete: remove it, or name another")
     check_files(target, found)
     return found
 
@@ -125,7 +125,7 @@ def publish(folder: Path, target: Path, manifest: Manifest) -> Manifest:
         sync(target.parent)
     except OSError as error:
         raise OutputError(
-            f"cannot move {folder} to {target}: {reason_of(error)}. It has all features"
+            f"cannot move {folder} to {target}: {reason_of(error)}. All features are in {folder}"
         ) from error
     return whole
 
@@ -164,7 +164,7 @@ def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
     found = read_manifest(folder)
     is_begun = found is not None and (found.parts or found.is_whole)  # otherwise nothing is lost
     if found is not None and is_begun and contents.source is not None:
-        advice = f"remove {folder} to begin anew"
+        advice = f"remove {folder} to start over"
         _check_alike(folder, found.contents, contents, advice)
         check_files(folder, found)
         if found.is_whole:

@@ -40,7 +40,7 @@ def check_columns(columns: Sequence[str], schema: Schema) -> None:
     for k, name in enumerate(columns):
         if name not in schema.names:
             raise InvalidPlan(
-                f"partition_by=: there is no feature and no kept column {name!r}."
+                f"partition_by=: no feature or kept column is named {name!r}."
                 f"{did_you_mean(name, schema.names)} Plan(keep=[...]) passes a column through"
             )
         if name in columns[:k]:
@@ -51,11 +51,10 @@ def check_columns(columns: Sequence[str], schema: Schema) -> None:
             *(types.is_string(given), types.is_large_string(given)),
         ).count(True):
             raise TypeMismatch(
-                f"partition_by=: {name!r} is {given}. Folders are named by text, integers, bools "
-                "and dates"
+                f"partition_by=: {name!r} is {given}. Partition by text, integers, bools or dates"
             )
     if len(columns) == len(schema.names):
-        raise InvalidPlan("partition_by=: names all columns, and files would have none")
+        raise InvalidPlan("partition_by=: names all columns, so the files would have none")
 
 
 def split(table: Table, columns: Sequence[str]) -> list[Partition]:
@@ -80,8 +79,8 @@ def split(table: Table, columns: Sequence[str]) -> list[Partition]:
         names = [f"{names[k]}/{texts[of]}" if names[k] else texts[of] for k, of in places]
         if len(names) > MOST:
             raise InvalidData(
-                f"partition_by={list(columns)}: more than {MOST:,} folders of "
-                f"{table.num_rows:,} rows. Partition by columns of fewer values"
+                f"partition_by={list(columns)}: more than {MOST:,} folders for "
+                f"{table.num_rows:,} rows. Partition by columns with fewer values"
             )
     order = np.argsort(numbers, kind="stable")
     ends = np.cumsum(np.bincount(numbers, minlength=len(names)))
@@ -107,7 +106,7 @@ def _text(value: Any, column: str) -> str:
     text = str(found).lower() if isinstance(found, bool) else str(found)
     if text in (MISSING, ""):
         raise InvalidData(
-            f"partition_by=: {column!r} has the value {text!r}, which in the name of a folder "
-            "would be read as missing"
+            f"partition_by=: {column!r} has the value {text!r}, which would be read as missing "
+            "in the name of a folder. Replace it"
         )
     return quote(text, safe="")

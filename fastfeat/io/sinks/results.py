@@ -29,7 +29,7 @@ def library(name: str) -> Any:
     return libraries.library(
         name,
         f"to={name!r} needs the package {name}, which is not installed. Install it with "
-        f"pip install 'fastfeat[{name}]', or use to='arrow' or to='numpy', which need nothing more",
+        f"pip install 'fastfeat[{name}]', or use to='arrow' or to='numpy', which need no package",
     )
 
 
@@ -121,8 +121,8 @@ def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
 def _not_held(name: str, column: ChunkedArray, told: str) -> TypeMismatch:
     """Return the error for a kept column that pandas or Polars cannot represent."""
     return TypeMismatch(
-        f"keep={name!r} is {column.type}, which is no type of {told}. Cast the column first, leave "
-        "it out, or take to='arrow'"
+        f"keep={name!r} is {column.type}, which cannot be converted to {told}. Cast the column "
+        "first, leave it out, or use to='arrow'"
     )
 
 
@@ -218,7 +218,7 @@ def bfloat16_type() -> np.dtype[Any]:
         "ml_dtypes",
         "a matrix of bfloat16 in NumPy needs the package ml_dtypes, which is not installed. "
         "Install it with pip install 'fastfeat[bfloat16]', or use to='torch', or to='arrow', which "
-        "has the values as float32",
+        "returns float32",
     )
     return np.dtype(module.bfloat16)
 
@@ -240,8 +240,8 @@ def memory_of_tensor(out: Any) -> NDArray[Any]:
     torch = library("torch")
     if not isinstance(out, torch.Tensor):
         raise TypeMismatch(
-            f"out= must be a torch tensor for to='torch', got {type(out).__name__}. For an array "
-            "take to='numpy'"
+            f"out= must be a torch tensor for to='torch', got {type(out).__name__}. For an array, "
+            "use to='numpy'"
         )
     tensor: Any = out
     if tensor.device.type != "cpu" or tensor.layout is not torch.strided or tensor.requires_grad:

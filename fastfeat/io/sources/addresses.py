@@ -68,7 +68,7 @@ def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
     except FastfeatError:
         raise
     except Exception as error:  # the library of a network may raise any error
-        told = f"{address}: cannot be looked at: {_reason(error, text)}"
+        told = f"{address}: cannot be inspected: {_reason(error, text)}"
         raise InvalidData(told if is_here else f"{told}. {_advice(text)}") from error
 
 
@@ -123,9 +123,9 @@ def _of_address(address: str, scheme: str) -> tuple[Any, str]:
             told = f"{told}: cannot be reached: {reason}. {_advice(address)}"
             raise InvalidData(told) from failed
         raise InvalidData(
-            f"{told}: no file system for {scheme}:// here. pyarrow: {reason}; "
+            f"{told}: no installed library reads {scheme}://. pyarrow: {reason}; "
             f"fsspec: {_reason(error, address)}. "
-            "Install fsspec and its library for it, such as s3fs, gcsfs or adlfs"
+            "Install fsspec and its library for this scheme, such as s3fs, gcsfs or adlfs"
         ) from error
     return _fs().PyFileSystem(_fs().FSSpecHandler(found)), path
 
@@ -162,8 +162,9 @@ def _advice(address: str) -> str:
     if scheme is None:
         return ""
     known = _CREDENTIALS.get(scheme[1])
-    of_credentials = "" if known is None else f", and the credentials: {known}"
-    return f"Check the address, the network{of_credentials}"
+    if known is None:
+        return "Check the address and the network"
+    return f"Check the address, the network, and the credentials: {known}"
 
 
 def _reason(error: Exception, address: str) -> str:
@@ -186,7 +187,7 @@ _PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws",
     **dict.fromkeys(
-        ("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS; gs://anonymous@bucket/... takes none"
+        ("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS; gs://anonymous@bucket/... needs none"
     ),
     **dict.fromkeys(
         ("abfs", "abfss"), "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or az login"

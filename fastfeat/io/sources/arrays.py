@@ -64,7 +64,7 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
     if arrow is None:
         raise TypeMismatch(
             f"{column_text(name)}: NumPy's {values.dtype} has no exact Arrow type. "
-            "Convert it first, floats to float64"
+            "Convert it first; floats to float64"
         )
     return array_of_values(_in_native_order(values), present, arrow)
 
@@ -87,7 +87,9 @@ def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
         )
     numpy_type, arrow = wanted
     native = _in_native_order(values)
-    beyond = TypeMismatch(f"{column_text(name)}: {values.dtype} values beyond {numpy_type}")
+    beyond = TypeMismatch(
+        f"{column_text(name)}: some {values.dtype} values are outside the range of {numpy_type}"
+    )
     try:
         converted = native if native.dtype.str[1:] == numpy_type else native.astype(numpy_type)
     except OverflowError:  # NumPy 2.5 and later; older versions wrap around
@@ -109,7 +111,7 @@ def _days(ticks: NDArray[np.int64], is_time: Flags, name: str) -> NDArray[np.int
     """Return days as the 32-bit integers that Arrow stores; raises TypeMismatch beyond 32 bits."""
     days = np.where(is_time, ticks, 0)
     if ((days < -(2**31)) | (days >= 2**31)).any():
-        raise TypeMismatch(f"{column_text(name)}: datetime64[D] values beyond 32 bits")
+        raise TypeMismatch(f"{column_text(name)}: some datetime64[D] values do not fit in 32 bits")
     return days.astype(np.int32)
 
 
@@ -133,7 +135,7 @@ def _python_array(values: Any, name: str) -> Any:
         if any(_is_no_time(value) for value in values):  # pyarrow rejects NaT without a unit
             return _python_array([None if _is_no_time(one) else one for one in values], name)
         raise TypeMismatch(
-            f"{column_text(name)}: its values have no common type: {error}. Give it one type first"
+            f"{column_text(name)}: its values have no common type: {error}. Convert them to one"
         ) from error
 
 
@@ -169,7 +171,7 @@ def _in_utc(value: Any) -> Any:
     try:
         return value.astimezone(UTC)
     except OverflowError:  # a day before the first year, or after the last one
-        raise ValueError(f"the time {value} is none in UTC") from None
+        raise ValueError(f"the time {value} is outside the range of UTC") from None
 
 
 def _without_loss(array: Any, values: Any, name: str) -> Any:
@@ -187,7 +189,7 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
     present = [value for value, is_value in zip(values, is_present, strict=True) if is_value]
     zones = {str(zone) for zone in (getattr(value, "tzinfo", None) for value in present)}
     if len(zones) > 1 or (pa.types.is_time(given) and zones - {"None"}):
-        raise TypeMismatch(f"{column_text(name)}: times of more than one zone: {sorted(zones)}")
+        raise TypeMismatch(f"{column_text(name)}: times have different zones: {sorted(zones)}")
     if pa.types.is_date(given) and any(_has_time(value) for value in present):
         raise TypeMismatch(f"{column_text(name)}: dates and times are mixed")
     if any(getattr(value, "nanosecond", 0) for value in present):
@@ -260,8 +262,8 @@ def no_arrow_type(name: str, dtype: Any) -> TypeMismatch:
     """Return the error for a Polars column without an Arrow type."""
     if is_polars_object(dtype):
         hint = (
-            "it holds Python objects, of which Arrow would see the addresses alone. Give it a type "
-            f"first: polars.Series({name!r}, frame[{name!r}].to_list())"
+            "Arrow would see only the addresses of its Python objects. Give it a type first: "
+            f"polars.Series({name!r}, frame[{name!r}].to_list())"
         )
     else:
         hint = "Cast it to one that Arrow has, such as polars.Int64 or polars.Float64"

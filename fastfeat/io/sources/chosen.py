@@ -88,7 +88,7 @@ def chosen_rows(dataset: Dataset, flags: RowFlags, name: str) -> Dataset:
                 if end > n_rows:
                     raise InvalidData(
                         f"the data had {counted(n_rows, 'row')} when it was first read, and has "
-                        "more now: the rows of a data set must stay while it is read. Begin again"
+                        "more now: a data set must not change while it is read. Start again"
                     )
                 chosen = flags.of(piece.first_row, piece.table.num_rows)
                 kept = piece.table.filter(chosen) if columns else rows_only(_count(chosen))

@@ -146,9 +146,9 @@ class Dataset:
         """Raise InvalidData if data that can be read once would be read `n_passes` times."""
         if self.is_once and n_passes > 1:
             raise InvalidData(
-                f"{self.parts[0].name} can be read once, and its rows are read "
-                f"{counted(n_passes, 'time')}. Pass a function that opens it anew, such as "
-                "lambda: open_reader(), or files"
+                f"{self.parts[0].name} can be read once, but its rows are needed "
+                f"{counted(n_passes, 'time')}. Pass files, or a function that opens it each time, "
+                "such as lambda: open_reader()"
             )
 
 
@@ -208,15 +208,15 @@ def _opened(make: Any) -> Iterator[Any]:
         opened = make()
     except TypeError as error:
         raise TypeMismatch(
-            f"{type(make).__name__} as data is called without arguments, and opens a reader or "
-            f"gives tables: {error}"
+            f"{type(make).__name__} as data is called without arguments and must return a reader "
+            f"or an iterable of tables: {error}"
         ) from error
     if hasattr(opened, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(opened)
     if isinstance(opened, Mapping | str) or not hasattr(opened, "__iter__"):
         raise TypeMismatch(
-            f"the function gave {type(cast('object', opened)).__name__}. It opens a "
-            "RecordBatchReader, or gives an iterable of tables"
+            f"the function returned {type(cast('object', opened)).__name__}. It must return a "
+            "RecordBatchReader, or an iterable of tables"
         )
     return iter(opened)
 
@@ -228,7 +228,7 @@ def _first_schema(tables: Iterator[Any], name: str) -> Schema:
         return known
     for table in tables:
         return select(table_in_memory(table), None).schema
-    raise InvalidData(f"{name} gave no table, and so no columns")
+    raise InvalidData(f"{name} returned no table, so its columns are unknown")
 
 
 def _partition_keys(expression: Any) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def _of_once(reader: Any) -> Dataset:
     else:
         first = next(tables, None)
         if first is None:
-            raise InvalidData(f"{name} gave no table, and so no columns")
+            raise InvalidData(f"{name} returned no table, so its columns are unknown")
         schema = select(table_in_memory(first), None).schema
         tables = chain([first], tables)
     unread = [tables]
@@ -256,7 +256,8 @@ def _of_once(reader: Any) -> Dataset:
     def open_once(columns: Sequence[str]) -> Iterator[Any]:
         if not unread:
             raise InvalidData(
-                f"{name} can be read once, and was. Pass a function that opens it anew, or files"
+                f"{name} can be read once, and was already read. Pass files, or a function that "
+                "opens it each time"
             )
         if is_reader:
             note_read(reader)
@@ -273,8 +274,8 @@ def _of_files(files: Sequence[Located]) -> Dataset:
     for file, file_format in zip(files, formats, strict=True):
         if file_format != formats[0]:
             raise InvalidData(
-                f"{files[0].name} is {formats[0]}, and {file.name} is {file_format}: a data set is "
-                "of one format. Pass a pattern for one of them, such as folder/*.parquet"
+                f"{files[0].name} is {formats[0]}, and {file.name} is {file_format}: all files of "
+                "a data set must have one format. Pass a pattern for one, such as folder/*.parquet"
             )
     refused: dict[str, FastfeatError] = {}
     if formats[0] in ("csv", "tsv"):
@@ -297,10 +298,10 @@ def _named_twice(parts: Sequence[FilePart], keys: Mapping[str, Array]) -> dict[s
             found.setdefault(
                 name,
                 InvalidData(
-                    f"{column_text(name)}: {part.name} has a column of that name, and is in a "
-                    f"folder {name}=... too. Give the files alone, such as "
-                    f"sorted(glob.glob({os.path.dirname(part.name) + '/*'!r})), to read the "
-                    "column, or drop it from the files, to read the folders"
+                    f"{column_text(name)}: {part.name} has this column, and is also in a folder "
+                    f"{name}=... To read the column, pass only the files, such as "
+                    f"sorted(glob.glob({os.path.dirname(part.name) + '/*'!r})). To read the "
+                    "folder names, drop the column from the files"
                 ),
             )
     return found
@@ -338,7 +339,7 @@ def _format(file: Located, *, is_alone: bool) -> Format:
     ):
         seen = format_of_bytes(opened.read(8))
     if seen is None and named is None:
-        pattern = "" if is_alone else ". A pattern leaves such files out: folder/*.parquet"
+        pattern = "" if is_alone else ". Leave such files out with a pattern: folder/*.parquet"
         raise InvalidData(
             f"{file.name}: neither its suffix nor its first bytes name a format. "
             f"Known suffixes: {', '.join(SUFFIXES)}{pattern}"

@@ -127,7 +127,7 @@ def check_ended(start: bytes, end: bytes) -> None:
     """
     if start[:4] == END_OF_STREAM[:4] and end[-8:] != END_OF_STREAM:
         raise OSError(
-            "the stream has no end: it was cut off, or its writer was not closed. Write it anew"
+            "the stream has no end: it was cut off, or its writer was not closed. Write it again"
         )
 
 
@@ -183,9 +183,7 @@ def of_long_row(error: Exception) -> Exception:
     """Return a pyarrow error, reworded if it is about a row longer than a block."""
     if "straddl" not in str(error):
         return error
-    return ValueError(
-        "a row is longer than is read at a time: is there a quote that no other ends?"
-    )
+    return ValueError("a row is longer than one block of the file: is a closing quote missing?")
 
 
 def _head(path: Path, delimiter: str) -> Schema:

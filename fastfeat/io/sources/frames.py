@@ -25,7 +25,7 @@ def mapping_table(
         TypeMismatch: A name that is not text, or a column without an Arrow type.
     """
     if not data:
-        raise InvalidData("the dict of columns is empty: there is no column")
+        raise InvalidData("the dict of columns is empty: pass at least one column")
     if columns is None:
         names = [text_name(name) for name in data]
     else:
@@ -50,15 +50,15 @@ def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
     """
     for at, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise TypeMismatch(f"got a list of dicts, one a row, of which row {at} is {row!r}")
+            raise TypeMismatch(f"expected a list of dicts, one per row, but row {at} is {row!r}")
     there = dict.fromkeys(name for row in rows for name in row)
     names = [text_name(name) for name in (there if columns is None else columns) if name in there]
     for name in names:
         lacking = next((at for at, row in enumerate(rows) if name not in row), None)
         if lacking is not None:
             raise InvalidData(
-                f"{column_text(name)}: row {lacking} lacks it, and other rows have it. Write None "
-                "where it is missing"
+                f"{column_text(name)}: row {lacking} does not have it, but other rows do. Write "
+                "None where it is missing"
             )
     if not names:
         return rows_only(len(rows))

@@ -54,8 +54,8 @@ class Located:
         if _written(found) != (self.n_bytes, self.changed_ns):
             gone = found.type == _fs().FileType.NotFound
             raise InvalidData(
-                f"{self.name} {'is gone' if gone else 'was written anew'} since it was first "
-                "looked at: the rows of a data set must stay while it is read. Begin again"
+                f"{self.name} was {'removed' if gone else 'rewritten'} after it was first read: "
+                "a data set must not change while it is read. Start again"
             )
 
 
@@ -72,12 +72,12 @@ def located(given: str | os.PathLike[str], suffix: str | None = None) -> list[Lo
     """
     text = os.fspath(given)
     if "\0" in text:
-        raise InvalidData(f"{text!r}: a path holds no NUL character")
+        raise InvalidData(f"{text!r}: a path cannot contain a NUL character")
     try:
         return _located(text, suffix)
     except UnicodeError as error:
         raise InvalidData(
-            f"{text!r}: a name of a file is no text in UTF-8: {error}. Rename it"
+            f"{text!r}: the name of a file is not valid UTF-8: {error}. Rename it"
         ) from error
 
 
@@ -101,8 +101,8 @@ def _located(text: str, suffix: str | None) -> list[Located]:
 def no_file(path: str) -> InvalidData:
     """Return the error for a path to a pipe, a socket or a device."""
     return InvalidData(
-        f"{path} is neither a file nor a folder: a pipe is read once. Give pyarrow's reader of it, "
-        "or write it to a file"
+        f"{path} is neither a file nor a folder: a pipe can be read once. Pass a pyarrow reader "
+        "for it, or write its data to a file"
     )
 
 
@@ -138,8 +138,8 @@ def hint_of_folders(name: str, paths: Iterable[str]) -> str:
             if sign and unquote(key) == name and not WILD.search(folder):
                 pattern = f"{path[: path.index(folder)]}{key}=*"
                 return (
-                    f" Its value is in the name of the folder {folder!r}, and folders are columns "
-                    f"below what is given: give the folder above, or a pattern, {pattern!r}"
+                    f" Its value is in the name of the folder {folder!r}, but only folders below "
+                    f"the given path become columns: pass the folder above, or {pattern!r}"
                 )
     return ""
 
@@ -155,9 +155,7 @@ def partition_columns(files: Sequence[Located]) -> dict[str, Array]:
         lacking = next((file for file in files if name not in file.keys), None)
         if lacking is not None:
             having = next(file for file in files if name in file.keys)
-            raise InvalidData(
-                f"{lacking.name} is in no folder {name}=..., and {having.name} is in one"
-            )
+            raise InvalidData(f"{lacking.name} is not in a folder {name}=..., but {having.name} is")
     return {name: _typed([file.keys[name] for file in files]) for name in names}
 
 
@@ -187,10 +185,10 @@ def _in_folders(
         if suffix is None or info.path.endswith(suffix)
     ]
     if not found:
-        which = "(names that begin with _ or . aside)"
+        which = "(names that start with _ or . are ignored)"
         if suffix is not None:
-            which = f"whose name ends in {suffix}"
-        raise InvalidData(f"{text}: there is no file in it {which}")
+            which = f"that end in {suffix}"
+        raise InvalidData(f"{text} has no files {which}")
     return sorted(found, key=_order)
 
 
@@ -213,8 +211,8 @@ def _check_leads_on(folder: str) -> None:
         target = os.path.realpath(folder)
         if Path(os.path.realpath(os.path.dirname(folder))).is_relative_to(target):
             raise InvalidData(
-                f"{folder} is a link to a folder that it is in, {target}: its files would be there "
-                "without end. Give a pattern, or the folders one by one"
+                f"{folder} is a link to a folder that contains it, {target}, so its files would "
+                "repeat without end. Pass a pattern, or the folders one by one"
             )
 
 
@@ -222,7 +220,7 @@ def _is_file(info: Any) -> bool:
     """Return whether a folder entry is a file; a broken symbolic link raises InvalidData."""
     kinds = _fs().FileType
     if info.type == kinds.NotFound and not is_hidden(info.base_name):
-        raise InvalidData(f"{info.path} is a link to a file that is not there")
+        raise InvalidData(f"{info.path} is a link to a file that does not exist")
     return info.type == kinds.File
 
 
@@ -344,8 +342,8 @@ def _check_above(filesystem: Any, path: str) -> None:
 
 def _of_log(folder: str, kind: str, instead: str) -> InvalidData:
     return InvalidData(
-        f"{folder} is a table of {kind}, whose log says which of the rows in its files are its "
-        f"own; files alone would bring deleted rows back. Give {instead.format(repr(folder))}"
+        f"{folder} is a table of {kind}: only its log says which rows are deleted, so its files "
+        f"alone would bring them back. Pass {instead.format(repr(folder))}"
     )
 
 
@@ -361,7 +359,7 @@ def check_once(files: Sequence[Located]) -> None:
         if before is not file and _is_same(before, file):
             twice.append(file.name)
     if twice:
-        raise InvalidData(f"given twice, so that its rows would count twice: {shortened(twice)}")
+        raise InvalidData(f"passed twice, so its rows would count twice: {shortened(twice)}")
 
 
 def _identity(file: Located) -> object:
@@ -392,7 +390,7 @@ _LOGS = {
     "_versions": ("Lance", "lance.dataset({}), with pip install 'fastfeat[lance]'"),
     "metadata/*.metadata.json": (
         "Iceberg",
-        "lambda: table.scan().to_arrow_batch_reader(), with the table of pyiceberg at {}",
+        "lambda: table.scan().to_arrow_batch_reader(), with the pyiceberg table at {}",
     ),
 }
 """Names that mark a table with a transaction log, with its kind and the data to pass instead."""

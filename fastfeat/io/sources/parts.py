@@ -104,13 +104,14 @@ class OpenedPart:
                 yield row, table
                 row += table.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise InvalidData(f"{self.name} failed behind row {row:,}: {error}") from error
+            raise InvalidData(f"{self.name} failed after row {row:,}: {error}") from error
 
     def _raise_lacking(self, table: Table, columns: Sequence[str]) -> None:
         for name in columns:
             if name not in table.column_names:
                 raise UnknownColumn(
-                    f"{self.name} gave a table without {column_text(name)}, which the first one has"
+                    f"{self.name} returned a table without {column_text(name)}, which its first "
+                    "table has"
                 )
 
 
@@ -173,5 +174,5 @@ def common_columns(parts: Sequence[Part]) -> tuple[Schema, dict[str, FastfeatErr
 def _without_type(name: str, one: tuple[DataType, Part], other: tuple[DataType, Part]) -> str:
     return (
         f"{column_text(name)} is {one[0]} in {one[1].name} and {other[0]} in {other[1].name}, and "
-        "no type has the values of both. Write the files with one"
+        "no type fits both. Write the files with one type"
     )

@@ -330,7 +330,7 @@ def _pieces_of(
     if part.n_rows is not None and part.n_rows != end:
         raise InvalidData(
             f"{part.name} had {counted(part.n_rows, 'row')} when it was first read, and has "
-            f"{end:,} now: the rows of a data set must stay while it is read. Begin again"
+            f"{end:,} now: a data set must not change while it is read. Start again"
         )
     return end
 
@@ -343,7 +343,7 @@ def _typed(table: Table, schema: Schema, part: Part) -> Table:
             if widened(wanted, field.type) != wanted:
                 raise TypeMismatch(
                     f"{column_text(field.name)} is {wanted} at first, and {field.type} in a later "
-                    f"table of {part.name}. Give it one type"
+                    f"table of {part.name}. Use one type in all tables"
                 )
             table = in_type(table, field.name, wanted, part.name)
     return table

@@ -98,7 +98,7 @@ def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
         return pa.Table.from_batches(batches, empty.schema)
     except pa.ArrowInvalid as error:
         raise InvalidData(
-            f"the reader gave a batch of another schema than its own: {error}"
+            f"the reader returned a batch with another schema than the reader's: {error}"
         ) from error
 
 
@@ -106,7 +106,7 @@ def check_unread(reader: Any) -> None:
     """Raise InvalidData if a RecordBatchReader was already read."""
     if reader in _READ:
         raise InvalidData(
-            "this RecordBatchReader was read before, and a reader can be read once: "
+            "this RecordBatchReader was already read, and a reader can be read once: "
             "keep reader.read_all() and pass that table"
         )
 
@@ -124,8 +124,8 @@ def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
         return pandas_table(data, columns, run)
     if "polars.LazyFrame" in classes:
         raise TypeMismatch(
-            "got a Polars LazyFrame: pass data.collect(), or, where that is more than memory "
-            "holds, the files that it reads: a folder, or a pattern such as 'logs/*.parquet'"
+            "got a Polars LazyFrame: pass data.collect(), or, if that does not fit in memory, the "
+            "files that it reads: a folder, or a pattern such as 'logs/*.parquet'"
         )
     if "polars.DataFrame" in classes:
         return polars_table(data, columns)

@@ -74,8 +74,8 @@ def in_type(table: Table, name: str, dtype: DataType, file: str) -> Table:
         made = cast(column, dtype)
     except (pa.ArrowException, ValueError) as error:
         raise InvalidData(
-            f"{file}: {column_text(name)} is {column.type} there and {dtype} in the data set, and "
-            f"not all of its values are values of that: {error}"
+            f"{file}: {column_text(name)} is {column.type} here and {dtype} in the data set, and "
+            f"some of its values cannot be converted: {error}"
         ) from error
     return table.set_column(place, pa.field(name, dtype), made)
 

@@ -72,11 +72,11 @@ def check_form(plans: Plans, to: str, out: Any, *, categories: bool) -> None:
     is_alone = out is None or ALONE in plans
     if not is_alone and not _has_names(out, plans):
         names = ", ".join(map(repr, plans))
-        raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
+        raise InvalidPlan(f"out= must be a dict with an entry for each plan: {names}")
     for memory in [None] if out is None else _memories(plans, out).values():
         check_result(to, memory, "cpu", categories=categories)
     if computed_form(next(iter(plans.values())), to) in ("cupy", "cupy_columns"):
-        raise InvalidPlan(f"to={to!r}: a live state computes in the host's memory")
+        raise InvalidPlan(f"to={to!r}: a live state computes on the CPU. Use to='numpy'")
 
 
 def check_out(plans: Plans, rows: Table, to: str, out: Any) -> None:

@@ -98,14 +98,17 @@ def link_of(digest: bytes, noted: bytes) -> Link:
     Raises `StateError` if they are truncated, altered, or from another version.
     """
     if len(digest) != N_BYTES or len(noted) < _HEAD.size:
-        raise StateError("its link of the audit is missing or truncated")
+        raise StateError("its audit link is missing or truncated")
     version, *sizes = _HEAD.unpack_from(noted)
     if version != FORMAT:
-        raise StateError(f"its link of the audit has format {version}. Update fastfeat")
+        raise StateError(
+            f"its audit link has format {version}, which this version of fastfeat does not know. "
+            "Update fastfeat"
+        )
     lengths = [N_BYTES, _N_TOLD, N_BYTES, *sizes[:2], N_BYTES, *sizes[2:]]
     if len(noted) != _HEAD.size + sum(lengths):
         raise StateError(
-            f"its link of the audit has {len(noted)} bytes, not {_HEAD.size + sum(lengths)}: it is "
+            f"its audit link has {len(noted)} bytes instead of {_HEAD.size + sum(lengths)}: it is "
             "truncated or altered"
         )
     ends = np.cumsum([_HEAD.size, *lengths]).tolist()
@@ -137,8 +140,8 @@ class Chain:
         """Check the lengths of the key and the hash."""
         if len(self.key) != KEY_BYTES or len(self.head) != N_BYTES:
             raise StateError(
-                f"the audit needs a key of {KEY_BYTES} bytes and a link of {N_BYTES}, got "
-                f"{len(self.key)} and {len(self.head)}: the state is altered"
+                f"the audit needs a key of {KEY_BYTES} bytes and a link of {N_BYTES} bytes, got "
+                f"{len(self.key)} and {len(self.head)} bytes: the state was altered"
             )
 
     def link(self, entry: Entry, artifacts: Artifacts) -> Link:

@@ -75,8 +75,8 @@ def digest_of(
     """
     of_row = {name: one for name, one in tables.items() if isinstance(one, StoredRow)}
     if of_row:
-        assert len(of_row) == len(tables), "all are one row"
-        assert n_rows == 1, "all are one row"
+        assert len(of_row) == len(tables), "stored rows and tables are mixed"
+        assert n_rows == 1, "a stored row is one row"
         return Digest(*digest_of_row(of_row, secret, once))
     made = hmac.new(once, n_rows.to_bytes(8, "little"), "sha256")
     rows, columns = np.zeros(n_rows, np.uint64), [np.empty(0, np.uint64)]

@@ -220,11 +220,11 @@ class Again:
             raise Differs(seq, change, _misplaced(self.chain, link))
         asked = self.chain.asked(change, self.artifacts)
         if "artifact" in differing_texts(link, asked):
-            raise Differs(seq, change, "it was answered by another artifact")
+            raise Differs(seq, change, "it was answered by a different plan artifact")
         if link.inputs != asked.inputs:
             names = [name for _, name in names_of({"": change.rows})]
             place = place_of(self.chain, link.inputs, asked.inputs, "inputs", names)
-            raise Differs(seq, change, "the rows that came in are others than those noted", place)
+            raise Differs(seq, change, "the incoming rows differ from the recorded rows", place)
         return link
 
     def _applied(self, written: WrittenEntry, link: Link) -> ChangeResults:
@@ -235,7 +235,7 @@ class Again:
         except _Refused:
             pass
         except FastfeatError as error:
-            what = f"it cannot be done again: {error}"
+            what = f"it cannot be applied again: {error}"
             raise Differs(written.seq, written.entry.change, what) from None
         return self.taken.entries[0].applied
 
@@ -245,18 +245,18 @@ class Again:
         if link.outputs != found.outputs:
             names = [_shown(*name) for name in names_of(answered_tables(entry.applied))]
             place = place_of(self.chain, link.outputs, found.outputs, "outputs", names)
-            raise Differs(seq, change, "the features are others than those noted", place)
+            raise Differs(seq, change, "the features differ from the recorded features", place)
         if link.stored != found.stored:
             flags = [np.unpackbits(np.frombuffer(one.stored, np.uint8)) for one in (link, found)]
             n_rows = min(map(len, flags))
             rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
             place = (int(rows[0]) if len(rows) else None, None)
-            raise Differs(seq, change, "other rows were put into the log than those noted", place)
+            raise Differs(seq, change, "the rows added to the log differ from the record", place)
         differ = differing_texts(link, found)
         if differ:
-            raise Differs(seq, change, f"its {differ[0]} is another than noted")
+            raise Differs(seq, change, f"its {differ[0]} differs from the record")
         if link.digest != found.digest:
-            raise Differs(seq, change, "its link is another than follows from it")
+            raise Differs(seq, change, "its link does not match its content")
 
     def _check_written(self, written: WrittenEntry, applied: ChangeResults) -> None:
         """Raise `Differs` if the results that the file stores are not the computed ones.
@@ -274,7 +274,7 @@ class Again:
             first, second = (self.chain.digest(one, n_rows, "outputs") for one in tables)
             is_same = first == second
         if not is_same:
-            what = "what stands in the file beside its rows is other than what it gave"
+            what = "the results stored with its rows differ from the computed results"
             raise Differs(written.seq, change, what)
 
 
@@ -293,10 +293,10 @@ def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base)
 def _misplaced(chain: Chain, link: Link) -> str:
     """Return the reason why a link does not follow the one before it, as text."""
     if link.digest == chain.head:
-        return "it stands there twice"
+        return "it is recorded twice"
     return (
-        "its link was not made after the one before it: a change is missing, stands elsewhere, or "
-        "was made anew"
+        "its link does not follow from the link before it: a change is missing, was moved, or was "
+        "rewritten"
     )
 
 

@@ -56,16 +56,16 @@ def replay_state(
     for option, value in (("plan", plan), ("outcomes", outcomes), ("partial", partial or None)):
         if to is None and value is not None:
             raise InvalidPlan(
-                f"{option}= is of the features that were served, and there is no to=. Name their "
-                "file: to='served.parquet'"
+                f"{option}= applies only to the file of served features, but to= is missing. Name "
+                "the file: to='served.parquet'"
             )
     committed = noted_commit(path_of(path))
     with closing(Follower(path, checked=False)) as follower, follower.holding():
         key = follower.key
         if not key:
             raise StateError(
-                f"{path}: it has no key of an audit, or the key was deleted: nothing that was "
-                "noted of its rows can be compared any more"
+                f"{path}: the state has no audit key, or the key was deleted, so its changes "
+                "cannot be checked"
             )
         walk = Walk(follower, key, _plans_reader(follower, artifact), noted, committed)
         walk.archive = None if archive is None else Path(archive)
@@ -115,12 +115,13 @@ def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
         (name, *others) = known
         if others:
             raise InvalidPlan(
-                f"artifact=: the state has the plans {shortened(known)}: pass a dict of them"
+                f"artifact=: the state has the plans {shortened(known)}. Pass a dict with an "
+                "artifact for each"
             )
         named = {name: _loaded(artifact)}
     if named.keys() != known.keys():
         raise InvalidPlan(
-            f"artifact=: has the plans {shortened(named)}, and the state {shortened(known)}"
+            f"artifact= has the plans {shortened(named)}, but the state has {shortened(known)}"
         )
     return named
 
@@ -141,8 +142,8 @@ def _check_places(path: object, artifact: object) -> None:
         is_path = isinstance(path, str | os.PathLike)
         shown = repr(os.fspath(cast("str", path))) if is_path else "fitted"
         raise InvalidPlan(
-            f"artifact={os.fspath(cast('str', artifact))!r} is the file of a state, which comes "
-            f"first. Write ff.replay({os.fspath(cast('str', artifact))!r}, {shown})"
+            f"artifact={os.fspath(cast('str', artifact))!r} is a state file, which must be the "
+            f"first argument. Write ff.replay({os.fspath(cast('str', artifact))!r}, {shown})"
         )
 
 
@@ -170,6 +171,7 @@ def _head_given(head: bytes | str | None) -> bytes | None:
         found = b""
     if len(found) != N_BYTES:
         raise StateError(
-            f"head={head!r}: a link has {N_BYTES} bytes, or {2 * N_BYTES} hexadecimal digits"
+            f"head={head!r} is not an audit link, which has {N_BYTES} bytes or {2 * N_BYTES} "
+            "hexadecimal digits"
         )
     return found

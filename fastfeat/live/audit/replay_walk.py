@@ -46,8 +46,7 @@ UNKNOWN_LINK = Difference(
     None,
     None,
     None,
-    "the link that was noted elsewhere is not in the chain: the file was written anew, or another "
-    "was put in its place",
+    "the noted link is not in the chain: the file was rewritten or replaced",
 )
 
 
@@ -117,8 +116,8 @@ class Walk:
         for number, one in enumerate(past, 1):
             seal = seal_of(self.key, seal, one.facts, one.links)
             if one.seal != seal or one.first != first:
-                told = f"the links of the changes {one.first + 1:,} to {one.last:,}, which a whole"
-                raise Differs(None, None, f"{told} state has replaced, are others than those noted")
+                told = f"the links of changes {one.first + 1:,} to {one.last:,}, which a snapshot"
+                raise Differs(None, None, f"{told} has replaced, differ from the recorded links")
             done = 0, 0
             segment, since = archived.get(number), one.replaced_ns
             if segment is not None:
@@ -133,7 +132,8 @@ class Walk:
             self.since.append(since)
             first, before = one.last, one
         if first != begin:
-            raise Differs(None, None, f"the links of the changes {first + 1:,} to {begin:,} lack")
+            told = f"the links of changes {first + 1:,} to {begin:,} are missing"
+            raise Differs(None, None, told)
         return past
 
     def _check_named(self, segment: Archived, past: Past) -> int:
@@ -142,8 +142,8 @@ class Walk:
         The time is in nanoseconds since 1970.
         """
         if segment.seal != seal_of(self.key, b"archived", segment.facts, b""):
-            told = f"what the file names of the segment of the changes {past.first + 1:,} to"
-            raise Differs(None, None, f"{told} {past.last:,} is other than what was noted")
+            told = f"the file's entry for the archive segment with changes {past.first + 1:,} to"
+            raise Differs(None, None, f"{told} {past.last:,} differs from the record")
         return segment.lost_ns
 
     def _replay_segment(
@@ -157,8 +157,8 @@ class Walk:
             raise Differs(
                 None,
                 None,
-                f"the segment {path} of the changes {past.first + 1:,} to {past.last:,} is "
-                "missing. Put it back, or say where its folder is: archive=",
+                f"the archive segment {path} with changes {past.first + 1:,} to {past.last:,} is "
+                "missing. Restore it, or name its folder: archive=",
             )
         try:
             follower = Follower(path, checked=False)
@@ -166,7 +166,7 @@ class Walk:
             raise Differs(None, None, str(error)) from None
         with closing(follower), follower.holding():
             if follower.head.digest != segment.digest or follower.head.base != past.first:
-                what = f"the segment {path} is other than the one that the file names"
+                what = f"the archive segment {path} is not the one that the state file names"
                 raise Differs(None, None, what)
             self._begin(follower, past.first, before, past)
             last = past.first
@@ -174,13 +174,13 @@ class Walk:
                 last = written.seq
                 if written.link != past.link_of(last):
                     change = written.entry.change
-                    raise Differs(last, change, "its link is other than the one that is kept")
+                    raise Differs(last, change, "its link differs from the recorded link")
                 if written.digests.startswith(WITHOUT):
                     self._pass_over(written)
                 else:
                     self._replay(written)
             if last != past.last:
-                what = f"the segment {path} ends with change {last:,}, not {past.last:,}"
+                what = f"the archive segment {path} ends with change {last:,}, not {past.last:,}"
                 raise Differs(None, None, what)
         assert self.again is not None
         return self.again
@@ -237,7 +237,7 @@ class Walk:
         """
         assert self.again is not None
         if written.digests != seal_of_entry(self.key, written.link, written.entry):
-            what = "what is left of it, without what was forgotten, is other than what was noted"
+            what = "its content without the forgotten rows differs from the record"
             raise Differs(written.seq, written.entry.change, what)
         if written.altered:
             raise Differs(written.seq, written.entry.change, written.altered)
@@ -294,24 +294,24 @@ def _at_base(
         plans = plans_of(follower.plans_at(seq))
         link = link_of(links.link, links.digests)
     except StateError as error:
-        raise Differs(seq, None, f"the whole state: {error}") from None
+        raise Differs(seq, None, f"the snapshot cannot be used: {error}") from None
     if last is not None and link.before != last:
-        raise Differs(seq, None, "the whole state does not follow from the changes before it")
+        raise Differs(seq, None, "the snapshot does not follow from the changes before it")
     chain = Chain(key, link.before)
     found = chain.base(base, follower.settings, artifacts_of(plans), seal)
     if "artifact" in differing_texts(link, found):
-        raise Differs(seq, None, "the whole state: it is one of another artifact")
+        raise Differs(seq, None, "the snapshot belongs to a different plan artifact")
     if link.inputs != found.inputs:
         names = [] if base.rows is None else sorted(base.rows.column_names)
         place = place_of(chain, link.inputs, found.inputs, "inputs", names)
-        raise Differs(seq, None, "the whole state: its rows are others than those noted", place)
+        raise Differs(seq, None, "the rows of the snapshot differ from the record", place)
     if link.digest != found.digest:
-        what = "the whole state: its tables, offsets or settings are others than those noted"
+        what = "the tables, offsets or settings of the snapshot differ from the record"
         raise Differs(seq, None, what)
     try:
         follower.check_base(seq)
     except StateError as error:
-        raise Differs(seq, None, f"the whole state: {error}") from None
+        raise Differs(seq, None, f"the snapshot cannot be used: {error}") from None
     again = begun(key, link.digest, plans, follower.settings, base)
     if before is not None:
         again.n_changes, again.n_rows = before.n_changes, before.n_rows
@@ -326,12 +326,12 @@ def _check_end(follower: Follower, last: int, committed: tuple[int, int] | None)
     """
     head = follower.head
     if last < head.seq:
-        what = f"the last {counted(head.seq - last, 'change')} of {head.seq:,} are missing"
+        what = f"missing at the end: {counted(head.seq - last, 'change')} of {head.seq:,}"
         raise Differs(None, None, what)
     if committed is not None and committed > (head.seq, head.base):
         what = (
-            f"it ends with change {head.seq:,}, and {committed[0]:,} were committed: its "
-            "write-ahead log is missing or damaged, or this is an older copy"
+            f"the file ends with change {head.seq:,}, but change {committed[0]:,} was committed: "
+            "its write-ahead log is missing or damaged, or the file is an older copy"
         )
         raise Differs(None, None, what)
     try:

@@ -64,11 +64,11 @@ class ServedCounts:
         if self.n_without_label is not None:
             parts.append(f"{self.n_without_label:,} without a label yet")
         if self.n_left_out:
-            parts.append(f"{self.n_left_out:,} left out that came again or were dropped")
+            parts.append(f"{self.n_left_out:,} left out as repeated or dropped")
         if self.n_of_others:
-            parts.append(f"{self.n_of_others:,} left out that another version of the plan answered")
+            parts.append(f"{self.n_of_others:,} left out as answered by another plan version")
         if self.n_late:
-            parts.append(f"{counted(self.n_late, 'outcome')} came late: answers before do not see")
+            parts.append(f"{counted(self.n_late, 'outcome')} came too late for earlier answers")
         return ", ".join(parts) + (f". {self.note}" if self.note else "")
 
 
@@ -183,16 +183,18 @@ class ServedWriter:
         rows = pa.concat_tables(self.labelled, promote_options="permissive")
         if given is not None:
             if plan.row_id is None:
-                raise InvalidPlan("outcomes= are told by the id of their row: Plan(row_id='id')")
+                raise InvalidPlan("outcomes= needs row ids. Name their column: Plan(row_id='id')")
             self.outcomes.append(read_columns(given, [plan.row_id], self._label_columns))
         for name in self._label_columns:
             rows = self._with_outcomes(rows, name)
         lacking = [name for name in self._label_columns if name not in rows.column_names]
         if lacking:
             join = (
-                "outcomes= gives it" if self._ids else "Plan(row_id='id') lets outcomes be joined"
+                "Pass outcomes= with these columns"
+                if self._ids
+                else "Outcomes can be joined with Plan(row_id='id')"
             )
-            told = f"No label: the state has no {shortened(lacking)}, which no window reads: {join}"
+            told = f"No label: no window reads {shortened(lacking)}, so the state lacks it. {join}"
             return None, told
         values = label_of(self.fitted, CallRows(rows, tables=tables or None))
         places = np.concatenate([*self.places, np.zeros(0, np.int64)])
@@ -233,7 +235,7 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
     if name is None and len(plans) == 1:
         return next(iter(plans))
     if name is None or name not in plans:
-        told = "plan= is missing" if name is None else f"plan={name!r} is none"
+        told = "plan= is missing" if name is None else f"there is no plan={name!r}"
         raise InvalidPlan(f"{told}: the state has the plans {shortened(plans)}")
     return name
 
@@ -248,7 +250,7 @@ def writing_served(
     """
     target = Path(path)
     if SUFFIXES.get(target.suffix.lower()) != "parquet":
-        raise InvalidData(f"to={str(path)!r}: what was served is written as Parquet: name.parquet")
+        raise InvalidData(f"to={str(path)!r}: the name must end in .parquet")
     beside = target.with_name(f".{os.urandom(8).hex()}.partial")
     one = ServedWriter(fitted, name, beside)
     try:

@@ -132,7 +132,7 @@ def read_archiving(connection: sqlite3.Connection) -> Archiving | None:
     if found is None:
         return None
     if [type(value) for value in found] != [str, int]:
-        raise StateError("it is altered: a value in it has another type than was written")
+        raise StateError("the file was altered: one of its values has the wrong type")
     return Archiving(*found)
 
 
@@ -218,4 +218,4 @@ def _archived(facts: Any, seal: Any) -> Archived:
             raise ValueError
         return Archived(file, bytes.fromhex(digest), sealed_ns, lost_ns, seal)
     except (ValueError, TypeError):
-        raise StateError("it is altered: what it names of its archive is not whole") from None
+        raise StateError("the file was altered: the entry of a segment is invalid") from None

@@ -171,7 +171,10 @@ def written_of(
     version of fastfeat.
     """
     if segment.kind not in KINDS:
-        raise StateError(f"its entry {seq} is a {segment.kind!r}: this version does not know it")
+        raise StateError(
+            f"its entry {seq} has the kind {segment.kind!r}, which this version of fastfeat does "
+            "not know. Update fastfeat"
+        )
     try:
         head = json.loads(segment.head)
         change = Change(
@@ -206,7 +209,7 @@ def plans_named(head: bytes) -> dict[str, str]:
         named = json.loads(head)["plans"]
         return {name: bytes.fromhex(digest).hex() for name, digest in named.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise StateError("it is altered: an entry names no plans") from None
+        raise StateError("the file was altered: the plans of an entry cannot be read") from None
 
 
 def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
@@ -261,15 +264,15 @@ def base_of(head: bytes, parts: Sequence[Part]) -> Base:
         has_rows, names = given["has_rows"], given["tables"]
         offsets, swept = given["offsets"], given["swept"]
     except (ValueError, KeyError, TypeError):
-        raise StateError("it is altered: the head of its base cannot be read") from None
+        raise StateError("the file was altered: its snapshot cannot be read") from None
     pieces = [table_of(part.content) for part in parts if part.kind == "rows"]
     tables = {part.name: table_of(part.content) for part in parts if part.kind == "table"}
     if bool(pieces) != has_rows or list(tables) != names:
-        raise StateError("it is altered: the parts of its base do not fit together")
+        raise StateError("the file was altered: its snapshot has parts that do not fit together")
     try:
         rows = pa.concat_tables(pieces) if pieces else None
     except pa.ArrowException as error:
-        raise StateError(f"the parts of its base do not fit together: {error}") from None
+        raise StateError(f"its snapshot has parts that do not fit together: {error}") from None
     return Base(rows, tables, offsets, swept)
 
 
@@ -305,7 +308,8 @@ def table_bytes(table: Table, compression: str | None) -> bytes:
         with pa.ipc.new_stream(sink, whole.schema, options=options) as writer:
             writer.write_table(whole)
     except pa.ArrowException as error:
-        raise StateError(f"rows of {table.schema} cannot be written: {error}") from None
+        told = f"rows with the schema {table.schema} cannot be written: {error}"
+        raise StateError(told) from None
     return cast("bytes", sink.getvalue().to_pybytes())
 
 

@@ -175,7 +175,7 @@ class Follower:
             yield from some
             begin = some[-1].seq
         if digest != until.digest:
-            raise StateError(f"it is altered: it has {begin} entries of {until.seq}")
+            raise StateError(f"the file was altered: it has {begin} of {until.seq} entries")
 
     def check_opening(self) -> None:
         """Raise `StateError` if opening the file for writing would fail.
@@ -228,9 +228,13 @@ class Follower:
         The transaction sees one commit.
         """
         if os.getpid() != self._process:
-            raise StateError(f"{self.path} was opened in process {self._process}: open it anew")
+            raise StateError(
+                f"{self.path} was opened in process {self._process}. Open it again in this process"
+            )
         if file_at(self.path) != self._file:
-            raise StateError(f"{self.path} is another file than when it was opened: open it anew")
+            raise StateError(
+                f"{self.path} was replaced by another file after it was opened. Open it again"
+            )
         with self._lock, naming_state(self.path):
             if self._is_held:
                 yield self._connection, read_head(self._connection)

@@ -349,8 +349,8 @@ class Journal:
         """Return the lock; raise `StateError` if the journal is closed, or opened before a fork."""
         if os.getpid() != self._process:
             raise StateError(
-                f"{self.path} was opened in process {self._process}, of which this is a child: "
-                "open it after the fork"
+                f"{self.path} was opened in process {self._process}, before this process was "
+                "forked from it. Open it after the fork"
             )
         if not self._end.alive:
             raise StateError(f"{self.path} is closed")
@@ -419,7 +419,9 @@ class Journal:
     def _flush_whole(self) -> None:
         """Commit pending entries; raise `StateError` if they must wait for a checkpoint."""
         if self.durability == "checkpoint" and self._pending:
-            raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
+            raise StateError(
+                f"{self.path}: some changes are not on disk yet. Call live.checkpoint() first"
+            )
         self._flush()
 
     def _flush(self) -> None:

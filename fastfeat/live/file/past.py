@@ -106,7 +106,7 @@ def read_past(connection: sqlite3.Connection) -> list[Past]:
         return []
     found = connection.execute("SELECT facts, links, seal FROM links ORDER BY id").fetchall()
     if any(type(value) is not bytes for row in found for value in row):
-        raise StateError("it is altered: a value in it has another type than was written")
+        raise StateError("the file was altered: one of its values has the wrong type")
     return [_past(*row) for row in found]
 
 
@@ -116,7 +116,7 @@ def read_seal(connection: sqlite3.Connection) -> bytes:
         return b""
     found = connection.execute("SELECT seal FROM links ORDER BY id DESC LIMIT 1").fetchone()
     if found is not None and (type(found[0]) is not bytes or len(found[0]) != N_BYTES):
-        raise StateError("it is altered: a seal of its past is not whole")
+        raise StateError("the file was altered: the seal of replaced changes is damaged")
     return b"" if found is None else found[0]
 
 
@@ -139,7 +139,7 @@ def _past(facts: bytes, links: bytes, seal: bytes) -> Past:
     first, last, n_rows, replaced_ns = (_number(told, name) for name in _NUMBERS)
     n_links, n_more = divmod(len(links), N_BYTES)
     if n_more or n_links <= last - first:
-        raise StateError("it is altered: the links of its past are not whole")
+        raise StateError("the file was altered: the links of replaced changes are incomplete")
     return Past(first, last, n_rows, replaced_ns, facts, links, seal)
 
 
@@ -149,12 +149,12 @@ def _facts(text: bytes) -> Mapping[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise StateError("it is altered: what is told of a change cannot be read")
+        raise StateError("the file was altered: the record of replaced changes cannot be read")
     return cast("dict[str, Any]", found)
 
 
 def _number(facts: Mapping[str, Any], name: str) -> int:
     found = facts.get(name)
     if type(found) is not int:
-        raise StateError(f"it is altered: {name} of a change is missing")
+        raise StateError(f"the file was altered: the record of replaced changes lacks {name!r}")
     return found

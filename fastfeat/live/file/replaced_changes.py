@@ -120,7 +120,7 @@ class ReplacedChanges:
             digest = self.file.write_segment(folder / name, pending)
             return ArchiveChange(self._sealed(Archived(name, digest, now)), others)
         assert self.forgetting is not None
-        assert not pending, "what was forgotten is erased before plans change"
+        assert not pending, "forgotten rows are erased before plans change"
         there = [n for n, one in known.items() if one.file and n not in others]
         sources = [(folder / known[n].file, pasts[n - 1]) for n in there]
         found: list[Archived | None] = []

@@ -154,7 +154,7 @@ def read_head(connection: sqlite3.Connection) -> Head:
     """Return the numbers of a file's last entry and its base, and the digest of its content."""
     found = connection.execute("SELECT seq, digest, base FROM head").fetchall()
     if len(found) != 1:
-        raise StateError("it is altered: its head is not whole")
+        raise StateError("the file was altered: its header is damaged")
     return Head(*_typed(found[0], "ibi"))
 
 
@@ -180,7 +180,7 @@ def _parts(connection: sqlite3.Connection, seq: int) -> list[Part]:
 
 def _check_parts(head: bytes, parts: list[Part]) -> None:
     if [digest_of_part(part).hex() for part in parts] != json.loads(head)["parts"]:
-        raise StateError("it is altered: its base does not match its SHA-256")
+        raise StateError("the file was altered: its snapshot does not match its SHA-256")
 
 
 def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
@@ -195,7 +195,9 @@ def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
     try:
         return Settings(**given)
     except TypeError:
-        raise StateError(f"it has the settings {given}: this version has others") from None
+        raise StateError(
+            f"this version of fastfeat does not know its settings {given}. Update fastfeat"
+        ) from None
 
 
 def read_base_digest(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> bytes:
@@ -260,7 +262,7 @@ def read_artifact(connection: sqlite3.Connection, digest: str) -> bytes:
     key = bytes.fromhex(digest)
     found = connection.execute("SELECT content FROM artifacts WHERE digest = ?", (key,)).fetchone()
     if found is None or sha256(_typed(found, "b")[0]).digest() != key:
-        raise StateError(f"it is altered: its plan {digest[:12]} is not whole")
+        raise StateError(f"the file was altered: its plan {digest[:12]} is missing or damaged")
     return found[0]
 
 
@@ -298,7 +300,7 @@ def read_entries(
         segment = Segment(*values)
         digest, altered = digest_of_segment(digest, seq, segment), ""
         if number != seq or digest != noted:
-            altered = f"it is altered: its entry {seq} does not match its SHA-256"
+            altered = f"the file was altered: its entry {seq} does not match its SHA-256"
             if checked:
                 raise StateError(altered)
             seq, digest = number, noted  # so that later entries are compared on their own
@@ -307,7 +309,7 @@ def read_entries(
         entries.append(written_of(segment, number, plans, altered))
     is_end = seq == until.seq or len(entries) < _AT_ONCE
     if checked and is_end and (seq, digest) != (until.seq, until.digest):
-        raise StateError(f"it is altered: it has {seq} entries of {until.seq}")
+        raise StateError(f"the file was altered: it has {seq} of {until.seq} entries")
     return entries, digest
 
 
@@ -339,7 +341,7 @@ def read_key(connection: sqlite3.Connection) -> bytes:
     if found is None:
         return b""
     if sha256(_typed(found, "bb")[1]).digest() != found[0]:
-        raise StateError("it is altered: the key of its audit is not whole")
+        raise StateError("the file was altered: its audit key is damaged")
     return found[1]
 
 
@@ -349,17 +351,17 @@ def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[b
         "SELECT head, previous, link, digests, digest FROM bases WHERE seq = ?", (seq,)
     ).fetchone()
     if found is None:
-        raise StateError("it is altered: its base is missing")
+        raise StateError("the file was altered: its snapshot is missing")
     head, *links, digest = _typed(found, "bbbbb")
     if checked and digest_of_base(head, Links(*links)) != digest:
-        raise StateError("it is altered: its base does not match its SHA-256")
+        raise StateError("the file was altered: its snapshot does not match its SHA-256")
     return head, Links(*links), digest
 
 
 def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
     """Return a row of the file; raise `StateError` unless its values have the types in `kinds`."""
     if any(type(value) is not _TYPES[kind] for value, kind in zip(row, kinds, strict=True)):
-        raise StateError("it is altered: a value in it has another type than was written")
+        raise StateError("the file was altered: one of its values has the wrong type")
     return row
 
 
@@ -376,24 +378,24 @@ def check_beginning(path: Path, *, writes: bool) -> None:
         reason = reason_of(error)
         raise StateError(f"{path}: the state cannot be opened: {reason}") from None
     if not start.startswith(_MAGIC) or len(start) < 100:
-        empty = "the file is empty: it" if not start else "it"
-        raise StateError(f"{path}: {empty} is not the state of a live plan, nor a SQLite file")
+        told = "is not a SQLite file" if start else "is empty"
+        raise StateError(f"{path}: the file {told}, so it is not the state of a live plan")
     if start[68:72] != APPLICATION.to_bytes(4, "big"):
-        raise StateError(f"{path}: it is a SQLite file, but not the state of a live plan")
+        raise StateError(f"{path}: the file is a SQLite file, but not the state of a live plan")
     found = int.from_bytes(start[60:64], "big")
     if found > FORMAT:
         raise StateError(
-            f"{path}: it has format {found}; this version, fastfeat {__version__}, reads "
-            f"up to {FORMAT}. Update fastfeat"
+            f"{path}: the file has format {found}, but this version, fastfeat {__version__}, reads "
+            f"formats up to {FORMAT}. Update fastfeat"
         )
     if found < 1 or start[18:20] not in _MODES:
-        raise StateError(f"{path}: it is altered: its first bytes are not those of a state")
+        raise StateError(f"{path}: the file was altered: its first bytes are wrong")
     n_pages = int.from_bytes(start[28:32], "big")
     page = int.from_bytes(start[16:18], "big")
     n_bytes = n_pages * (65536 if page == 1 else page)
     there = os.path.getsize(path)
     if there < n_bytes and not _has_log(path):
-        raise StateError(f"{path}: it is truncated: {there:,} of {n_bytes:,} bytes are there")
+        raise StateError(f"{path}: the file is truncated: it has {there:,} of {n_bytes:,} bytes")
 
 
 def _has_log(path: Path) -> bool:
@@ -408,7 +410,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
     if [sql for (sql,) in found] != list(TABLES[: _N_TABLES.get(version)]):
-        raise StateError("it is altered: its tables are not those of a state")
+        raise StateError("the file was altered: its tables have the wrong definitions")
     if writes:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -417,7 +419,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
         connection.execute("PRAGMA journal_size_limit = 67108864")
     wrong = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if wrong != "ok":
-        raise StateError(f"it is altered: {wrong}")
+        raise StateError(f"the file was altered: {wrong}")
     if writes and version < FORMAT:
         connection.execute("BEGIN IMMEDIATE")
         for statement in TABLES[_N_TABLES[version] :]:
@@ -430,16 +432,22 @@ def _reason(error: Exception) -> str:
     """Return the message for an error of SQLite: the reason, and a remedy."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":
-            return "the disk is full; the last commit stands. Make room, and try again"
+            return (
+                "the disk is full; everything up to the last commit is safe. Free some space, and "
+                "try again"
+            )
         case "SQLITE_CORRUPT" | "SQLITE_NOTADB" | "SQLITE_CORRUPT_INDEX":
-            return f"it is altered or truncated: {error}"
+            return f"the file was altered or truncated: {error}"
         case name if name.startswith("SQLITE_IOERR"):
-            return f"the disk gave an error ({name}); the last commit stands. Open it again"
+            return (
+                f"the disk reported an error ({name}); everything up to the last commit is safe. "
+                "Open the state again"
+            )
         case name if name.startswith("SQLITE_READONLY"):
-            return "it cannot be written: this process may only read it"
+            return "the file cannot be written: this process may only read it"
         case name if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-            return f"the state cannot be opened: {error}. Look at the rights of its folder"
+            return f"the state cannot be opened: {error}. Check the permissions of its folder"
         case name if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return "another process holds it, and did not let go within 5 seconds"
+            return "another process has kept the file locked for 5 seconds. Try again later"
         case _:
-            return f"it cannot be read or written: {error}"
+            return f"the file cannot be read or written: {error}"

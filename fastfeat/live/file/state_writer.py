@@ -196,7 +196,9 @@ class StateWriter:
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
         if self._is_broken:
-            raise StateError(f"{self.path}: an earlier write has failed: close it and open it anew")
+            raise StateError(
+                f"{self.path}: an earlier write failed. Close the state and open it again"
+            )
         try:
             with naming_state(self.path):
                 self.connection.execute("BEGIN IMMEDIATE")
@@ -219,14 +221,14 @@ class StateWriter:
         """
         if file_at(self.path) != self._file:
             raise StateError(
-                "the file was deleted, or another was put in its place: nothing can be written to "
-                "it. Put it back and open it again; `history()` still gives what is in memory"
+                "the file was deleted or replaced, so nothing can be written to it. Restore it and "
+                "open it again; live.history() still returns the rows in memory"
             )
         found = read_head(self.connection)
         if (found.seq, found.digest) != (self.head.seq, self.head.digest):
             raise StateError(
-                f"another process has written it, up to entry {found.seq}; this one knows "
-                f"{self.head.seq}. Was {self.path.name}-lock removed? Open it again"
+                f"another process has written the file up to entry {found.seq}, but this process "
+                f"knows {self.head.seq}. Was {self.path.name}-lock removed? Open the state again"
             )
 
     def _reach(self, head: Head) -> None:
@@ -254,9 +256,9 @@ class StateWriter:
         noted, name = self.lock.noted(), self.path.name
         if noted is not None and noted > (self.head.seq, self.head.base):
             raise StateError(
-                f"it ends with entry {self.head.seq}, and {noted[0]} were committed: {name}-wal is "
-                "missing or damaged, or this is an older copy. Put it back; to go on from what is "
-                f"there, remove {name}-lock"
+                f"the file ends with entry {self.head.seq}, but entry {noted[0]} was committed: "
+                f"{name}-wal is missing or damaged, or the file is an older copy. Restore it; to "
+                f"continue without the missing entries, remove {name}-lock"
             )
 
 
@@ -271,8 +273,8 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
     for there in (target, *(Path(f"{target}{suffix}") for suffix in SUFFIXES)):
         if os.path.lexists(there):
             raise StateError(
-                f"{target}: {there.name} is there already. A new state needs a path of its own: "
-                "give another, or remove what is left of an older one"
+                f"{target}: {there.name} exists already. Give the new state another path, or "
+                "remove the files of the older state"
             )
     lock.note(content.seq, content.seq)  # there may be a note about a removed state
     try:
@@ -283,7 +285,7 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
         os.replace(beside, target)
         sync(target.parent)
     except OSError as error:
-        raise StateError(f"{target}: it cannot be written: {error.strerror}") from None
+        raise StateError(f"{target}: the file cannot be written: {error.strerror}") from None
     finally:
         with suppress(OSError):
             _remove(beside)
@@ -326,7 +328,7 @@ def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
         os.replace(beside, path)
         sync(path.parent)
     except OSError as error:
-        told = f"{path}: the segment of the archive cannot be written: {error.strerror}"
+        told = f"{path}: the archive segment cannot be written: {error.strerror}"
         raise StateError(told) from None
     finally:
         with suppress(OSError):

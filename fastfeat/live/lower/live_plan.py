@@ -202,8 +202,8 @@ def _agreed(plans: Mapping[str, Fitted]) -> dict[str, DType | UnsupportedType]:
                     of_table = "" if table is None else f" of the table {table!r}"
                     raise TypeMismatch(
                         f"the column {name!r}{of_table}: the plan {first!r} saw {known} in fit, "
-                        f"and the plan {plan!r} {dtype}. Plans over one log read the same columns: "
-                        "fit them on data of the same types"
+                        f"but the plan {plan!r} saw {dtype}. Plans that share a state need equal "
+                        "types: fit them on data of the same types"
                     )
     return {name: dtype for (table, name), (_, dtype) in found.items() if table is None}
 
@@ -222,7 +222,8 @@ def _row_id(plans: Mapping[str, Fitted]) -> str | None:
     if len(ids) > 1:
         told = ", ".join(f"{name!r} has row_id={row_id!r}" for name, row_id in given.items())
         raise InvalidPlan(
-            f"plans over one log have one id of rows, and {told}. Give them the same row_id="
+            f"plans that share a state need the same id column, but {told}. Give them the same "
+            "row_id="
         )
     return next(iter(ids), None)
 

@@ -120,8 +120,8 @@ def rows_by_id(given: Any, types: Types, row_id: str, id_type: DType | None) -> 
         table = pa.table({row_id: read.column(row_id), **columns})
     if table.num_columns < 2:
         raise UnknownColumn(
-            f"the rows have the id {row_id!r}, and none of the columns that it may come with: "
-            f"{shortened(types)}"
+            f"the rows have the id column {row_id!r}, but no other column that can be set. Pass at "
+            f"least one of {shortened(types)}"
         )
     return table
 
@@ -154,8 +154,8 @@ def with_time(
     if len(lacking) != 1:
         told = f"lack {shortened(lacking)}" if lacking else f"have {shortened(times)}"
         raise InvalidData(
-            f"at={at!r}: gives rows the one column of a time that they lack, and these {told}. "
-            "Leave at= out, and give each row its times"
+            f"at={at!r}: fills the one time column that rows lack, but these rows {told}. Leave "
+            "at= out, and give each row its times"
         )
     (name,) = lacking
     if table is None:

@@ -31,9 +31,9 @@ def row_kernel(fitted: Fitted) -> RowKernel:
     if fitted.declaration.past_columns:
         name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
         raise InvalidPlan(
-            f"transform_row has one row, and the feature {name!r} reads earlier ones. Keep them in "
-            "a live state: live = fitted.online(history=earlier), then live.process(row); or pass "
-            "them, transform([row], history=earlier)"
+            f"transform_row takes one row, but the feature {name!r} reads earlier rows. Keep them "
+            "in a live state: live = fitted.online(history=earlier), then live.process(row); or "
+            "pass them: transform([row], history=earlier)"
         )
     return row_kernel_after_windows(fitted)
 

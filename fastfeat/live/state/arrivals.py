@@ -161,6 +161,6 @@ def check_lowered(memory: Memory, here: Here) -> None:
                 told = memory.teller(here)(int(np.argmax(is_early)), k)
                 raise LateRow(
                     f"{told} is earlier than a row of its entity that was forgotten or "
-                    "corrected, and rows that its windows would see were dropped before that. "
-                    "Keep rows longer: online(keep=...)"
+                    "corrected, and rows of its windows were dropped before that. Keep rows "
+                    "longer: online(keep=...)"
                 )

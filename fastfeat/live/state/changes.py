@@ -137,26 +137,26 @@ def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
     """
     source = cast("object", change.source)
     if not isinstance(source, str):
-        raise TypeMismatch(f"source= is a text, such as 'events:0', got {source!r}")
+        raise TypeMismatch(f"source= takes text, such as 'events:0', got {source!r}")
     offsets: dict[str, object] = {"first": change.first, "end": change.end}
     for name, offset in offsets.items():
         if not isinstance(offset, int) or isinstance(offset, bool):
-            raise TypeMismatch(f"{name}= is the offset of a row, an int, got {offset!r}")
+            raise TypeMismatch(f"{name}= takes an offset, which is an int, got {offset!r}")
     if not change.source and (change.first or change.end):
         raise InvalidPlan(
-            "first= and end= are offsets in a source, which is not named. Name it: "
+            "first= and end= are offsets in a source, but source= is missing. Name the source: "
             "source='events:0'"
         )
     if change.end < change.first:
         raise InvalidPlan(
-            f"{change.source!r}: end={change.end} is before first={change.first}. It is the "
-            "offset after the last row: first= and the number of rows, where each has one"
+            f"{change.source!r}: end={change.end} is before first={change.first}. end= is the "
+            "offset after the last row: first= plus the number of rows, if each row has an offset"
         )
     known = applied.get(change.source)
     if change.source and known is not None and change.first < known:
         raise StateError(
             f"{change.source!r}: rows from offset {change.first} on were applied already, up "
-            f"to {known}. Go on from there: live.offsets[{change.source!r}]"
+            f"to {known}. Continue from there: live.offsets[{change.source!r}]"
         )
 
 

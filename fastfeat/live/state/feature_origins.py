@@ -50,7 +50,7 @@ class RowsSeen:
     def head(self) -> str:
         """The function, and the number of rows."""
         of_table = f" of table {self.table!r}" if self.table else ""
-        own = ", the last one itself" if self.n_own else ""
+        own = ", including this row" if self.n_own else ""
         return f"{self.what}: {counted(self.rows.num_rows, 'row')}{of_table}{own}"
 
     @property
@@ -94,7 +94,7 @@ class FeatureExplained:
             [
                 f"{self.name} = {shown(self.value)}",
                 f"  {self.formula}",
-                *([f"  of the row: {read}"] if read else []),
+                *([f"  from the row: {read}"] if read else []),
                 *learnt,
                 *(f"  {line}" for one in self.seen for line in repr(one).splitlines()),
             ]
@@ -112,7 +112,7 @@ def explained_html(features: Sequence[FeatureExplained]) -> str:
 def _feature_cells(feature: FeatureExplained) -> list[str]:
     read = [f"{name} = {shown(value)}" for name, value in feature.columns.items()]
     learnt = [f"{text} = {value}" for text, value in feature.learnt.items()]
-    titled = {"formula": [feature.formula], "of the row": read, "learnt": learnt}
+    titled = {"formula": [feature.formula], "from the row": read, "learnt": learnt}
     parts = "".join(
         f"<dt>{title}</dt><dd>{_codes(texts)}</dd>" for title, texts in titled.items() if texts
     )

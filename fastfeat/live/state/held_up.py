@@ -12,6 +12,7 @@ from threading import Lock
 
 import numpy as np
 
+from fastfeat.errors import counted
 from fastfeat.io.arrow import Table
 from fastfeat.ir.node import Column
 from fastfeat.live.lower.live_plan import Order
@@ -58,7 +59,7 @@ class HeldUp:
         """Return the entity, number of late rows, row and remedy in one line of text."""
         at = f" at {self.place}" if self.place else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
-        late = f"{self.n_late:,} late, held up by the event{at} ({self.row})"
+        late = f"{counted(self.n_late, 'late row')}, held up by the event{at} ({self.row})"
         noun = "entity is" if self.n_more == 1 else "entities are"
         more = f"; {self.n_more:,} more {noun} held up" if self.n_more else ""
         return f"entity {self.entity}: {late}{remedy}{more}"
@@ -153,7 +154,7 @@ def described(order: Order, row_id: str | None, row: Table, n_late: int, place: 
     nodes = [order.time] if row_id is None else [Column(row_id), order.time]
     remedy = ""
     if row_id is not None:
-        remedy = f"live.remove({row.column(row_id)[0].as_py()!r}) takes it out"
+        remedy = f"live.remove({row.column(row_id)[0].as_py()!r}) removes it"
     told = ", ".join(value_text(node, row, 0) for node in nodes)
     return HeldUp(order.entity, entity, n_late, told, place, remedy)
 

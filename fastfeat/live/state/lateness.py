@@ -218,24 +218,24 @@ def _check_late(
         clock, behind = clocks[k], states[k].behind(row)
         which = None if is_repeated else states[k].behind_which(row, k)
         if late == "error" and not is_repeated:
+            by = clock.text_of(behind) if behind else "its tie breaker"
             raise LateRow(
-                f"{tell(row, k)} is earlier than the latest row of its entity"
-                f"{f', by {clock.text_of(behind)}' if behind else ', by its tie'}. Give rows in "
-                "order of time, or take late ones: online(late='insert'), or 'drop'",
+                f"{tell(row, k)} is earlier than the latest row of its entity, by {by}. Pass rows "
+                "in order of time, or accept late rows: online(late='insert'), or 'drop'",
                 which,
             )
         if clock.held.keep is not None and behind > clock.held.keep:
             told = tell(row, k)
-            again = f"{told} has the id of a row that came before, and" if is_repeated else told
+            again = f"{told} has the id of an earlier row, and" if is_repeated else told
             raise LateRow(_too_late(again, clock, behind), which)
 
 
 def _too_late(told: str, clock: Clock, behind: int) -> str:
     keep = clock.held.keep or 0
-    longer = f" for more than keep={clock.text_of(keep)}" if keep else ""
+    limit = f" (keep={clock.text_of(keep)})" if keep else ""
     return (
         f"{told} is {clock.text_of(behind)} earlier than the latest row of its entity, and rows "
-        f"that its windows would see do not stay{longer}. Keep rows longer: online(keep=...)"
+        f"of its windows may have been dropped{limit}. Keep rows longer: online(keep=...)"
     )
 
 
@@ -339,9 +339,9 @@ def check_ahead(
                 row = int(wrong[0])
                 ahead = clock.text_of(int(times[k][row]) - now_ns // (clock.tick_ns or 1))
                 raise FutureRow(
-                    f"{tell(row, k)} is {ahead} ahead of this machine's clock, and max_ahead= "
-                    f"allows {length_text(limits.ahead_ns or 0, 'time')}. Look at the clock that "
-                    "the time is from"
+                    f"{tell(row, k)} is {ahead} ahead of this machine's clock, but max_ahead= "
+                    f"allows only {length_text(limits.ahead_ns or 0, 'time')}. Check the clock "
+                    "that set this time"
                 )
         jump = limits.jump_of(clock)
         if jump is not None:
@@ -373,9 +373,9 @@ def _check_jump(
         first = int(np.argmax(is_far))
         row, by = int(rows[first]), int(times[rows[first]]) - int(before[first])
         raise FutureRow(
-            f"{tell(row)} is {clock.text_of(by)} ahead of the latest row before it, and max_jump= "
-            f"allows {clock.text_of(jump)}. Look at the clock that the time is from; if there were "
-            "no rows for so long, begin again with a longer max_jump="
+            f"{tell(row)} is {clock.text_of(by)} ahead of the latest row before it, but max_jump= "
+            f"allows only {clock.text_of(jump)}. Check the clock that set this time; if there were "
+            "no rows for so long, start again with a longer max_jump="
         )
 
 
@@ -419,9 +419,9 @@ def too_early(told: str, clock: Clock, time: int, latest: int) -> LateRow:
 
 def _swept(told: str) -> str:
     return (
-        f"{told} is so much earlier than the latest row of all entities that rows which its "
-        "windows would see may have been dropped, since their entity had been silent for long. "
-        "Keep rows longer: online(keep=...)"
+        f"{told} is so much earlier than the latest row of all entities that rows of its windows "
+        "may have been dropped, because its entity had no new rows for a long time. Keep rows "
+        "longer: online(keep=...)"
     )
 
 
@@ -430,8 +430,8 @@ def row_text(order: Order, log: Table, row: int, first: int = 0) -> str:
 
     `first` is the number by which the user knows the first row.
     """
-    time, *keys = (value_text(node, log, row) for node in (order.time, *order.keys))
-    return f"row {first + row}: {time} of {', '.join(keys) or 'the one entity of all rows'}"
+    values = (value_text(node, log, row) for node in (order.time, *order.keys))
+    return f"row {first + row} ({', '.join(values)})"
 
 
 def value_text(node: Node, log: Table, row: int) -> str:

@@ -132,7 +132,7 @@ class Memory:
         if self.log is None and begins:
             dtype = dtype_of(column.type)
             if dtype.is_list:
-                raise TypeMismatch(f"row_id={row_id!r}: an id is one value, got {dtype}")
+                raise TypeMismatch(f"row_id={row_id!r}: an id must be a single value, got {dtype}")
             if column.null_count < len(column):
                 self.know_ids(dtype)
         known = self.id_type
@@ -140,14 +140,14 @@ class Memory:
             try:
                 column = typed(column, row_id, known)
             except (TypeMismatch, InvalidData) as error:
-                told = str(error).replace("which fit saw", "as the ids of the state are")
-                raise type(error)(told.replace("fit saw", "the ids of the state are")) from None
+                told = str(error).replace("which fit saw", "the type of the ids in the state")
+                raise type(error)(told.replace("fit saw", "the ids in the state are")) from None
         keys = column if known is None else key_column(column, row_id, known)
         if keys.null_count:
             row = int(np.argmin(call("is_valid", keys).to_numpy(zero_copy_only=False)))
             raise InvalidData(
-                f"row {row}: {column_text(row_id)} is missing, and row_id= says that it tells rows "
-                "apart. Give each row an id"
+                f"row {row}: {column_text(row_id)} is missing, but it is the row_id= of the plan. "
+                "Give each row an id"
             )
         return rows.set_column(rows.column_names.index(row_id), row_id, column)
 

@@ -76,12 +76,12 @@ def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
     if kept is not None and clocks and all(clock.unit != kept[1] for clock in clocks):
         other = "a duration such as '2d'" if kept[1] == "steps" else "a whole number"
         raise InvalidPlan(
-            f"keep={settings.keep!r}: no window has such a time. Write {other}, as the times are"
+            f"keep={settings.keep!r}: does not fit the times of any window. Write {other}"
         )
     if settings.max_ahead is not None and not any(clock.is_timestamp for clock in clocks):
         raise InvalidPlan(
-            f"max_ahead={settings.max_ahead!r}: no window has a time that can be compared with a "
-            "clock: timestamps or dates. Leave it out"
+            f"max_ahead={settings.max_ahead!r}: no window has timestamps or dates, which a clock "
+            "could limit. Leave max_ahead= out"
         )
     return clocks
 
@@ -138,7 +138,7 @@ def time_limits(
     if all(clock.unit != unit for clock in clocks):
         other = "a duration such as '1d'" if unit == "steps" else "a whole number"
         raise InvalidPlan(
-            f"{told}: no window has such a time. Write {other}, as the times are; or leave it out"
+            f"{told}: does not fit the times of any window. Write {other}, or leave it out"
         )
     return TimeLimits(max_ahead_ns(settings), jump, unit)
 
@@ -190,8 +190,8 @@ def _check_reach(lowered: LivePlan, settings: Settings) -> None:
             if function.reach.is_everything:
                 raise InvalidPlan(
                     f"feature {function.features[0]!r}: {show(window_of(function.call))} sees all "
-                    "rows of an entity, however old, so that a live state could never drop one. "
-                    "Give the window a length, such as '90d', or keep all rows: "
+                    "rows of an entity, however old, so a live state could never drop a row. Give "
+                    "the window a length, such as '90d', or keep all rows: "
                     "online(keep='everything')"
                 )
 
@@ -210,11 +210,12 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
     for kept in lowered.kept.values():
         keys = query_of(order_of(kept.call))[1:]
         if Column(column) not in keys:
-            shown = ", ".join(map(show, keys)) or "no key"
+            by = f"by {', '.join(map(show, keys))}" if keys else "without a key"
             raise InvalidPlan(
                 f"forget({column!r}): feature {kept.feature!r} has a window over "
-                f"{show(kept.call)}, by {shown}, which stands beside rows that stay, and has seen "
-                "those to be forgotten. Forget by a key of that window, or begin a new state"
+                f"{show(kept.call)}, {by}. Its results are stored with the rows that remain, and "
+                "some were computed from the rows to be forgotten. Forget by a key of that "
+                "window, or create a new state"
             )
 
 
@@ -222,6 +223,6 @@ def of_kept(lowered: LivePlan) -> str:
     """Return the reason why a plan with windows over windows accepts no late row or correction."""
     kept = next(iter(lowered.kept.values()))
     return (
-        f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed for each "
-        "row as it arrives, and stands: it would not see what changes later"
+        f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed only "
+        "once, when a row arrives, so it would not see later changes"
     )

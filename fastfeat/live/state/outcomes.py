@@ -213,8 +213,8 @@ def _check_same(
         row, value = int(rows[at]), other.column(name)[int(others[at])].as_py()
         raise InvalidData(
             f"row {row}: the outcome {column_text(name)} of {row_id} = "
-            f"{given.column(row_id)[row].as_py()!r} is {given.column(name)[row].as_py()!r}, and "
-            f"{told} {value!r}. What is wrong is changed by live.correct(rows)"
+            f"{given.column(row_id)[row].as_py()!r} is {given.column(name)[row].as_py()!r}, but "
+            f"{told} {value!r}. To change a wrong value, call live.correct(rows)"
         )
 
 

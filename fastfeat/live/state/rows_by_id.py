@@ -77,10 +77,10 @@ def check_repeated(
         if at is not None:
             row = int(left[at])
             raise InvalidData(
-                f"row {row}: {row_id} = {here.rows.column(row_id)[row].as_py()!r} is that of a "
-                f"row that came before, and {name} is {column[row].as_py()!r} here and "
-                f"{column[int(right[at])].as_py()!r} there. What is wrong is changed by "
-                "live.correct(rows); another row has an id of its own"
+                f"row {row}: {row_id} = {here.rows.column(row_id)[row].as_py()!r} is the id of "
+                f"an earlier row, but {name} is {column[row].as_py()!r} here and "
+                f"{column[int(right[at])].as_py()!r} there. To change a wrong value, call "
+                "live.correct(rows); a different row needs an id of its own"
             )
 
 
@@ -99,9 +99,9 @@ def each_once(rows: Table, row_id: str) -> Table:
         if at is not None:
             row, other = int(again[at]), int(first[again[at]])
             raise InvalidData(
-                f"history=, row {row}: {row_id} = {rows.column(row_id)[row].as_py()!r} is that of "
-                f"row {other} too, and {name} is {values[row].as_py()!r} here and "
-                f"{values[other].as_py()!r} there. A row_id= is of one row: leave one of them out"
+                f"history=, row {row}: {row_id} = {rows.column(row_id)[row].as_py()!r} is also the "
+                f"id of row {other}, but {name} is {values[row].as_py()!r} here and "
+                f"{values[other].as_py()!r} there. Ids must be unique: leave one of the rows out"
             )
     return rows.take(pa.array(np.setdiff1d(np.arange(int(rows.num_rows)), again)))
 
@@ -119,7 +119,7 @@ def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
     if (numbers < 0).any():
         row = int(np.argmax(numbers < 0))
         raise InvalidData(
-            f"row {row}: no row of the state has {row_id} = "
+            f"row {row}: the state has no row with {row_id} = "
             f"{rows.column(row_id)[row].as_py()!r}: it never came, or no window can see it any "
             f"more. Leave it out of the {told}, or keep rows longer: online(keep=...)"
         )
@@ -169,10 +169,10 @@ def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcom
     """Return the error for the first outcome that comes too late."""
     row = int(np.argmax(is_late))
     return LateOutcome(
-        f"row {row}: the outcome of {row_id} = {rows.column(row_id)[row].as_py()!r} comes after a "
-        "row was answered whose window would have read it. Bring outcomes before such rows; say "
-        "how late they are, Plan(label_delay=...), so that windows wait for them; or take them as "
-        "they come: online(late='insert')"
+        f"row {row}: the outcome of {row_id} = {rows.column(row_id)[row].as_py()!r} comes too "
+        "late: the window of an answered row should have read it. Pass outcomes before such rows; "
+        "say how late they are, Plan(label_delay=...), so that windows wait for them; or accept "
+        "late outcomes: online(late='insert')"
     )
 
 

@@ -85,8 +85,8 @@ if TYPE_CHECKING:
     from fastfeat.live.state.explanation import Explained
 
 _HALF_CHANGED = (
-    "the state was interrupted while it changed, and is of no use: begin it again, with the rows "
-    "that it had, or open its file"
+    "the state was interrupted during a change and cannot be used any more. Create it again from "
+    "its rows, or open its file again"
 )
 SWEPT_AT = 1 << 16
 """Number of rows in memory below which no rows of silent entities are dropped."""
@@ -267,8 +267,8 @@ class State:
             raise StateError(_HALF_CHANGED)
         if self.journal is not None and os.getpid() != self._process:
             raise StateError(
-                f"the state was opened in process {self._process}, and this is a child of it: open "
-                "it after the fork"
+                f"the state was opened in process {self._process}, before this process was forked "
+                "from it. Open it after the fork"
             )
 
     def close(self, *, discards: bool = False) -> None:
@@ -287,7 +287,7 @@ class State:
                         with suppress(StateError):
                             self.journal.settle(self.base)
                     self.journal.close()  # closes an interrupted state with whole calls only
-            self._unusable = self._unusable or "the state is closed. Open it again, by its path="
+            self._unusable = self._unusable or "the state is closed. Open it again with path="
 
     def flush(self) -> None:
         """Write all applied changes to disk."""
@@ -714,8 +714,8 @@ class State:
         except BaseException as error:
             if self.journal is not None and (is_written or not isinstance(error, Exception)):
                 self._unusable = (
-                    f"the state was interrupted, by {type(error).__name__}, while it changed. Open "
-                    "it again: what was written is on disk"
+                    f"the state was interrupted by {type(error).__name__} during a change. Open it "
+                    "again: all written changes are on disk"
                 )
             raise
 

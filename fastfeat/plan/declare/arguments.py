@@ -38,7 +38,7 @@ def named_features(features: Features) -> dict[str, Expr]:
     named: dict[str, Expr] = {}
     for name, expression in items:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
+            raise InvalidPlan(f"a feature name must be non-empty text, got {name!r}")
         if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise no_expression(f"feature {name!r} must be an expression, got", expression)
         if name in named:
@@ -49,13 +49,15 @@ def named_features(features: Features) -> dict[str, Expr]:
 
 def _default_name(expression: object) -> str:
     if not isinstance(expression, Expr):
-        raise no_expression("a list of features holds expressions, got", expression)
+        raise no_expression("a list of features must contain expressions, got", expression)
     if expression.name is not None:
         return expression.name
     for node in postorder([expression.nodes[0]]):
         if isinstance(node, Column | TableColumn):
             return node.name
-    raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
+    raise InvalidPlan(
+        f"{expression!r} has no name, because it reads no column. Name it: .alias('name')"
+    )
 
 
 def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
@@ -67,8 +69,8 @@ def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
     delay = resolve_delay(told, given)
     if delay is not None and not has_late:
         raise InvalidPlan(
-            f"{told}: says when late columns are known, and the plan declares none. Name them, "
-            "label='y' or outcomes=['y'], or leave label_delay out"
+            f"{told}: says when late columns are known, but the plan declares none. Declare them, "
+            "label='y' or outcomes=['y'], or leave out label_delay="
         )
     return delay
 
@@ -98,15 +100,18 @@ def resolve_delay(told: str, given: Any) -> GivenDelay:
         return _delay_text(told, given)
     if not given:
         raise InvalidPlan(
-            f"{told}: names no clock. Name the column that says when: {{'ts': '30d'}}"
+            f"{told}: names no time column. Give one and its delay, such as {{'ts': '30d'}}"
         )
     by_clock: dict[str, DelayText] = {}
     for clock, length in given.items():
         if not isinstance(clock, str):
-            raise TypeMismatch(f"{told}: {clock!r} is no name of a column that says when")
+            raise TypeMismatch(
+                f"{told}: {clock!r} is not the name of a time column. Write its name and the "
+                "delay, such as {'ts': '30d'}"
+            )
         text = _delay_text(told, length)
         if text is None:
-            raise InvalidPlan(f"{told}: says no delay by the clock {clock!r}. Leave it out")
+            raise InvalidPlan(f"{told}: the time column {clock!r} has no delay. Leave it out")
         by_clock[clock] = text
     return by_clock
 
@@ -146,12 +151,13 @@ def resolve_label(label: Any) -> dict[str, Expr]:
     if not isinstance(name, str):
         raise InvalidPlan(f"{wanted}got the name {name!r}")
     if not isinstance(expression, Expr):
-        raise InvalidPlan(str(no_expression(f"{wanted}and {name!r} is", expression)))
+        raise InvalidPlan(str(no_expression(f"{wanted}but {name!r} is", expression)))
     learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
     if learnt:
         raise InvalidPlan(
-            f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
-            "computed from its own row. Compute the number first, and write it there"
+            f"the label {name!r} contains {show(learnt[0])}, which fit would learn from all rows: "
+            "a label cannot contain learnt values. Compute the number first, and write it as a "
+            "constant"
         )
     check_label(name, expression.node)
     return {name: expression}
@@ -164,11 +170,12 @@ def _no_label(given: Any) -> str:
             return f"{given!r}. Give it a name: label={{'y': ...}}"
         case Mapping() | list() | tuple() if len(cast("Sequence[Any]", given)) > 1:
             return (
-                f"{len(cast('Sequence[Any]', given))} of them. A plan has one label: name the "
+                f"{len(cast('Sequence[Any]', given))} labels. A plan has one label: list the "
                 "columns of the others in outcomes="
             )
         case _ if hasattr(given, "__array__") or hasattr(given, "__arrow_c_stream__"):
-            return f"a {type(given).__name__}. The label is a column of the data: name it"
+            kind = type(given).__name__
+            return f"a {kind}. Put it in the data as a column, and pass the column's name"
         case _:
             return repr(given)
 
@@ -187,8 +194,8 @@ def check_row_id(name: Any, late: Sequence[str]) -> None:
         raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")
     if name in late:
         raise InvalidPlan(
-            f"row_id={name!r} names a late column, of label= or outcomes=: rows are told apart "
-            "when they come. Name a column that is known then"
+            f"row_id={name!r} is a late column (see label= and outcomes=), but rows are identified "
+            "when they arrive. Name a column that is known then"
         )
 
 
@@ -215,7 +222,7 @@ def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
 
 _CONSTANTS = (bool, int, float, datetime.date, datetime.time, datetime.timedelta)
 
-_VALUES = "It holds values. Name the column of the data that has them: col('name')"
+_VALUES = "Its values cannot be part of a plan. Name their column in the data: col('name')"
 
 
 def no_expression(subject: str, given: Any) -> TypeMismatch:
@@ -236,7 +243,7 @@ def no_expression(subject: str, given: Any) -> TypeMismatch:
         case lookup.Lookup():
             got, hint = "a row of a lookup table", "Take a column of it: .col('name')"
         case windows.Window():
-            got, hint = "a window", "Write what of its rows: col('x').mean(over=...)"
+            got, hint = "a window", "Aggregate its rows: col('x').mean(over=...)"
         case calendar.DatetimeParts(expr):
             got, hint = f"{expr!r}.dt", f"Take a part: {expr!r}.dt.hour()"
         case _ if callable(given):
@@ -244,9 +251,9 @@ def no_expression(subject: str, given: Any) -> TypeMismatch:
         case _ if isinstance(given, _CONSTANTS):
             got, hint = f"{_short(given)} of type {kind}", "Write lit(...) around it for a constant"
         case _ if type(given).__module__.partition(".")[0] == "polars" and "Expr" in kind:
-            got, hint = "a Polars expression", "Write it with fastfeat.col in place of polars.col"
+            got, hint = "a Polars expression", "Write it with fastfeat.col instead of polars.col"
         case _ if isinstance(given, Sequence):
-            got, hint = f"a {kind}", "Give each expression a name of its own"
+            got, hint = f"a {kind}", "Give each expression its own name"
         case _ if hasattr(given, "__array__") or hasattr(given, "__arrow_c_array__"):
             got, hint = f"a {kind}", _VALUES
         case _:
@@ -262,7 +269,7 @@ def _of_function(subject: str, given: Any) -> TypeMismatch:
         shown = repr(owner) if isinstance(owner, Expr) else f"{owner.expr!r}.dt"
         return TypeMismatch(f"{subject} the method {name}. Add () to call it: {shown}.{name}()")
     return TypeMismatch(
-        f"{subject} the function {name}. A plan runs no Python function: write an expression"
+        f"{subject} the function {name}. A plan cannot run Python functions: write an expression"
     )
 
 
@@ -278,8 +285,8 @@ def check_text(names: Iterable[str], nodes: Iterable[Node]) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise InvalidPlan(
-                f"{text!r} holds a lone surrogate, which is no character: no table can have it. "
-                "Decode the text again, with its right encoding"
+                f"{text!r} contains a lone surrogate, which is not a character, so no table can "
+                "contain it. Decode the text again, with the right encoding"
             ) from None
 
 

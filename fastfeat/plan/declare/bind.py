@@ -76,14 +76,14 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 dtype.is_list for dtype in types
             ):
                 raise TypeMismatch(
-                    f"{show(node)}: a list has operators of its own, such as .list.len(), "
-                    f".list.mean(), .list.get(0), got {next(t for t in types if t.is_list)}"
+                    f"{show(node)}: got {next(t for t in types if t.is_list)}, and lists have "
+                    "their own operators, such as .list.len(), .list.mean(), .list.get(0)"
                 )
             case Call() | Aggregate() if not (_NO_VALUES.isdisjoint(types) or _is_of_keys(node)):
                 made = next(dtype for dtype in types if dtype in _NO_VALUES)
                 raise TypeMismatch(
-                    f"{show(node)}: needs a value a row, got {made}. Encode a cross by "
-                    ".ordinal_encode(); nothing follows .one_hot_encode() or "
+                    f"{show(node)}: needs one value per row, got {made}. Encode a cross with "
+                    ".ordinal_encode(); no operator can follow .one_hot_encode() or "
                     ".list.multi_hot_encode()"
                 )
             case Call(function, args, params):
@@ -133,8 +133,8 @@ def warn_of_naive_times(types: Mapping[Node, DType]) -> None:
     """Warn (NaiveTimes) about `tz=` for timestamps without a zone, an error in new plans."""
     told = list(_naive_times(types))
     if told:
-        more = f" (and {counted(len(told) - 1, 'more call')})" if len(told) > 1 else ""
-        warn(f"{told[0]}. Until it is written anew the plan reads them as UTC{more}", NaiveTimes)
+        more = f" (also in {counted(len(told) - 1, 'more call')})" if len(told) > 1 else ""
+        warn(f"{told[0]}. Until you rewrite it, the plan reads them as UTC{more}", NaiveTimes)
 
 
 def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
@@ -149,8 +149,8 @@ def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
             local = Call(node.function, (aware,), params_of(**params))
             of_utc = Call(node.function, node.args, params_of(**params, tz=tz, naive="UTC"))
             yield (
-                f"{show(node)}: {given} has no time zone, so that tz={tz!r} can mean two things. "
-                f"For local times of that zone write {show(local)}; for times of UTC {show(of_utc)}"
+                f"{show(node)}: {given} has no time zone, so tz={tz!r} can mean two things. For "
+                f"local times in that zone write {show(local)}; for UTC times write {show(of_utc)}"
             )
 
 
@@ -165,10 +165,10 @@ def _check_told_apart(types: Mapping[Node, DType]) -> None:
         for arg in node.args:
             if _is_decimal(arg, types):
                 raise TypeMismatch(
-                    f"{show(arg)}: decimals with digits after the point are no keys, and == does "
-                    "not compare them: they are read as float64, rounded, so that two may become "
-                    "one. Cast the column before, to text, or to whole units such as cents. Or "
-                    f'write {show(arg)}.cast("float64") to take the rounded values'
+                    f"{show(arg)}: decimals with digits after the point cannot be keys or be "
+                    "compared by ==, because they are rounded to float64, and two different ones "
+                    "may become equal. Cast the column beforehand, to text or to whole units such "
+                    f'as cents. Or write {show(arg)}.cast("float64") to use the rounded values'
                 )
 
 
@@ -244,8 +244,8 @@ def lacking_table(name: str, tables: Collection[str]) -> UnknownColumn:
     """Return the error for a lookup table that is not in `tables=`."""
     hint = did_you_mean(name, tables)
     return UnknownColumn(
-        f"the plan looks rows up in the table {name!r}, which is not in tables=.{hint} Pass it "
-        f"beside the data: tables={{{name!r}: table}}"
+        f"the plan reads the table {name!r}, which is not in tables=.{hint} Pass it with the "
+        f"data: tables={{{name!r}: table}}"
     )
 
 
@@ -279,7 +279,7 @@ def literal_type(value: Any) -> DType:
         case datetime.time():
             return dtypes.time("us")
         case _:
-            raise TypeMismatch(f"{value!r} cannot stand in an expression")
+            raise TypeMismatch(f"{value!r} cannot be part of an expression")
 
 
 def _integer_type(value: int) -> DType:
@@ -288,5 +288,5 @@ def _integer_type(value: int) -> DType:
     if 0 <= value < 1 << 64:
         return dtypes.UINT64
     raise TypeMismatch(
-        f"an integer of {value.bit_length()} bits does not fit into 64. Write it as a float"
+        f"an integer of {value.bit_length()} bits does not fit into 64 bits. Write it as a float"
     )

@@ -138,7 +138,7 @@ def _check_halves(node: Call, args: Sequence[Rows], half: int) -> None:
     """Raise unless the first `half` arguments are over the data, and the others table columns."""
     _check(node, args[:half], _DATA)
     if not all(isinstance(arg, TableColumn) for arg in node.args[half:]):
-        raise ArtifactError(f"{node.function!r} compares with what is no column of a table")
+        raise ArtifactError(f"{node.function!r} must compare with columns of a table")
 
 
 def _check(node: Call | Aggregate, args: Sequence[Rows], rows: Rows) -> None:
@@ -146,4 +146,6 @@ def _check(node: Call | Aggregate, args: Sequence[Rows], rows: Rows) -> None:
     odd = [arg for arg in args if arg is not None and arg != rows]
     if odd:
         told = f"the table {odd[0]!r}" if isinstance(odd[0], str) else "the data"
-        raise ArtifactError(f"{node.function!r} has rows of {told} as an argument")
+        raise ArtifactError(
+            f"an argument of {node.function!r} is computed from the wrong rows, those of {told}"
+        )

@@ -63,18 +63,22 @@ class Rule:
         """Check the user's arguments."""
         given: Any = self.expression
         if not isinstance(given, Expr):
-            raise no_expression("a rule is a bool expression, got", given)
+            raise no_expression("a rule must be a bool expression, got", given)
         read = postorder([given.node])
         if not any(isinstance(node, Column | TableColumn) for node in read):
-            raise InvalidPlan(f"the rule {given!r} reads no column, and says nothing of the data")
+            raise InvalidPlan(
+                f"the rule {given!r} reads no column, so it cannot check data. Write a condition "
+                "on a column, such as col('x') > 0"
+            )
         if self.on_violation not in ON_VIOLATION:
             hint = did_you_mean(str(self.on_violation), ON_VIOLATION)
             raise InvalidPlan(
-                f"on_violation={self.on_violation!r}: is one of {', '.join(ON_VIOLATION)}.{hint}"
+                f"on_violation={self.on_violation!r}: must be one of "
+                f"{', '.join(map(repr, ON_VIOLATION))}.{hint}"
             )
         share: Any = self.at_most
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            raise InvalidPlan(f"at_most={share!r}: is a share of the rows, from 0 to below 1")
+            raise InvalidPlan(f"at_most={share!r}: must be a share of the rows, from 0 to below 1")
         object.__setattr__(self, "at_most", float(share))
 
     @property
@@ -159,25 +163,29 @@ class ContractDeclaration:
 def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> ContractDeclaration:
     """Return the checked contract for a user's arguments, which `Contract` documents."""
     if not _is_mapping(rules):
-        raise InvalidPlan(f"a contract is a dict of rules by name, got {rules!r}")
+        raise InvalidPlan(f"a contract must be a dict of rules by name, got {rules!r}")
     if types is not None and not _is_mapping(types):
         raise InvalidPlan(
-            f"types={types!r}: is a dict of types by column, such as {{'x': 'int64'}}"
+            f"types={types!r}: must be a dict of column name to type, such as {{'x': 'int64'}}"
         )
     named = {_name(name): _rule(name, rule) for name, rule in rules.items()}
     typed = {_name(name, "column"): as_dtype(written) for name, written in (types or {}).items()}
     if not named and not typed:
         raise InvalidPlan("a contract needs at least one rule: Contract({'name': col('x') > 0})")
     if clock is not None and not (isinstance(clock, str) and clock):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-        raise TypeMismatch(f"clock={clock!r}: is the name by which rules read the time of a check")
+        raise TypeMismatch(
+            f"clock={clock!r}: must be the name that rules use for the time of a check, such as "
+            "'now'"
+        )
     for column, dtype in typed.items():
         if (name := type_rule_name(column, dtype)) in named:
             raise InvalidPlan(
-                f"the rule {name!r} is called as the type of {column!r} is. Rename it"
+                f"the rule {name!r} has the same name as the type check of the column {column!r}. "
+                "Rename the rule"
             )
     contract = ContractDeclaration(named, typed, clock)
     if clock is not None and not any(map(contract.reads_clock, named)):
-        raise InvalidPlan(f"clock={clock!r}: no rule reads col({clock!r})")
+        raise InvalidPlan(f"clock={clock!r}: no rule reads col({clock!r}). Leave out clock=")
     for name, rule in named.items():
         _check_of_data(name, rule, clock)
     check_text([*named, *typed], postorder(list(contract.nodes.values())))
@@ -198,11 +206,14 @@ def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
     node = rule.expression.node
     read = (of for of in postorder([node]) if isinstance(of, Column | TableColumn))
     if all(of == Column(clock or "") for of in read):
-        raise InvalidPlan(f"the rule {name!r} reads the clock alone, and says nothing of the data")
+        raise InvalidPlan(
+            f"the rule {name!r} reads only the clock, so it cannot check data. Compare the clock "
+            "with a column"
+        )
     if rule.at_most and _is_of_table(node, clock):
         raise InvalidPlan(
-            f"at_most={rule.at_most:g}: is a share of the rows, and the rule {name!r} is one "
-            f"statement of all of them, {says(node)}. Leave it out, or say less"
+            f"at_most={rule.at_most:g}: is a share of the rows, but the rule {name!r} is one "
+            f"statement about all rows, {says(node)}. Leave out at_most=, or weaken the rule"
         )
 
 
@@ -238,7 +249,7 @@ def _rule(name: object, given: object) -> Rule:
 
 def _name(name: object, of: str = "rule") -> str:
     if not isinstance(name, str) or not name:
-        raise InvalidPlan(f"the name of a {of} must be a text, got {name!r}")
+        raise InvalidPlan(f"the name of a {of} must be non-empty text, got {name!r}")
     return name
 
 

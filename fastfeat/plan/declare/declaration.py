@@ -325,8 +325,8 @@ def _check_names(declared: Declaration) -> None:
     for name in declared.keep:
         if name in declared.late:
             raise Leakage(
-                f"keep={name!r} would put beside the features what is known only after the "
-                "moment of prediction. Take it from the data; fitted.label(data) is the label"
+                f"keep={name!r} is known only after the moment of prediction, so it cannot be an "
+                "output. Read it from the data; for the label, use fitted.label(data)"
             )
 
 
@@ -335,7 +335,7 @@ def _check_tables(declared: Declaration) -> None:
     for table in declared.known_tables:
         if table not in read:
             raise InvalidPlan(
-                f"known_tables={{{table!r}: ...}}: no feature reads a table of that name."
+                f"known_tables={{{table!r}: ...}}: no feature reads a table with that name."
                 f"{did_you_mean(table, read)}"
             )
 
@@ -347,7 +347,7 @@ def _check_known_clocks(declared: Declaration) -> None:
     for name in declared.known_clocks:
         if name not in clocks:
             raise InvalidPlan(
-                f"known_clocks=[{name!r}]: no feature sees rows by a time of that name."
+                f"known_clocks=[{name!r}]: no feature sees other rows by a time of that name."
                 f"{did_you_mean(name, clocks) or ' Leave it out'}"
             )
 

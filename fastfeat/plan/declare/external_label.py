@@ -25,13 +25,16 @@ def with_given_label(plan: Declaration) -> Declaration:
             not every row has one.
     """
     if not plan.label_nodes:
-        raise InvalidPlan("a label is given, and the plan has none. Name it: Plan(..., label='y')")
+        raise InvalidPlan(
+            "a label was passed, but the plan has none. Declare it: Plan(..., label='y')"
+        )
     ((name, label),) = plan.label_nodes.items()
     if plan.looks_ahead:
         raise InvalidPlan(
-            f"the label {name!r} looks ahead: it is computed from later rows, of which some have "
-            "none, so that it is not given beside the data. plan.fit_transform(data) and "
-            "fitted.label(data) are what a model takes, and plan.cross_fit(data, cv) validates it"
+            f"the label {name!r} looks ahead: it is computed from later rows, and some rows have "
+            "none, so it cannot be passed separately. To train a model, use "
+            "plan.fit_transform(data) and fitted.label(data); to validate it, "
+            "plan.cross_fit(data, cv)"
         )
     column = _free_name(plan, name, label)
     return with_label_column(plan, column)
@@ -47,7 +50,10 @@ def with_label_column(plan: Declaration, column: str | None) -> Declaration:
     if column is None:
         return plan
     if not plan.label_nodes or column in (*plan.keep, plan.row_id):
-        raise InvalidPlan(f"label_column={column!r} is no column of a label alone")
+        raise InvalidPlan(
+            f"label_column={column!r}: the plan has no label, or uses that column as row_id= or "
+            "in keep="
+        )
     given = replace(plan, label_column=column)
     check_leakage(given.nodes, given.known_late)
     return given

@@ -82,14 +82,15 @@ def check_label(name: str, label: Node) -> None:
         inner = over_ahead(node.args) if is_over(node) else []
         if inner:
             raise InvalidPlan(
-                f"the label {name!r}: {show(node)} is over a window, and reads {show(inner[0])}, "
-                "which looks ahead itself. Take the value that it sees there"
+                f"the label {name!r}: {show(node)} reads {show(inner[0])}, which looks ahead "
+                "itself, and a label cannot nest such windows. Use the values that the inner "
+                "window reads"
             )
     looked_up = [node for node in of_own_row([label]) if isinstance(node, TableColumn)]
     if looked_up:
         raise InvalidPlan(
-            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
-            "computed from its own row. Join the table to the data first"
+            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}, but a label "
+            "may only read the data. Join the table to the data first"
         )
 
 
@@ -113,7 +114,7 @@ def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
 def _sees_ahead(name: str, node: Call) -> Leakage:
     return Leakage(
         f"feature {name!r} reads {show(node)}, which is known only after the prediction: "
-        "aggregates over ff.ahead stand in label= only. A feature looks back: ff.window(...)"
+        "aggregates over ff.ahead are for label= only. Features look back: use ff.window(...)"
     )
 
 
@@ -354,20 +355,26 @@ def _check_known(
     for name in known:
         told = f"Plan(known=[{name!r}])"
         if name in label:
-            raise InvalidPlan(f"{told}: is the label itself, which is never known. Leave it out")
+            raise InvalidPlan(
+                f"{told}: is the label itself, which is not known at the moment of prediction. "
+                "Leave it out"
+            )
         if name in outcomes:
             raise InvalidPlan(
-                f"{told}: stands in outcomes= too, as known only afterwards. Leave it out of one"
+                f"{told}: is in outcomes= too, which says that it is known only later. Remove it "
+                "from one of the two"
             )
         if name not in of_own_row:
             hint = did_you_mean(name, of_own_row - set(label))
             raise InvalidPlan(
-                f"{told}: is known anyway, since no expression of the label reads it.{hint}"
+                f"{told}: is known anyway, because no label is computed from it."
+                f"{hint or ' Leave it out'}"
             )
     if known and not has_ahead and of_own_row <= set(known):
         raise InvalidPlan(
             f"Plan(known={list(known)!r}): names every column that the label is computed from, so "
-            "that it would be known at the moment of prediction. Leave out what is known later"
+            "the label would be known at the moment of prediction. Leave out the columns that are "
+            "known only later"
         )
 
 
@@ -384,7 +391,7 @@ def _check_known_tables(late: Late) -> None:
                 hint = did_you_mean(name, late.columns)
                 raise InvalidPlan(
                     f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
-                    f"so that it is known anyway.{hint}"
+                    f"so it is known anyway.{hint or ' Leave it out'}"
                 )
 
 
@@ -394,10 +401,12 @@ def _check_known_clocks(known: Sequence[str], ahead: Ahead | None) -> None:
         told = f"Plan(known_clocks=[{name!r}])"
         if ahead is None:
             raise InvalidPlan(
-                f"{told}: no label looks ahead, so that rows may be seen by any clock. Leave it out"
+                f"{told}: no label looks ahead, so windows may use any time column. Leave it out"
             )
         if Column(name) in ahead.times:
-            raise InvalidPlan(f"{told}: is the clock of the label, which is known anyway")
+            raise InvalidPlan(
+                f"{told}: is the time column of the label, which is allowed anyway. Leave it out"
+            )
 
 
 def late_with(late: Late, column: str | None) -> Late:

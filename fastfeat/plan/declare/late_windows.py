@@ -119,18 +119,18 @@ def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | Non
     seen, ordered = args
     if ordered.ways:
         raise Leakage(
-            f"{show(over)}: its time, key or tie reads what is known only after the prediction, or "
-            "an encoding of it. Order rows by what is known at their moment"
+            f"{show(over)}: its time, key or tie reads a column that is known only after the "
+            "prediction, or an encoding of one. Use columns that are known at the row's moment"
         )
     if seen.ways & Way.ENCODED:
         raise Leakage(
-            f"{show(over)}: an encoding of the target is out of fold for its own row only: it may "
-            "not come into a window of other rows"
+            f"{show(over)}: an encoding of the target is out of fold only for its own row, so it "
+            "may not enter a window of other rows. Leave it out of the window"
         )
     if seen.ways & Way.LEARNT:
         raise Leakage(
-            f"{show(over)}: reads what fit learns from late values of all rows, so that each "
-            "training row would see its own. Take the value itself: "
+            f"{show(over)}: reads a value that fit learns from a late column of all rows, so each "
+            "training row would see its own late value. Use the column itself: "
             "col('y').mean(over=...)"
         )
     if not seen.ways:
@@ -176,13 +176,14 @@ def _check_own_row(over: Call) -> None:
     if reads_own(over):
         raise Leakage(
             f"{show(over)}: compares the row's own {show(over.args[0])}, which is known only after "
-            "the prediction. Compare that of an earlier row: x.lag(1, over=...).rank(over=...)"
+            "the prediction. Compare the value of an earlier row: "
+            "x.lag(1, over=...).rank(over=...)"
         )
     if holds_own(over):
-        held = "the moment of the row itself" if is_over_table(over) else "the row itself"
+        held = "rows at the moment of the row" if is_over_table(over) else "the row itself"
         raise Leakage(
-            f"{show(over)}: the window holds {held}, whose {show(over.args[0])} is known "
-            "only after the prediction. Leave closed= out, or give the window an offset="
+            f"{show(over)}: the window includes {held}, where {show(over.args[0])} is known only "
+            "after the prediction. Leave out closed=, or give the window an offset="
             f"{_or_known(over)}"
         )
 
@@ -193,7 +194,7 @@ def _or_known(over: Call) -> str:
         return ""
     names = sorted({n.name for n in postorder([over.args[0]]) if isinstance(n, TableColumn)})
     told = f"known_tables={{{table_of(order_of(over))!r}: {names!r}}}"
-    return f". Or, if what the table holds is known at that moment, say so: Plan(..., {told})"
+    return f". Or, if the table is known at that moment, declare it: Plan(..., {told})"
 
 
 def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
@@ -205,9 +206,9 @@ def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
     for other in clocks:
         if other is not time:
             raise Leakage(
-                f"{show(over)}: its time is {show(time)}, and the window inside of it, which reads "
-                f"late columns, has the time {show(other)}. By two clocks a row may see its own "
-                f"label: give both windows one time, time={show(other)}"
+                f"{show(over)}: its time is {show(time)}, but the window inside it, which reads "
+                f"late columns, has the time {show(other)}. With two clocks a row may see its own "
+                f"label. Give both windows the same time, time={show(other)}"
             )
 
 
@@ -221,22 +222,21 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
     if clock.turns and window_clocks.youngest(clock, window["offset"], holds_end=holds_end) < 0:
         needed = length_text(window_clocks.offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
-            f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
-            "the start of an interval, so that the window may see rows later than its own. "
-            f"Give it offset={needed}, or cut the time in UTC"
+            f"{show(over)}: its time, {show(time)}, goes back when clocks are set back across the "
+            "start of an interval, so the window may see rows later than its own. Set "
+            f"offset={needed}, or truncate the time in UTC"
         )
     for known in known_after(over, time, clock, columns, late, types):
         if window["unit"] not in (None, known.unit):
-            raise _other_kind(over, known, "the lengths of the window")
+            raise _other_kind(over, known, "the length of the window is")
         age = window_clocks.youngest(clock, window["offset"], holds_end=holds_end)
         if age < known.length:
             needed = window_clocks.offset_for(clock, known.length, holds_end=holds_end)
             rounded = f", whose time is {show(time)}," if clock.slack else ""
             seen = f"up to {length_text(age, known.unit)} before" if age > 0 else "up to"
             raise Leakage(
-                f"{show(over)}: {known.told}, and the window{rounded} sees rows "
-                f"{seen} the row's own moment. Give it offset={length_text(needed, known.unit)} or "
-                "more"
+                f"{show(over)}: {known.told}, but the window{rounded} sees rows "
+                f"{seen} the row's own moment. Set offset={length_text(needed, known.unit)} or more"
             )
 
 
@@ -249,10 +249,10 @@ def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
     clock = window_clocks.clock_of(time, types)
     if clock is None:
         raise Leakage(
-            f"{show(told_of)}: its time, {show(time)}, decides which late values are seen, and an "
-            "expression may run ahead of the row or back. Take a column: time='t', or of one "
-            ".dt.truncate(), .dt.date(), .dt.epoch(), a cast to a timestamp, "
-            ".str.to_datetime(), or a constant more or less"
+            f"{show(told_of)}: its time, {show(time)}, decides which late values are seen, but "
+            "this expression may be later than the row, or run backwards. Use a column, time='t', "
+            "or one with .dt.truncate(), .dt.date(), .dt.epoch(), .str.to_datetime(), a cast to a "
+            "timestamp, or a constant added or subtracted"
         )
     return clock
 
@@ -264,17 +264,17 @@ def _check_clock_of_table(over: Call, types: Types | None) -> None:
     table = table_of(order)
     if not isinstance(left, Column) or left.name != right.name:
         raise Leakage(
-            f"{show(over)}: reads a late column of the table {table!r}, of rows that are earlier "
-            f"by {right.name!r} than the row's {show(left)}. By two clocks a row may see its own "
-            f"label: let time= and right_time= be one column that both have{_or_known(over)}"
+            f"{show(over)}: reads a late column of the table {table!r}, and compares the table's "
+            f"{right.name!r} with {show(left)} of the data. With two clocks a row may see its own "
+            f"label. Let time= and right_time= be one column that both have{_or_known(over)}"
         )
     if types is not None and types[left].is_temporal and types[right].is_temporal:
         data, other = types[left], types[right]
         if conversions.tick_ns(other) > conversions.tick_ns(data):
             raise Leakage(
-                f"{show(over)}: reads a late column of the table {table!r}, whose {right.name!r} "
-                f"is {other} and so earlier than the {data} of the data at the same moment. Give "
-                "both one type"
+                f"{show(over)}: reads a late column of the table {table!r}, where {right.name!r} "
+                f"is {other}, coarser than {data} in the data, so later rows of the table would "
+                "look earlier. Give both the same type"
             )
 
 
@@ -304,12 +304,12 @@ def _known_after(
     told = KnownAfter(length, unit, column, length_text(length, unit), delay.said_by)
     if clock.step is None:
         if clock.unit not in (None, unit):
-            raise _other_kind(told_of, told, "its time")
+            raise _other_kind(told_of, told, "its time needs")
         return told
     if unit == "steps":
         raise Leakage(
-            f"{show(told_of)}: {told.told}, and a step of the time is "
-            f"{duration_text(clock.step)!r} of the instants in {clock.column!r}. Write a duration: "
+            f"{show(told_of)}: {told.told}, but one step of the time here is "
+            f"{duration_text(clock.step)!r} of {clock.column!r}. Write the delay as a duration: "
             f"{delay.said_by}{duration_text(length * clock.step)!r}"
         )
     return told._replace(length=-(-length // clock.step), unit="steps")
@@ -320,8 +320,8 @@ def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length
     if found is None:
         known = ", ".join(map(repr, delay.by_clock))
         raise Leakage(
-            f"{show(told_of)}: {delay.said_by} says when {column!r} is known by {known}, and the "
-            f"time here is made of {clock.column!r}. Say it by that clock too: "
+            f"{show(told_of)}: {delay.said_by} has the delay of {column!r} for {known}, but the "
+            f"time here is computed from {clock.column!r}. Add its delay for that column: "
             f"{delay.said_by}{{..., {clock.column!r}: ...}}"
         )
     return found
@@ -344,8 +344,8 @@ def _length_ahead(
     if seen is None or seen.column != clock.column:
         raise Leakage(
             f"{show(told_of)}: {column!r} looks ahead by {show(delay.time)}, which does not say "
-            f"when it is known by {show(time)}, the time here. Let both be one column, or one of "
-            "them the other cut by .dt.truncate() or .dt.date()"
+            f"when it is known by {show(time)}, the time here. Use one column for both, or let one "
+            "of them be the other after .dt.truncate() or .dt.date()"
         )
     length, unit = delay.everywhere
     if seen.step is not None:
@@ -358,7 +358,7 @@ def _length_ahead(
     for wait, kind in waits:
         if kind != unit:
             known = KnownAfter(wait, kind, column, length_text(wait, kind), "outcomes=")
-            raise _other_kind(told_of, known, "the lengths of ff.ahead")
+            raise _other_kind(told_of, known, "the length of ff.ahead is")
     return length + max((wait for wait, _ in waits), default=0), unit
 
 
@@ -366,9 +366,9 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
     kinds = ("a duration", "a whole number")
     given, other = kinds if known.unit == "time" else kinds[::-1]
     return Leakage(
-        f"{show(told_of)}: {known.said_by}{known.given} is {given}, and {what} {other}. "
-        "Write both in the kind of the time; for clocks of both kinds, by the clock: "
-        f"{known.said_by}{{'ts': '30d', 'day': 30}}"
+        f"{show(told_of)}: {known.said_by}{known.given} is {given}, but {what} {other}. "
+        "Write both in the kind of the time. If there are times of both kinds, write one delay "
+        f"for each: {known.said_by}{{'ts': '30d', 'day': 30}}"
     )
 
 
@@ -393,7 +393,7 @@ def age_text(seeing: Call, types: Types | None = None) -> str:
         if lead > 0:
             return f"{by}, up to {length_text(lead, unit or clock.unit)} after the row's own moment"
     elif clock is None and (is_of_table or not (holds_end and not wait)):
-        return f"{by}, of which it is not known how old they are"
+        return f"{by}, of unknown age"
     if holds_end and not wait:
         return f"{by}, up to the row's own moment"
     assert clock is not None

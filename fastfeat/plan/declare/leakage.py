@@ -136,17 +136,17 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
     learnt = [part for part in postorder([node.args[0]]) if isinstance(part, Aggregate)]
     if any(map(is_target, learnt)):
         raise Leakage(
-            f"{show(node)}: its target is an encoding itself, which is out of fold for its own row "
-            "only. Take the label, or a column of outcomes="
+            f"{show(node)}: its target is an encoding itself, which is out of fold only for its "
+            "own row. Use the label as the target, or a column of outcomes="
         )
     if window_nodes([node.args[0]]):
         raise Leakage(
-            f"{show(node)}: its target reads a window. Take the label, or a column of outcomes="
+            f"{show(node)}: its target reads a window. Use the label, or a column of outcomes="
         )
     if learnt and target.ways & (late_windows.Way.LATE | late_windows.Way.LEARNT):
         raise Leakage(
-            f"{show(node)}: its target holds {show(learnt[0])}, which is learnt from all rows, so "
-            "that each training row would see its own value. Write the number itself"
+            f"{show(node)}: its target contains {show(learnt[0])}, which is learnt from all rows, "
+            "so each training row would see its own value. Write that number as a constant"
         )
     if undeclared:
         raise Leakage(
@@ -184,8 +184,8 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
         keys = ", ".join(sorted(ahead.entity_columns))
         by = f"fold_by={sorted(ahead.entity_columns)!r}, or " if keys else ""
         raise Leakage(
-            f"{show(node)}: the label sees later rows of its entity, so that rows of one entity "
-            f"share what other folds learn. Write {by}time="
+            f"{show(node)}: the label sees later rows of its entity, so other folds would learn "
+            f"from rows of the same entity. Set {by}time="
         )
 
 
@@ -211,9 +211,9 @@ def _check_delay_of_folds(node: Aggregate, clock: Clock, known: Sequence[KnownAf
     length = _length_of_folds(clock, known)
     if waits < length:
         raise Leakage(
-            f"{show(node)}: {known[0].told}, and its time is cut in the zone of the column, whose "
-            "days are not all as long, so that folds would learn from it too early. Say the zone "
-            "where it is cut, .dt.truncate('1d', tz='Europe/Berlin'), or take the column"
+            f"{show(node)}: {known[0].told}, but its time is truncated in the column's time zone, "
+            "where days differ in length, so folds would learn from it too early. Name the zone, "
+            ".dt.truncate('1d', tz='Europe/Berlin'), or use the column without truncating"
         )
 
 
@@ -267,21 +267,21 @@ def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
     ways = late_windows.together(args).ways
     if ways & late_windows.Way.PAST:
         raise Leakage(
-            f"{show(node)}: reads late columns of earlier rows through a window. That may pass "
-            "through functions of the row and aggregates of all rows, but not into a key, an "
-            "aggregate with by=, or an encoder"
+            f"{show(node)}: reads late columns of earlier rows through a window. Functions of a "
+            "row and aggregates of all rows may read such values, but keys, aggregates with by= "
+            "and encoders may not"
         )
     if ways & late_windows.Way.ENCODED:
         raise Leakage(
-            f"{show(node)}: an encoding of the target is out of fold for its own row only. It may "
-            "pass through functions of the row and aggregates of all rows, but not into a key, an "
-            "aggregate with by=, or another encoder"
+            f"{show(node)}: an encoding of the target is out of fold only for its own row. "
+            "Functions of a row and aggregates of all rows may read it, but keys, aggregates with "
+            "by= and other encoders may not"
         )
     if ways and isinstance(node, Aggregate) and node.function != "vocabulary":
         raise Leakage(
             f"{show(node)} learns per key from a column that is known only after the prediction: "
-            "each training row would see its own value. Write x.target_encode(target), which is "
-            "out of fold"
+            "each training row would see its own value. Use x.target_encode(target), which is out "
+            "of fold"
         )
 
 
@@ -296,9 +296,9 @@ def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> Non
         if isinstance(column, TableColumn) and late.holds(column):
             raise Leakage(
                 f"{show(node)}: reads {column.name!r} of the table {column.table!r}, and a late "
-                "column has that name: a table of the training rows would give each row its own. "
-                "If what the table holds is known at the moment of prediction, say so: Plan(..., "
-                f"known_tables={{{column.table!r}: [{column.name!r}]}})"
+                "column has that name: in a table of the training rows, each row would see its "
+                "own late value. If the table is known at the moment of prediction, declare it: "
+                f"Plan(..., known_tables={{{column.table!r}: [{column.name!r}]}})"
             )
 
 
@@ -306,20 +306,20 @@ def _late(name: str, root: Node, late: Late) -> Leakage:
     """Return the error for a feature that sees a late column."""
     column = _first_late(root, late)
     own = column in own_columns([root])
-    how = "in its own row" if own else "through what fit learns from all rows"
+    how = "in its own row" if own else "through a value that fit learns from all rows"
     if column not in late.of_label:
-        option, instead = "outcomes=", ", or the column from outcomes="
+        option, instead = "outcomes=", ", or remove the column from outcomes="
     elif column in late.may_be_known:
         option = "label=: the label is computed from it"
         instead = (
-            f", or, if {column!r} is known at the moment of prediction, say so: "
+            f". Or, if {column!r} is known at the moment of prediction, declare it: "
             f"Plan(..., known=[{column!r}])"
         )
     else:
         option, instead = "label=", ""
     return Leakage(
-        f"feature {name!r} reads {column!r} {how}, which is known only after the prediction "
-        f"({option}): {show(root)}. Take the feature out{instead}"
+        f"feature {name!r} reads {column!r} {how}, but {column!r} is known only after the "
+        f"prediction ({option}): {show(root)}. Remove the feature{instead}"
     )
 
 

@@ -34,7 +34,7 @@ from fastfeat.scalars import SCALARS
 if TYPE_CHECKING:
     from fastfeat.plan.declare.late_windows import Types
 
-MAY_TURN = "an expression may run ahead of the row or back"
+MAY_TURN = "this expression may be later than the row, or run backwards"
 
 
 def check_clocks_ahead(
@@ -116,12 +116,12 @@ def _other_clock(node: Node, time: Node, other: Node, types: Types | None) -> Le
     else:
         why = f". A row that is earlier by one clock may be later by {show(other)}"
         known = (
-            f". Or, if the rows that it sees are known by then, say so: "
+            f". Or, if the rows that it sees are known by then, declare it: "
             f"Plan(..., known_clocks=[{clock.column!r}])"
         )
     return Leakage(
-        f"{show(node)}: its time is {show(time)}, and the label looks ahead by {show(other)}{why}. "
-        f"Take time={_written(other)}, or that rounded down: .dt.truncate(), .dt.date(){known}"
+        f"{show(node)}: its time is {show(time)}, but the label looks ahead by {show(other)}{why}. "
+        f"Use time={_written(other)}, or round that down: .dt.truncate(), .dt.date(){known}"
     )
 
 
@@ -142,10 +142,10 @@ def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
             clocks.tells(tie, other, types) for tie in ties
         ):
             raise Leakage(
-                f"{show(over)}: its time, {show(time)}, is the same for rows that the label, which "
-                f"looks ahead by {show(other)}, tells apart, and the window takes those of its "
-                "row's own as they stand, later ones among them. Say what orders them, "
-                f"tie={_written(other)}, or leave them out: closed='left'"
+                f"{show(over)}: the label looks ahead by {show(other)}, but rows that differ in it "
+                f"may have the same time here, {show(time)}, so the window may include later "
+                f"rows. Order rows of equal time, tie={_written(other)}, or leave them out: "
+                "closed='left'"
             )
 
 
@@ -158,9 +158,9 @@ def _check_turning(over: Call, time: Node, types: Types | None) -> None:
     if clocks.youngest(clock, window["offset"], holds_end=holds_end) < 0:
         needed = length_text(clocks.offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
-            f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
-            "the start of an interval, so that the window may see later rows, which the label "
-            f"sees. Give it offset={needed}, or cut the time in UTC"
+            f"{show(over)}: its time, {show(time)}, goes back when clocks are set back across the "
+            "start of an interval, so the window may see later rows, which the label reads. Set "
+            f"offset={needed}, or truncate the time in UTC"
         )
 
 
@@ -189,9 +189,10 @@ def _check_table(
     seen = ahead.tables.get(right.table)
     if seen is not None and right.name not in seen and right.name not in late.known_clocks:
         raise Leakage(
-            f"{show(node)}: sees rows of {right.table!r} by {right.name!r}, and the label looks "
-            f"ahead in that table by {min(seen)!r}. Take right_time={min(seen)!r}. Or, if they are "
-            f"known by then, say so: Plan(..., known_clocks=[{right.name!r}])"
+            f"{show(node)}: sees rows of the table {right.table!r} by {right.name!r}, but the "
+            f"label looks ahead in that table by {min(seen)!r}. Use right_time={min(seen)!r}. Or, "
+            "if these rows are known by then, declare it: "
+            f"Plan(..., known_clocks=[{right.name!r}])"
         )
     known = is_known(time, late, types)
     for other in ahead.times:
@@ -203,8 +204,8 @@ def _check_table(
             needed = length_text(-(-lead // (clock.step or 1)), _unit(unit, clock.unit))
             raise Leakage(
                 f"{show(node)}: its time, {show(time)}, is up to {needed} after {show(other)}, by "
-                f"which the label looks ahead: rows of {right.table!r} are seen before they are "
-                f"there. Take time={_written(other)}, or give it {option}{needed}"
+                f"which the label looks ahead, so rows of the table {right.table!r} are seen "
+                f"before they exist. Use time={_written(other)}, or set {option}{needed}"
             )
 
 
@@ -217,10 +218,10 @@ def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) ->
     table, name = column.table, column.name
     if table in ahead.tables and name not in late.known_tables.get(table, ()):
         raise Leakage(
-            f"{show(node)}: looks up a row of {table!r}, in which the label looks ahead: it may be "
-            f"of a later moment. Take the latest row before, ff.asof({table!r}, time=..., by=...). "
-            "Or, if what it holds is known at the moment of prediction, say so: Plan(..., "
-            f"known_tables={{{table!r}: [{name!r}]}})"
+            f"{show(node)}: looks up a row of the table {table!r}, in which the label looks "
+            "ahead, so the row may be of a later moment. Look up the latest earlier row, "
+            f"ff.asof({table!r}, time=..., by=...). Or, if its values are known at the moment of "
+            f"prediction, declare it: Plan(..., known_tables={{{table!r}: [{name!r}]}})"
         )
 
 
@@ -246,16 +247,17 @@ def refuse_rows_ahead(node: Aggregate | Call, ahead: Ahead) -> None:
     of_entity = ahead.entity_columns.intersection(columns_of(keys))
     for column in sorted(read | of_entity):
         is_key = column in of_entity
-        seen = "whose later rows the label sees" if is_key else "which the label sees of later rows"
+        of_value = "which the label reads in later rows"
+        seen = "whose later rows the label reads" if is_key else of_value
         raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, {seen}, and has "
-            "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
+            f"{show(node)}: learns per key from {column!r}, {seen}, so it has seen these rows, "
+            "too. Use a window of earlier rows: over=ff.window(by=..., time=...)"
         )
     column = clock_in(keys, ahead, counts=counts)
     if column is not None:
         raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, by which the label looks ahead, and "
-            f"has seen the later rows of each key. {_instead_of_clock(counts=counts)}, or take a "
+            f"{show(node)}: learns per key from {column!r}, by which the label looks ahead, so it "
+            f"has seen the later rows of each key. {_instead_of_clock(counts=counts)}, or use a "
             "window of earlier rows: over=ff.window(by=..., time=...)"
         )
 
@@ -263,7 +265,7 @@ def refuse_rows_ahead(node: Aggregate | Call, ahead: Ahead) -> None:
 def _instead_of_clock(*, counts: bool) -> str:
     parts = ".dt.hour(), .dt.minute(), .dt.weekday()"
     more = "" if counts else ", .dt.month(), .dt.quarter()"
-    return f"Take a part of it that comes again, {parts}{more}"
+    return f"Use a part of it that recurs, {parts}{more}"
 
 
 def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
@@ -357,19 +359,20 @@ def repeats_s(keys: Iterable[Node], column: str) -> int:
 
 def _refuse_ranks_of(node: Call, keys: Sequence[Node], ahead: Ahead) -> None:
     instead = (
-        "Give the values in an order of your own, .ordinal_encode(vocabulary=[...]), or take "
+        "List the values in your own order, .ordinal_encode(vocabulary=[...]), or use "
         ".hash(n_buckets=...)"
     )
     for column in sorted(ahead.entity_columns.intersection(columns_of(keys))):
         raise Leakage(
-            f"{show(node)}: numbers the values of {column!r} by how often they come, "
-            f"and the label counts their later rows, which are among them. {instead}"
+            f"{show(node)}: numbers the values of {column!r} by how often they occur, "
+            f"including in the later rows that the label counts. {instead}"
         )
     column = clock_in(keys, ahead, counts=True)
     if column is not None:
         raise Leakage(
-            f"{show(node)}: numbers what is made of {column!r} by how often it comes, and the "
-            f"label, which looks ahead by that, counts the later rows among them. {instead}"
+            f"{show(node)}: numbers values computed from {column!r}, by which the label looks "
+            "ahead, by how often they occur, including in the later rows that the label counts. "
+            f"{instead}"
         )
 
 

@@ -41,7 +41,7 @@ def code_types(
         elif learnt is None and _is_code(node):
             raise InvalidPlan(
                 f"feature {name!r}: the smallest type of {show(node)} is known once the plan is "
-                "fitted. Take fitted.schema"
+                "fitted. Use fitted.schema"
             )
     return types
 

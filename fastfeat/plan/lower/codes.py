@@ -176,7 +176,7 @@ def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
     if not are_keys([keys], "key"):
         raise InvalidPlan(
             f"ordinal_encode(vocabulary={list(listed.value)!r}): as {dtype}, two categories are "
-            "the same, or one is missing. List each once"
+            "equal, or one is missing. List each category once"
         )
     return learnt_keys.Vocabulary((keys,), np.zeros(len(values), np.int64), 0)
 
@@ -191,7 +191,7 @@ def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
                     given_vocabulary(known, types[node.args[0]])
                 except TypeMismatch as error:
                     told = str(error).partition(": ")[2]
-                    raise TypeMismatch(f"{show(node)}: a category: {told}") from None
+                    raise TypeMismatch(f"{show(node)}: a listed category: {told}") from None
 
 
 def are_keys(parts: Sequence[Array], missing: str) -> bool:

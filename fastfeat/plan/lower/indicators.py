@@ -41,9 +41,9 @@ def expanded(
         for suffix, column in made:
             if name + suffix in own:
                 raise InvalidPlan(
-                    f"feature {name!r}, {show(node)}, gives the column {name + suffix!r} twice: "
-                    "two of its categories, or one and what stands for rare or missing ones, are "
-                    "written alike. Make them differ, or use .ordinal_encode()"
+                    f"feature {name!r}, {show(node)}, has two columns named {name + suffix!r}: two "
+                    "categories have the same text, or a category is named like the column of "
+                    "rare or missing values. Rename a category, or use .ordinal_encode()"
                 )
             if name + suffix in columns:
                 raise InvalidPlan(
@@ -67,7 +67,7 @@ def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
     for name in columns:
         if name in others:
             raise InvalidPlan(
-                f"the features give the column {name!r}, which is the name of {others[name]}. "
+                f"a feature has the column {name!r}, which is also the name of {others[name]}. "
                 "Rename the feature"
             )
 
@@ -115,8 +115,9 @@ def check_width(
         if room is not None and len(vocabulary) * n_rows > room:
             raise InvalidData(
                 f"feature {name!r}, {show(node)}: {len(vocabulary):,} columns of {n_rows:,} rows "
-                f"take {len(vocabulary) * n_rows:,} bytes, and max_memory={room:,}. Bound the "
-                "columns by max_categories or min_frequency, use .ordinal_encode(), or allow more"
+                f"take {len(vocabulary) * n_rows:,} bytes, more than max_memory={room:,}. Limit "
+                "the columns with max_categories= or min_frequency=, use .ordinal_encode(), or "
+                "increase max_memory="
             )
 
 
@@ -129,8 +130,8 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
         told.update(node.args[0].args)  # there, rare categories differ from unseen ones
         if not any(_indicators(cast("Call", node), learnt, types)):
             warn(
-                f"feature {name!r}, {show(node)}, has no column: the training rows have too few "
-                "categories",
+                f"feature {name!r}, {show(node)}, has no columns, because the training rows have "
+                "too few categories",
                 NoCategories,
             )
     for node, value in learnt.items():
@@ -139,8 +140,8 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
             if least is not None:
                 keys = ", ".join(map(show, node.args))
                 warn(
-                    f"no key of {keys} comes in {least} training rows or more, so that every key "
-                    "is as an unseen one. Lower min_rows= or min_frequency=",
+                    f"no key of {keys} occurs in {least} training rows or more, so every key "
+                    "counts as unseen. Lower min_rows= or min_frequency=",
                     NoCategories,
                 )
 

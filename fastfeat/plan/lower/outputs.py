@@ -95,17 +95,17 @@ def check_result(to: str, out: object, backend: str, *, categories: bool = False
         taking = [name for name, other in FORMS.items() if other.takes_out]
         raise InvalidPlan(
             f"out= is for {' and '.join(f'to={name!r}' for name in taking)}, got to={to!r}, whose "
-            "columns own their memory"
+            "columns have memory of their own. Leave out the parameter out="
         )
     if to.startswith("cupy") and backend not in DEVICE_NAMES:
         raise InvalidPlan(
-            f"to={to!r} is memory of a device, which backend={backend!r} does not write. Use "
+            f"to={to!r} is in device memory, but backend={backend!r} writes host memory. Use "
             "backend='gpu', or to='numpy'"
         )
     if categories and form.computed not in TABLES:
         raise InvalidPlan(
             f"categories=True is for to='arrow', to='pandas' and to='polars', got to={to!r}, which "
-            "holds numbers: the codes themselves"
+            "has the codes as numbers. Leave out categories="
         )
     if form.library is not None:
         library(form.library)
@@ -177,7 +177,7 @@ def arrays_program(
     Raises:
         TypeMismatch: A feature is neither a number nor a bool.
     """
-    named = _numbers(features, types, "an array of a device")
+    named = _numbers(features, types, "a device array")
     make = partial(array_output, dtype=_FLOATS[plan.dtype])
     outputs = outputs_of(named, types, make, hoist=True, training=training)
     return program_of(_of_code_types(plan, outputs))
@@ -188,8 +188,8 @@ def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, No
     for name, node in features.items():
         if not types[node].is_number:
             raise TypeMismatch(
-                f"feature {name!r} is {types[node]}, which {place} cannot hold. Use to='arrow', "
-                "or make a number of it: .dt.epoch('s'), .dt.total_seconds()"
+                f"feature {name!r} is {types[node]}, which {place} cannot hold. Use "
+                "to='arrow', or convert it to a number: .dt.epoch('s'), .dt.total_seconds()"
             )
     return list(features.items())
 
@@ -209,23 +209,23 @@ def output_types(
         if dtype == ONE_HOT:
             raise InvalidPlan(
                 f"feature {name!r}: the columns of {show(node)} are known once the plan is fitted. "
-                "Take fitted.schema"
+                "Use fitted.schema"
             )
         if dtype == CROSS:
             raise TypeMismatch(
-                f"feature {name!r} is a cross, {show(node)}. An encoder makes a number of it: "
+                f"feature {name!r} is a cross, {show(node)}: features must be numbers. Encode it: "
                 ".ordinal_encode(), .count_encode()"
             )
         if dtype.is_list:
             raise TypeMismatch(
-                f"feature {name!r} is a list, {show(node)}: features are numbers. Make numbers of "
-                "it: .list.len(), .list.mean(), .list.get(0), .list.pad(width)"
+                f"feature {name!r} is a list, {show(node)}: features must be numbers. Convert it: "
+                ".list.len(), .list.mean(), .list.get(0), .list.pad(width)"
             )
         if dtype.holds_bytes or dtype in NEVER_COLUMNS:
             raise TypeMismatch(
-                f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column "
-                "through with Plan(keep=[...]), or make a number of it: .ordinal_encode(), "
-                ".hash(), == 'text', is_in, replace_strict"
+                f"feature {name!r} is text, {show(node)}: features must be numbers. Pass the "
+                "column through with Plan(keep=[...]), or convert it to numbers: "
+                ".ordinal_encode(), .hash(), == 'text', .is_in(), .replace_strict()"
             )
         found[name] = stored_type(dtype, _FLOATS[plan.dtype])
     codes = plan.codes if isinstance(plan, TypedPlan) else None

@@ -65,7 +65,7 @@ def in_order(schedule: Schedule) -> Schedule:
             n_before[reader] -= 1
             if not n_before[reader]:
                 heappush(ready, reader)
-    assert len(order) == len(schedule.tasks), "tasks read from one another in a circle"
+    assert len(order) == len(schedule.tasks), "tasks depend on each other in a cycle"
     return replace(schedule, tasks=tuple(order))
 
 

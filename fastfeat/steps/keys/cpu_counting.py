@@ -235,8 +235,8 @@ def _count_rows(
 
 def refused(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
     return InvalidData(
-        f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
-        f"max_memory={max_memory:,}. Allow more, or make fewer keys of the values"
+        f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, but "
+        f"max_memory={max_memory:,}. Raise max_memory, or reduce the number of distinct keys"
     )
 
 
@@ -417,7 +417,7 @@ def combined_of(
         if width > WIDEST:
             raise InvalidData(
                 f"a key of {len(rows)} parts with {' x '.join(f'{n:,}' for n in n_values)} values "
-                "has more combinations than 64 bits tell apart. Cross fewer parts"
+                "has more combinations than 64 bits can number. Cross fewer parts"
             )
         combined *= size
         combined += part

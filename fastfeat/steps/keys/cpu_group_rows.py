@@ -38,9 +38,9 @@ MIN_RANGE_BITS = 16
 ORDER_BYTES = 16
 """Bytes per group for the order of its values."""
 TAKES = (  # by states that keep rows because states of all groups would not fit
-    f"of each {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
-    f"squares{{more}}; {ORDER_BYTES} for an order, and 12 of each row. Where these have no room, "
-    "12 bytes of each row are on disk, and of each {stays} 9 stay in memory"
+    f"per {{of}} {8 * layout.LINE_WORDS[1]} bytes for sums, {8 * layout.LINE_WORDS[2]} with "
+    f"squares{{more}}; {ORDER_BYTES} for an order, plus 12 per row. If they do not fit in memory, "
+    "12 bytes per row go to disk, and 9 per {stays} stay in memory"
 )
 _RUN = "grouped"
 

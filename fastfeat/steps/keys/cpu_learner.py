@@ -249,8 +249,8 @@ LEARNER = Learner(
     size=size,
     bound=bound,
     spill=spill,
-    takes="of each key 16 bytes in the end, and about 60 on the way: of text 24 and 130, and the "
-    "text itself. What has no room on the way goes to disk",
+    takes="16 bytes per key in the end, and about 60 while fit counts keys; per text key 24 and "
+    "130, plus the text itself. Keys that do not fit in memory while fit counts go to disk",
     row_bytes=row_bytes,
 )
 

@@ -123,7 +123,9 @@ def _text(value: Any, dtype: DType) -> str:
 def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     for dtype in types[:-1]:
         if dtype == CROSS:
-            raise TypeMismatch("a cross is a key of its own. Give its parts instead: by=['a', 'b']")
+            raise TypeMismatch(
+                "a cross cannot be part of another key. Pass its parts instead: by=['a', 'b']"
+            )
         if not (dtype.holds_bytes or dtype.is_number or dtype.is_temporal):
             raise TypeMismatch(f"needs text, bytes, a number, a bool, a date or time, got {dtype}")
     return INT32

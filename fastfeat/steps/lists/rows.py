@@ -29,7 +29,7 @@ from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
 from fastfeat.steps.tables.rows import compared
 
 AGGREGATES_OF_LISTS = ("sum", "mean", "min", "max", "var", "std")
-OUT_OF_BOUNDS = "the list has no element {index}. Use null_on_oob=True to have it missing"
+OUT_OF_BOUNDS = "the list has no element {index}. With null_on_oob=True the result is missing"
 SUM_TOO_LARGE = "the sum of the list does not fit into int64"
 
 
@@ -167,14 +167,14 @@ def _slice_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def _contains_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     element, item = element_type(types), types[1]
     if item != element and (item.is_list or conversion(comparable(item), element) is None):
-        raise TypeMismatch(f"a list of {element} contains no {item}. Cast one of them first")
+        raise TypeMismatch(f"a list of {element} cannot contain {item}. Cast one of them first")
     return BOOL
 
 
 def _explode_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     dtype = element_type(types)
     if not (dtype == UTF8 or dtype.is_number or dtype.is_temporal):
-        raise TypeMismatch(f"needs a list of values, got {types[0]}")
+        raise TypeMismatch(f"needs a list of text, numbers, dates or times, got {types[0]}")
     return dtype
 
 

@@ -150,8 +150,8 @@ def _check_room(runtime: Runtime, n_right: int, n_rows: int) -> None:
         free, _ = runtime.memory()
         raise OutOfDeviceMemory(
             f"an as-of join of {n_rows:,} rows with a table of {n_right:,} needs {needed:,.0f} "
-            f"bytes of device memory, {free:,} are free. Use backend='cpu', transform fewer rows "
-            "at a time, or free memory"
+            f"bytes of device memory, and {free:,} are free. Use backend='cpu', transform fewer "
+            "rows at a time, or free memory"
         )
 
 

@@ -74,7 +74,8 @@ def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
             shown = ", ".join(f"{k.values.name}={_shown(k, row)}" for k in keys)
             raise InvalidData(
                 f"the table {first.table!r} has the key {shown} in the rows {known[key]} and "
-                f"{row}: a lookup needs one row a key. Remove the other rows, or aggregate them"
+                f"{row}, but a lookup needs one row per key. Remove the other rows, or aggregate "
+                "them"
             )
         known[key] = row
     first.cache["rows", names] = known
@@ -102,7 +103,7 @@ def _row_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
                 raise TypeMismatch(f"needs text, a number, a bool, a date or time, got {dtype}")
         if left != right and conversion(comparable(left), comparable(right)) is None:
             raise TypeMismatch(
-                f"cannot compare the key of the data, {left}, with that of the table, {right}. "
+                f"cannot compare the key of the data, {left}, with the key of the table, {right}. "
                 "Cast one of them first"
             )
     return INT64
@@ -141,8 +142,8 @@ def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any,
 def _value_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     if types[1].is_list:
         raise TypeMismatch(
-            f"the column of the table is a {types[1]}: lists are not looked up in this version. "
-            "Give the table columns of numbers, bools, dates, times or text"
+            f"the column of the table is a {types[1]}, but this version cannot look up lists. Use "
+            "table columns of numbers, bools, dates, times or text"
         )
     return comparable(types[1])
 
@@ -246,12 +247,12 @@ def check_moments(
                 ".str.to_datetime(format)"
             )
     if time.is_temporal != right.is_temporal:
-        raise TypeMismatch(f"cannot compare the time of the data, {time}, with that of the table, "
-                           f"{right}")  # fmt: skip
+        raise TypeMismatch(f"cannot compare the time of the data, {time}, with the time of the "
+                           f"table, {right}")  # fmt: skip
     if (time.tz is None) != (right.tz is None):
         raise TypeMismatch(
-            f"cannot compare the time of the data, {time}, with that of the table, {right}: one "
-            "has a time zone. Give the other its zone, in the data: "
+            f"cannot compare the time of the data, {time}, with the time of the table, {right}: "
+            "only one of them has a time zone. Give the other a zone, in the data: "
             "column.dt.tz_localize('Europe/Berlin')"
         )
 

@@ -168,7 +168,7 @@ LEARNER = Learner(
     size=_size,
     bound=_bound,
     spill=_spill,
-    takes="of each row 12 bytes, which are on disk where they have no room",
+    takes="12 bytes per row, on disk if they do not fit in memory",
 )
 
 

@@ -108,8 +108,8 @@ def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType
         given = "a duration" if params["unit"] == "time" else "a whole number"
         example = "'30d'" if wanted == "time" else "30"
         raise TypeMismatch(
-            f"time= of the folds is {types[0]}, and label_delay= or outcomes= of the plan, the "
-            f"delay of the target, {given}. Write the delay in the kind of the time, such as "
+            f"time= of the folds is {types[0]}, but the delay of the target (label_delay= or "
+            f"outcomes= of the plan) is {given}. Write the delay in the unit of the time, such as "
             f"{example}"
         )
     return _time_type(types, params)

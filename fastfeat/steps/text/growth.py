@@ -39,9 +39,9 @@ def check_growth(
     if found > n_bytes and _COPIES * found > max_memory:
         raise StepFailed(
             None,
-            f"{len(column):,} texts of {n_bytes:,} bytes become up to {found:,} bytes, and making "
-            f"them takes up to {_COPIES * found:,}, which is more than max_memory={max_memory:,}. "
-            "Replace less, or allow more",
+            f"{len(column):,} texts of {n_bytes:,} bytes become up to {found:,} bytes. Computing "
+            f"them takes up to {_COPIES * found:,}, more than max_memory={max_memory:,}. "
+            "Replace less, or raise max_memory",
             InvalidData,
         )
 
@@ -62,8 +62,8 @@ def check_choice(n_bytes: int, n_rows: int) -> None:
     if room is not None and _COPIES * n_bytes > room:
         raise StepFailed(
             None,
-            f"{n_rows:,} texts may take {n_bytes:,} bytes, and making them twice as many, and this "
-            f"machine has {room:,}. Choose among shorter texts, or fewer rows at once",
+            f"{n_rows:,} texts may take {n_bytes:,} bytes, and computing them takes twice as many, "
+            f"but this machine has {room:,}. Choose among shorter texts, or for fewer rows at once",
             InvalidData,
         )
 

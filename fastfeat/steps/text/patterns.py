@@ -135,7 +135,7 @@ def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
     if strict and not is_parsed[present].all():
         row = int(np.flatnonzero(present & ~is_parsed)[0])
         text = str(column[row]).encode()
-        raise not_parseable(row, text, f"a time written as {format!r}")
+        raise not_parseable(row, text, f"a time in the format {format!r}")
     return array_of_values(ticks, present & is_parsed, pa.timestamp("us"))
 
 

@@ -24,7 +24,7 @@ from fastfeat.scalars.value import TypeRule, advice_on_bytes
 from fastfeat.steps.step import Argument, OfRow, Reference, StepFailed, StepFunction
 
 NOT_UTF8: Final = (
-    "the text is not UTF-8, and its characters are needed. Decode it again, with its right encoding"
+    "the text is not UTF-8, so its characters are unknown. Decode it again with the right encoding"
 )
 _LONGEST = 40
 OfAscii = Callable[[Mapping[str, Any]], Callable[[str], Any]]

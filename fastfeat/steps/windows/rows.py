@@ -126,9 +126,9 @@ class WindowRequest:
 
 
 SUM_TOO_LARGE = (
-    "the sum of the window does not fit into int64. Cast what is summed first: .cast('float64')"
+    "the sum of the window does not fit into int64. Cast the values first: .cast('float64')"
 )
-TIME_TOO_LONG = "the time since does not fit into int64. Use a time of fewer steps"
+TIME_TOO_LONG = "the time since that row does not fit into int64. Use a coarser unit of time"
 
 
 class OverFailed(Exception):
@@ -308,7 +308,7 @@ def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
 def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     """Return the type of a "time since": float64 seconds, or integer steps for integer times."""
     if not (dtype.is_integer or dtype.name in ("timestamp", "date32", "date64")):
-        raise TypeMismatch(f"needs the time of a row, got {dtype}")
+        raise TypeMismatch(f"needs a timestamp, a date or a whole number, got {dtype}")
     return FLOAT64 if dtype.is_temporal else INT64
 
 
@@ -344,7 +344,7 @@ _N_BACK = (
     ),
 )
 
-_UNTIL = "The time until the first row in it is col('t').first(over=...) - col('t')"
+_UNTIL = "For the time until its first row, write col('t').first(over=...) - col('t')"
 
 _WRITTEN: dict[str, WindowFunction] = {
     "null_count": _of_aggregate("null_count", ("count", "n_rows"), _null_count, "difference"),
@@ -358,7 +358,7 @@ _WRITTEN: dict[str, WindowFunction] = {
     "lag": WindowFunction(
         *(_same, ("lag",), asks("lag")),
         parameters=_N_BACK,
-        not_ahead="The last value in it is col('x').last(over=...), and there is .first(over=...)",
+        not_ahead="For its last value, write col('x').last(over=...), or .first(over=...)",
     ),
     "time_since": WindowFunction(
         *(_seconds, ("last",), _since("last")),
@@ -417,7 +417,7 @@ def order_of_time(time: DType) -> DType:
     if time == UTF8:
         hint = ". Parse text first: .str.to_datetime(format)"
     elif time.is_number and time != BOOL:
-        hint = ". Cast numbers that are whole first: .cast('int64')"
+        hint = ". Cast whole numbers first: .cast('int64')"
     raise TypeMismatch(f"time= needs a timestamp, a date or whole numbers, got {time}{hint}")
 
 
@@ -445,14 +445,16 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     wanted = {"time": ORDER_OF_TIMES, "steps": ORDER_OF_INTEGERS}.get(params["unit"], types[0])
     if wanted != types[0]:
         given, write = (
-            ("a duration", f"a whole number, such as {_written(params, 28)}")
+            ("durations", f"a whole number, such as {_written(params, 28)}")
             if params["unit"] == "time"
-            else ("a whole number", f"a duration, such as {_written(params, '7d')}")
+            else ("whole numbers", f"a duration, such as {_written(params, '7d')}")
         )
         if "rows" in params and params["unit"] == "steps":
             write += "; rows=7 keeps seven rows"
         kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
-        raise TypeMismatch(f"{_reach_names(params)} {given}, and the time is {kind}. Write {write}")
+        raise TypeMismatch(
+            f"{_reach_names(params)} {given}, but the times are {kind}. Write {write}"
+        )
     return WINDOW
 
 
@@ -471,8 +473,8 @@ def _check_window(window: Call, types: Mapping[Node, DType]) -> None:
     least = -(-given["last"] // tick) * tick + (tick if given["closed"] == "neither" else 0)
     write = _written(dict(window.params), duration_text(least))
     raise TypeMismatch(
-        f"no row is ever in it: it is {duration_text(given['last'])} long, and the time is "
-        f"{finest}, whole steps of {duration_text(tick)}. Write {write}, or take a finer time"
+        f"the window is always empty: it is {duration_text(given['last'])} long, but the time, "
+        f"{finest}, has steps of {duration_text(tick)}. Write {write}, or use a finer time"
     )
 
 
@@ -481,7 +483,7 @@ def _reach_names(window: Mapping[str, Any]) -> str:
     if "next" in window:
         return "next= and gap= are"
     has_own = window["last"] or window["offset"]
-    return "last= and offset= are" if has_own else "half_life= or the gap is"
+    return "last= and offset= are" if has_own else "half_life= and the gap are"
 
 
 def _written(window: Mapping[str, Any], reach: object) -> str:

@@ -51,8 +51,8 @@ class Agreement:
         if self.ok:
             return f"{self.feature!r}: {self.n_rows:,} rows, within {self.max_ulp:g} ulp"
         return (
-            f"{self.feature!r}: {self.n_different:,} of {self.n_rows:,} rows differ, the first is "
-            f"row {self.row}: {self.expected!r}, and {self.found!r}"
+            f"{self.feature!r}: differs in {self.n_different:,} of {self.n_rows:,} rows, first in "
+            f"row {self.row}: fastfeat gives {self.expected!r}, the other library {self.found!r}"
         )
 
 

@@ -35,5 +35,5 @@ def code_as_far(fitted: Fitted, name: str) -> tuple[str, tuple[Refusal, ...]]:
 
 def _peer(name: str) -> Peer:
     if name not in PEERS:
-        raise InvalidPlan(f"plans are written for {' and '.join(PEERS)}, got {name!r}")
+        raise InvalidPlan(f"plans can be exported to {' and '.join(PEERS)}, not to {name!r}")
     return PEERS[name]

@@ -273,7 +273,7 @@ def _extreme(name: str) -> Callable[[Site], str]:
                 )
             return text
         if kind not in "ib":
-            raise Unwritable(f"the smallest and greatest of {site.dtype} are not supported")
+            raise Unwritable(f"the minimum and maximum of {site.dtype} are not supported")
         columns = ", ".join(
             site.shown(k, "i" if kind == "i" else "s") for k in range(len(site.args))
         )

@@ -331,7 +331,7 @@ def _piece(node: Node, scribe: Scribe) -> Piece:
             args = tuple(scribe.pieces[read] for read in reads(node))
             return Piece(_text(Site(node, args, scribe), function), dtype)
         case TableColumn() | Literal():
-            raise Unwritable("it is not a value of each row")
+            raise Unwritable("it does not have one value per row")
 
 
 def _constant(node: Node, dtype: DType, scribe: Scribe) -> Piece:

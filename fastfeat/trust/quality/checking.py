@@ -106,8 +106,8 @@ def check_read(
     at = _clock_of(contract, clock, needs_clock=needs_clock)
     if contract.clock is not None and contract.clock in rows.schema:
         raise InvalidPlan(
-            f"the data has a column {contract.clock!r}, and the contract calls the time of a check "
-            "so. Rename one of them"
+            f"the data has a column {contract.clock!r}, which is also the contract's name for the "
+            "time of the check. Rename one of them"
         )
     judged = {
         name: _before_counting(contract, name, rows, at, late, given) for name in contract.rules
@@ -138,12 +138,15 @@ def _clock_of(contract: ContractDeclaration, clock: Any, *, needs_clock: bool) -
         if contract.clock is not None and needs_clock:
             named = next(name for name in contract.rules if contract.reads_clock(name))
             raise InvalidPlan(
-                f"the rule {named!r} reads the time of the check: pass it, "
+                f"the rule {named!r} reads the time of the check, which was not passed. Call "
                 "check(data, clock=datetime.now(timezone.utc))"
             )
         return None
     if contract.clock is None:
-        raise InvalidPlan("no rule reads a clock: name it, Contract(rules, clock='now')")
+        raise InvalidPlan(
+            "clock= was passed, but no rule reads a clock. Name the clock in the contract: "
+            "Contract(rules, clock='now')"
+        )
     return Literal(literal_value(clock))
 
 
@@ -173,14 +176,14 @@ def _before_counting(
 
     absent = [column for column in contract.reads[name] if column not in rows.schema]
     if absent and set(absent) <= set(late):
-        return judged("skipped", f"it reads {absent[0]!r}, which is late, and not there")
+        return judged("skipped", f"it reads the late column {absent[0]!r}, which the data lacks")
     if contract.reads_clock(name):
         if at is None:
-            return judged("skipped", "it reads the time of a check, which was not given")
+            return judged("skipped", "it reads the time of the check, which was not passed")
         rule = with_clock(rule, contract.clock, at)
     if absent:
         hint = absence_hint(absent[0], data)
-        return judged("undecided", f"no column {absent[0]!r} in the data.{hint}")
+        return judged("undecided", f"the data has no column {absent[0]!r}.{hint}")
     try:
         node = rule.expression.node
         types = bind([node], rows.schema, rows.schemas)
@@ -189,7 +192,7 @@ def _before_counting(
     except (UnknownColumn, TypeMismatch) as error:
         return judged("undecided", str(error))
     if dtype not in (BOOL, NULL):
-        raise TypeMismatch(f"rule {name!r} must be a bool expression, and {text} is {dtype}")
+        raise TypeMismatch(f"rule {name!r} must be a bool expression, but {text} is {dtype}")
     if rule.is_of_table and rows.n_rows == 0:
         return judged("undecided", "there are no rows")
     return JudgedRule(rule, text, sentence=sentence)
@@ -218,7 +221,8 @@ def _types(
         reason = f"it is {found}"
         if found is None:
             outcome = "skipped" if column in late else "broken"
-            reason = "it is late, and not there" if column in late else "there is no such column"
+            kind = "late column" if column in late else "column"
+            reason = f"the data lacks this {kind}"
         elif dtype.is_integer and isinstance(found, DType) and found.is_float:
             judged[name] = JudgedRule(Rule(whole), text)
             continue
@@ -265,7 +269,7 @@ def _result(name: str, judged: JudgedRule, n_rows: int, found: Found) -> RuleRes
         outcome, n_broken = "undecided", 1 if of_table else n_rows
     elif rule.at_most and n_broken:
         outcome = "holds" if n_broken / n_rows <= rule.at_most else "broken"
-        reason = f"at most {100 * rule.at_most:g} % may"
+        reason = f"the limit is {100 * rule.at_most:g} %"
     of = (name, judged.text, rule.on_violation, outcome, n_broken, n_rows, reason, of_table)
     return RuleResult(*of, judged.sentence)
 

@@ -246,13 +246,16 @@ def _beyond(
     if found.psi > found.psi_threshold:
         told.append(f"PSI {found.psi:.3g}, above {found.psi_threshold:.3g}")
     if found.has_moved:
-        told.append(f"Wasserstein {found.shift:.3g} at least, above {found.shift_threshold:.3g}")
+        limit = found.shift_threshold
+        told.append(f"Wasserstein at least {found.shift:.3g}, above {limit:.3g}")
     if abs(found.missing.now - found.missing.then) > found.missing_threshold:
         told.append(f"missing {_then_now(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
-        what = "unseen categories" if then.kind == "category" else "values beyond all before"
+        what = "values outside the earlier range"
+        if then.kind == "category":
+            what = "unseen categories"
         if then.kind == "category" and then.n_other:  # some values were outside in training too
-            what = f"categories beyond the {len(then.categories):,} that are counted"
+            what = f"categories beyond the {len(then.categories):,} counted ones"
         told.append(f"{what} {_then_now(found.unseen)}")
     return told + _beyond_given(found, limits, then, now)
 
@@ -275,15 +278,15 @@ def _beyond_given(
     if found.ks is not None and limit is not None:
         chance, least = distances.ks_noise(*sizes), found.ks.low
         if least > max(limit, chance):
-            told.append(f"KS {least:.3g} at least, above {max(limit, chance):.3g}")
+            told.append(f"KS at least {least:.3g}, above {max(limit, chance):.3g}")
     return told
 
 
 def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
     """Return the reason why the values of a column cannot be compared; "" if they can."""
     if then.kind == "other":
-        return f"of {then.dtype} only missing rows are counted"
-    for column, when in ((then, "then"), (now, "now")):
+        return f"for type {then.dtype}, only missing rows are counted"
+    for column, when in ((then, "before"), (now, "now")):
         if column.n_rows == 0:
             return f"no rows {when}"
         if column.n_values == 0:
@@ -384,4 +387,4 @@ def n_unseen(column: ColumnProfile) -> int:
 
 
 def _then_now(shares: Shares) -> str:
-    return f"{100 * shares.now:.3g} %, {100 * shares.then:.3g} % then"
+    return f"{100 * shares.now:.3g} %, {100 * shares.then:.3g} % before"

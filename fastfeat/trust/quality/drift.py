@@ -20,10 +20,10 @@ from fastfeat.trust.quality.profile import ColumnProfile, Profile
 from fastfeat.trust.quality.seasons import is_moment, out_of_season, reading_alone
 from fastfeat.trust.quality.thresholds import SECTIONS, Limits, thresholds
 
-_CALENDAR = "of times alone: judged beside a reference of the same season, and not without"
-_TIME = "times go on"
+_CALENDAR = "depends on times only: judged only against a reference from the same season"
+_TIME = "times always advance"
 _IGNORED = "ignored"
-_FIXED = "of one value in a segment"
+_FIXED = "has one value in each segment"
 
 
 @offering(
@@ -96,7 +96,7 @@ class Drift:
         ]
         told = " and ".join(of) if n_features or n_inputs else "nothing"
         if not self.n_now or not self.n_then:
-            return f"{counted(self.n_now, 'row')} beside {self.n_then:,}: nothing was compared"
+            return f"{counted(self.n_now, 'row')} against {self.n_then:,}: nothing was compared"
         rows = f"{counted(self.n_now, 'row')}, compared with {self.n_then:,}"
         bad = [value for value, drift in self.segments.items() if not drift.ok]
         segments = f"; {len(bad)} of {counted(len(self.segments), 'segment')}"

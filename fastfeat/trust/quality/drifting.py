@@ -77,10 +77,10 @@ def _check_layout(reference: Profile, layout: Profile) -> None:
         for name, column in known.items():
             if name in of and has_layout_of(of[name], column):
                 continue
-            odd = "has other edges or categories" if name in of else "is not"
+            odd = "has other edges or categories for" if name in of else "lacks"
             raise InvalidData(
-                f"reference=: {name!r} {odd} in the profile that was given. Make it of the rows by "
-                "profile_of() of this plan"
+                f"reference=: the profile {odd} {name!r}. Count the rows with profile_of() of this "
+                "plan"
             )
 
 
@@ -147,7 +147,8 @@ def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) ->
         found = table.column(key).type
         if pa.types.is_nested(found):
             raise TypeMismatch(
-                f"by={key!r}: a segment has one value, and it has {found}. Name another column"
+                f"by={key!r}: a segment needs a single value, but the column has type {found}. "
+                "Name another column"
             )
     names = [*map(str, range(len(keys)))]
     numbered = pa.table(
@@ -163,8 +164,8 @@ def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) ->
     n_values = len(by_value.keys() | set(known))
     if n_values > MOST_SEGMENTS:
         raise InvalidPlan(
-            f"by={list(keys)!r}: has {n_values:,} values, and {MOST_SEGMENTS:,} are compared at "
-            "most. Name a column of fewer segments, or pass rows of some of them"
+            f"by={list(keys)!r}: there are {n_values:,} segments, but at most {MOST_SEGMENTS:,} "
+            "are compared. Name a column with fewer values, or pass rows of fewer segments"
         )
     return by_value
 

@@ -30,7 +30,7 @@ def declared(given: object) -> ContractDeclaration:
     """Return the declaration of a user's contract; raises TypeMismatch for any other object."""
     if not isinstance(given, Contract):
         raise TypeMismatch(
-            f"contract= takes an ff.Contract, got {type(given).__name__}. Make one of rules: "
+            f"contract= takes an ff.Contract, got {type(given).__name__}. Create one from rules: "
             "ff.Contract({'name': col('x') > 0})"
         )
     return given.declaration
@@ -47,9 +47,11 @@ def raise_broken(report: CheckReport) -> None:
         n_more = len(told) - _MOST_TOLD
         more = [f"and {counted(n_more, 'more rule')}"] if n_more > 0 else []
         if any(result.on_violation == "quarantine" for result in found):
-            more.append("contract.quarantine(data) sets rows apart: fit on those that it accepts")
+            more.append(
+                "contract.quarantine(data) separates such rows: fit on the rows that it accepts"
+            )
         else:
-            more.append("mend the rows, or give other rules: contract=")
+            more.append("fix the rows, or pass other rules with contract=")
         raise ContractBroken("\n".join(["rule " + "\nrule ".join(told[:_MOST_TOLD]), *more]))
 
 

@@ -74,7 +74,7 @@ def drift_html(summary: str, features: Iterable[ColumnDrift], inputs: Iterable[C
         ]
         for kind, column in islice(columns, MOST_ROWS)
     )
-    head = ("name", "", *TITLES, "told")
+    head = ("name", "", *TITLES, "reason")
     return in_notebook(summary, table(head, rows) + _more(len(columns), "column"))
 
 
@@ -103,7 +103,7 @@ class RuleRow(NamedTuple):
     told: str
 
 
-RULE_TITLES = ("rule", "outcome", "rows", "what it says, and the first rows that break it")
+RULE_TITLES = ("rule", "outcome", "rows", "definition, and the first rows that break it")
 
 
 def rule_cells(rule: RuleRow) -> list[str]:
@@ -138,7 +138,7 @@ def changes_html(summary: str, changes: Sequence[Told]) -> str:
         ]
         for verdict, kind, name, told in islice(changes, MOST_ROWS)
     )
-    shown = table(("verdict", "change", "of", "before and after"), rows) if changes else ""
+    shown = table(("verdict", "change", "name", "before and after"), rows) if changes else ""
     return in_notebook(summary, shown + _more(len(changes), "change"))
 
 

@@ -161,9 +161,9 @@ def infer_contract(
     }
     if rows.n_rows == 0 or not types:
         what = "no rows" if rows.n_rows == 0 else "no columns that rules can read"
-        raise InvalidData(f"the data has {what}, so nothing can be said of it")
+        raise InvalidData(f"the data has {what}, so no rules can be inferred")
     if any(name not in types for name in keys):
-        raise InvalidPlan(f"key={key!r}: is of columns that rules can read, and are not excluded")
+        raise InvalidPlan(f"key={key!r}: rules cannot read its columns, or exclude= names them")
     unique = Rule(lit(1).count(by=keys[0] if len(keys) == 1 else keys) == 1) if keys else None
     kinds = _kinds(rows, types, keys)
     asked = {
@@ -188,9 +188,9 @@ def infer_contract(
 def _warn_repeated(keys: Sequence[str], n_repeated: int, n_rows: int) -> None:
     of = repr(keys[0]) if len(keys) == 1 else repr([*keys])
     warn(
-        f"key={of}: {n_repeated:,} of the {counted(n_rows, 'row')} have a key that is missing, or "
-        "that another row has too, so the contract has no rule that it is unique. Remove such "
-        "rows, or name the columns that tell rows apart",
+        f"key={of}: the key is missing or repeated in {n_repeated:,} of {counted(n_rows, 'row')}, "
+        "so the contract has no rule that it is unique. Remove such rows, or name the columns that "
+        "identify a row",
         KeyRepeats,
     )
 

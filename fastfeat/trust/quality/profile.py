@@ -200,7 +200,7 @@ class Profile:
         except InvalidData as error:
             raise ArtifactError(f"the profile is damaged: {error}") from None
         if not isinstance(head, dict) or "profile" not in head:
-            raise ArtifactError("the bytes are of no profile")
+            raise ArtifactError("the bytes are not a profile")
         parts = cast("dict[str, Any]", head)
         if parts["profile"] != FORMAT:
             raise ArtifactError(
@@ -212,12 +212,12 @@ class Profile:
             inputs = _mapping(_column_of(one, reader) for one in parts["inputs"])
             features = _mapping(_column_of(one, reader) for one in parts["features"])
             if reader.rest:
-                raise ArtifactError("the profile is damaged: it has bytes of no column")
+                raise ArtifactError("the profile is damaged: it has extra bytes at the end")
             n_rows, reason = parts["n_rows"], parts["no_features"]
             if len(inputs) != len(parts["inputs"]) or len(features) != len(parts["features"]):
-                raise ArtifactError("the profile is damaged: two columns have one name")
+                raise ArtifactError("the profile is damaged: two columns have the same name")
             if type(n_rows) is not int or n_rows < 0 or not isinstance(reason, str):
-                raise ArtifactError("the profile is damaged: it does not say how many rows it has")
+                raise ArtifactError("the profile is damaged: its number of rows is invalid")
         except ArtifactError:
             raise
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
@@ -294,8 +294,8 @@ def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
     """
     if not has_layout_of(a, b):
         raise InvalidData(
-            f"profiles of {a.name!r} have other edges or categories, and do not merge. Make both "
-            "by profile_of() of one fitted plan"
+            f"two profiles of {a.name!r} cannot be merged: they have other edges or categories. "
+            "Create both with profile_of() of one fitted plan"
         )
     return replace(
         a,
@@ -318,10 +318,11 @@ def _merged(
     a: Mapping[str, ColumnProfile], b: Mapping[str, ColumnProfile]
 ) -> Mapping[str, ColumnProfile]:
     if list(a) != list(b):
-        odd = sorted(set(a) ^ set(b)) or ["another order"]
+        odd = sorted(set(a) ^ set(b))
+        found = f"only one has {odd[0]!r}" if odd else "the columns are in another order"
         raise InvalidData(
-            f"profiles of other columns do not merge: {odd[0]!r}. Make both by profile_of() of one "
-            "fitted plan"
+            f"profiles with different columns cannot be merged: {found}. Create both with "
+            "profile_of() of one fitted plan"
         )
     return MappingProxyType({name: merged(a[name], b[name]) for name in a})
 
@@ -368,7 +369,7 @@ class _Reader:
         dtype, n = np.dtype(given[0]), given[1]
         n_bytes = dtype.itemsize * n
         if dtype.kind not in "fu" or type(n) is not int or not 0 <= n_bytes <= len(self.rest):
-            raise ArtifactError("the profile is damaged: it has fewer bytes than it says")
+            raise ArtifactError("the profile is damaged: it is shorter than its header says")
         found, self.rest = self.rest[:n_bytes], self.rest[n_bytes:]
         return np.frombuffer(found, dtype)
 
@@ -391,7 +392,7 @@ def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
         categories=tuple(_category_of_json(one) for one in known.pop("categories")),
     )
     if known:
-        raise ArtifactError(f"this version does not know {min(known)!r} of a profile. Update it")
+        raise ArtifactError(f"the profile has an unknown field {min(known)!r}. Update fastfeat")
     _check(column)
     return column
 
@@ -416,7 +417,7 @@ def _check(column: ColumnProfile) -> None:
 def _exact_of(given: Any) -> Exact:
     mantissa, exponent = given
     if type(mantissa) is not int or type(exponent) is not int or abs(exponent) > 1 << 16:
-        raise ArtifactError("the profile is damaged: a sum is no number")
+        raise ArtifactError("the profile is damaged: a sum is not a number")
     return normal(mantissa, exponent)
 
 
@@ -432,7 +433,7 @@ def _category_of_json(given: Any) -> Category:
         (text,) = cast("list[str]", given)
         return base64.b64decode(text, validate=True)
     if type(given) not in (str, bool, int):
-        raise ArtifactError(f"the profile is damaged: {given!r} is no category")
+        raise ArtifactError(f"the profile is damaged: {given!r} is not a category")
     return given
 
 

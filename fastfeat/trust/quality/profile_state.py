@@ -24,11 +24,11 @@ from fastfeat.trust.quality.profile import Profile, profile_of_columns
 MAGIC: Final = b"fastfeat profile of rows\n"
 """Prefix of the bytes of a state."""
 _FOREIGN = (
-    "the state is of another plan, schema, or round: states of one round of one learning merge"
+    "the state is of another plan, schema, or round: only states of one round can be merged"
 )
 _USED = (
-    "the state is used up: it was merged, added to, or given to next() before. Go on with the "
-    "state that came of it, or make this one anew"
+    "the state is used up: it was merged, added to, or passed to next() before. Use the "
+    "resulting state, or create this one again"
 )
 
 
@@ -110,7 +110,7 @@ class ProfileState:
                 merged before.
         """
         if self is other:
-            raise InvalidData("a state is merged with itself, and its rows would count twice")
+            raise InvalidData("a state cannot be merged with itself: its rows would count twice")
         self.check(self.digest)
         other.check(self.digest)
         sample, counts = self.sample or other.sample, self.counts or other.counts

@@ -126,7 +126,7 @@ def _as_later(fitted: Fitted, prepared: TrainingData, training: TrainingRows | N
 
 def failed(error: FastfeatError) -> str:
     """Return the text that says why a profile has no features, from the error of computing them."""
-    return f"of training rows they fail: {str(error).partition(chr(10))[0]}"
+    return f"computing them for training rows fails: {str(error).partition(chr(10))[0]}"
 
 
 def of_training_rows(

@@ -44,7 +44,7 @@ from fastfeat.trust.quality.table_profiles import (
 )
 
 N_ROUNDS = 2
-FAILED = "of training rows they fail: fitted.transform(rows) tells which"
+FAILED = "computing them for training rows fails: fitted.transform(rows) shows the error"
 
 
 class ProfileRounds(NamedTuple):
@@ -111,8 +111,8 @@ def begun(
 
 def _of_windows(first: str) -> str:
     return (
-        f"{first} sees rows that may be in other parts: they are counted where parts have whole "
-        "entities, by learning(whole_entities=True), and by fit_transform of Ray and Spark"
+        f"{first} sees rows that may be in other parts. Features are counted if parts have whole "
+        "entities: with learning(whole_entities=True), or fit_transform on Ray and Spark"
     )
 
 
@@ -156,8 +156,8 @@ def add_part(
     check_numbers(given, n_rows)
     if given is None and rounds.stride is not None:
         raise InvalidPlan(
-            "rows=None says that the rows have no numbers, and in the rounds before they had. Give "
-            "them in each round, or in none"
+            "rows=None: the rows have no numbers, but in earlier rounds they had. Pass row numbers "
+            "in every round, or in none"
         )
     own = ProfileState(own_digest, n_rows, sums_of(given))
     if n_rows:

@@ -165,11 +165,11 @@ def divided(judge: Judge, dataset: Dataset, layout: Layout) -> Divided:
     dataset.check(list(dataset.at_odds))
     flags = _accepted(judge, dataset)
     others = flags.inverted()
-    rows = chosen_rows(dataset, others, "the rows set apart")
+    rows = chosen_rows(dataset, others, "the quarantined rows")
     apart = _apart(judge, rows, others, is_text=layout.form in ("csv", "tsv"))
     if others.n_chosen == 0:
         return Divided(dataset, apart)
-    return Divided(chosen_rows(dataset, flags, "the rows that hold the rules"), apart)
+    return Divided(chosen_rows(dataset, flags, "the accepted rows"), apart)
 
 
 def _accepted(judge: Judge, dataset: Dataset) -> RowFlags:
@@ -278,7 +278,7 @@ def write_apart(
     """
     if layout.target.absolute() == accepted.target.absolute():
         raise OutputError(
-            f"{layout.target}: rows that are set apart go to another place than the others"
+            f"{layout.target}: quarantined= must differ from the output of the accepted rows"
         )
     return write_features(divided.apart, layout, digest, tables)
 

@@ -68,7 +68,7 @@ class RuleResult:
     def in_words(self) -> str:
         """The outcome in one or two words."""
         if self.outcome == "broken":
-            return "broken, warns" if self.level == "warn" else "broken"
+            return "broken (warning)" if self.level == "warn" else "broken"
         return _IN_WORDS[self.outcome]
 
     def told(self) -> str:
@@ -233,7 +233,7 @@ class CheckReport:
 
 def _no_rows(result: RuleResult) -> str:
     if result.of_table:
-        return f"{result.says} is said of all rows together"
+        return f"the rule is about all rows together: {result.says}"
     return result.told()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.feature_subset import selected
 from fastfeat.execute.fitted import Fitted
@@ -73,7 +73,7 @@ def roundings(
     for dtype in dtypes:
         if dtype not in FLOAT_FORMATS:
             known = ", ".join(map(repr, FLOAT_FORMATS))
-            raise InvalidPlan(f"dtypes= takes some of {known}, got {dtype!r}")
+            raise InvalidPlan(f"dtypes= may contain {known}, got {dtype!r}")
     names = [name for name, node in fitted.nodes.items() if fitted.types[node].is_float]
     if not names:
         return {}
@@ -141,14 +141,14 @@ def told(found: Mapping[str, Rounding]) -> str:
     Example:
         >>> import numpy as np
         >>> told(roundings_of(np.array([0.1, 70000.0]), ["float16", "bfloat16"]))
-        'float16: 1 beyond its largest number; bfloat16: error at most 0.21 %, rms 0.16 %'
+        'float16: 1 value beyond its largest number; bfloat16: error at most 0.21 %, rms 0.16 %'
     """
     return "; ".join(f"{name}: {_told(one)}" for name, one in found.items())
 
 
 def _told(one: Rounding) -> str:
     if one.n_beyond:
-        return f"{one.n_beyond:,} beyond its largest number"
-    vanished = f", {one.n_vanished:,} become 0" if one.n_vanished else ""
+        return f"{counted(one.n_beyond, 'value')} beyond its largest number"
+    vanished = f", {one.n_vanished:,} rounded to 0" if one.n_vanished else ""
     largest, rms = (f"{100 * share:.2g} %" for share in (one.largest_relative, one.rms_relative))
     return f"error at most {largest}, rms {rms}{vanished}"

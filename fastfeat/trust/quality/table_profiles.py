@@ -108,12 +108,15 @@ def check_is_of(profile: Profile, fitted: Fitted) -> None:
                 continue  # of a feature that the plan no longer has
             dtype, kind = told[name]
             if (column.dtype, column.kind) != (str(dtype), kind):
-                differs = f"{name!r} is {column.dtype} in it, and {dtype} here"
-                raise ArtifactError(f"the profile is of another plan: {differs}. Fit it again")
+                differs = f"{name!r} is {column.dtype} in it, but {dtype} here"
+                raise ArtifactError(
+                    f"the profile belongs to another plan: {differs}. Fit the plan again"
+                )
     lacking = [] if profile.no_features else [of for of in features if of not in profile.features]
     if lacking:
         raise ArtifactError(
-            f"the profile is of another plan: it lacks the feature {lacking[0]!r}. Fit it again"
+            f"the profile belongs to another plan: it lacks the feature {lacking[0]!r}. Fit the "
+            "plan again"
         )
 
 

@@ -46,8 +46,8 @@ class Number:
         number = _float_of(given)
         if not self.low <= number <= self.high:
             above = math.isinf(self.high)
-            bounds = f"from {self.low:g} on" if above else f"from {self.low:g} to {self.high:g}"
-            raise InvalidConfig(f"{place}: is a number {bounds}, got {given!r}")
+            bounds = f"of at least {self.low:g}" if above else f"from {self.low:g} to {self.high:g}"
+            raise InvalidConfig(f"{place}: must be a number {bounds}, got {given!r}")
         return number
 
 
@@ -66,7 +66,7 @@ class Flag:
     def read(self, place: str, given: object) -> bool:
         """Return the given bool; raises InvalidConfig for other types. `place` names the key."""
         if not isinstance(given, bool):
-            raise InvalidConfig(f"{place}: is true or false, got {given!r}")
+            raise InvalidConfig(f"{place}: must be true or false, got {given!r}")
         return given
 
 
@@ -92,12 +92,13 @@ class Words:
         is_list = isinstance(given, Sequence) and not isinstance(given, str)
         words = cast("Sequence[Any]", given) if is_list else ()
         if not is_list or not all(isinstance(word, str) for word in words):
-            raise InvalidConfig(f"{place}: is a list of text, got {given!r}")
+            raise InvalidConfig(f"{place}: must be a list of strings, got {given!r}")
         for word in words:
             if self.known and word not in self.known:
                 hint = did_you_mean(word, self.known)
                 known = ", ".join(map(repr, self.known))
-                raise InvalidConfig(f"{place}: is of {known}, got {word!r}.{hint}".rstrip("."))
+                told = f"{place}: may contain {known}, got {word!r}.{hint}"
+                raise InvalidConfig(told.rstrip("."))
         return tuple(words)
 
 
@@ -141,9 +142,9 @@ SECTIONS: Mapping[str, Section] = {
             "missing": Number("The change of the share of missing values.", 0.0, _SHARE, 0.02),
             "unseen": Number("The growth of the share of unseen categories.", 0.0, _SHARE, 0.02),
             "beyond": Number(
-                "The growth of the share of numbers beyond all before.", 0.0, _SHARE, 0.002
+                "The growth of the share of numbers outside the earlier range.", 0.0, _SHARE, 0.002
             ),
-            "ignore": Words("Columns that are reported, and are no finding."),
+            "ignore": Words("Columns that are reported, but are not findings."),
         },
         "columns",
         ("psi", "ks", "wasserstein", "jensen_shannon", "missing", "unseen", "beyond"),
@@ -187,7 +188,7 @@ class Limits:
             if name not in names:
                 key = SECTIONS[self.section].of_names
                 hint = did_you_mean(name, names)
-                hint = hint or f" There are {shortened(names)}" if names else ""
+                hint = hint or f" The known ones are {shortened(names)}" if names else ""
                 place = f"{self.source}: " if self.source else ""
                 what = f"there is no {key.removesuffix('s')} {name!r}"
                 raise InvalidConfig(f"{place}[{self.section}.{key}]: {what}.{hint}")
@@ -206,7 +207,7 @@ def thresholds(given: Given, section: str) -> Limits:
         >>> thresholds({"check": {"at_moost": 1}}, "check")
         Traceback (most recent call last):
             ...
-        fastfeat.errors.InvalidConfig: [check]: unknown word 'at_moost'. Did you mean 'at_most'?
+        fastfeat.errors.InvalidConfig: [check]: unknown key 'at_moost'. Did you mean 'at_most'?
     """
     if given is None:
         return Limits(section)
@@ -232,7 +233,7 @@ def _sections(document: Mapping[str, Any]) -> dict[str, Limits]:
         if name not in SECTIONS:
             known = ", ".join(f"[{each}]" for each in SECTIONS)
             hint = did_you_mean(str(name), SECTIONS)
-            raise InvalidConfig(f"unknown section {name!r}: it has {known}.{hint}")
+            raise InvalidConfig(f"unknown section {name!r}. The sections are {known}.{hint}")
     return {name: _limits(name, document.get(name, {})) for name in SECTIONS}
 
 
@@ -266,12 +267,12 @@ def _values(
     for word in table:
         if word not in words:
             hint = did_you_mean(word, [each for each in known if each])
-            hint = hint or f" It has {', '.join(each for each in known if each)}"
-            raise InvalidConfig(f"{place}: unknown word {word!r}.{hint}")
+            hint = hint or f" The keys are {', '.join(each for each in known if each)}"
+            raise InvalidConfig(f"{place}: unknown key {word!r}.{hint}")
     return {word: words[word].read(f"{place} {word}", given) for word, given in table.items()}
 
 
 def _table(place: str, given: object) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise InvalidConfig(f"{place}: is a table, got {given!r}")
+        raise InvalidConfig(f"{place}: must be a table, got {given!r}")
     return cast("Mapping[str, Any]", given)

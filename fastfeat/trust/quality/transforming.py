@@ -49,7 +49,7 @@ def transform_judged(
         _check_contract(fitted)
         for name, given in (("rows=", rows.rows), ("out=", out)):
             if given is not None:
-                raise InvalidPlan(f"{_QUARANTINE} divides the rows of the data: leave {name} out")
+                raise InvalidPlan(f"{_QUARANTINE} removes rows from the data: leave {name} out")
         found = quarantined(guard_of(fitted), rows)
         index = rows_of_index(frame_index(rows.data), found.numbers)
         accepted = rows._replace(data=found.accepted)
@@ -89,9 +89,8 @@ def write_judged(
     check_option(on_violation)
     if (apart is not None) != (on_violation == "quarantine"):
         raise InvalidPlan(
-            f"{_QUARANTINE} and quarantined=, the place where rows go that break a rule, come "
-            "together: transform_to(data, 'features/', on_violation='quarantine', "
-            "quarantined='apart/')"
+            f"{_QUARANTINE} and quarantined= (the output for rows that break a rule) go together: "
+            "transform_to(data, 'features/', on_violation='quarantine', quarantined='apart/')"
         )
     dataset = dataset_of(rows.data)
     budget = budget_of_features(fitted, rows._replace(data=dataset))

@@ -96,12 +96,12 @@ def features_section(found: Found) -> str:
     if found.then is None:
         told = f"{NO_PROFILE[0].upper()}{NO_PROFILE[1:]}."
     elif not columns.then:
-        told = f"Of the features there is no profile: {found.then.no_features}"
+        told = f"The features have no profile: {found.then.no_features}"
     elif columns.drift is not None:
         told = (
-            "Worst first. How far values have moved is the Wasserstein distance that they have at "
-            "least, and KS the least and the greatest that it can be: profiles are compared, no "
-            "rows are kept."
+            "Worst first. Profiles are compared, not rows, so distances have bounds: 'moved' is "
+            "the smallest possible Wasserstein distance, and KS shows its smallest and greatest "
+            "possible values."
         )
     shown = rows_table(["feature", *columns.titles, "how"], _feature_rows(found.fitted, columns))
     return section(_title("Features", columns), told, _key(columns), shown)

@@ -69,34 +69,37 @@ Verdict = tuple[str, str]
 def verdict_of(found: Found) -> Verdict:
     """Return the level ("ok", "bad", ...), and the verdict as one line of text."""
     if found.costs is None:
-        return "none", "No rows were given: this tells what the plan is, and what it was fitted on"
+        return "none", "No rows to compare: this report covers only the plan and its training rows"
     said = [
         *([] if found.drift is None else [_of_drift(found.drift)]),
         *([] if found.check is None else [_of_rules(found.check)]),
     ]
     if not said:
-        return "none", f"Nothing is compared: {found.no_drift}"
+        return "none", f"Nothing was compared: {found.no_drift}"
     level = max((level for level, _ in said), key=LEVELS.index)
     text = "; ".join(told for _, told in said)
     if found.drift is None:
-        text += f"; drift is not judged: {found.no_drift}"
+        text += f"; drift was not judged: {found.no_drift}"
     return level, text[0].upper() + text[1:]
 
 
 def _of_drift(drift: Drift) -> Verdict:
     n_features, n_inputs = len(drift.drifted), len(drift.drifted_inputs)
-    inputs = counted(n_inputs, "input")
     if not drift.n_now:
         return "ok", "there are no rows to compare"
     if n_features:
         has = "has" if n_features == 1 else "have"
-        told = f"{counted(n_features, 'feature')} of {len(drift.features):,} {has} drifted"
+        told = f"{n_features:,} of {counted(len(drift.features), 'feature')} {has} drifted"
         return "bad", told
     if n_inputs:
-        return "warn", f"no feature has drifted, {inputs} did" if drift.features else (
-            f"{inputs} of {len(drift.inputs):,} drifted; features are not compared"
+        has = "has" if n_inputs == 1 else "have"
+        inputs = f"{n_inputs:,} of {counted(len(drift.inputs), 'input')} {has}"
+        return "warn", f"no feature has drifted, but {inputs}" if drift.features else (
+            f"{inputs} drifted; features were not compared"
         )
-    return "ok", "no drift" if drift.features else "no drift of inputs; features are not compared"
+    if not drift.features:
+        return "ok", "no input has drifted; features were not compared"
+    return "ok", "no drift"
 
 
 def _of_rules(check: CheckReport) -> Verdict:
@@ -106,7 +109,7 @@ def _of_rules(check: CheckReport) -> Verdict:
     if n_broken:
         return "bad", f"{n_broken:,} {of_all}"
     if n_warn:
-        return "warn", f"{n_warn:,} {of_all}, which only warn"
+        return "warn", f"{n_warn:,} {of_all} (warnings only)"
     if n_held == len(levels):
-        return "ok", f"all {counted(n_held, 'rule')} hold"
-    return "ok", f"{counted(n_held, 'rule')} of {len(levels):,} hold, the others are not judged"
+        return "ok", "the rule holds" if n_held == 1 else f"all {n_held:,} rules hold"
+    return "ok", f"{n_held:,} of {counted(len(levels), 'rule')} hold; the others were not judged"

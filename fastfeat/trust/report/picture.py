@@ -163,8 +163,8 @@ def _window_text(over: Call) -> str:
     params, name = dict(window_of(over).params), over.function.removeprefix(OVER)
     last, n_rows = params.get("last"), params.get("rows")
     if isinstance(last, int):
-        return f"{name} of {duration_text(last) if params.get('unit') == 'time' else last}"
-    return f"{name} of {counted(n_rows, 'row')}" if isinstance(n_rows, int) else name
+        return f"{name} over {duration_text(last) if params.get('unit') == 'time' else last}"
+    return f"{name} over {counted(n_rows, 'row')}" if isinstance(n_rows, int) else name
 
 
 H = TypeVar("H", bound=Hashable)
@@ -249,7 +249,7 @@ def _drawn(columns: Sequence[Sequence[_Box]], edges: Iterable[tuple[Place, Place
     height = longest * _ROW + _TOP
     return (
         f'<svg class="plan" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="the plan: columns, what is learnt, features">{"".join(parts)}</svg>'
+        f'aria-label="the plan: columns, learnt values, features">{"".join(parts)}</svg>'
     )
 
 

@@ -124,7 +124,7 @@ def _beside(found: Found, rows: CallRows, clock: Any, limits: Limits, step: Step
         found = replace(found, drift=drift, no_drift=then.no_features)
     if fitted.contract is None:
         return found
-    step("judging rules")
+    step("checking rules")
     contract, late = fitted.contract.declaration, fitted.declaration.late
     return replace(found, check=check_rows(contract, rows, clock=clock, late=late)[1])
 
@@ -178,4 +178,4 @@ def _page(found: Found, title: str) -> str:
 
 def _title(fitted: Fitted) -> str:
     label = ", ".join(fitted.declaration.label_nodes)
-    return f"Features of {label}" if label else "Features"
+    return f"Features for {label}" if label else "Features"

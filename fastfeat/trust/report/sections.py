@@ -46,7 +46,7 @@ def _points(found: Found) -> list[str]:
                 points.append(f"{name}: {escape(column.reason)}")
         if found.drift.drifted_inputs:
             names = shortened(map(short, found.drift.drifted_inputs), _MOST_SERVED)
-            points.insert(min(len(points), _MOST_POINTS), f"inputs that drifted: {escape(names)}")
+            points.insert(min(len(points), _MOST_POINTS), f"drifted inputs: {escape(names)}")
     if found.check is not None:
         broken = [r for r in found.check.worst_first if r.is_finding]
         points = [
@@ -54,8 +54,8 @@ def _points(found: Found) -> list[str]:
             *points,
         ]
     if found.costs is not None and found.no_drift:
-        what = "drift" if found.drift is None else "drift of features"
-        points.append(f"{what} is not told: {escape(found.no_drift)}")
+        what = "drift" if found.drift is None else "feature drift"
+        points.append(f"{what} was not measured: {escape(found.no_drift)}")
     more = len(points) - _MOST_POINTS
     return [*points[:_MOST_POINTS], *([f"and {more:,} more"] if more > 0 else [])]
 
@@ -78,10 +78,10 @@ def _cards(found: Found) -> list[tuple[str, str, str]]:
     ]
     if plan.late:
         column = "late column" if len(plan.late) == 1 else "late columns"
-        facts.append((f"{len(plan.late):,}", f"{column}, which no row sees of itself", ""))
+        facts.append((f"{len(plan.late):,}", f"{column} (no row sees its own value)", ""))
     if found.costs is not None and found.costs.n_rows:
         per_row = found.costs.cpu_s / found.costs.n_rows
-        facts.append((_seconds(per_row), "of processor time a row", ""))
+        facts.append((_seconds(per_row), "CPU time per row", ""))
     return facts
 
 
@@ -104,8 +104,8 @@ def contract_section(found: Found) -> str:
         [f"<b>{escape(short(name))}</b>", f"is {escape(str(dtype))}"]
         for name, dtype in declared.types.items()
     ]
-    told = "Rules that later rows must hold; no rows were given that they could be counted on."
-    return section("Contract", told, table(("rule", "what it says"), [*rows, *types]))
+    told = "Rules for later rows. They were not checked: this report has no rows."
+    return section("Contract", told, table(("rule", "definition"), [*rows, *types]))
 
 
 def _rules(check: CheckReport) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _rules(check: CheckReport) -> Iterator[str]:
         yield _wide(table(RULE_TITLES, [rule_cells(check.shown(result)) for result in ordered]))
     if others:
         rows = table(RULE_TITLES, [rule_cells(check.shown(result)) for result in others])
-        yield folded(f"{counted(len(others), 'rule')} held, or not judged", _wide(rows))
+        yield folded(f"Held or not judged: {counted(len(others), 'rule')}", _wide(rows))
 
 
 def _wide(content: str) -> str:
@@ -133,7 +133,7 @@ def plan_section(found: Found) -> str:
         inputs = {name: level_of(of) for name, of in found.drift.inputs.items()}
         features = {name: level_of(of) for name, of in found.drift.features.items()}
     picture = plan_picture(found.fitted.nodes, inputs, features)
-    told = "Columns, what fit learns of them or windows see, features."
+    told = "From left to right: input columns, learnt values and windows, features."
     return section("The plan", told, _wide(picture))
 
 
@@ -148,7 +148,7 @@ def costs_section(found: Found) -> str:
     steps = sorted(costs.steps, key=lambda step: -step.cpu_s)
     in_steps = sum(step.wall_s for step in steps), sum(step.cpu_s for step in steps)
     others = (
-        "rows read, converted, counted",
+        "reading, converting and counting rows",
         max(costs.wall_s - in_steps[0], 0.0),
         max(costs.cpu_s - in_steps[1], 0.0),
     )
@@ -165,23 +165,23 @@ def costs_section(found: Found) -> str:
     ]
     rows.append([others[0], "", "", *_times(others[1], others[2], costs)])
     compiled = (
-        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile: these times leave that out."
+        f" {counted(costs.n_compiled, 'kernel')} compiled meanwhile, not included in these times."
         if costs.n_compiled
         else ""
     )
     told = (
-        f"Measured in the one run over {counted(costs.n_rows, 'row')} that this report rests on: "
-        f"{_seconds(costs.wall_s)}, of processors {_seconds(costs.cpu_s)}.{compiled} "
+        f"Measured in the run over {counted(costs.n_rows, 'row')} that this report is based on: "
+        f"{_seconds(costs.wall_s)} elapsed, {_seconds(costs.cpu_s)} of CPU time.{compiled} "
         f"Energy: {costs.energy}."
     )
-    titles = ("step", "what it computes", "for", "time", "processors", "a row", "share")
+    titles = ("step", "computes", "for", "time", "CPU time", "per row", "share")
     return section("Costs by step", told, _wide(table(titles, rows)))
 
 
 def _step_text(step: StepCost, texts: Mapping[Node, str]) -> list[str]:
     """Return lines that say what a step computes; `texts` has the text of each expression."""
     if step.kind == FEATURES:
-        return ["functions of a row, fused into loops"]
+        return ["row functions, fused into loops"]
     order = [order_text(step.order)] if isinstance(step.order, Call) else []
     shown = [texts[node] for node in step.nodes[:3]]
     more = [f"and {len(step.nodes) - 3:,} more"] if len(step.nodes) > 3 else []

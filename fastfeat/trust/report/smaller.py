@@ -64,11 +64,11 @@ def smaller_section(smaller: SmallerFloats | None, *profiles: Profile | None) ->
     names = list(next(iter(smaller.of_features.values())))
     rows = [_row(smaller, name, profiles) for name in names]
     told = (
-        f"{counted(smaller.n_rows, 'row')} of {smaller.own}, rounded once: "
-        'Plan(dtype="float16") gives such a matrix. Whether a type holds all values is told of all '
-        "rows, and of those of training."
+        f"Errors from rounding {counted(smaller.n_rows, 'row')} of {smaller.own} features to each "
+        'type. Plan(dtype="float16") computes such a matrix. Whether a type can hold all values '
+        "was checked on all rows and on the training profile."
     )
-    titles = ("type", "holds", "largest error", "rms", "does not hold")
+    titles = ("type", "features that fit", "largest error", "rms error", "do not fit")
     return section("Smaller floats", told, f'<div class="wide">{table(titles, rows)}</div>')
 
 

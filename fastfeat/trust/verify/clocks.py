@@ -106,7 +106,7 @@ def runs_of(fitted: Fitted) -> Runs:
         if not clocks:
             continue
         if known:
-            unjudged.setdefault(f"by {show(known[0])}, which known_clocks= names", []).append(name)
+            unjudged.setdefault(f"by {show(known[0])}, which is in known_clocks=", []).append(name)
         elif late.ahead is not None:
             for clock in late.ahead.times:
                 _join(runs, clock, name, _tables_of(own, late, fitted))
@@ -199,7 +199,7 @@ def _tables_on_word(seen: Sights, late: Late) -> list[str]:
     looked_up = {s.column.table for s in seen if s.column is not None and s.time is None}
     named = {column.table for column in columns} & set(late.known_tables)
     told = {
-        "tables that are looked up by key alone": looked_up - named,
-        "tables that known_tables= names": named,
+        "tables that are only looked up by key": looked_up - named,
+        "tables in known_tables=": named,
     }
     return [f"{what}: {shortened(sorted(names))}" for what, names in told.items() if names]

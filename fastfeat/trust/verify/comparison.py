@@ -64,10 +64,10 @@ class Report:
 def left_out(on_word: Sequence[str], cannot_see: Sequence[str]) -> Iterator[str]:
     """Yield lines on the features that the check for later rows leaves out, and its limits."""
     if on_word:
-        yield "on your word, not checked without later rows:"
+        yield "left out of the check without later rows:"
         yield from (f"  {text}" for text in on_word)
     if cannot_see:
-        yield "the check without later rows cannot see:"
+        yield "the check without later rows cannot detect:"
         yield from (f"  {text}" for text in cannot_see)
 
 

@@ -52,9 +52,9 @@ FEWEST_MOMENTS = 10
 TABLE_ROWS = 2_000_000
 """Rows of tables to index again, over all moments of a clock."""
 CANNOT_SEE = (
-    "what fit has learnt from later rows, such as counts per key, and in which order codes come",
-    "features of training rows out of fold: later rows have those that all training rows taught",
-    "rows of tables without a time, which may be later ones",
+    "values that fit has learnt from later rows, such as counts per key or the order of codes",
+    "out-of-fold features of training rows: features are computed here as for later rows",
+    "later rows in tables that have no time",
 )
 
 
@@ -207,7 +207,7 @@ def _judged(
             found = changes.get(column, first)
             changes[column] = found._replace(n_moments=found.n_moments + 1)
     if not n_moments:
-        check = Check(name, 0, None, "no row comes after another one")
+        check = Check(name, 0, None, "no row is later than another")
     else:
         told = _told(list(changes.values()), n_moments)
         check = Check(name, n_rows, told, note=f", at {counted(n_moments, 'moment')}")
@@ -222,9 +222,9 @@ def _told(changes: Sequence[Change], n_moments: int) -> str | None:
     if not changes:
         return None
     column, row, moment, (with_all, without), n_changed = changes[0]
-    more = f". So do {counted(len(changes) - 1, 'more column')}" if len(changes) > 1 else ""
+    more = f". Other columns that change: {len(changes) - 1:,}" if len(changes) > 1 else ""
     return (
-        f"feature {column!r}, row {row}: {with_all} beside all rows, and {without} without those "
+        f"feature {column!r}, row {row}: {with_all} with all rows, but {without} without the rows "
         f"after {moment}; it changes at {n_changed} of {counted(n_moments, 'moment')}{more}"
     )
 
@@ -388,7 +388,8 @@ def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Rem
     history = sample.side.history
     has_history = not isinstance(history, str)
     of_history = _times_of(fitted, run.clock, history, sample.side.tables) if has_history else None
-    on_word = [] if of_history or not has_history else ["the history, which lacks the clock"]
+    lacks = f"the history, which lacks the columns of {show(run.clock)}"
+    on_word = [] if of_history or not has_history else [lacks]
     columns = {one.column for seen in run.tables.values() for one in seen}
     read = table_values({c: fitted.table_columns[c] for c in columns}, sample.side.tables)
     of_tables: dict[str, list[_Times]] = {}
@@ -396,7 +397,7 @@ def _removal_of(fitted: Fitted, run: Run, sample: Sample, times: _Times) -> _Rem
         found = [_times_of_table(one, read, fitted) for one in seen]
         if any((one.tick is None) != (times.tick is None) for one in found):
             on_word.append(
-                f"the table {name!r}: its time is no time that {show(run.clock)} compares with"
+                f"the table {name!r}, because its time cannot be compared with {show(run.clock)}"
             )
         elif found:
             of_tables[name] = found

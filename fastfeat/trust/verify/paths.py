@@ -245,7 +245,7 @@ def _rows_moved(
     name = _say(step, "rows in another order")
     order = moved(orders)
     if order is None:
-        return Check(name, 0, None, "all rows are of one entity and moment, whose order counts")
+        return Check(name, 0, None, "all rows have one entity and time, so their order matters")
     return compare(name, take_rows(features, order), side.transform(fitted, take_rows(rows, order)))
 
 
@@ -256,10 +256,11 @@ def _halves_in_time(
 
     The second call has the earlier rows as its history.
     """
-    name = _say(step, "all rows = earlier half + later half, after it")
+    name = _say(step, "all rows = earlier half, then later half")
     early, late = halves(orders)
     if not len(early) or not len(late):
-        return Check(name, 0, None, "no moment has rows before it by all times of windows")
+        reason = "no moment divides the rows into earlier and later ones by every time"
+        return Check(name, 0, None, reason)
     earlier, later = take_rows(rows, early), take_rows(rows, late)
     histories = _histories_of_halves(fitted, earlier, later, side.history)
     parts = [
@@ -268,7 +269,8 @@ def _halves_in_time(
     ]
     whole = side.transform(fitted, pa.concat_tables([earlier, later]))
     n_left_out = rows.num_rows - len(early) - len(late)
-    note = f", without {n_left_out:,} that stand between by several times" if n_left_out else ""
+    between = f", without {n_left_out:,} that are earlier by one time and later by another"
+    note = between if n_left_out else ""
     return replace(compare(name, whole, pa.concat_tables(parts)), note=note)
 
 
@@ -279,10 +281,10 @@ def _row_after_row(
 
     Only the last rows of the batch are compared.
     """
-    name = _say(step, "batch = one row at a time, after its past")
+    name = _say(step, "batch = one row at a time, with its history")
     order = in_time(orders)
     if order is None:
-        return Check(name, 0, None, "windows have several times: none tells what comes before")
+        return Check(name, 0, None, "windows have several times, so the rows have no single order")
     rows = take_rows(rows, order)
     first = max(0, rows.num_rows - ROWS_AFTER_THEIR_PAST)
     alone: list[Any] = []
@@ -311,7 +313,7 @@ def _live(
     name = _say(step, "batch = live, as rows arrive")
     order = in_time(orders)
     if order is None:
-        return Check(name, 0, None, "windows have several times: none tells what comes before")
+        return Check(name, 0, None, "windows have several times, so the rows have no single order")
     rows = take_rows(rows, order)
     history, _ = _histories_of_halves(fitted, rows, rows.slice(0, 0), side.history)
     earlier = None if isinstance(history, str) else history
@@ -331,7 +333,7 @@ def _live(
         return Check(name, 0, None, str(error))
     except LateRow:  # the history continues after the rows
         if has_tie or any(one.is_kept for one in functions):
-            return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
+            return Check(name, 0, None, "the rows are not in an order in which they could arrive")
         live = begin(fitted, earlier, tables=side.tables, late="insert", keep="everything")
         pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
     expected = side._replace(history=history).transform(fitted, rows)
@@ -370,7 +372,7 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
     """Return the backend names without repeats; raises InvalidPlan for fewer than two."""
     if isinstance(backends, str) or len(set(backends)) < 2:
         raise InvalidPlan(
-            f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
+            f"backends= needs at least two names to compare, such as ('cpu', 'reference'), got "
             f"{backends!r}"
         )
     for name in backends:
@@ -384,9 +386,9 @@ def _check_rows(fitted: Fitted, rows: Any, side: SideInputs) -> Check:
     held = _features_of_a_matrix(fitted, rows, side)
     by_name = _python_rows(rows)
     if not held:
-        return Check(name, 0, None, "no feature is a number that a matrix holds")
+        return Check(name, 0, None, "no feature is a number that fits in a matrix")
     if by_name is None:
-        return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
+        return Check(name, 0, None, "the rows have times that Python's datetime cannot represent")
     return _row_check(name, selected(fitted, held), rows, by_name, side)
 
 

@@ -146,7 +146,7 @@ def rows_of_parts(
 def needs_of_reference(fitted: Fitted) -> list[Need]:
     """Return the memory that the reference and `transform_row` need for the plan's learnt keys."""
     n_keys = _n_keys(fitted)
-    what = f"the reference, which looks {counted(n_keys, 'learnt key')} up in Python,"
+    what = f"the reference, which looks up {counted(n_keys, 'learnt key')} in Python,"
     return [Need(what, n_keys * _KEY_BYTES)] if n_keys else []
 
 

@@ -106,7 +106,7 @@ def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder
 
 def _check_size(n_rows: int) -> None:
     if n_rows > MAX_ROWS:
-        raise ValueError(f"{n_rows} rows are more than {MAX_ROWS}")
+        raise ValueError(f"{n_rows} rows are more than the limit of {MAX_ROWS}")
 
 
 def _levels(times: Words, n: int) -> tuple[Words, ...]:
@@ -159,7 +159,7 @@ def find(
     """
     n_rows = sum(chunk.length for chunk in times)
     if codes is not None and len(codes) != n_rows:
-        raise ValueError(f"{len(codes)} codes are not one for each of {n_rows} times")
+        raise ValueError(f"needs one code per time, got {len(codes)} codes and {n_rows} times")
     codes = None if codes is None else np.ascontiguousarray(codes, np.int32)
     memory = np.empty(n_rows, np.int64) if memory is None else memory
     found = memory, np.zeros(-(-n_rows // _LANES), np.int64)

@@ -49,7 +49,7 @@ def grid_of(edges: Floats) -> Grid:
     float.
     """
     if not 0 < len(edges) <= MOST_EDGES:
-        raise ValueError(f"{len(edges)} edges: there may be 1 to {MOST_EDGES}")
+        raise ValueError(f"needs 1 to {MOST_EDGES} edges, got {len(edges)}")
     linear = _linear(edges)
     if linear is not None and linear.most == 1:
         return linear

@@ -90,7 +90,7 @@ def values_of_keys(element: str, keys: Keys, absent: npt.NDArray[np.bool_]) -> n
 
 def _known(moments: GroupedMoments) -> Keys:
     if len(moments.extremes) != moments.n_groups:
-        raise ValueError("least and greatest values are not known: not asked for, or subtracted")
+        raise ValueError("the extremes are unknown: they were not requested, or were subtracted")
     return moments.extremes
 
 
@@ -114,7 +114,7 @@ class _Statistic(NamedTuple):
 
 def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts: int) -> Floats:
     if moments.level < (1 if statistic.number <= layout.MEAN else 2):
-        raise ValueError("the sums were not asked for: summarize at a higher level")
+        raise ValueError("the sums were not requested: summarize at a higher level")
     moments = carried(moments)
     out = np.empty(moments.n_groups, np.float64)
     wanted = wanted_words([(statistic.number, statistic.ddof)], [out])

@@ -29,7 +29,7 @@ def join_tables(a: Table, b: Table, run: Run, n_parts: int = 1) -> Table:
     """
     known = [(one.moments.element, one.moments.level, one.has_extremes) for one in (a, b)]
     if known[0] != known[1]:
-        raise ValueError("tables of other types or levels do not join")
+        raise ValueError("cannot join tables of different types or levels")
     n_groups = max(a.moments.n_groups, b.moments.n_groups)
     for table in (a, b):
         grow(table, n_groups)

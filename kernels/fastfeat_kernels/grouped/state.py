@@ -257,7 +257,7 @@ def _no_keys(n_groups: int) -> Words:
 def _alike(a: GroupedMoments, b: GroupedMoments) -> tuple[GroupedMoments, GroupedMoments]:
     """Return both moments with one window, and limbs that can be added."""
     if (a.element, a.level, a.n_groups) != (b.element, b.level, b.n_groups):
-        raise ValueError("moments of different groups, types or levels do not merge")
+        raise ValueError("cannot merge moments of different groups, types or levels")
     exponent = max(a.exponent, b.exponent)
     a, b = aligned(a, exponent), aligned(b, exponent)
     if a.n_added + b.n_added > MAX_ADDED:

@@ -98,7 +98,7 @@ def merge(a: Moments, b: Moments) -> Moments:
     True
     """
     if a.scale != b.scale:
-        raise ValueError("moments of floats and of integers do not merge")
+        raise ValueError("cannot merge moments of floats with moments of integers")
     return Moments(
         a.n_rows + b.n_rows,
         a.count + b.count,

@@ -308,7 +308,7 @@ def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
     for column in columns:
         n_rows = sum(chunk.length for chunk in column.chunks)
         if n_rows != len(codes):
-            raise ValueError(f"a column has {n_rows} rows where {len(codes)} are ordered")
+            raise ValueError(f"a column has {n_rows} rows, but there are {len(codes)} codes")
 
 
 def counted(

@@ -96,7 +96,7 @@ def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
         is_weighed = 0 <= one.decay <= 1 and one.half_life > 0
         is_scaled = all(1 <= number < 1 << 31 for number in one.per)
         if not (is_known and is_counted and 0 <= one.q <= 1 and is_weighed and is_scaled):
-            raise ValueError(f"out of range, of {len(elements)} columns: {one}")
+            raise ValueError(f"cannot compute {one} from {len(elements)} columns: out of range")
 
 
 def _is_known(row: Statistic, wanted: Wanted, elements: Sequence[str]) -> bool:

@@ -189,9 +189,9 @@ def _found(
 def _check_asking(rows: Ordered, query: Ordered, wanted: Sequence[Wanted]) -> None:
     """Raise ValueError for other entities, or for a statistic that needs the row itself."""
     if (query.n_entities, query.shift) != (rows.n_entities, rows.shift):
-        raise ValueError("the rows that ask have other entities, or partitions, than those seen")
+        raise ValueError("the query rows and the known rows differ in entities or in partitions")
     if any(one.window.own or STATISTICS[one.statistic].reads_own for one in wanted):
-        raise ValueError("the row itself is wanted, which is none of those that are seen")
+        raise ValueError("a statistic needs the query row itself, which the known rows lack")
 
 
 def _is_time(rows: Ordered, column: Column) -> bool:

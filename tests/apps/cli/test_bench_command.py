@@ -63,7 +63,7 @@ def test_what_a_peer_cannot_write_is_said_and_the_rest_is_timed(run: Run, folder
     result = run("bench", "plan.py", "data.parquet", "--against", "pandas", "--runs", "1")
     assert result.exit_code == 0, result.stderr
     assert "pandas: 1 feature timed" in result.stdout
-    assert "not written: 'b': hash: pandas and Polars have no XXH64" in result.stdout
+    assert "not compared: 'b': hash: pandas and Polars have no XXH64" in result.stdout
     assert "polars" not in result.stdout
 
 
@@ -81,7 +81,7 @@ def test_outputs_that_differ_are_said_and_not_timed(
     monkeypatch.setattr(bench, "compared", differing)
     result = run("bench", "plan.py", "data.parquet", "--against", "polars", "--runs", "1")
     assert result.exit_code == 1
-    assert "differs, not timed: 'size': 3 of 100 rows differ, the first is row 7" in result.stdout
+    assert "differs, not timed: 'size': differs in 3 of 100 rows, first in row 7" in result.stdout
     assert "polars: 2 features timed" in result.stdout
 
 

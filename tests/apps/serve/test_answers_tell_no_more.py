@@ -48,10 +48,11 @@ def test_the_row_of_another_is_not_told(asked: Server) -> None:
 
 
 def test_values_of_others_are_taken_out_of_messages() -> None:
-    evil = "x is 'a here and b' here and 'c there. d' there. What is wrong is"
-    assert without_others(evil) == "x is 'a here, and another there. What is wrong is"
-    told = "y is 1, and the state has 'a. What is wrong'. What is wrong is changed"
-    assert without_others(told) == "y is 1, and the state has another. What is wrong is changed"
+    evil = "x is 'a here and b' here and 'c there. d' there. To change"
+    assert without_others(evil) == "x is 'a here and another value there. To change"
+    told = "y is 1, but the state has 'a. To change'. To change a wrong value"
+    told_less = "y is 1, but the state has another value. To change a wrong value"
+    assert without_others(told) == told_less
     assert without_others("nothing here and there") == "nothing here and there"
 
 

@@ -335,5 +335,5 @@ def test_a_plan_without_a_profile_is_not_served_with_drift(tmp_path: Path) -> No
     ff.Plan({"y": col("x")}).fit({"x": [1.0]}, profile=False).save(tmp_path / "plan.fastfeat")
     with pytest.raises(ff.errors.InvalidPlan, match="has no profile"):
         run(tmp_path / "plan.fastfeat", port=0, drift="1h")
-    with pytest.raises(ff.errors.InvalidPlan, match="is no duration"):
+    with pytest.raises(ff.errors.InvalidPlan, match="is not a duration"):
         run(tmp_path / "plan.fastfeat", port=0, drift="1x")

@@ -108,8 +108,8 @@ def test_a_plan_that_no_made_row_suits_is_served_with_a_note(
     fitted = ff.Plan({"x": col("x") + 1}).fit({"x": [1.0]})
     monkeypatch.setattr(warming, "_compute", fail)
     told = (
-        "the first answers may wait for a compiler: rows made to warm the plan fail (InvalidData: "
-        "no row suits)"
+        "the first answers may wait for the compiler: computing made-up rows to compile the "
+        "kernels failed (InvalidData: no row suits)"
     )
     assert warm(fitted, {}) == told
     service = Service(Limits(1 << 20, 9, 1 << 20), name="m", durable=False, read_only=False)

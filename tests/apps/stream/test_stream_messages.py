@@ -182,7 +182,7 @@ def test_arrow_messages_that_are_large_unpacked_are_poison() -> None:
             writer.write_table(table)
         values.append(sink.getvalue().to_pybytes())
     _, poison = decoded(decode, values)
-    assert "320,000,000 bytes unpacked" in poison[0].reason
+    assert "320,000,000 bytes when unpacked" in poison[0].reason
     assert "1,000,000,000 rows" in poison[1].reason
 
 
@@ -228,7 +228,7 @@ def test_schema_that_is_none_is_an_error(tmp_path: Path) -> None:
 
 def test_mapped_column_that_no_plan_reads_is_an_error() -> None:
     with pytest.raises(
-        InvalidConfig, match="columns of topic x: the plan reads no 'z'; it reads i"
+        InvalidConfig, match="columns of topic x: the plan reads no column 'z'; it reads i"
     ):
         decoder(Topic("x", absent="missing", columns={"z": "i"}), TYPES)
 

@@ -122,7 +122,8 @@ def test_state_that_another_process_keeps_is_waited_for(
         assert openings.open(0) is None
         assert openings.numbers == [0]
         now[0] += 0.35
-        with pytest.raises(StateError, match=rf"process {os.getpid()} has had it for 0 s"):
+        told = rf"process {os.getpid()} has locked the state for 0 s"
+        with pytest.raises(StateError, match=told):
             openings.open(0)
     finally:
         lock.give_back()

@@ -196,7 +196,7 @@ def assert_works_with_one_warning(add, match: str) -> None:
     assert len(messages) == 1
     assert warned[0].filename == __file__  # the line of the user, not one of ours
     assert match in messages[0]
-    assert "Set FASTFEAT_CACHE_DIR to a folder that can be written" in messages[0]
+    assert "Set FASTFEAT_CACHE_DIR to a writable folder" in messages[0]
 
 
 def test_a_folder_that_cannot_be_made_costs_one_warning(add, tmp_path, monkeypatch):

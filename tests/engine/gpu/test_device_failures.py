@@ -247,7 +247,7 @@ def test_a_kernel_that_fails_names_its_features(
             fitted.transform(ROWS, backend="emulated")
     told = str(caught.value)
     del caught  # whose frames hold the memory of the run
-    assert told.endswith(f"it computes 'n{MOST_OUTPUTS}', 'exp'")
+    assert told.endswith(f"the kernel computes 'n{MOST_OUTPUTS}', 'exp'")
     with emulated.running_on(runtime):
         assert fitted.transform(ROWS, backend="emulated").equals(fitted.transform(ROWS))
         gc.collect()
@@ -257,7 +257,7 @@ def test_a_kernel_that_fails_names_its_features(
 def test_a_kernel_that_fails_in_fit_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         _broken_text(0, patched)
-        with pytest.raises(KernelFailed, match=r"kernel 'loop_0': .*; fit learns for 'x', 'z'$"):
+        with pytest.raises(KernelFailed, match=r"kernel 'loop_0': .*; fit was .*'x', 'z'$"):
             ff.Plan({"x": (col("x") * 7).mean(), "y": col("k"), "z": col("k").median()}).fit(
                 ROWS, backend="emulated"
             )

@@ -116,8 +116,7 @@ def test_what_has_no_kernel_takes_nothing_else_to_the_host(monkeypatch: pytest.M
     assert [[name for name, _ in functions] for functions in learnt_in_host] == [["skew"]]
     told = fitted.explain("cuda")
     assert (
-        "// learnt from all rows, of what a device does not find:\n//   on the host: col('x')"
-        in told
+        "// learnt from all rows, not supported on a device:\n//   on the host: col('x')" in told
     )
 
 

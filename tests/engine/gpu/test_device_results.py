@@ -186,7 +186,7 @@ def test_an_integer_or_bool_that_is_missing_is_an_error_in_an_array(
     feature: ff.Expr, filled: ff.Expr, where: str
 ) -> None:
     fitted = ff.Plan({"first": col("x"), "bad": feature}).fit(HOST)
-    with pytest.raises(InvalidData, match="is missing, which an array of integers") as caught:
+    with pytest.raises(InvalidData, match="is missing, but an array of integers") as caught:
         fitted.transform(HOST, to="cupy_columns", backend="emulated")
     assert f"feature 'bad', {where}" in str(caught.value)
     assert ".fill_null" in str(caught.value)
@@ -202,7 +202,7 @@ def test_what_a_matrix_cannot_hold_is_an_error_on_the_device_too() -> None:
     with pytest.raises(Overflow, match=r"feature 'x', row 1 .*2\*\*24"):
         plan.fit(large).transform(large, to="cupy", backend="emulated")
     times = {"t": np.array([0], "M8[s]")}
-    for to, place in (("cupy", "a matrix"), ("cupy_columns", "an array of a device")):
+    for to, place in (("cupy", "a matrix"), ("cupy_columns", "a device array")):
         with pytest.raises(TypeMismatch, match=f"which {place} cannot hold"):
             ff.Plan({"t": col("t")}).fit(times).transform(times, to=to, backend="emulated")
 

@@ -74,7 +74,7 @@ def test_no_folder_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(gcc, "_build", lambda *_: b"content")
     with (
         pytest.warns(match="compiles its own"),
-        pytest.raises(BackendUnavailable, match="nor is there a folder for this process"),
+        pytest.raises(BackendUnavailable, match="a temporary folder cannot be created either"),
     ):
         gcc.shared_object(TEXT, None)
 

@@ -142,7 +142,7 @@ def test_a_writer_beside_a_lock_that_was_removed_is_refused(tmp_path):
     Path(f"{path}-lock").unlink()
     other = Journal.open(path)
     other.write([entry_of(3)])
-    with pytest.raises(StateError, match=r"another process has written it, up to entry 2; this"):
+    with pytest.raises(StateError, match=r"another process has written the file up to entry 2"):
         journal.write([entry_of(3)])
     journal.close()
     other.write([entry_of(6)])
@@ -171,7 +171,7 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path):
     path = tmp_path / "state.db"
     new_journal(path).close()
     before = path.read_bytes()
-    with pytest.raises(StateError, match=r"state\.db is there already"):
+    with pytest.raises(StateError, match=r"state\.db exists already"):
         new_journal(path)
     assert path.read_bytes() == before
     with pytest.raises(StateError, match="there is no such state"):
@@ -239,7 +239,7 @@ def test_checkpoint_writes_when_it_is_told_and_not_before(tmp_path):
     journal = new_journal(path, "checkpoint")
     journal.write([entry_of(0)])
     assert (_committed(path), journal.offsets) == (0, {"events:0": 3})
-    with pytest.raises(StateError, match="not all that was applied is on disk: checkpoint"):
+    with pytest.raises(StateError, match="some changes are not on disk yet"):
         journal.compact(base_of(0))
     journal.flush()
     assert _committed(path) == 1
@@ -299,7 +299,7 @@ def test_a_full_disk_leaves_the_last_commit(tmp_path):
     journal = new_journal(tmp_path / "state.db")
     journal.write([entry_of(0)])
     with _full_disk(journal):
-        with pytest.raises(StateError, match="the disk is full; the last commit stands"):
+        with pytest.raises(StateError, match="everything up to the last commit is safe"):
             journal.write([entry_of(3), entry_of(6, 3000)])
         assert (journal.seq, journal.offsets) == (1, {"events:0": 3})
         with pytest.raises(StateError, match="the disk is full"):
@@ -484,10 +484,10 @@ def test_a_follower_of_a_file_that_was_replaced_says_so(tmp_path):
     follower.news()
     for file in tmp_path.iterdir():
         file.rename(tmp_path / f"old {file.name}")
-    with pytest.raises(StateError, match="is another file than when it was opened"):
+    with pytest.raises(StateError, match="was replaced by another file after it was opened"):
         follower.news()
     new_journal(path).close()
-    with pytest.raises(StateError, match="is another file than when it was opened"):
+    with pytest.raises(StateError, match="was replaced by another file after it was opened"):
         follower.news()
     follower.close()
 

@@ -110,7 +110,7 @@ def test_plans_over_one_log_agree_in_the_types_of_columns() -> None:
     other = ff.Plan({"s": X.sum(over=WEEK)}, row_id="id").fit(
         ROWS.set_column(4, "x", pa.array([1, 2]))
     )
-    told = r"the column 'x': the plan 'a' saw float64 in fit, and the plan 'b' int64\."
+    told = r"the column 'x': the plan 'a' saw float64 in fit, but the plan 'b' saw int64\."
     with pytest.raises(TypeMismatch, match=told):
         lower(records_of({"a": plan(s=X.sum(over=WEEK)), "b": other}))
 

@@ -203,7 +203,7 @@ def test_rows_of_tables_and_what_was_learnt_are_told() -> None:
     assert "of table 'rates'" in text
     assert "of table 'logins'" in text
     assert (
-        report["vs_shop"].learnt == {'col("k").mean(by=col("shop"))': "3 values, one a key"}
+        report["vs_shop"].learnt == {'col("k").mean(by=col("shop"))': "3 values, one per key"}
         or report["vs_shop"].learnt
     )
     assert "learnt" in text

@@ -53,8 +53,8 @@ def test_the_event_that_holds_an_entity_up_is_named(tmp_path: Path, is_opened_ag
     (held,) = live.held_up()
     assert (held.n_late, held.place) == (10, "events:0:2")
     assert str(held) == (
-        "entity card = 'a': 10 late, held up by the event at events:0:2 (id = 'e2', t = 900); "
-        "live.remove('e2') takes it out"
+        "entity card = 'a': 10 late rows, held up by the event at events:0:2 (id = 'e2', t = 900); "
+        "live.remove('e2') removes it"
     )
     assert [str(one) for one in live.held_up(is_due=True)] == [str(held)]
     assert live.held_up(is_due=True) == []  # told once
@@ -94,7 +94,7 @@ def test_entities_beyond_those_that_are_described_are_counted() -> None:
         held = live.held_up(is_due=is_due)
         assert len(held) == 20
         assert [one.n_more for one in held] == [0] * 19 + [3]
-        assert str(held[-1]).endswith("takes it out; 3 more entities are held up")
+        assert str(held[-1]).endswith("removes it; 3 more entities are held up")
     assert held[0].n_late == 11
     assert live.held_up(is_due=True) == []
     live.update(rows(400, [901] * 3, ["c01", "c02", "c03"]))  # their times have reached the row

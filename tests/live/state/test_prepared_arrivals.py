@@ -202,7 +202,7 @@ def test_a_row_of_which_half_was_put_into_the_log_ends_the_state(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         live.process(row)
     monkeypatch.undo()
-    with pytest.raises(ff.errors.StateError, match="interrupted while it changed"):
+    with pytest.raises(ff.errors.StateError, match="interrupted during a change"):
         live.process(row)
 
 

@@ -130,12 +130,12 @@ def test_an_outcome_as_target_stays_the_data_own() -> None:
 
 
 def test_labels_that_cannot_be_given_are_errors() -> None:
-    with pytest.raises(InvalidPlan, match=r"a label is given, and the plan has none\. Name it"):
+    with pytest.raises(InvalidPlan, match=r"a label was passed, but the plan has none\. Declare"):
         with_given_label(ff.Plan({"x": col("x")}).declaration)
     ahead = ff.count(over=ff.ahead("1d", by="k", time="t"))
     with pytest.raises(InvalidPlan, match="'gone' looks ahead: it is computed from later rows"):
         with_given_label(ff.Plan({"x": col("x")}, label={"gone": ahead == 0}).declaration)
-    with pytest.raises(InvalidPlan, match="is no column of a label alone"):
+    with pytest.raises(InvalidPlan, match="label_column='z': the plan has no label, or"):
         with_label_column(ff.Plan({"x": col("x")}, label="y", keep=["z"]).declaration, "z")
 
 
@@ -144,7 +144,7 @@ def test_labels_that_cannot_be_given_are_errors() -> None:
     [
         ("k", Leakage, "learns per key from a column that is known only after"),
         ("delay", Leakage, "reads 'delay'"),
-        (3, ArtifactError, "label_column=3 is no name"),
+        (3, ArtifactError, "label_column=3 is not the name"),
     ],
 )
 def test_an_altered_plan_whose_label_column_is_read_is_refused(

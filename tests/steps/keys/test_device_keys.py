@@ -140,7 +140,7 @@ def test_codes_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_explain_says_where_each_step_runs() -> None:
     plan = ff.Plan({"a": CROSS.ordinal_encode(), "b": col("s").str.contains("^key [0-9]")})
     assert plan.explain("cuda", schema=TRAIN.schema).splitlines()[:3] == [
-        "// steps, of whole columns:",
+        "// steps, which compute whole columns:",
         "//   on the device: ff.cross(col('s'), col('k'), col('f')).ordinal_encode()",
         "//   on the host: col('s').str.contains(pattern='^key [0-9]')",
     ]

@@ -159,7 +159,7 @@ def test_a_state_that_saw_all_rows_at_once_numbers_them() -> None:
 def test_keys_take_no_more_than_they_may_however_they_come(n_batches: int, n_parts: int) -> None:
     rows = columns(0, n_parts)
     spec = KeysSpec((INT64, UTF8)[:n_parts], "key", 3000, at_once=n_batches == 1)
-    with pytest.raises(InvalidData, match=r"distinct keys take [\d,]+ bytes, and max_memory=3,000"):
+    with pytest.raises(InvalidData, match=r"distinct keys take [\d,]+ bytes, but max_memory=3,000"):
         state_of(spec, rows, n_batches)
 
 

@@ -43,7 +43,7 @@ def test_text_beyond_its_room_is_refused_before_it_is_made(grown: Any, backend: 
             plan.fit(rows).transform(rows, backend=backend)
         told = str(caught.value)
         assert told.startswith("col('s').str.replace")
-        assert "more than max_memory=4,294,967,296. Replace less, or allow more" in told
+        assert "more than max_memory=4,294,967,296. Replace less, or raise" in told
         assert f"{rows.num_rows:,} texts of 1,00" in told
 
 

@@ -58,7 +58,7 @@ def test_workers_of_engines_judge_their_parts(fitted: ff.FittedPlan) -> None:
 def test_workers_are_told_what_becomes_of_rows(fitted: ff.FittedPlan) -> None:
     given = transform_of(fitted, None, label=False, on_violation="ignore")
     assert features_of(given)(Rows(BAD)).num_rows == 2
-    with pytest.raises(ff.errors.InvalidPlan, match="workers reject rows"):
+    with pytest.raises(ff.errors.InvalidPlan, match="workers can reject rows"):
         transform_of(fitted, None, label=False, on_violation="quarantine")
 
 

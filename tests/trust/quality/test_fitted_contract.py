@@ -70,12 +70,12 @@ def test_training_rows_that_break_a_rule_are_refused() -> None:
     assert str(error.value) == (
         "rule 'positive': x is above 0; 2 of 3 rows break it: row 1 (x=-1.0), row 2 (x=0.0)\n"
         "rule 'label': y is at least 0; 1 of 3 rows breaks it: row 2 (y=-1)\n"
-        "mend the rows, or give other rules: contract="
+        "fix the rows, or pass other rules with contract="
     )
     with pytest.raises(ff.errors.ContractBroken):
         PLAN.fit_transform(broken, contract=CONTRACT)
     apart = ff.Contract({"x": ff.Rule(col("x") > 0, on_violation="quarantine")})
-    with pytest.raises(ff.errors.ContractBroken, match=r"\ncontract\.quarantine\(data\) sets rows"):
+    with pytest.raises(ff.errors.ContractBroken, match=r"\ncontract\.quarantine\(data\) separates"):
         PLAN.fit(broken, contract=apart)
     with pytest.raises(ff.errors.ContractBroken):
         PLAN.fit(broken, contract=CONTRACT, memory="64GiB")

@@ -246,7 +246,7 @@ def test_profiles_of_other_layouts_do_not_merge() -> None:
     with pytest.raises(InvalidData, match="other edges or categories"):
         merged(a, b)
     one = profile_of_columns({"x": a}, {}, 2)
-    with pytest.raises(InvalidData, match="other columns"):
+    with pytest.raises(InvalidData, match="different columns"):
         one.merge(profile_of_columns({}, {}, 2))
 
 
@@ -502,14 +502,14 @@ def test_a_profile_of_another_plan_is_refused() -> None:
     x = {"x": [1.0, 2.0]}
     fitted = ff.Plan({"f": col("x") * 2}).fit(x).record
     others = (
-        ({"f": col("x").is_null()}, x, "'f' is bool in it, and float64 here"),
+        ({"f": col("x").is_null()}, x, "'f' is bool in it, but float64 here"),
         ({"g": col("x") * 2}, x, "it lacks the feature 'f'"),
-        ({"f": col("x").ordinal_encode()}, {"x": ["a"]}, "'x' is utf8 in it, and float64 here"),
+        ({"f": col("x").ordinal_encode()}, {"x": ["a"]}, "'x' is utf8 in it, but float64 here"),
     )
     for features, data, told in others:
         other = ff.Plan(features).fit(data, profile=True).profile
         assert other is not None
-        with pytest.raises(ArtifactError, match=f"the profile is of another plan: {told}"):
+        with pytest.raises(ArtifactError, match=f"the profile belongs to another plan: {told}"):
             profile_face(replace(fitted, profile=other.to_bytes()))
 
 

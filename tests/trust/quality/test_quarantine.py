@@ -111,12 +111,12 @@ def test_where_rows_go_that_are_set_apart_must_be_said(files: Path, tmp_path: Pa
     fitted = ff.Plan({"x": col("x") + 1}).fit(ROWS)
     out = tmp_path / "out.parquet"
     for options in ({"on_violation": "quarantine"}, {"quarantined": tmp_path / "b.parquet"}):
-        with pytest.raises(ff.errors.InvalidPlan, match="come together"):
+        with pytest.raises(ff.errors.InvalidPlan, match="go together"):
             fitted.transform_to(files, out, **options)  # pyright: ignore[reportArgumentType]
     aside: Any = {"on_violation": "quarantine", "quarantined": tmp_path / "b.parquet"}
     with pytest.raises(ff.errors.InvalidPlan, match="the plan has no contract"):
         fitted.transform_to(files, out, **aside)
-    with pytest.raises(ff.errors.OutputError, match="another place"):
+    with pytest.raises(ff.errors.OutputError, match="must differ"):
         CONTRACT.quarantine_to(files, out, out)
     with pytest.raises(ff.errors.OutputError, match="file of the data"):
         CONTRACT.quarantine_to(files / "0.parquet", out, files / "0.parquet")

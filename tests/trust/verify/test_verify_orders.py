@@ -30,8 +30,8 @@ CHECKS = [
     "one chunk = many chunks",
     "all threads = 1 thread",
     "rows in another order",
-    "all rows = earlier half + later half, after it",
-    "batch = one row at a time, after its past",
+    "all rows = earlier half, then later half",
+    "batch = one row at a time, with its history",
     "batch = live, as rows arrive",
 ]
 
@@ -91,15 +91,15 @@ def test_rows_between_two_clocks_are_left_out_and_said() -> None:
     assert report.ok, report
     at_halves = report.checks[4]
     assert 300 < at_halves.n_rows < 400
-    note = f"({at_halves.n_rows} rows, without {400 - at_halves.n_rows} that stand between by"
+    note = f"({at_halves.n_rows} rows, without {400 - at_halves.n_rows} that are earlier by"
     assert note in str(at_halves)
-    assert "skip batch = one row at a time, after its past: windows have several times" in str(
+    assert "skip batch = one row at a time, with its history: windows have several times" in str(
         report
     )
     never = rows.set_column(1, "due", pa.array([None] * 400, pa.timestamp("s")))
     skipped = plan.fit(rows).verify(never, n_rows=50)
     assert skipped.ok
-    assert "skip all rows = earlier half + later half, after it: no moment" in str(skipped)
+    assert "skip all rows = earlier half, then later half: no moment" in str(skipped)
 
 
 def test_rows_of_one_moment_have_no_other_order() -> None:
@@ -107,7 +107,7 @@ def test_rows_of_one_moment_have_no_other_order() -> None:
     fitted = ff.Plan({"sum": X.sum(over=ff.window(time="t", closed="right"))}).fit(rows)
     report = fitted.verify(rows)
     assert report.ok, report
-    assert "skip rows in another order: all rows are of one entity and moment" in str(report)
+    assert "skip rows in another order: all rows have one entity and time" in str(report)
 
 
 def test_one_long_series_is_bounded_by_its_past() -> None:
@@ -142,17 +142,17 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
     ),
     "history": (
         lambda times, first: 0 < first < len(times) - 1,
-        ["all rows = earlier half + later half, after it", "batch = live, as rows arrive"],
+        ["all rows = earlier half, then later half", "batch = live, as rows arrive"],
     ),
     "one row": (
         lambda times, first: first > 0 and first == len(times) - 1,
-        ["batch = one row at a time, after its past"],
+        ["batch = one row at a time, with its history"],
     ),
     "few rows": (
         lambda times, first: len(times) == N_SAMPLED and first == 0,
         [  # all of the sample
             "cpu = reference",
-            "batch = one row at a time, after its past",
+            "batch = one row at a time, with its history",
             "batch = live, as rows arrive",
             "all rows = without later rows, by col('t')",
         ],

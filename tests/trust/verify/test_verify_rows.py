@@ -172,4 +172,4 @@ def test_the_command_takes_a_data_set_and_a_budget(files: Path, tmp_path: Path) 
     assert f"ok   {PIECES} (1,000 rows)" in result.stdout
     result = CliRunner().invoke(app, [*command, "--memory", "1MiB"])
     assert result.exit_code == 3  # the command is well written: this process is too large
-    assert "error: --memory 1 MiB has too little room: work on rows" in result.stderr
+    assert "error: --memory 1 MiB is too small: processing even a few" in result.stderr

@@ -87,14 +87,14 @@ def _folder_of_process(reason: str) -> Path:
 
     Raises BackendUnavailable if it cannot be created.
     """
-    told = f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a folder"
+    told = f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a writable folder"
     warn(told, KernelsNotKept)
     try:
         _temporary.append(tempfile.TemporaryDirectory(prefix="fastfeat-"))
     except OSError as error:
         raise BackendUnavailable(
-            f"{reason}; nor is there a folder for this process: {error}. Set FASTFEAT_CACHE_DIR to "
-            "a folder that can be written to"
+            f"{reason}; a temporary folder cannot be created either: {error}. Set "
+            "FASTFEAT_CACHE_DIR to a writable folder"
         ) from None
     return Path(_temporary[-1].name)
 

@@ -60,7 +60,7 @@ class EmulatedArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Raise TypeError, like CuPy: a copy to the host must be explicit."""
-        raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
+        raise TypeError("a device array does not become a NumPy array implicitly. Copy it: .get()")
 
     def view(self) -> NDArray[Any]:
         """Return a NumPy array of the same memory, which it keeps alive."""
@@ -188,7 +188,9 @@ class EmulatedRuntime:
                 self.synchronize()  # outstanding work may keep memory that has been dropped
                 free, _ = self.memory()
             if n_bytes > free:
-                raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
+                raise OutOfDeviceMemory(
+                    f"no room for {n_bytes:,} bytes of device memory: {free:,} are free"
+                )
             return self._memory.allocate(n_bytes)
 
     def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
@@ -199,7 +201,7 @@ class EmulatedRuntime:
         if not self._memory.holds(address, n_bytes):
             raise InvalidData(
                 f"{n_bytes:,} bytes at address {address:#x} are not in the memory of this emulated "
-                "device. Allocate them there, or pass an array of the host"
+                "device. Allocate them there, or pass an array in host memory"
             )
         return Buffer(address, n_bytes, owner)
 

@@ -54,7 +54,7 @@ def adopt(runtime: Runtime, array: DeviceArray, name: str) -> DeviceColumn:
     width = array.item_bytes
     if width and array.values % width:
         raise InvalidData(
-            f"{column_text(name)}: its first value is at address {array.values:#x}, which is no "
+            f"{column_text(name)}: its first value is at address {array.values:#x}, which is not a "
             f"multiple of {width} bytes. Copy the array on the device: x.copy()"
         )
     n_bytes = (array.value_bit + len(array) + 7) // 8 if array.has_bits else len(array) * width

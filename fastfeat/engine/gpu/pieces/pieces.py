@@ -93,9 +93,9 @@ def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> f
     free, _ = runtime.memory()
     need = "needs" if fewest == 1 else "need"
     raise OutOfDeviceMemory(
-        f"{counted(fewest, 'row')} {need} {needed:,.0f} bytes of device memory, {free:,} are "
-        f"free, of which a piece takes at most {SHARE_OF_MEMORY:.0%}. Compute fewer features at a "
-        "time, or free memory"
+        f"{counted(fewest, 'row')} {need} {needed:,.0f} bytes of device memory, and {free:,} are "
+        f"free, of which one piece of the rows can use {SHARE_OF_MEMORY:.0%}. Compute fewer "
+        "features at a time, or free memory"
     )
 
 
@@ -119,6 +119,6 @@ def room_for(runtime: Runtime, n_bytes: int, purpose: str) -> Buffer:
     except OutOfDeviceMemory:
         free, _ = runtime.memory()
         raise OutOfDeviceMemory(
-            f"{purpose} needs {n_bytes:,} bytes of device memory, {free:,} are free. Transform "
+            f"{purpose} needs {n_bytes:,} bytes of device memory, and {free:,} are free. Transform "
             "fewer rows at a time, use Plan(dtype='float32'), or free memory"
         ) from None

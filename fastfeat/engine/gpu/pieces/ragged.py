@@ -151,6 +151,6 @@ def _check_room(runtime: Runtime, n_rows: int, needed: float) -> None:
         free, _ = runtime.memory()
         need = "needs" if n_rows == 1 else "need"
         raise OutOfDeviceMemory(
-            f"{counted(n_rows, 'row')} of text, or of lists, {need} {needed:,.0f} bytes of device "
-            f"memory, {free:,} are free. Compute fewer features at a time, or free memory"
+            f"{counted(n_rows, 'row')} of text or lists {need} {needed:,.0f} bytes of device "
+            f"memory, and {free:,} are free. Compute fewer features at a time, or free memory"
         )

@@ -159,5 +159,6 @@ def naming_features(plan: DeviceProgram) -> Generator[None]:
         names = [name for name in plan.features_of(error.kernels) if name]
         if not names:  # inputs of fit have no name
             raise
-        computes = "it computes" if len(error.kernels) == 1 else "they compute"
-        raise KernelFailed(f"{error}; {computes} {shortened(names)}", error.kernels) from error
+        computes = "kernel computes" if len(error.kernels) == 1 else "kernels compute"
+        text = f"{error}; the {computes} {shortened(names)}"
+        raise KernelFailed(text, error.kernels) from error

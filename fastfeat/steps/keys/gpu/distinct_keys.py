@@ -121,8 +121,8 @@ def n_distinct(
     n_rows = len(columns[0])
     if n_rows > cuda.MOST_ROWS:
         raise OutOfDeviceMemory(
-            f"the distinct keys of {n_rows:,} rows are counted at once, and a device counts those "
-            f"of {cuda.MOST_ROWS:,}. Use backend='cpu'"
+            f"the distinct keys of {n_rows:,} rows must be counted at once, but a device can count "
+            f"keys of at most {cuda.MOST_ROWS:,} rows. Use backend='cpu'"
         )
     pairs = zip(columns, dtypes, strict=True)
     placed = [key_rows(runtime, column, dtype, 0, n_rows) for column, dtype in pairs]
@@ -165,8 +165,8 @@ def _together(
     n_keys = len(counts)
     if len(_pieces(runtime, columns, dtypes, n_keys).spans) > 1:
         raise OutOfDeviceMemory(
-            f"{n_keys:,} distinct keys of parts of the rows do not fit the memory of the device at "
-            "once. Use backend='cpu', free memory, or make fewer keys of the values"
+            f"{n_keys:,} distinct keys, found in pieces of the rows, do not fit in device memory "
+            "at once. Use backend='cpu', free memory, or reduce the number of distinct keys"
         )
     whole = _of_rows(runtime, columns, dtypes, missing, (0, n_keys), counts)
     of_keys = np.append(numbers_in_host(runtime, whole.rows, n_keys), np.int32(-1))

@@ -209,7 +209,7 @@ def _check_room(
     if needed > room_of_pieces(runtime):
         free, _ = runtime.memory()
         raise OutOfDeviceMemory(
-            f"windows over {n:,} rows need {needed:,.0f} bytes of device memory, {free:,} are "
+            f"windows over {n:,} rows need {needed:,.0f} bytes of device memory, and {free:,} are "
             "free. Use backend='cpu', transform fewer entities at a time, or free memory"
         )
 

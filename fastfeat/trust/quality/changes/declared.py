@@ -51,7 +51,7 @@ def _features(a: Fitted, b: Fitted) -> Iterator[Change]:
         text = _text(before[name])
         if name not in after:
             again = added.get(_key_of(a.declaration, name))
-            told = f"was {text}" + (f", which is {shown(again)} now" if again else "")
+            told = f"was {text}" + (f", now named {shown(again)}" if again else "")
             yield Change("feature removed", name, text, None, told)
         elif not _is_alike(a, b, name):
             yield _rewritten(name, text, _text(after[name]))
@@ -72,7 +72,7 @@ def _rewritten(name: str, before: str, after: str) -> Change:
     """
     told = f"{before} -> {after}"
     if before == after:
-        told = f"{before}, which learns from another target"
+        told = f"{before}, now learnt from another target"
     return Change("feature changed", name, before, after, told)
 
 
@@ -85,18 +85,19 @@ def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
     for name, feature in of_common[0].items():
         if name not in places[1]:
             k = places[0][name]
-            yield Change("column removed", name, k, None, f"was column {k}, of {feature!r}")
+            told = f"was column {k}, from feature {feature!r}"
+            yield Change("column removed", name, k, None, told)
     for name, feature in of_common[1].items():
         if name not in places[0]:
             k = places[1][name]
-            yield Change("column added", name, None, k, f"is column {k}, of {feature!r}")
+            yield Change("column added", name, None, k, f"is column {k}, from feature {feature!r}")
     for name, dtype in types[0].items():
         now = types[1].get(name, dtype)
         if now != dtype:
             yield Change("feature retyped", name, dtype, now, f"{dtype} -> {now}")
     before, after = str(a.matrix_dtype), str(b.matrix_dtype)
     if before != after:
-        told = f"{before} -> {after}, of all columns"
+        told = f"{before} -> {after}, for all columns"
         yield Change("matrix retyped", "matrix", before, after, told)
     yield from _moved(a.feature_names, b.feature_names)
 
@@ -115,7 +116,7 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
         first = next(iter(moved))
         now = {name: places[name] for name in moved}
         examples = shortened([f"{n} {k} -> {now[n]}" for n, k in moved.items()], 3)
-        told = f"{counted(len(moved), 'column')} of {len(before)} in another place: {examples}"
+        told = f"{len(moved):,} of {counted(len(before), 'column')} moved: {examples}"
         yield Change("columns moved", first, moved, now, told)
 
 
@@ -124,13 +125,13 @@ def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
     before, after = _read(a), _read(b)
     for name, dtype in before.items():
         if name not in after:
-            yield Change("input removed", name, dtype, None, f"{dtype}, is not read any more")
+            yield Change("input removed", name, dtype, None, f"{dtype}, no longer read")
         elif after[name] != dtype:
             told = f"{dtype} -> {after[name]}"
             yield Change("input retyped", name, dtype, after[name], told)
     for name, dtype in after.items():
         if name not in before:
-            yield Change("input added", name, None, dtype, f"{dtype}, which rows must have now")
+            yield Change("input added", name, None, dtype, f"{dtype}, now required in rows")
     of_training = (
         {name: str(dtype) for name, dtype in fitted.inputs.items() if name not in read}
         for fitted, read in ((a, before), (b, after))
@@ -146,7 +147,7 @@ def _training_inputs(before: Mapping[str, str], after: Mapping[str, str]) -> Ite
     for name in dict.fromkeys([*before, *after]):
         was, now = before.get(name), after.get(name)
         if was != now:
-            told = f"{was or 'not read'} -> {now or 'not read'}, of training rows alone"
+            told = f"{was or 'not read'} -> {now or 'not read'}, in training rows only"
             yield Change("training input changed", name, was, now, told)
 
 
@@ -173,7 +174,7 @@ def _options(a: Declaration, b: Declaration) -> Iterator[Change]:
             yield Change(kind, name, before, after, f"{name}={before} -> {name}={after}")
     for name in a.keep:
         if name not in b.keep:
-            yield Change("kept column removed", name, name, None, "is not passed through any more")
+            yield Change("kept column removed", name, name, None, "is no longer passed through")
     for name in b.keep:
         if name not in a.keep:
             yield Change("kept column added", name, None, name, "is passed through")

@@ -87,7 +87,7 @@ def _of_value(a: Fitted, b: Fitted, one: Aggregate) -> Change:
     was, now = (python_value(f.learnt[one], f.types[one]) for f in (a, b))
     more = ""
     if isinstance(was, int | float) and isinstance(now, int | float) and was:
-        more = f" ({(now - was) / abs(was):+.3g} of it)"
+        more = f" (relative change {(now - was) / abs(was):+.3g})"
     return _change_of(one, was, now, f"{shown(was)} -> {shown(now)}{more}")
 
 
@@ -101,7 +101,8 @@ def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
         return f"{counted(len(before), 'value')} -> {len(after):,}"
     differ = [k for k, (x, y) in enumerate(zip(before, after, strict=True)) if not _are_equal(x, y)]
     k = max(differ, key=lambda k: abs(after[k] - before[k]))
-    return f"{len(differ):,} of {counted(len(before), 'value')}, {before[k]!r} -> {after[k]!r}"
+    n_all = counted(len(before), "value")
+    return f"{len(differ):,} of {n_all} changed, most of all {before[k]!r} -> {after[k]!r}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,9 +220,10 @@ def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first:
     examples = [f"{shown(text)} {was[text]} -> {after[text] or 'unseen'}" for text in largest]
     more = ", ..." if len(moved) > _MOST_SHOWN else ""
     n_lost = int((pair.places < 0).sum())
-    lost = f", {n_lost:,} of them unseen now" if n_lost else ""
+    lost = f", {n_lost:,} of them now unseen" if n_lost else ""
+    has = "has" if pair.n_recoded == 1 else "have"
     told = (
-        f"{pair.n_recoded:,} of {len(pair.before):,} categories have another code{lost}: "
+        f"{pair.n_recoded:,} of {len(pair.before):,} categories {has} a new code{lost}: "
         f"{pair.share_before:.1%} of the rows of the first fit, {pair.share_after:.1%} of the "
         f"second ({', '.join(examples)}{more})"
     )
@@ -255,7 +257,7 @@ def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) 
     share = _share(pair.after.counts[pair.added], pair.after)
     others = f" and {len(pair.added) - _MOST_SHOWN:,} more"
     examples = ", ".join(map(shown, texts[:_MOST_SHOWN]))
-    told = f"{len(pair.added):,} new, of {share:.1%} of the rows of the second fit: {examples}"
+    told = f"{len(pair.added):,} new, in {share:.1%} of the rows of the second fit: {examples}"
     return Change("categories added", name, None, after, told + others * (len(texts) > _MOST_SHOWN))
 
 
@@ -273,7 +275,7 @@ def _recounted(one: Aggregate, pair: Matched) -> Iterator[Change]:
             f"{counted(len(before), 'key')} -> {len(after):,}",
             *([f"{n_new:,} new"] if n_new else []),
             *([f"{n_lost:,} gone"] if n_lost else []),
-            *([f"{n_other:,} with another count"] if n_other else []),
+            *([f"{n_other:,} with a different count"] if n_other else []),
         ]
     )
     yield Change("learnt keys changed", _keys_text(one), len(before), len(after), told)
@@ -297,7 +299,7 @@ def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> 
         return
     both = np.flatnonzero(differ & had & has)
     # these include the groups of missing keys and of keys without a code
-    told = f"{int(differ.sum()):,} of {counted(len(differ), 'group')} have another value"
+    told = f"{int(differ.sum()):,} of {counted(len(differ), 'group')} changed"
     if len(both):
         k = both[np.argmax(np.abs(y[both].astype(float) - x[both].astype(float)))]
         told += f", most of all {x[k].item()!r} -> {y[k].item()!r}"
@@ -309,5 +311,5 @@ def _zones(a: Fitted, b: Fitted) -> Iterator[Change]:
     zones: Mapping[str, Any] = a.zones
     for name, table in zones.items():
         if name in b.zones and b.zones[name] != table:
-            told = "the zone has other transitions: calendar parts of the same instant may differ"
+            told = "its transitions changed: calendar parts of the same instant may differ"
             yield Change("time zone changed", name, None, None, told)

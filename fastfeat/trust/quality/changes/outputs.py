@@ -126,4 +126,4 @@ def _distance(x: Array, y: Array) -> str:
         return ""
     largest = float(moved.max())
     of_spread = f" ({largest / spread:.2g} standard deviations)" if spread else ""
-    return f", by {largest:.4g} at most{of_spread}"
+    return f", by at most {largest:.4g}{of_spread}"

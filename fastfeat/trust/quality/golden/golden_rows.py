@@ -94,7 +94,7 @@ class GoldenRows:
         except Exception as error:  # whatever our code raises here, the file is at fault
             raise ArtifactError(f"the golden rows are damaged: {error}") from None
         if odd or rows.num_rows != features.num_rows:
-            raise ArtifactError("the golden rows are damaged: they do not fit their features")
+            raise ArtifactError("the golden rows are damaged: rows and features do not match")
         known = {name.removeprefix(_TABLE): table for name, table in tables.items()}
         return GoldenRows(MadeUp(rows, history, known), features)
 
@@ -110,19 +110,19 @@ def _tables_of(content: bytes) -> dict[str, Table]:
     start = 4 + int.from_bytes(content[:4], "little")
     head = cast("dict[str, Any]", json.loads(content[4:start]))
     if head["golden"] != FORMAT:
-        told = f"have format {head['golden']!r}; this version reads {FORMAT}. Update fastfeat"
-        raise ArtifactError(f"the golden rows {told}")
+        told = f"format {head['golden']!r}, but this version reads format {FORMAT}. Update fastfeat"
+        raise ArtifactError(f"the golden rows have {told}")
     tables: dict[str, Table] = {}
     for name, n_rows, n_bytes in head["parts"]:
         part = content[start : start + n_bytes]
         table = pa.ipc.open_stream(pa.py_buffer(part)).read_all()
         table.validate(full=True)
         if len(part) != n_bytes or table.num_rows != n_rows or name in tables:
-            raise ArtifactError(f"the golden rows are damaged: {name!r} is not whole")
+            raise ArtifactError(f"the golden rows are damaged: {name!r} is incomplete")
         tables[str(name)] = table
         start += n_bytes
     if start != len(content):
-        raise ArtifactError("the golden rows are damaged: there are bytes behind them")
+        raise ArtifactError("the golden rows are damaged: they are followed by extra bytes")
     return tables
 
 
@@ -139,13 +139,13 @@ def with_golden(fitted: Fitted, wanted: bool | None = None) -> Fitted:
         return fitted
     try:
         made = golden_rows(fitted)
-        reason = "its features cannot be computed of any row that was made up"
+        reason = "its features cannot be computed for any generated row"
     except Exception as error:  # our own defect: the artifact is written anyway
         made, reason = None, f"{type(error).__name__}: {error}"
     if made is None:
         warn(
-            f"the artifact has no golden rows, load(check='golden') will refuse it: {reason}. "
-            "save(path, golden=False) says that there need be none",
+            f"the artifact has no golden rows, so load(check='golden') will refuse it: {reason}. "
+            "Call save(path, golden=False) if it should have none",
             NoGoldenRows,
         )
         return fitted
@@ -275,13 +275,13 @@ def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
     """
     if fitted.golden is None:
         raise ArtifactError(
-            "there are no golden rows to check: the artifact was saved without. Save it again with "
-            "fitted.save(path)"
+            "there are no golden rows to check: the artifact was saved without them. Save it again "
+            "with fitted.save(path)"
         )
     kept = GoldenRows.from_bytes(fitted.golden)
     names = fitted.feature_names
     if kept.features.column_names != names:
-        raise ArtifactError("the golden rows are of other features than the plan has")
+        raise ArtifactError("the golden rows have other features than the plan")
     try:
         found = _features(fitted, kept.made_up, backend)
     except BackendUnavailable:
@@ -301,13 +301,13 @@ def check_if_there(fitted: Fitted) -> int:
 def _compare(name: str, kept: Any, found: Any, backend: str) -> None:
     """Raise `ArtifactError` with the first row in which a feature differs from the kept one."""
     if kept.type != found.type:
-        raise ArtifactError(f"golden rows: feature {name!r} is {found.type}, and was {kept.type}")
+        raise ArtifactError(f"golden rows: feature {name!r} is {found.type}, but was {kept.type}")
     one, other = kept.combine_chunks(), found.combine_chunks()
     row = first_difference(one, other)
     if row is not None:
         raise ArtifactError(
             f"golden rows: feature {name!r}, row {row}: the artifact has {bits_text(one, row)}, "
-            f"and {backend} computes {bits_text(other, row)} here. Of "
-            f"{counted(len(one), 'row')} this is the first that differs: do not serve with this "
-            "file on this machine; fitted.verify(data) tells which path is at fault"
+            f"but {backend} computes {bits_text(other, row)} here. This is the first difference in "
+            f"{counted(len(one), 'row')}. Do not serve this file on this machine; "
+            "fitted.verify(data) shows which way of computing is wrong"
         )
