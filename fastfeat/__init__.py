@@ -53,7 +53,7 @@ from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call
-from fastfeat.ir.show import ROWS, Row
+from fastfeat.ir.show import ROWS, PrintedFunction
 from fastfeat.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def _row_of_call(function: str) -> Row | None:
+def _row_of_call(function: str) -> PrintedFunction | None:
     """Return the written form and the parameters of a scalar function or a step."""
     from fastfeat.scalars import SCALARS
     from fastfeat.steps.registry import STEPS
@@ -203,7 +203,7 @@ def _row_of_call(function: str) -> Row | None:
     return None if row is None else (row.written, row.parameters)
 
 
-def _row_of_aggregate(function: str) -> Row | None:
+def _row_of_aggregate(function: str) -> PrintedFunction | None:
     """Return the written form and the parameters of an aggregate."""
     from fastfeat.aggregates import AGGREGATES
 

@@ -4,7 +4,7 @@ A fresh process pays for every imported line, most of all if it cannot write `.p
 
 Import a module in `DEFERRED` as a module, `from fastfeat.execute import windows`. Its file is read
 and run at the first attribute access, such as `windows.run_over`. Therefore take names from it only
-inside functions. A `Rows` table knows the names of its rows and the module of each; it imports a
+inside functions. A `LazyRows` table knows the names of its rows and the module of each; it imports a
 module when a row of it is first requested.
 
 As in any import, only the lock of the imported module is held. A fork waits for first uses in other
@@ -159,26 +159,26 @@ _KNOWN = frozenset(
 """Attributes that the import system reads; reading them does not count as a use."""
 
 
-def at(address: str) -> Any:
+def import_object(address: str) -> Any:
     """Return the object at an address, such as "fastfeat.learn.scans:learn"."""
     module, _, name = address.partition(":")
     with _importing():
         return getattr(import_module(module), name)
 
 
-def calling(address: str) -> Callable[..., Any]:
+def import_on_call(address: str) -> Callable[..., Any]:
     """Return a function that imports the function at an address on first call, and calls it."""
     found: list[Callable[..., Any]] = []
 
     def call(*args: Any, **options: Any) -> Any:
         if not found:
-            found.append(at(address))
+            found.append(import_object(address))
         return found[0](*args, **options)
 
     return call
 
 
-class Rows(MutableMapping[str, V], Generic[V]):
+class LazyRows(MutableMapping[str, V], Generic[V]):
     """A table of rows by name, with rows from tables in modules that are imported on first use.
 
     Args:
@@ -211,7 +211,7 @@ class Rows(MutableMapping[str, V], Generic[V]):
         """Return a row; imports its module on first use."""
         found = self._found
         if name not in found:
-            rows = self._taken(at(self.addresses[name]))
+            rows = self._taken(import_object(self.addresses[name]))
             found.setdefault(name, rows[name])
         return found[name]
 
@@ -238,7 +238,7 @@ class Rows(MutableMapping[str, V], Generic[V]):
         return len(self.addresses)
 
 
-class Kinds(MutableMapping[type[Any], V], Generic[V]):
+class LazyTypeTable(MutableMapping[type[Any], V], Generic[V]):
     """A table with types as keys; types and values are imported on first use.
 
     A lookup does not import the type: a record exists, so its module has been imported, and the
@@ -258,7 +258,7 @@ class Kinds(MutableMapping[type[Any], V], Generic[V]):
         """Return the value of a type; imports its module on first use."""
         found = self._found
         if kind not in found:
-            found.setdefault(kind, at(self.addresses[_address_of(kind)]))
+            found.setdefault(kind, import_object(self.addresses[_address_of(kind)]))
         return found[kind]
 
     def __setitem__(self, kind: type[Any], value: V) -> None:
@@ -277,7 +277,7 @@ class Kinds(MutableMapping[type[Any], V], Generic[V]):
 
     def __iter__(self) -> Iterator[type[Any]]:
         """Yield the types; imports their modules."""
-        return map(at, list(self.addresses))
+        return map(import_object, list(self.addresses))
 
     def __len__(self) -> int:
         """Return the number of types; imports nothing."""

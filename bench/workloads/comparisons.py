@@ -71,9 +71,7 @@ def numpy(table: pa.Table) -> Callable[[], Any]:
 def of_masked(columns: list[Any]) -> pa.Table:
     """Return masked arrays as a table."""
     names = [f"{name}_{index}" for name in COLUMNS for index in range(len(BOUNDS))]
-    return pa.table(
-        [pa.array(column.data, mask=column.mask) for column in columns], names=names
-    )
+    return pa.table([pa.array(column.data, mask=column.mask) for column in columns], names=names)
 
 
 COMPARISONS = (

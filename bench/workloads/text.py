@@ -222,9 +222,13 @@ LONG_PREFIX = Work(
     lambda s: s.str.startswith(PREFIX),
     f"starts_with(s, '{PREFIX}')",
 )
+
+
 def chained(s: Any) -> Any:
     """Return the chain in the words that fastfeat and Polars share."""
-    return s.str.to_lowercase().str.strip_chars().str.replace("a", "bc", literal=True).str.len_chars()
+    return (
+        s.str.to_lowercase().str.strip_chars().str.replace("a", "bc", literal=True).str.len_chars()
+    )
 
 
 CHAIN = Work(

@@ -14,7 +14,6 @@ from bench.compare import Tolerance
 from bench.workload import Contender, Target, Workload
 
 
-
 def generate(n_columns: int, n_rows: int) -> pa.Table:
     """Return float64 columns of different centre and spread, none missing.
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeGuard
 
-from fastfeat.first_use import Rows, is_a
+from fastfeat.first_use import LazyRows, is_a
 from fastfeat.ir.node import Aggregate, Call, Node
 
 if TYPE_CHECKING:
     from fastfeat.aggregates.function import AggregateFunction
     from fastfeat.aggregates.keys import Vocabulary
 
-AGGREGATES: Rows[AggregateFunction] = Rows(
+AGGREGATES: LazyRows[AggregateFunction] = LazyRows(
     "fastfeat.aggregates.{}:FUNCTIONS",
     {
         "moments": "count null_count sum mean var std skew kurtosis min max",

@@ -3,7 +3,7 @@
 For the aggregates of one expression a backend runs up to three kernels over the rows: the moments
 kernel for counts, extremes and sums; the selection kernel for order statistics, if an aggregate
 reads ranks; and the powers kernel for sums of powers. `finalize` then computes the value of each
-aggregate exactly from the resulting `Summary`.
+aggregate exactly from the resulting `ColumnSummary`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import FLOAT64, INT64, TABLE, DType
 from fastfeat.ir.node import Aggregate, Params
 from fastfeat.ir.parameters import Parameters
-from fastfeat.ir.writing import Form
+from fastfeat.ir.writing import PrintedForm
 
 if TYPE_CHECKING:
     from fastfeat_kernels.moments.many import ManyMoments
     from fastfeat_kernels.powers.state import PowerSums
 
-Primitive = Literal[
+KernelQuantity = Literal[
     "count",
     "min",
     "max",
@@ -37,13 +37,13 @@ Primitive = Literal[
     "keys",
     "target",
 ]
-Number = float | int | bool
-Learnt = Number | str | None | tuple[float, ...]
+AggregateNumber = float | int | bool
+LearntValue = AggregateNumber | str | None | tuple[float, ...]
 """A learnt value: None without values, NaN if infinities have no result, a tuple for a table."""
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ColumnSummary:
     """The summary of one expression over all rows, as kernels compute it.
 
     Args:
@@ -57,7 +57,7 @@ class Summary:
 
     dtype: DType
     moments: Moments
-    order: Mapping[int, Number]
+    order: Mapping[int, AggregateNumber]
     powers: PowerSums | None = None
     likeliest: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
 
@@ -96,19 +96,19 @@ class AggregateFunction:
     """
 
     name: str
-    primitives: frozenset[Primitive]
+    primitives: frozenset[KernelQuantity]
     result: Callable[[DType, Params], DType]
-    finalize: Callable[[Summary, Params], Learnt]
-    reference: Callable[[Sequence[Any], Params, DType], Learnt]
+    finalize: Callable[[ColumnSummary, Params], LearntValue]
+    reference: Callable[[Sequence[Any], Params, DType], LearntValue]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
     parameters: Parameters = ()
     is_of_parts: bool = False
     belongs: Callable[[Aggregate], bool] | None = None
-    written: Form = None
+    written: PrintedForm = None
     called: str = ""
     tells_number: bool = True
     grows: bool = False
-    of_many: Callable[[ManyMoments, DType, Params], Sequence[Learnt]] | None = None
+    of_many: Callable[[ManyMoments, DType, Params], Sequence[LearntValue]] | None = None
     n_rounds: int = 1
 
 
@@ -130,7 +130,7 @@ def level_of(functions: Iterable[AggregateFunction]) -> Level:
 
     0 gives counts and extremes, 1 also sums, 2 also sums of squares.
     """
-    primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
+    primitives = frozenset[KernelQuantity]().union(*(function.primitives for function in functions))
     if "sum_of_squares" in primitives:
         return 2
     return 1 if "sum" in primitives else 0
@@ -141,7 +141,7 @@ def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
 
     A count alone does not need it if the selection or powers kernel runs, which also counts values.
     """
-    primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
+    primitives = frozenset[KernelQuantity]().union(*(function.primitives for function in functions))
     others = primitives & {"order", "powers", "likelihood"}
     return not primitives <= (others | {"count"} if others & {"order", "powers"} else others)
 
@@ -190,7 +190,7 @@ def key_element(dtype: DType) -> str:
             return "uint64" if dtype.name == "uint64" else "int64"
 
 
-def value_of(summary: Summary, key: int) -> Number | None:
+def value_of(summary: ColumnSummary, key: int) -> AggregateNumber | None:
     """Return the value of an ordering key (see `key_element`); None if there are no values."""
     if summary.moments.count == 0:
         return None

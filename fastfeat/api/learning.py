@@ -1,9 +1,9 @@
 """`Plan.learning`: fit a plan in rounds over parts of the rows, which may be on several machines.
 
-A `Learning` is a plan in the middle of its fit. In each round, every machine computes a `State`
+A `LearningRound` is a plan in the middle of its fit. In each round, every machine computes a `State`
 (the sums, counts and the like) of its part of the rows. The states are merged into one, and `next`
-turns this state into the `Learning` of the next round. An engine, such as Spark, sends states and
-`Learning`s between machines as bytes.
+turns this state into the `LearningRound` of the next round. An engine, such as Spark, sends states and
+`LearningRound`s between machines as bytes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,19 @@ from fastfeat import pickles
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.execute.fitted import Face, Fitted
 from fastfeat.execute.lookup_tables import Tables
-from fastfeat.keep.learning import learning_bytes, learning_record, resumed, written_in
+from fastfeat.keep.learning import (
+    learning_bytes,
+    learning_record,
+    read_stored_learning,
+    resume_learning,
+)
 from fastfeat.learn import learning as rounds
 from fastfeat.learn import part_state
 from fastfeat.learn.part_rows import shares_of_rows
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.trust.quality import profiling_in_rounds as profiling
 from fastfeat.trust.quality.profile_state import MAGIC, ProfileState, profile_state_of
-from fastfeat.trust.quality.profiling import Profiled, checked_choice
+from fastfeat.trust.quality.profiling import ProfileChoice, checked_choice
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +64,7 @@ class State:
         """
         match self.record, _record(other):
             case part_state.PartState() as a, part_state.PartState() as b:
-                return State(part_state.merged(a, b))
+                return State(part_state.merge_states(a, b))
             case ProfileState() as a, ProfileState() as b:
                 return State(a.merge(b))
             case _:
@@ -96,7 +101,7 @@ class State:
 class Learning(Generic[Face]):
     """A plan in the middle of its fit, between two passes over the rows; see `Plan.learning`.
 
-    It is immutable: `next` returns a new `Learning` for the following round.
+    It is immutable: `next` returns a new `LearningRound` for the following round.
 
     Args:
         record: The values learned so far.
@@ -105,7 +110,7 @@ class Learning(Generic[Face]):
             None without a profile.
     """
 
-    record: rounds.Learning
+    record: rounds.LearningRound
     face: Callable[[Fitted], Face]
     profiling: profiling.ProfileRounds | None = None
 
@@ -201,8 +206,8 @@ class Learning(Generic[Face]):
     def state_of_bytes(self, content: bytes) -> State:
         """Return the state of some bytes, after checking that it belongs to this round.
 
-        `State.from_bytes` reads bytes without a `Learning`. It cannot check the bytes, and the
-        merge of two such states is put off until a `Learning` gets them.
+        `State.from_bytes` reads bytes without a `LearningRound`. It cannot check the bytes, and the
+        merge of two such states is put off until a `LearningRound` gets them.
 
         Args:
             content: The bytes that `State.to_bytes` returned.
@@ -219,10 +224,10 @@ class Learning(Generic[Face]):
             return State(record)
         if profiled is not None:
             raise InvalidData(_FOREIGN)
-        return State(rounds.opened(self.record, record))
+        return State(rounds.open_state(self.record, record))
 
     def next(self, state: State) -> Learning[Face]:
-        """Return the `Learning` of the next round.
+        """Return the `LearningRound` of the next round.
 
         Args:
             state: The state of all rows, each of them once. It is consumed.
@@ -243,7 +248,7 @@ class Learning(Generic[Face]):
         after = rounds.next_round(self.record, own)
         coming = self.profiling
         if after.round is None and coming is not None and last is not None:
-            coming = profiling.begun(coming, after, last, has_numbers=has_numbers)
+            coming = profiling.begin_sampling(coming, after, last, has_numbers=has_numbers)
         return replace(self, record=after, profiling=coming)
 
     def finish(self) -> Face:
@@ -258,7 +263,7 @@ class Learning(Generic[Face]):
             InvalidPlan: There are rounds left.
             FastfeatError: Any error of `Plan.fit`.
         """
-        fitted = rounds.finished(self.record)
+        fitted = rounds.finish_learning(self.record)
         if self.profiling is None:
             return self.face(fitted)
         if self.profiling.made is None:
@@ -312,24 +317,24 @@ class Learning(Generic[Face]):
 
     @staticmethod
     def from_bytes(content: bytes) -> Learning[Any]:
-        """Return the `Learning` of bytes that `to_bytes` returned.
+        """Return the `LearningRound` of bytes that `to_bytes` returned.
 
         Args:
             content: The bytes.
 
         Raises:
-            InvalidData: The bytes are truncated, altered, or not a `Learning`.
+            InvalidData: The bytes are truncated, altered, or not a `LearningRound`.
         """
         given, coming = _bytes(content), None
         if given.startswith(_MAGIC):
             begin = len(_MAGIC) + _SIZE
             stop = begin + int.from_bytes(given[len(_MAGIC) : begin], "little")
             coming, given = profiling.rounds_of_bytes(given[begin:stop]), given[stop:]
-        written = written_in(given)
+        written = read_stored_learning(given)
         first = pickles.plan_of(written.plan).learning(
             written.empty, tables=written.tables, whole_entities=written.whole_entities
         )
-        return replace(first, record=resumed(first.record, written), profiling=coming)
+        return replace(first, record=resume_learning(first.record, written), profiling=coming)
 
     def __repr__(self) -> str:
         """Return "Learning(round=...)"."""
@@ -344,9 +349,9 @@ def learning_of(
     *,
     whole_entities: bool = False,
     stable: Fitted | None = None,
-    profile: Profiled = False,
+    profile: ProfileChoice = False,
 ) -> Learning[Face]:
-    """Return a plan's `Learning` before its first round; see `Plan.learning`.
+    """Return a plan's `LearningRound` before its first round; see `Plan.learning`.
 
     `face` makes the public fitted plan from the internal record.
     """
@@ -355,9 +360,7 @@ def learning_of(
     return Learning(record, face, profiling.ProfileRounds(choice) if choice else None)
 
 
-_FOREIGN = (
-    "the state is of another plan, schema, or round: only states of one round can be merged"
-)
+_FOREIGN = "the state is of another plan, schema, or round: only states of one round can be merged"
 _MAGIC, _SIZE = b"fastfeat learning and profile\n", 8
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, cast
 
-from fastfeat.calls.arguments import explaining
+from fastfeat.calls.arguments import with_argument_errors
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.literals import python_value
 from fastfeat.ir.node import identity_key
 
-Value = TypeVar("Value")
+ParamValue = TypeVar("Value")
 
 PLAIN = bool | int | float | str | datetime.date | datetime.time | datetime.timedelta | DType
 """Allowed types of a value, besides None, lists and mappings."""
@@ -62,8 +62,8 @@ class Members:
     items: tuple[Any, ...]
 
 
-@explaining
-def param(name: str, value: Value) -> Value:
+@with_argument_errors
+def param(name: str, value: ParamValue) -> ParamValue:
     """Return a named value for a plan; `Plan.with_params` makes plans with other values.
 
     Use it wherever an operator, a window, a lookup or `Plan` takes a value: a number, text, a
@@ -99,7 +99,7 @@ def param(name: str, value: Value) -> Value:
             f"param({name!r}): takes a name that can be a keyword, such as 'smooth' in "
             "with_params(smooth=50). Use letters, digits and single underscores"
         )
-    return cast(Value, Param(name, param_value(name, value)))
+    return cast(ParamValue, Param(name, param_value(name, value)))
 
 
 def param_value(name: str, value: object, depth: int = 0) -> Any:

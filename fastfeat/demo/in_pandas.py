@@ -15,11 +15,11 @@ SMOOTH = 20
 HOUR = np.timedelta64(1, "h")
 LANDED = 36 * HOUR
 
-Frame = Any
-Learnt = dict[str, Any]
+PandasFrame = Any
+LearntByName = dict[str, Any]
 
 
-def fit(flights: Frame) -> Learnt:
+def fit(flights: PandasFrame) -> LearntByName:
     """Return the values learned from training rows, by name."""
     distance, delay = np.log1p(flights["distance"]), flights["dep_delay"]
     imputed = delay.fillna(delay.median())
@@ -51,7 +51,7 @@ def fit(flights: Frame) -> Learnt:
     }
 
 
-def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
+def transform(flights: PandasFrame, learnt: LearntByName, weather: PandasFrame) -> PandasFrame:
     """Return the features of flights in order of their hour.
 
     `flights` must include the earlier flights of each plane, which windows see.
@@ -98,7 +98,7 @@ def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
     return frame.astype(dict.fromkeys(floats, "float32"))
 
 
-def _last_week(flights: Frame) -> dict[str, Any]:
+def _last_week(flights: PandasFrame) -> dict[str, Any]:
     """Return features of each plane's last seven days before a flight, by name.
 
     Arrival delays are known only after the landing. Their windows therefore end earlier than
@@ -130,20 +130,20 @@ def _last_week(flights: Frame) -> dict[str, Any]:
     }
 
 
-def _rolled(rows: Frame, columns: list[str]) -> Any:
+def _rolled(rows: PandasFrame, columns: list[str]) -> Any:
     """Return rolling windows of seven days per plane, without rows at the window's end time."""
     by_plane = rows.sort_values("time_hour", kind="stable").groupby("tailnum")
     return by_plane.rolling("7D", on="time_hour", closed="left", min_periods=0)[columns]
 
 
-def _at(plane: Frame, rolled: Frame) -> Frame:
+def _at(plane: PandasFrame, rolled: PandasFrame) -> PandasFrame:
     """Return window results for each row of `plane`, found by its plane and time."""
     import pandas as pd
 
     return rolled[~rolled.index.duplicated()].reindex(pd.MultiIndex.from_frame(plane))
 
 
-def _weather(flights: Frame, weather: Frame) -> dict[str, Any]:
+def _weather(flights: PandasFrame, weather: PandasFrame) -> dict[str, Any]:
     """Return the weather at each flight's airport in the last full hour before it, by name."""
     import pandas as pd
 

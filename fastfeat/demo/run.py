@@ -22,7 +22,7 @@ from fastfeat.io.sinks.write import write_table
 
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
-    from fastfeat.trust.verify.comparison import Report
+    from fastfeat.trust.verify.comparison import VerifyReport
 
 N_VERIFIED = 1000
 N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3
@@ -44,7 +44,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoOutcome:
     """The results of the demo.
 
     Args:
@@ -66,13 +66,13 @@ class Outcome:
     n_missing: int
     first_seconds: float
     has_compiled: bool
-    report: Report
+    report: VerifyReport
     ours: Timing
     pandas: Timing
     folder: Path
 
 
-def run(folder: Path, step: Callable[[str], None]) -> Outcome:
+def run(folder: Path, step: Callable[[str], None]) -> DemoOutcome:
     """Run the demo and leave its files in a folder.
 
     Args:
@@ -109,7 +109,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     def of_year(data: Table, fitted: FittedPlan) -> Table:
         return fitted.transform(data, history="batch", tables=tables)
 
-    def in_pandas_of_year(data: Any, learnt: in_pandas.Learnt) -> Any:
+    def in_pandas_of_year(data: Any, learnt: in_pandas.LearntByName) -> Any:
         return in_pandas.transform(data, learnt, weather_frame)
 
     year = of_year(flights, fitted)
@@ -120,7 +120,7 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
         )
     _check_equal(year, in_pandas_of_year(frame, in_pandas.fit(train_frame)))
     step("Timing both")
-    return Outcome(
+    return DemoOutcome(
         n_flights=flights.num_rows,
         n_training=train.num_rows,
         n_features=features.num_columns,

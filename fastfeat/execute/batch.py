@@ -21,17 +21,17 @@ from fastfeat.engine import learner
 from fastfeat.engine.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.engine.tasks import RowTask
 from fastfeat.execute import failures
-from fastfeat.execute.inputs import Columns, column_in_host, slot_columns
+from fastfeat.execute.inputs import SlotColumns, column_in_host, slot_columns
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.columns.bits import Flags, array_of_values
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.ir.dtypes import COUNTS
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
 from fastfeat.ir.show import show
-from fastfeat.plan.lower.constants import Learnt, bind, constant_roots, evaluate_constants
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.constants import LearntValues, bind, constant_roots, evaluate_constants
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.passes import KeyOf, key_of
 from fastfeat.plan.lower.patterns import outputs_of
 from fastfeat.scalars.value import Value
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fastfeat.aggregates.keys import KeyCounts, Vocabulary
     from fastfeat.engine.learner import Rows
 
-Runs = tuple[tuple[int, int], ...]
+RowRuns = tuple[tuple[int, int], ...]
 """`(first_row, n_rows)` of each run of consecutive rows."""
 
 
@@ -50,7 +50,7 @@ _LONG = 1 << 14
 """Minimum average run length, in rows, at which more than `_FEW` runs are still cut one by one."""
 
 
-def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
+def runs_of(numbers: NDArray[np.int64]) -> RowRuns | None:
     """Return row numbers as ranges `(first, n_rows)` of consecutive rows; None if ranges are many.
 
     Example:
@@ -66,7 +66,7 @@ def runs_of(numbers: NDArray[np.int64]) -> Runs | None:
     return tuple(zip(numbers[begins].tolist(), lengths.tolist(), strict=True))
 
 
-def cut(column: ChunkedArray, runs: Runs) -> ChunkedArray:
+def cut(column: ChunkedArray, runs: RowRuns) -> ChunkedArray:
     """Return the rows of a column in the given ranges, as slices that share the column's memory.
 
     Example:
@@ -77,7 +77,7 @@ def cut(column: ChunkedArray, runs: Runs) -> ChunkedArray:
     return pa.chunked_array(chunks, column.type)
 
 
-Made = dict[Node, Any]
+ComputedColumns = dict[Node, Any]
 """Computed columns by expression: results of steps, of expressions over rows, table columns."""
 
 
@@ -93,7 +93,7 @@ Orders = dict[Call, dict[Any, Any]]
 """For each order (time column and entity keys), the data that backends cache, such as a sort."""
 
 
-Result = TypeVar("Result")
+ProgramResultT = TypeVar("Result")
 
 
 class NumberedKeys(NamedTuple):
@@ -142,20 +142,20 @@ class Batch:
     """
 
     table: Any
-    types: Types
+    types: NodeTypes
     backend: Backend
-    learnt: Learnt
-    made: Made
+    learnt: LearntValues
+    made: ComputedColumns
     training: bool = False
     past: Batch | None = None
     places: NDArray[np.int64] | None = None
     n_earlier: int = 0
-    source: Source | None = None
+    source: SelectionSource | None = None
     keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any])
     first_number: int = 0
     numbers: Rows | None = None
-    stands: Stands | None = None
+    stands: HistoryPlaces | None = None
     programs: Programs | None = None
     orders: Orders = field(default_factory=dict[Call, dict[Any, Any]])
 
@@ -206,7 +206,7 @@ class HistoryRow(int):
         return str(self)
 
 
-class Stands(NamedTuple):
+class HistoryPlaces(NamedTuple):
     """Original positions of the rows that windows see, counted over the history and then the data.
 
     Args:
@@ -218,7 +218,7 @@ class Stands(NamedTuple):
     places: NDArray[np.int64] | None
 
 
-class Source(NamedTuple):
+class SelectionSource(NamedTuple):
     """The rows from which a batch was selected. Columns computed there are reused, not recomputed.
 
     Args:
@@ -229,7 +229,7 @@ class Source(NamedTuple):
 
     rows: Batch
     numbers: NDArray[np.int64]
-    runs: Runs | None = None
+    runs: RowRuns | None = None
 
 
 class TrainingRows(NamedTuple):
@@ -254,7 +254,7 @@ class TrainingRows(NamedTuple):
 
 
 def rows_at(
-    column: Any, places: NDArray[np.int64], backend: Backend, runs: Runs | None = None
+    column: Any, places: NDArray[np.int64], backend: Backend, runs: RowRuns | None = None
 ) -> Any:
     """Return the rows of `column` at the positions `places`, in that order, in host memory."""
     here = column_in_host(column, backend)
@@ -272,11 +272,11 @@ def takeable(column: ChunkedArray) -> ChunkedArray:
         # Arrow cannot unify dictionaries with null or nested entries, or too many for their codes
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return column.unify_dictionaries()
-    return plain(decoded(column))
+    return plain(decode_column(column))
 
 
 def take_rows(
-    column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
+    column: ChunkedArray, rows: NDArray[np.int64], runs: RowRuns | None = None
 ) -> ChunkedArray:
     """Return the given rows of a column, as plain values or with one dictionary for all chunks."""
     column = takeable(column)
@@ -310,7 +310,7 @@ def _take_rows_by_piece(column: ChunkedArray, rows: NDArray[np.int64]) -> Chunke
     return pa.chunked_array(found, column.type)
 
 
-def chosen_rows(
+def select_rows(
     batch: Batch, rows: NDArray[np.int64], columns: Sequence[str] | None = None
 ) -> Batch:
     """Return selected rows of a batch. Their windows see the same rows as before the selection.
@@ -327,16 +327,16 @@ def chosen_rows(
         past=batch.seen,
         places=rows + batch.first_place if batch.places is None else batch.places[rows],
         n_earlier=batch.first_place if batch.places is None else batch.n_earlier,
-        source=Source(batch, rows, runs),
+        source=SelectionSource(batch, rows, runs),
     )
 
 
-def as_unlearnt(batch: Batch) -> Batch:
+def without_learnt_values(batch: Batch) -> Batch:
     """Return a copy of the batch for another fit, with its computed columns but no learned values.
 
     `batch` must have nothing learned from it. Columns added to the copy are not added to `batch`.
     """
-    learnt: Learnt = {}
+    learnt: LearntValues = {}
     orders = dict(batch.seen.orders)
     batch.seen.orders.clear()  # orders may depend on learned values, which the next fit replaces
     past = batch.past and replace(
@@ -351,11 +351,11 @@ def take_columns_of_source(batch: Batch, nodes: Iterable[Node]) -> None:
         return
     source, numbers, runs = batch.source
     for node in nodes:
-        if is_made_of_source(batch, node) and node not in batch.made:
+        if is_computed_at_source(batch, node) and node not in batch.made:
             batch.made[node] = rows_at(source.made[node], numbers, batch.backend, runs)
 
 
-def is_made_of_source(batch: Batch, node: Node) -> bool:
+def is_computed_at_source(batch: Batch, node: Node) -> bool:
     """Return whether `node` was computed for all source rows, to be reused for selected rows.
 
     Bucket counts are not a column, so they never qualify.
@@ -365,8 +365,11 @@ def is_made_of_source(batch: Batch, node: Node) -> bool:
 
 
 def run_program(
-    batch: Batch, program: Program, constants: Constants, run: Callable[[Columns], Result]
-) -> Result:
+    batch: Batch,
+    program: Program,
+    constants: Constants,
+    run: Callable[[SlotColumns], ProgramResultT],
+) -> ProgramResultT:
     """Return the result of running a program over the batch; `run` gets a column per input slot.
 
     Raises:
@@ -389,7 +392,7 @@ def run_program(
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
     """Return one Arrow array per output of a program; see `run_program`."""
 
-    def run(columns: Columns) -> list[Any]:
+    def run(columns: SlotColumns) -> list[Any]:
         return run_task(batch.backend, RowTask(program, columns, batch.n_rows, constants))
 
     return run_program(batch, program, constants, run)
@@ -423,7 +426,7 @@ def _program_of_nodes(
     return program, bind(program, known_constants(batch, [node for _, node in named]))
 
 
-def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
+def known_constants(batch: Batch, roots: Iterable[Node]) -> LearntValues:
     """Return the learned values, and the values of constant expressions that `roots` read."""
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
@@ -446,7 +449,7 @@ class ChosenKeys(NamedTuple):
     order: NDArray[np.int64]
 
 
-def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
+def number_distinct_keys(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
     """Return the distinct keys of all rows, and the number of each row's key.
 
     None if a backend has the keys of the rows in device memory only.
@@ -467,7 +470,7 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
     return NumberedKeys(by_value.parts, of_rows.astype(np.intp))
 
 
-def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
+def order_selected_keys(keys: NumberedKeys, source: SelectionSource) -> ChosenKeys:
     """Return the keys of the selected rows in the order of their codes: by count, then by value."""
     n_keys, of_rows = keys.n_keys, _at(keys.of_rows, source)
     counts = np.bincount(of_rows, minlength=n_keys + 1)
@@ -486,7 +489,7 @@ def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
     )
 
 
-def _at(of_rows: NDArray[np.intp], source: Source) -> NDArray[np.intp]:
+def _at(of_rows: NDArray[np.intp], source: SelectionSource) -> NDArray[np.intp]:
     """Return the key numbers of the selected rows."""
     if source.runs is None:
         return of_rows[source.numbers]
@@ -504,7 +507,7 @@ def keep_codes(vocabulary: Vocabulary, keys: NumberedKeys, chosen: ChosenKeys) -
     vocabulary.cache[_CODES] = codes
 
 
-def encoded(batch: Batch, step: Call) -> Any:
+def encode_selected(batch: Batch, step: Call) -> Any:
     """Return the codes of selected rows for an "encode" step, without looking up each row's key.
 
     Works if the vocabulary was learned from other rows of the same source. None if keys must be

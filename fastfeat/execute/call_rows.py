@@ -13,7 +13,7 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.execute.lookup_tables import Tables
 
 
-class Beside(TypedDict):
+class HistoryAndTables(TypedDict):
     """The `history` and `tables` of a call, as keyword arguments for public functions."""
 
     history: Any
@@ -41,7 +41,7 @@ class CallRows(NamedTuple):
     memory: str | int | None = None
 
     @property
-    def beside(self) -> Beside:
+    def beside(self) -> HistoryAndTables:
         """The history and the lookup tables as keyword arguments."""
         return {"history": self.history, "tables": self.tables}
 

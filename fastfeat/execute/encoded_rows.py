@@ -18,8 +18,8 @@ from fastfeat.aggregates import is_target
 from fastfeat.errors import (
     EncodedInFold,
     FastfeatError,
-    GivenWarnings,
     TypeMismatch,
+    WarningHistory,
     counted,
     shortened,
     warn,
@@ -41,11 +41,11 @@ from fastfeat.ir.node import Aggregate, Column, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.columns_read import own_columns
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.lower import NodeTypes
 
 Hashes = NDArray[np.uint64]
-Columns = tuple[tuple[str, DType], ...]
-Digests = tuple[int, int, int]
+HashedColumns = tuple[tuple[str, DType], ...]
+RowSetDigest = tuple[int, int, int]
 """Hash of a set of rows: their number, a hash of the leading columns, a hash of all columns.
 
 The hashes do not depend on the order of the rows.
@@ -76,9 +76,9 @@ class EncodedRows:
     """
 
     encoder: str
-    columns: Columns = ()
+    columns: HashedColumns = ()
     n_leading: int = 0
-    digests: Mapping[Digests, int] = field(default_factory=dict[Digests, int])
+    digests: Mapping[RowSetDigest, int] = field(default_factory=dict[RowSetDigest, int])
     row_id: tuple[str, DType] | None = None
     ids: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
     files: frozenset[tuple[str, int, int | None]] = frozenset()
@@ -92,7 +92,7 @@ class EncodedRows:
         return np.sort(self.ids)
 
 
-def encoded_rows(
+def record_encoded_rows(
     training: TrainingRows, plan: Declaration, encoders: Sequence[Aggregate], table: Any
 ) -> EncodedRows | None:
     """Return a record of the labeled rows that target encodings used; None if there are none.
@@ -129,7 +129,7 @@ def encoded_rows(
     return EncodedRows(shown, columns, n_leading, dict.fromkeys(digests, n_learnt))
 
 
-def encoded_in_files(
+def record_encoded_files(
     plan: Declaration, files: Iterable[tuple[str, int, int | None]] | None
 ) -> EncodedRows | None:
     """Return a record of the training files read in passes; None if no encoding reads labels.
@@ -143,7 +143,7 @@ def encoded_in_files(
 def warn_encoded_files(
     rows: EncodedRows | None,
     files: Iterable[tuple[str, int, int | None]] | None,
-    told: GivenWarnings,
+    told: WarningHistory,
 ) -> None:
     """Warn if features are computed for training files whose labels a target encoding knows.
 
@@ -160,7 +160,7 @@ def warn_encoded_files(
         )
 
 
-def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings) -> None:
+def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: WarningHistory) -> None:
     """Warn if data that is read whole comes from training files whose labels an encoding knows."""
     if rows is None or not rows.files or callable(data) or not is_in_parts(data):
         return
@@ -170,8 +170,8 @@ def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: GivenWarnings)
 
 
 def _digests_of_sets(
-    training: TrainingRows, table: Any, columns: Columns, learnt: Numbers | None
-) -> tuple[int, list[Digests]]:
+    training: TrainingRows, table: Any, columns: HashedColumns, learnt: Numbers | None
+) -> tuple[int, list[RowSetDigest]]:
     """Return the number of leading columns, and a hash of each set of rows to recognize later.
 
     The sets are all rows of the data, the rows learned from, and the rows passed to `fit`. Work on
@@ -203,7 +203,7 @@ def _known_column(
     return name, dtype
 
 
-def _columns(plan: Declaration, types: Types) -> Columns:
+def _columns(plan: Declaration, types: NodeTypes) -> HashedColumns:
     """Return the columns to hash: those that features read from their own row, numbers first."""
     read = [name for name in own_columns(plan.nodes.values()) if name not in plan.late]
     schema = {name: types[Column(name)] for name in read}
@@ -212,7 +212,7 @@ def _columns(plan: Declaration, types: Types) -> Columns:
 
 
 def warn_encoded(
-    rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: GivenWarnings
+    rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: WarningHistory
 ) -> None:
     """Warn if fit used the label of any wanted row in a target encoding.
 
@@ -293,7 +293,7 @@ def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
     return rows.digests.get(found, 0)
 
 
-def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
+def _leading(table: Any, columns: HashedColumns) -> tuple[int, Hashes]:
     """Return how many leading columns to hash for the sample of rows, and their hash per row.
 
     Rows are sampled by this hash. A column with few distinct values would sample no rows or far too
@@ -309,13 +309,13 @@ def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
     return n_leading, values
 
 
-def _values(table: Any, columns: Columns) -> Hashes:
+def _values(table: Any, columns: HashedColumns) -> Hashes:
     """Return a hash per row over the given columns, shape (n_rows,)."""
     first, *others = columns
     values = column_hashes(table, *first, seed=0)
     for seed, (name, dtype) in enumerate(others, start=1):
         values += column_hashes(table, name, dtype, seed=seed)
-    return mixed(values)
+    return mix_hashes(values)
 
 
 def _is_picked(values: Hashes) -> Flags:
@@ -323,8 +323,10 @@ def _is_picked(values: Hashes) -> Flags:
     return values.astype(np.uint8) == 0
 
 
-def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) -> Digests:
-    """Return the hash of a set of rows; see `Digests`.
+def _digests(
+    table: Any, others: HashedColumns, values: Hashes, rows: Numbers | None
+) -> RowSetDigest:
+    """Return the hash of a set of rows; see `RowSetDigest`.
 
     `values` are the `_values` of the leading columns; `rows` holds row numbers, or None for all.
     """
@@ -337,7 +339,7 @@ def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) 
     of_all = values[picked]
     if others:
         some = pa.table({name: take_rows(table.column(name), picked) for name, _ in others})
-        of_all = mixed(of_all + _values(some, others))
+        of_all = mix_hashes(of_all + _values(some, others))
     return n_rows, _sum(values, rows), int(of_all.sum())
 
 
@@ -346,7 +348,7 @@ def _sum(values: Hashes, rows: Numbers | None) -> int:
     return int((values if rows is None else values[rows]).sum())
 
 
-def mixed(values: Hashes) -> Hashes:
+def mix_hashes(values: Hashes) -> Hashes:
     """Mix the bits of each row's sum of column hashes, in place.
 
     Without this, values could be exchanged between rows without a change of the total.

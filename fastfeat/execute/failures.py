@@ -14,7 +14,7 @@ from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.reference import run as reference
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.execute.inputs import (
-    Columns,
+    SlotColumns,
     column_in_host,
     rows_on_host,
     shown_value,
@@ -29,7 +29,7 @@ from fastfeat.scalars.value import InputSlot
 def failed_row(
     program: Program,
     row: int,
-    columns: Columns,
+    columns: SlotColumns,
     constants: Constants,
     table: Any,
     backend: Backend | None = None,
@@ -60,7 +60,7 @@ def failed_row(
 def _failure_in_row(
     program: Program,
     row: int,
-    columns: Columns,
+    columns: SlotColumns,
     constants: Constants,
     table: Any,
     backend: Backend | None,

@@ -18,15 +18,15 @@ from fastfeat.engine.program import Constants, Output, program_of
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import (
     FastfeatError,
-    GivenWarnings,
     HistoryMissing,
     InvalidData,
+    WarningHistory,
     counted,
     did_you_mean,
     warn,
 )
 from fastfeat.execute import row_identity, values
-from fastfeat.execute.batch import Batch, Stands
+from fastfeat.execute.batch import Batch, HistoryPlaces
 from fastfeat.execute.inputs import check_place, check_still_missing, read_columns
 from fastfeat.execute.steps import make
 from fastfeat.io.arrow import ChunkedArray, cast, pa
@@ -35,7 +35,7 @@ from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import times as column_times
 from fastfeat.io.columns.bits import values_in
 from fastfeat.io.columns.conform import conform
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.ir.dtypes import BOOL, NULL, DType
@@ -78,7 +78,7 @@ def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list
     return [row_id] if row_id is not None and _is_read(history, columns) else []
 
 
-def given_ids(row_id: str | None, columns: Sequence[str]) -> list[str]:
+def id_column_names(row_id: str | None, columns: Sequence[str]) -> list[str]:
     """Return `[row_id]` if windows read any columns and rows have ids; else an empty list.
 
     The data itself may lack the id column. `columns` are the columns that windows read.
@@ -101,7 +101,7 @@ def history_table(
     """
     if not _is_read(history, columns):
         return None
-    with naming_history(hint_of(history)):
+    with naming_history(batch_hint(history)):
         table = read_columns(history, [*columns, *id_columns(row_id, history, columns)])
     check_place(table, backend)
     if isinstance(table, DeviceTable):
@@ -145,11 +145,11 @@ def with_past(
     rows = DeviceTable(joined, batch.n_rows) if on_device else pa.table(joined)
     places, stands = None, None
     if earlier is not None:
-        stands = Stands(earlier.num_rows, None)
+        stands = HistoryPlaces(earlier.num_rows, None)
     if earlier is not None and row_id is not None:
-        found = row_identity.identified(row_id, earlier, batch.table)
+        found = row_identity.match_rows_by_id(row_id, earlier, batch.table)
         rows = pa.table({n: found.column(c, is_in_data=n in there) for n, c in joined.items()})
-        places, stands = found.places, Stands(earlier.num_rows, found.rows)
+        places, stands = found.places, HistoryPlaces(earlier.num_rows, found.rows)
     past = replace(batch, table=rows, made=of_tables, stands=stands)
     return replace(batch, past=past, places=places)
 
@@ -171,7 +171,7 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     return _concatenated(past, as_type(now, name, dtype, batch.first_number))
 
 
-def hint_of(history: Any) -> str:
+def batch_hint(history: Any) -> str:
     """Return a hint for the error if `history` is text that is not a file; "" otherwise."""
     if not isinstance(history, str) or os.path.exists(history):
         return ""
@@ -199,7 +199,7 @@ def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     `first_row` is the number of the first row in messages.
     """
     if dtype.holds_bytes:
-        return decoded(column_keys.key_column(column, name, dtype))
+        return decode_column(column_keys.key_column(column, name, dtype))
     if dtype.is_list:
         return cast(lists.list_column(column, name, dtype), arrow_type(dtype))
     if dtype == NULL:
@@ -212,7 +212,7 @@ def as_type(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     return plain if plain.type == wanted else cast(plain, wanted)
 
 
-def warn_without_history(batch: Batch, roots: Iterable[Node], told: GivenWarnings) -> None:
+def warn_without_history(batch: Batch, roots: Iterable[Node], told: WarningHistory) -> None:
     """Warn about windows that begin before the first row of a batch without history."""
     if HistoryMissing in told.kinds:
         return

@@ -23,34 +23,34 @@ from fastfeat.execute.batch import Batch
 from fastfeat.execute.history import as_type, naming_history
 from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import table_values
-from fastfeat.execute.shares import ROWS_AT_ONCE, RowsOnDisk, on_disk, renumbering
+from fastfeat.execute.shares import ROWS_AT_ONCE, RowsOnDisk, renumbering, write_rows
 from fastfeat.execute.stage_work import (
-    PlaceOnDisk,
+    SpilledColumn,
     StageWork,
-    functions_of,
+    compute_stage,
     no_rows,
-    with_given,
-    without_given,
+    with_stage_columns,
+    without_stage_columns,
 )
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.conversions import tick_of
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.types import arrow_type
-from fastfeat.io.sinks.parts import regrouped
+from fastfeat.io.sinks.parts import regroup_rows
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import rows_only
-from fastfeat.io.sources.scan import Origin, Scanned, scan, telling_place
+from fastfeat.io.sources.scan import Origin, ScannedTable, scan, with_place_in_errors
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over_window, order_of, query_of, window_nodes
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.window_reach import Reach, history_reach, live_reach, together
-from fastfeat.progress import doing
-from fastfeat.scalars.zones import using
+from fastfeat.plan.declare.window_reach import Reach, history_reach, live_reach, merge_reaches
+from fastfeat.progress import show_progress
+from fastfeat.scalars.zones import use_zone_tables
 
 Numbers = NDArray[np.int64]
-Telling = Callable[[Numbers, int], AbstractContextManager[object]]
+RowNaming = Callable[[Numbers, int], AbstractContextManager[object]]
 """Function `(places, n_past) -> context` in which errors name rows by their number in the data.
 
 `places` are positions of the `n_past` earlier rows that windows see, then of the rows computed.
@@ -64,8 +64,8 @@ def is_bounded(node: Call) -> bool:
     return is_of_all and not live_reach(node).is_everything
 
 
-def made_in_time(
-    work: StageWork, given: Sequence[PlaceOnDisk], stack: ExitStack
+def compute_in_time_order(
+    work: StageWork, given: Sequence[SpilledColumn], stack: ExitStack
 ) -> tuple[RowsOnDisk, int]:
     """Compute a stage without keys; return its function values on disk, and the history's length.
 
@@ -75,9 +75,9 @@ def made_in_time(
         InvalidData: A row is earlier than one before it.
         FastfeatError: A row cannot be computed, with its number in the data.
     """
-    none = functions_of(work, no_rows(work, given), None, given)
+    none = compute_stage(work, no_rows(work, given), None, given)
     nodes = work.stage.nodes
-    time, reach = order_of(nodes[0]).args[0], together([live_reach(node) for node in nodes])
+    time, reach = order_of(nodes[0]).args[0], merge_reaches([live_reach(node) for node in nodes])
     rows = _AllRows(work, given)
     stream = _Stream(work, given, time, reach)
 
@@ -90,17 +90,17 @@ def made_in_time(
             raise rows.not_in_order(error.place, time) from None
 
     stream.telling = rows.telling
-    with doing("computing windows over all rows, in time order"):
-        groups = regrouped(functions(), ROWS_AT_ONCE, sys.maxsize)
-        made = on_disk(groups, none.schema, work.source.folder, stack)
+    with show_progress("computing windows over all rows, in time order"):
+        groups = regroup_rows(functions(), ROWS_AT_ONCE, sys.maxsize)
+        made = write_rows(groups, none.schema, work.source.folder, stack)
     return made, rows.n_earlier
 
 
-def in_time_of_share(
+def compute_share_in_time_order(
     work: StageWork,
     tables: Iterable[tuple[Table, Numbers]],
-    given: Sequence[PlaceOnDisk],
-    telling: Telling,
+    given: Sequence[SpilledColumn],
+    telling: RowNaming,
 ) -> Iterator[tuple[Table, Numbers]] | None:
     """Return an iterator over tables of window functions, each with the positions of its rows.
 
@@ -123,7 +123,7 @@ def in_time_of_share(
     is_of_all = any(not is_over_window(node) for node in nodes)
     if len(times) > 1 or is_of_all or any(reach.is_everything for reach in reaches):
         return None
-    stream = _Stream(work, given, times.pop(), together(reaches))
+    stream = _Stream(work, given, times.pop(), merge_reaches(reaches))
     stream.telling = telling
     if stream.reach.n_rows:
         stream.orders = list(dict.fromkeys(map(order_of, inner)))
@@ -156,7 +156,7 @@ class _Past:
 class _AllRows:
     """Reads the history and then the data, table by table, and names their rows in messages."""
 
-    def __init__(self, work: StageWork, given: Sequence[PlaceOnDisk]) -> None:
+    def __init__(self, work: StageWork, given: Sequence[SpilledColumn]) -> None:
         """Start without reading any row."""
         self.work, self.given = work, given
         has_history = isinstance(work.source.history, Dataset)
@@ -181,13 +181,13 @@ class _AllRows:
             yield self._placed(piece, n_before)
         yield None
 
-    def _placed(self, piece: Scanned, n_before: int) -> tuple[Table, Numbers]:
+    def _placed(self, piece: ScannedTable, n_before: int) -> tuple[Table, Numbers]:
         """Return a chunk of rows with the columns of earlier stages, and the rows' positions."""
         first = n_before + piece.first_row
-        table = with_given(with_types(piece.table, self.work, 0), self.given, first)
+        table = with_stage_columns(with_types(piece.table, self.work, 0), self.given, first)
         return table, np.arange(first, first + int(piece.table.num_rows))
 
-    def _scanned(self, dataset: Dataset) -> Generator[Scanned]:
+    def _scanned(self, dataset: Dataset) -> Generator[ScannedTable]:
         """Yield the rows of a data set, with the columns that are read."""
         with closing(scan(dataset, self.work.columns, self.work.source.most_bytes)) as pieces:
             yield from pieces
@@ -201,8 +201,10 @@ class _AllRows:
         """
         n = self.n_earlier
         numbers = np.where(places < n, places, places - n)
-        everything = Scanned(rows_only(int(numbers.max(initial=0)) + 1), 0, tuple(self.origins))
-        with telling_place(everything), renumbering(numbers[:n_past], numbers[n_past:]):
+        everything = ScannedTable(
+            rows_only(int(numbers.max(initial=0)) + 1), 0, tuple(self.origins)
+        )
+        with with_place_in_errors(everything), renumbering(numbers[:n_past], numbers[n_past:]):
             yield
 
     def not_in_order(self, place: int, time: Node) -> InvalidData:
@@ -223,7 +225,7 @@ def with_types(table: Table, work: StageWork, n_given: int) -> Table:
 
     The last `n_given` columns are those of earlier stages, and stay unchanged.
     """
-    own, of_given = without_given(table, n_given)
+    own, of_given = without_stage_columns(table, n_given)
     columns: dict[str, object] = {}
     for name in work.columns:
         dtype = work.bound.types[Column(name)]
@@ -248,12 +250,12 @@ class _Stream:
     """
 
     def __init__(
-        self, work: StageWork, given: Sequence[PlaceOnDisk], time: Node, reach: Reach
+        self, work: StageWork, given: Sequence[SpilledColumn], time: Node, reach: Reach
     ) -> None:
         """Start without any row."""
         self.work, self.given, self.time, self.reach = work, given, time, reach
         self.orders: list[Call] = []  # keep the latest rows per entity of these; empty: of all rows
-        self.telling: Telling | None = None
+        self.telling: RowNaming | None = None
 
     def functions(
         self, tables: Iterable[tuple[Table, Numbers] | None]
@@ -299,7 +301,7 @@ class _Stream:
         every = np.concatenate([of_past, places])
         told = nullcontext() if self.telling is None else self.telling(every, len(of_past))
         with told:
-            return functions_of(
+            return compute_stage(
                 self.work, part, earlier, self.given, of_past, places, is_continued=True
             )
 
@@ -336,7 +338,7 @@ class _Stream:
             batch = self._batch(rows, keys)
             codes = np.zeros(rows.num_rows, np.int64)
             for key in keys:
-                values = decoded(key_values(batch, key, narrow=False)).combine_chunks()
+                values = decode_column(key_values(batch, key, narrow=False)).combine_chunks()
                 coded: NDArray[np.int32] = values.dictionary_encode("encode").indices.to_numpy()
                 codes = np.unique(codes * (rows.num_rows + 1) + coded, return_inverse=True)[1]
             by_entity = np.argsort(codes, kind="stable")
@@ -350,11 +352,11 @@ class _Stream:
         bound = self.work.bound
         read = [node for node in postorder(list(nodes)) if isinstance(node, TableColumn)]
         made = {**table_values({node: bound.types[node] for node in read}, bound.tables)}
-        own, of_given = without_given(rows, len(self.given))
+        own, of_given = without_stage_columns(rows, len(self.given))
         batch = Batch(own, bound.types, bound.backend, dict(bound.learnt), made, bound.training)
         for node, column in zip(self.work.stage.given, of_given, strict=True):
             batch.made[node] = column
-        with using(bound.zones):
+        with use_zone_tables(bound.zones):
             make(batch, nodes)
             compute_columns(batch, nodes)
         return batch

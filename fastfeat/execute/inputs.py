@@ -36,8 +36,8 @@ from fastfeat.io.columns.conform import (
     all_missing,
     conform,
     in_storage,
+    is_read_unconverted,
     mismatch,
-    stands_as_stored,
 )
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of, storage_type
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
@@ -50,7 +50,7 @@ from fastfeat.ir.show import names_of
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.scalars.value import InputSlot
 
-Columns = Mapping[InputSlot, Any]
+SlotColumns = Mapping[InputSlot, Any]
 """The column for each input slot: an Arrow chunked array, or a DeviceArray."""
 
 LiteralCodes = Callable[[Any, str, tuple[str, ...]], Any]
@@ -143,7 +143,7 @@ def slot_columns(
     made: Mapping[Node, Any] | None = None,
     first_row: int = 0,
     literal_codes: LiteralCodes = string_codes,
-) -> Columns:
+) -> SlotColumns:
     """Return the column for each input slot of a program, in the Arrow type that kernels read.
 
     A DeviceArray is returned unchanged: the backend converts it. `made` holds the results of steps
@@ -204,7 +204,7 @@ def _places(program: Program, schema: Schema) -> _Places | None:
             return None
         place = place_of[source.name]
         given = types[place]
-        if not stands_as_stored(given, slot.dtype) or storage_type(slot.dtype) != given:
+        if not is_read_unconverted(given, slot.dtype) or storage_type(slot.dtype) != given:
             return None
         places.append(place)
     bits = [types[place].bit_width for place in places]
@@ -254,10 +254,10 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
         for name, column in zip(names_of(slot.sources), columns, strict=True)
         if isinstance(column, DeviceArray)
     )
-    raise unlike_on_device(name, wanted, found)
+    raise device_type_error(name, wanted, found)
 
 
-def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
+def device_type_error(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
     """Return the error for a device column with another type than in fit."""
     return TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in device memory. Convert it on "

@@ -12,14 +12,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from fastfeat.execute.in_time import NotInOrder, Numbers, in_time_of_share, with_types
+from fastfeat.execute.in_time import NotInOrder, Numbers, compute_share_in_time_order, with_types
 from fastfeat.execute.shares import (
-    numbered,
-    put_away,
     renumbering,
-    unnumbered,
+    spill_tables,
+    with_row_numbers,
+    without_row_numbers,
 )
-from fastfeat.execute.stage_work import WORK, PlaceOnDisk, StageWork, share_bytes
+from fastfeat.execute.stage_work import WORK, SpilledColumn, StageWork, share_bytes
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import check_within, current_budget
 
@@ -33,11 +33,11 @@ _SUM_BYTES = 320
 _FEWEST_ROWS = 1 << 12
 
 
-def of_large_share(
+def compute_large_share(
     work: StageWork,
     file: IO[bytes],
     past: IO[bytes] | None,
-    given: Sequence[PlaceOnDisk],
+    given: Sequence[SpilledColumn],
     n_earlier: int,
 ) -> Iterator[Table] | None:
     """Return an iterator over tables of a large share's functions, in row order.
@@ -69,7 +69,7 @@ def of_large_share(
         with renumbering(numbers[:n_past], numbers[n_past:]):
             yield
 
-    stream = in_time_of_share(work, tables(), given, telling)
+    stream = compute_share_in_time_order(work, tables(), given, telling)
     if stream is None:
         return None
 
@@ -77,15 +77,15 @@ def of_large_share(
         for functions, places in stream:
             check_within(WORK)
             if work.stage.of_seen:
-                yield numbered(functions, pa.array(places))
+                yield with_row_numbers(functions, pa.array(places))
             else:
                 own = places >= n_earlier
                 kept = functions.filter(pa.array(own))
-                yield numbered(kept, pa.array(places[own] - n_earlier))
+                yield with_row_numbers(kept, pa.array(places[own] - n_earlier))
 
     n_tied = Counter(work.n_tied)
     try:
-        made = put_away(found(), work.source.folder)
+        made = spill_tables(found(), work.source.folder)
     except NotInOrder:
         work.n_tied.clear()
         work.n_tied.update(n_tied)
@@ -129,5 +129,5 @@ def _tables_in(
 
 
 def _of_table(rows: Table) -> tuple[Table, Numbers]:
-    table, numbers = unnumbered(rows.combine_chunks())
+    table, numbers = without_row_numbers(rows.combine_chunks())
     return table, numbers.to_numpy()

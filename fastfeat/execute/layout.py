@@ -18,7 +18,7 @@ from fastfeat.io.sources.addresses import without_secrets
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.formats import SUFFIXES
-from fastfeat.io.sources.places import would_have
+from fastfeat.io.sources.places import would_include_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def check_beside(layout: Layout, *given: Any, read: Sequence[Dataset | str | Non
         )
     suffix = _SUFFIX_OF_FORM.get(layout.form, ".parquet")
     name = f"part-000000{suffix}" if layout.is_folder else None
-    if any(would_have(data, own, name) for data in given):
+    if any(would_include_output(data, own, name) for data in given):
         raise OutputError(
             f"{target} is in the folder of the data, so the next run would read the features as "
             "data. Choose a path outside of this folder"

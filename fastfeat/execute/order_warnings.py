@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import run_task
-from fastfeat.errors import FastfeatError, GivenWarnings, RowsRepeated, TiesInOrder, counted, warn
+from fastfeat.errors import FastfeatError, RowsRepeated, TiesInOrder, WarningHistory, counted, warn
 from fastfeat.execute import values as row_values
 from fastfeat.execute import windows as window_values
 from fastfeat.execute.batch import Batch, take_rows
@@ -23,7 +23,7 @@ from fastfeat.execute.steps import make
 from fastfeat.io.arrow import ChunkedArray, call, cast, index_in, pa
 from fastfeat.io.columns import times as column_times
 from fastfeat.io.columns.bits import array_of_values
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.dtypes import INT64
@@ -40,7 +40,7 @@ Rows = NDArray[np.int64]
 
 
 def warn_repeated(
-    batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: GivenWarnings
+    batch: Batch, data: Any, history: Any, roots: Sequence[Node], told: WarningHistory
 ) -> None:
     """Warn about history rows that equal rows of the data in all columns that both have.
 
@@ -136,7 +136,7 @@ def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
 
     The values of the first column come first. None if the columns cannot be compared.
     """
-    values = [plain(decoded(column)) for column in columns]
+    values = [plain(decode_column(column)) for column in columns]
     kind = values[0].type
     if any(one.type != kind for one in values) or pa.types.is_nested(kind):
         return None
@@ -200,7 +200,7 @@ def ordered_windows(
 def warn_ties(
     batch: Batch,
     windows: Mapping[Call, Node],
-    told: GivenWarnings,
+    told: WarningHistory,
     coming: Container[Node] = (),
 ) -> None:
     """Warn about ties (rows of one entity with the same time) if windows depend on their order.
@@ -221,7 +221,7 @@ def warn_ties(
     warn_tied(found, told)
 
 
-def warn_tied(found: Mapping[Node, int], told: GivenWarnings) -> None:
+def warn_tied(found: Mapping[Node, int], told: WarningHistory) -> None:
     """Warn about ties; `found` holds the number of tied rows by window."""
     texts = [f"{counted(n, 'row')} of {show(window)}" for window, n in found.items() if n]
     if texts:

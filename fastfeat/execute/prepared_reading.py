@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.program import Program
 from fastfeat.execute.inputs import slot_column
-from fastfeat.execute.prepared_steps import OfColumns, StepsOfSchema, of_slot
+from fastfeat.execute.prepared_steps import PreparedStep, SchemaSteps, slot_step
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.columns.conform import stands_as_stored
+from fastfeat.io.columns.conform import is_read_unconverted
 from fastfeat.ir.node import Column, Node
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
-    from fastfeat.engine.cpu.step_calls import Sources
+    from fastfeat.engine.cpu.step_calls import InputPlaces
 
 _UNREAD = 6  # columns: exporting this many more costs as much as selecting
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class InputPositions:
     """The columns that a program reads, as positions in the record batch, for tables of one schema.
 
     Args:
@@ -36,15 +36,15 @@ class Reading:
         made_of: Table columns that `others` read.
     """
 
-    sources: Sources
+    sources: InputPlaces
     columns: list[int] | None
     others: tuple[InputSlot, ...]
     made_of: tuple[Column, ...]
 
 
 def reading_of(
-    program: Program, schema: Schema, steps: StepsOfSchema, outputs: Iterable[InputSlot] = ()
-) -> Reading:
+    program: Program, schema: Schema, steps: SchemaSteps, outputs: Iterable[InputSlot] = ()
+) -> InputPositions:
     """Return the positions at which a program finds its input columns, for tables of one schema.
 
     `steps` are the steps that a prepared call runs; `outputs` are inputs made by steps that become
@@ -55,11 +55,11 @@ def reading_of(
         source = slot.sources[0]
         if slot.kind == "column" and isinstance(source, Column):
             place = schema.get_field_index(source.name)
-            if stands_as_stored(schema.field(place).type, slot.dtype):
+            if is_read_unconverted(schema.field(place).type, slot.dtype):
                 places[slot] = place
-    made: dict[InputSlot, OfColumns] = {}
+    made: dict[InputSlot, PreparedStep] = {}
     for slot in (*program.inputs, *outputs):
-        found = None if slot in places else of_slot(slot, steps, schema)
+        found = None if slot in places else slot_step(slot, steps, schema)
         if found is not None:
             made[slot] = found
     own = list({id(one.calls.calls): one for one in made.values()}.values())
@@ -78,11 +78,11 @@ def reading_of(
     step_of = {slot: (numbers[id(one.calls.calls)], one.calls.part) for slot, one in made.items()}
     sources = dict.fromkeys(source for slot in others for source in slot.sources)
     columns = tuple(source for source in sources if isinstance(source, Column))
-    where = step_calls.Sources(children, batch_steps, step_of)
-    return Reading(where, None if is_all else read, others, columns)
+    where = step_calls.InputPlaces(children, batch_steps, step_of)
+    return InputPositions(where, None if is_all else read, others, columns)
 
 
-def batch_read(reading: Reading, table: Any, made: Mapping[Node, Any]) -> Any:
+def read_batch(reading: InputPositions, table: Any, made: Mapping[Node, Any]) -> Any:
     """Return a table as the single batch that a program reads; None if that is impossible."""
     if not reading.others:
         return _one_batch(table, reading.columns)

@@ -69,7 +69,7 @@ def _is_matrix(fitted: Fitted, to: str) -> bool:
     return set(fitted.schema.types) == {arrow_type(fitted.matrix_dtype)}
 
 
-def given_out(
+def convert_features(
     fitted: Fitted, features: Any, to: str, *, categories: bool = False, index: Any = None
 ) -> Any:
     """Return computed features, converted to the form that the user asked for.
@@ -106,7 +106,7 @@ def _may_miss(fitted: Fitted) -> dict[str, bool]:
     return {output.name: output.ok is not op.TRUE for output in outputs}
 
 
-def memory_given(fitted: Fitted, to: str, out: Any) -> Any:
+def output_memory(fitted: Fitted, to: str, out: Any) -> Any:
     """Return the array that kernels write to, made from the user's `out=`; None without one.
 
     Raises:

@@ -13,7 +13,7 @@ from fastfeat.backends import Backend, run_task
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.execute.inputs import column_in_host
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.decode import decoded, has_value, plain, plain_table
+from fastfeat.io.columns.decode import decode_column, has_value, plain, plain_table
 from fastfeat.io.columns.keys import key_column
 from fastfeat.io.columns.types import UnsupportedType, column_text, schema_of
 from fastfeat.io.device import DeviceArray, DeviceTable
@@ -47,10 +47,10 @@ class DistinctRows(NamedTuple):
         """
         rows = self.rows if is_in_data else self.of_history
         stand = len(rows) == len(joined) and bool((rows == np.arange(len(rows))).all())
-        return joined if stand else plain(decoded(joined)).take(pa.array(rows))
+        return joined if stand else plain(decode_column(joined)).take(pa.array(rows))
 
 
-def identified(name: str, history: Any, data: Any) -> DistinctRows:
+def match_rows_by_id(name: str, history: Any, data: Any) -> DistinctRows:
     """Return the distinct rows of history and data: two rows with the same id are one row.
 
     Raises:
@@ -214,7 +214,7 @@ def one_table(name: str, history: Any, data: Any) -> tuple[Any, Rows]:
 
     Columns that the data lacks are filled from the history.
     """
-    found, there = identified(name, history, data), set(data.column_names)
+    found, there = match_rows_by_id(name, history, data), set(data.column_names)
     filled = plain_table(data)
     for column in history.column_names:
         if column not in there:
@@ -258,7 +258,7 @@ def _ids(name: str, table: Any, dtype: DType, told: str) -> Any:
     """Return the ids as an array of keys; raise InvalidData if a row has no id."""
     shown, column = f"row_id={name!r}", table.column(name)
     try:
-        stored = decoded(key_column(column, name, dtype)).combine_chunks()
+        stored = decode_column(key_column(column, name, dtype)).combine_chunks()
     except (InvalidData, TypeMismatch) as error:
         raise type(error)(f"{told}, {shown}: {error}") from error
     if stored.null_count:
@@ -368,7 +368,7 @@ def first_unlike(column: ChunkedArray, left: Rows, right: Rows) -> int | None:
 
     Missing values equal each other. Both arrays have shape (n_pairs,).
     """
-    values = plain(decoded(column))
+    values = plain(decode_column(column))
     if pa.types.is_floating(values.type):  # NaN is missing, and does not equal itself
         values = call("if_else", call("is_nan", values), pa.scalar(None, values.type), values)
     here, there = (values.take(pa.array(rows)).combine_chunks() for rows in (left, right))

@@ -22,14 +22,14 @@ from fastfeat.errors import (
 )
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.inputs import read_columns
-from fastfeat.execute.row_identity import identified
-from fastfeat.integrations.held import Held, content_of
+from fastfeat.execute.row_identity import match_rows_by_id
+from fastfeat.integrations.held import Held, unwrap_held
 from fastfeat.io.columns.decode import has_value
 from fastfeat.ir.node import Node, postorder
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
 from fastfeat.learn.folds import Split
-from fastfeat.learn.purge import left_after_purging, moments_of, resolve_purging
+from fastfeat.learn.purge import moments_of, purge_training_rows, resolve_purging
 
 
 def resolve_history(plan: Plan, given: Any) -> Any:
@@ -51,7 +51,7 @@ def resolve_history(plan: Plan, given: Any) -> Any:
             f"history= is a {type(given).__name__}, which scikit-learn slices if it is as long as "
             "X. Protect it: history=Held(frame), or Features(plan, history=frame)"
         )
-    past = content_of(given)
+    past = unwrap_held(given)
     if not plan.declaration.training_past_columns or is_batch(past):
         return past
     if past is None:
@@ -92,7 +92,7 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
         history = read_columns(past, [plan.row_id])
     except UnknownColumn as error:
         raise UnknownColumn(f"history=: {error}") from None
-    found = identified(plan.row_id, history, rows)
+    found = match_rows_by_id(plan.row_id, history, rows)
     own = found.places[found.rows[found.places] == found.of_history[found.places]]
     if len(own):
         raise InvalidData(
@@ -114,7 +114,7 @@ def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
         has_label &= has_value(column)
     split = Split(*(numbers[has_label[numbers]] for numbers in split))
     moments = moments_of(purging, table, [split], backend_named("cpu"))
-    n_near = len(split.train) - len(left_after_purging(moments, split))
+    n_near = len(split.train) - len(purge_training_rows(moments, split))
     if n_near:
         warn(
             f"{n_near:,} of {counted(len(split.train), 'training row')} have a label that overlaps "

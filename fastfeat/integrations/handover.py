@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.plan import FittedPlan, face_of
+from fastfeat.api.plan import FittedPlan, as_fitted_plan
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -24,19 +24,19 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.feature_subset import selected
+from fastfeat.execute.feature_subset import select_features
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.sources.read import read_table
 from fastfeat.plan.declare.arguments import resolve_names
 
-Label = Any | Literal[False] | None
+LabelArgument = Any | Literal[False] | None
 """One value per row; None for the label of the plan, if it has one; False for no label."""
 
 
 @dataclass(frozen=True, slots=True)
-class HandedData:
+class LibraryData:
     """The features and the label of some rows, ready for a library.
 
     Args:
@@ -54,11 +54,11 @@ def hand_over(
     fitted: FittedPlan,
     rows: CallRows,
     features: Any,
-    label: Label,
+    label: LabelArgument,
     categories: Sequence[str] | None,
     *,
     text_label: bool = False,
-) -> HandedData:
+) -> LibraryData:
     """Return the features, the label and the categories of some rows, ready for a tree library.
 
     Pass either rows with data, or `features` that are computed already. `categories` are the
@@ -80,7 +80,7 @@ def hand_over(
     check_types(table)
     values = _label(fitted, rows, label)
     numbers = None if values is None else label_values(values, table.num_rows, text=text_label)
-    return HandedData(table, numbers, categorical(fitted, categories))
+    return LibraryData(table, numbers, categorical(fitted, categories))
 
 
 def check_fitted(fitted: object) -> None:
@@ -96,8 +96,8 @@ def without_kept(fitted: FittedPlan) -> FittedPlan:
     if not fitted.plan.keep:
         return fitted
     # a selection forgets its encoded rows, because it may not read the columns that identify them
-    bare = selected(fitted.record, fitted.feature_names)
-    return face_of(replace(bare, encoded=fitted.record.encoded))
+    bare = select_features(fitted.record, fitted.feature_names)
+    return as_fitted_plan(replace(bare, encoded=fitted.record.encoded))
 
 
 def _given_features(fitted: FittedPlan, features: Any) -> Table:
@@ -192,7 +192,7 @@ def _sign(sign: str) -> str:
     return sign if sign.isprintable() else repr(sign)
 
 
-def _label(fitted: FittedPlan, rows: CallRows, label: Label) -> Any:
+def _label(fitted: FittedPlan, rows: CallRows, label: LabelArgument) -> Any:
     """Return the label of rows, given or computed by the plan; None without one."""
     if label is False or (label is None and fitted.plan.label is None):
         return None

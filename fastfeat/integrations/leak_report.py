@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fastfeat import pickles
 from fastfeat.errors import counted, shortened
-from fastfeat.trust.verify.comparison import left_out
+from fastfeat.trust.verify.comparison import lines_left_out
 from fastfeat.trust.verify.later_rows import LaterRows
 
 LEAST = 0.03
@@ -126,7 +126,7 @@ def _lines(report: LeakReport) -> Iterator[str]:
     yield from (f"    {text}" for text in report.cannot_find)
     later = report.later_rows
     yield from (f"  {line}" for line in map(str, later.checks))
-    yield from (f"  {line}" for line in left_out(later.on_word, later.cannot_see))
+    yield from (f"  {line}" for line in lines_left_out(later.on_word, later.cannot_see))
 
 
 def _error(score: Score) -> str:

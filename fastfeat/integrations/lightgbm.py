@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidData
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.integrations.handover import Label, check_names, hand_over
+from fastfeat.integrations.handover import LabelArgument, check_names, hand_over
 from fastfeat.integrations.library import library
 from fastfeat.io.arrow import Table
 
@@ -33,13 +33,13 @@ _lightgbm = library("lightgbm")
 _REFUSED = '",:[]{}\n\0'
 
 
-@explaining_as("lightgbm.", {})
+@with_argument_errors_as("lightgbm.", {})
 def dataset(
     fitted: FittedPlan,
     data: Any = None,
     *,
     features: Any = None,
-    label: Label = None,
+    label: LabelArgument = None,
     categories: Sequence[str] | None = None,
     history: Any = None,
     tables: Any = None,
@@ -92,7 +92,7 @@ def dataset(
     )
 
 
-@explaining_as("lightgbm.", {})
+@with_argument_errors_as("lightgbm.", {})
 def features(
     fitted: FittedPlan, data: Any, *, history: Any = None, tables: Any = None, rows: Any = None
 ) -> Table:

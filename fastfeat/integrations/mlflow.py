@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan, load
-from fastfeat.calls.arguments import explaining_as, explaining_methods
+from fastfeat.calls.arguments import with_argument_errors_as, with_method_errors
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.history import is_batch
@@ -35,7 +35,7 @@ from fastfeat.integrations.handover import check_fitted, without_kept
 from fastfeat.integrations.library import library
 from fastfeat.integrations.mlflow_models import (
     FLAVORS,
-    Features,
+    ModelFeatures,
     check_model,
     flavor_of,
     requirements,
@@ -55,7 +55,7 @@ _PLAN, _MODEL, _KEPT, _HISTORY = "plan.fastfeat", "model", "kept.json", "history
 _VERSION = 1
 
 
-@explaining_as("mlflow.", {})
+@with_argument_errors_as("mlflow.", {})
 def log_model(
     fitted: FittedPlan,
     model: Any,
@@ -106,7 +106,7 @@ def log_model(
             )
 
 
-@explaining_as("mlflow.", {})
+@with_argument_errors_as("mlflow.", {})
 def save_model(
     fitted: FittedPlan,
     model: Any,
@@ -156,7 +156,7 @@ def save_model(
             )
 
 
-@explaining_as("mlflow.", {})
+@with_argument_errors_as("mlflow.", {})
 def load_model(model_uri: str | os.PathLike[str]) -> tuple[FittedPlan, Any]:
     """Return the fitted plan and the model that `log_model` or `save_model` stored.
 
@@ -181,7 +181,7 @@ def load_model(model_uri: str | os.PathLike[str]) -> tuple[FittedPlan, Any]:
     return loaded.fitted, loaded.model
 
 
-@explaining_methods(lambda model: "model.")
+@with_method_errors(lambda model: "model.")
 @dataclass(frozen=True, slots=True)
 class PlanModel:
     """A fitted plan and a model, as MLflow loads them: they turn rows into predictions.
@@ -218,7 +218,7 @@ class PlanModel:
         """
         path = (params or {}).get("history")
         history = self.history if path is None else path if is_batch(path) else read_table(path)
-        features = Features(self.bare, model_input, history, self.tables)
+        features = ModelFeatures(self.bare, model_input, history, self.tables)
         return FLAVORS[self.flavor].predict(self.model, features, self.method)
 
 

@@ -26,7 +26,7 @@ from fastfeat.io.sources.frames import class_names
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
+class ModelFeatures:
     """The features of rows to predict, in the form that a model requests.
 
     Args:
@@ -76,7 +76,7 @@ class Flavor:
 
     classes: tuple[str, ...]
     module: str
-    predict: Callable[[Any, Features, str], Any]
+    predict: Callable[[Any, ModelFeatures, str], Any]
     saving: Callable[[Any, int], Options] = lambda model, n_features: {}
 
     def save(self, model: Any, n_features: int, path: Path, options: Options) -> None:
@@ -143,7 +143,7 @@ def _traced(model: Any, n_features: int) -> Options:
 _NUMERICAL = {"catboost", "lightgbm", "numpy", "scipy", "sklearn", "xgboost"}
 
 
-def _sklearn(model: Any, features: Features, method: str) -> Any:
+def _sklearn(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions from a matrix, or from a DataFrame if the model has feature names."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
@@ -155,7 +155,7 @@ def _sklearn(model: Any, features: Features, method: str) -> Any:
     return getattr(model, method)(frame)
 
 
-def _xgboost(model: Any, features: Features, method: str) -> Any:
+def _xgboost(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions from a matrix with the names and types that a Booster was trained with."""
     if _is_estimator(model):
         return _sklearn(model, features, method)
@@ -168,14 +168,14 @@ def _xgboost(model: Any, features: Features, method: str) -> Any:
     return getattr(model, method)(matrix)
 
 
-def _lightgbm(model: Any, features: Features, method: str) -> Any:
+def _lightgbm(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions: from an Arrow table for a Booster, otherwise as for scikit-learn."""
     if _is_estimator(model):
         return _sklearn(model, features, method)
     return getattr(model, method)(features.table())
 
 
-def _catboost(model: Any, features: Features, method: str) -> Any:
+def _catboost(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions from a Pool with the categories that the model was trained with."""
     pool = library("fastfeat.integrations.catboost").pool
     names = features.fitted.feature_names
@@ -186,7 +186,7 @@ def _catboost(model: Any, features: Features, method: str) -> Any:
     )
 
 
-def _torch(model: Any, features: Features, method: str) -> Any:
+def _torch(model: Any, features: ModelFeatures, method: str) -> Any:
     """Return predictions from a float32 tensor of shape (n_rows, n_features)."""
     torch = library("torch")
     matrix = np.ascontiguousarray(features.matrix(), dtype=np.float32)

@@ -24,13 +24,13 @@ from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.execute.guard import row_inputs
 from fastfeat.integrations.handover import check_fitted
 from fastfeat.integrations.library import library
 from fastfeat.ir.show import show_columns
-from fastfeat.tell.lineage import ColumnSource, Way, lineage
+from fastfeat.tell.lineage import ColumnSource, ColumnUse, lineage
 from fastfeat.trust.quality.report import CheckReport, RuleResult
 from fastfeat.version import __version__
 
@@ -40,11 +40,11 @@ _events = library("openlineage.client.event_v2", "openlineage")
 _facets = library("openlineage.client.facet_v2", "openlineage")
 _utils = library("openlineage.client.uuid", "openlineage")
 
-State = Literal["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"]
-Dataset = str | os.PathLike[str] | tuple[str, str]
+RunEventState = Literal["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"]
+DatasetAddress = str | os.PathLike[str] | tuple[str, str]
 """A path, an address, or the namespace and the name that a catalogue uses."""
 
-TRANSFORMATIONS: Mapping[Way, tuple[str, str, str]] = {
+TRANSFORMATIONS: Mapping[ColumnUse, tuple[str, str, str]] = {
     "itself": ("DIRECT", "IDENTITY", ""),
     "computed": ("DIRECT", "TRANSFORMATION", ""),
     "past": ("INDIRECT", "WINDOW", "other rows of the same entity"),
@@ -78,18 +78,18 @@ class _Read:
     tables: Mapping[str, tuple[str, str]]
 
 
-@explaining_as("openlineage.", {})
+@with_argument_errors_as("openlineage.", {})
 def run_event(
     fitted: FittedPlan,
-    data: Dataset,
-    output: Dataset,
+    data: DatasetAddress,
+    output: DatasetAddress,
     *,
-    trained_on: Dataset,
-    history: Dataset | None = None,
-    tables: Mapping[str, Dataset] | None = None,
+    trained_on: DatasetAddress,
+    history: DatasetAddress | None = None,
+    tables: Mapping[str, DatasetAddress] | None = None,
     job: str = "fastfeat",
     namespace: str = "default",
-    state: State = "COMPLETE",
+    state: RunEventState = "COMPLETE",
     run_id: str | None = None,
     time: datetime | None = None,
     check: CheckReport | None = None,
@@ -122,9 +122,11 @@ def run_event(
         TypeMismatch: `fitted` is not a fitted plan, or a location has another form.
     """
     check_fitted(fitted)
-    if state not in get_args(State):
-        hint = did_you_mean(str(state), get_args(State))
-        raise InvalidPlan(f"state={state!r}: must be one of {', '.join(get_args(State))}.{hint}")
+    if state not in get_args(RunEventState):
+        hint = did_you_mean(str(state), get_args(RunEventState))
+        raise InvalidPlan(
+            f"state={state!r}: must be one of {', '.join(get_args(RunEventState))}.{hint}"
+        )
     at = datetime.now(UTC) if time is None else time
     if at.tzinfo is None:
         raise InvalidPlan(f"time={at.isoformat()!r}: has no time zone")
@@ -152,8 +154,8 @@ def run_event(
 @contextmanager
 def run(
     fitted: FittedPlan,
-    data: Dataset,
-    output: Dataset,
+    data: DatasetAddress,
+    output: DatasetAddress,
     client: Any,
     **of_event: Any,
 ) -> Generator[str]:
@@ -285,7 +287,7 @@ def _fields(source: ColumnSource, read: _Read) -> list[Any]:
     ]
 
 
-def _datasets(source: ColumnSource, way: Way, read: _Read) -> Sequence[tuple[str, str]]:
+def _datasets(source: ColumnSource, way: ColumnUse, read: _Read) -> Sequence[tuple[str, str]]:
     if source.table is not None:
         return [read.tables[source.table]]
     if way == "learnt":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.api.plan import Plan
-from fastfeat.errors import GivenWarnings, HistoryMissing, warn
+from fastfeat.errors import HistoryMissing, WarningHistory, warn
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.inputs import read_columns
 from fastfeat.io.arrow import Table, call, pa
@@ -55,7 +55,7 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
     return tuple(found.values())
 
 
-def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: GivenWarnings) -> None:
+def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: WarningHistory) -> None:
     """Warn if entities begin later in X than in the rows of `fit`: X lacks their earlier rows.
 
     Windows over X do not see the rows of `fit`. Keys and times of types that Arrow cannot group, or

@@ -8,7 +8,7 @@ import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.api.plan import FittedPlan, Plan
-from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.arguments import with_method_errors
 from fastfeat.errors import (
     EncodedInFold,
     InvalidData,
@@ -17,20 +17,20 @@ from fastfeat.errors import (
     counted,
     did_you_mean,
 )
-from fastfeat.execute.call_rows import Beside, CallRows
+from fastfeat.execute.call_rows import CallRows, HistoryAndTables
 from fastfeat.execute.encoded_rows import EncodedRows, n_split
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.inputs import read_columns
 from fastfeat.expr import col
 from fastfeat.integrations.estimator_data import (
     numbers_of,
+    restore_names_on_error,
     rows_of,
     validation,
-    whole_or_not,
     with_label,
 )
 from fastfeat.integrations.estimator_history import check_whole, resolve_history
-from fastfeat.integrations.held import Held, content_of, held
+from fastfeat.integrations.held import Held, unwrap_held, wrap_in_held
 from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
 from fastfeat.io.arrow import Table
 from fastfeat.io.sources.frames import class_names
@@ -49,7 +49,7 @@ _WEIGHTS = (
 _FIT_HINTS = {"sample_weight": _WEIGHTS}
 
 
-@explaining_methods(
+@with_method_errors(
     lambda _: "features.",
     {"__init__": {}, "fit": _FIT_HINTS, "fit_transform": _FIT_HINTS},
     made_by="",
@@ -113,7 +113,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; wrap `history` and `tables` in `Held`, so that copies share them."""
-        object.__setattr__(self, name, held(value) if name in ("history", "tables") else value)
+        object.__setattr__(
+            self, name, wrap_in_held(value) if name in ("history", "tables") else value
+        )
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.
@@ -183,7 +185,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
                 keeps them.
             FastfeatWarning: Any warning of `Plan.fit`.
         """
-        with whole_or_not(self):
+        with restore_names_on_error(self):
             plan, data, beside = self._training(CallRows(X, None, history, tables), y)
             self.fitted_ = plan.fit(data, profile=self.profile, **beside)
             self._begun = beginnings(plan, data, beside["history"])
@@ -210,7 +212,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         Raises:
             FastfeatError, ValueError, TypeError: Any error of `fit`.
         """
-        with whole_or_not(self):
+        with restore_names_on_error(self):
             plan, data, beside = self._training(CallRows(X, None, history, tables), y)
             form = self._form()
             self.fitted_, made = plan.fit_transform(
@@ -282,7 +284,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         validation.check_is_fitted(self)
         return self.fitted_.feature_map()
 
-    def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, Beside]:
+    def _training(self, rows: CallRows, y: Any) -> tuple[Plan, Any, HistoryAndTables]:
         """Return the plan, the training rows with their label, and the history and tables."""
         self._form()
         _params_of(self.plan)
@@ -318,10 +320,10 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             "names and returns one: Features(lambda names: ff.Plan({...}))"
         )
 
-    def _beside(self, plan: Plan, rows: CallRows) -> Beside:
+    def _beside(self, plan: Plan, rows: CallRows) -> HistoryAndTables:
         """Return the history and tables of a call, or else the transformer's own."""
         past = resolve_history(plan, self.history if rows.history is None else rows.history)
-        tables = content_of(self.tables if rows.tables is None else rows.tables)
+        tables = unwrap_held(self.tables if rows.tables is None else rows.tables)
         return {"history": past, "tables": tables}
 
     def _form(self) -> str:

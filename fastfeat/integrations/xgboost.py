@@ -20,14 +20,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.calls.checks import whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.guard import columns_judged
-from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
+from fastfeat.execute.guard import guarded_columns
+from fastfeat.integrations.batches.pieces import DataPieces, ParquetPieces, pieces_of
 from fastfeat.integrations.handover import (
-    Label,
+    LabelArgument,
     categorical,
     check_names,
     count_missing,
@@ -44,7 +44,7 @@ _xgboost = library("xgboost")
 _REFUSED = "[]<"
 
 
-@explaining_as("xgboost.", {})
+@with_argument_errors_as("xgboost.", {})
 def feature_types(fitted: FittedPlan, *, categories: Sequence[str] | None = None) -> list[str]:
     """Return the type of each feature as XGBoost names it: "float", "int", "i" (bool), "c" (codes).
 
@@ -74,13 +74,13 @@ def _type(kind: DataType) -> str:
     return "i" if pa.types.is_boolean(kind) else "int"
 
 
-@explaining_as("xgboost.", {})
+@with_argument_errors_as("xgboost.", {})
 def dmatrix(
     fitted: FittedPlan,
     data: Any = None,
     *,
     features: Any = None,
-    label: Label = None,
+    label: LabelArgument = None,
     categories: Sequence[str] | None = None,
     history: Any = None,
     tables: Any = None,
@@ -134,7 +134,7 @@ def dmatrix(
     )
 
 
-@explaining_as("xgboost.", {})
+@with_argument_errors_as("xgboost.", {})
 def dmatrix_by_pieces(
     fitted: FittedPlan,
     data: Any,
@@ -236,7 +236,7 @@ def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
 def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], list[str]]:
     """Return the columns that a piece must have, and further columns that are read if present."""
     plan = fitted.plan
-    needed = [*dict.fromkeys([*plan.declaration.row_columns, *columns_judged(fitted.record)])]
+    needed = [*dict.fromkeys([*plan.declaration.row_columns, *guarded_columns(fitted.record)])]
     needed += [name for name in plan.declaration.label_sources if label and name not in needed]
     return needed, [
         name
@@ -272,7 +272,7 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
 
     def __init__(
         self,
-        pieces: Pieces,
+        pieces: DataPieces,
         columns: list[str],
         given: Callable[[Table], dict[str, Any]],
         cache_prefix: str | None,

@@ -154,7 +154,7 @@ def budget_of_free(free: int | None, needs: Sequence[Need] = ()) -> Budget:
 
 
 @contextmanager
-def within(budget: Budget) -> Generator[None]:
+def use_budget(budget: Budget) -> Generator[None]:
     """Make a budget current for work in this thread; see `has_room`."""
     token = _current.set(budget)
     try:
@@ -164,12 +164,12 @@ def within(budget: Budget) -> Generator[None]:
 
 
 @contextmanager
-def bounded(budget: Budget | None) -> Generator[None]:
+def use_optional_budget(budget: Budget | None) -> Generator[None]:
     """Make a budget current for work in this thread; None changes nothing."""
     if budget is None:
         yield
         return
-    with within(budget):
+    with use_budget(budget):
         yield
 
 
@@ -214,7 +214,7 @@ def has_room(n_bytes: int) -> bool:
     return budget is None or n_bytes * _LARGE_SHARE <= budget.spare()
 
 
-def lacking(n_bytes: int, n_more: int) -> str | None:
+def sufficient_budget(n_bytes: int, n_more: int) -> str | None:
     """Return a sufficient budget as text if this thread's budget lacks room, else None.
 
     `n_bytes` cannot go to disk. `n_more` is the memory that the same work takes in addition with

@@ -81,7 +81,7 @@ def unnamed_file(folder: Path) -> UnnamedFile:
 
 
 @contextmanager
-def nameless(folder: str | os.PathLike[str] | None) -> Generator[IO[bytes]]:
+def open_unnamed(folder: str | os.PathLike[str] | None) -> Generator[IO[bytes]]:
     """Yield a new buffered file, which is removed when it is closed.
 
     None for `folder` uses the folder of temporary files.
@@ -98,7 +98,7 @@ def nameless(folder: str | os.PathLike[str] | None) -> Generator[IO[bytes]]:
 
 
 @contextmanager
-def told_full(folder: Path | None, rows: str = "parts of the rows") -> Generator[None]:
+def explain_write_errors(folder: Path | None, rows: str = "parts of the rows") -> Generator[None]:
     """Raise errors about a temporary file as OutputError with its folder and what it was to hold.
 
     `rows` names the contents. None for `folder` is the folder of temporary files.
@@ -115,7 +115,7 @@ def told_full(folder: Path | None, rows: str = "parts of the rows") -> Generator
         ) from error
 
 
-def mapped(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:
+def map_file(file: UnnamedFile, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return a file's content as a memory-mapped array of a type, shape (n_values,).
 
     Its memory can be reclaimed, see `drop_pages`. The file itself need not be kept.

@@ -22,7 +22,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any, TypeVar, cast
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch, counted, reason_of
 from fastfeat.execute.fitted import Fitted, fitted_of_values
 from fastfeat.io.sinks.atomic import write_bytes
@@ -38,10 +38,10 @@ from fastfeat.keep.parts import (
     zones_bytes,
     zones_of,
 )
-from fastfeat.keep.state import Part, aggregates_of, state_parts, values_of_state
+from fastfeat.keep.state import PartWriter, aggregates_of, state_parts, values_of_state
 from fastfeat.plan.declare.bind import warn_of_naive_times
-from fastfeat.plan.lower.constants import Learnt
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.constants import LearntValues
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.outputs import output_types
 from fastfeat.version import __version__
 
@@ -81,7 +81,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class ArtifactContents:
     """The contents of an artifact, with facts on its file.
 
     Args:
@@ -99,16 +99,16 @@ class Contents:
     fitted: Fitted
 
 
-def read_contents(path: str | os.PathLike[str]) -> Contents:
+def read_contents(path: str | os.PathLike[str]) -> ArtifactContents:
     """Return the contents of an artifact file; raises like `ff.load`."""
     return _of_file(path, _contents_of)
 
 
-def _contents_of(content: bytes) -> Contents:
+def _contents_of(content: bytes) -> ArtifactContents:
     manifest, parts = _open(content)
     sizes = {name: len(part) for name, part in parts.items()}
     of_file = manifest["format"], str(manifest["fastfeat"]), len(content)
-    return Contents(*of_file, sizes, fitted_of_bytes(content))
+    return ArtifactContents(*of_file, sizes, fitted_of_bytes(content))
 
 
 def _of_file(path: str | os.PathLike[str], read: Callable[[bytes], R]) -> R:
@@ -188,7 +188,7 @@ def fitted_digest(fitted: Fitted) -> bytes:
     return hashlib.sha256(canonical.dump(content).encode()).digest()
 
 
-def _parts_of(fitted: Fitted) -> dict[str, Part]:
+def _parts_of(fitted: Fitted) -> dict[str, PartWriter]:
     aggregates = aggregates_of(fitted.declaration.nodes.values())
     return {
         "plan": lambda: [canonical.dump(plan_document(fitted.declaration)).encode()],
@@ -206,11 +206,11 @@ def _optional(part: OptionalPart, fitted: Fitted) -> list[bytes]:
     return [part.to_bytes(part.of(fitted))]
 
 
-def _listed(parts: Mapping[str, Part]) -> list[Any]:
+def _listed(parts: Mapping[str, PartWriter]) -> list[Any]:
     return [[name, *_told(part)] for name, part in parts.items()]
 
 
-def _told(part: Part) -> tuple[int, str]:
+def _told(part: PartWriter) -> tuple[int, str]:
     """Return the length in bytes and the SHA-256 (hexadecimal) of a part, for the manifest."""
     n_bytes, digest = 0, hashlib.sha256()
     for piece in part():
@@ -228,7 +228,7 @@ def _schemas_of(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-@in_ieee
+@with_ieee_arithmetic
 def fitted_of_bytes(content: bytes) -> Fitted:
     """Return the fitted plan from the content of an artifact.
 
@@ -249,7 +249,7 @@ def fitted_of_bytes(content: bytes) -> Fitted:
         n_stored = len(zones)
         aggregates = aggregates_of(plan.nodes.values())
 
-        def learnt(types: Types) -> Learnt:
+        def learnt(types: NodeTypes) -> LearntValues:
             return values_of_state(parts, aggregates, types)
 
         n_rows, n_without = manifest["n_rows"], manifest.get("n_rows_without_label", 0)

@@ -35,7 +35,7 @@ from fastfeat.ir.parameters import LITERAL, are_valid, is_of_type
 from fastfeat.ir.scope import is_exploded, is_over
 from fastfeat.plan.declare.columns_read import check_rows
 from fastfeat.scalars import SCALARS
-from fastfeat.scalars.categories import leaves_out_few
+from fastfeat.scalars.categories import has_min_rows
 from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS
 
 
@@ -364,7 +364,7 @@ def _are_groups(aggregate: Aggregate) -> bool:
             least = dict(learnt)["min_frequency"]
             of_target = aggregate.frame == GROUPS_AND_MISSING
             is_told = not of_target or least == dict(aggregate.params).get("min_rows")
-            return is_told and leaves_out_few(learnt)
+            return is_told and has_min_rows(learnt)
         case _:
             return False
 

@@ -10,27 +10,27 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
 from fastfeat.ir.scope import is_exploded
 from fastfeat.keep import canonical
 from fastfeat.plan.declare.columns_read import tables_of
-from fastfeat.plan.declare.contract import ContractDeclaration, Rule, declare_contract, says
+from fastfeat.plan.declare.contract import ContractDeclaration, Rule, declare_contract, rule_text
 
 FORMAT = 1
 PARTS = frozenset({"contract", "clock", "types", "rules", "nodes"})
 _RULE = frozenset({"name", "says", "on_violation", "at_most", "node"})
 
 
-@in_ieee
+@with_ieee_arithmetic
 def contract_document(contract: ContractDeclaration) -> dict[str, Any]:
     """Return a contract as a JSON document; `contract_of_document` reads it."""
     nodes, position = canonical.nodes_to_json(list(contract.nodes.values()))
     rules = [
         {
             "name": name,
-            "says": says(contract.nodes[name]),
+            "says": rule_text(contract.nodes[name]),
             "on_violation": rule.on_violation,
             "at_most": rule.at_most,
             "node": position[contract.nodes[name]],
@@ -78,7 +78,7 @@ def contract_of_text(text: str | bytes) -> ContractDeclaration:
     return contract_of_document(canonical.document_of_text(text, "contract"))
 
 
-@in_ieee
+@with_ieee_arithmetic
 def contract_of_document(document: Any) -> ContractDeclaration:
     """Return the contract of a JSON document; raises like `contract_of_text`."""
     parts = canonical.parts_of_document(document, "contract", ("contract", FORMAT), PARTS)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ArtifactError, FastfeatError, counted
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
@@ -36,7 +36,7 @@ OPTIONAL_PARTS = frozenset(
 """Parts that a document has only if the plan uses them."""
 
 
-@in_ieee
+@with_ieee_arithmetic
 def plan_document(plan: Declaration) -> dict[str, Any]:
     """Return a plan as a JSON document; `plan_of_document` reads it."""
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
@@ -85,7 +85,7 @@ def _plain(given: Any) -> Any:
     return list(cast("tuple[str, ...]", given)) if isinstance(given, tuple) else given
 
 
-@in_ieee
+@with_ieee_arithmetic
 def plan_of_text(text: str | bytes) -> Declaration:
     """Return the plan of a JSON text.
 

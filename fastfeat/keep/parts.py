@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.errors import ArtifactError
-from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, Packed, check_bound
+from fastfeat.execute.fitted import Fitted, FittedContract, InputSchema, StorableRecord, check_bound
 from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir.dtypes import DType, list_of
 from fastfeat.ir.node import TableColumn
 from fastfeat.keep import canonical
 from fastfeat.keep.contract import contract_document, contract_of_document, readable
-from fastfeat.plan.declare.bind import Schemas
-from fastfeat.scalars.zones import ZoneTable, checked
+from fastfeat.plan.declare.bind import TableTypes
+from fastfeat.scalars.zones import ZoneTable, check_zone_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def zones_of(part: bytes) -> dict[str, ZoneTable]:
 
 
 def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
-    tables = {str(name): checked(*lists) for name, lists in document.items()}
+    tables = {str(name): check_zone_table(*lists) for name, lists in document.items()}
     if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
         raise ArtifactError("a time zone table has entries that are not whole seconds")
     return tables
@@ -118,7 +118,7 @@ def _contract_of(part: bytes) -> FittedContract:
     return found
 
 
-def _packed(part: Packed | bytes) -> bytes:
+def _packed(part: StorableRecord | bytes) -> bytes:
     return part if isinstance(part, bytes) else part.to_bytes()
 
 
@@ -138,7 +138,7 @@ def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
     return schema
 
 
-def tables_of(entries: Any, columns: Sequence[TableColumn]) -> Schemas:
+def tables_of(entries: Any, columns: Sequence[TableColumn]) -> TableTypes:
     """Return the column types of each lookup table; raises ArtifactError like `schema_of`."""
     return {
         str(name): schema_of(schema, [c.name for c in columns if c.table == name])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Groups, HeldLayout, Vocabulary
+from fastfeat.aggregates.keys import EarlierLayout, Groups, Vocabulary
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import Array, RecordBatch, Table, call, pa
 from fastfeat.io.columns.bits import array_of_values
@@ -21,11 +21,11 @@ from fastfeat.io.columns.keys import key_type
 from fastfeat.ir.dtypes import TABLE, UTF8, DType
 from fastfeat.ir.node import Aggregate, GroupFrame, Node, postorder
 from fastfeat.plan.lower.codes import are_keys, n_codes
-from fastfeat.plan.lower.constants import Learnt
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.constants import LearntValues
+from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.steps.targets.time_folds import TimeFolds
 
-Part = Callable[[], Iterable[bytes | memoryview]]
+PartWriter = Callable[[], Iterable[bytes | memoryview]]
 """Returns a part of a file in consecutive pieces; may be called repeatedly."""
 
 
@@ -34,20 +34,20 @@ def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
     return [node for node in postorder(list(roots)) if isinstance(node, Aggregate)]
 
 
-def state_parts(values: Sequence[Constant]) -> dict[str, Part]:
+def state_parts(values: Sequence[LearntConstant]) -> dict[str, PartWriter]:
     """Return learnt values as Arrow IPC files by name; equal values give equal bytes.
 
     The part "state" has a row per value. Each value learnt per key has its own part: "table 3" for
     row 3 of "state".
     """
-    tables = dict[str, Part]()
+    tables = dict[str, PartWriter]()
     for row, value in enumerate(values):
         if isinstance(value, Vocabulary | Groups):
             tables[f"table {row}"] = partial(key_table, value)
     return {"state": partial(_state, values), **tables}
 
 
-def _state(values: Sequence[Constant]) -> list[memoryview]:
+def _state(values: Sequence[LearntConstant]) -> list[memoryview]:
     rows = [_row(value) for value in values]
     schema = pa.schema(_fields())
     columns = [pa.array([row[k] for row in rows], field.type) for k, field in enumerate(schema)]
@@ -55,8 +55,8 @@ def _state(values: Sequence[Constant]) -> list[memoryview]:
 
 
 def values_of_state(
-    parts: Mapping[str, bytes | memoryview], aggregates: Sequence[Aggregate], types: Types
-) -> Learnt:
+    parts: Mapping[str, bytes | memoryview], aggregates: Sequence[Aggregate], types: NodeTypes
+) -> LearntValues:
     """Return the learnt values that `state_parts` wrote, by aggregate.
 
     `aggregates` must be in the order in which their values were written.
@@ -74,7 +74,7 @@ def values_of_state(
     if table.num_rows != len(aggregates):
         n_rows = table.num_rows
         raise ArtifactError(f"the state has {n_rows} values for {len(aggregates)} aggregates")
-    learnt: Learnt = {}
+    learnt: LearntValues = {}
     for k, (row, aggregate) in enumerate(zip(table.to_pylist(), aggregates, strict=True)):
         part = parts.get(f"table {k}")
         if aggregate.function == "vocabulary":
@@ -104,7 +104,7 @@ def _fields() -> list[tuple[str, Any]]:
     ]
 
 
-def _row(value: Constant) -> tuple[Any, ...]:
+def _row(value: LearntConstant) -> tuple[Any, ...]:
     match value:
         case None:
             return "missing", None, None, None, None
@@ -124,7 +124,7 @@ def _row(value: Constant) -> tuple[Any, ...]:
             return "table", None, None, list(value), None
 
 
-def _value(row: Mapping[str, Any], dtype: DType) -> Constant:
+def _value(row: Mapping[str, Any], dtype: DType) -> LearntConstant:
     match row["kind"], _kind(dtype):
         case "missing", _:
             return None
@@ -151,7 +151,7 @@ def _kind(dtype: DType) -> str:
 
 _MOST_ROWS = 1 << 60
 _HELD = "held"
-"""Metadata key for the layout that a vocabulary keeps from an earlier fit; see `HeldLayout`."""
+"""Metadata key for the layout that a vocabulary keeps from an earlier fit; see `EarlierLayout`."""
 
 
 def key_table(learnt: Vocabulary | Groups) -> list[memoryview]:
@@ -206,7 +206,7 @@ def vocabulary_of(
     return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare, held=held)
 
 
-def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
+def _held_of(written: bytes | None, n_keys: int) -> EarlierLayout | None:
     """Return the codes and columns that an earlier fit fixed; None without an earlier fit.
 
     Raises ArtifactError for impossible numbers, such as more fixed keys than `n_keys`, the number
@@ -218,7 +218,7 @@ def _held_of(written: bytes | None, n_keys: int) -> HeldLayout | None:
     of_rows = 0 <= n_columns <= _MOST_ROWS and 0 <= n_least <= _MOST_ROWS
     if not 0 <= n_held <= n_keys or not of_rows or has_rare not in (0, 1):
         raise ArtifactError("a vocabulary reserves codes for more keys than it has")
-    return HeldLayout(n_held, n_columns, has_rare == 1, n_least)
+    return EarlierLayout(n_held, n_columns, has_rare == 1, n_least)
 
 
 def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:

@@ -29,7 +29,7 @@ from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.conversions import tick_of
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
 from fastfeat.ir.scope import is_over
@@ -64,7 +64,7 @@ a year.
 """
 
 Codes = NDArray[np.int64]
-Counts = Mapping[Call | Aggregate, tuple[Node, ...]]
+CountedKeys = Mapping[Call | Aggregate, tuple[Node, ...]]
 """Expressions that count rows per key, each with the parts of its key."""
 
 
@@ -131,7 +131,7 @@ def warn_ahead(
         _warn_repeats(counts, times, _Learnt(table, numbers))
 
 
-def _warn_entities(counts: Counts, entity: Sequence[Node], learnt: _Learnt) -> None:
+def _warn_entities(counts: CountedKeys, entity: Sequence[Node], learnt: _Learnt) -> None:
     """Warn about the first count by a key that stands for the entity, with the number of others."""
     found: dict[Node, str] = {}
     for node, keys in counts.items():
@@ -197,7 +197,9 @@ def _numbered(
 
 def _codes(batch: Batch, node: Node) -> Codes:
     """Return an integer code for the key part in each row, -1 if missing, shape (n_rows,)."""
-    column = plain(decoded(column_in_host(key_values(batch, node, narrow=False), batch.backend)))
+    column = plain(
+        decode_column(column_in_host(key_values(batch, node, narrow=False), batch.backend))
+    )
     coded = call("dictionary_encode", column.combine_chunks())
     codes = call("coalesce", coded.indices, pa.scalar(-1, pa.int32()))
     return codes.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -212,7 +214,7 @@ def _together(columns: Sequence[Codes]) -> Codes:
     return found
 
 
-def _warn_repeats(counts: Counts, times: set[str], learnt: _Learnt) -> None:
+def _warn_repeats(counts: CountedKeys, times: set[str], learnt: _Learnt) -> None:
     """Warn of counts by a part of the label's time, such as its month, that recurs too seldom."""
     for name in sorted(times):
         periods = {node: repeats_s(keys, name) for node, keys in counts.items()}

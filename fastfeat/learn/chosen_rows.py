@@ -22,11 +22,11 @@ from fastfeat.execute.history import BATCH
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns
-from fastfeat.execute.window_columns import WindowColumns, bound_of
+from fastfeat.execute.window_columns import WindowColumns, window_context
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.bits import Flags
 from fastfeat.io.sources.dataset import Dataset
-from fastfeat.io.sources.scan import Scanned, scan, telling_place
+from fastfeat.io.sources.scan import ScannedTable, scan, with_place_in_errors
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.scope import is_of_table, window_of
 from fastfeat.learn.labels import (
@@ -38,11 +38,11 @@ from fastfeat.learn.labels import (
     latest_time,
 )
 from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.late_columns import over_ahead
+from fastfeat.plan.declare.late_columns import windows_ahead
 from fastfeat.plan.lower.task_graph import functions_of_rows
 
 
-class Chosen(NamedTuple):
+class SelectionFlags(NamedTuple):
     """Flags of a range of rows: given to fit, and learned from.
 
     Args:
@@ -84,11 +84,11 @@ class ChosenRows:
         flags = self.given.to_numpy(zero_copy_only=False)
         return hashlib.sha256(np.packbits(flags).tobytes()).hexdigest()
 
-    def of(self, first: int, n_rows: int) -> Chosen:
+    def of(self, first: int, n_rows: int) -> SelectionFlags:
         """Return the flags of rows `first` to `first + n_rows` (exclusive)."""
         learnt = _flags(self.learnt, first, n_rows)
         given = self.given
-        return Chosen(
+        return SelectionFlags(
             np.ones(n_rows, np.bool_) if given is None else _flags(given, first, n_rows), learnt
         )
 
@@ -122,7 +122,7 @@ def _flags(column: ChunkedArray, first: int, n_rows: int) -> Flags:
     return column.slice(first, n_rows).combine_chunks().to_numpy(zero_copy_only=False)
 
 
-def chosen_of(
+def choose_rows(
     label: Fitted | None,
     functions: WindowColumns,
     given: Flags | None,
@@ -146,7 +146,7 @@ def _with_label(
     """Return flags of the given rows that have a label; None if all rows are given and have one."""
     source = columns.source
     functions = functions_of_rows(label.schedule)
-    columns.make(bound_of(label, tables, "cpu"), functions)
+    columns.make(window_context(label, tables, "cpu"), functions)
     past = [source.history] if isinstance(source.history, Dataset) else []
     latest = _latest(label, [*past, source.dataset], source.most_bytes, tables)
     names = label.declaration.row_columns
@@ -157,7 +157,7 @@ def _with_label(
         for piece in pieces:
             first, n_rows = piece.first_row, piece.table.num_rows
             made = columns.of_rows(functions, first, n_rows)
-            with telling_place(piece):
+            with with_place_in_errors(piece):
                 rows = CallRows(piece.table, history=BATCH, tables=tables)
                 labels = labels_of(label, rows, made=made, latest=latest, first_row=first)
             asked = np.ones(n_rows, np.bool_) if given is None else _flags(given, first, n_rows)
@@ -176,7 +176,7 @@ def _latest(
 
     An order is a time column with entity keys. The windows see later rows and have no `end`.
     """
-    functions = over_ahead(label.declaration.nodes.values())
+    functions = windows_ahead(label.declaration.nodes.values())
     windows = dict.fromkeys(map(window_of, functions))
     orders = [
         window.args[0]
@@ -198,7 +198,7 @@ def _latest(
     return found
 
 
-def _latest_in(label: Fitted, piece: Scanned, orders: Sequence[Call]) -> Latest:
+def _latest_in(label: Fitted, piece: ScannedTable, orders: Sequence[Call]) -> Latest:
     """Return the latest time of a chunk of rows for each order."""
     times = {order: order.args[0] for order in orders}
     cpu = backend_named("cpu")

@@ -14,7 +14,7 @@ from typing import Any, Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import (
     FastfeatError,
     InvalidData,
@@ -35,19 +35,19 @@ from fastfeat.io.sources.read import column_names
 from fastfeat.learn.fit import fit_on
 from fastfeat.learn.fold_warnings import warn_split
 from fastfeat.learn.folds import FoldRows, Split, columns_named, splits_of
-from fastfeat.learn.labels import known_among, labels_of
+from fastfeat.learn.labels import flag_labelled_rows, labels_of
 from fastfeat.learn.purge import (
     Purging,
     check_left,
-    left_after_purging,
     moments_of,
+    purge_training_rows,
     resolve_purging,
 )
 from fastfeat.learn.training_data import TrainingData, prepare, share, share_keys
 from fastfeat.learn.training_features import later_features, training_features
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower.outputs import check_result
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -112,10 +112,10 @@ def cross_fit(
             "Copy it to the host first: cupy.asnumpy(x)"
         )
     label = _label_of(prepared)
-    splits = splits_of(cv, groups, _divided(prepared, label))
-    left = _left(prepared, purging, splits)
+    splits = splits_of(cv, groups, _rows_to_divide(prepared, label))
+    left = _purge_folds(prepared, purging, splits)
     backend = prepared.rows.backend
-    with doing("computing columns that all folds share"):
+    with show_progress("computing columns that all folds share"):
         warn_split(plan.nodes, plan.known_late, prepared.table, left, backend)
         share(prepared)
         share_keys(prepared)
@@ -147,12 +147,12 @@ def _label_of(prepared: TrainingData) -> ChunkedArray | None:
     return labels_of(replace(prepared.label, told=prepared.told), prepared.again).values
 
 
-def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
+def _rows_to_divide(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
     """Return the rows to divide into folds; warn about rows without a label, which no fold has."""
     table = prepared.table
     known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
     if prepared.labels is not None:
-        known_among(prepared.labels, None)  # warns, and raises if no row has one
+        flag_labelled_rows(prepared.labels, None)  # warns, and raises if no row has one
     elif not known.all():
         warn(
             f"no label {next(iter(prepared.plan.label_nodes))!r} in "
@@ -166,14 +166,14 @@ def _divided(prepared: TrainingData, label: ChunkedArray | None) -> FoldRows:
     return FoldRows(table.num_rows, known, label, table.column, row_id, ids)
 
 
-def _left(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
+def _purge_folds(prepared: TrainingData, purging: Purging, splits: Sequence[Split]) -> list[Split]:
     """Return the folds without the training rows that purging removes, which are near test rows."""
     moments = moments_of(purging, prepared.table, splits, prepared.rows.backend)
     if not moments:
         return list(splits)
     left: list[Split] = []
     for k, split in enumerate(splits):
-        train = left_after_purging(moments, split)
+        train = purge_training_rows(moments, split)
         check_left(f"fold {k + 1} of {len(splits)}", split, train, moments)
         left.append(Split(train, split.test))
     return left
@@ -194,7 +194,7 @@ def _folds(
         yield _fold(prepared, split, label, form, n_purged, told, faced)
 
 
-@in_ieee
+@with_ieee_arithmetic
 def _fold(
     prepared: TrainingData,
     split: Split,
@@ -207,7 +207,7 @@ def _fold(
     """Return a fold: the plan fitted on its training rows, and the features of both halves."""
     train, test = split
     try:
-        with doing(told):
+        with show_progress(told):
             fitted, training = fit_on(prepared, train, transforms=True)
             features = training_features(fitted, training, **form)
             later = later_features(fitted, training, test, **form)

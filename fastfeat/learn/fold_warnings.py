@@ -18,7 +18,7 @@ from fastfeat.backends import Backend, run_task
 from fastfeat.errors import (
     FoldsLeak,
     FoldsSplitEntities,
-    GivenWarnings,
+    WarningHistory,
     counted,
     shortened,
     warn,
@@ -38,7 +38,7 @@ from fastfeat.ir.show import show
 from fastfeat.operators import windows as window_operators
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.declare.late_columns import LateColumns
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.steps.keys import tasks as key_tasks
 
@@ -48,7 +48,11 @@ if TYPE_CHECKING:
 
 
 def warn_split(
-    features: dict[str, Node], late: Late, table: Any, splits: Sequence[Split], backend: Backend
+    features: dict[str, Node],
+    late: LateColumns,
+    table: Any,
+    splits: Sequence[Split],
+    backend: Backend,
 ) -> None:
     """Warn about the first fold in which windows show training rows late values of test rows.
 
@@ -70,7 +74,7 @@ def warn_split(
             return
 
 
-def _late_windows(features: Iterable[Node], late: Late) -> list[Call]:
+def _late_windows(features: Iterable[Node], late: LateColumns) -> list[Call]:
     """Return the window functions over the data's rows that read late columns, nested first."""
     over = window_nodes(features)
     return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
@@ -97,7 +101,7 @@ def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
 
 
 def _rows_seeing(
-    windows: Sequence[Call], late: Late, table: Any, split: Split, backend: Backend
+    windows: Sequence[Call], late: LateColumns, table: Any, split: Split, backend: Backend
 ) -> Flags:
     """Return flags of rows with windows that hold late values of a test row, shape (n_rows,)."""
     is_tested = np.zeros(table.num_rows, np.bool_)
@@ -173,7 +177,7 @@ _SURELY_LARGE = 100
 """Rows per fold, for folds by row number, at which folds are surely large and not counted."""
 
 
-class Folded(NamedTuple):
+class FoldedEncodings(NamedTuple):
     """The target encodings that use one column of fold numbers.
 
     Args:
@@ -185,7 +189,7 @@ class Folded(NamedTuple):
     features: tuple[str, ...]
 
 
-def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
+def folded_encodings(features: Mapping[str, Node]) -> dict[Node, FoldedEncodings]:
     """Return the target encodings by their column of fold numbers, except folds by time.
 
     With folds by time no row learns from later rows. `features` are the expressions by name.
@@ -196,11 +200,11 @@ def folded_encodings(features: Mapping[str, Node]) -> dict[Node, Folded]:
         return tuple(dict.fromkeys((*chain.from_iterable(args), *own)))
 
     read = fold(features.values(), below)
-    found: dict[Node, Folded] = {}
+    found: dict[Node, FoldedEncodings] = {}
     for name, root in features.items():
         for folds in dict.fromkeys(encoding.args[2] for encoding in read[root]):
-            known = found.get(folds, Folded((), ()))
-            found[folds] = Folded(known.encodings, (*known.features, name))
+            known = found.get(folds, FoldedEncodings((), ()))
+            found[folds] = FoldedEncodings(known.encodings, (*known.features, name))
     encodings = dict.fromkeys(node for root in features.values() for node in read[root])
     return {
         folds: of._replace(encodings=tuple(e for e in encodings if e.args[2] is folds))
@@ -248,7 +252,7 @@ def n_large_folds(folds: Node, n_rows: int) -> int | None:
 
 
 def warn_of_folds(
-    sizes: FoldSizes, folded: Mapping[Node, Folded], told: GivenWarnings | None = None
+    sizes: FoldSizes, folded: Mapping[Node, FoldedEncodings], told: WarningHistory | None = None
 ) -> None:
     """Give one warning about small folds, more than `MOST_FOLDS` folds, and many target encodings.
 

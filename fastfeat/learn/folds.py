@@ -17,7 +17,7 @@ from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, counted
 from fastfeat.execute.row_selection import Numbers
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.columns.bits import Flags
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.sources.arrays import column_array
 from fastfeat.ir.literals import python_value
 
@@ -140,7 +140,7 @@ def _check_no_label(column: ChunkedArray, rows: FoldRows) -> None:
     if rows.label is None:
         return
     there = pa.array(rows.known)
-    given, label = (plain(decoded(one)).filter(there) for one in (column, rows.label))
+    given, label = (plain(decode_column(one)).filter(there) for one in (column, rows.label))
     try:
         is_label = len(given) > 0 and label.cast(given.type).equals(given)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -182,7 +182,7 @@ def column_of(given: Any, told: str, rows: FoldRows) -> ChunkedArray:
         raise InvalidData(
             f"{told}: has {n_values}, but the data has {n_rows}. Give one value per row"
         )
-    values = plain(decoded(column))
+    values = plain(decode_column(column))
     if pa.types.is_nested(values.type):
         raise TypeMismatch(f"{told}: its values are {values.type}, which cannot be compared")
     if pa.types.is_floating(values.type):  # NaN is missing, as everywhere
@@ -299,7 +299,7 @@ def _of_splitter(splitter: Any, groups: Any, rows: FoldRows) -> Iterator[Split]:
     def given(column: ChunkedArray | None) -> NDArray[Any] | None:
         if column is None:
             return None
-        return plain(decoded(column)).take(pa.array(labelled)).to_numpy()
+        return plain(decode_column(column)).take(pa.array(labelled)).to_numpy()
 
     of_groups = None if groups is None else _groups_given(groups, rows)
     label = given(rows.label)

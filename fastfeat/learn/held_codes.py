@@ -14,11 +14,13 @@ from fastfeat.io.columns.keys import key_type
 from fastfeat.ir.node import Aggregate, Call
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.codes import shown_codes, vocabulary_of_codes
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.codes import visible_codes, vocabulary_of_codes
+from fastfeat.plan.lower.lower import NodeTypes
 
 
-def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, Vocabulary]:
+def stable_vocabularies(
+    plan: Declaration, types: NodeTypes, old: Fitted
+) -> dict[Aggregate, Vocabulary]:
     """Return the vocabularies of an earlier fit, by the aggregate that learns them in the new fit.
 
     Vocabularies correspond if they have the same key; limits on the number or rarity of categories
@@ -29,8 +31,8 @@ def held_codes(plan: Declaration, types: Types, old: Fitted) -> dict[Aggregate, 
     categories than the plan allows. Raises TypeMismatch if the type of the key has changed.
     """
     held: dict[Aggregate, Vocabulary] = {}
-    before = shown_codes(old.declaration.nodes.values())
-    for codes in shown_codes(plan.nodes.values()):
+    before = visible_codes(old.declaration.nodes.values())
+    for codes in visible_codes(plan.nodes.values()):
         learnt = codes.args[-1]
         if not isinstance(learnt, Aggregate):
             continue  # the plan lists the categories in their order
@@ -57,7 +59,7 @@ def _n_unseen(codes: Call) -> int:
     return int(dict(codes.params)["n_unseen"])
 
 
-def _vocabulary(codes: Call, before: Call, types: Types, old: Fitted) -> Vocabulary:
+def _vocabulary(codes: Call, before: Call, types: NodeTypes, old: Fitted) -> Vocabulary:
     """Return the vocabulary of an encoding in the earlier fit, after a check that codes can stay.
 
     Raises InvalidPlan or TypeMismatch if the new codes cannot continue it.

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastfeat.aggregates import is_vocabulary
-from fastfeat.errors import GivenWarnings, KeysRounded, warn
+from fastfeat.errors import KeysRounded, WarningHistory, warn
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.io.columns import conversions
 from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.bind import tells_apart
+from fastfeat.plan.declare.bind import depends_on_equality
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.lower.constants import Constant
+from fastfeat.plan.lower.constants import LearntConstant
 from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.steps.registry import STEPS
 
@@ -35,7 +35,7 @@ def warn_rounded_columns(
     table: Any,
     tables: Mapping[str, Any],
     typed: TypedPlan,
-    told: GivenWarnings,
+    told: WarningHistory,
 ) -> None:
     """Warn about rounded float columns that serve as keys of windows, joins or hashes, or as ids.
 
@@ -54,7 +54,7 @@ def warn_rounded_columns(
                 _warn_rounded(column, rows, told)
 
 
-def warn_rounded_keys(learnt: Mapping[Node, Constant], told: GivenWarnings) -> None:
+def warn_rounded_keys(learnt: Mapping[Node, LearntConstant], told: WarningHistory) -> None:
     """Warn about learned vocabularies with keys that were rounded before fit."""
     for node, keys in learnt.items():
         if isinstance(node, Aggregate) and is_vocabulary(keys):
@@ -79,10 +79,10 @@ def _read_as_keys(typed: TypedPlan) -> Iterator[Column | TableColumn]:
 def _has_keys(node: Call) -> bool:
     """Return whether a function compares or hashes keys that fit does not learn."""
     is_step = node.function == "hash" or node.function in STEPS
-    return is_step and node.function != "encode" and tells_apart(node)
+    return is_step and node.function != "encode" and depends_on_equality(node)
 
 
-def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: GivenWarnings) -> None:
+def _warn_rounded(arg: Node, values: ChunkedArray | Array, told: WarningHistory) -> None:
     if values.type != pa.float64() or KeysRounded in told.kinds or _are_small(values):
         return
     ends = call("min_max", values)

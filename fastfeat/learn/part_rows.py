@@ -30,13 +30,13 @@ from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import known_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
-from fastfeat.learn.round import Learning
+from fastfeat.learn.round import LearningRound
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.lower.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class AttachedColumns:
     """Columns and numbers that come with a part of the rows.
 
     Args:
@@ -49,10 +49,10 @@ class Known:
     numbers: NDArray[np.int64] | None = None
 
 
-NOTHING = Known()
+NOTHING = AttachedColumns()
 
 
-def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.int64]:
+def shares_of_rows(learning: LearningRound, data: Any, n_shares: int) -> NDArray[np.int64]:
     """Return the partition number of each row, 0 to `n_shares - 1`; an entity's rows have the same.
 
     A part of `learning` must have all rows of its entities. `data` has the columns of the keys.
@@ -73,11 +73,11 @@ def shares_of_rows(learning: Learning, data: Any, n_shares: int) -> NDArray[np.i
 
 
 def batch_of_part(
-    learning: Learning,
+    learning: LearningRound,
     data: Any,
     given: Rows | None,
     schedule: Schedule,
-    known: Known = NOTHING,
+    known: AttachedColumns = NOTHING,
     n_before: int = 0,
 ) -> Batch:
     """Return a part of the rows as a batch. Of its columns, only folds by row number are computed.
@@ -132,7 +132,7 @@ def check_numbers(given: Rows | None, n_rows: int) -> None:
         )
 
 
-def after_history(learning: Learning, batch: Batch, history: Any) -> Batch:
+def after_history(learning: LearningRound, batch: Batch, history: Any) -> Batch:
     """Return the batch with history rows that its windows see."""
     if history is None:
         return batch

@@ -68,7 +68,7 @@ class Purging:
         return [*dict.fromkeys([*named, *columns_of([*of_labels, *self.times])])]
 
 
-class Reach(NamedTuple):
+class PurgeReach(NamedTuple):
     """How far purging reaches by one clock: the label's delay and the embargo.
 
     Args:
@@ -148,14 +148,14 @@ def _times_of(plan: Declaration) -> tuple[Node, ...]:
     return tuple(found)
 
 
-def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
+def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[PurgeReach]:
     """Return how far purging reaches, for each clock.
 
     `types` has the types of the time columns and of the plan's time expressions. Raises InvalidPlan
     if no clock of the data suits a length, or if an embargo has a different unit than the label's
     clock.
     """
-    found: dict[Node, Reach] = {}
+    found: dict[Node, PurgeReach] = {}
     for delay in purging.delays:
         for reach in _of_delay(delay, purging.times, types):
             other = found.get(reach.time)
@@ -166,13 +166,15 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
     return list(found.values())
 
 
-def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
+def _add_embargo(
+    found: dict[Node, PurgeReach], purging: Purging, types: Mapping[Node, DType]
+) -> None:
     """Add the embargo to the reach of the labels' clocks; without these, to a clock of its own."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
         column = _column_of(own.time, types)
         same = [r for r in found.values() if _column_of(r.time, types) == column]
-        for reach in same or [Reach(own.time, own.unit, None)]:
+        for reach in same or [PurgeReach(own.time, own.unit, None)]:
             if reach.unit != own.unit:
                 raise _other_unit(purging.embargo, (own.delay, own.unit), [reach.time], types)
             found[reach.time] = reach._replace(embargo=own.delay)
@@ -183,12 +185,12 @@ def _column_of(time: Node, types: Mapping[Node, DType]) -> str | None:
     return None if clock is None else clock.column
 
 
-def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[Reach]:
+def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[PurgeReach]:
     """Return how far a delay reaches, for each clock that it applies to."""
     if delay.time is not None:
         assert delay.everywhere is not None
         length, unit = delay.everywhere
-        return [Reach(delay.time, unit, length + _wait(delay, unit, types), 0, delay.said_by)]
+        return [PurgeReach(delay.time, unit, length + _wait(delay, unit, types), 0, delay.said_by)]
     found = [
         _by_clock(delay, name, length, times, types) for name, length in delay.by_clock.items()
     ]
@@ -221,7 +223,7 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
 
 def _by_clock(
     delay: Delay, name: str, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
-) -> Reach:
+) -> PurgeReach:
     """Return how far a delay reaches by the clock that it names."""
     of_name = [time for time in times if _column_of(time, types) == name]
     for time in (Column(name), *of_name):
@@ -233,7 +235,7 @@ def _by_clock(
 
 def _by(
     time: Node, length: int, unit: str, said_by: str, types: Mapping[Node, DType]
-) -> Reach | None:
+) -> PurgeReach | None:
     """Return how far a delay reaches by one time expression; None if the delay has another unit.
 
     The time's column is preferred, since a rounded time is less exact. If only the rounded time has
@@ -242,10 +244,10 @@ def _by(
     clock = clock_of(time, types)
     column = None if clock is None else Column(clock.column)
     if column is not None and _unit_of(types[column]) == unit:
-        return Reach(column, unit, length, 0, said_by)
+        return PurgeReach(column, unit, length, 0, said_by)
     if _unit_of(types[time]) != unit:
         return None
-    return Reach(time, unit, length + (0 if clock is None else clock.slack), 0, said_by)
+    return PurgeReach(time, unit, length + (0 if clock is None else clock.slack), 0, said_by)
 
 
 def _unit_of(dtype: DType) -> str | None:
@@ -283,7 +285,7 @@ _MOST = (1 << 64) - 1
 _OFF = "If the labels of rows at such close times are independent, purge=0 keeps these rows"
 
 
-class Moments(NamedTuple):
+class RowMoments(NamedTuple):
     """The times of all rows by one clock, and the distances to purge in ticks.
 
     Args:
@@ -299,12 +301,12 @@ class Moments(NamedTuple):
     ticks: NDArray[np.int64]
     before: int | None
     after: int
-    reach: Reach
+    reach: PurgeReach
 
 
 def moments_of(
     purging: Purging, table: Any, splits: Sequence[Split], backend: Backend
-) -> list[Moments]:
+) -> list[RowMoments]:
     """Return, for each clock, the times of all rows and the distances to purge.
 
     `table` has the columns with moments. `backend` computes times that are expressions. Raises
@@ -322,7 +324,7 @@ def moments_of(
     return [_moments(batch, reach, splits) for reach in reaches]
 
 
-def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
+def _moments(batch: Batch, reach: PurgeReach, splits: Sequence[Split]) -> RowMoments:
     """Return the times of rows by one clock; raise InvalidData if a row of a fold has none."""
     ticks, present, dtype = times_in_ticks(batch, *values_of(batch, reach.time))
     for numbers in (numbers for split in splits for numbers in split):
@@ -337,10 +339,10 @@ def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
     tick = tick_of(dtype)
     before = None if reach.delay is None else min(reach.delay // tick, _MOST)
     after = min(((reach.delay or 0) + reach.embargo) // tick, _MOST)
-    return Moments(np.where(present, places, -1), distinct, before, after, reach)
+    return RowMoments(np.where(present, places, -1), distinct, before, after, reach)
 
 
-def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
+def purge_training_rows(moments: Sequence[RowMoments], split: Split) -> Numbers:
     """Return the training rows of a fold that are far enough from its test rows.
 
     The result has row numbers in the order of `split.train`.
@@ -351,7 +353,7 @@ def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
     return train
 
 
-def _near(moments: Moments, test: Numbers) -> Flags:
+def _near(moments: RowMoments, test: Numbers) -> Flags:
     """Return flags of the distinct times that are too close to a test row, shape (n_moments,)."""
     ticks = moments.ticks.view(np.uint64)  # unsigned differences do not overflow
     numbers = np.arange(len(ticks))
@@ -368,7 +370,7 @@ def _near(moments: Moments, test: Numbers) -> Flags:
     return near
 
 
-def check_left(told: str, split: Split, left: Numbers, moments: Sequence[Moments]) -> None:
+def check_left(told: str, split: Split, left: Numbers, moments: Sequence[RowMoments]) -> None:
     """Raise InvalidData, with the reason, if purging leaves a fold without training rows.
 
     `told` names the fold. `left` are its remaining training rows.

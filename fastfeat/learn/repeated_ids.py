@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastfeat.backends import Backend
-from fastfeat.errors import GivenWarnings, RowsRepeated, counted, warn
+from fastfeat.errors import RowsRepeated, WarningHistory, counted, warn
 from fastfeat.execute import encoded_rows as rows_encoded
 from fastfeat.execute import row_identity, shares
 from fastfeat.io.sources import scan as scanning
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MOST_SHARES = 256
 
 
-def warn_of_ids(plan: Declaration, table: Any, backend: Backend, told: GivenWarnings) -> None:
+def warn_of_ids(plan: Declaration, table: Any, backend: Backend, told: WarningHistory) -> None:
     """Warn of rows of the data that repeat the `row_id` of an earlier row.
 
     With windows over the rows, repeated ids have raised an error before. Rows on a device are
@@ -42,7 +42,7 @@ def warn_of_ids(plan: Declaration, table: Any, backend: Backend, told: GivenWarn
 
 
 def warn_of_ids_in_passes(
-    plan: Declaration, dataset: Dataset, budget: Budget, folder: Path | None, told: GivenWarnings
+    plan: Declaration, dataset: Dataset, budget: Budget, folder: Path | None, told: WarningHistory
 ) -> None:
     """Warn like `warn_of_ids`; the data is read once and its rows partitioned by id into files.
 
@@ -72,7 +72,7 @@ def warn_of_ids_in_passes(
         if not n_rows:
             return
         for file in writer.ended():
-            table, numbers = shares.share_in(file)
+            table, numbers = shares.read_share(file)
             found, row = row_identity.check_alike(row_id, table, columns, numbers)
             if row is not None and found:
                 first = row if first < 0 else min(first, row)
@@ -82,7 +82,7 @@ def warn_of_ids_in_passes(
 
 
 def warn_of_repeats(
-    row_id: str, n_repeats: int, n_rows: int, row: int | None, told: GivenWarnings
+    row_id: str, n_repeats: int, n_rows: int, row: int | None, told: WarningHistory
 ) -> None:
     """Warn of rows that repeat the id of an earlier row.
 

@@ -17,7 +17,7 @@ import numpy as np
 from fastfeat.errors import FastfeatError, InvalidData, RowsRepeated, counted, warn
 from fastfeat.execute.batch import take_rows
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
-from fastfeat.io.columns.decode import decoded, plain
+from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.plan.lower.typed import TypedPlan
@@ -310,7 +310,7 @@ def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
     words = _words_in_place(column, rows)
     if words is not None:
         return words
-    values = plain(decoded(take_rows(column, rows)))
+    values = plain(decode_column(take_rows(column, rows)))
     if pa.types.is_null(values.type):
         return None
     try:

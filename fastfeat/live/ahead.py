@@ -17,7 +17,9 @@ from fastfeat.live.state.order_clocks import ANY
 DEFAULT_AHEAD = "1h"
 
 
-def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | None) -> str | None:
+def resolve_max_ahead(
+    plans: Mapping[str, Fitted], late: str | None, given: str | None
+) -> str | None:
     """Return the value of `max_ahead=` for a new state; None for no limit.
 
     It is `given`, unless that is None; then it is "1h" if the times of all windows have time zones,
@@ -32,7 +34,7 @@ def max_ahead_of(plans: Mapping[str, Fitted], late: str | None, given: str | Non
     return DEFAULT_AHEAD if has_zones else None
 
 
-def told_without_limit(live: Live, given: str | None, max_jump: str | int | None) -> str:
+def describe_missing_limit(live: Live, given: str | None, max_jump: str | int | None) -> str:
     """Return a warning that a state accepts rows far in the future; "" if it has a limit.
 
     `given` is the `max_ahead=` that the user passed; "any" also silences the warning.

@@ -19,10 +19,10 @@ from fastfeat.live.lower.row_tables import (
     rows_table,
     with_time,
 )
-from fastfeat.live.state.state import State
+from fastfeat.live.state.state import LiveState
 
 
-def types_read(state: State) -> dict[str, DType]:
+def list_input_types(state: LiveState) -> dict[str, DType]:
     """Return a dict of column name to type, for the columns that plans read from rows.
 
     The id column is left out while its type is unknown.
@@ -30,12 +30,12 @@ def types_read(state: State) -> dict[str, DType]:
     return {**state.types, **state.lowered.asked}
 
 
-def one_row(state: State, given: Any) -> Mapping[str, Any] | None:
+def one_row(state: LiveState, given: Any) -> Mapping[str, Any] | None:
     """Return the row if the user passed one row as a dict; None for any other form."""
-    return given if is_one_row(given, types_read(state)) else None
+    return given if is_one_row(given, list_input_types(state)) else None
 
 
-def has_ids(state: State, given: Any) -> bool:
+def has_ids(state: LiveState, given: Any) -> bool:
     """Return whether the rows have the id column."""
     row_id = state.lowered.row_id
     if row_id is None:
@@ -46,7 +46,7 @@ def has_ids(state: State, given: Any) -> bool:
     return names is not None and row_id in names
 
 
-def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
+def read_once(state: LiveState, given: Any, passed: Sequence[str]) -> Any:
     """Return the rows as passed, or read into a table if `passed` names pass-through columns.
 
     An input such as an Arrow reader can be read only once, but pass-through columns are read again
@@ -56,11 +56,11 @@ def read_once(state: State, given: Any, passed: Sequence[str]) -> Any:
         return given
     row_id = state.lowered.row_id
     ids = [] if row_id is None else [row_id]
-    return read_columns(given, (), [*types_read(state), *passed, *ids])
+    return read_columns(given, (), [*list_input_types(state), *passed, *ids])
 
 
-def with_time_of(
-    state: State, given: Any, at: Any, times: Sequence[str], passed: Sequence[str]
+def add_time_column(
+    state: LiveState, given: Any, at: Any, times: Sequence[str], passed: Sequence[str]
 ) -> Any:
     """Return rows with the time `at` in the one time column that they lack.
 
@@ -68,11 +68,11 @@ def with_time_of(
     """
     row_id = state.lowered.row_id
     others = [*passed, *([] if row_id is None else [row_id])]
-    return with_time(given, at, types_read(state), times, others)
+    return with_time(given, at, list_input_types(state), times, others)
 
 
 def table_of_rows(
-    state: State,
+    state: LiveState,
     given: Any,
     passed: Iterable[str] = (),
     *,
@@ -91,7 +91,7 @@ def table_of_rows(
     Raises:
         UnknownColumn, TypeMismatch, InvalidData: See `row_tables.rows_table`.
     """
-    lowered, types = state.lowered, types_read(state)
+    lowered, types = state.lowered, list_input_types(state)
     row_id, others = lowered.row_id, list(passed)
     if row_id is not None and not has_ids:
         types.pop(row_id, None)
@@ -100,7 +100,7 @@ def table_of_rows(
     return rows_table(given, types, [*late_columns(state), *if_there], others)
 
 
-def table_of_history(state: State, given: Any) -> Table:
+def table_of_history(state: LiveState, given: Any) -> Table:
     """Return a new state's history as a table; error messages begin with "history="."""
     try:
         return table_of_rows(state, given, if_there=state.lowered.asked)
@@ -108,7 +108,7 @@ def table_of_history(state: State, given: Any) -> Table:
         raise type(error)(f"history=: {error}") from error
 
 
-def table_by_id(state: State, given: Any, columns: Iterable[str]) -> Table:
+def table_by_id(state: LiveState, given: Any, columns: Iterable[str]) -> Table:
     """Return a table of the id column, and of those columns in `columns` that the user passed.
 
     This is for outcomes and corrections. Raises `InvalidPlan` if no plan names the id column; other
@@ -126,6 +126,6 @@ def table_by_id(state: State, given: Any, columns: Iterable[str]) -> Table:
     return rows_by_id(given, types, row_id, state.types.get(row_id))
 
 
-def late_columns(state: State) -> list[str]:
+def late_columns(state: LiveState) -> list[str]:
     """Return the late columns of the log, in the order of the log."""
     return [name for name in state.lowered.columns if name in state.lowered.late]

@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_args
 
-from fastfeat.calls.arguments import Hints, explaining_methods
+from fastfeat.calls.arguments import Hints, with_method_errors
 from fastfeat.errors import (
     ContractBroken,
     FastfeatError,
@@ -26,7 +26,7 @@ from fastfeat.errors import (
 )
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Face, Fitted
-from fastfeat.execute.guard import guard_of, judge, read_again, row_inputs
+from fastfeat.execute.guard import as_rereadable, guard_of, judge, row_inputs
 from fastfeat.execute.lookup_tables import Tables, read_tables, resolve_tables
 from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.dtypes import DType
@@ -37,12 +37,13 @@ from fastfeat.live.ask.results import (
     ALONE,
     check_form,
     check_out,
-    given_to_user,
-    of_one_row,
-    with_passed,
+    convert_results,
+    restore_passed_columns,
+    unwrap_row,
 )
 from fastfeat.live.file.state_file import check_beginning, path_of
 from fastfeat.live.given_rows import (
+    add_time_column,
     has_ids,
     late_columns,
     one_row,
@@ -50,7 +51,6 @@ from fastfeat.live.given_rows import (
     table_by_id,
     table_of_history,
     table_of_rows,
-    with_time_of,
 )
 from fastfeat.live.lower.live_plan import lower
 from fastfeat.live.lower.row_tables import (
@@ -59,26 +59,26 @@ from fastfeat.live.lower.row_tables import (
     time_columns,
     value_array,
 )
-from fastfeat.live.opening import archiving_of, begin, reopened
-from fastfeat.live.parquet import export, exported
+from fastfeat.live.opening import begin_file, reopen_state, resolve_archive_settings
+from fastfeat.live.parquet import export, read_export
 from fastfeat.live.recent import Recent, seconds_of
 from fastfeat.live.row.judged_row import judge_one_row
 from fastfeat.live.row.one_row import transform_row
-from fastfeat.live.state.arrivals import Wanted
-from fastfeat.live.state.changes import Base, Change, Durability, Late, Settings
+from fastfeat.live.state.arrivals import ArrivalRequest
+from fastfeat.live.state.changes import Base, Durability, LateRule, Settings, StateChange
 from fastfeat.live.state.held_up import HeldUp
 from fastfeat.live.state.known_rows import REMOVED_LATEST
-from fastfeat.live.state.lateness import LateBehind
+from fastfeat.live.state.lateness import BlockingRow
 from fastfeat.live.state.order_clocks import ANY
-from fastfeat.live.state.state import Sizes, State
+from fastfeat.live.state.state import LiveState, Sizes
 from fastfeat.live.state.table_updates import table_types
 from fastfeat.plan.declare.columns_read import table_columns_of
-from fastfeat.trust.quality.drift import Drift, compared
+from fastfeat.trust.quality.drift import Drift, compare_profiles
 from fastfeat.trust.quality.drifting import limits_of
 from fastfeat.trust.quality.later_rows import profile_to_compare
-from fastfeat.trust.quality.thresholds import Given
+from fastfeat.trust.quality.thresholds import ThresholdsSource
 
-Broken = dict[str, int]
+BrokenRuleCounts = dict[str, int]
 """A dict of rule name to the number of rows that break the rule."""
 
 _HINTS: dict[str, Hints] = {
@@ -104,7 +104,7 @@ _ELSEWHERE = {
 """Method names that fitted plans and models have and `Live` lacks, to a hint for the error."""
 
 
-@explaining_methods(lambda live: "live.", _HINTS)
+@with_method_errors(lambda live: "live.", _HINTS)
 class Live(Generic[Face]):
     """Fitted plans over a state of rows, made by `FittedPlan.online` and `ff.online`.
 
@@ -124,7 +124,7 @@ class Live(Generic[Face]):
         array([2.5])
     """
 
-    def __init__(self, plans: Mapping[str, Face], state: State) -> None:
+    def __init__(self, plans: Mapping[str, Face], state: LiveState) -> None:
         """Bind plans to a state; users call `FittedPlan.online` or `ff.online` instead.
 
         Args:
@@ -166,7 +166,7 @@ class Live(Generic[Face]):
         return self._faces
 
     @property
-    def late(self) -> Late:
+    def late(self) -> LateRule:
         """The rule for late rows: "error", "insert" or "drop".
 
         A row is late if it is earlier than the latest row of its entity.
@@ -258,14 +258,14 @@ class Live(Generic[Face]):
         given = events if row is not None else read_once(self._state, events, self._passed)
         rows = table_of_rows(self._state, given, self._passed)
         check_out(self._plans, rows, to, out)
-        change = Change("process", rows, "", source, first, end, time.time_ns())
-        _, results = self._state.apply(change, Wanted(to, row))
+        change = StateChange("process", rows, "", source, first, end, time.time_ns())
+        _, results = self._state.apply(change, ArrivalRequest(to, row))
         if row is not None:
-            return self._noted(row, of_one_row(results))
+            return self._noted(row, unwrap_row(results))
         self._note(rows, results)
-        return given_to_user(
+        return convert_results(
             self._plans,
-            with_passed(self._plans, results, given),
+            restore_passed_columns(self._plans, results, given),
             events,
             to,
             out,
@@ -333,13 +333,13 @@ class Live(Generic[Face]):
         are_known = has_ids(self._state, given)
         table = table_of_rows(self._state, given, self._passed, has_ids=are_known)
         check_out(self._plans, table, to, out)
-        results = self._state.features(table, Wanted(to, row), has_ids=are_known)
+        results = self._state.features(table, ArrivalRequest(to, row), has_ids=are_known)
         if row is not None:
-            return self._noted(row, of_one_row(results))
+            return self._noted(row, unwrap_row(results))
         self._note(table, results)
-        return given_to_user(
+        return convert_results(
             self._plans,
-            with_passed(self._plans, results, given),
+            restore_passed_columns(self._plans, results, given),
             rows,
             to,
             out,
@@ -434,12 +434,12 @@ class Live(Generic[Face]):
         Warns:
             RowsBreakRule: A row breaks a rule that only warns.
         """
-        broken: Broken = {}
+        broken: BrokenRuleCounts = {}
         if self._judged:
             events, broken = self._held(events)
         asked = self._state.lowered.asked
         rows = table_of_rows(self._state, events, if_there=asked)
-        change = Change("update", rows, "", source, first, end, time.time_ns())
+        change = StateChange("update", rows, "", source, first, end, time.time_ns())
         self._state.apply(change)
         self._count(broken)
 
@@ -462,7 +462,7 @@ class Live(Generic[Face]):
             StateError: The offsets were applied already, or the state is closed.
         """
         table = table_by_id(self._state, rows, late_columns(self._state))
-        self._state.apply(Change("outcomes", table, "", source, first, end, time.time_ns()))
+        self._state.apply(StateChange("outcomes", table, "", source, first, end, time.time_ns()))
 
     def correct(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
         """Change columns of rows of the state; features already returned do not change.
@@ -481,7 +481,7 @@ class Live(Generic[Face]):
             StateError: The offsets were applied already, or the state is closed.
         """
         table = table_by_id(self._state, rows, self._state.types)
-        self._state.apply(Change("correct", table, "", source, first, end, time.time_ns()))
+        self._state.apply(StateChange("correct", table, "", source, first, end, time.time_ns()))
 
     def remove(self, row_id: Any) -> None:
         """Take one row out of the state; features already returned do not change.
@@ -522,7 +522,7 @@ class Live(Generic[Face]):
             )
         dtype = self._state.types.get(name)
         value = pa.array([row_id]) if dtype is None else value_array(row_id, name, dtype)
-        change = Change("remove", pa.table({name: value}), name, time_ns=time.time_ns())
+        change = StateChange("remove", pa.table({name: value}), name, time_ns=time.time_ns())
         applied, _ = self._state.apply(change)
         if applied.counts.get(REMOVED_LATEST):
             warn(
@@ -560,7 +560,7 @@ class Live(Generic[Face]):
                 f"{types[column]}. Name another column, such as the key of an entity"
             )
         rows = pa.table({column: value_array(value, column, types[column])})
-        applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
+        applied, _ = self._state.apply(StateChange("forget", rows, column, time_ns=time.time_ns()))
         return applied.counts["forgotten"]
 
     def update_table(
@@ -588,7 +588,7 @@ class Live(Generic[Face]):
             known = f"The plans read {shortened(types)}" if types else "The plans read no tables"
             raise UnknownColumn(f"no plan reads a table {name!r}. {known}")
         table = rows_table(rows, types[name])
-        self._state.apply(Change("table", table, name, source, first, end, time.time_ns()))
+        self._state.apply(StateChange("table", table, name, source, first, end, time.time_ns()))
 
     def history(self) -> Table | None:
         """Return the rows of the state in order of arrival; None if it has none.
@@ -643,7 +643,7 @@ class Live(Generic[Face]):
         Args:
             error: The error that the call raised.
         """
-        if isinstance(error.behind, LateBehind):
+        if isinstance(error.behind, BlockingRow):
             self._state.late_counts.note([error.behind])
 
     def held_up(self, *, is_due: bool = False, places: bool = True) -> list[HeldUp]:
@@ -713,7 +713,7 @@ class Live(Generic[Face]):
         found = {name: recent.profile() for name, recent in self._watched().items()}
         return found.get(ALONE, found)
 
-    def drift(self, *, reference: Any = None, thresholds: Given = None) -> Any:
+    def drift(self, *, reference: Any = None, thresholds: ThresholdsSource = None) -> Any:
         """Return the drift of the rows answered in the window of `watch` from the training rows.
 
         Args:
@@ -733,7 +733,7 @@ class Live(Generic[Face]):
         limits, found = limits_of(thresholds), dict[str, Drift]()
         for name, recent in self._watched().items():
             then = reference if reference is None or ALONE in self._plans else reference.get(name)
-            found[name] = compared(
+            found[name] = compare_profiles(
                 self._plans[name],
                 recent.profile(),
                 profile_to_compare(self._plans[name]) if then is None else then,
@@ -826,17 +826,17 @@ class Live(Generic[Face]):
 
     def _with_time(self, given: Any, at: Any) -> Any:
         judged = [name for _, _, types in self._judged.values() for name in types]
-        return with_time_of(self._state, given, at, self._times, [*self._passed, *judged])
+        return add_time_column(self._state, given, at, self._times, [*self._passed, *judged])
 
-    def _held(self, given: Any) -> tuple[Any, Broken]:
+    def _held(self, given: Any) -> tuple[Any, BrokenRuleCounts]:
         """Return rows that passed the contract check, and numbers of rows that break warning rules.
 
         The numbers are by rule name. Raises `ContractBroken` for a rule that does more than warn.
         An Arrow reader is returned as a table, since it can be read only once.
         """
-        given = read_again(given)
+        given = as_rereadable(given)
         tables = self._state.tables
-        broken: Broken = {}
+        broken: BrokenRuleCounts = {}
         for name, (fitted, guard, types) in self._judged.items():
             try:
                 if is_one_row(given, types):
@@ -849,7 +849,7 @@ class Live(Generic[Face]):
             broken |= {rule_name(name, rule): n for rule, n in found.items()}
         return given, broken
 
-    def _count(self, broken: Broken) -> None:
+    def _count(self, broken: BrokenRuleCounts) -> None:
         if broken:
             with self._lock:
                 for name, n in broken.items():
@@ -960,7 +960,7 @@ def begin_live(
     *,
     path: str | os.PathLike[str] | None = None,
     tables: Tables = None,
-    late: Late | None = None,
+    late: LateRule | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
     max_jump: str | int | None = None,
@@ -973,14 +973,14 @@ def begin_live(
     The options are those of `FittedPlan.online`. `plans` has the internal record of each plan,
     `faces` the object that `Live.plans` returns for it.
     """
-    _check_word("late", late, get_args(Late))
+    _check_word("late", late, get_args(LateRule))
     _check_word("durability", durability, get_args(Durability))
     if path is None and durability is not None:
         raise InvalidPlan(
             f"durability={durability!r}: sets when changes are written to disk, but this state is "
             "only in memory. Give it a file with path=, or leave durability= out"
         )
-    archiving = archiving_of(archive, keep_audit)
+    archiving = resolve_archive_settings(archive, keep_audit)
     if path is None and archiving is not None:
         raise InvalidPlan(
             "archive= and keep_audit= keep changes of a state file, but this state is only in "
@@ -997,7 +997,9 @@ def begin_live(
             )
         said = {"late": late, "keep": keep, "max_ahead": max_ahead}
         given = {name: value for name, value in said.items() if value is not None}
-        state = reopened(path, lowered, given, durability or "commit", time.time_ns(), archiving)
+        state = reopen_state(
+            path, lowered, given, durability or "commit", time.time_ns(), archiving
+        )
         try:
             return _live(faces, state, max_jump)
         except BaseException:
@@ -1009,17 +1011,17 @@ def begin_live(
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
-    base = exported(history, lowered, settings, known)
-    state = State(lowered, settings, base or Base(None, known))
+    base = read_export(history, lowered, settings, known)
+    state = LiveState(lowered, settings, base or Base(None, known))
     live = _live(faces, state, max_jump)
     if history is not None and base is None:
         state.begin(table_of_history(state, history))
     if path is not None:
-        begin(state, path, durability or "commit", archiving)
+        begin_file(state, path, durability or "commit", archiving)
     return live
 
 
-def _live(faces: Mapping[str, Face], state: State, max_jump: str | int | None) -> Live[Face]:
+def _live(faces: Mapping[str, Face], state: LiveState, max_jump: str | int | None) -> Live[Face]:
     if max_jump is not None:
         state.limit_jumps(max_jump)
     return Live(faces, state)

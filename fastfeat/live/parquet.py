@@ -15,21 +15,21 @@ from typing import Any, cast
 
 from fastfeat.errors import InvalidData, StateError, reason_of
 from fastfeat.io.arrow import Table, pa, parquet_module
-from fastfeat.io.sinks.atomic import replacing
+from fastfeat.io.sinks.atomic import replace_file
 from fastfeat.keep.artifact import fitted_digest
 from fastfeat.live.file.state_file import path_of
 from fastfeat.live.lower.live_plan import LivePlan
 from fastfeat.live.lower.row_tables import given_type, rows_table, typed
-from fastfeat.live.opening import remade
+from fastfeat.live.opening import recompute_base
 from fastfeat.live.state.changes import ANSWERED, Base, Settings
 from fastfeat.live.state.memory import lowered_name
-from fastfeat.live.state.state import State
+from fastfeat.live.state.state import LiveState
 
 _KEY = b"fastfeat.state"
 _FORMAT = 1
 
 
-def export(state: State, path: str | os.PathLike[str]) -> None:
+def export(state: LiveState, path: str | os.PathLike[str]) -> None:
     """Write the log of a state as a Parquet file, whole or not at all; replaces an existing file.
 
     Raises:
@@ -51,14 +51,14 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
     }
     rows = base.rows.replace_schema_metadata({_KEY: json.dumps(told).encode()})
     try:
-        with replacing(target) as partial, open(partial, "xb") as file:
+        with replace_file(target) as partial, open(partial, "xb") as file:
             parquet_module().write_table(rows, file, compression="zstd")
     except (OSError, pa.ArrowException) as error:
         reason = reason_of(error)
         raise StateError(f"{target}: the file cannot be written: {reason}") from None
 
 
-def exported(
+def read_export(
     given: object, lowered: LivePlan, settings: Settings, tables: Mapping[str, Table]
 ) -> Base | None:
     """Return the content of a state that `export` wrote to a file; None if `given` is no such file.
@@ -79,7 +79,7 @@ def exported(
     passed += [n for n in map(lowered_name, range(len(lowered.orders))) if n in rows.column_names]
     known = rows_table(rows, lowered.columns, lowered.late, passed)
     if told["plans"] != _digests(lowered):
-        return remade(Base(known, tables, told["offsets"]), lowered, settings)
+        return recompute_base(Base(known, tables, told["offsets"]), lowered, settings)
     for name, dtype in lowered.kept_types.items():
         known = known.append_column(
             pa.field(name, given_type(dtype)), typed(rows.column(name), name, dtype)

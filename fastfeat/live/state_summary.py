@@ -17,9 +17,9 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.keep.artifact import fitted_of_bytes
 from fastfeat.live.file.follower import Follower
 from fastfeat.live.lower.live_plan import lower
-from fastfeat.live.opening import reopened
+from fastfeat.live.opening import reopen_state
 from fastfeat.live.state.changes import Settings
-from fastfeat.live.state.state import State
+from fastfeat.live.state.state import LiveState
 from fastfeat.plan.declare.window_reach import history_needed
 
 _SUFFIXES = ("", "-wal")
@@ -90,7 +90,7 @@ def _plan_text(fitted: Fitted) -> str:
     return f"{counted(len(fitted.feature_names), 'feature')}, fitted on {fitted.n_rows:,} rows"
 
 
-def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
+def read_state(path: str | os.PathLike[str]) -> tuple[LiveState, StateSummary]:
     """Return the state of a file, in memory only, and a summary of the file.
 
     Raises `StateError` if the file is missing, truncated, altered, from a newer version, or no
@@ -103,7 +103,7 @@ def read_state(path: str | os.PathLike[str]) -> tuple[State, StateSummary]:
         link = news.entries[-1].link if news.entries else follower.links(follower.head.base).link
     base = news.base
     assert base is not None, "the first news begin with a snapshot"
-    state = State(lower(plans), settings, base)
+    state = LiveState(lower(plans), settings, base)
     kinds: Counter[str] = Counter()
     n_changed = 0
     for written in news.entries:
@@ -161,11 +161,11 @@ def delete_audit_key(path: str | os.PathLike[str]) -> None:
         state.delete_audit_key()
 
 
-def _opened(path: str | os.PathLike[str]) -> State:
+def _opened(path: str | os.PathLike[str]) -> LiveState:
     """Return a state that is open for writing, with the plans that its file holds."""
     with closing(Follower(path)) as follower:
         plans = {name: fitted_of_bytes(content) for name, content in follower.plans.items()}
-    return reopened(path, lower(plans), {}, "commit", time.time_ns())
+    return reopen_state(path, lower(plans), {}, "commit", time.time_ns())
 
 
 def _n_bytes(path: str | os.PathLike[str]) -> int:

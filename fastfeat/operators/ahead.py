@@ -6,16 +6,16 @@ import datetime
 import re
 from typing import Any
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.recording import recording
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.recording import records_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.ir.literals import python_value
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import LONGEST
-from fastfeat.operators.durations import Duration, resolve_duration, too_long
-from fastfeat.operators.keys import Keys
-from fastfeat.operators.lookup import By
+from fastfeat.operators.durations import Duration, describe_limit, resolve_duration
+from fastfeat.operators.keys import KeyColumns
+from fastfeat.operators.lookup import LookupKeys
 from fastfeat.operators.windows import (
     Window,
     resolve_order,
@@ -30,13 +30,13 @@ _TIME = re.compile(
 )
 
 
-@recording("ff.ahead", always=True)
-@explaining
+@records_calls("ff.ahead", always=True)
+@with_argument_errors
 def ahead(
     next: Duration,  # the counterpart of last= of a window
     *,
     time: str | Expr,
-    by: Keys | By | None = None,
+    by: KeyColumns | LookupKeys | None = None,
     gap: Duration | None = None,
     tie: str | Expr | None = None,
     table: str | None = None,
@@ -106,21 +106,21 @@ def ahead(
         )
     if reach + (begins or 0) > LONGEST:
         raise InvalidPlan(
-            f"ahead({next!r}, gap={gap!r}): next= and gap= together are {too_long(unit)}"
+            f"ahead({next!r}, gap={gap!r}): next= and gap= together are {describe_limit(unit)}"
         )
     node = call(
         "ahead",
         resolve_order("ahead", time, by, tie, table, right_time),
         next=reach,
         gap=begins or 0,
-        end=None if end is None else _end_given(end, unit),
+        end=None if end is None else _resolve_end(end, unit),
         unit=unit,
     )
     assert isinstance(node.node, Call)
     return Window(node.node)
 
 
-def _end_given(end: Any, unit: str) -> int:
+def _resolve_end(end: Any, unit: str) -> int:
     """Return the checked `end`: nanoseconds since 1970, or steps if `unit` is "steps"."""
     value, told = python_value(end), f"ahead(end={end!r})"
     if unit == "steps":
@@ -129,7 +129,7 @@ def _end_given(end: Any, unit: str) -> int:
         return value
     match value:
         case str():
-            return _nanoseconds_of(told, value)
+            return _parse_time(told, value)
         case datetime.datetime():
             return _since_epoch(value)
         case datetime.date():
@@ -146,7 +146,7 @@ def _since_epoch(moment: datetime.datetime) -> int:
     return (aware - _EPOCH) // _MICROSECOND * 1000
 
 
-def _nanoseconds_of(told: str, text: str) -> int:
+def _parse_time(told: str, text: str) -> int:
     """Return the date or time that a text spells out, in nanoseconds since 1970.
 
     `told` begins the error message.

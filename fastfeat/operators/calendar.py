@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fastfeat.calls.arguments import explaining_methods
-from fastfeat.calls.recording import Recipe, recording_methods
+from fastfeat.calls.arguments import with_method_errors
+from fastfeat.calls.recording import Recipe, records_method_calls
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
-from fastfeat.operators.operator import checked
+from fastfeat.operators.operator import check_parameters
 from fastfeat.scalars.calendar import EPOCH_UNITS, NAIVE
 from fastfeat.scalars.truncation import interval_of
 from fastfeat.scalars.zone_replacement import AMBIGUOUS, NON_EXISTENT
@@ -22,8 +22,8 @@ Ambiguous = Literal["raise", "earliest", "latest", "null"]
 NonExistent = Literal["raise", "null"]
 
 
-@recording_methods("dt")
-@explaining_methods(lambda of: f"{of.expr!r}.dt.")
+@records_method_calls("dt")
+@with_method_errors(lambda of: f"{of.expr!r}.dt.")
 @dataclass(frozen=True, slots=True)
 class DatetimeParts:
     """The parts of a date, time, timestamp or duration: `col("t").dt`.
@@ -320,7 +320,7 @@ class DatetimeParts:
         """
         if zone is not None:
             _zone(f"replace_time_zone({zone!r})", zone)
-        words = checked(
+        words = check_parameters(
             "replace_time_zone",
             (AMBIGUOUS, NON_EXISTENT),
             ambiguous=ambiguous,
@@ -379,7 +379,7 @@ def _part(name: str, expr: Expr, tz: object, naive: object, **params: str) -> Ex
             f"{name}(naive={naive!r}): takes 'UTC'. For local times write "
             f".dt.replace_time_zone({tz or 'Europe/Berlin'!r}).dt.{name}()"
         )
-    said = checked(name, (NAIVE,), naive=naive)
+    said = check_parameters(name, (NAIVE,), naive=naive)
     if tz is None:
         if said:
             raise InvalidPlan(

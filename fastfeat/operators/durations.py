@@ -51,32 +51,34 @@ def resolve_duration(told: str, given: Any) -> tuple[int | None, str | None]:
             microseconds = datetime.timedelta(microseconds=1)
             found = value // microseconds * 1000, "time"
         case str():
-            found = _nanoseconds(told, value), "time"
+            found = _parse_duration(told, value), "time"
         case _:
             found = None
     if found is None:
         raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
     if found[0] < 0:
-        raise _below_zero(told)
+        raise _negative_error(told)
     if found[0] > LONGEST:
-        raise InvalidPlan(f"{told}: is {too_long(found[1])}. None reaches back to the first row")
+        raise InvalidPlan(
+            f"{told}: is {describe_limit(found[1])}. None reaches back to the first row"
+        )
     return found
 
 
-def _below_zero(told: str) -> InvalidPlan:
+def _negative_error(told: str) -> InvalidPlan:
     hint = _BELOW_ZERO.get(told.partition("(")[0], "Write the length without the sign")
     return InvalidPlan(f"{told}: must not be negative. {hint}")
 
 
-def too_long(unit: str | None) -> str:
+def describe_limit(unit: str | None) -> str:
     return "longer than 292 years" if unit == "time" else "more than int64 can hold"
 
 
-def _nanoseconds(told: str, text: str) -> int:
+def _parse_duration(told: str, text: str) -> int:
     parts = list(_PART.finditer(text.replace("µ", "u")))
     if "".join(part.group() for part in parts) != text.replace("µ", "u") or not parts:
         if text.startswith("-"):
-            raise _below_zero(told)
+            raise _negative_error(told)
         raise InvalidPlan(
             f"{told}: is not a duration. Write numbers with the units ns, us, ms, s, m, h, d, w, "
             "such as '7d' or '1h30m'"

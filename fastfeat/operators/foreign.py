@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, lit
-from fastfeat.first_use import at, calling
+from fastfeat.first_use import import_object, import_on_call
 from fastfeat.operators import hints, missing
 
 _NAMESPACES = {
@@ -24,7 +24,7 @@ _NAMESPACES = {
 
 def namespace(name: str) -> type:
     """Return the class of the methods in a namespace of expressions: "dt", "list" or "str"."""
-    return at(_NAMESPACES[name])
+    return import_object(_NAMESPACES[name])
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
@@ -42,14 +42,14 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
     return function(*(given if isinstance(given, Expr) else lit(given) for given in inputs))
 
 
-def array_function(
+def refuse_array_function(
     self: Expr, function: Any, types: Any, args: Iterable[Any], options: Mapping[str, Any]
 ) -> NoReturn:
     """Raise TypeMismatch: a NumPy function of whole arrays needs values that only `fit` sees."""
     _refuse(self, function.__name__)
 
 
-def array(self: Expr, *args: Any, **options: Any) -> NoReturn:
+def refuse_array(self: Expr, *args: Any, **options: Any) -> NoReturn:
     """Raise TypeMismatch: an expression has no values until it meets data."""
     raise TypeMismatch(
         f"{self!r} is an expression: it has no values, so it cannot become an array. To compute "
@@ -57,25 +57,25 @@ def array(self: Expr, *args: Any, **options: Any) -> NoReturn:
     )
 
 
-def missing_attribute(self: Expr, name: str) -> NoReturn:
+def raise_missing_attribute(self: Expr, name: str) -> NoReturn:
     """Raise AttributeError for a method that expressions do not have; say what to write instead."""
     members = {name: _public(namespace(name)) for name in ("str", "dt")}
-    hint = "" if name.startswith("_") else hints.instead_of(name, _public(Expr), members)
+    hint = "" if name.startswith("_") else hints.hint_for_method(name, _public(Expr), members)
     raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
 
 
-def missing_in(of: str) -> Callable[[Any, str], NoReturn]:
+def raise_in_namespace(of: str) -> Callable[[Any, str], NoReturn]:
     """Return a `__getattr__` for a namespace that raises AttributeError with a hint."""
 
     def lacking(self: Any, name: str) -> NoReturn:
         methods = _public(namespace(of))
-        hint = "" if name.startswith("_") else hints.instead_in(of, name, methods)
+        hint = "" if name.startswith("_") else hints.hint_in_namespace(of, name, methods)
         raise AttributeError(f".{of} has no {name!r}.{hint}", name=name, obj=self)
 
     return lacking
 
 
-def offered(self: object) -> list[str]:
+def completion_names(self: object) -> list[str]:
     """Return the names for tab completion: methods that users may call, and names with "_"."""
     own = (name for name in object.__dir__(self) if name.startswith("_"))
     return [*own, *_public(type(self))]
@@ -89,7 +89,7 @@ def _public(kind: type) -> frozenset[str]:
 
 def _refuse(x: Expr, name: str) -> NoReturn:
     """Raise TypeMismatch for a NumPy ufunc that has no equivalent; say what to write instead."""
-    instead = {**hints.tables()[hints.EXPRESSION], **hints.tables()[hints.NUMPY]}
+    instead = {**hints.read_hints()[hints.EXPRESSION], **hints.read_hints()[hints.NUMPY]}
     bare = name.removeprefix("nan")
     method = bare if name not in instead and (bare in instead or hasattr(Expr, bare)) else name
     written = instead.get(method)
@@ -148,8 +148,8 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     **{name: _method(name) for name in _SAME_NAME},
     **{name: _method(method) for name, method in _SAME_MEANING.items()},
     "square": _square,
-    "fmax": calling("fastfeat.operators.horizontal:max_horizontal"),
-    "fmin": calling("fastfeat.operators.horizontal:min_horizontal"),
+    "fmax": import_on_call("fastfeat.operators.horizontal:max_horizontal"),
+    "fmin": import_on_call("fastfeat.operators.horizontal:min_horizontal"),
 }
 """By name of a NumPy ufunc, the function of expressions with the same meaning."""
 
@@ -165,11 +165,11 @@ def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:
 
 
 SPECIAL: dict[str, Any] = {
-    "__dir__": offered,
+    "__dir__": completion_names,
     "__array_ufunc__": array_ufunc,
-    "__array_function__": array_function,
-    "__array__": array,
-    "__getattr__": missing_attribute,
+    "__array_function__": refuse_array_function,
+    "__array__": refuse_array,
+    "__getattr__": raise_missing_attribute,
     "__setattr__": refuse_assignment,
     "__pandas_priority__": 5000,  # above a Series: it leaves `series * col("x")` to Expr
 }

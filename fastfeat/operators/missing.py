@@ -10,7 +10,7 @@ from fastfeat.expr import Expr, as_expr, call
 from fastfeat.ir.literals import Scalar
 from fastfeat.ir.node import Call, Literal
 from fastfeat.ir.writing import Texts, Writer, method_text
-from fastfeat.operators.operator import Case, Operator, each, each_seen
+from fastfeat.operators.operator import Case, Operator, each, each_with_missing
 
 
 def is_null(x: Expr) -> Expr:
@@ -217,17 +217,17 @@ _PAIRS = (
 )
 
 OPERATORS: dict[str, Operator] = {
-    "is_null": Operator(is_null, each_seen(_is_null), (Case(("number",)), Case(("text",)))),
+    "is_null": Operator(is_null, each_with_missing(_is_null), (Case(("number",)), Case(("text",)))),
     "is_not_null": Operator(
-        is_not_null, each_seen(_is_not_null), (Case(("number",)), Case(("text",)))
+        is_not_null, each_with_missing(_is_not_null), (Case(("number",)), Case(("text",)))
     ),
     "fill_null": Operator(
         fill_null,
-        each_seen(_fill_null),
+        each_with_missing(_fill_null),
         tuple(Case(params={"value": value}) for value in (0, True, -1.5, None)),
     ),
-    "eq_missing": Operator(eq_missing, each_seen(_eq_missing), _PAIRS),
-    "ne_missing": Operator(ne_missing, each_seen(_ne_missing), _PAIRS),
+    "eq_missing": Operator(eq_missing, each_with_missing(_eq_missing), _PAIRS),
+    "ne_missing": Operator(ne_missing, each_with_missing(_ne_missing), _PAIRS),
     "is_finite": Operator(is_finite, each(_is_finite)),
     "is_infinite": Operator(is_infinite, each(math.isinf)),
     "fill_infinite": Operator(

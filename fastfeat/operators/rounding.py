@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call
 from fastfeat.ir.literals import Scalar, python_value
-from fastfeat.operators.operator import Case, Operator, checked, each, parameters_of
+from fastfeat.operators.operator import Case, Operator, check_parameters, each, parameters_of
 
 
 def abs(x: Expr) -> Expr:
@@ -83,7 +83,7 @@ def round(x: Expr, decimals: int = 0) -> Expr:
         >>> col("x").round(2)
         col('x').round(decimals=2)
     """
-    return call("round", x, **checked("round", parameters_of("round"), decimals=decimals))
+    return call("round", x, **check_parameters("round", parameters_of("round"), decimals=decimals))
 
 
 def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar = None) -> Expr:

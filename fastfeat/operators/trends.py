@@ -11,7 +11,7 @@ from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.durations import Duration, resolve_duration
 from fastfeat.operators.lookup import refuse_own_value
-from fastfeat.operators.operator import checked, parameters_of
+from fastfeat.operators.operator import check_parameters, parameters_of
 from fastfeat.operators.windows import (
     Window,
     over_window,
@@ -58,7 +58,7 @@ def rank(
     refuse_ahead("rank", over)
     instead = "Compare with a column of the data: col('x') > col('y').mean(over=...)"
     refuse_own_value("rank", resolve_window(f"{x!r}.rank", over).node, instead)
-    given = checked("rank", parameters_of("over.rank"), method=method, pct=pct)
+    given = check_parameters("rank", parameters_of("over.rank"), method=method, pct=pct)
     return over_window("rank", x, over, **given)
 
 
@@ -170,16 +170,16 @@ def _decaying(
         )
     if alpha is not None:
         return over_window(
-            name, x, chosen, **checked(name, parameters_of(f"over.{name}"), alpha=alpha)
+            name, x, chosen, **check_parameters(name, parameters_of(f"over.{name}"), alpha=alpha)
         )
     told = f"{name}(half_life={half_life!r})"
     length, unit = resolve_duration(told, half_life)
     if not length:
         raise InvalidPlan(f"{told}: must be longer than zero")
-    return over_window(f"{name}_by", x, _in_unit(chosen, told, unit), half_life=length)
+    return over_window(f"{name}_by", x, _convert_unit(chosen, told, unit), half_life=length)
 
 
-def _in_unit(over: Window, told: str, unit: str | None) -> Window:
+def _convert_unit(over: Window, told: str, unit: str | None) -> Window:
     """Return the window with `unit` ("time" or "steps") as the unit of its durations.
 
     Raises InvalidPlan if the offset of the window has the other unit.

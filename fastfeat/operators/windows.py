@@ -10,28 +10,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.completion import offering
-from fastfeat.calls.recording import Recipe, carrier, recording
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.completion import with_completion
+from fastfeat.calls.recording import Recipe, records_calls, register_recipe_class
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Literal, Node, params_of
-from fastfeat.ir.parameters import LONGEST, Closed
+from fastfeat.ir.parameters import LONGEST, WindowEnds
 from fastfeat.ir.scope import OVER, table_columns_of
 from fastfeat.ir.show import show
 from fastfeat.ir.writing import Texts, Writer
 from fastfeat.operators import lookup
-from fastfeat.operators.durations import Duration, resolve_duration, too_long
-from fastfeat.operators.keys import Keys, keys_of
-from fastfeat.operators.operator import checked, parameters_of
+from fastfeat.operators.durations import Duration, describe_limit, resolve_duration
+from fastfeat.operators.keys import KeyColumns, resolve_keys
+from fastfeat.operators.operator import check_parameters, parameters_of
 
 if TYPE_CHECKING:
-    from fastfeat.operators.lookup import By
+    from fastfeat.operators.lookup import LookupKeys
 
 
-@offering()
-@carrier
+@with_completion()
+@register_recipe_class
 @dataclass(frozen=True, slots=True)
 class Window:
     """The definition of the rows that each row sees, by time; made by `window` and `ahead`.
@@ -49,16 +49,16 @@ class Window:
         return show(self.node)
 
 
-@recording("ff.window", always=True)
-@explaining
+@records_calls("ff.window", always=True)
+@with_argument_errors
 def window(
     last: Duration | None = None,
     *,
     time: str | Expr,
-    by: Keys | By | None = None,
+    by: KeyColumns | LookupKeys | None = None,
     rows: int | None = None,
     offset: Duration | None = None,
-    closed: Closed = "left",
+    closed: WindowEnds = "left",
     min_samples: int = 0,
     tie: str | Expr | None = None,
     table: str | None = None,
@@ -131,7 +131,7 @@ def window(
     if (reach or 1) + (back or 0) > LONGEST:  # an end may lie a step before the offset
         raise InvalidPlan(
             f"window(last={last!r}, offset={offset!r}): last= and offset= together are "
-            f"{too_long(unit)}"
+            f"{describe_limit(unit)}"
         )
     units = {one for one in (unit, unit_of_offset) if one is not None}
     if len(units) > 1:
@@ -145,7 +145,7 @@ def window(
         resolve_order("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
-        **checked(
+        **check_parameters(
             "window", parameters_of("window"), rows=rows, closed=closed, min_samples=min_samples
         ),
         unit=next(iter(units), None),
@@ -174,7 +174,7 @@ def resolve_order(
         raise InvalidPlan(
             f"{told}(by={by!r}): a mapping names columns of a table, so table= is needed too"
         )
-    keys = [] if by is None else keys_of(told, by)
+    keys = [] if by is None else resolve_keys(told, by)
     parts = [moment, *keys, *([] if tie is None else [_part(told, "tie", tie)])]
     return call("order", *parts, n_keys=len(keys), has_tie=tie is not None)
 
@@ -194,7 +194,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     chosen = resolve_window(told, over)
     refuse_ahead(function, chosen)
     if lookup.sees_table(chosen.node):
-        x = lookup.in_table(told, x, chosen.node)
+        x = lookup.read_in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 
 
@@ -246,7 +246,7 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
     try:
-        given = checked("lag", parameters_of("over.lag"), n=n)
+        given = check_parameters("lag", parameters_of("over.lag"), n=n)
     except InvalidPlan as error:
         later = "For later rows, in a label only, write .last(over=ff.ahead('30m', ...))"
         raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
@@ -362,8 +362,8 @@ def all(x: Expr, *, over: Window) -> Expr:  # named as in Polars
     return over_window("min", x.cast("bool"), over)
 
 
-@recording("ff.count")
-@explaining
+@records_calls("ff.count")
+@with_argument_errors
 def count(*, over: Window) -> Expr:
     """Return the number of rows in a window.
 
@@ -385,8 +385,8 @@ def _time_of(over: Window) -> Expr:
     return Expr((order.args[0],))
 
 
-@recording("ff.time_since_last")
-@explaining
+@records_calls("ff.time_since_last")
+@with_argument_errors
 def time_since_last(*, over: Window) -> Expr:
     """Return the time since the latest row in a window; missing if it has no rows.
 
@@ -403,8 +403,8 @@ def time_since_last(*, over: Window) -> Expr:
     return over_window("time_since", _time_of(chosen), chosen)
 
 
-@recording("ff.time_since")
-@explaining
+@records_calls("ff.time_since")
+@with_argument_errors
 def time_since(condition: Expr, *, over: Window) -> Expr:
     """Return the time since the latest row in a window that met a condition; missing if none did.
 
@@ -423,8 +423,8 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
     return over_window("time_since", moments, chosen)
 
 
-@recording("ff.session_id")
-@explaining
+@records_calls("ff.session_id")
+@with_argument_errors
 def session_id(gap: Duration, *, over: Window) -> Expr:
     """Return the number of a row's session within its entity, from 0; long pauses separate them.
 

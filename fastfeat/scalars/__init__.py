@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastfeat.first_use import Rows
+from fastfeat.first_use import LazyRows
 
 if TYPE_CHECKING:
     from fastfeat.scalars.value import ScalarFunction
 
-SCALARS: Rows[ScalarFunction] = Rows(
+SCALARS: LazyRows[ScalarFunction] = LazyRows(
     "fastfeat.scalars.{}:FUNCTIONS",
     {
         "arithmetic": "add sub mul div floordiv mod pow neg abs sign",
@@ -55,7 +55,7 @@ SCALARS: Rows[ScalarFunction] = Rows(
         "zone_replacement": "dt.replace_time_zone",
     },
 )
-LAYOUTS: Rows[Callable[[Any, int], list[Any]]] = Rows(
+LAYOUTS: LazyRows[Callable[[Any, int], list[Any]]] = LazyRows(
     "fastfeat.scalars.{}:LAYOUTS",
     {
         "local_time": "zone_changes zone_offsets",

@@ -35,7 +35,7 @@ def _angle_of_one(period: float) -> float:
     return float(two_pi / Fraction(period))
 
 
-def _reduced(value: Value, period: float) -> Value:
+def _reduce_to_period(value: Value, period: float) -> Value:
     """Return a number as float64, with whole periods taken off an integer.
 
     A float beyond 2**44 periods sets the status LARGE_ARGUMENT, which asks for a run in which whole
@@ -55,9 +55,9 @@ def _reduced(value: Value, period: float) -> Value:
 def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
     """Return (sine, cosine, k, value), with r and k as the module defines them.
 
-    Sine and cosine are of the angle 2 pi r / period; `value` is the result of `_reduced`.
+    Sine and cosine are of the angle 2 pi r / period; `value` is the result of `_reduce_to_period`.
     """
-    value = _reduced(values[0], period)
+    value = _reduce_to_period(values[0], period)
     quarters = op.round_even(value.op * (4.0 / period))
     rest = op.fma(-quarters, period / 4, value.op)
     angle = rest * _angle_of_one(period)
@@ -69,7 +69,7 @@ def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
     )
 
 
-def _turned(sin: Op, cos: Op, quarters: Op) -> Op:
+def _turn_quarters(sin: Op, cos: Op, quarters: Op) -> Op:
     """Return sin(angle + quarters pi/2) from the sine and cosine of the angle; zero is +0.0."""
     size = op.select((quarters & 1).ne(0), cos, sin)
     return op.select((quarters & 2).ne(0), -size, size) + 0.0
@@ -77,12 +77,12 @@ def _turned(sin: Op, cos: Op, quarters: Op) -> Op:
 
 def _cyclical_sin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     sin, cos, quarters, value = _point(values, params["period"])
-    return Value(FLOAT64, _turned(sin, cos, quarters), status=value.status)
+    return Value(FLOAT64, _turn_quarters(sin, cos, quarters), status=value.status)
 
 
 def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     sin, cos, quarters, value = _point(values, params["period"])
-    return Value(FLOAT64, _turned(sin, cos, quarters + 1), status=value.status)
+    return Value(FLOAT64, _turn_quarters(sin, cos, quarters + 1), status=value.status)
 
 
 SHORTEST, LONGEST = 1e-150, 1e150

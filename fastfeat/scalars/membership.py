@@ -12,7 +12,7 @@ from typing import Any, get_args
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.ir.node import Literal
-from fastfeat.ir.parameters import Constant, Pair, Parameter, Several, Words
+from fastfeat.ir.parameters import ConstantValue, Parameter, Several, TextChoice, ValuePair
 from fastfeat.scalars import boolean, comparison, op
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import count_not_above, padded_length
@@ -25,7 +25,7 @@ from fastfeat.scalars.value import (
     missing,
 )
 
-Pairs = Sequence[tuple[Any, Any]]
+MappingPairs = Sequence[tuple[Any, Any]]
 
 
 def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
@@ -135,7 +135,7 @@ def _replace(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return Value(dtype, chosen, op.select(there, found.ok, default.ok) & present, status)
 
 
-def _look_up(value: Value, mapping: Pairs, dtype: DType) -> tuple[Op, Op, Value]:
+def _look_up(value: Value, mapping: MappingPairs, dtype: DType) -> tuple[Op, Op, Value]:
     """Return (whether the value is present, whether the mapping has it, the result it maps to)."""
     if value.dtype == UTF8:
         code = comparison.codes(value, tuple(key for key, _ in mapping))
@@ -188,7 +188,7 @@ def _between(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return boolean.FUNCTIONS["and"].lower(sides, {})
 
 
-Closed = typing.Literal["both", "left", "right", "none"]
+RangeClosed = typing.Literal["both", "left", "right", "none"]
 """The limits that belong to a range."""
 
 
@@ -197,7 +197,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _is_in_type,
         _is_in,
         parameters=(
-            Parameter("values", Several(Constant()), "Values to look for, of the type of x"),
+            Parameter("values", Several(ConstantValue()), "Values to look for, of the type of x"),
         ),
         tells_apart=True,
     ),
@@ -205,7 +205,12 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _between_type,
         _between,
         parameters=(
-            Parameter("closed", Words(get_args(Closed)), "Limits that belong to the range", "both"),
+            Parameter(
+                "closed",
+                TextChoice(get_args(RangeClosed)),
+                "Limits that belong to the range",
+                "both",
+            ),
         ),
         n_args=3,
     ),
@@ -216,14 +221,14 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         parameters=(
             Parameter(
                 "default",
-                Constant(may_miss=True),
+                ConstantValue(may_miss=True),
                 "Result for values that the mapping lacks; without it they are an error",
                 or_none=True,
                 may_lack=True,
             ),
             Parameter(
                 "mapping",
-                Several(Pair(Constant(), Constant(may_miss=True))),
+                Several(ValuePair(ConstantValue(), ConstantValue(may_miss=True))),
                 "Mapping from values to numbers, bools or None (missing)",
             ),
         ),

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir import dtypes
-from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, Unit
+from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, TimeUnit
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import INT64_MIN
@@ -41,54 +41,54 @@ def ticks_per_second(dtype: DType) -> int:
     return PER_SECOND[unit_of(dtype)]
 
 
-def unit_of(dtype: DType) -> Unit:
+def unit_of(dtype: DType) -> TimeUnit:
     """Return the unit of a time, timestamp or duration, such as "us"."""
     if dtype.unit is None:
         raise AssertionError(f"{dtype} has no unit")
     return dtype.unit
 
 
-def finest(*dtypes: DType) -> Unit:
+def finest(*dtypes: DType) -> TimeUnit:
     """Return the finest unit of some types; dates, which have no unit, are skipped."""
-    result: Unit = "s"
+    result: TimeUnit = "s"
     for unit in UNITS:
         if any(dtype.unit == unit for dtype in dtypes):
             result = unit
     return result
 
 
-def floored(x: Op, divisor: int) -> Op:
+def divide_floored(x: Op, divisor: int) -> Op:
     """Return x / divisor rounded down."""
     return floor_parts_i64(x, divisor)[0]
 
 
-def truncated(x: Op, divisor: int) -> Op:
+def divide_truncated(x: Op, divisor: int) -> Op:
     """Return x / divisor rounded towards zero."""
     quotient, rest = floor_parts_i64(x, divisor)
     return quotient + op.from_bool((x < 0) & rest.ne(0))
 
 
-def multiplied(x: Op, factor: int) -> tuple[Op, Op]:
+def multiply_ticks(x: Op, factor: int) -> tuple[Op, Op]:
     """Return (x * factor, whether that overflows int64); the factor is positive."""
     if factor == 1:
         return x, op.FALSE
     return x * factor, (x > INT64_MAX // factor) | (x < -(-INT64_MIN // factor))
 
 
-def recounted(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -> tuple[Op, Op]:
+def convert_ticks(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -> tuple[Op, Op]:
     """Return (a count of ticks converted to another tick, whether that overflows int64).
 
     `given` and `wanted` are ticks per 24 hours. `divide` rounds if the wanted ticks are coarser:
-    `floored` or `truncated`.
+    `divide_floored` or `divide_truncated`.
     """
     if given >= wanted:
         return divide(x, given // wanted), op.FALSE
-    return multiplied(x, wanted // given)
+    return multiply_ticks(x, wanted // given)
 
 
 def to_finer(value: Value, dtype: DType) -> Value:
     """Return a value in a type with an equal or finer unit; overflow sets an error status."""
-    ticks, beyond = multiplied(value.op, ticks_per_day(dtype) // ticks_per_day(value.dtype))
+    ticks, beyond = multiply_ticks(value.op, ticks_per_day(dtype) // ticks_per_day(value.dtype))
     return raise_status(replace(value, dtype=dtype, op=ticks), beyond, TIME_OUT_OF_RANGE)
 
 
@@ -203,8 +203,8 @@ def align(left: Value, right: Value) -> tuple[Value, Value]:
     dtype = shared_type(left.dtype, right.dtype, "compare")
     x, y = _clamped(left, dtype), _clamped(right, dtype)
     if _may_exceed(left, dtype):
-        return x, _inside(y, x)
-    return (_inside(x, y), y) if _may_exceed(right, dtype) else (x, y)
+        return x, _is_unclamped(y, x)
+    return (_is_unclamped(x, y), y) if _may_exceed(right, dtype) else (x, y)
 
 
 def _factor(source: DType, target: DType) -> int:
@@ -220,14 +220,14 @@ def _may_exceed(value: Value, dtype: DType) -> bool:
 
 
 def _clamped(value: Value, dtype: DType) -> Value:
-    ticks, beyond = multiplied(value.op, _factor(value.dtype, dtype))
+    ticks, beyond = multiply_ticks(value.op, _factor(value.dtype, dtype))
     if _may_exceed(value, dtype):
         limit = op.select(value.op < 0, op.literal(INT64_MIN, "i64"), INT64_MAX)
         ticks = op.select(beyond, limit, ticks)
     return replace(value, dtype=dtype, op=ticks)
 
 
-def _inside(value: Value, clamped: Value) -> Value:
+def _is_unclamped(value: Value, clamped: Value) -> Value:
     """Return a value moved one tick towards zero if it equals `clamped` at a limit of int64."""
     at_limit = value.op.eq(clamped.op)
     high = at_limit & value.op.eq(INT64_MAX)

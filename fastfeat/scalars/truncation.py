@@ -18,8 +18,8 @@ from functools import lru_cache
 from typing import Any
 
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.dtypes import NULL, DType, Unit
-from fastfeat.ir.parameters import Parameter, Text
+from fastfeat.ir.dtypes import NULL, DType, TimeUnit
+from fastfeat.ir.parameters import FreeText, Parameter
 from fastfeat.scalars import op
 from fastfeat.scalars.calendar import NAIVE, PER_DAY, ZONE, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
@@ -180,7 +180,7 @@ def _first_day(days: Op, n_months: int) -> Op:
     return first_day_of_month(year + 1970.0, month + 1.0)
 
 
-def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
+def _instant(zone: ZoneTable, unit: TimeUnit, x: Op, start: Op) -> Op:
     """Return the instant at which an interval starts, from its local time.
 
     `x` is the instant that was truncated. `start` is the local time of the start, converted to an
@@ -205,7 +205,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         _result_type,
         _truncate,
         parameters=(
-            Parameter("every", Text(), "Length of the intervals, such as `15m` or `1d`"),
+            Parameter("every", FreeText(), "Length of the intervals, such as `15m` or `1d`"),
             ZONE,
             NAIVE,
         ),

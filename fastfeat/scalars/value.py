@@ -15,7 +15,7 @@ from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.dtypes import FLOAT_FORMATS, INT64, DType
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.parameters import Belongs, Parameters, always
-from fastfeat.ir.writing import Form
+from fastfeat.ir.writing import PrintedForm
 from fastfeat.scalars import op
 from fastfeat.scalars.op import FALSE, TRUE, Op
 
@@ -154,7 +154,7 @@ class ScalarFunction:
     least_args: int = 0
     belongs: Belongs = always
     of_keys: bool = False
-    written: Form = None
+    written: PrintedForm = None
     largest: LargestCode | None = None
     repeats_s: int = 0
     repeats_yearly: bool = False
@@ -206,7 +206,7 @@ def _unsigned_to_f64(bits: Op) -> Op:
     return op.select(bits < 0, large, op.to_f64(bits))
 
 
-def beyond(x: Op, dtype: DType) -> Op:
+def is_out_of_range(x: Op, dtype: DType) -> Op:
     """Return whether a finite float is so large that a float type rounds it to infinity."""
     size = op.magnitude(x)
     return (size >= FLOAT_FORMATS[dtype.name].rounds_to_infinity) & (size < float("inf"))

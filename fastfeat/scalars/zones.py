@@ -1,7 +1,7 @@
 """Time zones as tables of offset changes, and the sources of these tables.
 
 A fitted plan keeps the zone tables that it was built with, so that a later change of the machine's
-zone files changes no feature. `using` provides the tables while a plan is bound and lowered, and
+zone files changes no feature. `use_zone_tables` provides the tables while a plan is bound and lowered, and
 adds those that are read from the machine.
 """
 
@@ -56,10 +56,10 @@ _tables: ContextVar[tuple[MutableMapping[str, ZoneTable], ...]] = ContextVar("ta
 
 
 @contextmanager
-def using(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
+def use_zone_tables(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
     """Read zone tables, inside the `with` block, from a mapping; add those that it lacks.
 
-    The lacking tables come from the mapping of an enclosing `using`, if any, and finally from the
+    The lacking tables come from the mapping of an enclosing `use_zone_tables`, if any, and finally from the
     machine. `tables` maps zone names to tables: empty for a new plan, those of the saved file for a
     loaded one.
     """
@@ -108,12 +108,14 @@ def _machine_table(name: str) -> ZoneTable:
         raise TypeMismatch(f"there is no time zone {name!r}.{_suggestion(name)}")
     try:
         first, changes = tzif.read_changes(content, LAST_YEAR)
-        return checked((t for t, _ in changes), (first, *(offset for _, offset in changes)))
+        return check_zone_table(
+            (t for t, _ in changes), (first, *(offset for _, offset in changes))
+        )
     except InvalidData as error:
         raise InvalidData(f"time zone {name!r}: {error}") from error
 
 
-def checked(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
+def check_zone_table(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
     """Return a zone table from changes and offsets, after checking that kernels can search it.
 
     Raises InvalidData if changes are out of order or too close, or an offset is above 16 hours.

@@ -13,7 +13,7 @@ from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, params_of, post
 from fastfeat.ir.scope import is_of_table, is_over, order_of, row_order
 from fastfeat.ir.show import show, show_all
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.declare.window_reach import Function, live_functions, together
+from fastfeat.plan.declare.window_reach import LiveFunction, live_functions, merge_reaches
 from fastfeat.steps.registry import PARTS_OF_WINDOWS
 
 _WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0, unit=None)
@@ -80,16 +80,16 @@ def describe_live(plan: Declaration) -> str:
         return "\n".join([_ALONE, *_tables(plan)])
     shown = show_all([function.call for function in functions])
     lines = [_GENERAL, "", "orders of the rows, and how far back each function sees:"]
-    orders: dict[Call, list[Function]] = {}
+    orders: dict[Call, list[LiveFunction]] = {}
     for function in functions:
         orders.setdefault(function.order, []).append(function)
     for order, own in orders.items():
-        reach = together([function.reach for function in own])
+        reach = merge_reaches([function.reach for function in own])
         made = ", ordered by results of other windows" if own[0].placed else ""
         lines.append(f"  {order_text(order)}: {reach}{made}")
         lines += [f"    {one.reach}: {shown[one.call]}" for one in own]
-    lines += ["", *_log(plan), *_kept(functions, shown), *_tables(plan)]
-    return "\n".join([*lines, *_refused(functions, shown)])
+    lines += ["", *_log(plan), *_stored_result_lines(functions, shown), *_tables(plan)]
+    return "\n".join([*lines, *_refusal_lines(functions, shown)])
 
 
 def _log(plan: Declaration) -> list[str]:
@@ -101,12 +101,12 @@ def _log(plan: Declaration) -> list[str]:
     return [f"columns of the log: {', '.join(columns)}"]
 
 
-def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
+def _stored_result_lines(functions: Sequence[LiveFunction], shown: Mapping[Node, str]) -> list[str]:
     """Return lines on the functions with results that the log keeps for other windows."""
     kept = [one for one in functions if one.is_kept]
     if not kept:
         return []
-    return ["results stored in the log, for other windows to read:", *_listed(kept, shown)]
+    return ["results stored in the log, for other windows to read:", *_function_lines(kept, shown)]
 
 
 def _tables(plan: Declaration) -> list[str]:
@@ -127,7 +127,7 @@ def _tables(plan: Declaration) -> list[str]:
     return [f"tables: {', '.join(told)}"] if told else []
 
 
-def _refused(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
+def _refusal_lines(functions: Sequence[LiveFunction], shown: Mapping[Node, str]) -> list[str]:
     """Return lines on the calls that a live state of the plan refuses, with reasons."""
     endless = [one for one in functions if one.reach.is_everything]
     kept = [one for one in functions if one.is_kept]
@@ -136,17 +136,19 @@ def _refused(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[s
         lines += [
             "  online() without keep='everything', because all rows of an entity are seen by:"
         ]
-        lines += _listed(endless, shown, 4)
+        lines += _function_lines(endless, shown, 4)
     if kept:
         lines += [
             "  late rows, correct(), late='insert' and late='drop', because the log would keep "
             "outdated results of:"
         ]
-        lines += _listed(kept, shown, 4)
+        lines += _function_lines(kept, shown, 4)
     return ["", "refused:", *(lines or ["  nothing"])]
 
 
-def _listed(functions: Iterable[Function], shown: Mapping[Node, str], indent: int = 2) -> list[str]:
+def _function_lines(
+    functions: Iterable[LiveFunction], shown: Mapping[Node, str], indent: int = 2
+) -> list[str]:
     return [
         f"{' ' * indent}{shown[one.call]}, read by {', '.join(map(repr, one.features))}"
         for one in functions

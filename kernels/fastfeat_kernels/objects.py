@@ -24,7 +24,7 @@ A processor gets the first target that it can run and that the kernel was compil
 """
 
 
-class Object(NamedTuple):
+class CompiledObject(NamedTuple):
     """A compiled kernel.
 
     Args:
@@ -45,7 +45,7 @@ def file_of(entry: str, target: str, folder: Path) -> Path:
     return folder / target / f"{entry}.o"
 
 
-def found(entry: str, sources: str) -> Object | None:
+def found(entry: str, sources: str) -> CompiledObject | None:
     """Return the object of a kernel for this processor, if there is one.
 
     `entry` is the folder and entry of the kernel, `sources` a digest of its sources.
@@ -97,7 +97,7 @@ def _checked(content: Any) -> dict[str, Any]:
     return content["kernels"]
 
 
-def read(entry: str, target: str, listed: dict[str, str], folder: Path) -> Object | None:
+def read(entry: str, target: str, listed: dict[str, str], folder: Path) -> CompiledObject | None:
     """Return an object of the manifest; None if its file does not match the manifest.
 
     `listed` is the entry of the manifest.
@@ -108,4 +108,4 @@ def read(entry: str, target: str, listed: dict[str, str], folder: Path) -> Objec
     except OSError:
         return None
     is_whole = hashlib.sha256(code).hexdigest() == listed["digest"]
-    return Object(code, listed["symbol"]) if is_whole else None
+    return CompiledObject(code, listed["symbol"]) if is_whole else None

@@ -24,7 +24,7 @@ from scipy import stats
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import (
-    Summary,
+    ColumnSummary,
     level_of,
     needs_likelihood,
     needs_order,
@@ -73,7 +73,7 @@ def learn(name: str, values: list[Any], dtype: DType = dtypes.FLOAT64, **params:
         found = LIKELIHOODS[method].at_once
         assert found is not None
         likeliest[method] = found(Asked(dtype, [(name, given_params)]), array, 1)
-    return function.finalize(Summary(dtype, moments, order, powers, likeliest), given_params)
+    return function.finalize(ColumnSummary(dtype, moments, order, powers, likeliest), given_params)
 
 
 def chunked_array(values: list[Any], dtype: DType) -> pa.ChunkedArray:

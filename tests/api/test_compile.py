@@ -19,7 +19,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import compiled, kernels
 from fastfeat.engine.cpu.kernels import sources_of_written
-from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observing
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, observe_kernels
 from fastfeat.errors import BackendUnavailable, FastfeatError, TypeMismatch, UnknownColumn
 from fastfeat.trust.quality.counting import LEAST_ROWS
 from fastfeat.trust.selfcheck.plans import contract_plans
@@ -89,7 +89,7 @@ def keys_of(call: Callable[[], object]) -> dict[str, UsedKernel]:
     """Return the kernels that a call asks for, those of this process too."""
     kernels.forget_kernels()
     compiled.forget_loops()
-    with observing() as used:
+    with observe_kernels() as used:
         call()
     return used
 

@@ -11,7 +11,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.progress import rate_told
+from fastfeat.progress import rate_text
 
 
 def test_an_output_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,4 +42,4 @@ def test_an_output_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_a_rate_is_told_of_what_was_done_now(arguments: Any, told: str) -> None:
-    assert rate_told(*arguments) == told
+    assert rate_text(*arguments) == told

@@ -24,7 +24,7 @@ from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.to_files import write_later_rows
 from fastfeat.io import budget
 from fastfeat.io.budget import is_bounded
-from fastfeat.io.sinks.parts import regrouped
+from fastfeat.io.sinks.parts import regroup_rows
 from fastfeat.steps.keys import cpu_vocabulary
 
 N_ROWS = 10_000
@@ -438,7 +438,7 @@ def test_no_group_of_rows_is_kept_while_the_next_one_is_made(
 
     def groups_of(tables: Any, n_rows: int, part_rows: int) -> Any:
         groups: list[weakref.ref[Any]] = []
-        made = regrouped(tables, n_rows, part_rows)
+        made = regroup_rows(tables, n_rows, part_rows)
         while (waiting := [next(made, None)])[0] is not None:
             groups.append(weakref.ref(waiting[0]))
             yield waiting.pop()

@@ -25,13 +25,18 @@ from fastfeat.integrations.batches.blocks import (
     DENSE,
     contents_of,
     features_block,
-    joined,
+    join_blocks,
 )
 from fastfeat.integrations.batches.columns import LABEL, Block, label_array
 from fastfeat.integrations.batches.epochs import Division, Worker
 from fastfeat.integrations.batches.options import resolve_state
 from fastfeat.integrations.batches.pieces import pieces_of
-from fastfeat.integrations.batches.streams import Mixing, Ready, Stream, rows_of
+from fastfeat.integrations.batches.streams import (
+    BatchStream,
+    ShuffleOptions,
+    TransformedBlock,
+    rows_of,
+)
 
 N = 300
 ID = ("keep", "id")
@@ -77,7 +82,7 @@ def stream(
     history: Any = None,
     tables: Any = None,
     **contents: Any,
-) -> Stream:
+) -> BatchStream:
     """Return a stream of a plan over data."""
     given: dict[str, Any] = {
         "codes": None, "bags": (), "label": None, "keep": None, "dtype": "float32",
@@ -88,12 +93,12 @@ def stream(
     found = rows_of(
         made, pieces_of(data, columns, piece_rows), CallRows(data, history=history, tables=tables)
     )
-    return Stream(found, Division(found.n_rows, batch_size), Mixing(shuffle, 0, mix))
+    return BatchStream(found, Division(found.n_rows, batch_size), ShuffleOptions(shuffle, 0, mix))
 
 
-def whole(given: Stream, epoch: int = 0) -> Block:
+def whole(given: BatchStream, epoch: int = 0) -> Block:
     """Return all batches of an epoch as one block, in the order of the ids."""
-    block = joined(list(given.batches(epoch, Worker(), 0)))
+    block = join_blocks(list(given.batches(epoch, Worker(), 0)))
     order = np.argsort(block[ID])
     return {key: of[order] for key, of in block.items() if isinstance(of, np.ndarray)}
 
@@ -172,7 +177,7 @@ def test_a_reader_keeps_the_order_of_its_pieces() -> None:
 
 def test_pickled_streams_give_the_same_batches() -> None:
     made = stream()
-    other: Stream = pickle.loads(pickle.dumps(made))
+    other: BatchStream = pickle.loads(pickle.dumps(made))
     for batch, same in zip(
         made.batches(2, Worker(), 0), other.batches(2, Worker(), 0), strict=True
     ):
@@ -256,7 +261,7 @@ def test_pieces_that_hold_the_past_of_their_rows_are_transformed_by_themselves(
     expected = fitted.transform(EVENTS, history="batch", to="numpy").astype(np.float32)
     for shuffle in (True, False):
         made = stream(path, fitted=fitted, history="piece", shuffle=shuffle)
-        assert not isinstance(made.rows, Ready)
+        assert not isinstance(made.rows, TransformedBlock)
         np.testing.assert_array_equal(whole(made)[DENSE], expected)
 
 
@@ -266,7 +271,7 @@ def test_rows_without_a_label_ahead_are_left_out_and_counted() -> None:
     with pytest.warns(ff.errors.RowsWithoutLabel):
         fitted = plan.fit(EVENTS)
     made = stream(EVENTS, fitted=fitted)
-    assert isinstance(made.rows, Ready)
+    assert isinstance(made.rows, TransformedBlock)
     label = fitted.label(EVENTS)
     assert made.rows.n_left_out == label.null_count > 0
     block = whole(made)
@@ -292,7 +297,9 @@ def test_features_that_are_computed_are_taken_as_they_are() -> None:
     contents = stream(fitted=fitted, label=False).rows.contents
     block = features_block(contents, features, TABLE["y"])
     check_bits(block, fitted)
-    made = Stream(Ready(contents, block), Division(N, 32), Mixing(True, 0, 1))
+    made = BatchStream(
+        TransformedBlock(contents, block), Division(N, 32), ShuffleOptions(True, 0, 1)
+    )
     check_bits(whole(made), fitted)
     with pytest.raises(InvalidData, match="the label has 3 values, and the features 300 rows"):
         features_block(contents, features, [1, 2, 3])
@@ -405,7 +412,7 @@ MISSING = [None, *range(N - 1)]
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_at_once(
-    make: Callable[[], Stream], kind: type[Exception], told: str
+    make: Callable[[], BatchStream], kind: type[Exception], told: str
 ) -> None:
     """Values of later pieces are seen as they are read; here the first row is the wrong one."""
     with pytest.raises(kind, match=re.escape(told)):
@@ -507,7 +514,7 @@ def test_kept_columns_have_the_type_of_the_first_piece(
 ) -> None:
     fitted = ff.Plan({"n": col("x").is_null()}, keep=[name]).fit(TABLE)
     made = stream(pieces_with(name, first, later), fitted=fitted)
-    found = joined([*made.batches(0, Worker(), 0)])["keep", name]
+    found = join_blocks([*made.batches(0, Worker(), 0)])["keep", name]
     assert (found.dtype if isinstance(found, np.ndarray) else found.type) == kind
     assert len(found) == N
 
@@ -534,7 +541,7 @@ def test_a_csv_is_read_into_memory(tmp_path: Path) -> None:
 
 
 def test_states_are_of_one_plan_data_and_order() -> None:
-    def other_plan() -> Stream:
+    def other_plan() -> BatchStream:
         return stream(fitted=ff.Plan({"x": col("x")}, label="y").fit(TABLE))
 
     settings = stream().settings()

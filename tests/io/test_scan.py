@@ -23,7 +23,7 @@ from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.read import read_table
-from fastfeat.io.sources.scan import Scanned, scan
+from fastfeat.io.sources.scan import ScannedTable, scan
 
 
 def rows(first: int, n: int) -> Any:
@@ -193,7 +193,7 @@ def test_scan_reads_one_table_ahead_and_ends_its_thread() -> None:
 def test_scan_of_an_empty_data_set_gives_its_columns(tmp_path: Path) -> None:
     pq.write_table(rows(0, 0), tmp_path / "none.parquet")
     (scanned,) = scan(dataset_of(tmp_path), ["s"])
-    assert scanned == Scanned(rows(0, 0).select(["s"]), 0, ())
+    assert scanned == ScannedTable(rows(0, 0).select(["s"]), 0, ())
 
 
 def test_partitions_are_columns(tmp_path: Path) -> None:

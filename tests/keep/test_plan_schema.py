@@ -28,15 +28,15 @@ from fastfeat.io.columns.types import UnsupportedType
 from fastfeat.ir import dtypes
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.parameters import (
+    BoolChoice,
     Either,
-    Flag,
+    FreeText,
     Parameter,
+    ParameterType,
     Real,
     Several,
-    Text,
-    Type,
+    TextChoice,
     Whole,
-    Words,
     is_of_type,
     is_valid,
 )
@@ -209,7 +209,7 @@ def has_valid_parameters(node: Any) -> bool:
     return all(is_valid(parameters[name], value) for name, value in given.items())
 
 
-def edges(kind: Type) -> list[Any]:
+def edges(kind: ParameterType) -> list[Any]:
     """Return values of a type at its bounds, and others just beyond them."""
     match kind:
         case Whole(least, most):
@@ -219,11 +219,11 @@ def edges(kind: Type) -> list[Any]:
             ends = [least, most, *([] if kind.other_than is None else [kind.other_than])]
             near = [math.nextafter(end, far) for end in ends for far in (-math.inf, math.inf)]
             return [*ends, *near]
-        case Words(words):
+        case TextChoice(words):
             return [*words, *(f"{word} " for word in words), words[0].upper()]
-        case Flag():
+        case BoolChoice():
             return [True, False]
-        case Text():
+        case FreeText():
             return ["", "a"]
         case Several(of):
             return [(), *((value,) for value in edges(of))]

@@ -22,7 +22,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.cpu import cache, compiled, kernels, ship
 from fastfeat.engine.cpu.kernels import sources_of_written
-from fastfeat.engine.kernel_cache import observing
+from fastfeat.engine.kernel_cache import observe_kernels
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64",
@@ -56,7 +56,7 @@ def copy(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def find(name: str = ONE) -> objects.Object | None:
+def find(name: str = ONE) -> objects.CompiledObject | None:
     return objects.found(name, sources_of_written(*name.split(".")))
 
 
@@ -81,7 +81,7 @@ def test_kernels_of_the_package_are_run_and_no_folder_keeps_them(
     monkeypatch.setattr(cache, "_loaded", {})
     kernels.forget_kernels()
     compiled.forget_loops()
-    with observing() as used:
+    with observe_kernels() as used:
         kernels.written_kernel(*SMALL[0])
     assert [(kernel.name, kernel.is_compiled, kernel.is_kept) for kernel in used.values()] == [
         (ONE, False, True)

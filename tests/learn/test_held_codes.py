@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.aggregates.keys import KeyCounts, with_codes_of, without_rare
+from fastfeat.aggregates.keys import KeyCounts, drop_rare_keys, keep_earlier_codes
 from fastfeat.api.learning import Learning
 from fastfeat.errors import ArtifactError, InvalidPlan, TypeMismatch
 from fastfeat.keep.artifact import artifact_bytes, fitted_digest, fitted_of_bytes
@@ -210,8 +210,8 @@ PARAMS = st.fixed_dictionaries(
 def test_codes_are_those_of_the_definition(
     old: list[str], new: list[str], params: dict[str, Any], before: dict[str, Any]
 ) -> None:
-    held = without_rare(counted(old), tuple(before.items()))
-    found = with_codes_of(counted(new), tuple(params.items()), held)
+    held = drop_rare_keys(counted(old), tuple(before.items()))
+    found = keep_earlier_codes(counted(new), tuple(params.items()), held)
     known = held.parts[0].to_pylist()
     least = params["min_frequency"] or 0
     least = least * len(new) if isinstance(least, float) else least
@@ -223,7 +223,7 @@ def test_codes_are_those_of_the_definition(
     assert found.parts[0].to_pylist() == known + kept
     assert found.counts.tolist() == [new.count(key) for key in known + kept]
     assert found.n_rows == len(new)
-    again = with_codes_of(counted(old), tuple(before.items()), held)
+    again = keep_earlier_codes(counted(old), tuple(before.items()), held)
     assert (again.held, again.parts[0]) == (None, held.parts[0])
 
 

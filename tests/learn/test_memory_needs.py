@@ -139,7 +139,7 @@ def test_an_entity_of_most_rows_is_read_in_tables_that_have_room(
     fitted = plan.fit(seen)
     whole = fitted.transform(seen, history="batch", to="arrow")
     n_rows: list[int] = []
-    functions_of = in_time.functions_of
+    functions_of = in_time.compute_stage
 
     def counting(work: Any, rows: pa.Table, *given: Any, **options: Any) -> Any:
         n_rows.append(rows.num_rows)

@@ -14,7 +14,7 @@ from fastfeat import col
 from fastfeat.api.learning import Learning, State
 from fastfeat.errors import InvalidData, InvalidPlan
 from fastfeat.keep.artifact import artifact_bytes
-from fastfeat.trust.quality.profile_state import Sample
+from fastfeat.trust.quality.profile_state import ProfileSample
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 
@@ -211,7 +211,7 @@ def test_states_of_other_rounds_are_refused() -> None:
 
 def test_rows_of_a_sample_are_as_frequent_as_in_the_data() -> None:
     none = pa.table({"x": [0.0, 0.0]})
-    sample = Sample(np.array([3, 9]), np.array([30_000, 10_000]), none, None)
+    sample = ProfileSample(np.array([3, 9]), np.array([30_000, 10_000]), none, None)
     assert np.bincount(sample.rows()).tolist() == [6_144, 2_048]
-    few = Sample(np.array([3, 9]), np.array([2, 1]), none, None)
+    few = ProfileSample(np.array([3, 9]), np.array([2, 1]), none, None)
     assert few.rows().tolist() == [0, 0, 1]

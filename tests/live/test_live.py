@@ -13,7 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import records_of
+from fastfeat.api.plan import fitted_records
 from fastfeat.errors import (
     FastfeatError,
     InvalidData,
@@ -24,9 +24,9 @@ from fastfeat.errors import (
     UnknownColumn,
 )
 from fastfeat.live.lower.live_plan import lower
-from fastfeat.live.state.arrivals import Wanted
-from fastfeat.live.state.changes import Base, Change, Entry, Settings
-from fastfeat.live.state.state import State
+from fastfeat.live.state.arrivals import ArrivalRequest
+from fastfeat.live.state.changes import Base, Entry, Settings, StateChange
+from fastfeat.live.state.state import LiveState
 
 MINUTE = datetime.timedelta(minutes=1)
 START = datetime.datetime(2026, 11, 27, 12)
@@ -334,9 +334,9 @@ class Failing:
         """Do nothing."""
 
 
-def begun(journal: Any, late: Any = "insert") -> tuple[ff.Live, State]:
+def begun(journal: Any, late: Any = "insert") -> tuple[ff.Live, LiveState]:
     """Return a state whose changes a journal keeps."""
-    state = State(lower(records_of({"": IDS})), Settings(late), Base(), journal)
+    state = LiveState(lower(fitted_records({"": IDS})), Settings(late), Base(), journal)
     return ff.Live({"": IDS}, state), state
 
 
@@ -397,11 +397,12 @@ def test_state_is_restored_from_what_was_kept(call: str) -> None:
     state.process(with_ids(rows(10), 0), source="events:0", first=0, end=10)
     CALLS[call](state)
     state.process(with_ids(rows(3, 30), 30))
-    again = State(lower(records_of({"": IDS})), Settings("insert"), Base())
+    again = LiveState(lower(fitted_records({"": IDS})), Settings("insert"), Base())
     again.restore(journal.entries)
     assert again.history() == state.history()
     assert (
-        again.base() == State(lower(records_of({"": IDS})), Settings("insert"), again.base()).base()
+        again.base()
+        == LiveState(lower(fitted_records({"": IDS})), Settings("insert"), again.base()).base()
     )
     assert again.offsets == state.offsets
     asked, other = rows(2, 33), ff.Live({"": IDS}, again)
@@ -550,6 +551,8 @@ def test_state_keeps_answers_of_windows_in_windows(tmp_path: Path) -> None:
 
 def test_wanted_features_of_other_changes_are_none() -> None:
     _, state = begun(None)
-    applied, results = state.apply(Change("update", with_ids(rows(2), 0)), Wanted("numpy"))
+    applied, results = state.apply(
+        StateChange("update", with_ids(rows(2), 0)), ArrivalRequest("numpy")
+    )
     assert applied.stored.tolist() == [True, True]
     assert results == {}

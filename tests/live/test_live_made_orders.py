@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import records_of
+from fastfeat.api.plan import fitted_records
 from fastfeat.errors import InvalidData, InvalidPlan, LateRow
 from fastfeat.io.arrow import call
 from fastfeat.live.lower.live_plan import lower
@@ -178,9 +178,7 @@ def test_pieces_of_rows_have_the_bits_of_transform(data: st.DataObject) -> None:
             expected = plan.transform(batch, history=known, tables=TABLES, backend=backend)
             before, counts = live.history(), live.counts
             if late and len(used) == len(orders):
-                with pytest.raises(
-                    LateRow, match=rf"^row {late[0]} " if len(late) == 1 else "row"
-                ):
+                with pytest.raises(LateRow, match=rf"^row {late[0]} " if len(late) == 1 else "row"):
                     live.process(batch)
                 assert live.history() == before
                 assert live.counts == counts
@@ -205,7 +203,7 @@ def _is_in(plan: ff.FittedPlan, order: Made) -> bool:
     """Return whether rows of a plan are put into an order."""
     nodes = [order.time.node, *(key.node for key in order.keys)]
     nodes += [] if order.tie is None else [order.tie.node]
-    return any(list(one.values) == nodes for one in lower(records_of({"": plan})).orders)
+    return any(list(one.values) == nodes for one in lower(fitted_records({"": plan})).orders)
 
 
 def _check_features(live: ff.Live, plan: ff.FittedPlan, batch: pa.Table, known: pa.Table) -> None:

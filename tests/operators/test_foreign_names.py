@@ -242,7 +242,7 @@ def test_what_is_no_method_is_not_proposed(name: str) -> None:
 
 
 def test_what_is_proposed_exists() -> None:
-    tables = hints.tables()
+    tables = hints.read_hints()
     for proposed in [
         text for place in ("expression", "dt", "str") for text in tables[place].values()
     ]:

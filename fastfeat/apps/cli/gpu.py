@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastfeat.errors import counted
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 if TYPE_CHECKING:
-    from fastfeat.trust.selfcheck.check import CheckReport
+    from fastfeat.trust.selfcheck.check import SelfCheckReport
 
 app = typer.Typer(help="Check the GPU of this machine.", no_args_is_help=True)
 
@@ -41,7 +41,7 @@ def check(
 
     if out is not None and not out.parent.is_dir():  # fail early: a check takes minutes
         raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
-    with doing("Looking for a GPU", at_once=True) as step:
+    with show_progress("Looking for a GPU", at_once=True) as step:
         report = check_contract(backend, step, n_rows=rows)
     _print(report)
     if out is not None:
@@ -51,7 +51,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _print(report: CheckReport) -> None:
+def _print(report: SelfCheckReport) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -18,11 +18,11 @@ OK, FOUND, USAGE, NOT_RUN = 0, 1, FAILED, 3
 With NOT_RUN nothing was judged.
 """
 
-Result = Literal["ok", "finding", "warning", "skipped"]
+CaseResult = Literal["ok", "finding", "warning", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class GateCase:
     """One judged rule, feature, change or other item.
 
     Args:
@@ -34,13 +34,13 @@ class Case:
     """
 
     name: str
-    result: Result
+    result: CaseResult
     told: str = ""
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class GateResult:
     """The report of a gate, a command that judges.
 
     Args:
@@ -51,7 +51,7 @@ class Judged:
     """
 
     of: str
-    cases: tuple[Case, ...]
+    cases: tuple[GateCase, ...]
     text: str
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -61,7 +61,9 @@ class Judged:
         return [case.name for case in self.cases if case.result == "finding"]
 
 
-def document_of(name: str, judged: Judged, code: int, failed: Exception | None) -> dict[str, Any]:
+def document_of(
+    name: str, judged: GateResult, code: int, failed: Exception | None
+) -> dict[str, Any]:
     """Return the report of a gate as a JSON document.
 
     Args:

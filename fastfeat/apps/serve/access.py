@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastfeat.errors import InvalidPlan, reason_of
 
-FilePath = str | os.PathLike[str]
+SecretPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class Access:
 
 
 def access_of(
-    token: str | None, token_file: FilePath | None, cert: FilePath | None, key: FilePath | None
+    token: str | None,
+    token_file: SecretPath | None,
+    cert: SecretPath | None,
+    key: SecretPath | None,
 ) -> Access:
     """Return the token and certificate of a server, read from the options of `run`.
 
@@ -59,7 +62,7 @@ def access_of(
     return Access(known, context, pem)
 
 
-def _token(token: str | None, file: FilePath | None) -> bytes | None:
+def _token(token: str | None, file: SecretPath | None) -> bytes | None:
     if token is not None and file is not None:
         raise InvalidPlan("give token= or token_file=, not both")
     given = token
@@ -72,7 +75,7 @@ def _token(token: str | None, file: FilePath | None) -> bytes | None:
     return given.encode()
 
 
-def _read(path: FilePath, option: str) -> bytes:
+def _read(path: SecretPath, option: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:

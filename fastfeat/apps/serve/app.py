@@ -34,7 +34,7 @@ _DRAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """An HTTP request that was received in full.
 
     Args:
@@ -86,7 +86,7 @@ class Answer:
     status: int = 200
 
 
-Handler = Callable[[Request], Awaitable[Answer]]
+Handler = Callable[[HttpRequest], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Limits on the requests that a server accepts.
 
     Args:
@@ -134,7 +134,7 @@ class Load:
     n_bytes: int = 0
 
 
-Observed = Callable[[str, int, float, str], None]
+AnswerObserver = Callable[[str, int, float, str], None]
 """Called for each answer with route, status, seconds, and the kind of its error ("" for none)."""
 
 
@@ -154,10 +154,10 @@ class App:
     """
 
     route: Callable[[str], tuple[Route, str] | None]
-    limits: Limits
+    limits: RequestLimits
     token: bytes | None
     is_ready: Callable[[], bool]
-    observed: Observed
+    observed: AnswerObserver
     load: Load
     released: Callable[[int], None]
     lifespan: Callable[[Receive, Send], Awaitable[None]]
@@ -181,7 +181,7 @@ class App:
             self.observed(name, _GONE, time.perf_counter() - start, "Disconnected")
             return
         except Exception as raised:  # our own bugs get an answer too, and the log says where
-            answer, error = _refused(raised, name)
+            answer, error = _refusal_answer(raised, name)
         finally:
             self.load.n_bytes -= body.n_bytes
             self.released(body.n_bytes)
@@ -222,12 +222,14 @@ class App:
             load.requests -= 1
 
 
-def _request(name: str, headers: Mapping[bytes, bytes], scope: Scope, content: bytes) -> Request:
+def _request(
+    name: str, headers: Mapping[bytes, bytes], scope: Scope, content: bytes
+) -> HttpRequest:
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-    return Request(name, kind, headers, scope["query_string"], content)
+    return HttpRequest(name, kind, headers, scope["query_string"], content)
 
 
-def check_load(load: Load, limits: Limits) -> None:
+def check_load(load: Load, limits: RequestLimits) -> None:
     """Raise Refusal (429) if too many requests, or too many bytes, wait for an answer."""
     if load.requests >= limits.waiting or load.n_bytes > limits.waiting_bytes:
         raise Refusal(
@@ -247,7 +249,7 @@ class Body:
     """
 
     def __init__(
-        self, receive: Receive, headers: Mapping[bytes, bytes], limits: Limits, load: Load
+        self, receive: Receive, headers: Mapping[bytes, bytes], limits: RequestLimits, load: Load
     ) -> None:
         self.headers = headers
         self.n_bytes = 0
@@ -345,7 +347,7 @@ def answer_of(refusal: Refusal) -> Answer:
     return Answer(write_json(refusal.document), JSON, headers, refusal.status)
 
 
-def _refused(error: Exception, route: str) -> tuple[Answer, str]:
+def _refusal_answer(error: Exception, route: str) -> tuple[Answer, str]:
     """Return the answer to a failed request, and the name of its error for the metrics.
 
     After this call nothing refers to the error, so the body in its stack frames can be freed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.apps.serve.json_rows import RowReader, check_number
+from fastfeat.apps.serve.json_rows import RowReader, check_n_rows
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa, schema_with
 from fastfeat.io.sources.unpacked import unpacked_bytes
@@ -69,7 +69,7 @@ class CheckedStream:
             ArrowInvalid: An offset points beyond its buffer, a text is not UTF-8, or the like.
         """
         self._n_rows += batch.num_rows
-        check_number(self._n_rows, self._reader.most)
+        check_n_rows(self._n_rows, self._reader.most)
         read = batch.select(self.schema(batch.schema).names)
         read.validate(full=True)
         self._n_bytes += read.nbytes

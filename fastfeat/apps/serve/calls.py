@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.apps.serve.answers import ARROW_STREAM, arrow_bytes, rows_of
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.arrow_rows import arrow_rows
 from fastfeat.apps.serve.json_rows import ROWS, RowReader, row_reader
 from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, read_json, write_json
@@ -28,7 +28,7 @@ _OF_FEATURES = ("rows", "update", "names")
 def features_of(service: Service) -> Handler:
     """Return the handler that computes features of rows; if asked, it adds them to the state."""
 
-    async def of_arrow(request: Request) -> Answer:
+    async def of_arrow(request: HttpRequest) -> Answer:
         asked = request.parameters
         check_known(asked, ("update", "names"))
         update = _BOOLS.get(asked.get("update", "false"))
@@ -40,7 +40,7 @@ def features_of(service: Service) -> Handler:
         wanted = checked_names(found.by, names)  # the plan may be a new one
         return _arrow_answer(found, wanted)
 
-    async def of_json(request: Request) -> Answer:
+    async def of_json(request: HttpRequest) -> Answer:
         asked = json_object(request, " or, for rows, " + ARROW_STREAM)
         check_known(asked, _OF_FEATURES)
         update = as_bool(asked.get("update", False), "update must be true or false")
@@ -53,16 +53,16 @@ def features_of(service: Service) -> Handler:
         table = service.now.reader.table(rows)
         found = await service.features(table, update=update)
         wanted = checked_names(found.by, names)
-        return _json_answer(found, rows_of(_chosen(found.features, wanted)), wanted)
+        return _json_answer(found, rows_of(_select(found.features, wanted)), wanted)
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         is_arrow = request.content_type == ARROW_STREAM
         return await (of_arrow(request) if is_arrow else of_json(request))
 
     return answer
 
 
-def _chosen(features: Table, wanted: Sequence[str] | None) -> Table:
+def _select(features: Table, wanted: Sequence[str] | None) -> Table:
     return features if wanted is None else features.select(list(wanted))
 
 
@@ -70,7 +70,7 @@ def _arrow_answer(found: CallResult, wanted: Sequence[str] | None) -> Answer:
     headers = ((b"fastfeat-artifact", found.by.artifact.encode()),)
     if found.link:
         headers += ((b"fastfeat-audit", found.link.hex().encode()),)
-    content = arrow_bytes(_chosen(found.features, wanted))
+    content = arrow_bytes(_select(found.features, wanted))
     return Answer(content, ARROW_STREAM.encode(), headers)
 
 
@@ -92,9 +92,9 @@ def _audit(found: CallResult) -> Any:
 def update_of(service: Service) -> Handler:
     """Return the handler that adds events to the state without computing features."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         rows = _rows(request, service, service.now.reader)
-        return _taken(await service.call("update", rows), rows)
+        return _update_answer(await service.call("update", rows), rows)
 
     return answer
 
@@ -102,7 +102,7 @@ def update_of(service: Service) -> Handler:
 def outcomes_of(service: Service) -> Handler:
     """Return the handler that adds late columns to the state, matched to rows by their id."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         served = service.now
         if served.outcomes is None:
             raise Refusal(
@@ -112,7 +112,7 @@ def outcomes_of(service: Service) -> Handler:
             )
         rows = _rows(request, service, served.outcomes)
         found = await service.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
-        return _taken(found, rows)
+        return _update_answer(found, rows)
 
     return answer
 
@@ -120,7 +120,7 @@ def outcomes_of(service: Service) -> Handler:
 def table_of(service: Service) -> Handler:
     """Return the handler that adds rows to the lookup table that the path names."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         served = service.now
         types = served.fitted.record.tables.get(request.name)
         if types is None:
@@ -134,12 +134,12 @@ def table_of(service: Service) -> Handler:
         found = await service.apart(
             "table", rows.num_rows, lambda live: live.update_table(name, rows)
         )
-        return _taken(found, rows)
+        return _update_answer(found, rows)
 
     return answer
 
 
-def _rows(request: Request, service: Service, reader: RowReader) -> Table:
+def _rows(request: HttpRequest, service: Service, reader: RowReader) -> Table:
     if request.content_type == ARROW_STREAM:
         check_known(request.parameters, ())
         return arrow_rows(request.body, reader, service.limits.body)
@@ -148,12 +148,12 @@ def _rows(request: Request, service: Service, reader: RowReader) -> Table:
     return reader.table(asked.get("rows"))
 
 
-def _taken(found: CallResult, rows: Table) -> Answer:
+def _update_answer(found: CallResult, rows: Table) -> Answer:
     told = {"artifact": found.by.head, "rows": rows.num_rows, "audit": _audit(found)}
     return Answer(write_json(told))
 
 
-def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
+def json_object(request: HttpRequest, others: str = "") -> Mapping[str, Any]:
     """Return the JSON object in a request's body.
 
     `others` lists further content types that the address accepts, for the message.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.calls import check_known, json_object
 from fastfeat.apps.serve.json_text import as_object, read_json, write_json
 from fastfeat.apps.serve.refusals import Refusal
@@ -18,7 +18,7 @@ from fastfeat.live.state.feature_origins import MOST_ROWS, shown
 def explain_of(service: Service) -> Handler:
     """Return the handler that explains the row in the query parameter `row`, given as JSON."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         asked = request.parameters
         check_known(asked, ("row",))
         if "row" not in asked:
@@ -32,7 +32,7 @@ def explain_of(service: Service) -> Handler:
 def explain_rows(service: Service) -> Handler:
     """Return the handler that explains the row in the entry `row` of the body."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         asked = json_object(request)
         check_known(asked, ("row",))
         return await _explain(service, asked.get("row"))

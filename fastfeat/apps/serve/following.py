@@ -10,30 +10,30 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastfeat.api.plan import FittedPlan, fitted_of, records_of
+from fastfeat.api.plan import FittedPlan, fitted_of, fitted_records
 from fastfeat.apps.serve.served_plan import ServedPlan, served_plan
 from fastfeat.apps.serve.warming import warm
 from fastfeat.errors import InvalidPlan, StateError
 from fastfeat.keep.artifact import fitted_digest
-from fastfeat.live.file.follower import Follower, News
+from fastfeat.live.file.follower import Follower, NewEntries
 from fastfeat.live.live import Live
 from fastfeat.live.lower.live_plan import lower
-from fastfeat.live.state.state import State
-from fastfeat.trust.quality.golden.golden_rows import check_if_there
+from fastfeat.live.state.state import LiveState
+from fastfeat.trust.quality.golden.golden_rows import check_golden_if_any
 
 _TRIES = 50
 _PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _StateAndPlans:
     """The state as read from the file so far, and its plans by name."""
 
-    state: State
+    state: LiveState
     plans: Mapping[str, FittedPlan]
 
 
-class Following:
+class StateFollowing:
     """A reader of a state file that another process writes.
 
     Args:
@@ -57,7 +57,7 @@ class Following:
         self.unwatched = ""
         """Why drift of the served plan is not measured, in a sentence; "" if it is."""
         self._follower: Follower | None = None
-        self._read: _Read | None = None
+        self._read: _StateAndPlans | None = None
 
     def opened(self) -> ServedPlan:
         """Read the whole file, and return the plan to serve with this state.
@@ -85,7 +85,7 @@ class Following:
             self._read = None  # the file may have been replaced, for example by a new state
             raise
 
-    def _changed(self, follower: Follower, read: _Read) -> ServedPlan | None:
+    def _changed(self, follower: Follower, read: _StateAndPlans) -> ServedPlan | None:
         news = follower.news()
         if news.base is not None or _is_of_other_plans(news):  # a base may have other plans
             return self.opened()
@@ -97,7 +97,7 @@ class Following:
         if self._follower is not None:
             self._follower.close()
 
-    def _begun(self) -> _Read:
+    def _begun(self) -> _StateAndPlans:
         for _ in range(_TRIES):
             self.close()
             follower = self._follower = Follower(self._path)
@@ -117,7 +117,7 @@ class Following:
         found = fitted_of(content)
         return self._given if fitted_digest(found.record) == self._given_digest else found
 
-    def _served(self, read: _Read) -> ServedPlan:
+    def _served(self, read: _StateAndPlans) -> ServedPlan:
         digests = {name: fitted_digest(fitted.record) for name, fitted in read.plans.items()}
         names = [name for name, digest in digests.items() if digest == self._digest]
         if not names and len(digests) > 1:
@@ -134,7 +134,7 @@ class Following:
         self._digest = digests[name]
         fitted = read.plans[name]
         if not names or self._is_first:
-            check_if_there(fitted.record)
+            check_golden_if_any(fitted.record)
             self.note = warm(fitted, read.state.tables)
         self._is_first = False
         live = Live(read.plans, read.state)
@@ -147,12 +147,14 @@ class Following:
         return served_plan(live, fitted, self._most_rows, name=name)
 
 
-def _of_news(news: News, plans: Mapping[str, FittedPlan], follower: Follower) -> _Read:
+def _of_news(
+    news: NewEntries, plans: Mapping[str, FittedPlan], follower: Follower
+) -> _StateAndPlans:
     assert news.base is not None, "the first news are a base"
-    state = State(lower(records_of(plans)), follower.settings, news.base)
+    state = LiveState(lower(fitted_records(plans)), follower.settings, news.base)
     state.restore([written.entry for written in news.entries])
-    return _Read(state, plans)
+    return _StateAndPlans(state, plans)
 
 
-def _is_of_other_plans(news: News) -> bool:
+def _is_of_other_plans(news: NewEntries) -> bool:
     return any(written.plans for written in news.entries)

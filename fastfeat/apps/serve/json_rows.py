@@ -20,7 +20,7 @@ from fastfeat.ir.dtypes import DType
 
 ROWS = "rows must be a list of objects of column names and values"
 _NO_TYPE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError)
-Given = Sequence[Mapping[str, Any]]
+JsonRows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class RowReader:
             raise self.reads_none(rows[0])
         for name in self.passed:
             if (values := _values(rows, name, False)) is not None:
-                arrays[name] = _passed(values, name)
+                arrays[name] = _passed_array(values, name)
         return columns_table(arrays, len(rows))
 
     @property
@@ -74,7 +74,7 @@ class RowReader:
         Raises:
             Refusal: A value does not fit its column's type, or there are too many rows.
         """
-        check_number(n_rows, self.most)
+        check_n_rows(n_rows, self.most)
         arrays = {
             name: column_of(columns[name], name, dtype)
             for name, dtype in self.columns.items()
@@ -82,7 +82,9 @@ class RowReader:
         }
         if not arrays and self.columns:
             raise self.reads_none(columns)
-        arrays |= {name: _passed(columns[name], name) for name in self.passed if name in columns}
+        arrays |= {
+            name: _passed_array(columns[name], name) for name in self.passed if name in columns
+        }
         return columns_table(arrays, n_rows)
 
     def reads_none(self, given: Iterable[str]) -> Refusal:
@@ -112,7 +114,7 @@ def row_reader(
     return RowReader(known, frozenset(late), others, most)
 
 
-def check_number(n_rows: int, most: int) -> None:
+def check_n_rows(n_rows: int, most: int) -> None:
     """Raise Refusal if there are more rows than allowed."""
     if n_rows > most:
         raise Refusal(
@@ -123,7 +125,7 @@ def check_number(n_rows: int, most: int) -> None:
 def check_rows(rows: Any, most: int) -> None:
     """Raise Refusal unless `rows` is a list of objects, and not too long."""
     found = as_list(rows, ROWS)
-    check_number(len(found), most)
+    check_n_rows(len(found), most)
     for k, row in enumerate(found):
         if type(row) is not dict:
             told = f"row {k} is not an object of column names and values"
@@ -151,7 +153,7 @@ def column_of(values: Sequence[Any], name: str, dtype: DType) -> Array:
         ) from None
 
 
-def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
+def _values(rows: JsonRows, name: str, may_lack: bool) -> list[Any] | None:
     """Return a column's value in each row; None if no row has the column.
 
     Raises:
@@ -176,7 +178,7 @@ def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
     )
 
 
-def _passed(values: Sequence[Any], name: str) -> Array:
+def _passed_array(values: Sequence[Any], name: str) -> Array:
     """Return JSON values as an array of their common type; raise Refusal if there is none."""
     try:
         return pa.array(values)

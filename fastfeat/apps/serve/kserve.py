@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from fastfeat.apps.serve.answers import matrix_of
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.calls import json_object
-from fastfeat.apps.serve.json_rows import check_number, column_of
+from fastfeat.apps.serve.json_rows import check_n_rows, column_of
 from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
@@ -46,7 +46,7 @@ _TYPES: Mapping[str, str] = {
 def server_metadata() -> Handler:
     """Return the handler that describes this server."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         told = {"name": "fastfeat", "version": __version__}
         return Answer(write_json({**told, "extensions": ()}))
 
@@ -56,7 +56,7 @@ def server_metadata() -> Handler:
 def model_metadata(service: Service) -> Handler:
     """Return the handler that describes the input and output tensors of a model."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         served = _model(service, request.name)
         fitted = served.fitted
         inputs = [
@@ -89,7 +89,7 @@ def model_metadata(service: Service) -> Handler:
 def model_ready(service: Service) -> Handler:
     """Return the handler that says whether a model is ready."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         _model(service, request.name)
         return Answer(write_json({"name": service.name, "ready": True}))
 
@@ -99,7 +99,7 @@ def model_ready(service: Service) -> Handler:
 def infer(service: Service) -> Handler:
     """Return the handler that computes the features of rows sent as tensors."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         served = _model(service, request.name)
         asked = json_object(request)
         update = _update(asked)
@@ -175,7 +175,7 @@ def _rows(inputs: Any, served: ServedPlan) -> Table:
                 column=name,
             )
         n_rows = len(values)
-        check_number(n_rows, reader.most)
+        check_n_rows(n_rows, reader.most)
         if name in arrays:
             raise Refusal(400, "InvalidRequest", f"two tensors have the name {name!r}", column=name)
         arrays[name] = _array(values, name, dtype, reader.columns.get(name))

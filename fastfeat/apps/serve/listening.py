@@ -15,7 +15,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListenAddress:
     """The address that a server listens at.
 
     Args:
@@ -80,7 +80,7 @@ def _unix(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)  # the socket gets only these rights from the start
     try:
-        _take_away(path)
+        _remove_dead_socket(path)
         listener.bind(path)
         listener.listen(1024)
     except OSError as error:
@@ -91,7 +91,7 @@ def _unix(path: str) -> socket.socket:
     return listener
 
 
-def _take_away(path: str) -> None:
+def _remove_dead_socket(path: str) -> None:
     """Remove a socket file at this path that a server left when it ended.
 
     Raises:

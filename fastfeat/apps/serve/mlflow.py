@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.apps.serve.answers import values_of
-from fastfeat.apps.serve.app import Answer, Handler, Request
+from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.calls import check_known, json_object
 from fastfeat.apps.serve.json_rows import RowReader
 from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, write_json
@@ -20,7 +20,7 @@ _FORMS = ("dataframe_split", "dataframe_records")
 def invocations(service: Service) -> Handler:
     """Return the handler that computes the features of a data frame, one record per row."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: HttpRequest) -> Answer:
         asked = json_object(request)
         check_known(asked, (*_FORMS, "params"))
         given = [form for form in _FORMS if form in asked]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.apps.serve.app import Limits
-from fastfeat.apps.serve.listening import Listening
-from fastfeat.apps.serve.state_opening import Opening
+from fastfeat.apps.serve.app import RequestLimits
+from fastfeat.apps.serve.listening import ListenAddress
+from fastfeat.apps.serve.state_opening import StateOpening
 from fastfeat.errors import InvalidPlan
 
 _PORTS = range(1 << 16)
 
 
 def check_options(
-    where: Listening, opening: Opening, history: Any, *, follow: bool, watch: bool
+    where: ListenAddress, opening: StateOpening, history: Any, *, follow: bool, watch: bool
 ) -> None:
     """Raise InvalidPlan if options contradict each other or a port is invalid."""
     for option, port in (("port", where.port), ("flight_port", where.flight_port)):
@@ -30,7 +30,7 @@ def check_options(
         )
 
 
-def check_limits(limits: Limits, rows: int) -> None:
+def check_limits(limits: RequestLimits, rows: int) -> None:
     """Raise InvalidPlan unless every limit is a positive whole number."""
     for option, limit in (
         ("max_body", limits.body),

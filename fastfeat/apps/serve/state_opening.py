@@ -10,7 +10,7 @@ from fastfeat.api.online import online
 from fastfeat.api.plan import FittedPlan
 from fastfeat.execute.guard import row_inputs
 from fastfeat.io.arrow import Table
-from fastfeat.live.ahead import max_ahead_of
+from fastfeat.live.ahead import resolve_max_ahead
 from fastfeat.live.file.state_file import path_of
 from fastfeat.live.live import Live
 from fastfeat.trust.quality.later_rows import profile_to_compare
@@ -19,7 +19,7 @@ _ALONE = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StateOpening:
     """The options for opening a state.
 
     Args:
@@ -97,7 +97,9 @@ class Opening:
             tables=tables,
             late=self.late,
             keep=self.keep,
-            max_ahead=max_ahead_of(plans, self.late, self.max_ahead) if is_new else self.max_ahead,
+            max_ahead=resolve_max_ahead(plans, self.late, self.max_ahead)
+            if is_new
+            else self.max_ahead,
             max_jump=self.max_jump,
             durability=self.durability,
             archive=self.archive,
@@ -108,7 +110,7 @@ class Opening:
         return live
 
 
-def difference(old: FittedPlan, new: FittedPlan) -> str:
+def replacement_problem(old: FittedPlan, new: FittedPlan) -> str:
     """Return the reason why a plan cannot replace another, as text; "" if it can.
 
     It can if callers already send all columns that it reads, and the state has all tables that it

@@ -27,7 +27,7 @@ from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
 
-Kind = Literal["features", "process", "update"]
+CallKind = Literal["features", "process", "update"]
 Result = TypeVar("Result")
 SMALL = 64
 """Requests with more rows are large."""
@@ -56,7 +56,7 @@ class NeedsTable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class QueuedCall:
     """One waiting call: a request for features, or one that adds events.
 
     Args:
@@ -65,11 +65,11 @@ class Job:
         done: Future that gets the result or the error.
     """
 
-    kind: Kind
+    kind: CallKind
     rows: Table | PlainRows
     done: asyncio.Future[CallResult]
 
-    def is_like(self, other: Job) -> bool:
+    def is_like(self, other: QueuedCall) -> bool:
         """Return whether this job and another can be computed together."""
         if self.kind != other.kind:
             return False
@@ -93,7 +93,7 @@ class CallResult:
     link: bytes = b""
 
 
-def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
+def call(served: ServedPlan, kind: CallKind, rows: Table | PlainRows) -> Any:
     """Call the live plan with these rows, and return their features; None for "update".
 
     "features" only computes them; "process" also adds the rows to the state; "update" only adds the
@@ -121,7 +121,7 @@ def call(served: ServedPlan, kind: Kind, rows: Table | PlainRows) -> Any:
             return None
 
 
-def call_together(served: ServedPlan, jobs: Sequence[Job]) -> list[Any]:
+def call_together(served: ServedPlan, jobs: Sequence[QueuedCall]) -> list[Any]:
     """Compute jobs of one kind by one call; return each job's result: features, None, or an error.
 
     If the joint call fails, it has changed nothing, and each job is tried alone.
@@ -147,14 +147,14 @@ def _joined(parts: Sequence[Table | PlainRows]) -> Table | PlainRows:
     return pa.concat_tables(parts).combine_chunks()
 
 
-def _call_alone(served: ServedPlan, job: Job) -> Any:
+def _call_alone(served: ServedPlan, job: QueuedCall) -> Any:
     try:
         return call(served, job.kind, job.rows)
     except Exception as error:  # any error is raised where the job is awaited
         return error
 
 
-def _link(served: ServedPlan, kind: Kind) -> bytes:
+def _link(served: ServedPlan, kind: CallKind) -> bytes:
     return b"" if kind == "features" else served.live.head
 
 
@@ -172,13 +172,13 @@ class Lane:
         self,
         served: Callable[[], ServedPlan],
         name: str,
-        is_here: Callable[[Kind], bool],
+        is_here: Callable[[CallKind], bool],
         learn: Callable[[float], None],
     ) -> None:
         self._served = served
         self._is_here = is_here
         self._learn = learn
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[QueuedCall] = deque()
         self._thread = ThreadPoolExecutor(1, name)
         self._is_held = False
         self._idle = asyncio.Event()
@@ -194,7 +194,7 @@ class Lane:
         """The number of waiting jobs."""
         return len(self._waiting)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: QueuedCall) -> None:
         """Add a job to the queue."""
         self._waiting.append(job)
         if self.is_idle:
@@ -250,9 +250,9 @@ class Lane:
         else:
             self._thread.submit(lambda: loop.call_soon_threadsafe(self._done, run(), jobs))
 
-    def _next(self) -> list[Job]:
+    def _next(self) -> list[QueuedCall]:
         """Remove the first jobs of the queue that can be computed together, and return them."""
-        waiting, jobs = self._waiting, list[Job]()
+        waiting, jobs = self._waiting, list[QueuedCall]()
         n_rows = 0
         while waiting:
             job = waiting[0]
@@ -266,7 +266,7 @@ class Lane:
             jobs.append(waiting.popleft())
         return jobs
 
-    def _done(self, found: Sequence[Any], jobs: Sequence[Job]) -> None:
+    def _done(self, found: Sequence[Any], jobs: Sequence[QueuedCall]) -> None:
         self._begin()
         for job, one in zip(jobs, found, strict=True):
             if job.done.done():
@@ -277,7 +277,7 @@ class Lane:
                 job.done.set_result(one)
 
 
-class Work:
+class CallScheduler:
     """The lanes of a server, and the slow work outside of them; for one event loop.
 
     Args:
@@ -299,7 +299,7 @@ class Work:
         """The number of calls that wait in the lanes."""
         return sum(lane.n_waiting for lane in self._lanes)
 
-    async def call(self, kind: Kind, rows: Table | PlainRows, *, alone: bool) -> CallResult:
+    async def call(self, kind: CallKind, rows: Table | PlainRows, *, alone: bool) -> CallResult:
         """Compute a call now or in a lane. Its features are None for "update".
 
         `alone` says that no other request waits.
@@ -317,7 +317,7 @@ class Work:
                 self._learn(time.thread_time() - start)
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         lane = self._small if len(rows) <= SMALL else self._large
-        lane.add(Job(kind, rows, done))
+        lane.add(QueuedCall(kind, rows, done))
         return await done
 
     async def apart(self, function: Callable[[], Result]) -> Result:
@@ -340,7 +340,7 @@ class Work:
             lane.close()
         self._apart.shutdown()
 
-    def _is_here(self, kind: Kind) -> bool:
+    def _is_here(self, kind: CallKind) -> bool:
         """Whether calls of this kind run on the event loop: fast ones that need no disk."""
         return self._seconds <= _INLINE_SECONDS and (kind == "features" or not self._durable)
 

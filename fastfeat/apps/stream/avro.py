@@ -69,7 +69,7 @@ def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mappin
 
     if topic.framing == "none":
         return lambda value: record(value, 0, wanted, None)
-    first = FirstNumber(topic, folder)
+    first = FirstSchemaId(topic, folder)
 
     def framed(value: bytes) -> Mapping[str, Any]:
         if len(value) < _FRAME or value[0] != 0:
@@ -94,7 +94,7 @@ def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mappin
 _SAME = "schema_ids = [..., {0}], if it has the same fields in the same order"
 
 
-class FirstNumber:
+class FirstSchemaId:
     """The schema id of the first record of a topic; records with other ids are refused.
 
     All members of a consumer group share the id in a file under `folder`; with None it is only kept

@@ -12,22 +12,22 @@ from typing import Any, TypeVar, cast, get_args
 
 from fastfeat.apps.stream.config import (
     Absent,
-    Batch,
     Config,
-    Format,
     Framing,
+    JsonTimeFormat,
     Kafka,
     KafkaOut,
-    Late,
+    LateRowPolicy,
     LookupTable,
+    MessageFormat,
+    MicroBatchLimits,
     Option,
     ParquetOut,
     Start,
-    Times,
     Topic,
     ValkeyOut,
 )
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidConfig, did_you_mean
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _LARGEST_PORT = 65535
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def read_config(path: str | os.PathLike[str]) -> Config:
     """Return the configuration in a TOML file. Relative paths in it start at the file's folder.
 
@@ -59,7 +59,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
         raise InvalidConfig(f"{source}: {error}") from None
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def config_of(document: Mapping[str, Any], folder: str | os.PathLike[str] = ".") -> Config:
     """Return the configuration in a dict with the keys of the TOML file.
 
@@ -77,14 +77,14 @@ def config_of(document: Mapping[str, Any], folder: str | os.PathLike[str] = ".")
         fastfeat.errors.InvalidConfig: late: must be 'error', 'insert', 'drop' or 'dead_letter', \
 got 'never'
     """
-    top = Section(document, "", Path(folder))
-    events_late = top.choice("late", get_args(Late), "dead_letter")
+    top = ConfigSection(document, "", Path(folder))
+    events_late = top.choice("late", get_args(LateRowPolicy), "dead_letter")
     out = top.section("out")
     found = Config(
         artifacts=_artifacts(top),
         state=top.path("state"),
         group=top.text("group"),
-        late=cast(Late, events_late),
+        late=cast(LateRowPolicy, events_late),
         keep=top.length("keep"),
         max_ahead=top.text("max_ahead", None),
         max_jump=top.length("max_jump"),
@@ -113,7 +113,7 @@ got 'never'
     return found
 
 
-class Section:
+class ConfigSection:
     """One table of a TOML configuration. Its methods read one key each, and check type and bounds.
 
     A key that no method has read is an error at the end.
@@ -133,14 +133,14 @@ class Section:
         self._read.add(key)
         return key in self._values
 
-    def section(self, key: str, *, required: bool = False) -> Section:
+    def section(self, key: str, *, required: bool = False) -> ConfigSection:
         """Return the subtable under a key, or an empty one if it is missing and not required."""
         if required and not self.has(key):
             raise InvalidConfig(f"[{self.path_of(key)}] is missing")
         found = self._of_type(key, Mapping, "a table", {})
-        return Section(cast("Mapping[str, Any]", found), self.path_of(key), self._folder)
+        return ConfigSection(cast("Mapping[str, Any]", found), self.path_of(key), self._folder)
 
-    def sections(self) -> list[tuple[str, Section]]:
+    def sections(self) -> list[tuple[str, ConfigSection]]:
         """Return the pairs of a key and its subtable, for all keys."""
         return [(key, self.section(key)) for key in self._values]
 
@@ -305,7 +305,7 @@ class Section:
         return amount
 
 
-def _artifacts(top: Section) -> dict[str, Path]:
+def _artifacts(top: ConfigSection) -> dict[str, Path]:
     if top.has("artifacts"):
         if top.has("artifact"):
             raise InvalidConfig("write artifact or artifacts, not both")
@@ -313,7 +313,7 @@ def _artifacts(top: Section) -> dict[str, Path]:
     return {"": top.path("artifact")}
 
 
-def _kafka(section: Section) -> Kafka:
+def _kafka(section: ConfigSection) -> Kafka:
     found = Kafka(
         brokers=section.text("brokers"),
         options=section.options("options"),
@@ -324,22 +324,22 @@ def _kafka(section: Section) -> Kafka:
     return found
 
 
-def _topic(section: Section) -> Topic:
+def _topic(section: ConfigSection) -> Topic:
     found = _source(section)
     section.end()
     return found
 
 
-def _source(section: Section) -> Topic:
+def _source(section: ConfigSection) -> Topic:
     """Return the topic that a section configures; the section may have further keys."""
-    kind = cast(Format, section.choice("format", get_args(Format), "json"))
+    kind = cast(MessageFormat, section.choice("format", get_args(MessageFormat), "json"))
     framing = cast(Framing, section.choice("framing", get_args(Framing), "none"))
     schemas, schema_ids = section.numbered_paths("schemas"), section.numbers("schema_ids")
     _check_schemas(section, kind, framing, schemas, schema_ids)
     return Topic(
         topic=section.text("topic"),
         format=kind,
-        times=cast(Times, section.choice("times", get_args(Times), "iso")),
+        times=cast(JsonTimeFormat, section.choice("times", get_args(JsonTimeFormat), "iso")),
         absent=cast(Absent, section.choice("absent", get_args(Absent), "error")),
         columns=section.names("columns"),
         types=section.names("types"),
@@ -351,8 +351,8 @@ def _source(section: Section) -> Topic:
 
 
 def _check_schemas(
-    section: Section,
-    kind: Format,
+    section: ConfigSection,
+    kind: MessageFormat,
     framing: Framing,
     schemas: Mapping[int, Path],
     schema_ids: Sequence[int],
@@ -371,20 +371,20 @@ def _check_schemas(
         )
 
 
-def _table(section: Section) -> LookupTable:
+def _table(section: ConfigSection) -> LookupTable:
     path = section.path("path", None)
     found = LookupTable(path, _source(section) if section.has("topic") else None)
     section.end()
     return found
 
 
-def _batch(section: Section) -> Batch:
-    found = Batch(section.count("rows", 1000, 1_000_000), section.seconds("wait", 0.02))
+def _batch(section: ConfigSection) -> MicroBatchLimits:
+    found = MicroBatchLimits(section.count("rows", 1000, 1_000_000), section.seconds("wait", 0.02))
     section.end()
     return found
 
 
-def _kafka_out(section: Section) -> KafkaOut:
+def _kafka_out(section: ConfigSection) -> KafkaOut:
     kind = section.choice("format", ("json", "arrow"), "json")
     found = KafkaOut(
         section.text("topic"),
@@ -395,7 +395,7 @@ def _kafka_out(section: Section) -> KafkaOut:
     return found
 
 
-def _valkey_out(section: Section) -> ValkeyOut:
+def _valkey_out(section: ConfigSection) -> ValkeyOut:
     found = ValkeyOut(
         section.text("url"),
         section.texts("keys"),
@@ -406,13 +406,13 @@ def _valkey_out(section: Section) -> ValkeyOut:
     return found
 
 
-def _parquet_out(section: Section) -> ParquetOut:
+def _parquet_out(section: ConfigSection) -> ParquetOut:
     found = ParquetOut(section.path("folder"))
     section.end()
     return found
 
 
-def _dead_letters(section: Section) -> str:
+def _dead_letters(section: ConfigSection) -> str:
     found: str = section.text("topic")
     section.end()
     return found

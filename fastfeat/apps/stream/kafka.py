@@ -18,7 +18,7 @@ from fastfeat.errors import LibraryUnavailable, StreamError
 Message = Any
 """A confluent-kafka message, with `value()`, `key()`, `offset()`, `partition()`, ..."""
 Headers = Sequence[tuple[str, bytes]]
-Place = tuple[str, int]
+TopicPlace = tuple[str, int]
 """A topic and a partition number."""
 
 LOG = logging.getLogger("fastfeat.stream")
@@ -71,12 +71,12 @@ class Consumer:
         self._is_cooperative = "cooperative" in str(settings["partition.assignment.strategy"])
         self._incremental = False  # only group members get partitions incrementally
         self._error = self._kafka.KafkaError
-        self.ends: dict[Place, int] = {}
-        self._assigned: set[Place] = set()
-        self._starting: set[Place] = set()  # assigned, but no message yet
-        self._held: set[Place] = set()
+        self.ends: dict[TopicPlace, int] = {}
+        self._assigned: set[TopicPlace] = set()
+        self._starting: set[TopicPlace] = set()  # assigned, but no message yet
+        self._held: set[TopicPlace] = set()
         self._consumer = _client(
-            self._kafka.Consumer, {**settings, "error_cb": _told, "logger": LOG}
+            self._kafka.Consumer, {**settings, "error_cb": _log_error, "logger": LOG}
         )
 
     def subscribe(
@@ -107,7 +107,7 @@ class Consumer:
 
         self._consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
-    def read(self, offsets: Mapping[Place, int]) -> None:
+    def read(self, offsets: Mapping[TopicPlace, int]) -> None:
         """Read exactly these partitions from these offsets, with none paused.
 
         With cooperative assignment, partitions that are already being read continue where they are,
@@ -140,7 +140,7 @@ class Consumer:
                     self._check(message)
         return found
 
-    def hold(self, places: Collection[Place]) -> None:
+    def hold(self, places: Collection[TopicPlace]) -> None:
         """Pause exactly these partitions, and resume all others.
 
         A partition that has returned no message since it was assigned is not paused yet: librdkafka
@@ -152,7 +152,7 @@ class Consumer:
         self._resume(self._held - held)
         self._held = held
 
-    def bounds(self, place: Place) -> tuple[int, int] | None:
+    def bounds(self, place: TopicPlace) -> tuple[int, int] | None:
         """Ask the broker for a partition's first offset, and the offset after its last message.
 
         Returns None if the broker does not answer.
@@ -169,12 +169,12 @@ class Consumer:
         # it sends with messages is right
         return asked[0], max(asked[1], self.known_end(place))
 
-    def known_end(self, place: Place) -> int:
+    def known_end(self, place: TopicPlace) -> int:
         """Return the offset after a partition's last message, known from fetched messages."""
         found = self._consumer.get_watermark_offsets(self._place(place), cached=True)
         return 0 if found is None else max(found[1], 0)
 
-    def committed(self, place: Place) -> int:
+    def committed(self, place: TopicPlace) -> int:
         """Return the offset that the group has committed; 0 for none."""
         try:
             found = self._consumer.committed([self._place(place)], timeout=_ANSWERS_WITHIN_S)
@@ -183,7 +183,7 @@ class Consumer:
             return 0
         return max(found[0].offset, 0)
 
-    def commit(self, offsets: Mapping[Place, int]) -> None:
+    def commit(self, offsets: Mapping[TopicPlace, int]) -> None:
         """Commit offsets to the group, without waiting for an answer."""
         places = [self._place(place, offset) for place, offset in offsets.items()]
         try:
@@ -195,7 +195,7 @@ class Consumer:
         """Leave the consumer group and end; `closed` is called for open partitions first."""
         self._consumer.close()
 
-    def _place(self, place: Place, offset: int | None = None) -> Any:
+    def _place(self, place: TopicPlace, offset: int | None = None) -> Any:
         where = () if offset is None else (offset,)
         return self._kafka.TopicPartition(*place, *where)
 
@@ -210,7 +210,7 @@ class Consumer:
         else:
             self._consumer.unassign()
 
-    def _resume(self, places: Collection[Place]) -> None:
+    def _resume(self, places: Collection[TopicPlace]) -> None:
         """Resume partitions that may be paused.
 
         Partitions are also resumed before they are given back or newly assigned, because librdkafka
@@ -223,7 +223,7 @@ class Consumer:
             self._consumer.resume([self._place(place) for place in begun])
         self._held -= set(begun)
 
-    def _forget(self, gone: Collection[Place]) -> None:
+    def _forget(self, gone: Collection[TopicPlace]) -> None:
         for place in gone:
             self.ends.pop(place, None)
         self._assigned -= set(gone)
@@ -335,12 +335,12 @@ class Producer:
             self._lost.append(f"{message.topic()}:{message.partition()}: {error.str()}")
 
     def _failed(self, error: Any) -> None:
-        _told(error)
+        _log_error(error)
         if error.fatal():
             self._lost.append(error.str())
 
 
-def _told(error: Any) -> None:
+def _log_error(error: Any) -> None:
     LOG.warning("kafka: %s", error.str())
 
 

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidConfig, InvalidData
 from fastfeat.io.arrow import DataType, Schema, Table, call, cast, pa
 
@@ -62,7 +62,7 @@ class PackedRow:
     features: Mapping[str, Any]
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def entity_key(prefix: str, values: Sequence[Any]) -> str:
     """Return the key under which an entity's features are stored.
 
@@ -150,7 +150,7 @@ def packed_rows(
     return packed
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def read_packed(content: bytes, schema: Schema) -> PackedRow:
     """Return the features in a value that was read from Valkey or Redis.
 

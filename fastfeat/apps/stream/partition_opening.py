@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from fastfeat.apps.stream.job import Job
+from fastfeat.apps.stream.job import StreamJob
 from fastfeat.apps.stream.kafka import LOG, Consumer
 from fastfeat.apps.stream.outputs import Sink
-from fastfeat.apps.stream.partition import Partition, source_of
-from fastfeat.apps.stream.place_lock import PlaceLock
+from fastfeat.apps.stream.partition import EventPartition, source_of
+from fastfeat.apps.stream.place_lock import StateLock
 from fastfeat.errors import StateError, StreamError
 from fastfeat.live.live import Live
 
 
-class Openings:
+class PartitionOpener:
     """Opens assigned partitions, and remembers those with states that cannot be opened yet.
 
     Args:
@@ -23,7 +23,7 @@ class Openings:
         sinks: Targets of the outputs.
     """
 
-    def __init__(self, job: Job, consumer: Consumer, sinks: Sequence[Sink]) -> None:
+    def __init__(self, job: StreamJob, consumer: Consumer, sinks: Sequence[Sink]) -> None:
         self._job, self._consumer, self._sinks = job, consumer, sinks
         self._since: dict[int, float] = {}
 
@@ -36,7 +36,7 @@ class Openings:
         """Stop waiting for a partition that was taken away from this member."""
         self._since.pop(number, None)
 
-    def open(self, number: int) -> Partition | None:
+    def open(self, number: int) -> EventPartition | None:
         """Return an opened partition; None while its state is locked or the brokers do not answer.
 
         Raises:
@@ -48,17 +48,17 @@ class Openings:
         is_first = number not in self._since
         since = self._since.setdefault(number, time.monotonic())
         path = self._job.state_path(number).with_suffix(".lock")
-        lock = PlaceLock.take(path)
+        lock = StateLock.take(path)
         if lock is None:
             waited = time.monotonic() - since
             if waited > self._job.config.lock_wait_s:
                 raise StateError(
-                    f"{self._job.state_path(number)}: process {PlaceLock.holder(path)} has locked "
+                    f"{self._job.state_path(number)}: process {StateLock.holder(path)} has locked "
                     f"the state for {waited:.0f} s, although the partition now belongs to this "
                     "member. End that process, or wait longer: lock_wait"
                 )
             if is_first:
-                told = self._job.state_path(number), PlaceLock.holder(path)
+                told = self._job.state_path(number), StateLock.holder(path)
                 LOG.warning("waiting for %s: process %s has locked it", *told)
             return None
         try:
@@ -76,7 +76,7 @@ class Openings:
     def _bounds(self, number: int) -> tuple[int, int] | None:
         return self._consumer.bounds((self._job.config.events.topic, number))
 
-    def _opened(self, number: int, lock: PlaceLock, bounds: tuple[int, int]) -> Partition:
+    def _opened(self, number: int, lock: StateLock, bounds: tuple[int, int]) -> EventPartition:
         job = self._job
         if not job.state_path(number).exists():
             self._check_new(number, bounds[0])
@@ -86,7 +86,7 @@ class Openings:
         except BaseException:
             live.discard()
             raise
-        return Partition(job, number, live, lock, self._sinks, start)
+        return EventPartition(job, number, live, lock, self._sinks, start)
 
     def _start(self, number: int, live: Live, bounds: tuple[int, int]) -> int:
         """Return the offset at which a partition with this state continues to read.

@@ -11,14 +11,14 @@ except ImportError:  # on Windows the state's own lock must suffice
     fcntl = None
 
 
-class PlaceLock:
+class StateLock:
     """A lock file beside a state, held until it is released or the process ends; the file stays."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
 
     @staticmethod
-    def take(path: Path) -> PlaceLock | None:
+    def take(path: Path) -> StateLock | None:
         """Return the lock of this file; None while another process holds it."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if fcntl is not None:
@@ -29,7 +29,7 @@ class PlaceLock:
                 return None
         os.truncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())
-        return PlaceLock(path, descriptor)
+        return StateLock(path, descriptor)
 
     @staticmethod
     def holder(path: Path) -> str:

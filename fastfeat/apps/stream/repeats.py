@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 
-Source = tuple[str, int]
-LastOffsets = MutableMapping[Source, tuple[int, int]]
+EventSource = tuple[str, int]
+LastOffsets = MutableMapping[EventSource, tuple[int, int]]
 """Offset and row of the last features seen, by topic and partition of the events."""
 
 
-@explaining_as("fastfeat.apps.stream.", {})
+@with_argument_errors_as("fastfeat.apps.stream.", {})
 def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Generator[Any]:
     """Yield the messages of a topic of features, or of dead letters, that were not seen before.
 
@@ -52,8 +52,8 @@ def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Ge
             yield message
 
 
-@explaining_as("fastfeat.apps.stream.", {})
-def drop_repeated_rows(features: Table, source: Source, seen: LastOffsets) -> Table:
+@with_argument_errors_as("fastfeat.apps.stream.", {})
+def drop_repeated_rows(features: Table, source: EventSource, seen: LastOffsets) -> Table:
     """Return the rows of an Arrow message that were not seen before.
 
     Args:

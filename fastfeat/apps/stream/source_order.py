@@ -18,7 +18,7 @@ from pathlib import Path
 from fastfeat.io.sinks.atomic import write_bytes
 
 
-class Order:
+class SourceOrder:
     """The order file of one partition.
 
     It has a line per step (some messages taken from one source), and a line per row that was

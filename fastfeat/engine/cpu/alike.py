@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import level_of
-from fastfeat.engine.columns import in_place
+from fastfeat.engine.columns import input_addresses
 from fastfeat.engine.cpu.kernels import n_parts, runner
 from fastfeat.engine.cpu.part import MANY
 from fastfeat.engine.program import Functions, Program
@@ -23,7 +23,7 @@ from fastfeat.engine.tasks import LearnTask
 from fastfeat.ir.dtypes import DType
 
 
-class Alike(NamedTuple):
+class AlikeOutputs(NamedTuple):
     """Outputs that copy input columns of one type, with equal aggregates, computed from moments.
 
     Args:
@@ -47,7 +47,7 @@ def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
     Outputs that must be learned one by one are left out. The dict is empty unless `task.columns`
     has the memory addresses of its columns.
     """
-    columns = in_place(task.columns, task.program)
+    columns = input_addresses(task.columns, task.program)
     if columns is None:
         return {}
     results: dict[int, Sequence[Any]] = {}
@@ -65,7 +65,7 @@ def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
 
 
 @lru_cache(maxsize=16)
-def _alike(program: Program, wanted: tuple[Functions, ...]) -> tuple[Alike, ...]:
+def _alike(program: Program, wanted: tuple[Functions, ...]) -> tuple[AlikeOutputs, ...]:
     """Return groups of outputs; one kernel call can learn all outputs of a group."""
     numbers = {slot: k for k, slot in enumerate(program.inputs)}
     members: dict[tuple[DType, Functions], list[tuple[int, int]]] = {}
@@ -77,10 +77,10 @@ def _alike(program: Program, wanted: tuple[Functions, ...]) -> tuple[Alike, ...]
         slot = column_of(output)
         if slot is not None and known[functions]:
             members.setdefault((output.dtype, functions), []).append((k, numbers[slot]))
-    found: list[Alike] = []
+    found: list[AlikeOutputs] = []
     for (dtype, functions), places in members.items():
         if len(places) >= MANY:
             outputs, inputs = zip(*places, strict=True)
             level = level_of([AGGREGATES[name] for name, _ in functions])
-            found.append(Alike(outputs, np.array(inputs, np.int64), dtype, level, functions))
+            found.append(AlikeOutputs(outputs, np.array(inputs, np.int64), dtype, level, functions))
     return tuple(found)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from fastfeat.engine.cpu.compiled import CompiledProgram, compiled
-from fastfeat.engine.cpu.table import BoundTable, TablePlan, Words, bind_constants
+from fastfeat.engine.cpu.table import BoundTable, ProgramTableLayout, Words, bind_constants
 from fastfeat.engine.program import Constants, Program
 
 
@@ -26,7 +26,7 @@ class BoundProgram(NamedTuple):
     table: BoundTable
 
     @property
-    def places(self) -> TablePlan:
+    def places(self) -> ProgramTableLayout:
         """The positions in the table of the words that a run fills in."""
         return self.compiled.table
 

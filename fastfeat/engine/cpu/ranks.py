@@ -18,9 +18,9 @@ import numpy as np
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.selection.rounds import (
     BucketMap,
-    Column,
     Indices,
     Keys,
+    SelectionColumn,
     commonest,
     count_buckets,
     extract,
@@ -32,11 +32,11 @@ from fastfeat_kernels.selection.state import select
 
 from fastfeat.aggregates.function import ranks_of
 from fastfeat.engine.cpu.kernels import runner
-from fastfeat.engine.cpu.part import OF_RANKS, Asked, Found, Part
-from fastfeat.engine.learner import Again, Packed, Rows
+from fastfeat.engine.cpu.part import OF_RANKS, Asked, OutputLearner, OutputResult
+from fastfeat.engine.learner import NextRound, PackedState, Rows
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.unnamed import mapped, unnamed_file
+from fastfeat.io.unnamed import map_file, unnamed_file
 
 N_SAMPLE = 1 << 15  # keys at most; half as many at least, given enough rows
 N_PER_KEY = 2  # buckets per key: counts of 8 bytes take at most 1 MiB
@@ -73,7 +73,7 @@ class Counting:
 
 
 @dataclass(slots=True)
-class Counted:
+class KeyBucketCounts:
     """The state of the second round: the number of keys in each bucket, shape (n_buckets,)."""
 
     asked: Asked
@@ -128,16 +128,16 @@ class Extracted:
     runs: list[Keys] = field(default_factory=list[Keys])
 
 
-State = Sampled | Counted | Extracted
+RankState = Sampled | KeyBucketCounts | Extracted
 
 
-def _start(asked: Asked, hint: Any) -> State:
+def _start(asked: Asked, hint: Any) -> RankState:
     match hint:
         case None:
             return Sampled(asked)
         case ("count", buckets, sample, n_rows):
             counting = Counting(BucketMap(*buckets), sample, n_rows)
-            return Counted(asked, counting, np.zeros(counting.buckets.n_buckets, np.int64))
+            return KeyBucketCounts(asked, counting, np.zeros(counting.buckets.n_buckets, np.int64))
         case (_, buckets, *rest):
             extracting = Extracting(BucketMap(*buckets), *rest)
             n = len(extracting.wanted)
@@ -146,18 +146,18 @@ def _start(asked: Asked, hint: Any) -> State:
             raise AssertionError(hint)
 
 
-def _add(state: State, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
+def _add(state: RankState, column: ChunkedArray, rows: Rows, n_parts: int) -> None:
     match state:
         case Sampled():
             _add_sample(state, column, n_parts)
-        case Counted():
+        case KeyBucketCounts():
             counts = count_buckets(_parts(state.asked, column, n_parts), state.hint.buckets)
             state.counts += counts.sum(axis=0, dtype=np.int64)
         case Extracted():
             _add_keys(state, _parts(state.asked, column, n_parts))
 
 
-def _parts(asked: Asked, column: ChunkedArray, n_parts: int) -> Column:
+def _parts(asked: Asked, column: ChunkedArray, n_parts: int) -> SelectionColumn:
     return in_runs(asked.element, physical_chunks(column), runner("selection"), n_parts)
 
 
@@ -177,7 +177,7 @@ def _thin(state: Sampled, n_rows: int) -> None:
         state.stride *= 2
 
 
-def _add_keys(state: Extracted, column: Column) -> None:
+def _add_keys(state: Extracted, column: SelectionColumn) -> None:
     hint, n_parts = state.hint, len(column.parts)
     n_rows = sum(rows.n for part in column.parts for rows in part)
     if n_parts * int(hint.totals.sum()) <= n_rows // FEW_KEYS:
@@ -195,7 +195,7 @@ def _add_keys(state: Extracted, column: Column) -> None:
             state.pieces.append(np.concatenate(kept))
 
 
-def _merge(a: State, b: State) -> State:
+def _merge(a: RankState, b: RankState) -> RankState:
     match a, b:
         case Sampled(), Sampled():
             n_rows, stride = a.n_rows + b.n_rows, max(a.stride, b.stride)
@@ -206,7 +206,7 @@ def _merge(a: State, b: State) -> State:
             merged = Sampled(a.asked, n_rows, stride, keys)
             _thin(merged, n_rows)
             return merged
-        case Counted(), Counted():
+        case KeyBucketCounts(), KeyBucketCounts():
             a.counts += b.counts
             return a
         case Extracted(), Extracted():
@@ -219,20 +219,20 @@ def _merge(a: State, b: State) -> State:
             raise AssertionError("states of different rounds cannot be merged")
 
 
-def _next(state: State) -> Found | Again:
+def _next(state: RankState) -> OutputResult | NextRound:
     match state:
         case Sampled():
             return _after_sampling(state)
-        case Counted():
+        case KeyBucketCounts():
             return _after_counting(state)
         case Extracted():
             return _found(state.asked, state.hint.count, state.hint.ranks, _keys_at(state))
 
 
-def _found(asked: Asked, count: int, ranks: Indices, keys: Keys) -> Found:
+def _found(asked: Asked, count: int, ranks: Indices, keys: Keys) -> OutputResult:
     """Return the result: the number of values, the wanted ranks, and the values at these ranks."""
     values = tuple(value_of_key(asked.element, key) for key in keys.tolist())
-    return Found((count, tuple(ranks.tolist()), values))
+    return OutputResult((count, tuple(ranks.tolist()), values))
 
 
 def _ranks(asked: Asked, count: int, n_rows: int) -> Indices:
@@ -240,15 +240,15 @@ def _ranks(asked: Asked, count: int, n_rows: int) -> Indices:
     return np.array(sorted(wanted), np.int64)
 
 
-def _after_sampling(state: Sampled) -> Found | Again:
+def _after_sampling(state: Sampled) -> OutputResult | NextRound:
     sample = np.sort(state.keys)
     if state.stride == 1:
         ranks = _ranks(state.asked, len(sample), state.n_rows)
         return _found(state.asked, len(sample), ranks, sample[ranks])
-    return Again(_counting(state.asked, sample, state.n_rows))
+    return NextRound(_counting(state.asked, sample, state.n_rows))
 
 
-def _of_sample(state: State, n_rows: int) -> Any:
+def _of_sample(state: RankState, n_rows: int) -> Any:
     """Return the hint for the second round, from the sample.
 
     It is None if `n_rows` is so small that no counting is needed.
@@ -271,7 +271,7 @@ def _plain(buckets: BucketMap) -> tuple[Any, ...]:
     return buckets.low, buckets.high, buckets.shift, buckets.cells, buckets.n_buckets
 
 
-def _after_counting(state: Counted) -> Found | Again:
+def _after_counting(state: KeyBucketCounts) -> OutputResult | NextRound:
     ends, hint = np.cumsum(state.counts), state.hint
     count = int(ends[-1])
     ranks = _ranks(state.asked, count, hint.n_rows)
@@ -280,7 +280,7 @@ def _after_counting(state: Counted) -> Found | Again:
     pivots = commonest(hint.sample, hint.buckets)[holders]
     totals = state.counts[holders]
     found = ("extract", _plain(hint.buckets), holders, pivots, totals, ranks, index, inside, count)
-    return Again(found)
+    return NextRound(found)
 
 
 def _keys_at(state: Extracted) -> Keys:
@@ -322,29 +322,29 @@ def _at_place(runs: Sequence[Keys], place: int) -> int:
     return low
 
 
-def _spill(state: State, folder: Path) -> None:
+def _spill(state: RankState, folder: Path) -> None:
     if isinstance(state, Extracted) and state.pieces:
         keys = np.sort(np.concatenate(state.pieces))
         file = unnamed_file(folder)
         file.append(keys)
-        state.runs.append(mapped(file, keys.dtype))
+        state.runs.append(map_file(file, keys.dtype))
         state.pieces.clear()
 
 
-def _pack(state: State) -> Packed:
+def _pack(state: RankState) -> PackedState:
     match state:
         case Sampled():
             numbers = {"n_rows": state.n_rows, "stride": state.stride}
-            return Packed(numbers, {"keys": pa.table({"keys": state.keys})})
-        case Counted():
-            return Packed({}, {"counts": pa.table({"counts": state.counts})})
+            return PackedState(numbers, {"keys": pa.table({"keys": state.keys})})
+        case KeyBucketCounts():
+            return PackedState({}, {"counts": pa.table({"counts": state.counts})})
         case Extracted():
             others = pa.table({"n_others": state.n_others, "n_less": state.n_less})
             keys = pa.chunked_array([pa.array(run) for run in _runs(state)])
-            return Packed({}, {"buckets": others, "keys": pa.table({"keys": keys})})
+            return PackedState({}, {"buckets": others, "keys": pa.table({"keys": keys})})
 
 
-def _unpack(asked: Asked, hint: Any, packed: Packed) -> State:
+def _unpack(asked: Asked, hint: Any, packed: PackedState) -> RankState:
     state = _start(asked, hint)
 
     def column(table: str, name: str) -> Indices:
@@ -354,7 +354,7 @@ def _unpack(asked: Asked, hint: Any, packed: Packed) -> State:
         case Sampled():
             state.n_rows, state.stride = packed.numbers["n_rows"], packed.numbers["stride"]
             state.keys = column("keys", "keys")
-        case Counted():
+        case KeyBucketCounts():
             state.counts = column("counts", "counts")
         case Extracted():
             state.n_others = column("buckets", "n_others")
@@ -363,11 +363,11 @@ def _unpack(asked: Asked, hint: Any, packed: Packed) -> State:
     return state
 
 
-def _size(state: State) -> int:
+def _size(state: RankState) -> int:
     match state:
         case Sampled():
             return state.keys.nbytes
-        case Counted():
+        case KeyBucketCounts():
             return state.counts.nbytes
         case Extracted():
             kept = sum(piece.nbytes for piece in state.pieces)
@@ -391,7 +391,7 @@ def _at_once(asked: Asked, column: ChunkedArray, n_parts: int) -> Any:
     return found.count, tuple(found.values), tuple(found.values.values())
 
 
-RANKS = Part(
+RANKS = OutputLearner(
     OF_RANKS,
     start=_start,
     add=_add,

@@ -15,13 +15,13 @@ from functools import cache, partial
 
 from fastfeat.engine.cpu.lines import Lines, read_element, write_element
 from fastfeat.engine.cpu.words import ENTRY, interleaved, is_of_group, n_strides, reads
-from fastfeat.engine.layout import Shape, Step, Store, has_flags
+from fastfeat.engine.layout import Shape, ShapeStep, Store, has_flags
 from fastfeat.ir.node import postorder
 from fastfeat.scalars.elementary import body_of
 from fastfeat.scalars.primitives import LLVM_TYPES, PRIMITIVES, llvm_constant
 
 INLINED_CALLS = 24
-_NO_STATUS = Step("literal", (), 0, "i64")
+_NO_STATUS = ShapeStep("literal", (), 0, "i64")
 _INTRINSIC = re.compile(r"@llvm\.(\w+)\.((?:v\d+)?f64)\(")
 
 
@@ -198,7 +198,9 @@ def _steps(lines: Lines, i: str, shape: Shape) -> list[str]:
     return values
 
 
-def _step(lines: Lines, i: str, number: int, step: Step, args: Sequence[str], shape: Shape) -> str:
+def _step(
+    lines: Lines, i: str, number: int, step: ShapeStep, args: Sequence[str], shape: Shape
+) -> str:
     """Add the text that computes a step; return the name of its value."""
     match step.name:
         case "literal":
@@ -223,7 +225,7 @@ def _step(lines: Lines, i: str, number: int, step: Step, args: Sequence[str], sh
             return lines.primitive(step.name, args, f"a{number}")
 
 
-def _literal(step: Step) -> str:
+def _literal(step: ShapeStep) -> str:
     if step.physical == "f64":
         (value,) = struct.unpack("<d", struct.pack("<q", step.detail))
         return llvm_constant("f64", value)

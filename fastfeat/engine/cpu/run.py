@@ -29,11 +29,11 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.columns.column import Chunk, physical_chunks
 from fastfeat.io.sinks.write import array_from_buffers, staggered_addresses, staggered_columns
 from fastfeat.ir.dtypes import BOOL
-from fastfeat.progress import is_telling, tell
+from fastfeat.progress import is_progress_shown, report_progress
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 
-class Piece(NamedTuple):
+class InputPiece(NamedTuple):
     """Rows [start, stop).
 
     Each input is contiguous there: a chunk, and the first row's position in it.
@@ -49,7 +49,7 @@ def pieces(
     n_rows: int,
     columns: Mapping[InputSlot, Any],
     slots: Sequence[InputSlot],
-) -> Iterator[Piece]:
+) -> Iterator[InputPiece]:
     """Split rows into pieces that begin at multiples of 64 and in which columns are contiguous.
 
     If a chunk ends inside a word of 64 rows, that word becomes a piece of its own, which is copied.
@@ -65,9 +65,9 @@ def pieces(
     cursors = [_Cursor(parts) for parts in chunks]
     for start, stop in pairwise(edges):
         if start in seams and any(cursor.splits(start, stop) for cursor in cursors):
-            yield Piece(start, stop, tuple(_copied(columns[s], start, stop) for s in slots))
+            yield InputPiece(start, stop, tuple(_copied(columns[s], start, stop) for s in slots))
         else:
-            yield Piece(start, stop, tuple(cursor.at(start) for cursor in cursors))
+            yield InputPiece(start, stop, tuple(cursor.at(start) for cursor in cursors))
 
 
 def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
@@ -115,7 +115,7 @@ COUNT = 2  # word of an output with its number of missing values, counted by the
 _scratch = threading.local()
 
 
-class Target(NamedTuple):
+class OutputTarget(NamedTuple):
     """The place that an output is written to.
 
     Args:
@@ -151,7 +151,7 @@ class Tile(NamedTuple):
     strides: tuple[int, int]
 
 
-class Task(NamedTuple):
+class LoopCall(NamedTuple):
     """One call of the kernel.
 
     Args:
@@ -172,7 +172,7 @@ def run(
     columns: Mapping[InputSlot, Any],
     n_rows: int,
     constants: Constants,
-    targets: Sequence[Target],
+    targets: Sequence[OutputTarget],
     owners: object,
     tile: Tile | None = None,
 ) -> NDArray[np.int64]:
@@ -203,7 +203,7 @@ def run(
     return _missing_counts(plan, tasks)
 
 
-def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.int64]:
+def _missing_counts(plan: CompiledProgram, tasks: Sequence[LoopCall]) -> NDArray[np.int64]:
     counts = np.zeros(len(plan.program.outputs), dtype=np.int64)
     for task in tasks:
         counts[plan.table.outputs] += task.table[plan.table.output_words[:, COUNT]]
@@ -211,7 +211,7 @@ def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.
 
 
 def _run_tasks(
-    plan: CompiledProgram, loops: int, tasks: Sequence[Task], owners: object
+    plan: CompiledProgram, loops: int, tasks: Sequence[LoopCall], owners: object
 ) -> list[int]:
     """Run tasks, on all threads if that pays; return the status bits of each.
 
@@ -223,8 +223,8 @@ def _run_tasks(
     def job(k: int, owners: object = owners) -> None:
         statuses[k] = _run_task(plan, loops, tasks[k], tasks[k].first, tasks[k].n_rows)
         done.append(tasks[k].n_rows)
-        if is_telling():
-            tell(f"{sum(done):,} of {n_rows:,} rows done")
+        if is_progress_shown():
+            report_progress(f"{sum(done):,} of {n_rows:,} rows done")
 
     if n_rows < SERIAL_BELOW or num_threads() == 1:
         for k in range(len(tasks)):
@@ -234,7 +234,7 @@ def _run_tasks(
     return statuses
 
 
-def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
+def _run_task(plan: CompiledProgram, loops: int, task: LoopCall, first: int, n_rows: int) -> int:
     """Run rows [first, first + n_rows) of a task's table; return their status bits.
 
     If the status asks for it, they are run again with the loops for large arguments.
@@ -247,7 +247,7 @@ def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows:
     return status
 
 
-def _call(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
+def _call(plan: CompiledProgram, loops: int, task: LoopCall, first: int, n_rows: int) -> int:
     _, tile_column, n_columns = task.table[TILE_WORDS][:3].tolist()
     n_bytes = plan.table.n_scratch_bytes
     scratch = _scratch_address(n_bytes + tile_column * n_columns)
@@ -266,10 +266,10 @@ def _scratch_address(n_bytes: int) -> int:
 
 def _tasks(
     bound: BoundProgram,
-    piece: Piece,
-    targets: Sequence[Target],
+    piece: InputPiece,
+    targets: Sequence[OutputTarget],
     tile: Tile | None,
-) -> Iterator[Task]:
+) -> Iterator[LoopCall]:
     """Split a piece into tasks, each with its own table."""
     words, places = bound.words(), bound.places
     if tile is not None:
@@ -293,7 +293,7 @@ def _tasks(
     ).reshape(-1, 4)[places.outputs]
     for first in range(0, piece.stop - piece.start, ROWS_PER_TASK):
         n = min(ROWS_PER_TASK, piece.stop - piece.start - first)
-        yield Task(words.copy(), first, n, piece.start)
+        yield LoopCall(words.copy(), first, n, piece.start)
 
 
 def _offset(row: int, n_bytes: int) -> int:
@@ -301,7 +301,7 @@ def _offset(row: int, n_bytes: int) -> int:
     return row * n_bytes if n_bytes else row // 8
 
 
-def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
+def _input_words(piece: InputPiece, slots: Sequence[InputSlot]) -> Words:
     """Return the four words that tell a loop where each input of a piece is, shape (n_slots, 4)."""
     rows: list[tuple[int, int, int, int]] = []
     for (chunk, row), slot in zip(piece.inputs, slots, strict=True):
@@ -314,7 +314,7 @@ def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
+def _first_failing_row(plan: CompiledProgram, loops: int, task: LoopCall) -> int:
     """Return the first failing row of a failed task, by running ever smaller parts of it."""
 
     def fails(first: int, n_rows: int) -> bool:
@@ -329,7 +329,7 @@ def compute(task: RowTask) -> list[Any]:
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [
-        Target(address, 0 if output.dtype.name == "bool" else array.itemsize, bits)
+        OutputTarget(address, 0 if output.dtype.name == "bool" else array.itemsize, bits)
         for output, (array, address), bits in zip(
             program.outputs, values, staggered_addresses(validity), strict=True
         )
@@ -366,7 +366,8 @@ def compute_matrix(task: MatrixTask) -> None:
     if tile is not None:
         first, column = 0, tile.column_bytes
     targets = [
-        Target(first + k * column, n_bytes, in_tile=tile is not None) for k in range(n_outputs)
+        OutputTarget(first + k * column, n_bytes, in_tile=tile is not None)
+        for k in range(n_outputs)
     ]
     run(task.program, task.columns, task.n_rows, task.constants, targets, out, tile)
 

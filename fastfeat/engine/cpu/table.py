@@ -39,13 +39,13 @@ from fastfeat.scalars.value import TableKey
 
 Words = NDArray[np.int64]
 
-Tables = dict[TableKey, Words]
+ProgramTables = dict[TableKey, Words]
 
 
-_KEPT: WeakKeyDictionary[Constants, Tables] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[Constants, ProgramTables] = WeakKeyDictionary()
 
 
-def tables_of_groups(constants: Constants) -> Tables:
+def tables_of_groups(constants: Constants) -> ProgramTables:
     """Return each table of groups as a column, shape (n_groups,), of a 2-d array.
 
     Tables of equal groups are columns of one array, which is made on first use. The number of words
@@ -55,14 +55,14 @@ def tables_of_groups(constants: Constants) -> Tables:
     return _KEPT.setdefault(constants, _interleaved(constants)) if found is None else found
 
 
-def _interleaved(constants: Constants) -> Tables:
-    together: dict[tuple[Node, int], Tables] = {}
+def _interleaved(constants: Constants) -> ProgramTables:
+    together: dict[tuple[Node, int], ProgramTables] = {}
     for key in constants.tables:
         if key.layout in search_tables.OF_GROUPS:
             words = table_array(key, constants).view(np.int64)
             groups = key.node.args[1]
             together.setdefault((groups, len(words)), {})[key] = words
-    found: Tables = {}
+    found: ProgramTables = {}
     for tables in together.values():
         array = _side_by_side(list(tables.values()))
         found.update((key, array[:, k]) for k, key in enumerate(tables))
@@ -76,7 +76,7 @@ def _side_by_side(columns: list[Words]) -> Words:
     return group_tables.side_by_side(columns, runner("grouped"), n_parts(n_groups))
 
 
-class TablePlan(NamedTuple):
+class ProgramTableLayout(NamedTuple):
     """The layout of a program's table: its words, and the positions that a run fills in.
 
     Args:
@@ -101,7 +101,7 @@ class TablePlan(NamedTuple):
     n_scratch_bytes: int
 
 
-def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
+def plan_table(program: Program, loops: Sequence[Loop]) -> ProgramTableLayout:
     """Return the layout of a program's table, for its loops."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     reads_at: list[tuple[int, int]] = []
@@ -130,7 +130,7 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
             strides += [(at + j, instance.tables[k]) for j, k in stride_of.items()]
             words += [0] * n_constants
     columns = max((len(p.shape.inputs) + len(p.shape.stores) for p in loops), default=0)
-    return TablePlan(
+    return ProgramTableLayout(
         np.array(words, dtype=np.int64),
         *_columns(reads_at),
         *_columns(writes_at),
@@ -181,7 +181,7 @@ class BoundTable(NamedTuple):
     owners: tuple[NDArray[Any], ...]
 
 
-def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
+def bind_constants(plan: ProgramTableLayout, constants: Constants) -> BoundTable:
     """Return a copy of the table with the addresses and values of all constants."""
     words = plan.words.copy()
     for at, key, physical in plan.parameters:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from fastfeat.engine.layout import Shape, Step
+from fastfeat.engine.layout import Shape, ShapeStep
 from fastfeat.scalars import table as search_tables
 
 ENTRY = "entry"
@@ -57,7 +57,7 @@ def n_strides(shape: Shape) -> int:
     return len(set(interleaved(shape).values()))
 
 
-def is_of_group(step: Step, shape: Shape) -> bool:
+def is_of_group(step: ShapeStep, shape: Shape) -> bool:
     """Return whether a step of a loop loads a value learned for a group."""
     if step.name not in ("load_f64", "load_i64"):
         return False

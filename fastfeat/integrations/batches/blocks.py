@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.api.plan import FittedPlan, face_of
+from fastfeat.api.plan import FittedPlan, as_fitted_plan
 from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
@@ -25,8 +25,8 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.feature_subset import selected
-from fastfeat.execute.guard import columns_judged
+from fastfeat.execute.feature_subset import select_features
+from fastfeat.execute.guard import guarded_columns
 from fastfeat.execute.inputs import read_columns
 from fastfeat.integrations.batches.columns import LABEL, Block, kept_array, label_array
 from fastfeat.io.arrow import ChunkedArray, Table, cast, pa
@@ -39,7 +39,7 @@ PLANS_LABEL = True
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class BlockContents:
     """The columns that blocks contain, and the plans that compute them.
 
     Args:
@@ -83,7 +83,7 @@ class Contents:
     @property
     def columns(self) -> list[str]:
         """The columns that the data must have."""
-        judged = columns_judged(self.fitted.record)
+        judged = guarded_columns(self.fitted.record)
         of_rows = self.fitted.plan.declaration.row_columns
         read = [*of_rows, *judged, *self.keep, *self.label_columns]
         return list(dict.fromkeys(read))
@@ -105,7 +105,7 @@ def contents_of(
     keep: Sequence[str] | None,
     dtype: Float,
     as_matrix: bool,
-) -> Contents:
+) -> BlockContents:
     """Return the columns of blocks for the arguments of a user, after checking them.
 
     `codes` are numbers of codes by column; None for the plan's ordinal encodings. `label` is a
@@ -126,10 +126,10 @@ def contents_of(
     coded = [*alone, *in_bags]
     if not dense and not coded:
         raise InvalidPlan("the plan has no columns: fit found no categories for its indicators")
-    return Contents(
+    return BlockContents(
         fitted,
-        face_of(selected(fitted.record, dense, dtype=dtype)) if dense else None,
-        face_of(selected(fitted.record, coded)) if coded else None,
+        as_fitted_plan(select_features(fitted.record, dense, dtype=dtype)) if dense else None,
+        as_fitted_plan(select_features(fitted.record, coded)) if coded else None,
         alone,
         columns,
         {name: counts[of_bag[0]] for name, of_bag in columns.items()},
@@ -190,7 +190,7 @@ def _near(name: object, known: Iterable[str]) -> str:
 
 
 def block_of(
-    contents: Contents,
+    contents: BlockContents,
     rows: CallRows,
     *,
     out: NDArray[Any] | None = None,
@@ -230,14 +230,14 @@ def block_of(
     return block | {LABEL: label_array(label)}
 
 
-def _label(contents: Contents, rows: CallRows) -> ChunkedArray:
+def _label(contents: BlockContents, rows: CallRows) -> ChunkedArray:
     """Return the label of rows: computed by the plan, or a column of the data."""
     if contents.label is PLANS_LABEL:
         return contents.fitted.label(rows.data, **rows.beside)
     return rows.data.column(contents.label)
 
 
-def features_block(contents: Contents, features: Table, label: Any = None) -> Block:
+def features_block(contents: BlockContents, features: Table, label: Any = None) -> Block:
     """Return features that were computed before, with kept columns and a label, as a block.
 
     Raises:
@@ -273,7 +273,7 @@ def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
         raise TypeMismatch(f"feature {name!r} is {column.type}, not {dtype}: {error}") from error
 
 
-def _codes(contents: Contents, features: Table) -> Block:
+def _codes(contents: BlockContents, features: Table) -> Block:
     """Return a block of codes: an array of shape (n_rows, n_columns), and one more for each bag."""
     wanted = {CODES: tuple(contents.n_codes)} if contents.n_codes else {}
     wanted |= {("bags", name): columns for name, columns in contents.bags.items()}
@@ -294,7 +294,7 @@ def _codes(contents: Contents, features: Table) -> Block:
 
 
 def _check_codes(
-    codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: Contents
+    codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: BlockContents
 ) -> None:
     """Raise if a code is too large for the declared number of codes (the size of an embedding)."""
     for k, name in enumerate(names):
@@ -315,7 +315,7 @@ def take_rows(block: Block, rows: NDArray[np.int64]) -> Block:
     }
 
 
-def joined(blocks: Sequence[Block]) -> Block:
+def join_blocks(blocks: Sequence[Block]) -> Block:
     """Return one block with the rows of all given blocks, in order."""
     if len(blocks) == 1:
         return blocks[0]
@@ -328,7 +328,7 @@ def joined(blocks: Sequence[Block]) -> Block:
     }
 
 
-def sampled(block: Block) -> bytes:
+def sample_bytes(block: Block) -> bytes:
     """Return bytes that differ between blocks: keys, number of rows, and values of some rows."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)

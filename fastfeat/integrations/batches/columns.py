@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import ChunkedArray, cast, pa
-from fastfeat.io.columns.decode import decoded, has_value, is_text, plain
+from fastfeat.io.columns.decode import decode_column, has_value, is_text, plain
 
 Block = dict[tuple[str, str], Any]
 LABEL = ("label", "")
@@ -53,7 +53,7 @@ def kept_array(column: ChunkedArray, name: str) -> Any:
     Raises:
         InvalidData: An integer or bool is missing.
     """
-    column = plain(decoded(column))  # Arrow cannot take rows of views, nor join dictionaries
+    column = plain(decode_column(column))  # Arrow cannot take rows of views, nor join dictionaries
     dtype = column.type
     if pa.types.is_floating(dtype):
         return np.array(column.to_numpy())
@@ -78,7 +78,7 @@ def _kind(values: Any) -> Any:
     return cast_type("NDArray[Any]", values).dtype if is_array else values.type
 
 
-def of_kinds(block: Block, kinds: Mapping[tuple[str, str], Any]) -> Block:
+def cast_block(block: Block, kinds: Mapping[tuple[str, str], Any]) -> Block:
     """Return a block with label and kept columns converted to the given types.
 
     They are the types in the first piece of the data, so that batches do not depend on pieces.

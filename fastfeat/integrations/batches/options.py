@@ -8,12 +8,12 @@ from typing import Any, Literal
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.checks import choice, switch, whole_number
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
-from fastfeat.integrations.batches.blocks import Contents, Float, contents_of
+from fastfeat.integrations.batches.blocks import BlockContents, Float, contents_of
 from fastfeat.integrations.batches.epochs import Division, Even
-from fastfeat.integrations.batches.streams import Mixing
+from fastfeat.integrations.batches.streams import ShuffleOptions
 from fastfeat.plan.declare.arguments import resolve_names
 
-Form = Literal["dict", "matrix"]
+BatchForm = Literal["dict", "matrix"]
 _NAME = "FeatureBatches"
 _DIFFERS = {"plan": "it has another plan", "data": "it has other data"}
 
@@ -26,7 +26,7 @@ def resolve_contents(
     keep: Sequence[str] | None,
     form: str,
     dtype: str,
-) -> Contents:
+) -> BlockContents:
     """Return the columns of batches for the arguments of a user, after checking them."""
     if not isinstance(fitted, FittedPlan):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(
@@ -49,9 +49,9 @@ def resolve_contents(
     )
 
 
-def resolve_mixing(shuffle: bool, seed: int, mix: int) -> Mixing:
+def resolve_mixing(shuffle: bool, seed: int, mix: int) -> ShuffleOptions:
     """Return the options for shuffling, after checking them."""
-    return Mixing(
+    return ShuffleOptions(
         switch(_NAME, "shuffle", shuffle),
         whole_number(_NAME, "seed", seed, 0),
         whole_number(_NAME, "mix", mix, 1),

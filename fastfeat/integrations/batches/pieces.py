@@ -19,7 +19,7 @@ from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, counted, s
 from fastfeat.io.arrow import Table, pa, parquet_module
 from fastfeat.io.sources.formats import format_of_name
 from fastfeat.io.sources.frames import check_unique
-from fastfeat.io.sources.locations import Located, check_once, file_at, located
+from fastfeat.io.sources.locations import FileLocation, check_once, file_at, locate_files
 from fastfeat.io.sources.read import is_one_file, read_table
 from fastfeat.io.sources.tables import select
 
@@ -32,7 +32,7 @@ _ONCE = (
 )
 
 
-class Pieces(Protocol):
+class DataPieces(Protocol):
     """Data that can be read piece by piece, anew in each epoch."""
 
     @property
@@ -95,8 +95,8 @@ class ParquetPieces:
         sizes: The number of rows of each piece.
     """
 
-    files: tuple[Located, ...]
-    groups: tuple[tuple[Located, int], ...]
+    files: tuple[FileLocation, ...]
+    groups: tuple[tuple[FileLocation, int], ...]
     sizes: tuple[int, ...]
 
     @property
@@ -185,7 +185,7 @@ class BatchPieces:
         return f"{told}{once}"
 
 
-def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
+def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> DataPieces:
     """Return the user's data as pieces, which can be read in each epoch.
 
     Data is a table in memory, in any form that `fit` takes; Parquet files (a path, several, a
@@ -226,9 +226,9 @@ def parquet_pieces(paths: Sequence[str | os.PathLike[str]]) -> ParquetPieces:
     Raises:
         InvalidData: A file is absent, damaged, not Parquet, or given twice.
     """
-    files = tuple(file for path in paths for file in located(path, ".parquet"))
+    files = tuple(file for path in paths for file in locate_files(path, ".parquet"))
     check_once(files)
-    groups: list[tuple[Located, int]] = []
+    groups: list[tuple[FileLocation, int]] = []
     sizes: list[int] = []
     for file in files:
         footer = _footer(file)
@@ -252,7 +252,7 @@ def _is_parquet(path: Path) -> bool:
         return False
 
 
-def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
+def _row_group(file: FileLocation, group: int, columns: Sequence[str]) -> Table:
     """Return a row group as a table with the given columns, as far as they exist."""
     now = file_at(file.filesystem, file.path)
     if (now.n_bytes, now.changed_ns) != (file.n_bytes, file.changed_ns):
@@ -274,7 +274,7 @@ def _row_group(file: Located, group: int, columns: Sequence[str]) -> Table:
 
 
 @lru_cache(maxsize=256)
-def _footer(file: Located) -> Any:
+def _footer(file: FileLocation) -> Any:
     """Return pyarrow's metadata of a Parquet file."""
     parquet = parquet_module()
     try:
@@ -284,7 +284,7 @@ def _footer(file: Located) -> Any:
         raise InvalidData(f"{file.name}: cannot be read as Parquet: {error}") from error
 
 
-def _footer_bytes(file: Located) -> bytes:
+def _footer_bytes(file: FileLocation) -> bytes:
     """Return the raw footer of a Parquet file; the file ends with its length."""
     with file.filesystem.open_input_file(file.path) as opened:
         opened.seek(-8, os.SEEK_END)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastfeat.api.plan import FittedPlan
-from fastfeat.calls.arguments import explaining_as
+from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.calls.checks import whole_number
 from fastfeat.errors import TypeMismatch
 from fastfeat.integrations.torch.batches import FeatureBatches
 
 
-@explaining_as("", {})
+@with_argument_errors_as("", {})
 def embedding_sizes(
     codes: FeatureBatches | FittedPlan | Mapping[str, int], *, widest: int = 600
 ) -> dict[str, tuple[int, int]]:

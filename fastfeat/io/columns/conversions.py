@@ -80,7 +80,7 @@ def decimal_to_float64(array: Array) -> NDArray[np.float64]:
     long = np.flatnonzero(~fits if present is None else ~fits & present)
     if len(long):
         all_units = decimal_units(array, long)
-        values[long] = [rounded(value, scale) for value in all_units]
+        values[long] = [nearest_quotient(value, scale) for value in all_units]
     if present is not None:
         values[~present] = 0.0
     return values
@@ -97,7 +97,7 @@ def decimal_units(array: Array, rows: NDArray[np.intp]) -> list[int]:
     ]
 
 
-def rounded(units: int, scale: int) -> float:
+def nearest_quotient(units: int, scale: int) -> float:
     """Return `units / 10**scale` as the nearest float64; an infinity beyond its range."""
     try:
         # True division of Python integers is correctly rounded.

@@ -99,7 +99,7 @@ def _require_date(written: str, directives: set[str]) -> None:
         raise InvalidPlan(f"to_datetime({written!r}): a day, %d, needs its month, %m")
 
 
-def parsed_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
+def parse_dates(text: Array, known: DateFormat) -> tuple[Int64s, Flags, Flags]:
     """Return microseconds since 1970, flags of texts that are valid times, and of present texts.
 
     `text` is a large_string array.

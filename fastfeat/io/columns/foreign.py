@@ -29,7 +29,7 @@ def common_type(given: DataType) -> DataType:
     return given
 
 
-def in_types(table: Table, schema: Schema, system: str) -> Table:
+def cast_to_schema(table: Table, schema: Schema, system: str) -> Table:
     """Return a table with the types of a schema, matched by position.
 
     `system` is the name of the other system, for messages.

@@ -16,7 +16,7 @@ from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import Flags, pack, present_rows
 from fastfeat.io.columns.conform import all_missing, conform, mismatch
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.types import is_list_type, storage_type
 from fastfeat.ir.dtypes import UTF8, DType
@@ -84,7 +84,7 @@ def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
 def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:
     """Return the elements of lists in the storage of their type, as one array."""
     if dtype == UTF8:
-        stored = decoded(key_column(elements, name, dtype))
+        stored = decode_column(key_column(elements, name, dtype))
     else:
         stored = conform(elements, name, dtype)
     if stored.num_chunks == 1:

@@ -9,7 +9,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.column import Columns
+from fastfeat_kernels.column import EqualChunks
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import RecordBatch
@@ -22,7 +22,7 @@ _Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 def columns_in_place(
     batch: RecordBatch, places: NDArray[np.int64], bits: NDArray[np.int64]
-) -> Columns | None:
+) -> EqualChunks | None:
     """Return the memory addresses of some columns of a batch.
 
     None if kernels cannot read one of these columns directly.
@@ -52,7 +52,7 @@ def columns_in_place(
     values = values + np.where(is_bits, offsets >> 3, offsets * (bits >> 3))
     if (values & np.where(is_bits, 0, (bits >> 3) - 1)).any():
         return None
-    return Columns(
+    return EqualChunks(
         values,
         np.where(is_bits, offsets & 7, 0),
         np.where(null_counts == 0, 0, validity),

@@ -14,7 +14,7 @@ from fastfeat.io.columns.types import arrow_type
 from fastfeat.ir.dtypes import DType
 
 
-class Ready(NamedTuple):
+class ReadySignal(NamedTuple):
     """The CUDA stream or event to wait for before the memory of an array is read.
 
     Args:
@@ -50,7 +50,7 @@ class DeviceArray:
     validity: int = 0
     bit: int = 0
     is_bytes: bool = False
-    ready: Ready | None = None
+    ready: ReadySignal | None = None
     owner: object = None
     name: str = "an unnamed column"
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns.types import column_text, known_type, storage_type
-from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.io.device.array import DeviceArray, ReadySignal
 from fastfeat.io.device.capsule import pointer_in
 from fastfeat.ir.dtypes import DType
 
@@ -157,11 +157,11 @@ def of_arrow(imported: ImportedArray, name: str) -> DeviceArray:
     array, field = imported.held.array, imported.field.with_name(name)
     column = _column(imported, array, field, 0, array.length)
     if column is None:
-        raise unread(name, field.type)
+        raise unsupported_type(name, field.type)
     return column
 
 
-def unread(name: str, kind: Any) -> TypeMismatch:
+def unsupported_type(name: str, kind: Any) -> TypeMismatch:
     """Return the error for a column with a type that kernels do not read."""
     return TypeMismatch(
         f"{column_text(name)}: Arrow arrays of {kind} on a device are not supported, only numbers, "
@@ -184,7 +184,7 @@ def _column(
         array.length,
         array.buffers[1] or 0,
         validity=validity or 0,
-        ready=Ready("event", event) if event else None,
+        ready=ReadySignal("event", event) if event else None,
         owner=imported.owner,
     )
     return whole.slice(first, length)

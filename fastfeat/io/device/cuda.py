@@ -10,7 +10,7 @@ import numpy as np
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.columns.types import column_text
-from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.io.device.array import DeviceArray, ReadySignal
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 
 DEVICE_TYPES = ("bool", *INTEGER_RANGE, "float32", "float64")
@@ -99,7 +99,7 @@ def of_cuda_array(values: object, interface: Any, name: str) -> DeviceArray:
         said.shape[0],
         said.address,
         is_bytes=said.kind == np.bool_,
-        ready=None if said.stream is None else Ready("stream", said.stream),
+        ready=None if said.stream is None else ReadySignal("stream", said.stream),
         owner=values,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.columns.types import column_text
-from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.io.device.array import DeviceArray, ReadySignal
 from fastfeat.io.device.capsule import pointer_in, rename
 from fastfeat.io.device.cuda import DEVICE_TYPES, check_vector, device_type
 
@@ -88,6 +88,6 @@ def of_tensor(values: Any, name: str) -> DeviceArray:
         shape[0],
         (tensor.data or 0) + tensor.byte_offset,
         is_bytes=text == "bool",
-        ready=Ready("stream", LEGACY_STREAM),
+        ready=ReadySignal("stream", LEGACY_STREAM),
         owner=owner,
     )

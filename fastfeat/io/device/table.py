@@ -19,7 +19,13 @@ from fastfeat.io.device.array import (
     is_on_device,
     names_in,
 )
-from fastfeat.io.device.arrow import ImportedArray, columns_in, import_arrow, of_arrow, unread
+from fastfeat.io.device.arrow import (
+    ImportedArray,
+    columns_in,
+    import_arrow,
+    of_arrow,
+    unsupported_type,
+)
 from fastfeat.io.device.cuda import of_cuda_array
 from fastfeat.io.device.dlpack import of_tensor
 from fastfeat.io.sources.arrays import column_array
@@ -86,7 +92,7 @@ def _of_arrow(data: Any, columns: Sequence[str]) -> Any:
         if name in there:
             column, kind = there[name]
             if column is None:
-                raise unread(name, kind)
+                raise unsupported_type(name, kind)
             given[name] = column
     return DeviceTable(given, imported.held.array.length)
 

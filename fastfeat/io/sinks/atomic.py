@@ -15,7 +15,7 @@ TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.partial")
 
 
 @contextmanager
-def replacing(target: Path) -> Generator[Path]:
+def replace_file(target: Path) -> Generator[Path]:
     """Yield the path of a new file, which replaces the target at the end of the `with`.
 
     After an error the new file is removed, and the target is unchanged.
@@ -80,7 +80,7 @@ def write_bytes(
     def opener(path: str, flags: int) -> int:
         return os.open(path, flags, mode)
 
-    with replacing(target) as partial, open(partial, "xb", opener=opener) as file:
+    with replace_file(target) as partial, open(partial, "xb", opener=opener) as file:
         file.writelines([content] if isinstance(content, bytes) else content)
         if durable:
             file.flush()

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from fastfeat.errors import OutputError, TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa
-from fastfeat.io.columns.foreign import common_type, in_types
+from fastfeat.io.columns.foreign import cast_to_schema, common_type
 from fastfeat.io.libraries import library
 from fastfeat.io.sinks.atomic import sync_below
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile
@@ -27,7 +27,7 @@ def in_delta_types(table: Table) -> Table:
         TypeMismatch: Delta has no type for a column, or its type cannot hold a value.
     """
     fields = [field.with_type(_type_in_delta(field.name, field.type)) for field in table.schema]
-    return in_types(table, pa.schema(fields), "Delta")
+    return cast_to_schema(table, pa.schema(fields), "Delta")
 
 
 def _type_in_delta(name: str, given: DataType) -> DataType:

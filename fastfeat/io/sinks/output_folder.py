@@ -18,9 +18,9 @@ from fastfeat.errors import OutputError, reason_of
 from fastfeat.io.sinks.atomic import sync
 from fastfeat.io.sinks.manifest import (
     NAME,
-    Contents,
     Manifest,
-    Part,
+    OutputContents,
+    OutputPart,
     check_files,
     read_manifest,
     write_manifest,
@@ -42,7 +42,7 @@ _DIFFERENCES = {
 }
 
 
-def finished(target: Path, contents: Contents) -> Manifest | None:
+def read_finished(target: Path, contents: OutputContents) -> Manifest | None:
     """Return the manifest of an output folder that is already complete; None if it must be written.
 
     Raises:
@@ -73,7 +73,7 @@ def finished(target: Path, contents: Contents) -> Manifest | None:
 
 
 @contextmanager
-def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manifest]]:
+def open_unfinished(target: Path, contents: OutputContents) -> Generator[tuple[Path, Manifest]]:
     """Yield the folder in which features are written, and the manifest of its finished parts.
 
     The folder is locked for this process until the end of the `with`. After an error it remains, so
@@ -85,9 +85,9 @@ def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manife
             damaged, or it cannot be written.
     """
     folder = target.with_name(f".{target.name}.unfinished")
-    descriptor = _locked(folder, target)
+    descriptor = _lock_folder(folder, target)
     try:
-        yield folder, _begun(folder, target, contents)
+        yield folder, _open_manifest(folder, target, contents)
     except BaseException:
         if contents.source is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -97,7 +97,7 @@ def unfinished(target: Path, contents: Contents) -> Generator[tuple[Path, Manife
             os.close(descriptor)
 
 
-def add_part(folder: Path, manifest: Manifest, part: Part) -> Manifest:
+def add_part(folder: Path, manifest: Manifest, part: OutputPart) -> Manifest:
     """Return a manifest with one more part, and write it to disk.
 
     The files of the part must be on disk already.
@@ -130,7 +130,7 @@ def publish(folder: Path, target: Path, manifest: Manifest) -> Manifest:
     return whole
 
 
-def _locked(folder: Path, target: Path) -> int | None:
+def _lock_folder(folder: Path, target: Path) -> int | None:
     """Return the descriptor of a folder locked for this process, creating a missing folder."""
     while True:
         try:
@@ -159,7 +159,7 @@ def _locked(folder: Path, target: Path) -> int | None:
         os.close(descriptor)
 
 
-def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
+def _open_manifest(folder: Path, target: Path, contents: OutputContents) -> Manifest:
     """Return the manifest of the finished parts in a folder, and remove all its other files."""
     found = read_manifest(folder)
     is_begun = found is not None and (found.parts or found.is_whole)  # otherwise nothing is lost
@@ -180,8 +180,8 @@ def _begun(folder: Path, target: Path, contents: Contents) -> Manifest:
     return found
 
 
-def _check_alike(folder: Path, found: Contents, wanted: Contents, advice: str) -> None:
-    for field in fields(Contents):
+def _check_alike(folder: Path, found: OutputContents, wanted: OutputContents, advice: str) -> None:
+    for field in fields(OutputContents):
         if getattr(found, field.name) != getattr(wanted, field.name):
             told = _DIFFERENCES[field.name]
             raise OutputError(f"{folder} has features {told}: {advice}")

@@ -18,7 +18,7 @@ MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class FolderRows:
     """The rows of one folder, in order.
 
     Args:
@@ -57,7 +57,7 @@ def check_columns(columns: Sequence[str], schema: Schema) -> None:
         raise InvalidPlan("partition_by=: names all columns, so the files would have none")
 
 
-def split(table: Table, columns: Sequence[str]) -> list[Partition]:
+def split(table: Table, columns: Sequence[str]) -> list[FolderRows]:
     """Return the rows of a table split by their values in `columns`, sorted by folder.
 
     `check_columns` must have accepted the columns. Without columns there is one partition.
@@ -66,12 +66,12 @@ def split(table: Table, columns: Sequence[str]) -> list[Partition]:
         InvalidData: More values than files can be open, or a value that would be read as missing.
     """
     if not columns:
-        return [Partition("", table)]
+        return [FolderRows("", table)]
     numbers = np.zeros(table.num_rows, np.int64)
     # "encode" includes missing values
     names, encoding = [""], options_of("DictionaryEncodeOptions", "encode")
     for column in columns:
-        entries = call("dictionary_encode", whole(table.column(column)), options=encoding)
+        entries = call("dictionary_encode", as_one_array(table.column(column)), options=encoding)
         texts = [f"{quote(column, safe='')}={_text(v, column)}" for v in entries.dictionary]
         codes = entries.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         found, numbers = np.unique(numbers * len(texts) + codes, return_inverse=True)
@@ -86,13 +86,13 @@ def split(table: Table, columns: Sequence[str]) -> list[Partition]:
     ends = np.cumsum(np.bincount(numbers, minlength=len(names)))
     rest = table.drop_columns(list(columns))
     partitions = [
-        Partition(name, rest.take(pa.array(order[end - n : end])))
+        FolderRows(name, rest.take(pa.array(order[end - n : end])))
         for name, n, end in zip(names, np.diff(ends, prepend=0), ends, strict=True)
     ]
     return sorted((p for p in partitions if p.rows.num_rows), key=lambda p: p.folder)
 
 
-def whole(column: Any) -> Any:
+def as_one_array(column: Any) -> Any:
     """Return a column in chunks as one array."""
     found = column.combine_chunks()
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

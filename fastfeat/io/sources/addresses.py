@@ -18,7 +18,7 @@ from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import pa
 
 
-class Opened(NamedTuple):
+class FileSystemPath(NamedTuple):
     """A path in a file system.
 
     Args:
@@ -32,7 +32,7 @@ class Opened(NamedTuple):
     prefix: str
 
 
-def opened(text: str) -> Opened:
+def open_address(text: str) -> FileSystemPath:
     """Return the file system of an address or a path, and the path in it.
 
     `pyarrow.fs` or fsspec opens the file system of an address. An address, even with a pattern, may
@@ -43,7 +43,7 @@ def opened(text: str) -> Opened:
     """
     scheme = _SCHEME.match(text)
     if scheme is None:
-        return Opened(_fs().LocalFileSystem(), text, "")
+        return FileSystemPath(_fs().LocalFileSystem(), text, "")
     options = _OPTIONS.search(text)
     plain, query = (text, "") if options is None else (text[: options.start()], options[0])
     fixed = WILD.split(plain, maxsplit=1)[0]
@@ -53,10 +53,12 @@ def opened(text: str) -> Opened:
     filesystem, path = _of_address(address + query, scheme[1])
     path = path.rstrip("/") + plain[len(address) :]
     told = without_secrets(plain)
-    return Opened(filesystem, path, told.removesuffix(path) if told.endswith(path) else scheme[0])
+    return FileSystemPath(
+        filesystem, path, told.removesuffix(path) if told.endswith(path) else scheme[0]
+    )
 
 
-def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
+def query_file_system(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
     """Return a file system's answer to a first query, such as a size; a network has one minute.
 
     Raises:
@@ -73,7 +75,7 @@ def asked(question: Callable[[], Any], filesystem: Any, text: str) -> Any:
 
 
 @contextmanager
-def naming(name: str, filesystem: Any) -> Generator[None]:
+def with_file_in_errors(name: str, filesystem: Any) -> Generator[None]:
     """Raise errors of reading as InvalidData with the name of a file or folder.
 
     For a network file system every error is converted, because its library may raise any; for local

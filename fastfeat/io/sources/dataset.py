@@ -18,19 +18,19 @@ from typing import Any, cast
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch, UnknownColumn, counted
 from fastfeat.io.arrow import Array, Schema, pa, schema_within
 from fastfeat.io.columns.types import column_text, row_bytes
-from fastfeat.io.sources.addresses import naming
+from fastfeat.io.sources.addresses import with_file_in_errors
 from fastfeat.io.sources.file_parts import FilePart, delimited_parts, file_part
-from fastfeat.io.sources.formats import SUFFIXES, Format, format_of_bytes, format_of_name
+from fastfeat.io.sources.formats import SUFFIXES, FileFormat, format_of_bytes, format_of_name
 from fastfeat.io.sources.frames import class_names
 from fastfeat.io.sources.locations import (
-    Located,
+    FileLocation,
     check_once,
     file_at,
     hint_of_folders,
-    located,
+    locate_files,
     partition_columns,
 )
-from fastfeat.io.sources.parts import OpenedPart, Part, TablePart, common_columns
+from fastfeat.io.sources.parts import DatasetPart, OpenedPart, TablePart, common_columns
 from fastfeat.io.sources.scratch import Scratch
 from fastfeat.io.sources.tables import check_unread, note_read, select, table_in_memory
 
@@ -48,7 +48,7 @@ class Dataset:
     """
 
     schema: Schema
-    parts: tuple[Part, ...]
+    parts: tuple[DatasetPart, ...]
     at_odds: Mapping[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
     is_once: bool = False
     scratch: Scratch | None = None
@@ -174,9 +174,9 @@ def dataset_of(data: Any) -> Dataset:
         case Dataset():
             return data
         case str() | os.PathLike():
-            return _of_files(located(cast("str", data)))
+            return _of_files(locate_files(cast("str", data)))
         case [*paths] if paths and all(isinstance(path, str | os.PathLike) for path in paths):
-            return _of_files([file for path in paths for file in located(path)])
+            return _of_files([file for path in paths for file in locate_files(path)])
         case pa.RecordBatchReader() | Iterator():
             return _of_once(data)
         case _ if callable(data):
@@ -195,7 +195,7 @@ def bytes_on_disk(paths: Any) -> int:
         InvalidData: A file does not exist.
     """
     each = [cast("str", paths)] if isinstance(paths, str | os.PathLike) else paths
-    return sum(file.n_bytes for path in each for file in located(path))
+    return sum(file.n_bytes for path in each for file in locate_files(path))
 
 
 def _opened(make: Any) -> Iterator[Any]:
@@ -267,7 +267,7 @@ def _of_once(reader: Any) -> Dataset:
     return Dataset(_of_parts(parts).schema, parts, is_once=True)
 
 
-def _of_files(files: Sequence[Located]) -> Dataset:
+def _of_files(files: Sequence[FileLocation]) -> Dataset:
     """Return a data set of files, which must be of one format, with partition columns."""
     check_once(files)
     formats = [_format(file, is_alone=len(files) == 1) for file in files]
@@ -326,7 +326,7 @@ def _in_partition(part: FilePart, keys: Mapping[str, Array], number: int) -> Fil
     return replace(part, partition=values) if values else part
 
 
-def _format(file: Located, *, is_alone: bool) -> Format:
+def _format(file: FileLocation, *, is_alone: bool) -> FileFormat:
     """Return the format of a file; an empty file is an error."""
     if file.n_bytes == 0:
         raise InvalidData(f"{file.name}: the file is empty")
@@ -334,7 +334,7 @@ def _format(file: Located, *, is_alone: bool) -> Format:
     if named not in (None, "ipc_file", "ipc_stream"):
         return named
     with (
-        naming(file.name, file.filesystem),
+        with_file_in_errors(file.name, file.filesystem),
         file.filesystem.open_input_file(file.path) as opened,
     ):
         seen = format_of_bytes(opened.read(8))
@@ -344,7 +344,7 @@ def _format(file: Located, *, is_alone: bool) -> Format:
             f"{file.name}: neither its suffix nor its first bytes name a format. "
             f"Known suffixes: {', '.join(SUFFIXES)}{pattern}"
         )
-    return cast("Format", seen or named)
+    return cast("FileFormat", seen or named)
 
 
 def _of_arrow(dataset: Any) -> Dataset:
@@ -383,7 +383,9 @@ def _of_parquet(dataset: Any) -> Dataset | None:
     return _of_parts(parts) if parts else None
 
 
-def _of_parts(parts: Sequence[Part], refused: Mapping[str, FastfeatError] | None = None) -> Dataset:
+def _of_parts(
+    parts: Sequence[DatasetPart], refused: Mapping[str, FastfeatError] | None = None
+) -> Dataset:
     """Return a data set of parts; `refused` has the errors of columns that cannot be read."""
     schema, at_odds = common_columns(parts)
     at_odds |= refused or {}

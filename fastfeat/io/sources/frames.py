@@ -9,11 +9,11 @@ from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import column_text
 from fastfeat.io.sources.arrays import column_array, is_polars_object, no_arrow_type, pandas_array
-from fastfeat.io.sources.strided import Run, contiguous_columns, in_turn
+from fastfeat.io.sources.strided import RunTasks, contiguous_columns, run_in_turn
 
 
 def mapping_table(
-    data: Mapping[Any, Any], columns: Sequence[str] | None, run: Run = in_turn
+    data: Mapping[Any, Any], columns: Sequence[str] | None, run: RunTasks = run_in_turn
 ) -> Table:
     """Return a dict of columns as a table, without a copy if NumPy and Arrow share a layout.
 
@@ -118,7 +118,7 @@ def class_names(data: object) -> set[str]:
     return {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(data).__mro__}
 
 
-def pandas_table(frame: Any, columns: Sequence[str] | None, run: Run = in_turn) -> Table:
+def pandas_table(frame: Any, columns: Sequence[str] | None, run: RunTasks = run_in_turn) -> Table:
     """Return a pandas frame as a table, NumPy columns without a copy; the index is ignored.
 
     `columns` selects columns; names that are missing are left out, and None takes all. `run` copies

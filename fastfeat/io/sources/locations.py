@@ -18,11 +18,17 @@ from urllib.parse import unquote
 
 from fastfeat.errors import InvalidData, shortened
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.sources.addresses import WILD, asked, naming, opened, without_secrets
+from fastfeat.io.sources.addresses import (
+    WILD,
+    open_address,
+    query_file_system,
+    with_file_in_errors,
+    without_secrets,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class FileLocation:
     """A file that was found at a path, with its size and modification time at that moment.
 
     Args:
@@ -59,7 +65,7 @@ class Located:
             )
 
 
-def located(given: str | os.PathLike[str], suffix: str | None = None) -> list[Located]:
+def locate_files(given: str | os.PathLike[str], suffix: str | None = None) -> list[FileLocation]:
     """Return the files of a path, folder, pattern or address, in order of their names.
 
     In a folder, names that begin with `_` or `.` are skipped, and folders such as `year=2024` below
@@ -81,9 +87,9 @@ def located(given: str | os.PathLike[str], suffix: str | None = None) -> list[Lo
         ) from error
 
 
-def _located(text: str, suffix: str | None) -> list[Located]:
+def _located(text: str, suffix: str | None) -> list[FileLocation]:
     text.encode()  # raises if the bytes of the path are not valid text
-    filesystem, path, prefix = opened(text)
+    filesystem, path, prefix = open_address(text)
     found = _info(filesystem, path, text)
     text, kinds = without_secrets(text), _fs().FileType
     if found.type == kinds.File:
@@ -106,7 +112,7 @@ def no_file(path: str) -> InvalidData:
     )
 
 
-def file_at(filesystem: Any, path: str) -> Located:
+def file_at(filesystem: Any, path: str) -> FileLocation:
     """Return the file at a path of a file system, with its present size and modification time.
 
     Raises:
@@ -144,7 +150,7 @@ def hint_of_folders(name: str, paths: Iterable[str]) -> str:
     return ""
 
 
-def partition_columns(files: Sequence[Located]) -> dict[str, Array]:
+def partition_columns(files: Sequence[FileLocation]) -> dict[str, Array]:
     """Return the partition columns of files, one value per file: integers if all are, else text.
 
     Raises:
@@ -175,7 +181,7 @@ def _in_folders(
     text: str,
     prefix: str,
     suffix: str | None,
-) -> list[Located]:
+) -> list[FileLocation]:
     """Return the files in and below folders; only folders below `base` are read as partitions."""
     found = [
         _file(filesystem, info, prefix, base)
@@ -226,7 +232,7 @@ def _is_file(info: Any) -> bool:
 
 def _matching(
     filesystem: Any, pattern: str, text: str, prefix: str, suffix: str | None
-) -> list[Located]:
+) -> list[FileLocation]:
     """Return the files that a pattern matches, and those in folders that it matches."""
     parts = pattern.split("/")
     n_fixed = next(k for k, part in enumerate(parts) if WILD.search(part))
@@ -266,7 +272,7 @@ def _matches(filesystem: Any, folder: str, parts: list[str], text: str) -> Itera
                 yield from _matches(filesystem, info.path, rest, text)
 
 
-def _file(filesystem: Any, info: Any, prefix: str, base: str) -> Located:
+def _file(filesystem: Any, info: Any, prefix: str, base: str) -> FileLocation:
     keys: dict[str, str | None] = {}
     for folder in _below(info.path, base).split("/")[:-1] if base else ():
         name, sign, value = folder.partition("=")
@@ -274,7 +280,7 @@ def _file(filesystem: Any, info: Any, prefix: str, base: str) -> Located:
             value = unquote(value)
             keys[unquote(name)] = None if value == MISSING else value
     n_bytes, changed_ns = _written(info)
-    return Located(prefix + info.path, filesystem, info.path, n_bytes, changed_ns, keys)
+    return FileLocation(prefix + info.path, filesystem, info.path, n_bytes, changed_ns, keys)
 
 
 def _below(path: str, folder: str) -> str:
@@ -286,7 +292,7 @@ def is_hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) for part in path.split("/"))
 
 
-def _order(file: Located) -> list[str]:
+def _order(file: FileLocation) -> list[str]:
     return file.path.split("/")
 
 
@@ -295,17 +301,17 @@ def _written(info: Any) -> tuple[int, int | None]:
 
 
 def _info(filesystem: Any, path: str, text: str) -> Any:
-    return asked(lambda: filesystem.get_file_info(path), filesystem, text)
+    return query_file_system(lambda: filesystem.get_file_info(path), filesystem, text)
 
 
 def _infos(filesystem: Any, folder: str, text: str, *, recursive: bool = False) -> list[Any]:
     """Return all entries of a folder; broken links have the type NotFound."""
     selector = _fs().FileSelector(folder, allow_not_found=True, recursive=recursive)
-    with naming(text, filesystem):
+    with with_file_in_errors(text, filesystem):
         found = filesystem.get_file_info(selector)
     for info in found:
         _check_no_log(info)
-    with naming(text, filesystem):
+    with with_file_in_errors(text, filesystem):
         if filesystem.type_name != "local" or not os.path.isdir(folder):
             return found
         with os.scandir(folder) as entries:
@@ -347,12 +353,12 @@ def _of_log(folder: str, kind: str, instead: str) -> InvalidData:
     )
 
 
-def check_once(files: Sequence[Located]) -> None:
+def check_once(files: Sequence[FileLocation]) -> None:
     """Raise InvalidData if a file occurs twice, also by a symbolic link.
 
     Its rows would count twice.
     """
-    first: dict[object, Located] = {}
+    first: dict[object, FileLocation] = {}
     twice: list[str] = []
     for file in files:
         before = first.setdefault(_identity(file), file)
@@ -362,7 +368,7 @@ def check_once(files: Sequence[Located]) -> None:
         raise InvalidData(f"passed twice, so its rows would count twice: {shortened(twice)}")
 
 
-def _identity(file: Located) -> object:
+def _identity(file: FileLocation) -> object:
     """Return a key that two names of one file share."""
     if file.is_local:
         with suppress(OSError):  # the file is gone now; reading it raises the error
@@ -371,7 +377,7 @@ def _identity(file: Located) -> object:
     return file.filesystem.type_name, file.path
 
 
-def _is_same(file: Located, other: Located) -> bool:
+def _is_same(file: FileLocation, other: FileLocation) -> bool:
     """Return whether two names with one identity are one file; hard links count as two files."""
     is_local = file.is_local
     return not is_local or os.path.realpath(file.path) == os.path.realpath(other.path)

@@ -12,7 +12,7 @@ from fastfeat.io.sources.addresses import WILD
 from fastfeat.io.sources.locations import is_hidden, is_match, paths_of
 
 
-def would_have(given: Any, target: Path, name: str | None) -> bool:
+def would_include_output(given: Any, target: Path, name: str | None) -> bool:
     """Return whether the user's input paths or patterns would also match the output, once written.
 
     Args:

@@ -17,10 +17,12 @@ from fastfeat.io.sources.frames import (
     rows_only,
     rows_table,
 )
-from fastfeat.io.sources.strided import Run, in_turn
+from fastfeat.io.sources.strided import RunTasks, run_in_turn
 
 
-def table_in_memory(data: Any, columns: Sequence[str] | None = None, run: Run = in_turn) -> Table:
+def table_in_memory(
+    data: Any, columns: Sequence[str] | None = None, run: RunTasks = run_in_turn
+) -> Table:
     """Return data that is not a file as a pyarrow Table.
 
     `data` may be of any kind that `read_table` takes, except paths and functions. `columns` selects
@@ -117,7 +119,7 @@ def note_read(reader: Any) -> None:
     _READ.add(reader)
 
 
-def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
+def _of_library(data: Any, columns: Sequence[str] | None, run: RunTasks) -> Table:
     """Return a table of another library as a pyarrow Table; no library is imported to detect it."""
     classes = class_names(data)
     if "pandas.DataFrame" in classes:

@@ -11,7 +11,7 @@ from fastfeat.io.columns.decode import is_text
 from fastfeat.io.columns.types import column_text
 
 
-def widened(left: DataType, right: DataType) -> DataType | None:
+def wider_type(left: DataType, right: DataType) -> DataType | None:
     """Return a common type for a column that has different types in two files, or None.
 
     Integers and floats give float64, because pandas turns integers into floats if some are missing.
@@ -45,7 +45,7 @@ def widened(left: DataType, right: DataType) -> DataType | None:
 def _widened_dictionaries(left: DataType, right: DataType) -> DataType | None:
     """Return the common type of dictionary and plain values, as a plain type; None without one."""
     values = [t.value_type if pa.types.is_dictionary(t) else t for t in (left, right)]
-    return pa.large_string() if all(map(is_text, values)) else widened(*values)
+    return pa.large_string() if all(map(is_text, values)) else wider_type(*values)
 
 
 def _finer(left: DataType, right: DataType) -> DataType | None:

@@ -33,14 +33,14 @@ from fastfeat.live.audit.row_digest import has_row_digest
 from fastfeat.live.file.entries import Links
 from fastfeat.live.state.changes import (
     Base,
-    Change,
     ChangeResults,
     Entry,
     Settings,
+    StateChange,
     StoredRow,
 )
 
-Artifacts = Mapping[str, bytes]
+ArtifactDigests = Mapping[str, bytes]
 """A dict of plan name to the digest of the fitted plan."""
 
 KEY_BYTES = 32
@@ -56,7 +56,7 @@ FEATURES, KEPT = "features of ", "kept"
 _TOLD_BYTES = 4
 _HEAD = struct.Struct("<B3xIIIII")
 _N_TOLD = _TOLD_BYTES * len(TOLD)
-_BASE = Change("update", pa.table({}), "a whole state")
+_BASE = StateChange("update", pa.table({}), "a whole state")
 """Stand-in for a change in the link of a whole state; no real "update" has a name."""
 
 
@@ -144,7 +144,7 @@ class Chain:
                 f"{len(self.key)} and {len(self.head)} bytes: the state was altered"
             )
 
-    def link(self, entry: Entry, artifacts: Artifacts) -> Link:
+    def link(self, entry: Entry, artifacts: ArtifactDigests) -> Link:
         """Return the link of the next change; it does not change this object, see `after`.
 
         `artifacts` has the digest of each plan that answered; for a change of plans, of each new
@@ -155,7 +155,7 @@ class Chain:
         stored = np.packbits(applied.stored).tobytes()
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, stored)
 
-    def asked(self, change: Change, artifacts: Artifacts) -> Link:
+    def asked(self, change: StateChange, artifacts: ArtifactDigests) -> Link:
         """Return the link that a change would have without its results.
 
         Before a replay applies the change, it compares the fields and rows with this link.
@@ -163,7 +163,9 @@ class Chain:
         outputs = Digest(b"", b"", b"")
         return self._link(_fields(change, artifacts), self._inputs(change), outputs, b"")
 
-    def base(self, base: Base, settings: Settings, artifacts: Artifacts, past: bytes = b"") -> Link:
+    def base(
+        self, base: Base, settings: Settings, artifacts: ArtifactDigests, past: bytes = b""
+    ) -> Link:
         """Return the link of a whole state that replaces the changes before it.
 
         `past` is the last seal of those changes, see `seal_of`; empty if there is none.
@@ -182,7 +184,7 @@ class Chain:
             _fields(_BASE, artifacts), self._inputs(replace(_BASE, rows=rows)), beside, b""
         )
 
-    def _inputs(self, change: Change) -> Digest:
+    def _inputs(self, change: StateChange) -> Digest:
         row = change.row
         if row is not None and has_row_digest(row.schema):
             return self.digest({"": row}, 1, "inputs")
@@ -226,7 +228,7 @@ class Chain:
         return hmac.digest(self.key, b"once" + self.head + what, "sha256")
 
 
-def _fields(change: Change, artifacts: Artifacts) -> list[bytes]:
+def _fields(change: StateChange, artifacts: ArtifactDigests) -> list[bytes]:
     """Return the fields of a change as bytes, in the order of `TOLD`."""
     plans = [
         part
@@ -246,7 +248,7 @@ def _secret(key: bytes) -> bytes:
     return keyed(key, [b"words"])
 
 
-def differing_texts(one: Link, other: Link) -> list[str]:
+def find_differing_fields(one: Link, other: Link) -> list[str]:
     """Return the names in `TOLD` of the fields that differ between two links.
 
     Both must follow the same link.
@@ -303,7 +305,7 @@ class Audit:
     """
 
     key: bytes
-    artifacts: Artifacts
+    artifacts: ArtifactDigests
 
     def link(self, before: bytes, entry: Entry) -> tuple[bytes, bytes]:
         """Return the hash of an entry after the hash `before`, and the bytes of `Link.noted`."""

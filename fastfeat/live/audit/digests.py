@@ -81,7 +81,7 @@ def digest_of(
     made = hmac.new(once, n_rows.to_bytes(8, "little"), "sha256")
     rows, columns = np.zeros(n_rows, np.uint64), [np.empty(0, np.uint64)]
     for label in sorted(tables):
-        columns.append(_told_to(made, label, cast("Table", tables[label]), secret, rows))
+        columns.append(_feed_table(made, label, cast("Table", tables[label]), secret, rows))
     whole, of_columns = made.digest(), np.concatenate(columns)
     halves = rows.view(np.uint32)[_HIGH]
     cover = _cover(once, whole, of_columns.nbytes + halves.nbytes)
@@ -200,7 +200,7 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
     )
 
 
-def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
+def _feed_table(made: Any, label: str, table: Table, secret: bytes, rows: Words) -> Words:
     """Feed the values of a table to the HMAC `made`, and add the words of each row to `rows`.
 
     Returns:

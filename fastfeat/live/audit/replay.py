@@ -20,23 +20,23 @@ from fastfeat.live.audit.chain import (
     artifacts_of,
 )
 from fastfeat.live.audit.recompute import (
-    Again,
-    Plans,
+    ReplayedState,
+    ReplayPlans,
 )
 from fastfeat.live.audit.replay_report import Replay
 from fastfeat.live.audit.replay_walk import PlansOf, Walk
-from fastfeat.live.audit.served_features import finish, served_plan, writing_served
+from fastfeat.live.audit.served_features import finish_served_file, open_served_writer, served_plan
 from fastfeat.live.file.follower import Follower
 from fastfeat.live.file.state_file import path_of
-from fastfeat.live.file.write_lock import noted_commit
-from fastfeat.live.state.changes import Change, ChangeResults
+from fastfeat.live.file.write_lock import read_last_commit
+from fastfeat.live.state.changes import ChangeResults, StateChange
 
-Artifact = Fitted | Plans | str | os.PathLike[str]
+ReplayArtifact = Fitted | ReplayPlans | str | os.PathLike[str]
 
 
 def replay_state(
     path: str | os.PathLike[str],
-    artifact: Artifact | None = None,
+    artifact: ReplayArtifact | None = None,
     *,
     head: bytes | str | None = None,
     to: str | os.PathLike[str] | None = None,
@@ -59,7 +59,7 @@ def replay_state(
                 f"{option}= applies only to the file of served features, but to= is missing. Name "
                 "the file: to='served.parquet'"
             )
-    committed = noted_commit(path_of(path))
+    committed = read_last_commit(path_of(path))
     with closing(Follower(path, checked=False)) as follower, follower.holding():
         key = follower.key
         if not key:
@@ -73,10 +73,10 @@ def replay_state(
             return walk.report()
         plans = walk.plans_of(follower.plans)
         name = served_plan(plans, plan)
-        with writing_served(to, plans[name], name) as one:
+        with open_served_writer(to, plans[name], name) as one:
             artifact_of = artifacts_of(plans)[name]
 
-            def take(change: Change, applied: ChangeResults, again: Again) -> None:
+            def take(change: StateChange, applied: ChangeResults, again: ReplayedState) -> None:
                 if change.kind != "process" or again.artifacts.get(name) == artifact_of:
                     one.take(change, applied)
                 else:
@@ -88,10 +88,12 @@ def replay_state(
                 return report
             if not (partial or report.is_whole):
                 return replace(report, is_withheld=True)
-            return replace(report, served=finish(one, to, outcomes, walk.again.state.tables))
+            return replace(
+                report, served=finish_served_file(one, to, outcomes, walk.again.state.tables)
+            )
 
 
-def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
+def _plans_reader(follower: Follower, artifact: ReplayArtifact | None) -> PlansOf:
     """Return a function from a dict of plan name to artifact bytes to the fitted plans.
 
     If the user passed an artifact, its plans replace the last plans of the file.
@@ -99,7 +101,7 @@ def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)
 
-    def plans_of(artifacts: Mapping[str, bytes]) -> Plans:
+    def plans_of(artifacts: Mapping[str, bytes]) -> ReplayPlans:
         if passed is not None and dict(artifacts) == dict(last):
             return passed
         return {name: fitted_of_bytes(content) for name, content in artifacts.items()}
@@ -107,7 +109,7 @@ def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     return plans_of
 
 
-def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
+def _plans_given(artifact: ReplayArtifact, known: Mapping[str, bytes]) -> ReplayPlans:
     """Return the plans that a user passed, under the names that they have in the file."""
     if isinstance(artifact, Mapping):
         named: dict[str, Fitted] = {name: _loaded(one) for name, one in artifact.items()}

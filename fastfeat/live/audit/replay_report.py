@@ -16,9 +16,9 @@ from fastfeat.live.audit.recompute import (
 )
 from fastfeat.live.audit.served_features import ServedCounts
 
-Noted = Literal["known and verified", "known, no longer recomputable", "unknown: rewritten"]
+LinkVerdict = Literal["known and verified", "known, no longer recomputable", "unknown: rewritten"]
 """The possible verdicts on a hash that a user noted elsewhere, and passed as `head=`."""
-VERIFIED, KNOWN, UNKNOWN = get_args(Noted)
+VERIFIED, KNOWN, UNKNOWN = get_args(LinkVerdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Replay:
     difference: Difference | None
     served: ServedCounts | None = None
     not_covered: NotCovered = NotCovered()
-    noted: Noted | None = None
+    noted: LinkVerdict | None = None
     noted_since_ns: int | None = None
     is_withheld: bool = False
     __setstate__ = pickles.set_fields

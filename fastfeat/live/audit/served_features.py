@@ -23,12 +23,12 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import read_columns
 from fastfeat.io.arrow import ChunkedArray, Table, call, index_in, pa, parquet_module
-from fastfeat.io.sinks.atomic import replacing
+from fastfeat.io.sinks.atomic import replace_file
 from fastfeat.io.sinks.write import write_table
 from fastfeat.io.sources.formats import SUFFIXES
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.learn.labels import label_of
-from fastfeat.live.state.changes import Change, ChangeResults, StoredRow
+from fastfeat.live.state.changes import ChangeResults, StateChange, StoredRow
 from fastfeat.plan.declare.columns_read import columns_of
 
 SOURCE, OFFSET, ANSWERED_AT = "source", "offset", "answered_at"
@@ -100,7 +100,7 @@ class ServedWriter:
     n_late: int = 0
     n_of_others: int = 0
 
-    def take(self, change: Change, applied: ChangeResults) -> None:
+    def take(self, change: StateChange, applied: ChangeResults) -> None:
         """Write the features of a replayed change, or note its outcomes."""
         self.n_late += applied.counts.get("late_outcomes", 0)
         match change.kind:
@@ -114,7 +114,7 @@ class ServedWriter:
             case _:
                 pass
 
-    def _take_rows(self, change: Change, applied: ChangeResults) -> None:
+    def _take_rows(self, change: StateChange, applied: ChangeResults) -> None:
         stored = applied.stored
         rows, n_stored = change.rows.filter(pa.array(stored)), int(stored.sum())
         if self.fitted.declaration.label_nodes:
@@ -142,7 +142,7 @@ class ServedWriter:
         names = [label] if isinstance(label, str) else self.fitted.declaration.label_columns
         return [name for name in names if name not in self._ids]
 
-    def _beside(self, change: Change, at: Any, rows: Table, features: Table) -> Table:
+    def _beside(self, change: StateChange, at: Any, rows: Table, features: Table) -> Table:
         """Return a table of the columns that identify rows, followed by the features.
 
         If a feature has the name of such a column, only the feature is returned. `at` has the index
@@ -241,7 +241,7 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
 
 
 @contextmanager
-def writing_served(
+def open_served_writer(
     path: str | os.PathLike[str], fitted: Fitted, name: str
 ) -> Generator[ServedWriter]:
     """Yield a `ServedWriter` for a `with` block; its temporary file is removed at the end.
@@ -261,7 +261,7 @@ def writing_served(
         beside.unlink(missing_ok=True)
 
 
-def finish(
+def finish_served_file(
     one: ServedWriter, path: str | os.PathLike[str], outcomes: Any, tables: Mapping[str, Table]
 ) -> ServedCounts:
     """Write the final file with features and labels, whole or not at all; return its counts.
@@ -273,7 +273,7 @@ def finish(
         write_table(one.fitted.schema.empty_table(), path)
         return ServedCounts(0, one.n_left_out, None, one.n_late, note, one.n_of_others)
     one.writer.close()
-    with replacing(Path(path)) as partial:
+    with replace_file(Path(path)) as partial:
         _copy(one.path, partial, label)
     n_without = None if label is None else label.column(0).null_count
     return ServedCounts(one.n_rows, one.n_left_out, n_without, one.n_late, note, one.n_of_others)

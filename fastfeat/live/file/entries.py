@@ -18,9 +18,16 @@ import numpy as np
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.live.state.changes import Base, Change, ChangeResults, Entry, Kind, Settings
+from fastfeat.live.state.changes import (
+    Base,
+    ChangeKind,
+    ChangeResults,
+    Entry,
+    Settings,
+    StateChange,
+)
 
-KINDS = frozenset(get_args(Kind))
+KINDS = frozenset(get_args(ChangeKind))
 ROWS_A_PART = 1 << 20
 """Number of rows per part of a base: SQLite holds at most a billion bytes per value."""
 _FEW_BYTES, _END = 1 << 12, b"\xff\xff\xff\xff\0\0\0\0"
@@ -83,7 +90,7 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class EntryRecord:
     """An entry as a row of the table `segments`; not a segment of the archive.
 
     Args:
@@ -116,7 +123,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BasePart:
     """Some rows of a base, or one of its tables, as a row of the file.
 
     Args:
@@ -131,7 +138,7 @@ class Part:
     content: bytes
 
 
-def segment_of(written: WrittenEntry) -> Segment:
+def encode_entry(written: WrittenEntry) -> EntryRecord:
     """Return an entry as a row of the table `segments`.
 
     Raises `StateError` if Arrow IPC does not support a column's type.
@@ -148,7 +155,7 @@ def segment_of(written: WrittenEntry) -> Segment:
             "plans": digests_of_plans(written.plans),
         }
     )
-    return Segment(
+    return EntryRecord(
         change.kind,
         change.source,
         int(change.end),
@@ -161,8 +168,8 @@ def segment_of(written: WrittenEntry) -> Segment:
     )
 
 
-def written_of(
-    segment: Segment, seq: int, plans: Mapping[str, bytes], altered: str = ""
+def decode_entry(
+    segment: EntryRecord, seq: int, plans: Mapping[str, bytes], altered: str = ""
 ) -> WrittenEntry:
     """Return the entry that a row of the table `segments` holds.
 
@@ -177,8 +184,8 @@ def written_of(
         )
     try:
         head = json.loads(segment.head)
-        change = Change(
-            cast("Kind", segment.kind),
+        change = StateChange(
+            cast("ChangeKind", segment.kind),
             table_of(segment.rows),
             head["name"],
             segment.source,
@@ -200,7 +207,7 @@ def written_of(
     return WrittenEntry(seq, entry, segment.link, segment.digests, plans, altered)
 
 
-def plans_named(head: bytes) -> dict[str, str]:
+def decode_plan_digests(head: bytes) -> dict[str, str]:
     """Return a dict of plan name to the artifact's hex SHA-256, from the JSON head of an entry.
 
     Raises `StateError` if the head is altered.
@@ -217,7 +224,7 @@ def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in plans.items()}
 
 
-def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
+def digest_of_segment(before: bytes, seq: int, segment: EntryRecord) -> bytes:
     """Return the running SHA-256 over the base and all entries up to this one.
 
     `before` is that digest up to the entry before it.
@@ -227,17 +234,17 @@ def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
     return _digest(before, b"%d" % seq, *fields, *blobs)
 
 
-def parts_of(base: Base) -> Iterator[Part]:
+def split_base(base: Base) -> Iterator[BasePart]:
     """Yield the parts of a base: chunks of its rows, then its lookup tables."""
     if base.rows is not None:
         for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
             rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
-            yield Part("rows", "", table_bytes(rows, OF_BASES))
+            yield BasePart("rows", "", table_bytes(rows, OF_BASES))
     for name, table in base.tables.items():
-        yield Part("table", name, table_bytes(_without_unused(table), OF_BASES))
+        yield BasePart("table", name, table_bytes(_without_unused(table), OF_BASES))
 
 
-def head_of_base(
+def encode_base_head(
     base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
 ) -> bytes:
     """Return the head of a base as JSON: everything except its rows and tables.
@@ -257,7 +264,7 @@ def head_of_base(
     return _json(dict(zip(_OF_BASE, values, strict=True)))
 
 
-def base_of(head: bytes, parts: Sequence[Part]) -> Base:
+def decode_base(head: bytes, parts: Sequence[BasePart]) -> Base:
     """Return a base from its JSON head and its parts; raise `StateError` if they do not match."""
     try:
         given = json.loads(head)
@@ -284,7 +291,7 @@ def digest_of_base(head: bytes, links: Links) -> bytes:
     return _digest(head, links.previous, links.link, links.digests)
 
 
-def digest_of_part(part: Part) -> bytes:
+def digest_of_part(part: BasePart) -> bytes:
     """Return the SHA-256 of one part of a base."""
     return _digest(part.kind.encode(), part.name.encode(), part.content)
 

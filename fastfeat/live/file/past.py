@@ -21,12 +21,12 @@ from fastfeat.live.state.changes import WITHOUT_ROWS
 N_BYTES = 32
 """Number of bytes of a link and of a seal."""
 _NUMBERS = ("first", "last", "n_rows", "replaced_ns")
-Sealing = Callable[[bytes, bytes, bytes], bytes]
+SealFunction = Callable[[bytes, bytes, bytes], bytes]
 """Function that returns a seal, given the seal before it, the facts and the links."""
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class SealedChanges:
     """The record of the changes that one base has replaced.
 
     Args:
@@ -66,13 +66,13 @@ class Past:
         return self.links[begin : begin + N_BYTES]
 
 
-def past_of(
+def seal_changes(
     begin: int,
     links: Iterable[bytes],
     changes: Iterable[tuple[str, bytes, bytes]],
     replaced_ns: int,
     sealing: Callable[[bytes, bytes], bytes],
-) -> Past:
+) -> SealedChanges:
     """Return the record of changes that are about to be replaced.
 
     Args:
@@ -97,7 +97,7 @@ def past_of(
     return _past(written, blob, sealing(written, blob))
 
 
-def read_past(connection: sqlite3.Connection) -> list[Past]:
+def read_past(connection: sqlite3.Connection) -> list[SealedChanges]:
     """Return all pasts of a file, oldest first, without checking their seals.
 
     Raises `StateError` if one cannot be read.
@@ -120,7 +120,7 @@ def read_seal(connection: sqlite3.Connection) -> bytes:
     return b"" if found is None else found[0]
 
 
-def put_past(connection: sqlite3.Connection, past: Past) -> int:
+def put_past(connection: sqlite3.Connection, past: SealedChanges) -> int:
     """Add a past to a file; return its number, counted from 1."""
     found = connection.execute(
         "INSERT INTO links (facts, links, seal) VALUES (?, ?, ?)",
@@ -134,13 +134,13 @@ def _has_past(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("PRAGMA user_version").fetchone()[0] > 1)
 
 
-def _past(facts: bytes, links: bytes, seal: bytes) -> Past:
+def _past(facts: bytes, links: bytes, seal: bytes) -> SealedChanges:
     told = _facts(facts)
     first, last, n_rows, replaced_ns = (_number(told, name) for name in _NUMBERS)
     n_links, n_more = divmod(len(links), N_BYTES)
     if n_more or n_links <= last - first:
         raise StateError("the file was altered: the links of replaced changes are incomplete")
-    return Past(first, last, n_rows, replaced_ns, facts, links, seal)
+    return SealedChanges(first, last, n_rows, replaced_ns, facts, links, seal)
 
 
 def _facts(text: bytes) -> Mapping[str, Any]:

@@ -31,16 +31,16 @@ from typing import Any
 
 from fastfeat.errors import StateError, TypeMismatch, reason_of
 from fastfeat.live.file.entries import (
+    BasePart,
+    EntryRecord,
     Links,
-    Part,
-    Segment,
     WrittenEntry,
-    base_of,
+    decode_base,
+    decode_entry,
+    decode_plan_digests,
     digest_of_base,
     digest_of_part,
     digest_of_segment,
-    plans_named,
-    written_of,
 )
 from fastfeat.live.state.changes import Base, Settings
 from fastfeat.version import __version__
@@ -77,7 +77,7 @@ _N_TABLES = {1: 6, 2: len(TABLES)}
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class StateFileHead:
     """The end of a state file: its last entry, and a digest of everything up to there.
 
     Args:
@@ -98,7 +98,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     unreadable, or no state.
     """
     check_beginning(path, writes=writes)
-    with naming_state(path):
+    with name_path_in_errors(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}",
             timeout=5.0,
@@ -107,7 +107,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
             uri=True,
         )
     try:
-        with naming_state(path):
+        with name_path_in_errors(path):
             _check(connection, path, writes)
     except BaseException:
         connection.close()
@@ -139,7 +139,7 @@ def file_at(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def naming_state(path: Path) -> Generator[None]:
+def name_path_in_errors(path: Path) -> Generator[None]:
     """Raise errors of SQLite in the `with` block as `StateError`, with the path in the message."""
     try:
         yield
@@ -150,12 +150,12 @@ def naming_state(path: Path) -> Generator[None]:
         raise StateError(text if text.startswith(str(path)) else f"{path}: {text}") from None
 
 
-def read_head(connection: sqlite3.Connection) -> Head:
+def read_head(connection: sqlite3.Connection) -> StateFileHead:
     """Return the numbers of a file's last entry and its base, and the digest of its content."""
     found = connection.execute("SELECT seq, digest, base FROM head").fetchall()
     if len(found) != 1:
         raise StateError("the file was altered: its header is damaged")
-    return Head(*_typed(found[0], "ibi"))
+    return StateFileHead(*_typed(found[0], "ibi"))
 
 
 def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> Base:
@@ -168,22 +168,22 @@ def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True)
     parts = _parts(connection, seq)
     if checked:
         _check_parts(head, parts)
-    return base_of(head, parts)
+    return decode_base(head, parts)
 
 
-def _parts(connection: sqlite3.Connection, seq: int) -> list[Part]:
+def _parts(connection: sqlite3.Connection, seq: int) -> list[BasePart]:
     found = connection.execute(
         "SELECT kind, name, content FROM parts WHERE base = ? ORDER BY id", (seq,)
     )
-    return [Part(*_typed(row, "ssb")) for row in found]
+    return [BasePart(*_typed(row, "ssb")) for row in found]
 
 
-def _check_parts(head: bytes, parts: list[Part]) -> None:
+def _check_parts(head: bytes, parts: list[BasePart]) -> None:
     if [digest_of_part(part).hex() for part in parts] != json.loads(head)["parts"]:
         raise StateError("the file was altered: its snapshot does not match its SHA-256")
 
 
-def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
+def read_base_facts(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
     """Return the settings, the plan digests and the offsets that the base number `seq` stores."""
     given = json.loads(_head_of(connection, seq, True)[0])
     return given["settings"], given["plans"], given["offsets"]
@@ -191,7 +191,7 @@ def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any
 
 def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
     """Return the settings of a state; raise `StateError` if this version does not know them."""
-    given = read_beside(connection, base)[0]
+    given = read_base_facts(connection, base)[0]
     try:
         return Settings(**given)
     except TypeError:
@@ -224,7 +224,7 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
     found = connection.execute(
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
-    return {**read_beside(connection, base)[2], **dict(_typed(row, "si") for row in found)}
+    return {**read_base_facts(connection, base)[2], **dict(_typed(row, "si") for row in found)}
 
 
 def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
@@ -270,7 +270,7 @@ def read_entries(
     connection: sqlite3.Connection,
     after: int,
     digest: bytes,
-    until: Head,
+    until: StateFileHead,
     *,
     checked: bool = True,
 ) -> tuple[list[WrittenEntry], bytes]:
@@ -297,16 +297,16 @@ def read_entries(
     for row in found:
         number, *values, noted = _typed(row, "issibbbbbbb")
         seq += 1
-        segment = Segment(*values)
+        segment = EntryRecord(*values)
         digest, altered = digest_of_segment(digest, seq, segment), ""
         if number != seq or digest != noted:
             altered = f"the file was altered: its entry {seq} does not match its SHA-256"
             if checked:
                 raise StateError(altered)
             seq, digest = number, noted  # so that later entries are compared on their own
-        named = plans_named(segment.head) if segment.kind == "plans" else {}
+        named = decode_plan_digests(segment.head) if segment.kind == "plans" else {}
         plans = {name: read_artifact(connection, key) for name, key in named.items()}
-        entries.append(written_of(segment, number, plans, altered))
+        entries.append(decode_entry(segment, number, plans, altered))
     is_end = seq == until.seq or len(entries) < _AT_ONCE
     if checked and is_end and (seq, digest) != (until.seq, until.digest):
         raise StateError(f"the file was altered: it has {seq} of {until.seq} entries")
@@ -318,12 +318,12 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
 
     `base` is the number of the base.
     """
-    named: dict[str, str] = read_beside(connection, base)[1]
+    named: dict[str, str] = read_base_facts(connection, base)[1]
     changes = connection.execute(
         "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)
     )
     for row in changes:
-        named = plans_named(_typed(row, "b")[0])
+        named = decode_plan_digests(_typed(row, "b")[0])
     return {name: read_artifact(connection, key) for name, key in named.items()}
 
 

@@ -19,33 +19,33 @@ from fastfeat.errors import StateError
 from fastfeat.io.sinks.atomic import sync
 from fastfeat.live.file.archive import (
     ArchiveChange,
-    Archived,
-    Archiving,
-    Rewritten,
+    ArchivedSegment,
+    ArchiveSettings,
+    RewrittenSegment,
     put_archived,
     put_archiving,
 )
 from fastfeat.live.file.entries import (
+    EntryRecord,
     Links,
-    Segment,
     digest_of_base,
     digest_of_part,
     digest_of_segment,
     digests_of_plans,
-    head_of_base,
-    parts_of,
-    segment_of,
+    encode_base_head,
+    encode_entry,
+    split_base,
 )
-from fastfeat.live.file.past import Past, put_past
+from fastfeat.live.file.past import SealedChanges, put_past
 from fastfeat.live.file.state_file import (
     APPLICATION,
     FORMAT,
     SUFFIXES,
     TABLES,
-    Head,
+    StateFileHead,
     connect,
     file_at,
-    naming_state,
+    name_path_in_errors,
     read_head,
 )
 from fastfeat.live.file.write_lock import WriteLock
@@ -57,7 +57,7 @@ _LOST = "SQLITE_IOERR_FSYNC"
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingEntry:
     """An entry that is not in the file yet, as bytes.
 
     Args:
@@ -68,13 +68,13 @@ class Pending:
     """
 
     seq: int
-    segment: Segment
+    segment: EntryRecord
     digest: bytes
     plans: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class StateFileContent:
     """A base with everything that is written beside it.
 
     Args:
@@ -94,7 +94,7 @@ class Content:
     plans: Mapping[str, bytes]
     links: Links
     key: bytes
-    past: Past | None = None
+    past: SealedChanges | None = None
     segments: ArchiveChange = field(default_factory=ArchiveChange)
 
 
@@ -113,7 +113,7 @@ class StateWriter:
         self._file = file_at(path)
         self._is_broken = False
         try:
-            with naming_state(path):
+            with name_path_in_errors(path):
                 self.head = read_head(self.connection)
                 self._check_noted()
                 self._empty_log()
@@ -122,15 +122,15 @@ class StateWriter:
             raise
         lock.note(self.head.seq, self.head.base)
 
-    def commit(self, pending: Sequence[Pending]) -> None:
+    def commit(self, pending: Sequence[PendingEntry]) -> None:
         """Write entries in one transaction; raise `StateError` if nothing is written."""
         with self._transaction() as connection:
             _put_entries(connection, pending)
-            head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
+            head = StateFileHead(pending[-1].seq, pending[-1].digest, self.head.base)
             _put_head(connection, head)
         self._reach(head)
 
-    def put_base(self, content: Content, pending: Sequence[Pending] = ()) -> None:
+    def put_base(self, content: StateFileContent, pending: Sequence[PendingEntry] = ()) -> None:
         """Replace all entries by a base, whole or not at all.
 
         `pending` are the last entries before the base, which are not in the file yet. Raises
@@ -143,7 +143,9 @@ class StateWriter:
             head = _put_content(connection, content)
         self._reach(head)
 
-    def put_archive(self, archiving: Archiving | None, segments: Mapping[int, Archived]) -> None:
+    def put_archive(
+        self, archiving: ArchiveSettings | None, segments: Mapping[int, ArchivedSegment]
+    ) -> None:
         """Write the archive settings (None leaves them as they are) and descriptions of segments.
 
         Raises `StateError` if nothing is written.
@@ -153,7 +155,7 @@ class StateWriter:
                 put_archiving(connection, archiving)
             put_archived(connection, segments)
 
-    def write_segment(self, path: Path, pending: Sequence[Pending] = ()) -> bytes:
+    def write_segment(self, path: Path, pending: Sequence[PendingEntry] = ()) -> bytes:
         """Write a segment with the file's base and entries, and with the pending entries.
 
         Return the digest of its content. Raises `StateError` if it cannot be written.
@@ -168,7 +170,7 @@ class StateWriter:
             _put_entries(connection, pending)
             head = self.head
             if pending:
-                head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
+                head = StateFileHead(pending[-1].seq, pending[-1].digest, self.head.base)
                 _put_head(connection, head)
             connection.execute("COMMIT")
             connection.execute("DETACH DATABASE state")  # otherwise its journal mode would change
@@ -183,7 +185,7 @@ class StateWriter:
         its write-ahead log, which works only while no reader is in the middle of a read. Raises
         `StateError` if the disk is full.
         """
-        with naming_state(self.path):
+        with name_path_in_errors(self.path):
             self.connection.execute("VACUUM")
             return self._empty_log()
 
@@ -200,7 +202,7 @@ class StateWriter:
                 f"{self.path}: an earlier write failed. Close the state and open it again"
             )
         try:
-            with naming_state(self.path):
+            with name_path_in_errors(self.path):
                 self.connection.execute("BEGIN IMMEDIATE")
                 self._check_alone()
                 yield self.connection
@@ -231,7 +233,7 @@ class StateWriter:
                 f"knows {self.head.seq}. Was {self.path.name}-lock removed? Open the state again"
             )
 
-    def _reach(self, head: Head) -> None:
+    def _reach(self, head: StateFileHead) -> None:
         self.head = head
         self.lock.note(head.seq, head.base)
 
@@ -262,7 +264,7 @@ class StateWriter:
             )
 
 
-def create_file(target: Path, lock: WriteLock, content: Content) -> None:
+def create_file(target: Path, lock: WriteLock, content: StateFileContent) -> None:
     """Create the file of a new state, whole or not at all.
 
     It is written under another name and then moved. Remains of a killed process under that name are
@@ -279,7 +281,7 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
     lock.note(content.seq, content.seq)  # there may be a note about a removed state
     try:
         _remove(beside)
-        with naming_state(target):
+        with name_path_in_errors(target):
             _write_new(beside, content)
         sync(beside)
         os.replace(beside, target)
@@ -291,7 +293,7 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
             _remove(beside)
 
 
-def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
+def write_rewritten(path: Path, seq: int, rewritten: RewrittenSegment) -> bytes:
     """Write a segment from which forgotten rows were removed; return the digest of its content.
 
     `seq` is the number of its base. Raises `StateError` if it cannot be written.
@@ -301,16 +303,16 @@ def write_rewritten(path: Path, seq: int, rewritten: Rewritten) -> bytes:
     def put(connection: sqlite3.Connection) -> None:
         nonlocal last
         connection.execute("BEGIN")
-        content = Content(seq, one.base, one.settings, one.plans, one.links, b"")
+        content = StateFileContent(seq, one.base, one.settings, one.plans, one.links, b"")
         head = _put_content(connection, content)
-        pending, last = list[Pending](), head.digest
+        pending, last = list[PendingEntry](), head.digest
         for written in one.entries:
-            segment = segment_of(written)
+            segment = encode_entry(written)
             last = digest_of_segment(last, written.seq, segment)
-            pending.append(Pending(written.seq, segment, last, written.plans))
+            pending.append(PendingEntry(written.seq, segment, last, written.plans))
         _put_entries(connection, pending)
         if pending:
-            _put_head(connection, Head(pending[-1].seq, last, seq))
+            _put_head(connection, StateFileHead(pending[-1].seq, last, seq))
         connection.execute("COMMIT")
 
     _write_whole(path, put)
@@ -322,7 +324,7 @@ def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
     beside = Path(f"{path}-new")
     try:
         path.parent.mkdir(exist_ok=True)
-        with naming_state(path):
+        with name_path_in_errors(path):
             _write_file(beside, put, mode="DELETE")
         sync(beside)
         os.replace(beside, path)
@@ -335,7 +337,7 @@ def _write_whole(path: Path, put: Callable[[sqlite3.Connection], None]) -> None:
             _remove(beside)
 
 
-def _write_new(path: Path, content: Content) -> None:
+def _write_new(path: Path, content: StateFileContent) -> None:
     def put(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")
         _put_content(connection, content)
@@ -360,16 +362,16 @@ def _write_file(path: Path, put: Callable[[sqlite3.Connection], None], *, mode: 
         connection.close()
 
 
-def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
+def _put_content(connection: sqlite3.Connection, content: StateFileContent) -> StateFileHead:
     """Write a base with its plans, key and past; return the new head of the file."""
     seq, links, digests = content.seq, content.links, list[bytes]()
-    for part in parts_of(content.base):
+    for part in split_base(content.base):
         connection.execute(
             "INSERT INTO parts VALUES (NULL, ?, ?, ?, ?)", (seq, part.kind, part.name, part.content)
         )
         digests.append(digest_of_part(part))
     plans = digests_of_plans(content.plans)
-    head = head_of_base(content.base, digests, content.settings, plans)
+    head = encode_base_head(content.base, digests, content.settings, plans)
     digest = digest_of_base(head, links)
     connection.execute(
         "INSERT INTO bases VALUES (?, ?, ?, ?, ?, ?)",
@@ -388,12 +390,12 @@ def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
         if content.segments.new is not None:
             put_archived(connection, {number: content.segments.new})
     put_archived(connection, content.segments.others)
-    reached = Head(seq, digest, seq)
+    reached = StateFileHead(seq, digest, seq)
     _put_head(connection, reached)
     return reached
 
 
-def _put_entries(connection: sqlite3.Connection, pending: Sequence[Pending]) -> None:
+def _put_entries(connection: sqlite3.Connection, pending: Sequence[PendingEntry]) -> None:
     connection.executemany(
         "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [_row_of(entry) for entry in pending],
@@ -409,14 +411,14 @@ def _put_plans(connection: sqlite3.Connection, plans: Mapping[str, bytes]) -> No
         )
 
 
-def _put_head(connection: sqlite3.Connection, head: Head) -> None:
+def _put_head(connection: sqlite3.Connection, head: StateFileHead) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?, ?)",
         (head.seq, head.digest, head.base, __version__),
     )
 
 
-def _row_of(entry: Pending) -> tuple[Any, ...]:
+def _row_of(entry: PendingEntry) -> tuple[Any, ...]:
     s = entry.segment
     values = (s.kind, s.source, s.end, s.head, s.rows, s.kept, s.stored, s.link, s.digests)
     return (entry.seq, *values, entry.digest)

@@ -60,7 +60,7 @@ class WriteLock:
             self.descriptor = -1
 
 
-def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+def read_last_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Return the numbers of the last committed entry and its base, without taking the lock.
 
     None if the lock file is missing or has no numbers.
@@ -72,7 +72,7 @@ def noted_commit(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     return None if found is None else (int(found[2]), int(found[3]))
 
 
-def take(path: Path) -> WriteLock:
+def take_write_lock(path: Path) -> WriteLock:
     """Take the write lock of a state for this process, without waiting.
 
     Raises `StateError` if another process holds it, or the file beside the state cannot be written.

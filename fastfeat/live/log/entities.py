@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.live.log.columns import Growing, Places, ranges
+from fastfeat.live.log.columns import GrowingArray, Places, ranges
 from fastfeat.live.log.numbering import Numbering
 
 Slots = NDArray[np.int64]
@@ -39,18 +39,18 @@ class RowPlaces(NamedTuple):
     entities: NDArray[np.int32]
 
 
-class Entities:
+class EntityIndex:
     """The index of one order: its entities, and the places of their rows by time."""
 
     def __init__(self, numbering: Numbering | None = None) -> None:
         """Begin without rows; `numbering` has the numbers of entity keys, None for a new one."""
         self.numbering = numbering or Numbering()
-        self.times = Growing(np.empty(0, np.int64))  # one per place
-        self.entity = Growing(np.empty(0, np.int32))  # one per place
-        self._places = Growing(np.empty(0, np.int32))  # stretch by stretch
-        self._start = Growing(np.empty(0, np.int64))  # one per entity
-        self._count = Growing(np.empty(0, np.int32))
-        self._room = Growing(np.empty(0, np.int32))
+        self.times = GrowingArray(np.empty(0, np.int64))  # one per place
+        self.entity = GrowingArray(np.empty(0, np.int32))  # one per place
+        self._places = GrowingArray(np.empty(0, np.int32))  # stretch by stretch
+        self._start = GrowingArray(np.empty(0, np.int64))  # one per entity
+        self._count = GrowingArray(np.empty(0, np.int32))
+        self._room = GrowingArray(np.empty(0, np.int32))
         self._n_unused = 0  # slots of abandoned stretches
 
     @property
@@ -255,9 +255,9 @@ class Entities:
         begins = np.cumsum(room, dtype=np.int64) - room
         places = np.empty(int(room.sum(dtype=np.int64)), np.int32)
         places[ranges(begins, counts)] = self._places.values[ranges(self._start.values, counts)]
-        self._places, self._n_unused = Growing(places), 0
-        self._start = Growing(begins)
-        self._room = Growing(np.array(room, np.int32))
+        self._places, self._n_unused = GrowingArray(places), 0
+        self._start = GrowingArray(begins)
+        self._room = GrowingArray(np.array(room, np.int32))
 
     def trim(self, entities: NDArray[Any], begins: Slots) -> None:
         """Remove the rows of each entity before slot `begins`; `entities` has no repetitions.
@@ -313,7 +313,7 @@ class Entities:
         held: tuple[NDArray[Any], Slots, Slots],
         places: Places,
         place_of: NDArray[np.int32],
-    ) -> Entities:
+    ) -> EntityIndex:
         """Return a new index with the remaining rows at new places; this one does not change.
 
         Args:
@@ -330,12 +330,12 @@ class Entities:
         rows = self.places(ranges(begins, lengths))
         entity = np.full(self.times.n, -1, np.int32)
         entity[rows] = np.repeat(entities.astype(np.int32), lengths)
-        found = Entities(self.numbering)
-        found.times = Growing(self.times.values.take(places))
-        found.entity = Growing(entity.take(places))
-        found._places = Growing(place_of.take(rows))
-        found._start = Growing(np.cumsum(counts, dtype=np.int64) - counts)
-        found._count, found._room = Growing(counts), Growing(counts.copy())
+        found = EntityIndex(self.numbering)
+        found.times = GrowingArray(self.times.values.take(places))
+        found.entity = GrowingArray(entity.take(places))
+        found._places = GrowingArray(place_of.take(rows))
+        found._start = GrowingArray(np.cumsum(counts, dtype=np.int64) - counts)
+        found._count, found._room = GrowingArray(counts), GrowingArray(counts.copy())
         return found
 
     def release(self) -> None:

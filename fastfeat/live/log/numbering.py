@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, options_of, pa
 from fastfeat.io.columns.bits import present_rows
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 
 Numbers = NDArray[np.int32]
 MISSING = -1
@@ -150,7 +150,7 @@ def _plain(part: Any) -> Array:
     """Return key values as one Arrow array; text becomes bytes."""
     if isinstance(part, ChunkedArray) or not pa.types.is_primitive(part.type):
         column = part if isinstance(part, ChunkedArray) else pa.chunked_array([part])
-        chunks = decoded(column).chunks
+        chunks = decode_column(column).chunks
         part = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks or [pa.nulls(0)])
     if pa.types.is_primitive(part.type):
         return part

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import ChunkedArray
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column
 from fastfeat.ir.dtypes import DType
 from fastfeat.live.log.columns import ranges
@@ -47,7 +47,7 @@ class Ids:
 
         Raises `TypeMismatch` or `InvalidData` if they cannot be converted exactly to the type.
         """
-        return decoded(key_column(column, self.name, self._dtype))
+        return decode_column(key_column(column, self.name, self._dtype))
 
     def find(self, ids: ChunkedArray, values_of: ValuesOf) -> Rows:
         """Return the row number of each id, given as `read` returns them; -1 if no row has it."""

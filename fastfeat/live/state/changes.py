@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidPlan, StateError, TypeMismatch
 from fastfeat.io.arrow import Array, Schema, Table
 
-Kind = Literal[
+ChangeKind = Literal[
     "process", "update", "outcomes", "correct", "remove", "forget", "table", "sweep", "plans"
 ]
-WITHOUT_ROWS = frozenset[Kind]({"remove", "forget", "plans", "sweep"})
+WITHOUT_ROWS = frozenset[ChangeKind]({"remove", "forget", "plans", "sweep"})
 """Kinds of change in which the rows are instructions, such as an id to remove, and no data."""
-Late = Literal["error", "insert", "drop"]
+LateRule = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
 
 
@@ -32,7 +32,7 @@ class Settings:
         max_ahead: Duration by which a time may be ahead of this machine's clock; None for no limit.
     """
 
-    late: Late = "error"
+    late: LateRule = "error"
     keep: str | int | None = None
     max_ahead: str | None = None
 
@@ -52,7 +52,7 @@ class StoredRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StateChange:
     """One change of a state, applied whole or not at all. Its result depends only on the state.
 
     Args:
@@ -71,7 +71,7 @@ class Change:
             faster. Else None.
     """
 
-    kind: Kind
+    kind: ChangeKind
     rows: Table
     name: str = ""
     source: str = ""
@@ -105,7 +105,7 @@ class ChangeResults:
 class Entry:
     """A change and its results: journals write entries, and states are restored from them."""
 
-    change: Change
+    change: StateChange
     applied: ChangeResults
 
 
@@ -129,7 +129,7 @@ class Base:
     swept: Sequence[int | None] = ()
 
 
-def check_offsets(change: Change, applied: Mapping[str, int]) -> None:
+def check_offsets(change: StateChange, applied: Mapping[str, int]) -> None:
     """Raise an error if the offsets of a change are invalid, or its rows were applied already.
 
     `applied` maps each source to the offset after its last applied row. Raises `TypeMismatch`,
@@ -164,7 +164,7 @@ ANSWERED = "?answered"
 """Name of the column that tells whether a user was given the features of a row."""
 
 
-class Writing(Protocol):
+class ChangeRecorder(Protocol):
     """A recorder of a state's changes, such as a journal with a file."""
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.history import as_type
 from fastfeat.execute.lookup_tables import table_values
@@ -35,12 +35,12 @@ from fastfeat.live.ask.features import (
 from fastfeat.live.lower.live_plan import LivePlan, lower
 from fastfeat.live.lower.row_orders import log_rows
 from fastfeat.live.lower.row_tables import given_type
-from fastfeat.live.state.call_rows import Here
+from fastfeat.live.state.call_rows import PlacedRows
 from fastfeat.live.state.feature_origins import FeatureExplained, explained_html
-from fastfeat.live.state.memory import Memory
-from fastfeat.live.state.rows_read import NUMBER, Sight, explain_column
-from fastfeat.scalars.zones import using
-from fastfeat.steps.windows.rows import Ordered, ordered
+from fastfeat.live.state.memory import StateMemory
+from fastfeat.live.state.rows_read import NUMBER, SourceRows, explain_column
+from fastfeat.scalars.zones import use_zone_tables
+from fastfeat.steps.windows.rows import SortedRows, sort_rows
 from fastfeat.steps.windows.tasks import ordering
 
 Numbers = NDArray[np.int64]
@@ -105,7 +105,7 @@ def _taken(table: Any, numbers: Numbers) -> Any:
     return table.take(pa.array(numbers))
 
 
-@in_ieee
+@with_ieee_arithmetic
 def explain_row(
     lowered: LivePlan,
     row: Table,
@@ -127,18 +127,18 @@ def explain_row(
     """
     hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
     ((name, fitted),) = lowered.plans.items()
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
         orders, answered = _answered(lowered, batch, row, rows, hidden, tables)
         kept = {function.call: text for text, function in lowered.kept.items()}
         own, ids = answered.batches[name], _ids(lowered, row, rows, numbers)
-        sight = Sight(fitted, own, batch, ids, tables, orders, kept)
+        sight = SourceRows(fitted, own, batch, ids, tables, orders, kept)
         values = answered.features(name)
         found = tuple(explain_column(sight, column, values) for column in fitted.nodes)
     return Explained(found, lowered, row, rows, hidden, dict(tables))
 
 
-def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
+def explain_in_memory(memory: StateMemory, here: PlacedRows) -> dict[str, Explained]:
     """Return a dict of plan name to the origins of one row's features, over a state in memory."""
     seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
     numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
@@ -146,7 +146,7 @@ def explain_in_memory(memory: Memory, here: Here) -> dict[str, Explained]:
 
 
 def _explain_plan(
-    memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
+    memory: StateMemory, here: PlacedRows, name: str, seen: Sequence[Numbers], numbers: Numbers
 ) -> Explained:
     """Return the origins of one plan's features.
 
@@ -185,7 +185,7 @@ def _name_of(lowered: LivePlan, call: Call) -> str:
     return next(text for text, kept in lowered.kept.items() if kept.call is call)
 
 
-def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
+def _seen_numbers(memory: StateMemory, here: PlacedRows, order: int) -> Numbers:
     """Return the numbers of the log rows that a row sees in one order.
 
     A row of the log does not see itself, nor rows of the same time that came after it.
@@ -214,7 +214,7 @@ def _features(
 ) -> Table:
     """Return one row's features, computed from `rows` and `tables` alone."""
     ((name, fitted),) = lowered.plans.items()
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
         _, answered = _answered(lowered, batch, row, rows, hidden, tables)
     return answered.features(name)
@@ -227,13 +227,13 @@ def _answered(
     rows: Table,
     hidden: Sequence[Flags],
     tables: Mapping[str, Table],
-) -> tuple[dict[Call, Ordered], AnsweredRows]:
+) -> tuple[dict[Call, SortedRows], AnsweredRows]:
     """Return the rows in each order, and the row with all columns that its features need.
 
     `batch` holds the rows followed by the row, and receives window results of the row that other
     windows read. `hidden` has, per order, flags of those `rows` that `row` does not see.
     """
-    orders: dict[Call, Ordered] = {}
+    orders: dict[Call, SortedRows] = {}
     seen: list[LogView] = []
     begun, log = begin(lowered, row, tables), log_rows(lowered, row)
     *before, last = lowered.stages
@@ -248,7 +248,7 @@ def _answered(
     return orders, answer(lowered, row, seen, tables, log=log, begun=begun)
 
 
-def _seen(rows: Table, order: Ordered) -> LogView:
+def _seen(rows: Table, order: SortedRows) -> LogView:
     """Return the log rows that the last row of an order sees: the earlier rows of its entity."""
     *others, own = order.entity
     codes = [0 if e is not None and own is not None and e[0] == own[0] else -1 for e in others]
@@ -285,7 +285,7 @@ def _joined(
     return Batch(table, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
 
 
-def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
+def _order(batch: Batch, order: Call, hidden: Flags) -> SortedRows:
     """Return the rows of a batch as one order sorts them within each entity.
 
     Rows flagged in `hidden` are left out.
@@ -296,7 +296,7 @@ def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
     times, keys, tie = ordering(past)
     for place in np.flatnonzero(hidden).tolist():
         times[place] = None
-    return ordered(times, past.dtype, keys, tie, len(times))
+    return sort_rows(times, past.dtype, keys, tie, len(times))
 
 
 def _ids(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table
-from fastfeat.markup.html import capped, folded, in_notebook, short, table
+from fastfeat.markup.html import details_block, in_notebook, short, shorten_middle, table
 from fastfeat.tell.html import MOST_FEATURES
 
 Numbers = NDArray[np.int64]
@@ -117,8 +117,8 @@ def _feature_cells(feature: FeatureExplained) -> list[str]:
         f"<dt>{title}</dt><dd>{_codes(texts)}</dd>" for title, texts in titled.items() if texts
     )
     seen = "".join(map(_seen, feature.seen))
-    start = escape(capped(feature.formula, _LONGEST))
-    came_from = folded(f"<code>{start}</code>", f"<dl>{parts}</dl>{seen}")
+    start = escape(shorten_middle(feature.formula, _LONGEST))
+    came_from = details_block(f"<code>{start}</code>", f"<dl>{parts}</dl>{seen}")
     return [f"<b>{escape(short(feature.name))}</b>", escape(shown(feature.value)), came_from]
 
 
@@ -141,6 +141,6 @@ def _seen(seen: RowsSeen) -> str:
 
 
 def shown(value: Any) -> str:
-    return capped(
+    return shorten_middle(
         repr(value) if value is None or isinstance(value, str) else str(value), _LONGEST_VALUE
     )

@@ -18,26 +18,26 @@ import numpy as np
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
 from fastfeat.live.log.entities import NEVER
-from fastfeat.live.state.call_rows import Here
-from fastfeat.live.state.changes import Change, ChangeResults, Late
+from fastfeat.live.state.call_rows import PlacedRows
+from fastfeat.live.state.changes import ChangeResults, LateRule, StateChange
 from fastfeat.live.state.lateness import Numbers, check_ahead
-from fastfeat.live.state.memory import Memory
-from fastfeat.live.state.order_clocks import TimeLimits, check_forgotten, of_kept
+from fastfeat.live.state.memory import StateMemory
+from fastfeat.live.state.order_clocks import TimeLimits, check_forgotten, describe_stored_window
 from fastfeat.live.state.rows_by_id import (
-    Readings,
-    compared_outcomes,
-    corrected,
+    LateColumnWindows,
+    compare_with_log,
+    correct_rows,
+    find_log_rows,
+    find_rows_to_forget,
     last_of_each,
     late_outcomes,
     log_of,
-    numbers_known,
     put_corrections,
     put_outcomes,
     row_id_of,
-    rows_with,
     too_late,
 )
-from fastfeat.live.state.table_updates import with_rows
+from fastfeat.live.state.table_updates import update_lookup_table
 
 REMOVED_LATEST = "removed_latest"
 """The key in `Live.counts` for removed rows that were the latest row of their entity."""
@@ -45,7 +45,7 @@ Lock = AbstractContextManager[Any]
 """Lock that is held while new entities get numbers, because readers run at the same time."""
 
 
-class FoundChange(NamedTuple):
+class CheckedChange(NamedTuple):
     """A change that passed all checks, but is not in memory yet.
 
     Args:
@@ -54,12 +54,14 @@ class FoundChange(NamedTuple):
         put: Function that puts the change into memory.
     """
 
-    change: Change
+    change: StateChange
     results: ChangeResults
     put: Callable[[], None]
 
 
-def found_outcomes(memory: Memory, change: Change, late: Late, readings: Readings) -> FoundChange:
+def check_outcomes(
+    memory: StateMemory, change: StateChange, late: LateRule, readings: LateColumnWindows
+) -> CheckedChange:
     """Return outcomes as a checked change.
 
     Raises `LateOutcome` if an outcome comes after the answer to a row that would have read it,
@@ -67,8 +69,8 @@ def found_outcomes(memory: Memory, change: Change, late: Late, readings: Reading
     id.
     """
     rows = memory.with_ids(change.rows)
-    numbers = numbers_known(memory, rows, "outcomes")
-    known = compared_outcomes(memory, rows, numbers)
+    numbers = find_log_rows(memory, rows, "outcomes")
+    known = compare_with_log(memory, rows, numbers)
     is_late = late_outcomes(memory, readings, rows, numbers, known.columns)
     if is_late.any() and late != "insert":
         raise too_late(row_id_of(memory), rows, is_late)
@@ -80,59 +82,59 @@ def found_outcomes(memory: Memory, change: Change, late: Late, readings: Reading
     there = {name: n for name, n in counts.items() if n}
     results = ChangeResults({}, known.is_new, counts=there)
     given = replace(change, rows=rows)
-    return FoundChange(given, results, partial(put_again, memory, given, results))
+    return CheckedChange(given, results, partial(apply_checked, memory, given, results))
 
 
-def found_corrections(
-    memory: Memory, change: Change, limits: TimeLimits, lock: Lock
-) -> FoundChange:
+def check_corrections(
+    memory: StateMemory, change: StateChange, limits: TimeLimits, lock: Lock
+) -> CheckedChange:
     """Return corrections as a checked change.
 
     Raises `InvalidPlan` if windows read the stored results of other windows, `InvalidData` for an
     unknown id, and `FutureRow` for a time that is too far ahead.
     """
     if memory.lowered.kept:
-        raise InvalidPlan(f"correct: {of_kept(memory.lowered)}")
+        raise InvalidPlan(f"correct: {describe_stored_window(memory.lowered)}")
     rows = memory.with_ids(change.rows)
-    numbers_known(memory, rows, "corrections")
+    find_log_rows(memory, rows, "corrections")
     is_last = last_of_each(rows.column(row_id_of(memory)))
     results = ChangeResults({}, is_last, counts={"corrected": int(is_last.sum())})
     last, here = rows.filter(pa.array(is_last)), None
     if is_last.any():
         with lock:
-            here = corrected(memory, last)
+            here = correct_rows(memory, last)
         is_placed = [entities != -1 for entities in here.entities]
         tell = memory.teller(here)
         limits = TimeLimits(limits.ahead_ns)  # a correction comes after the row that it changes
         marks = memory.watermarks
         check_ahead(here.times, is_placed, memory.clocks, limits, marks, change.time_ns, tell)
-    return FoundChange(
+    return CheckedChange(
         replace(change, rows=rows), results, partial(_put_corrected, memory, last, here)
     )
 
 
-def found_forgotten(memory: Memory, change: Change, lock: Lock) -> FoundChange:
+def check_forgetting(memory: StateMemory, change: StateChange, lock: Lock) -> CheckedChange:
     """Return the removal of all rows with a value in a column, as a checked change.
 
     Raises `InvalidPlan` as `check_forgotten` does.
     """
     check_forgotten(memory.lowered, change.name)
     with lock:
-        numbers = rows_with(memory, change)
+        numbers = find_rows_to_forget(memory, change)
     results = ChangeResults({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
-    return FoundChange(change, results, partial(_remove, memory, numbers, change.name))
+    return CheckedChange(change, results, partial(_remove, memory, numbers, change.name))
 
 
-def found_removed(memory: Memory, change: Change) -> FoundChange:
+def check_removal(memory: StateMemory, change: StateChange) -> CheckedChange:
     """Return the removal of one row, as a checked change.
 
     Raises `InvalidPlan` if windows read the stored results of other windows, and `InvalidData` for
     an unknown id.
     """
     if memory.lowered.kept:
-        raise InvalidPlan(f"remove: {of_kept(memory.lowered)}")
+        raise InvalidPlan(f"remove: {describe_stored_window(memory.lowered)}")
     rows = memory.with_ids(change.rows)
-    numbers = numbers_known(memory, rows, "removals")
+    numbers = find_log_rows(memory, rows, "removals")
     row, log = memory.standing_at(numbers), log_of(memory)
     is_latest = any(
         memory.clocks[k].held.kept is not None and bool((log.latest(k, entities) == times).any())
@@ -141,20 +143,24 @@ def found_removed(memory: Memory, change: Change) -> FoundChange:
     counts = {"removed": 1, **({REMOVED_LATEST: 1} if is_latest else {})}
     results = ChangeResults({}, np.ones(1, np.bool_), counts=counts)
     given = replace(change, rows=rows)
-    return FoundChange(given, results, partial(_take_out, memory, numbers))
+    return CheckedChange(given, results, partial(_take_out, memory, numbers))
 
 
-def found_table(memory: Memory, change: Change) -> FoundChange:
+def check_table_update(memory: StateMemory, change: StateChange) -> CheckedChange:
     """Return new rows of a lookup table, as a checked change."""
-    table = with_rows(memory.lowered, change.name, memory.tables.get(change.name), change.rows)
+    table = update_lookup_table(
+        memory.lowered, change.name, memory.tables.get(change.name), change.rows
+    )
 
     def put() -> None:
         memory.tables = {**memory.tables, change.name: table}
 
-    return FoundChange(change, ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_)), put)
+    return CheckedChange(
+        change, ChangeResults({}, np.ones(int(change.rows.num_rows), np.bool_)), put
+    )
 
 
-def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
+def apply_checked(memory: StateMemory, change: StateChange, results: ChangeResults) -> None:
     """Put a checked or recorded change into memory: outcomes, corrections, removals, table rows."""
     match change.kind:
         case "outcomes" | "correct":
@@ -164,17 +170,17 @@ def put_again(memory: Memory, change: Change, results: ChangeResults) -> None:
             if change.kind == "outcomes":
                 put_outcomes(memory, rows)
             else:
-                _put_corrected(memory, rows, corrected(memory, rows))
+                _put_corrected(memory, rows, correct_rows(memory, rows))
         case "remove":
             rows = memory.with_ids(change.rows)
-            _take_out(memory, numbers_known(memory, rows, "removals"))
+            _take_out(memory, find_log_rows(memory, rows, "removals"))
         case "forget":
-            _remove(memory, rows_with(memory, change), change.name)
+            _remove(memory, find_rows_to_forget(memory, change), change.name)
         case _:
-            found_table(memory, change).put()
+            check_table_update(memory, change).put()
 
 
-def _put_corrected(memory: Memory, rows: Table, here: Here | None) -> None:
+def _put_corrected(memory: StateMemory, rows: Table, here: PlacedRows | None) -> None:
     """Overwrite columns of log rows, and note entities with a latest row that is now earlier.
 
     `here` has the new times and entities; None if there are no rows.
@@ -186,7 +192,7 @@ def _put_corrected(memory: Memory, rows: Table, here: Here | None) -> None:
         memory.note_times(here)
 
 
-def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
+def _remove(memory: StateMemory, numbers: Numbers, column: str) -> None:
     """Remove forgotten log rows, and note the entities that have an earlier latest row now.
 
     `column` is the name of the column by which they were forgotten.
@@ -197,7 +203,7 @@ def _remove(memory: Memory, numbers: Numbers, column: str) -> None:
             log.remove(numbers)
 
 
-def _take_out(memory: Memory, numbers: Numbers) -> None:
+def _take_out(memory: StateMemory, numbers: Numbers) -> None:
     """Remove one row from the log; rows that were dropped because of it stay dropped.
 
     Its entity may again have rows before the time of the row: making that possible is why a user
@@ -213,7 +219,7 @@ def _take_out(memory: Memory, numbers: Numbers) -> None:
 
 
 @contextmanager
-def _lowering(memory: Memory, numbers: Numbers, forgotten: str = "") -> Generator[None]:
+def _lowering(memory: StateMemory, numbers: Numbers, forgotten: str = "") -> Generator[None]:
     """Note the entities that lose or change their latest row in the `with` block.
 
     See `Memory.note_latest`.

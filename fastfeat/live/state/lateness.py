@@ -23,10 +23,10 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import show
 from fastfeat.live.log.entities import NEVER
-from fastfeat.live.log.retention import earlier
-from fastfeat.live.lower.live_plan import Order
-from fastfeat.live.state.changes import Late
-from fastfeat.live.state.order_clocks import Clock, TimeLimits
+from fastfeat.live.log.retention import subtract_ticks
+from fastfeat.live.lower.live_plan import LogOrder
+from fastfeat.live.state.changes import LateRule
+from fastfeat.live.state.order_clocks import OrderClock, TimeLimits
 
 Numbers = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -35,7 +35,7 @@ _MOST_ALONE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Arriving:
+class ArrivingRows:
     """Arriving rows, with everything that tells whether they are late or repeated.
 
     Args:
@@ -64,7 +64,7 @@ class Arriving:
 
 
 @dataclass(frozen=True, slots=True)
-class LateBehind:
+class BlockingRow:
     """A row that makes another row late: the latest row of an entity.
 
     Args:
@@ -79,7 +79,7 @@ class LateBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ArrivalRun:
     """Consecutive rows of a call that are computed together.
 
     Args:
@@ -106,10 +106,10 @@ class ArrivalRuns:
         dropped: For each dropped row, the row that makes it late.
     """
 
-    runs: Sequence[Run]
+    runs: Sequence[ArrivalRun]
     is_repeated: NDArray[np.bool_]
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
-    dropped: Sequence[LateBehind] = ()
+    dropped: Sequence[BlockingRow] = ()
 
     @property
     def is_stored(self) -> NDArray[np.bool_]:
@@ -118,12 +118,17 @@ class ArrivalRuns:
         return np.concatenate([*found, np.zeros(0, np.bool_)])
 
 
-Tell = Callable[[int, int], str]
+RowNamer = Callable[[int, int], str]
 """Function that returns a row's number, time and entity in an order as text, for messages."""
 
 
-def arrive(
-    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool = True
+def decide_runs(
+    arriving: ArrivingRows,
+    clocks: Sequence[OrderClock],
+    late: LateRule,
+    tell: RowNamer,
+    *,
+    answers: bool = True,
 ) -> ArrivalRuns:
     """Return the runs into which arriving rows are cut, and the decision for each row.
 
@@ -136,11 +141,11 @@ def arrive(
     if not is_repeated.any() and not any(
         _may_be_late(arriving, k) for k in range(len(arriving.times))
     ):
-        return ArrivalRuns([Run(0, n_rows, True)], is_repeated)
+        return ArrivalRuns([ArrivalRun(0, n_rows, True)], is_repeated)
     return _row_by_row(arriving, clocks, late, tell, answers=answers)
 
 
-def _may_be_late(arriving: Arriving, order: int) -> bool:
+def _may_be_late(arriving: ArrivingRows, order: int) -> bool:
     """Return whether any row may be late in an order, relative to the log or an earlier row."""
     times, entities = arriving.times[order], arriving.entities[order]
     has_tie = arriving.ties[order] is not None
@@ -160,15 +165,20 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
 
 
 def _row_by_row(
-    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell, *, answers: bool
+    arriving: ArrivingRows,
+    clocks: Sequence[OrderClock],
+    late: LateRule,
+    tell: RowNamer,
+    *,
+    answers: bool,
 ) -> ArrivalRuns:
     """Return the runs of arriving rows, deciding one row after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()
     is_repeated: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
     is_dropped: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
-    runs: list[Run] = []
-    dropped: list[LateBehind] = []
+    runs: list[ArrivalRun] = []
+    dropped: list[BlockingRow] = []
     n_late = 0
     for row in range(arriving.n_rows):
         is_repeated[row] = known[row] >= 0 or (again[row] != row and not is_dropped[again[row]])
@@ -185,11 +195,11 @@ def _row_by_row(
         is_cut = is_stored and any(s.is_late_in_run(row) for s in states)
         is_cut |= not is_stored and last is not None and row - last.begin >= _MOST_ALONE
         if last is None or last.is_stored != is_stored or is_cut:
-            runs.append(Run(row, row + 1, is_stored))
+            runs.append(ArrivalRun(row, row + 1, is_stored))
             for state in states:
                 state.begin_run()
         else:
-            runs[-1] = Run(last.begin, row + 1, is_stored)
+            runs[-1] = ArrivalRun(last.begin, row + 1, is_stored)
         if is_stored:
             for state in states:
                 state.take(row)
@@ -205,9 +215,9 @@ def _check_late(
     row: int,
     late_in: Sequence[int],
     states: Sequence[_Latest],
-    clocks: Sequence[Clock],
-    late: Late,
-    tell: Tell,
+    clocks: Sequence[OrderClock],
+    late: LateRule,
+    tell: RowNamer,
     is_repeated: bool,
 ) -> None:
     """Raise `LateRow` if the rule forbids a late row, or rows that it needs were dropped.
@@ -230,7 +240,7 @@ def _check_late(
             raise LateRow(_too_late(again, clock, behind), which)
 
 
-def _too_late(told: str, clock: Clock, behind: int) -> str:
+def _too_late(told: str, clock: OrderClock, behind: int) -> str:
     keep = clock.held.keep or 0
     limit = f" (keep={clock.text_of(keep)})" if keep else ""
     return (
@@ -256,7 +266,7 @@ class _Latest:
         self._in_run: dict[int, tuple[int, Any]] = {}
 
     @staticmethod
-    def of(arriving: Arriving, order: int) -> _Latest:
+    def of(arriving: ArrivingRows, order: int) -> _Latest:
         """Return the latest rows of an order's entities before the first row of the call."""
         times, entities = arriving.times[order].tolist(), arriving.entities[order].tolist()
         asked = arriving.ties[order]
@@ -285,10 +295,10 @@ class _Latest:
         """Return the number of ticks by which a row is earlier than its entity's latest row."""
         return self._latest[self._entities[row]][0] - self._times[row]
 
-    def behind_which(self, row: int, order: int) -> LateBehind:
+    def behind_which(self, row: int, order: int) -> BlockingRow:
         """Return the row that makes a row late."""
         entity = self._entities[row]
-        return LateBehind(order, entity, self._latest[entity][0])
+        return BlockingRow(order, entity, self._latest[entity][0])
 
     def begin_run(self) -> None:
         """Begin a new run, without rows."""
@@ -311,11 +321,11 @@ _FIRST = (False, 0)
 def check_ahead(
     times: Sequence[Numbers],
     is_placed: Sequence[NDArray[np.bool_]],
-    clocks: Sequence[Clock],
+    clocks: Sequence[OrderClock],
     limits: TimeLimits,
     watermarks: Sequence[int],
     now_ns: int,
-    tell: Tell,
+    tell: RowNamer,
 ) -> None:
     """Raise `FutureRow` for the first row with a time further ahead than the limits allow.
 
@@ -348,14 +358,14 @@ def check_ahead(
             _check_jump(times[k], is_placed[k], clock, jump, watermarks[k], _telling(tell, k))
 
 
-def _telling(tell: Tell, order: int) -> Callable[[int], str]:
+def _telling(tell: RowNamer, order: int) -> Callable[[int], str]:
     return lambda row: tell(row, order)
 
 
 def _check_jump(
     times: Numbers,
     is_placed: NDArray[np.bool_],
-    clock: Clock,
+    clock: OrderClock,
     jump: int,
     watermark: int,
     tell: Callable[[int], str],
@@ -368,7 +378,7 @@ def _check_jump(
     if not len(rows):
         return
     before = np.maximum.accumulate(np.concatenate([[watermark], times[rows]]))[:-1]
-    is_far = (before != NEVER) & (earlier(times[rows], jump) > before)
+    is_far = (before != NEVER) & (subtract_ticks(times[rows], jump) > before)
     if is_far.any():
         first = int(np.argmax(is_far))
         row, by = int(rows[first]), int(times[rows[first]]) - int(before[first])
@@ -382,9 +392,9 @@ def _check_jump(
 def check_swept(
     times: Sequence[Numbers],
     entities: Sequence[Codes],
-    clocks: Sequence[Clock],
+    clocks: Sequence[OrderClock],
     swept: Sequence[int],
-    tell: Tell,
+    tell: RowNamer,
 ) -> None:
     """Raise `LateRow` for the first row with a window that could have seen swept rows.
 
@@ -399,13 +409,13 @@ def check_swept(
     """
     for k, (clock, last) in enumerate(zip(clocks, swept, strict=True)):
         if last != NEVER:
-            sees = earlier(times[k], clock.held.span or 0)
+            sees = subtract_ticks(times[k], clock.held.span or 0)
             wrong = np.flatnonzero((sees <= last) & (entities[k] != -1))
             if len(wrong):
                 raise LateRow(_swept(tell(int(wrong[0]), k)))
 
 
-def too_early(told: str, clock: Clock, time: int, latest: int) -> LateRow:
+def too_early(told: str, clock: OrderClock, time: int, latest: int) -> LateRow:
     """Return the error for a row so early that rows in its windows may have been dropped.
 
     `told` is the text of the row. `time` and its entity's `latest` time are in ticks; `latest` is
@@ -425,7 +435,7 @@ def _swept(told: str) -> str:
     )
 
 
-def row_text(order: Order, log: Table, row: int, first: int = 0) -> str:
+def row_text(order: LogOrder, log: Table, row: int, first: int = 0) -> str:
     """Return the number, time and entity of a row of a call, for messages.
 
     `first` is the number by which the user knows the first row.

@@ -29,7 +29,7 @@ Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LateColumnWindow:
     """Late columns that window functions of one order read, all in windows of equal parameters.
 
     Args:
@@ -46,9 +46,9 @@ class Reading:
     is_kept: bool
 
 
-def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
+def find_late_windows(lowered: LivePlan) -> tuple[tuple[LateColumnWindow, ...], ...]:
     """Return, per order, the ways in which windows read late columns."""
-    found: list[dict[Any, Reading]] = [{} for _ in lowered.orders]
+    found: list[dict[Any, LateColumnWindow]] = [{} for _ in lowered.orders]
     for plan, prepared in lowered.prepared.items():
         kept = {function.call for function in lowered.functions[plan] if function.is_kept}
         for one in prepared.rounds:
@@ -69,13 +69,13 @@ def _late_read(over: Call, late: Collection[str]) -> frozenset[str]:
     return frozenset(n.name for n in read if isinstance(n, Column) and n.name in late)
 
 
-def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> Reading:
+def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> LateColumnWindow:
     lag = dict(over.params)["n"] if function_over(over).picks == "n-th" else None
-    return Reading(columns, dict(window_of(over).params), lag, is_kept)
+    return LateColumnWindow(columns, dict(window_of(over).params), lag, is_kept)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SortedLogRows:
     """Rows of a log as one order sorts them: an entity's rows are adjacent, and sorted by time.
 
     Args:
@@ -91,7 +91,7 @@ class Standing:
     is_answered: NDArray[np.bool_]
 
 
-def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
+def is_read(standing: SortedLogRows, reading: LateColumnWindow) -> NDArray[np.bool_]:
     """Return a flag for each row: whether an answered row could have read it in its window."""
     n_rows = len(standing.times)
     begins, ends = _windows(standing, reading)
@@ -103,7 +103,7 @@ def is_read(standing: Standing, reading: Reading) -> NDArray[np.bool_]:
     return np.cumsum(turns)[:n_rows] > 0
 
 
-def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
+def _windows(standing: SortedLogRows, reading: LateColumnWindow) -> tuple[Numbers, Numbers]:
     """Return the begin and the end of each row's window, as indices of rows, shape (n_rows,)."""
     window, tick = reading.window, standing.tick
     offset, last, closed = window["offset"], window["last"], window["closed"]
@@ -130,7 +130,7 @@ def _windows(standing: Standing, reading: Reading) -> tuple[Numbers, Numbers]:
     return begins, ends
 
 
-def _places(standing: Standing, shift: int, side: Any) -> Numbers:
+def _places(standing: SortedLogRows, shift: int, side: Any) -> Numbers:
     """Return, for each row, the index of the first row of its entity at or after a moment.
 
     Args:
@@ -161,7 +161,7 @@ class OutcomeComparison:
     columns: Mapping[str, Flags]
 
 
-def compared(row_id: str, given: Table, there: Table, again: Numbers) -> OutcomeComparison:
+def compare_outcomes(row_id: str, given: Table, there: Table, again: Numbers) -> OutcomeComparison:
     """Return flags of the outcomes that add a value that was unknown.
 
     Args:
@@ -218,7 +218,7 @@ def _check_same(
         )
 
 
-def filled(there: Table, given: Table, row_id: str, rows: Sequence[int] | Numbers) -> Table:
+def fill_outcomes(there: Table, given: Table, row_id: str, rows: Sequence[int] | Numbers) -> Table:
     """Return late columns of state rows, with the values of some outcomes filled in.
 
     `there` has the state row of each of the outcomes `rows`, which are indices into `given`.

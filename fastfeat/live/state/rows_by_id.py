@@ -19,36 +19,36 @@ from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.columns.keys import key_column
 from fastfeat.live.log.log import Log
-from fastfeat.live.state.call_rows import Here
-from fastfeat.live.state.changes import ANSWERED, Change
+from fastfeat.live.state.call_rows import PlacedRows
+from fastfeat.live.state.changes import ANSWERED, StateChange
 from fastfeat.live.state.lateness import Numbers
-from fastfeat.live.state.memory import Memory, first_of_each
+from fastfeat.live.state.memory import StateMemory, first_of_each
 from fastfeat.live.state.outcomes import (
+    LateColumnWindow,
     OutcomeComparison,
-    Reading,
-    Standing,
-    compared,
-    filled,
+    SortedLogRows,
+    compare_outcomes,
+    fill_outcomes,
     is_read,
 )
 
-Readings = Sequence[Sequence[Reading]]
+LateColumnWindows = Sequence[Sequence[LateColumnWindow]]
 
 
-def row_id_of(memory: Memory) -> str:
+def row_id_of(memory: StateMemory) -> str:
     """Return the name of the id column; `Live` has checked that there is one."""
     assert memory.lowered.row_id is not None
     return memory.lowered.row_id
 
 
-def log_of(memory: Memory) -> Log:
+def log_of(memory: StateMemory) -> Log:
     """Return the log; call it only after rows have come, since there is no log before."""
     assert memory.log is not None
     return memory.log
 
 
 def check_repeated(
-    memory: Memory, here: Here, again: Numbers, is_repeated: NDArray[np.bool_]
+    memory: StateMemory, here: PlacedRows, again: Numbers, is_repeated: NDArray[np.bool_]
 ) -> None:
     """Raise `InvalidData` for the first repeated row that differs from the earlier row of its id.
 
@@ -84,7 +84,7 @@ def check_repeated(
             )
 
 
-def each_once(rows: Table, row_id: str) -> Table:
+def drop_repeated_ids(rows: Table, row_id: str) -> Table:
     """Return the rows of a history, with the first row of each id only.
 
     Raises `InvalidData` if rows with one id differ.
@@ -106,7 +106,7 @@ def each_once(rows: Table, row_id: str) -> Table:
     return rows.take(pa.array(np.setdiff1d(np.arange(int(rows.num_rows)), again)))
 
 
-def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
+def find_log_rows(memory: StateMemory, rows: Table, told: str) -> Numbers:
     """Return, for each row of a table, the number of the log row with its id.
 
     Raises `InvalidData` if the log lacks one of these rows; `told` names the rows in the message.
@@ -126,7 +126,7 @@ def numbers_known(memory: Memory, rows: Table, told: str) -> Numbers:
     return numbers
 
 
-def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeComparison:
+def compare_with_log(memory: StateMemory, rows: Table, numbers: Numbers) -> OutcomeComparison:
     """Return flags of the outcomes that add a value that was unknown; see `outcomes.compared`.
 
     `numbers` has the number of each outcome's log row.
@@ -134,13 +134,17 @@ def compared_outcomes(memory: Memory, rows: Table, numbers: Numbers) -> OutcomeC
     row_id = row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     if not len(numbers):
-        return compared(row_id, rows, rows, again)
+        return compare_outcomes(row_id, rows, rows, again)
     there = log_of(memory).take(numbers, [n for n in rows.column_names if n != row_id])
-    return compared(row_id, rows, there, again)
+    return compare_outcomes(row_id, rows, there, again)
 
 
 def late_outcomes(
-    memory: Memory, readings: Readings, rows: Table, numbers: Numbers, new: Mapping[str, Flags]
+    memory: StateMemory,
+    readings: LateColumnWindows,
+    rows: Table,
+    numbers: Numbers,
+    new: Mapping[str, Flags],
 ) -> NDArray[np.bool_]:
     """Return flags of outcomes that come too late: an answered row would have read them.
 
@@ -176,7 +180,7 @@ def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcom
     )
 
 
-def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
+def _standing(memory: StateMemory, order: int, numbers: Numbers) -> tuple[SortedLogRows, Numbers]:
     """Return log rows as one order sorts them, and their row numbers.
 
     They are the rows `numbers`, and all later rows of their entities.
@@ -199,10 +203,12 @@ def _standing(memory: Memory, order: int, numbers: Numbers) -> tuple[Standing, N
     by = np.lexsort(keys)
     is_answered = there.column(ANSWERED).to_numpy()[by].astype(np.bool_)
     tick = memory.clocks[order].tick_ns or 1
-    return Standing(seen.codes[by].astype(np.int64), times[by], tick, is_answered), seen.rows[by]
+    return SortedLogRows(seen.codes[by].astype(np.int64), times[by], tick, is_answered), seen.rows[
+        by
+    ]
 
 
-def put_outcomes(memory: Memory, rows: Table) -> None:
+def put_outcomes(memory: StateMemory, rows: Table) -> None:
     """Fill outcomes into rows of the log; several outcomes of one id are filled in one by one."""
     log, row_id = log_of(memory), row_id_of(memory)
     again = first_of_each(rows.column(row_id))
@@ -211,11 +217,11 @@ def put_outcomes(memory: Memory, rows: Table) -> None:
     while len(left):
         now: Numbers = left[np.unique(again[left], return_index=True)[1]]
         numbers = log.find(rows.column(row_id).take(pa.array(now)))
-        log.put(numbers, filled(log.take(numbers, names), rows, row_id, now))
+        log.put(numbers, fill_outcomes(log.take(numbers, names), rows, row_id, now))
         left = np.setdiff1d(left, now)
 
 
-def corrected(memory: Memory, rows: Table) -> Here:
+def correct_rows(memory: StateMemory, rows: Table) -> PlacedRows:
     """Return log rows with corrected columns, and their new times and entities; the log stays.
 
     Each id occurs once in `rows`, beside the columns that change.
@@ -228,8 +234,8 @@ def corrected(memory: Memory, rows: Table) -> Here:
     return memory.here(whole, add=True, has_ids=False)
 
 
-def put_corrections(memory: Memory, rows: Table, here: Here) -> None:
-    """Overwrite columns of log rows; `here` has their new times and entities, from `corrected`."""
+def put_corrections(memory: StateMemory, rows: Table, here: PlacedRows) -> None:
+    """Overwrite columns of log rows; `here` has their new times and entities, from `correct_rows`."""
     log, row_id = log_of(memory), row_id_of(memory)
     numbers = log.find(rows.column(row_id))
     log.put(numbers, rows.drop_columns([row_id]), dict(enumerate(here.placed)))
@@ -242,7 +248,7 @@ def last_of_each(ids: Any) -> NDArray[np.bool_]:
     return (first == np.arange(len(ids)))[::-1]
 
 
-def rows_with(memory: Memory, change: Change) -> Numbers:
+def find_rows_to_forget(memory: StateMemory, change: StateChange) -> Numbers:
     """Return the numbers of the log rows to forget: those with the change's value in its column.
 
     Rows out of reach are dropped from memory first, so that no copy of them stays.

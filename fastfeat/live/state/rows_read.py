@@ -18,7 +18,7 @@ from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns
 from fastfeat.execute.windows import past_of_table, query_columns
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.ir.node import Call, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import (
     is_of_table,
@@ -33,9 +33,9 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show, show_all
 from fastfeat.keep.state import aggregates_of
 from fastfeat.live.state.feature_origins import FeatureExplained, RowsSeen
-from fastfeat.plan.declare.columns_read import reads_own
+from fastfeat.plan.declare.columns_read import reads_own_row
 from fastfeat.steps.tables.rows import instants
-from fastfeat.steps.windows.rows import Ordered
+from fastfeat.steps.windows.rows import SortedRows
 from fastfeat.steps.windows.rows import window_of as rows_in_window
 from fastfeat.steps.windows.table_rows import moments_of, places_in_window, rows_of_table
 from fastfeat.steps.windows.tasks import ordering
@@ -46,7 +46,7 @@ NUMBER = "row number"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class SourceRows:
     """The explained row and the log rows that it may see, with all computed values.
 
     Args:
@@ -65,7 +65,7 @@ class Sight:
     batch: Batch
     ids: tuple[str, Sequence[Any]]
     tables: Mapping[str, Table]
-    orders: Mapping[Call, Ordered]
+    orders: Mapping[Call, SortedRows]
     kept: Mapping[Call, str]
 
     @property
@@ -75,7 +75,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _RowCollector:
     """Collects the rows that one feature read.
 
     Args:
@@ -89,11 +89,11 @@ class _Read:
     seen: dict[Node, RowsSeen] = field(default_factory=dict[Node, RowsSeen])
 
 
-def explain_column(sight: Sight, column: str, values: Table) -> FeatureExplained:
+def explain_column(sight: SourceRows, column: str, values: Table) -> FeatureExplained:
     """Return the origins of one feature column; `values` has the features of the row."""
     fitted = sight.fitted
-    node, read = fitted.nodes[column], _Read()
-    _read_of_row(sight, sight.own, [node], [0], read)
+    node, read = fitted.nodes[column], _RowCollector()
+    _collect_rows(sight, sight.own, [node], [0], read)
     asked = [arg for n in row_order([node]) if is_over_window(n) for arg in query_of(order_of(n))]
     own = dict.fromkeys(n.name for n in row_order([node, *asked]) if isinstance(n, Column))
     learnt = show_all(aggregates_of([node]))
@@ -115,8 +115,12 @@ def explain_column(sight: Sight, column: str, values: Table) -> FeatureExplained
     )
 
 
-def _read_of_row(
-    sight: Sight, batch: Batch, roots: Sequence[Node], places: Sequence[int], read: _Read
+def _collect_rows(
+    sight: SourceRows,
+    batch: Batch,
+    roots: Sequence[Node],
+    places: Sequence[int],
+    read: _RowCollector,
 ) -> None:
     """Add the rows of the state and of tables from which expressions of some rows are computed.
 
@@ -133,9 +137,9 @@ def _read_of_row(
         match node:
             case Call() if is_over_window(node):
                 if is_own and node not in read.seen:  # results of the other rows are stored
-                    _read_of_window(sight, node, read)
+                    _collect_window_rows(sight, node, read)
             case Call() if is_over(node) and is_of_table(order_of(node)):
-                _note(sight, read, node, _in_window_of_table(batch, node, places))
+                _collect_table_rows(sight, read, node, _find_table_rows(batch, node, places))
             case Call("lookup_row" | "asof_row"):
                 if node not in batch.made:
                     make(batch, [node])
@@ -143,7 +147,7 @@ def _read_of_row(
                     batch.made[node].take(pa.array(places, pa.int64())).drop_null().to_pylist()
                 )
                 looked_up = [n.args[1] for n in nodes if _is_value_of(n, node)]
-                _note(sight, read, node, numbers, looked_up)
+                _collect_table_rows(sight, read, node, numbers, looked_up)
             case _:
                 pass
 
@@ -152,7 +156,7 @@ def _is_value_of(node: Node, row: Call) -> bool:
     return isinstance(node, Call) and node.function == "lookup_value" and node.args[0] is row
 
 
-def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
+def _collect_window_rows(sight: SourceRows, over: Call, read: _RowCollector) -> None:
     """Add the rows in a window of the explained row, and all rows that these rows have read."""
     order, last = order_of(over), sight.last
     inside = rows_in_window(sight.orders[order], last, dict(window_of(over).params)) or []
@@ -162,7 +166,7 @@ def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
     kept = [n for n in row_order([order.args[0], value]) if isinstance(n, Call) and n in sight.kept]
     table = sight.batch.table.select([*dict.fromkeys(c.name for c in columns)])
     for node in kept:
-        before, own = sight.batch.made[node].slice(0, last), decoded(sight.own.made[node])
+        before, own = sight.batch.made[node].slice(0, last), decode_column(sight.own.made[node])
         values = pa.chunked_array([*before.chunks, *own.cast(before.type).chunks], before.type)
         table = table.append_column(sight.kept[node], values)
     name, ids = sight.ids
@@ -172,12 +176,12 @@ def _read_of_window(sight: Sight, over: Call, read: _Read) -> None:
         table = table.add_column(0, name, pa.array(ids))
     rows = table.take(pa.array(inside, pa.int64()))
     read.seen[over] = RowsSeen(show(over), "", rows, int(last in inside))
-    for_value = [*inside, *([last] if reads_own(over) and last not in inside else [])]
-    _read_of_row(sight, sight.batch, [value], for_value, read)
-    _read_of_row(sight, sight.batch, order.args, sorted({*inside, last}), read)
+    for_value = [*inside, *([last] if reads_own_row(over) and last not in inside else [])]
+    _collect_rows(sight, sight.batch, [value], for_value, read)
+    _collect_rows(sight, sight.batch, order.args, sorted({*inside, last}), read)
 
 
-def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list[int]:
+def _find_table_rows(batch: Batch, over: Call, places: Sequence[int]) -> list[int]:
     """Return the row indices of a lookup table that are in the window of some rows of a batch.
 
     `places` are the indices of these rows; a table row may occur several times.
@@ -200,8 +204,12 @@ def _in_window_of_table(batch: Batch, over: Call, places: Sequence[int]) -> list
     return found
 
 
-def _note(
-    sight: Sight, read: _Read, step: Call, numbers: Sequence[int], others: Iterable[Node] = ()
+def _collect_table_rows(
+    sight: SourceRows,
+    read: _RowCollector,
+    step: Call,
+    numbers: Sequence[int],
+    others: Iterable[Node] = (),
 ) -> None:
     """Add rows of a lookup table that a function read.
 

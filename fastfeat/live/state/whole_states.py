@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from fastfeat.io.arrow import Table
 from fastfeat.live.log.entities import NEVER
 from fastfeat.live.state.changes import ANSWERED, Base
-from fastfeat.live.state.memory import Memory
-from fastfeat.live.state.rows_by_id import each_once
+from fastfeat.live.state.memory import StateMemory
+from fastfeat.live.state.rows_by_id import drop_repeated_ids
 
 
-def base_of(memory: Memory, offsets: Mapping[str, int]) -> Base:
+def copy_to_base(memory: StateMemory, offsets: Mapping[str, int]) -> Base:
     """Return a copy of the content of memory, from which an equal state can begin."""
     log = memory.log
     if log is None:
@@ -24,7 +24,7 @@ def base_of(memory: Memory, offsets: Mapping[str, int]) -> Base:
     return Base(memory.lowered_columns(log.table()), memory.tables, offsets, swept)
 
 
-def load(memory: Memory, base: Base) -> None:
+def load(memory: StateMemory, base: Base) -> None:
     """Fill empty memory with the rows of a base, as they are; nothing is computed."""
     rows = base.rows
     if rows is None or not memory.lowered.orders:
@@ -43,7 +43,7 @@ def load(memory: Memory, base: Base) -> None:
     memory.note_times(here)
 
 
-def begin_with(memory: Memory, history: Table) -> None:
+def load_history(memory: StateMemory, history: Table) -> None:
     """Fill empty memory with a history of rows, all at once, and compute their window results.
 
     Rows with the same id count once. The column `ANSWERED` tells which rows a user was given
@@ -53,7 +53,7 @@ def begin_with(memory: Memory, history: Table) -> None:
     rows = memory.with_ids(history, begins=True)
     row_id = memory.lowered.row_id
     if row_id is not None and memory.lowered.orders:
-        rows = each_once(rows, row_id)
+        rows = drop_repeated_ids(rows, row_id)
     here = memory.here(rows, add=True, has_ids=False)
     kept: Mapping[str, Any] = {}
     if memory.lowered.kept:

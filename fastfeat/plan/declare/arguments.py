@@ -22,10 +22,10 @@ from fastfeat.operators import calendar, lookup, windows
 from fastfeat.operators.durations import resolve_duration
 from fastfeat.plan.declare.late_columns import DelayText, GivenDelay, check_label
 
-Features = Mapping[str, Expr] | Sequence[Expr]
+UserFeatures = Mapping[str, Expr] | Sequence[Expr]
 
 
-def named_features(features: Features) -> dict[str, Expr]:
+def named_features(features: UserFeatures) -> dict[str, Expr]:
     """Return the user's features as a dict of expressions by name; a list gets default names."""
     if isinstance(features, Mapping):
         items = list(features.items())
@@ -40,7 +40,7 @@ def named_features(features: Features) -> dict[str, Expr]:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise InvalidPlan(f"a feature name must be non-empty text, got {name!r}")
         if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise no_expression(f"feature {name!r} must be an expression, got", expression)
+            raise make_expression_error(f"feature {name!r} must be an expression, got", expression)
         if name in named:
             raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
         named[name] = expression
@@ -49,7 +49,7 @@ def named_features(features: Features) -> dict[str, Expr]:
 
 def _default_name(expression: object) -> str:
     if not isinstance(expression, Expr):
-        raise no_expression("a list of features must contain expressions, got", expression)
+        raise make_expression_error("a list of features must contain expressions, got", expression)
     if expression.name is not None:
         return expression.name
     for node in postorder([expression.nodes[0]]):
@@ -146,12 +146,12 @@ def resolve_label(label: Any) -> dict[str, Expr]:
     """Return the user's label expression as a dict with its name."""
     wanted = "label must be a column name or {name: expression}, "
     if not _is_mapping(label) or len(label) != 1:
-        raise InvalidPlan(f"{wanted}got {_no_label(label)}")
+        raise InvalidPlan(f"{wanted}got {describe_wrong_label(label)}")
     ((name, expression),) = label.items()
     if not isinstance(name, str):
         raise InvalidPlan(f"{wanted}got the name {name!r}")
     if not isinstance(expression, Expr):
-        raise InvalidPlan(str(no_expression(f"{wanted}but {name!r} is", expression)))
+        raise InvalidPlan(str(make_expression_error(f"{wanted}but {name!r} is", expression)))
     learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
     if learnt:
         raise InvalidPlan(
@@ -163,7 +163,7 @@ def resolve_label(label: Any) -> dict[str, Expr]:
     return {name: expression}
 
 
-def _no_label(given: Any) -> str:
+def describe_wrong_label(given: Any) -> str:
     """Return a text that says what was given instead of a label, with a suggested replacement."""
     match given:
         case Expr():
@@ -225,7 +225,7 @@ _CONSTANTS = (bool, int, float, datetime.date, datetime.time, datetime.timedelta
 _VALUES = "Its values cannot be part of a plan. Name their column in the data: col('name')"
 
 
-def no_expression(subject: str, given: Any) -> TypeMismatch:
+def make_expression_error(subject: str, given: Any) -> TypeMismatch:
     """Return the error for an argument that is not an expression.
 
     `subject` is the beginning of the message; the description of `given` is appended to it.

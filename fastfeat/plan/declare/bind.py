@@ -33,8 +33,8 @@ from fastfeat.scalars import SCALARS, calendar
 from fastfeat.steps.registry import OF_CONTENT, STEPS, step_function
 from fastfeat.steps.windows import rows as window_rows
 
-Schema = Mapping[str, DType | UnsupportedType]
-Schemas = Mapping[str, Schema]
+ColumnTypes = Mapping[str, DType | UnsupportedType]
+TableTypes = Mapping[str, ColumnTypes]
 """The schema of each lookup table, by its name."""
 R = TypeVar("R")
 _WHOLE_WINDOW = {
@@ -49,7 +49,9 @@ _IF_SKIPPED = {"ambiguous": "raise", "non_existent": "raise"}
 _NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
 
 
-def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -> dict[Node, DType]:
+def bind(
+    roots: Sequence[Node], schema: ColumnTypes, tables: TableTypes | None = None
+) -> dict[Node, DType]:
     """Return the type of every node of the expressions `roots`.
 
     `schema` has the types of the data's columns, `tables` those of each lookup table.
@@ -71,7 +73,7 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 function in OF_CONTENT and any(dtype.holds_bytes for dtype in types)
             ):
                 step = step_function(node)
-                return _explained(node, lambda: step.result(types, dict(params)))
+                return _name_expression_in_error(node, lambda: step.result(types, dict(params)))
             case Call(function) | Aggregate(function) if function != "one_hot" and any(
                 dtype.is_list for dtype in types
             ):
@@ -88,20 +90,22 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 )
             case Call(function, args, params):
                 row = SCALARS[function]
-                dtype = _explained(node, lambda: row.result(types, dict(params)))
+                dtype = _name_expression_in_error(node, lambda: row.result(types, dict(params)))
                 if row.check is not None:
                     check = row.check
-                    _explained(node, lambda: check(types, args))
+                    _name_expression_in_error(node, lambda: check(types, args))
                 return dtype
             case Aggregate(function, _, params, GroupFrame()):
                 learnt = AGGREGATES[function]
-                return _explained(
+                return _name_expression_in_error(
                     node, lambda: aggregate_rows.result_per_key(learnt, types[0], params)
                 )
             case Aggregate(function, _, params, _):
                 learnt = AGGREGATES[function]
                 of = types if function == "vocabulary" else types[:1]
-                return [_explained(node, partial(learnt.result, t, params)) for t in of][-1]
+                return [
+                    _name_expression_in_error(node, partial(learnt.result, t, params)) for t in of
+                ][-1]
             case _:
                 assert_never(node)
 
@@ -111,7 +115,7 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
             continue
         row = STEPS.get(node.function)
         if row is not None and row.check is not None:
-            _explained(node, partial(row.check, node, types))
+            _name_expression_in_error(node, partial(row.check, node, types))
     return types
 
 
@@ -126,7 +130,7 @@ def check_new_plan(types: Mapping[Node, DType]) -> None:
     """
     for told in _naive_times(types):
         raise TypeMismatch(told)
-    _check_told_apart(types)
+    _check_exact_keys(types)
 
 
 def warn_of_naive_times(types: Mapping[Node, DType]) -> None:
@@ -154,13 +158,13 @@ def _naive_times(types: Mapping[Node, DType]) -> Iterator[str]:
             )
 
 
-def _check_told_apart(types: Mapping[Node, DType]) -> None:
+def _check_exact_keys(types: Mapping[Node, DType]) -> None:
     """Raise if decimals with digits after the point are compared for equality or used as a key.
 
     Such decimals are read as float64 and rounded, so two different ones may become equal.
     """
     for node in types:
-        if not tells_apart(node):
+        if not depends_on_equality(node):
             continue
         for arg in node.args:
             if _is_decimal(arg, types):
@@ -172,7 +176,7 @@ def _check_told_apart(types: Mapping[Node, DType]) -> None:
                 )
 
 
-def tells_apart(node: Node) -> bool:
+def depends_on_equality(node: Node) -> bool:
     """Return whether the result of a node depends on equality between values of its arguments."""
     match node:
         case Call(function) if function in STEPS:
@@ -203,36 +207,38 @@ def _is_of_keys(node: Call | Aggregate) -> bool:
     return SCALARS[node.function].of_keys
 
 
-def _explained(node: Node, rule: Callable[[], R]) -> R:
+def _name_expression_in_error(node: Node, rule: Callable[[], R]) -> R:
     """Return `rule()`; a TypeMismatch that it raises gets the expression in front of its text."""
     try:
         return rule()
     except TypeMismatch as error:
-        raise TypeMismatch(f"{show(_as_written(node))}: {error}") from None
+        raise TypeMismatch(f"{show(_user_form(node))}: {error}") from None
 
 
-def _as_written(node: Node) -> Node:
+def _user_form(node: Node) -> Node:
     """Return a window around an internal order node, as users write it; other nodes unchanged."""
     if not isinstance(node, Call) or node.function not in window_rows.ORDERS:
         return node
     return Call("window", (node,), tuple(_WHOLE_WINDOW.items()))
 
 
-def column_type(name: str, schema: Schema) -> DType:
+def column_type(name: str, schema: ColumnTypes) -> DType:
     """Return the type of an input column."""
     if name not in schema:
-        hint = did_you_mean(name, schema) or (f" There are: {listed(schema)}." if schema else "")
+        hint = did_you_mean(name, schema) or (
+            f" There are: {list_names(schema)}." if schema else ""
+        )
         raise UnknownColumn(f"no column {name!r} in the data.{hint}")
     return supported(schema[name], name)
 
 
-def table_column_type(table: str, name: str, tables: Schemas) -> DType:
+def table_column_type(table: str, name: str, tables: TableTypes) -> DType:
     """Return the type of a column of a lookup table."""
     if table not in tables:
-        raise lacking_table(table, tables)
+        raise missing_table_error(table, tables)
     schema = tables[table]
     if name not in schema:
-        hint = did_you_mean(name, schema) or f" There are: {listed(schema)}."
+        hint = did_you_mean(name, schema) or f" There are: {list_names(schema)}."
         raise UnknownColumn(f"the table {table!r} has no column {name!r}.{hint}")
     try:
         return supported(schema[name], name)
@@ -240,7 +246,7 @@ def table_column_type(table: str, name: str, tables: Schemas) -> DType:
         raise TypeMismatch(f"the table {table!r}: {error}") from None
 
 
-def lacking_table(name: str, tables: Collection[str]) -> UnknownColumn:
+def missing_table_error(name: str, tables: Collection[str]) -> UnknownColumn:
     """Return the error for a lookup table that is not in `tables=`."""
     hint = did_you_mean(name, tables)
     return UnknownColumn(
@@ -249,7 +255,7 @@ def lacking_table(name: str, tables: Collection[str]) -> UnknownColumn:
     )
 
 
-def listed(names: Collection[str]) -> str:
+def list_names(names: Collection[str]) -> str:
     """Return the first ten names as text, for a message."""
     shown = [repr(name) for name in islice(names, 10)]
     return ", ".join(shown) + (", ..." if len(names) > 10 else "")

@@ -40,7 +40,7 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
     roots = list(roots)
     over_windows = window_nodes(roots)
     orders = [order for over in over_windows for order in order_of(over).args]
-    own = [over.args[0] for over in over_windows if reads_own(over)]
+    own = [over.args[0] for over in over_windows if reads_own_row(over)]
     return _columns_of_rows([*roots, *orders, *own])
 
 
@@ -54,7 +54,7 @@ def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
     return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
 
 
-def seen_by_windows_alone(roots: Iterable[Node], late: Collection[str]) -> list[str]:
+def window_only_columns(roots: Iterable[Node], late: Collection[str]) -> list[str]:
     """Return the late columns that windows read from earlier rows, except targets of encoders."""
     roots = list(roots)
     targets = columns_of(node.args[0] for node in postorder(roots) if is_target(node))
@@ -67,7 +67,7 @@ def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def reads_own(over: Call) -> bool:
+def reads_own_row(over: Call) -> bool:
     """Return whether a window function also reads the row's own value, such as `rank`."""
     return window_rows.function_over(over).reads_own
 
@@ -79,7 +79,7 @@ def table_columns_of(roots: Iterable[Node]) -> tuple[TableColumn, ...]:
 
 _DATA: Final = ()
 
-Rows = str | tuple[()] | None
+ExpressionRows = str | tuple[()] | None
 """The rows that an expression has values for: a table's name, `_DATA`, or None for a constant."""
 
 
@@ -102,8 +102,8 @@ def check_rows(nodes: Sequence[Node]) -> None:
     _rows_of(nodes)
 
 
-def _rows_of(roots: Sequence[Node]) -> dict[Node, Rows]:
-    def visit(node: Node, args: list[Rows]) -> Rows:
+def _rows_of(roots: Sequence[Node]) -> dict[Node, ExpressionRows]:
+    def visit(node: Node, args: list[ExpressionRows]) -> ExpressionRows:
         match node:
             case Column():
                 return _DATA
@@ -134,14 +134,14 @@ def _rows_of(roots: Sequence[Node]) -> dict[Node, Rows]:
     return fold(roots, visit)
 
 
-def _check_halves(node: Call, args: Sequence[Rows], half: int) -> None:
+def _check_halves(node: Call, args: Sequence[ExpressionRows], half: int) -> None:
     """Raise unless the first `half` arguments are over the data, and the others table columns."""
     _check(node, args[:half], _DATA)
     if not all(isinstance(arg, TableColumn) for arg in node.args[half:]):
         raise ArtifactError(f"{node.function!r} must compare with columns of a table")
 
 
-def _check(node: Call | Aggregate, args: Sequence[Rows], rows: Rows) -> None:
+def _check(node: Call | Aggregate, args: Sequence[ExpressionRows], rows: ExpressionRows) -> None:
     """Raise if an argument is over other rows than `rows`."""
     odd = [arg for arg in args if arg is not None and arg != rows]
     if odd:

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, Final, TypeGuard
 
-from fastfeat.calls.arguments import explaining_methods
+from fastfeat.calls.arguments import with_method_errors
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.sources.schema import as_dtype
@@ -22,7 +22,7 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over, row_order
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.arguments import check_text, no_expression
+from fastfeat.plan.declare.arguments import check_text, make_expression_error
 from fastfeat.plan.declare.columns_read import columns_of, past_columns, table_columns_of
 from fastfeat.plan.declare.declaration import declare
 
@@ -30,7 +30,7 @@ ON_VIOLATION: Final = ("reject", "quarantine", "warn")
 """The possible treatments of rows that break a rule: an error, a separate table, or a warning."""
 
 
-@explaining_methods(lambda rule: "rule.")
+@with_method_errors(lambda rule: "rule.")
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A rule of a contract with its options; a bare expression has the default options.
@@ -63,7 +63,7 @@ class Rule:
         """Check the user's arguments."""
         given: Any = self.expression
         if not isinstance(given, Expr):
-            raise no_expression("a rule must be a bool expression, got", given)
+            raise make_expression_error("a rule must be a bool expression, got", given)
         read = postorder([given.node])
         if not any(isinstance(node, Column | TableColumn) for node in read):
             raise InvalidPlan(
@@ -103,7 +103,7 @@ class Rule:
 
     def __repr__(self) -> str:
         """Return the rule as Python source."""
-        options = [says(self.expression.node)]
+        options = [rule_text(self.expression.node)]
         if self.on_violation != "reject":
             options.append(f"on_violation={self.on_violation!r}")
         if self.at_most:
@@ -113,7 +113,7 @@ class Rule:
 
 Rules = Mapping[str, Expr | Rule]
 """Rules by name, as users pass them."""
-Types = Mapping[str, Any]
+ContractTypes = Mapping[str, Any]
 """The type of each column, as users pass it: "int64"."""
 
 
@@ -160,7 +160,9 @@ class ContractDeclaration:
         return self.clock is not None and self.clock in columns_of([self.nodes[name]])
 
 
-def declare_contract(rules: Rules, types: Types | None, clock: str | None) -> ContractDeclaration:
+def declare_contract(
+    rules: Rules, types: ContractTypes | None, clock: str | None
+) -> ContractDeclaration:
     """Return the checked contract for a user's arguments, which `Contract` documents."""
     if not _is_mapping(rules):
         raise InvalidPlan(f"a contract must be a dict of rules by name, got {rules!r}")
@@ -213,12 +215,12 @@ def _check_of_data(name: str, rule: Rule, clock: str | None) -> None:
     if rule.at_most and _is_of_table(node, clock):
         raise InvalidPlan(
             f"at_most={rule.at_most:g}: is a share of the rows, but the rule {name!r} is one "
-            f"statement about all rows, {says(node)}. Leave out at_most=, or weaken the rule"
+            f"statement about all rows, {rule_text(node)}. Leave out at_most=, or weaken the rule"
         )
 
 
 @lru_cache(maxsize=1024)
-def says(node: Node) -> str:
+def rule_text(node: Node) -> str:
     """Return a rule's expression as text, without parentheses around the whole."""
     text = show(node)
     plain = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
@@ -240,7 +242,7 @@ def _rule(name: object, given: object) -> Rule:
     if isinstance(given, Rule):
         return given
     if not isinstance(given, Expr):
-        raise no_expression(f"rule {name!r} must be a bool expression, got", given)
+        raise make_expression_error(f"rule {name!r} must be a bool expression, got", given)
     try:
         return Rule(given)
     except InvalidPlan as error:

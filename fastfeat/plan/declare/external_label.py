@@ -12,10 +12,10 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
-from fastfeat.plan.declare.leakage import check_leakage, learnt_from
+from fastfeat.plan.declare.leakage import check_leakage, learn_from_column
 
 
-def with_given_label(plan: Declaration) -> Declaration:
+def with_separate_label(plan: Declaration) -> Declaration:
     """Return the plan for a label passed beside the data: encoders learn from `label_column`.
 
     The column has the name of the label, unless something else reads a column of that name.
@@ -75,5 +75,5 @@ def _free_name(plan: Declaration, name: str, label: Node) -> str:
 
 def _others(plan: Declaration, column: str) -> list[str]:
     """Return the columns that features read if encoders learn the label from `column` instead."""
-    nodes = learnt_from(list(plan.nodes.values()), plan.label_nodes, column)
+    nodes = learn_from_column(list(plan.nodes.values()), plan.label_nodes, column)
     return columns_of(nodes)

@@ -32,12 +32,12 @@ from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.steps.windows import rows as window_rows
 
 
-def over_ahead(roots: Iterable[Node]) -> list[Call]:
+def windows_ahead(roots: Iterable[Node]) -> list[Call]:
     """Return the functions over later rows that expressions contain."""
     return [node for node in postorder(list(roots)) if is_over_ahead(node)]
 
 
-def of_own_row(roots: Iterable[Node]) -> list[Node]:
+def own_row_nodes(roots: Iterable[Node]) -> list[Node]:
     """Return the nodes that expressions read from their own row, arguments first.
 
     Nodes below functions over later rows are left out: such a function reads the row's own time and
@@ -72,21 +72,21 @@ def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -
 
 def late_columns(label: Iterable[Node]) -> list[str]:
     """Return the columns that a label reads from its own row: they are late."""
-    names = [node.name for node in of_own_row(label) if isinstance(node, Column)]
+    names = [node.name for node in own_row_nodes(label) if isinstance(node, Column)]
     return list(dict.fromkeys(names))
 
 
 def check_label(name: str, label: Node) -> None:
     """Raise InvalidPlan if a label nests windows over later rows, or looks up rows of a table."""
     for node in postorder([label]):
-        inner = over_ahead(node.args) if is_over(node) else []
+        inner = windows_ahead(node.args) if is_over(node) else []
         if inner:
             raise InvalidPlan(
                 f"the label {name!r}: {show(node)} reads {show(inner[0])}, which looks ahead "
                 "itself, and a label cannot nest such windows. Use the values that the inner "
                 "window reads"
             )
-    looked_up = [node for node in of_own_row([label]) if isinstance(node, TableColumn)]
+    looked_up = [node for node in own_row_nodes([label]) if isinstance(node, TableColumn)]
     if looked_up:
         raise InvalidPlan(
             f"the label {name!r} looks rows up in the table {looked_up[0].table!r}, but a label "
@@ -99,9 +99,9 @@ def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
 
     In `features`, targets that name the label must already be replaced by its expression.
     """
-    if not over_ahead(features.values()):
+    if not windows_ahead(features.values()):
         return
-    of_label = set(over_ahead(label))
+    of_label = set(windows_ahead(label))
     for name, root in features.items():
         for node in postorder([root]):
             if is_over_ahead(node) and node not in of_label:
@@ -187,7 +187,7 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
+class LateColumns:
     """The columns that a plan declares to be known only after their row, with their delays.
 
     Args:
@@ -228,14 +228,14 @@ class Late:
         return name in self.columns
 
 
-def late_of(
+def resolve_late_columns(
     label: Mapping[str, Node],
     outcomes: Iterable[str] | Mapping[str, GivenDelay],
     label_delay: GivenDelay,
     known: Sequence[str],
     known_tables: Mapping[str, Sequence[str]],
     known_clocks: Sequence[str],
-) -> Late:
+) -> LateColumns:
     """Return a plan's late columns and delays, from its checked arguments.
 
     Raises:
@@ -267,7 +267,7 @@ def late_of(
         # a label is known only once everything that it reads is known
         found = delays.setdefault(name, [])
         found += [delay for delay in [*later[name], *read] if delay not in found]
-    late = Late(
+    late = LateColumns(
         frozenset(of_label),
         frozenset(own),
         frozenset(label.values()),
@@ -304,7 +304,7 @@ def _length(text: DelayText) -> Length:
 
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
     """Return a record of the later rows that a label sees; None if it does not look ahead."""
-    calls = over_ahead(label)
+    calls = windows_ahead(label)
     if not calls:
         return None
     keys = [frozenset(_entity_of(call)) for call in calls]
@@ -332,7 +332,7 @@ def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[D
     `outcomes` gives the delays of outcomes; such a window may contain them.
     """
     found: list[Delay] = []
-    for call in over_ahead([label]):
+    for call in windows_ahead([label]):
         params, (time, *_) = dict(window_of(call).params), query_of(order_of(call))
         values = [n.name for n in postorder([call.args[0]]) if isinstance(n, Column | TableColumn)]
         seen = {name: tuple(outcomes[name]) for name in values if name in outcomes}
@@ -378,7 +378,7 @@ def _check_known(
         )
 
 
-def _check_known_tables(late: Late) -> None:
+def _check_known_tables(late: LateColumns) -> None:
     """Raise if `known_tables` names a column and no late column has its name.
 
     A table in which the label looks ahead is exempt: any of its rows may be a later one.
@@ -409,7 +409,7 @@ def _check_known_clocks(known: Sequence[str], ahead: Ahead | None) -> None:
             )
 
 
-def late_with(late: Late, column: str | None) -> Late:
+def add_label_column(late: LateColumns, column: str | None) -> LateColumns:
     """Return `late` with the column in which the label is supplied added; unchanged without one."""
     if column is None:
         return late

@@ -29,14 +29,14 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks as window_clocks
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import reads_own
-from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, Late, Length
+from fastfeat.plan.declare.columns_read import reads_own_row
+from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, LateColumns, Length
 
 if TYPE_CHECKING:
     from fastfeat.plan.declare.clocks import Clock
 
 
-class Way(IntFlag):
+class LatePath(IntFlag):
     """The ways in which late columns enter an expression, as flags."""
 
     NONE = 0
@@ -51,7 +51,7 @@ class Way(IntFlag):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class LateSight:
     """The late columns that an expression sees, and how it sees them.
 
     Args:
@@ -60,30 +60,30 @@ class Sight:
         clocks: Times of the windows through which it sees earlier rows.
     """
 
-    ways: Way = Way.NONE
+    ways: LatePath = LatePath.NONE
     late: frozenset[str] = NO_NAMES
     clocks: frozenset[Node] = frozenset()
 
 
-NOTHING = Sight()
+NOTHING = LateSight()
 
 
-def together(sights: Sequence[Sight]) -> Sight:
+def merge_sights(sights: Sequence[LateSight]) -> LateSight:
     """Return the sight of an expression: the sights of its arguments, merged."""
     seeing = [sight for sight in sights if sight.ways]
     if len(seeing) < 2:
         return seeing[0] if seeing else NOTHING
-    ways = Way.NONE
+    ways = LatePath.NONE
     for sight in seeing:
         ways |= sight.ways
-    return Sight(
+    return LateSight(
         ways,
         NO_NAMES.union(*(sight.late for sight in seeing)),
         frozenset[Node]().union(*(sight.clocks for sight in seeing)),
     )
 
 
-Types = Mapping[Node, DType]
+BoundTypes = Mapping[Node, DType]
 
 
 class KnownAfter(NamedTuple):
@@ -109,7 +109,9 @@ class KnownAfter(NamedTuple):
         return f"{self.column!r} is known {self.given} after its row ({self.said_by})"
 
 
-def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | None) -> Sight:
+def sight_over(
+    over: Call, args: Sequence[LateSight], late: LateColumns, types: BoundTypes | None
+) -> LateSight:
     """Return the sight of a window function: the ways by which it sees late columns.
 
     `args` are the sights of its value and of its window; `types` is None before binding. Raises
@@ -122,12 +124,12 @@ def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | Non
             f"{show(over)}: its time, key or tie reads a column that is known only after the "
             "prediction, or an encoding of one. Use columns that are known at the row's moment"
         )
-    if seen.ways & Way.ENCODED:
+    if seen.ways & LatePath.ENCODED:
         raise Leakage(
             f"{show(over)}: an encoding of the target is out of fold only for its own row, so it "
             "may not enter a window of other rows. Leave it out of the window"
         )
-    if seen.ways & Way.LEARNT:
+    if seen.ways & LatePath.LEARNT:
         raise Leakage(
             f"{show(over)}: reads a value that fit learns from a late column of all rows, so each "
             "training row would see its own late value. Use the column itself: "
@@ -137,13 +139,13 @@ def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | Non
         return seen
     time = order_of(over).args[0]
     _check_one_clock(over, time, seen.clocks)
-    if seen.ways & Way.LATE:
+    if seen.ways & LatePath.LATE:
         _check_own_row(over)
         _check_clock(over, seen.late, late, types)
-    return Sight(Way.PAST, clocks=frozenset({time}))
+    return LateSight(LatePath.PAST, clocks=frozenset({time}))
 
 
-def holds_own(over: Call) -> bool:
+def includes_own_row(over: Call) -> bool:
     """Return whether a window includes the row itself, or for a table the rows at its moment."""
     params = dict(window_of(over).params)
     return params["closed"] in ("right", "both") and not params["offset"]
@@ -151,7 +153,7 @@ def holds_own(over: Call) -> bool:
 
 def takes_rows_in_order(over: Call) -> bool:
     """Return whether a window's result depends on the order of rows that share the row's time."""
-    return holds_own(over) and not (_is_of_sessions(over) or _is_own_time(over))
+    return includes_own_row(over) and not (_is_of_sessions(over) or _is_own_time(over))
 
 
 def _is_own_time(over: Call) -> bool:
@@ -173,13 +175,13 @@ def _is_of_sessions(over: Call) -> bool:
 
 
 def _check_own_row(over: Call) -> None:
-    if reads_own(over):
+    if reads_own_row(over):
         raise Leakage(
             f"{show(over)}: compares the row's own {show(over.args[0])}, which is known only after "
             "the prediction. Compare the value of an earlier row: "
             "x.lag(1, over=...).rank(over=...)"
         )
-    if holds_own(over):
+    if includes_own_row(over):
         held = "rows at the moment of the row" if is_over_table(over) else "the row itself"
         raise Leakage(
             f"{show(over)}: the window includes {held}, where {show(over.args[0])} is known only "
@@ -212,7 +214,9 @@ def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
             )
 
 
-def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | None) -> None:
+def _check_clock(
+    over: Call, columns: Iterable[str], late: LateColumns, types: BoundTypes | None
+) -> None:
     """Raise if a window sees late columns by an untrusted clock, or before they are known."""
     time, window = order_of(over).args[0], dict(window_of(over).params)
     clock = trusted_clock(over, time, types)
@@ -240,7 +244,7 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
             )
 
 
-def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
+def trusted_clock(told_of: Node, time: Node, types: BoundTypes | None) -> Clock:
     """Return the clock of a time that decides which late values are seen.
 
     Raises Leakage, which names the expression `told_of`, if the time may run ahead of the row or
@@ -257,7 +261,7 @@ def trusted_clock(told_of: Node, time: Node, types: Types | None) -> Clock:
     return clock
 
 
-def _check_clock_of_table(over: Call, types: Types | None) -> None:
+def _check_clock_of_table(over: Call, types: BoundTypes | None) -> None:
     """Raise if late columns of a table are ordered by another time than the data."""
     order = order_of(over)
     left, right = order.args[0], table_columns_of(order)[0]
@@ -279,7 +283,12 @@ def _check_clock_of_table(over: Call, types: Types | None) -> None:
 
 
 def known_after(
-    told_of: Node, time: Node, clock: Clock, columns: Iterable[str], late: Late, types: Types | None
+    told_of: Node,
+    time: Node,
+    clock: Clock,
+    columns: Iterable[str],
+    late: LateColumns,
+    types: BoundTypes | None,
 ) -> list[KnownAfter]:
     """Return how long after its row each late column is known by one clock, the longest first.
 
@@ -295,7 +304,7 @@ def known_after(
 
 
 def _known_after(
-    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
+    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: BoundTypes | None
 ) -> KnownAfter:
     if delay.time is None:
         length, unit = _length_by(told_of, clock, column, delay)
@@ -328,7 +337,7 @@ def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length
 
 
 def _length_ahead(
-    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
+    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: BoundTypes | None
 ) -> Length:
     """Return how long after its row a label that sees later rows is known, by one clock.
 
@@ -372,7 +381,7 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
     )
 
 
-def age_text(seeing: Call, types: Types | None = None) -> str:
+def age_text(seeing: Call, types: BoundTypes | None = None) -> str:
     """Return the clock by which earlier rows are seen, and their least age, as text.
 
     `seeing` is a function over a window of the data or of a table, or an as-of join.

@@ -24,7 +24,7 @@ from fastfeat.ir.node import (
     fold,
     params_of,
     postorder,
-    rewritten,
+    rewrite_nodes,
     with_args,
 )
 from fastfeat.ir.scope import (
@@ -36,15 +36,17 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks, late_windows, rows_ahead
 from fastfeat.plan.declare.columns_read import columns_of, own_columns
-from fastfeat.plan.declare.late_columns import Late
+from fastfeat.plan.declare.late_columns import LateColumns
 from fastfeat.steps.registry import STEPS
 
 if TYPE_CHECKING:
     from fastfeat.plan.declare.clocks import Clock
-    from fastfeat.plan.declare.late_windows import KnownAfter, Sight, Types
+    from fastfeat.plan.declare.late_windows import BoundTypes, KnownAfter, LateSight
 
 
-def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None = None) -> None:
+def check_leakage(
+    features: Mapping[str, Node], late: LateColumns, types: BoundTypes | None = None
+) -> None:
     """Raise Leakage if a late column reaches a feature in a way that is not allowed.
 
     Before binding, `types` is None. With the bound types, the zones of columns count too, and the
@@ -55,18 +57,18 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
             key, a window or another encoder; or the target of an encoder is not declared.
     """
 
-    def visit(node: Node, args: list[Sight]) -> Sight:
+    def visit(node: Node, args: list[LateSight]) -> LateSight:
         match node:
             case Column() | TableColumn():
                 return (
-                    late_windows.Sight(late_windows.Way.LATE, frozenset({node.name}))
+                    late_windows.LateSight(late_windows.LatePath.LATE, frozenset({node.name}))
                     if late.holds(node)
                     else late_windows.NOTHING
                 )
             case Aggregate() if is_target(node):
                 _check_target_of(node, args, late)
                 _check_folds_of(node, late, types)
-                return late_windows.Sight(late_windows.Way.ENCODED)
+                return late_windows.LateSight(late_windows.LatePath.ENCODED)
             case Aggregate(function, _, _, frame) if function == "vocabulary" or isinstance(
                 frame, GroupFrame
             ):
@@ -74,7 +76,7 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
                 if late.ahead is not None:
                     rows_ahead.refuse_rows_ahead(node, late.ahead)
             case Call() if is_over_ahead(node):
-                return late_windows.Sight(late_windows.Way.LATE)
+                return late_windows.LateSight(late_windows.LatePath.LATE)
             case Call() if is_over_table(node) or is_over_window(node):
                 return late_windows.sight_over(node, args, late, types)
             case Call("lookup_value" | "lookup_row" | "asof_row"):
@@ -87,10 +89,11 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
                 _refuse_keys(node, args)
             case _:
                 pass
-        sight = late_windows.together(args)
-        if isinstance(node, Aggregate) and sight.ways & late_windows.Way.LATE:
-            return late_windows.Sight(
-                sight.ways ^ late_windows.Way.LATE | late_windows.Way.LEARNT, clocks=sight.clocks
+        sight = late_windows.merge_sights(args)
+        if isinstance(node, Aggregate) and sight.ways & late_windows.LatePath.LATE:
+            return late_windows.LateSight(
+                sight.ways ^ late_windows.LatePath.LATE | late_windows.LatePath.LEARNT,
+                clocks=sight.clocks,
             )
         return sight
 
@@ -98,13 +101,13 @@ def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None 
         rows_ahead.refuse_ranks(features, late.ahead)
     seen = fold(list(features.values()), visit)
     for name, root in features.items():
-        if seen[root].ways & (late_windows.Way.LATE | late_windows.Way.LEARNT):
-            raise _late(name, root, late)
+        if seen[root].ways & (late_windows.LatePath.LATE | late_windows.LatePath.LEARNT):
+            raise _late_column_error(name, root, late)
     if late.ahead is not None:
         rows_ahead.check_clocks_ahead(features, late, late.ahead, types)
 
 
-def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
+def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: LateColumns) -> list[Node]:
     """Return the features with encoder targets replaced by the label's expression.
 
     Only targets that name the label are replaced. Encoders with folds by time also get an argument
@@ -119,14 +122,14 @@ def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> 
             return node
         target, codes, folds, *_ = node.args
         if named:
-            (target,) = rewritten([target], lambda part: named.get(part, part))
+            (target,) = rewrite_nodes([target], lambda part: named.get(part, part))
         known = _folds_when_known(node, target, late)
         return with_args(node, (target, codes, folds, *known))
 
-    return rewritten(roots, rule)
+    return rewrite_nodes(roots, rule)
 
 
-def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None:
+def _check_target_of(node: Aggregate, args: Sequence[LateSight], late: LateColumns) -> None:
     """Raise Leakage if a target is not late, or if it or its encoding is used as a key."""
     target, codes, folds = args[:3]
     if codes.ways or folds.ways:
@@ -143,7 +146,7 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
         raise Leakage(
             f"{show(node)}: its target reads a window. Use the label, or a column of outcomes="
         )
-    if learnt and target.ways & (late_windows.Way.LATE | late_windows.Way.LEARNT):
+    if learnt and target.ways & (late_windows.LatePath.LATE | late_windows.LatePath.LEARNT):
         raise Leakage(
             f"{show(node)}: its target contains {show(learnt[0])}, which is learnt from all rows, "
             "so each training row would see its own value. Write that number as a constant"
@@ -156,7 +159,7 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
         )
 
 
-def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
+def _check_folds_of(node: Aggregate, late: LateColumns, types: BoundTypes | None) -> None:
     """Raise Leakage if an encoder's folds let a row learn from rows that its label has seen.
 
     Folds by time learn from rows with a target that is known when the fold begins, by a trusted
@@ -189,7 +192,7 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
         )
 
 
-def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
+def _tells_rows_ahead(node: Aggregate, late: LateColumns) -> bool:
     """Return whether an encoder's target or key reveals the later rows that the label sees."""
     ahead = late.ahead
     if ahead is None:
@@ -227,7 +230,7 @@ def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
     return max(lengths, default=0)
 
 
-def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
+def _folds_when_known(node: Aggregate, target: Node, late: LateColumns) -> list[Node]:
     """Return the expression for the first fold that may learn from a row, as a list.
 
     The list is empty unless folds are by time and the target has a delay.
@@ -248,7 +251,7 @@ def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
     return [Call("time_fold_known", (time,), params)]
 
 
-def _late_of_target(target: Node, late: Late) -> frozenset[str]:
+def _late_of_target(target: Node, late: LateColumns) -> frozenset[str]:
     """Return the columns that a target reads, and the label's name if it contains the label."""
     names, pending = set[str](), [target]
     while pending:
@@ -262,16 +265,16 @@ def _late_of_target(target: Node, late: Late) -> frozenset[str]:
     return frozenset(names)
 
 
-def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
+def _refuse_keys(node: Node, args: Sequence[LateSight]) -> None:
     """Raise Leakage if late columns or encodings enter a key, or an aggregate per key."""
-    ways = late_windows.together(args).ways
-    if ways & late_windows.Way.PAST:
+    ways = late_windows.merge_sights(args).ways
+    if ways & late_windows.LatePath.PAST:
         raise Leakage(
             f"{show(node)}: reads late columns of earlier rows through a window. Functions of a "
             "row and aggregates of all rows may read such values, but keys, aggregates with by= "
             "and encoders may not"
         )
-    if ways & late_windows.Way.ENCODED:
+    if ways & late_windows.LatePath.ENCODED:
         raise Leakage(
             f"{show(node)}: an encoding of the target is out of fold only for its own row. "
             "Functions of a row and aggregates of all rows may read it, but keys, aggregates with "
@@ -285,11 +288,13 @@ def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
         )
 
 
-def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> None:
+def _refuse_late_of_tables(node: Call, args: Sequence[LateSight], late: LateColumns) -> None:
     """Raise Leakage if a lookup or as-of join reads a table column with the name of a late one."""
     pairs = [*zip(node.args, args, strict=True)]
     if any(
-        seen.ways & late_windows.Way.LATE for arg, seen in pairs if not isinstance(arg, TableColumn)
+        seen.ways & late_windows.LatePath.LATE
+        for arg, seen in pairs
+        if not isinstance(arg, TableColumn)
     ):
         return  # the feature is refused because of the row's own late columns
     for column, _ in pairs:
@@ -302,7 +307,7 @@ def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> Non
             )
 
 
-def _late(name: str, root: Node, late: Late) -> Leakage:
+def _late_column_error(name: str, root: Node, late: LateColumns) -> Leakage:
     """Return the error for a feature that sees a late column."""
     column = _first_late(root, late)
     own = column in own_columns([root])
@@ -323,7 +328,7 @@ def _late(name: str, root: Node, late: Late) -> Leakage:
     )
 
 
-def _first_late(root: Node, late: Late) -> str:
+def _first_late(root: Node, late: LateColumns) -> str:
     """Return the first late column that a feature reads, except as the target of an encoder."""
     pending, reached = [root], set[Node]()
     while pending:
@@ -338,7 +343,7 @@ def _first_late(root: Node, late: Late) -> str:
     raise AssertionError("no late column")
 
 
-def learnt_from(
+def learn_from_column(
     roots: Sequence[Node], label: Mapping[str, Node], column: str | None
 ) -> Sequence[Node]:
     """Return the features with encoders that learn the label from `column`; unchanged if None.
@@ -354,13 +359,13 @@ def learnt_from(
         if not is_target(node):
             return node
         target, *others = node.args
-        (target,) = rewritten([target], lambda part: named.get(part, part))
+        (target,) = rewrite_nodes([target], lambda part: named.get(part, part))
         return with_args(node, (target, *others))
 
-    return rewritten(roots, rule)
+    return rewrite_nodes(roots, rule)
 
 
-def folded_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
+def fold_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
     """Return the features with default folds computed from the id column; unchanged if it is None.
 
     Otherwise default folds are computed from row numbers. By id, duplicates of a row are in one
@@ -369,6 +374,6 @@ def folded_by_id(roots: Sequence[Node], column: str | None) -> Sequence[Node]:
     if column is None or not any(map(is_fold_by_number, postorder(roots))):
         return roots
     by_id = (Column(column),)
-    return rewritten(
+    return rewrite_nodes(
         roots, lambda node: with_args(node, by_id) if is_fold_by_number(node) else node
     )

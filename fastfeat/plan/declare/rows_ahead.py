@@ -28,17 +28,17 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks, late_windows
 from fastfeat.plan.declare.columns_read import columns_of
-from fastfeat.plan.declare.late_columns import Ahead, Late, without_targets
+from fastfeat.plan.declare.late_columns import Ahead, LateColumns, without_targets
 from fastfeat.scalars import SCALARS
 
 if TYPE_CHECKING:
-    from fastfeat.plan.declare.late_windows import Types
+    from fastfeat.plan.declare.late_windows import BoundTypes
 
 MAY_TURN = "this expression may be later than the row, or run backwards"
 
 
 def check_clocks_ahead(
-    features: Mapping[str, Node], late: Late, ahead: Ahead, types: Types | None
+    features: Mapping[str, Node], late: LateColumns, ahead: Ahead, types: BoundTypes | None
 ) -> None:
     """Raise Leakage if a feature sees rows by a clock that may be later than the label's clock."""
     for node in without_targets(features.values()):
@@ -64,7 +64,7 @@ def check_clocks_ahead(
                 pass
 
 
-def clocks_read(features: Iterable[Node]) -> set[str]:
+def window_time_columns(features: Iterable[Node]) -> set[str]:
     """Return the time columns by which features see other rows, in the data and in tables."""
     names = set[str]()
     for node in postorder(list(features)):
@@ -90,7 +90,9 @@ def _time_of_table(asof: Call) -> TableColumn:
     return right
 
 
-def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | None) -> bool:
+def _has_clock(
+    node: Node, time: Node, late: LateColumns, ahead: Ahead, types: BoundTypes | None
+) -> bool:
     """Return True if rows of the data are ordered by the label's clock, False if by a known clock.
 
     Raises Leakage if they are ordered by neither.
@@ -103,13 +105,13 @@ def _has_clock(node: Node, time: Node, late: Late, ahead: Ahead, types: Types | 
     return True
 
 
-def is_known(time: Node, late: Late, types: Types | None) -> bool:
+def is_known(time: Node, late: LateColumns, types: BoundTypes | None) -> bool:
     """Return whether the user has declared a time's column in `known_clocks=`."""
     clock = clocks.clock_of(time, types)
     return clock is not None and clock.column in late.known_clocks
 
 
-def _other_clock(node: Node, time: Node, other: Node, types: Types | None) -> Leakage:
+def _other_clock(node: Node, time: Node, other: Node, types: BoundTypes | None) -> Leakage:
     clock = clocks.clock_of(time, types)
     if clock is None:
         why, known = f", and {MAY_TURN}", ""
@@ -130,7 +132,7 @@ def _written(time: Node) -> str:
     return repr(time.name) if isinstance(time, Column) else show(time)
 
 
-def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
+def _check_same_moment(over: Call, ahead: Ahead, types: BoundTypes | None) -> None:
     """Raise if a window with a rounded time may include later rows with the same rounded time."""
     order = order_of(over)
     time = order.args[0]
@@ -138,8 +140,8 @@ def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
         return
     ties = order.args[len(query_of(order)) :]
     for other in ahead.times:
-        if not clocks.tells(time, other, types) and not any(
-            clocks.tells(tie, other, types) for tie in ties
+        if not clocks.determines_time(time, other, types) and not any(
+            clocks.determines_time(tie, other, types) for tie in ties
         ):
             raise Leakage(
                 f"{show(over)}: the label looks ahead by {show(other)}, but rows that differ in it "
@@ -149,7 +151,7 @@ def _check_same_moment(over: Call, ahead: Ahead, types: Types | None) -> None:
             )
 
 
-def _check_turning(over: Call, time: Node, types: Types | None) -> None:
+def _check_turning(over: Call, time: Node, types: BoundTypes | None) -> None:
     """Raise if clocks that are set back let a window see later rows of the data."""
     clock, window = clocks.clock_of(time, types), dict(window_of(over).params)
     holds_end = window["closed"] in ("right", "both")
@@ -169,8 +171,8 @@ def _check_table(
     time: Node,
     right: TableColumn,
     wait: tuple[str, int, str | None],
-    late: Late,
-    types: Types | None,
+    late: LateColumns,
+    types: BoundTypes | None,
 ) -> None:
     """Raise Leakage if `node` sees rows of a table that may come after the moment of the row.
 
@@ -213,7 +215,7 @@ def _unit(given: str | None, of_clock: str | None) -> str:
     return of_clock or given or "time"
 
 
-def _refuse_lookup(node: Call, column: TableColumn, late: Late, ahead: Ahead) -> None:
+def _refuse_lookup(node: Call, column: TableColumn, late: LateColumns, ahead: Ahead) -> None:
     """Raise if a lookup reads a table with rows that the label sees: the row may be a later one."""
     table, name = column.table, column.name
     if table in ahead.tables and name not in late.known_tables.get(table, ()):
@@ -285,7 +287,7 @@ def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
         match node:
             case Column(name) if name in ahead.time_columns:
                 return name
-            case Call(function) if function in SCALARS and _comes_again(function, counts=counts):
+            case Call(function) if function in SCALARS and _recurs(function, counts=counts):
                 pass
             case Call() if is_over(node):
                 pending.append(node.args[0])  # its time only selects the rows that it sees
@@ -294,7 +296,7 @@ def clock_in(keys: Iterable[Node], ahead: Ahead, *, counts: bool) -> str | None:
     return None
 
 
-def _comes_again(function: str, *, counts: bool) -> bool:
+def _recurs(function: str, *, counts: bool) -> bool:
     row = SCALARS[function]
     return bool(row.repeats_s or (row.repeats_yearly and not counts))
 

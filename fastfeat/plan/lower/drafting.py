@@ -34,13 +34,13 @@ from fastfeat.ir.scope import (
     table_columns_of,
     table_of,
 )
-from fastfeat.plan.lower.lower import Types
+from fastfeat.plan.lower.lower import NodeTypes
 from fastfeat.plan.lower.schedule import (
     SEEN,
-    Column,
     ColumnOf,
+    ScheduledColumn,
+    ScheduledTask,
     SpaceOf,
-    Task,
     ValueOf,
 )
 from fastfeat.steps.registry import is_step, step_function
@@ -59,11 +59,11 @@ class Draft:
     training: bool
     learns: bool
     in_parts: bool
-    types: list[dict[Node, DType] | Types]
+    types: list[dict[Node, DType] | NodeTypes]
     spaces: list[tuple[str, str | Node | None]]
-    columns: list[Column] = field(default_factory=list[Column])
+    columns: list[ScheduledColumn] = field(default_factory=list[ScheduledColumn])
     values: dict[Aggregate | Call, ValueOf] = field(default_factory=dict[Aggregate | Call, ValueOf])
-    tasks: list[Task] = field(default_factory=list[Task])
+    tasks: list[ScheduledTask] = field(default_factory=list[ScheduledTask])
     round: int = 1
     places: dict[tuple[SpaceOf, Node], ColumnOf] = field(
         default_factory=dict[tuple[SpaceOf, Node], ColumnOf]
@@ -71,7 +71,7 @@ class Draft:
 
 
 def new_draft(
-    types: Types, *, training: bool, learns: bool = False, in_parts: bool = False
+    types: NodeTypes, *, training: bool, learns: bool = False, in_parts: bool = False
 ) -> Draft:
     """Return a draft without tasks; `types` holds the type of every node."""
     spaces: list[tuple[str, str | Node | None]] = [("rows", None), ("seen", None)]
@@ -94,7 +94,9 @@ def _add_step(draft: Draft, space: SpaceOf, node: Node) -> None:
     if isinstance(node, Aggregate):
         own = (value_of(draft, node),)
         draft.tasks.append(
-            Task("step", (node,), (), own, (place_of(draft, space, node),), round=draft.round)
+            ScheduledTask(
+                "step", (node,), (), own, (place_of(draft, space, node),), round=draft.round
+            )
         )
         return
     assert isinstance(node, Call)
@@ -109,7 +111,7 @@ def _add_step(draft: Draft, space: SpaceOf, node: Node) -> None:
     if step_function(node).learning is not None:
         uses = (*uses, _learnt_before(draft, node, reads))
     given = (place_of(draft, space, node),)
-    draft.tasks.append(Task("step", (node,), reads, uses, given, round=draft.round))
+    draft.tasks.append(ScheduledTask("step", (node,), reads, uses, given, round=draft.round))
 
 
 def _learnt_before(draft: Draft, node: Call, reads: tuple[ColumnOf, ...]) -> ValueOf:
@@ -125,7 +127,7 @@ def _learnt_before(draft: Draft, node: Call, reads: tuple[ColumnOf, ...]) -> Val
             most = max(task.n_rounds, n_rounds)
             draft.tasks[k] = replace(task, nodes=(*task.nodes, node), n_rounds=most)
             return value
-    task = Task("times", (node,), reads, (), (), (value,), draft.round, n_rounds)
+    task = ScheduledTask("times", (node,), reads, (), (), (value,), draft.round, n_rounds)
     draft.tasks.append(task)
     return value
 
@@ -136,7 +138,9 @@ def _add_window(draft: Draft, space: SpaceOf, node: Call) -> None:
     given = (place_of(draft, space, node),)
     number = draft.round
     reads, uses = _seen_by(draft, SEEN, order, node.args[0])
-    draft.tasks.append(Task("windows", (node,), reads, uses, given, round=number, order=order))
+    draft.tasks.append(
+        ScheduledTask("windows", (node,), reads, uses, given, round=number, order=order)
+    )
 
 
 def _seen_by(
@@ -145,7 +149,7 @@ def _seen_by(
     """Return indices of the columns and values that a function of sorted rows reads."""
     visit(draft, space, [*order.args, value])
     reads, uses = leaves_of(draft, space, [order.args[0], value])
-    return once(*columns_of(draft, space, order.args), *reads), uses
+    return without_repeats(*columns_of(draft, space, order.args), *reads), uses
 
 
 def _add_query(draft: Draft, space: SpaceOf, node: Call) -> None:
@@ -153,14 +157,14 @@ def _add_query(draft: Draft, space: SpaceOf, node: Call) -> None:
     order = order_of(node)
     query = query_of(order)
     asked, uses = leaves_of(draft, space, query[:1])
-    asking = once(*columns_of(draft, space, query), *asked)
+    asking = without_repeats(*columns_of(draft, space, query), *asked)
     if is_of_table(order):
         kind, (reads, _) = "windows over a table", _read_of_table(draft, space, order, node)
     else:
         kind, (reads, more) = "ahead", _seen_by(draft, SEEN, order, node.args[0])
-        uses = once(*uses, *more)
-    task = Task(
-        *(kind, (node,), once(*asking, *reads), uses, (place_of(draft, space, node),)),
+        uses = without_repeats(*uses, *more)
+    task = ScheduledTask(
+        *(kind, (node,), without_repeats(*asking, *reads), uses, (place_of(draft, space, node),)),
         round=draft.round,
         order=order,
     )
@@ -181,13 +185,15 @@ def _read_of_table(
     time = renamed[table_columns_of(order)[0]]
     read, uses = leaves_of(draft, table, [value, time])
     own |= {column: types[column] for column in table_columns_of(order)}
-    return once(*(place_of(draft, table, one) for one in table_columns_of(order)), *read), uses
+    return without_repeats(
+        *(place_of(draft, table, one) for one in table_columns_of(order)), *read
+    ), uses
 
 
 def columns_of(draft: Draft, space: SpaceOf, nodes: Iterable[Node]) -> tuple[ColumnOf, ...]:
     """Return the indices of expressions' columns, adding program tasks for those to compute."""
     found = (_column(draft, space, node) for node in nodes)
-    return once(*(place for place in found if place is not None))
+    return without_repeats(*(place for place in found if place is not None))
 
 
 def _column(draft: Draft, space: SpaceOf, node: Node) -> ColumnOf | None:
@@ -212,7 +218,7 @@ def _column(draft: Draft, space: SpaceOf, node: Node) -> ColumnOf | None:
         case _:
             reads, uses = leaves_of(draft, space, [node])
             place = place_of(draft, space, node)
-            task = Task("program", (node,), reads, uses, (place,), round=draft.round)
+            task = ScheduledTask("program", (node,), reads, uses, (place,), round=draft.round)
             draft.tasks.append(task)
             return place
 
@@ -237,7 +243,7 @@ def leaves_of(
         if isinstance(node, InputColumn) or node in steps
     ]
     learnt = [node for node in order if isinstance(node, Aggregate) and node not in steps]
-    return once(*reads), once(*(value_of(draft, node) for node in learnt))
+    return without_repeats(*reads), without_repeats(*(value_of(draft, node) for node in learnt))
 
 
 def of_table(order: Call, values: Iterable[Node]) -> dict[Node, Node]:
@@ -269,7 +275,7 @@ def place_of(draft: Draft, space: SpaceOf, node: Node, width: ValueOf | None = N
     known = draft.places.get((space, node))
     if known is None:
         known = draft.places[space, node] = len(draft.columns)
-        draft.columns.append(Column(space, draft.types[space][node], node, width))
+        draft.columns.append(ScheduledColumn(space, draft.types[space][node], node, width))
     return known
 
 
@@ -291,7 +297,7 @@ def _space_of(draft: Draft, space: SpaceOf, node: Node) -> SpaceOf:
 
 
 def _space(
-    draft: Draft, named: tuple[str, str | Node], types: dict[Node, DType] | Types
+    draft: Draft, named: tuple[str, str | Node], types: dict[Node, DType] | NodeTypes
 ) -> SpaceOf:
     """Return the index of a space (set of rows), adding the space if needed."""
     if named not in draft.spaces:
@@ -300,6 +306,6 @@ def _space(
     return draft.spaces.index(named)
 
 
-def once(*places: int) -> tuple[int, ...]:
+def without_repeats(*places: int) -> tuple[int, ...]:
     """Return indices without repetitions, in the order of their first occurrence."""
     return tuple(dict.fromkeys(places))

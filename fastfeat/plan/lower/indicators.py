@@ -13,7 +13,7 @@ from fastfeat.errors import InvalidData, InvalidPlan, NoCategories, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import vocabulary_of_codes
-from fastfeat.plan.lower.lower import Constant, Types
+from fastfeat.plan.lower.lower import LearntConstant, NodeTypes
 from fastfeat.steps.keys import rows as key_rows
 
 
@@ -22,8 +22,8 @@ def is_one_hot(node: Node) -> bool:
     return isinstance(node, Call) and node.function == "one_hot"
 
 
-def expanded(
-    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
+def expand_one_hot(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes
 ) -> dict[str, Node]:
     """Return the expression of each output column of a fitted plan.
 
@@ -54,7 +54,7 @@ def expanded(
     return columns
 
 
-def n_indicators(node: Call, learnt: Mapping[Node, Constant], types: Types) -> int:
+def n_indicators(node: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes) -> int:
     """Return the number of output columns of a one-hot encoding."""
     return sum(1 for _ in _indicators(node, learnt, types))
 
@@ -73,7 +73,7 @@ def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
 
 
 def _indicators(
-    node: Call, learnt: Mapping[Node, Constant], types: Types
+    node: Call, learnt: Mapping[Node, LearntConstant], types: NodeTypes
 ) -> Iterator[tuple[str, Node]]:
     """Yield the name suffix and the expression of each output column of a one-hot encoding."""
     codes, params = node.args[0], dict(node.params)
@@ -103,7 +103,7 @@ def _has_code(codes: Node, code: int | None) -> Node:
 
 
 def check_width(
-    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types, n_rows: int
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes, n_rows: int
 ) -> None:
     """Raise InvalidData if one-hot columns of the training rows exceed the allowed memory."""
     for name, node in nodes.items():
@@ -111,7 +111,7 @@ def check_width(
             continue
         assert isinstance(node, Call)
         vocabulary = vocabulary_of_codes(node.args[0], learnt, types)
-        room = _room(node)
+        room = _max_memory(node)
         if room is not None and len(vocabulary) * n_rows > room:
             raise InvalidData(
                 f"feature {name!r}, {show(node)}: {len(vocabulary):,} columns of {n_rows:,} rows "
@@ -121,7 +121,9 @@ def check_width(
             )
 
 
-def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
+def warn_empty(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, LearntConstant], types: NodeTypes
+) -> None:
     """Warn about one-hot encodings without columns, and about keys that are all too rare."""
     told: set[Node] = set()
     for name, node in nodes.items():
@@ -146,7 +148,7 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
                 )
 
 
-def _room(node: Call) -> int | None:
+def _max_memory(node: Call) -> int | None:
     codes = node.args[0]
     assert isinstance(codes, Call)
     learnt: Any = codes.args[-1]

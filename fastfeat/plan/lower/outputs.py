@@ -31,11 +31,11 @@ from fastfeat.ir.dtypes import (
 )
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.bind import Schemas
+from fastfeat.plan.declare.bind import TableTypes
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.lower import code_types as types_of_codes
 from fastfeat.plan.lower.lower import (
-    Types,
+    NodeTypes,
     array_output,
     code_output,
     matrix_output,
@@ -47,7 +47,7 @@ from fastfeat.plan.lower.typed import TypedPlan
 from fastfeat.scalars.op import TRUE
 
 
-class Form(NamedTuple):
+class ResultForm(NamedTuple):
     """A form in which features are returned: a value of `to=`.
 
     Args:
@@ -64,13 +64,13 @@ class Form(NamedTuple):
 
 
 FORMS = {
-    "arrow": Form("arrow"),
-    "pandas": Form("columns", "pandas"),
-    "polars": Form("arrow", "polars"),
-    "numpy": Form("numpy", takes_out=True),
-    "torch": Form("rows", "torch", takes_out=True),
-    "cupy": Form("cupy", takes_out=True),
-    "cupy_columns": Form("cupy_columns"),
+    "arrow": ResultForm("arrow"),
+    "pandas": ResultForm("columns", "pandas"),
+    "polars": ResultForm("arrow", "polars"),
+    "numpy": ResultForm("numpy", takes_out=True),
+    "torch": ResultForm("rows", "torch", takes_out=True),
+    "cupy": ResultForm("cupy", takes_out=True),
+    "cupy_columns": ResultForm("cupy_columns"),
 }
 """The forms of the result, by the value of `to=`."""
 TABLES = ("arrow", "columns")
@@ -111,12 +111,16 @@ def check_result(to: str, out: object, backend: str, *, categories: bool = False
         library(form.library)
 
 
-Features = Mapping[str, Node]
+FeatureNodes = Mapping[str, Node]
 """The expression of each output column."""
 
 
 def arrow_program(
-    plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
+    plan: Declaration | TypedPlan,
+    features: FeatureNodes,
+    types: NodeTypes,
+    *,
+    training: bool = False,
 ) -> Program:
     """Return the program that computes the features as Arrow columns.
 
@@ -156,7 +160,7 @@ def _dtype_of_codes(plan: TypedPlan) -> DType:
 
 
 def matrix_program(
-    plan: TypedPlan, features: Features, types: Types, *, training: bool = False
+    plan: TypedPlan, features: FeatureNodes, types: NodeTypes, *, training: bool = False
 ) -> Program:
     """Return the program that computes the features as columns of a matrix, all of one type.
 
@@ -170,7 +174,11 @@ def matrix_program(
 
 
 def arrays_program(
-    plan: Declaration | TypedPlan, features: Features, types: Types, *, training: bool = False
+    plan: Declaration | TypedPlan,
+    features: FeatureNodes,
+    types: NodeTypes,
+    *,
+    training: bool = False,
 ) -> Program:
     """Return the program that computes the features as arrays, each of its own type.
 
@@ -183,7 +191,7 @@ def arrays_program(
     return program_of(_of_code_types(plan, outputs))
 
 
-def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, Node]]:
+def _numbers(features: FeatureNodes, types: NodeTypes, place: str) -> list[tuple[str, Node]]:
     """Return the features as name and expression; raise TypeMismatch unless all are numbers."""
     for name, node in features.items():
         if not types[node].is_number:
@@ -195,7 +203,7 @@ def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, No
 
 
 def output_types(
-    plan: Declaration | TypedPlan, features: Features, types: Types
+    plan: Declaration | TypedPlan, features: FeatureNodes, types: NodeTypes
 ) -> dict[str, DType]:
     """Return the type of each feature's Arrow column, by name.
 
@@ -232,7 +240,9 @@ def output_types(
     return {name: (codes or {}).get(name, dtype) for name, dtype in found.items()}
 
 
-def output_schema(plan: Declaration | TypedPlan, features: Features, types: Types) -> Schema:
+def output_schema(
+    plan: Declaration | TypedPlan, features: FeatureNodes, types: NodeTypes
+) -> Schema:
     """Return the Arrow schema of the features, without kept columns."""
     found = output_types(plan, features, types)
     return pa.schema([(name, arrow_type(dtype)) for name, dtype in found.items()])
@@ -241,8 +251,8 @@ def output_schema(plan: Declaration | TypedPlan, features: Features, types: Type
 def schema_before_fit(
     plan: Declaration,
     inputs: Mapping[str, DType | UnsupportedType],
-    tables: Schemas,
-    types: Types,
+    tables: TableTypes,
+    types: NodeTypes,
 ) -> Schema:
     """Return the Arrow schema of the features of a plan before it is fitted.
 

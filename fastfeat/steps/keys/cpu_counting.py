@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.column import TEXT, Run
+from fastfeat_kernels.column import TEXT, CallRunner
 from fastfeat_kernels.vocabulary import ordering, spans, tables
 from fastfeat_kernels.vocabulary import state as vocabularies
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
@@ -69,7 +69,7 @@ class KeysSpec:
         return len(self.dtypes) == 1 and self.missing == "key"
 
 
-class Counted(NamedTuple):
+class CountedKeys(NamedTuple):
     """The distinct keys of some rows, in arbitrary order.
 
     Args:
@@ -93,7 +93,7 @@ class Counted(NamedTuple):
         return text + self.found.counts.nbytes + ids
 
 
-def counted(
+def distinct_key_counts(
     columns: Sequence[ChunkedArray],
     dtypes: Sequence[DType],
     missing: str,
@@ -102,7 +102,7 @@ def counted(
     with_rows: bool,
     in_order: bool = True,
     are_all: bool = True,
-) -> Counted:
+) -> CountedKeys:
     """Return the distinct keys of some rows with their counts; see `KeysTask` for the arguments.
 
     `are_all` says that no other rows follow; the work then runs on several threads. Raises
@@ -115,18 +115,18 @@ def counted(
             return _count_entries(columns[0], dtypes[0], max_memory)
         return _count(columns[0], dtypes[0], max_memory, with_rows, are_all)
     except tables.VocabularyTooLarge as error:
-        raise refused(error, max_memory) from None
+        raise vocabulary_error(error, max_memory) from None
 
 
-def counted_before(keys: Array, dtype: DType, counts: Counts, n_missing: int) -> Counted:
-    """Return distinct values of one column, with counts known already, as `Counted`."""
+def as_counted_keys(keys: Array, dtype: DType, counts: Counts, n_missing: int) -> CountedKeys:
+    """Return distinct values of one column, with counts known already, as `CountedKeys`."""
     found = vocabularies.DistinctKeys(
         element_of(dtype), keys_of(keys, dtype), counts, n_missing, None
     )
-    return Counted(found, partial(_one_part, dtype), None)
+    return CountedKeys(found, partial(_one_part, dtype), None)
 
 
-def key_counts(of: Counted) -> KeyCounts:
+def key_counts(of: CountedKeys) -> KeyCounts:
     """Return the keys that occur in rows, with their counts, in the order of codes."""
     in_order = in_final_order(of.found)
     n_keys = len(in_order.counts)
@@ -144,7 +144,7 @@ def key_counts(of: Counted) -> KeyCounts:
 
 
 def key_counts_in_no_order(
-    of: Counted, dtypes: Sequence[DType], missing: str, max_memory: int
+    of: CountedKeys, dtypes: Sequence[DType], missing: str, max_memory: int
 ) -> KeyCounts:
     """Return keys with their counts in the order found, and a function that sorts them by code.
 
@@ -160,12 +160,12 @@ def key_counts_in_no_order(
 
 def _count(
     column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool, are_all: bool = True
-) -> Counted:
+) -> CountedKeys:
     n_rows = len(column) if are_all else 0
     chunks = chunks_of(column, dtype)
     found = learn_column(element_of(dtype), chunks, n_rows, max_memory, with_rows)
     of_rows = partial(_values_of_rows, found) if with_rows else None
-    return Counted(found, partial(_one_part, dtype), of_rows)
+    return CountedKeys(found, partial(_one_part, dtype), of_rows)
 
 
 def _one_part(dtype: DType, keys: Keys) -> tuple[Array, ...]:
@@ -176,7 +176,7 @@ def _values_of_rows(found: DistinctKeys, values: Places, missing: int) -> Places
     return vocabularies.row_values(found, values, runner(_RUN), missing=missing)
 
 
-def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Counted:
+def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> CountedKeys:
     """Return the distinct values of a dictionary column; it looks at entries, not at each row."""
     counts = [uses_of(chunk) for chunk in column.chunks]
     entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
@@ -201,7 +201,7 @@ def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Count
 
     n_missing = len(column) - int(totals[:n_keys].sum())
     used = replace(found, counts=totals[:n_keys], n_missing=n_missing, rows=None)
-    return Counted(used, partial(_one_part, dtype), of_rows)
+    return CountedKeys(used, partial(_one_part, dtype), of_rows)
 
 
 def _count_rows(
@@ -211,7 +211,7 @@ def _count_rows(
     max_memory: int,
     with_rows: bool,
     in_order: bool,
-) -> Counted:
+) -> CountedKeys:
     """Return the distinct keys of several parts, each key as one int64 (see `combined_of`)."""
     ranks = [
         ranks_of(column, dtype, max_memory, in_order=in_order)
@@ -227,13 +227,13 @@ def _count_rows(
     def parts_of(keys: Keys) -> tuple[Array, ...]:
         assert not isinstance(keys, TextKeys)
         digits = digits_of(keys, sizes)
-        return tuple(taken(r.values, digit) for r, digit in zip(ranks, digits, strict=True))
+        return tuple(take_values(r.values, digit) for r, digit in zip(ranks, digits, strict=True))
 
     of_rows = partial(_values_of_rows, found) if with_rows else None
-    return Counted(found, parts_of, of_rows)
+    return CountedKeys(found, parts_of, of_rows)
 
 
-def refused(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
+def vocabulary_error(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
     return InvalidData(
         f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, but "
         f"max_memory={max_memory:,}. Raise max_memory, or reduce the number of distinct keys"
@@ -250,7 +250,7 @@ def check_room(values: Array, dtype: DType, max_memory: int) -> None:
     try:
         tables.check_keys(tables.kind_of(element_of(dtype)), len(keys), n_bytes, max_memory)
     except tables.VocabularyTooLarge as error:
-        raise refused(error, max_memory) from None
+        raise vocabulary_error(error, max_memory) from None
 
 
 def in_order(
@@ -280,7 +280,7 @@ def in_order(
         tables.check_keys(tables.kind_of("int64"), len(counts), 0, max_memory)
         return ordering.final_order(combined, counts, *_how(len(counts))).ids.astype(np.int64)
     except tables.VocabularyTooLarge as error:
-        raise refused(error, max_memory) from None
+        raise vocabulary_error(error, max_memory) from None
 
 
 def learn_column(
@@ -296,7 +296,7 @@ def in_final_order(found: DistinctKeys) -> OrderedKeys:
     return vocabularies.ordered(found, *_how(len(found.counts)))
 
 
-def _how(n_rows: int) -> tuple[Run, int]:
+def _how(n_rows: int) -> tuple[CallRunner, int]:
     """Return the function that runs kernel calls, and the number of ranges to split rows into."""
     return runner(_RUN), n_parts(n_rows)
 
@@ -321,7 +321,9 @@ def of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
     return spans.numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
 
 
-def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[Places, int]:
+def number_rows_by_key(
+    columns: Sequence[ChunkedArray], dtypes: Sequence[DType]
+) -> tuple[Places, int]:
     """Return the number of each row's key, -1 if a part is missing, and the count of distinct keys.
 
     Keys are numbered in arbitrary order, so that no sort is needed.
@@ -433,7 +435,7 @@ def digits_of(combined: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray
     return digits[::-1]
 
 
-def taken(values: Array, digits: NDArray[np.int64]) -> Array:
+def take_values(values: Array, digits: NDArray[np.int64]) -> Array:
     """Return the value at each position in `digits`, counted from 1; 0 gives null."""
     places = array_of_values(np.maximum(digits - 1, 0), digits != 0, pa.int64())
     return call("array_take", values, places)

@@ -16,12 +16,19 @@ from fastfeat_kernels.hashing.state import HashedColumn, hash_column, hash_rows
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
-from fastfeat.engine.cpu.step_calls import Given, KernelCall, Room, StepCalls, form_of, scratch_of
+from fastfeat.engine.cpu.step_calls import (
+    KernelCall,
+    KernelColumn,
+    MemoryRequest,
+    StepCalls,
+    form_of,
+    scratch_of,
+)
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.columns.bits import array_of_values, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.conform import holds, stands_as_stored
+from fastfeat.io.columns.conform import is_accepted_text, is_read_unconverted
 from fastfeat.io.columns.keys import key_type
 from fastfeat.io.columns.strings import text_chunks
 from fastfeat.ir.dtypes import DType
@@ -102,7 +109,7 @@ def _calls(
         first = layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * k
         words[first + layout.ELEMENT] = element
         words[first + layout.OFFSET_BYTES] = max(-column.form, 0)
-    hashes, scratch = Room(8), scratch_of(layout.N_SCRATCH_WORDS)
+    hashes, scratch = MemoryRequest(8), scratch_of(layout.N_SCRATCH_WORDS)
     rooms = {layout.HASHES: hashes, layout.SCRATCH: scratch}
     places = tuple(column for _, column in known)
     call = KernelCall(written_kernel(_RUN, entry), words, places, rooms)
@@ -110,22 +117,22 @@ def _calls(
     form, n_buckets = places[0].form, params["n_buckets"]
     if n_buckets is None:
         return StepCalls((call,), hashes, 8, validity, form)
-    of_buckets, codes = np.zeros(3, np.int64), Room(4)
+    of_buckets, codes = np.zeros(3, np.int64), MemoryRequest(4)
     of_buckets[layout.BUCKETS_N] = n_buckets
     out = {layout.BUCKETS_HASHES: hashes, layout.BUCKETS_OUT: codes}
     last = KernelCall(written_kernel(_RUN, "buckets"), of_buckets, (), out)
     return StepCalls((call, last), codes, 4, validity, form)
 
 
-def _column(number: int, given: DataType, arg: Argument) -> tuple[int, Given] | None:
+def _column(number: int, given: DataType, arg: Argument) -> tuple[int, KernelColumn] | None:
     """Return a column's element type, and the table words for its addresses; None if impossible."""
     form, dtype = form_of(given), arg.dtype
-    is_text = dtype.holds_bytes and holds(given, dtype)
-    if form is None or not (is_text or (form >= 0 and stands_as_stored(given, dtype))):
+    is_text = dtype.holds_bytes and is_accepted_text(given, dtype)
+    if form is None or not (is_text or (form >= 0 and is_read_unconverted(given, dtype))):
         return None
     element = layout.IS_TEXT if is_text else ELEMENTS.index(storage(dtype))
     first = layout.N_HEADER_WORDS + layout.N_COLUMN_WORDS * number
-    return element, Given(
+    return element, KernelColumn(
         number,
         form,
         values=first + layout.VALUES,

@@ -60,7 +60,7 @@ def keys_of_table(table: Table, dtypes: Sequence[DType]) -> Weighted:
     return Weighted(parts, columns[-1].to_numpy())
 
 
-class Written(NamedTuple):
+class SpilledKeys(NamedTuple):
     """Keys that one call of `write` put into an unnamed file.
 
     Args:
@@ -74,12 +74,12 @@ class Written(NamedTuple):
 
 def write(
     file: UnnamedFile, pieces: Iterable[Weighted], dtypes: Sequence[DType], *, is_cross: bool
-) -> Written:
+) -> SpilledKeys:
     """Append keys with counts to a file, partitioned by hash; `pieces` may repeat keys.
 
     `is_cross` says that missing parts are values.
     """
-    written = Written(file, [[] for _ in range(N_PARTITIONS)])
+    written = SpilledKeys(file, [[] for _ in range(N_PARTITIONS)])
     for keys in pieces:
         columns = [pa.chunked_array([part]) for part in keys.parts]
         numbers = cpu_hashing.buckets(
@@ -95,7 +95,7 @@ def write(
     return written
 
 
-def partitions(files: Sequence[Written], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
+def partitions(files: Sequence[SpilledKeys], dtypes: Sequence[DType]) -> Iterator[list[Weighted]]:
     """Yield, for each hash partition, the list of its keys with counts, one item per block."""
     for k in range(N_PARTITIONS):
         yield [read(one.file, *block, dtypes) for one in files for block in one.blocks[k]]

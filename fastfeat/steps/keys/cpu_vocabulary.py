@@ -23,9 +23,9 @@ from fastfeat.aggregates.keys import CODES_OF_ROWS, Vocabulary
 from fastfeat.engine.cpu.kernels import n_parts, runner, written_kernel
 from fastfeat.engine.cpu.step_calls import (
     NOWHERE,
-    Given,
     KernelCall,
-    Room,
+    KernelColumn,
+    MemoryRequest,
     StepCalls,
     form_of,
     scratch_of,
@@ -36,7 +36,7 @@ from fastfeat.io.budget import has_room, is_bounded
 from fastfeat.io.columns import strings
 from fastfeat.io.columns.bits import array_of_values, unpack, validity_of, values_in
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.columns.conform import holds, stands_as_stored
+from fastfeat.io.columns.conform import is_accepted_text, is_read_unconverted
 from fastfeat.ir.dtypes import UTF8, DType
 from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys import cpu_compact_index, cpu_hashing
@@ -58,7 +58,7 @@ _RUN = "vocabulary"
 _COMPACT = "compact index"
 
 
-class Lookup(NamedTuple):
+class VocabularyIndexes(NamedTuple):
     """Hash indices of a vocabulary of several parts.
 
     Args:
@@ -93,7 +93,7 @@ def encode(
     compact = _compact(vocabulary, dtypes, is_cross=True)
     if compact is not None:
         columns = list(map(without_dictionary, columns))
-        found = cpu_compact_index.found_in(compact, columns, start=first, none=1, missing=0)
+        found = cpu_compact_index.find_positions(compact, columns, start=first, none=1, missing=0)
         if missing == "key":
             for column in columns:
                 found[~values_in(validity_of(column))] = 0
@@ -195,7 +195,9 @@ def _looked_up(
             parts, chunks = n_parts(len(column)), chunks_of(column, dtype)
             found = lookup(index, chunks, run, parts, start=first, none=1, missing=0)
         else:
-            found = cpu_compact_index.found_in(index, [column], start=first, none=1, missing=0)
+            found = cpu_compact_index.find_positions(
+                index, [column], start=first, none=1, missing=0
+            )
         _spread_unseen(found, [column], [dtype], n_unseen, is_cross=False)
         return found
     pieces = [_of_entries(index, chunk, dtype, n_unseen) for chunk in column.chunks]
@@ -217,7 +219,7 @@ def _index(keys: Array, dtype: DType) -> Index:
     return index_of(element_of(dtype), keys_of(keys, dtype), runner(_RUN), n_parts(len(keys)))
 
 
-def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
+def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> VocabularyIndexes:
     """Return the hash indices of a vocabulary of several parts."""
     ranks = [
         ranks_of(pa.chunked_array([part]), dtype, WIDEST, in_order=False)
@@ -226,7 +228,7 @@ def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
     combined, sizes = combined_of([r.rows for r in ranks], [len(r.values) for r in ranks])
     parts = tuple(_index(r.values, dtype) for r, dtype in zip(ranks, dtypes, strict=True))
     n = n_parts(len(combined))
-    return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN), n))
+    return VocabularyIndexes(parts, tuple(sizes), index_of("int64", combined, runner(_RUN), n))
 
 
 def encode_calls(
@@ -260,7 +262,7 @@ def encode_calls(
 
 
 def _combined_calls(
-    known: Lookup, columns: Sequence[tuple[str, int]], *, is_lacking: bool
+    known: VocabularyIndexes, columns: Sequence[tuple[str, int]], *, is_lacking: bool
 ) -> StepCalls:
     """Return kernel calls that compute codes of several parts: first of each part, then of the key.
 
@@ -274,7 +276,7 @@ def _combined_calls(
     words = np.zeros(layout.COMBINE_PARTS + 2 * len(parts), np.int64)
     words[layout.COMBINE_N_PARTS] = len(parts)
     words[layout.COMBINE_PARTS + 1 :: 2] = known.sizes
-    keys, codes = Room(8), Room(4)
+    keys, codes = MemoryRequest(8), MemoryRequest(4)
     rows = {layout.COMBINE_PARTS + 2 * k: part.values for k, part in enumerate(parts)}
     combine = KernelCall(
         written_kernel(_RUN, "combine"), words, (), {**rows, layout.COMBINE_KEYS: keys}
@@ -300,8 +302,8 @@ def _index_calls(
     `step_calls.Given`.
     """
     words, entry = lookup_words(index, element, start=start, none=none, missing=0)
-    values, scratch = Room(4), scratch_of(layout.N_SCRATCH_WORDS)
-    given = Given(
+    values, scratch = MemoryRequest(4), scratch_of(layout.N_SCRATCH_WORDS)
+    given = KernelColumn(
         argument,
         form,
         values=layout.TABLE_VALUES,
@@ -320,8 +322,8 @@ def _index_calls(
 def _element_in_place(given: DataType, dtype: DType) -> str | None:
     """Return the name of a column's type in kernels; None if they cannot read it without a copy."""
     if dtype.holds_bytes:
-        return TEXT if holds(given, dtype) and form_of(given) in (-4, -8) else None
-    if not stands_as_stored(given, dtype):
+        return TEXT if is_accepted_text(given, dtype) and form_of(given) in (-4, -8) else None
+    if not is_read_unconverted(given, dtype):
         return None
     element = storage(dtype)
     return element if element in ELEMENTS else None

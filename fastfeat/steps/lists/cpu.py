@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.lists import MAX
-from fastfeat_kernels.lists.requests import Gives, Request, Words
+from fastfeat_kernels.lists.requests import Gives, ListRequestWords, Request
 from fastfeat_kernels.lists.state import elements_of, extremes_of, integer_sums_of, sums_of
 from numpy.typing import NDArray
 
@@ -16,7 +16,7 @@ from fastfeat.errors import InvalidData, Overflow
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.columns.bits import Flags, array_of_values, present_rows
 from fastfeat.io.columns.conversions import read_values
-from fastfeat.io.columns.decode import decoded
+from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import comparable, key_column, keys_as
 from fastfeat.io.columns.lists import Lists, list_array, lists_of, offsets_of
 from fastfeat.io.columns.types import arrow_type, storage_type
@@ -137,7 +137,7 @@ def _present(lists: Lists, dtype: DType) -> _Elements:
     return _Elements(offsets_of(known.astype(np.int64))[lists.offsets], values[known])
 
 
-def _sum(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
+def _sum(lists: Lists, dtype: DType, words: ListRequestWords) -> _ListAggregate:
     if dtype.physical == "f64":
         sums, _, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _ListAggregate(sums, np.ones(len(sums), np.bool_), left)
@@ -145,7 +145,7 @@ def _sum(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
     return _ListAggregate(sums, np.ones(len(sums), np.bool_), left)
 
 
-def _mean(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
+def _mean(lists: Lists, dtype: DType, words: ListRequestWords) -> _ListAggregate:
     if dtype.physical == "f64":
         sums, counts, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _ListAggregate(sums / np.maximum(counts, 1), counts > 0, left)
@@ -159,7 +159,7 @@ def _mean(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
     return _ListAggregate(sums / np.maximum(counts, 1), counts > 0, left)
 
 
-def _end(lists: Lists, dtype: DType, words: Words) -> _ListAggregate:
+def _end(lists: Lists, dtype: DType, words: ListRequestWords) -> _ListAggregate:
     """Return the least or greatest element of each list; floats in IEEE 754 total order."""
     if dtype.physical == "f64":
         offsets, values = lists.offsets, _floats(lists, dtype)
@@ -208,7 +208,7 @@ def _stored(values: NDArray[Any], present: Flags, dtype: DType) -> Array:
     return array_of_values(np.ascontiguousarray(values, wide), present, kind)
 
 
-_QUICK: Mapping[Gives, Callable[[Lists, DType, Words], _ListAggregate]] = {
+_QUICK: Mapping[Gives, Callable[[Lists, DType, ListRequestWords], _ListAggregate]] = {
     "end": _end,
     "mean": _mean,
     "sum": _sum,
@@ -220,10 +220,10 @@ _WORDS = (pa.float64(), pa.int64(), pa.uint64())
 
 Params = Mapping[str, Any]
 
-Kernel = Callable[[Sequence[Argument], Params, int], Any]
+ListKernel = Callable[[Sequence[Argument], Params, int], Any]
 
 
-def _step(request: Request) -> Kernel:
+def _step(request: Request) -> ListKernel:
     """Return the function that computes a step, for a row of the kernels' table of requests."""
     gives = _GIVES[request.gives]
 
@@ -233,12 +233,12 @@ def _step(request: Request) -> Kernel:
     return step
 
 
-def _length(args: Sequence[Argument], params: Params, words: Words) -> Array:
+def _length(args: Sequence[Argument], params: Params, words: ListRequestWords) -> Array:
     lists = lists_of(args[0].values)
     return array_of_values(np.diff(lists.offsets), lists.present, pa.int64())
 
 
-def _element(args: Sequence[Argument], params: Params, words: Words) -> Array:
+def _element(args: Sequence[Argument], params: Params, words: ListRequestWords) -> Array:
     lists, index = lists_of(args[0].values), words["INDEX"]
     whole = len(lists.values) and lists.values.type in _WORDS
     stored, inside = (_words_at if whole else _taken)(lists, index)
@@ -281,7 +281,7 @@ def _typed(stored: Array, dtype: DType) -> Array:
     return stored.view(arrow_type(dtype)) if dtype.is_temporal else stored
 
 
-def _slice(args: Sequence[Argument], params: Params, words: Words) -> Array:
+def _slice(args: Sequence[Argument], params: Params, words: ListRequestWords) -> Array:
     lists, offset = lists_of(args[0].values), words["INDEX"]
     sizes = np.diff(lists.offsets)
     begins = np.full(len(sizes), offset, np.int64) if offset >= 0 else sizes + offset
@@ -295,7 +295,7 @@ def _slice(args: Sequence[Argument], params: Params, words: Words) -> Array:
     return list_array(offsets, chosen, lists.present)
 
 
-def _contains(args: Sequence[Argument], params: Params, words: Words) -> Array:
+def _contains(args: Sequence[Argument], params: Params, words: ListRequestWords) -> Array:
     lists, element = lists_of(args[0].values), element_type([args[0].dtype])
     n_rows = len(args[0].values)
     items = items_of(args[1], element)
@@ -330,7 +330,7 @@ def items_of(argument: Argument, element: DType) -> Items:
 
     `element` is the type of the lists' elements.
     """
-    item, given = decoded(argument.values).combine_chunks(), comparable(argument.dtype)
+    item, given = decode_column(argument.values).combine_chunks(), comparable(argument.dtype)
     known = present_rows(item)
     keys = keys_as(_in_storage(item, given), given, element)
     return Items(keys, np.ones(len(item), np.bool_) if known is None else known)
@@ -368,7 +368,7 @@ def _has_code(args: Sequence[Argument], params: Params, n_rows: int) -> Array:
     return array_of_values(found, None, pa.uint8())
 
 
-_GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
+_GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, ListRequestWords], Array]] = {
     "element": _element,
     "flag": _contains,
     "length": _length,
@@ -376,7 +376,7 @@ _GIVES: Mapping[Gives, Callable[[Sequence[Argument], Params, Words], Array]] = {
 }
 """`(arguments, parameters, words of a table) -> array`, by the kind of result."""
 
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, ListKernel] = {
     "list.encode": _encode,
     "list.explode": _explode,
     "list.has_code": _has_code,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, find, in_order, rows_in_place
+from fastfeat_kernels.asof.state import MAX_ROWS, AsofOrder, find, in_order, rows_in_place
 from fastfeat_kernels.gather.state import gather
 from numpy.typing import NDArray
 
@@ -153,7 +153,7 @@ class _TableOrder(NamedTuple):
     """
 
     keys: Vocabulary | None
-    rows: InOrder
+    rows: AsofOrder
 
 
 def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:

@@ -22,7 +22,7 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, params_of
 from fastfeat.ir.parameters import LONGEST, UNIT, Parameter, Whole, never
 from fastfeat.ir.writing import Texts
-from fastfeat.steps.step import Argument, Learning, StepFunction
+from fastfeat.steps.step import Argument, LearnedArgument, StepFunction
 from fastfeat.steps.targets.rows import N_FOLDS
 
 
@@ -170,7 +170,7 @@ TIME_FOLD = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
-    learning=Learning(times_of),
+    learning=LearnedArgument(times_of),
     written=_time_fold_text,
     parameters=(N_FOLDS,),
 )
@@ -180,7 +180,7 @@ TIME_FOLD_KNOWN = StepFunction(
     always_present=True,
     of_keys=True,
     of_all_rows=True,
-    learning=Learning(times_of, n_rounds=2),
+    learning=LearnedArgument(times_of, n_rounds=2),
     written=_time_fold_known_text,
     belongs=never,
     parameters=(

@@ -34,7 +34,7 @@ def check_growth(
     if _COPIES * _grown(n_bytes, most, 0, n_bytes, value, literal) <= max_memory:
         return
     matches = _n_matches(column, pattern, n, literal)
-    matched = n_bytes - content_bytes(replaced(column, pattern, "", n, literal))
+    matched = n_bytes - content_bytes(replace_matches(column, pattern, "", n, literal))
     found = _grown(n_bytes, matches, matched, matched, value, literal)
     if found > n_bytes and _COPIES * found > max_memory:
         raise StepFailed(
@@ -46,7 +46,9 @@ def check_growth(
         )
 
 
-def replaced(column: ChunkedArray, pattern: str, value: str, n: int, literal: bool) -> ChunkedArray:
+def replace_matches(
+    column: ChunkedArray, pattern: str, value: str, n: int, literal: bool
+) -> ChunkedArray:
     """Return a column with matches of a pattern replaced; for the arguments see `check_growth`."""
     function = "replace_substring" if literal else "replace_substring_regex"
     options = options_of("ReplaceSubstringOptions", pattern, value, max_replacements=n)

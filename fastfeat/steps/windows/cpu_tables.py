@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.windows.state import Ordered, partition_shift
+from fastfeat_kernels.windows.state import WindowOrder, partition_shift
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.keys import Vocabulary
@@ -54,7 +54,7 @@ class _Table:
     times: ChunkedArray
     has_earlier: bool
     has_later: bool
-    orders: dict[int, Ordered] = field(default_factory=dict[int, Ordered])
+    orders: dict[int, WindowOrder] = field(default_factory=dict[int, WindowOrder])
 
     @property
     def n_entities(self) -> int:

@@ -33,12 +33,20 @@ from fastfeat.ir.dtypes import (
 )
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Node
-from fastfeat.ir.parameters import LONGEST, UNIT, Closed, Flag, Parameter, Whole, Words
+from fastfeat.ir.parameters import (
+    LONGEST,
+    UNIT,
+    BoolChoice,
+    Parameter,
+    TextChoice,
+    Whole,
+    WindowEnds,
+)
 from fastfeat.ir.scope import OVER, is_over_table, query_of, table_columns_of
-from fastfeat.steps.step import Argument, StepFunction, Values
+from fastfeat.steps.step import Argument, ReferenceColumn, StepFunction
 from fastfeat.steps.windows.function import (
-    Request,
     Requests,
+    StatisticRequest,
     WindowFunction,
     asks,
     seconds_per_tick,
@@ -57,7 +65,7 @@ ORDERS = ("order", "table_order")
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class SortedRows:
     """Rows grouped by entity, and in order within each entity.
 
     Args:
@@ -69,7 +77,7 @@ class Ordered:
 
     rows: Sequence[Sequence[int]]
     entity: Sequence[tuple[int, int] | None]
-    times: Values
+    times: ReferenceColumn
     dtype: DType
 
 
@@ -152,7 +160,7 @@ class HistoryOverlaps(Exception):
     """
 
 
-def check_order(order: Ordered, first_row: int) -> None:
+def check_order(order: SortedRows, first_row: int) -> None:
     """Raise HistoryOverlaps if a history row is later than a data row of its entity.
 
     Rows from `first_row` on are data; the error has the first such history row.
@@ -166,9 +174,13 @@ def check_order(order: Ordered, first_row: int) -> None:
         raise HistoryOverlaps(min(late))
 
 
-def ordered(
-    times: Values, dtype: DType, keys: Sequence[Values], tie: Values | None, n_rows: int
-) -> Ordered:
+def sort_rows(
+    times: ReferenceColumn,
+    dtype: DType,
+    keys: Sequence[ReferenceColumn],
+    tie: ReferenceColumn | None,
+    n_rows: int,
+) -> SortedRows:
     """Return rows grouped by entity, and in order within each entity.
 
     Without keys, all rows belong to one entity. Rows of equal times are ordered by the tie (missing
@@ -189,10 +201,10 @@ def ordered(
     for number, members in enumerate(rows):
         for at, row in enumerate(members):
             entity[row] = (number, at)
-    return Ordered(rows, entity, times, dtype)
+    return SortedRows(rows, entity, times, dtype)
 
 
-def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
+def window_of(order: SortedRows, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
     """Return the numbers of the rows in a row's window, in order; None if the row has no window."""
     place = order.entity[row]
     if place is None:
@@ -223,7 +235,7 @@ def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[st
     return first if window["rows"] is None else max(first, stop - window["rows"])
 
 
-def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
+def over(order: SortedRows, asked: WindowRequest, which: int, first_row: int) -> list[Any]:
     """Return the value of a function over a window for each row from `first_row` on.
 
     None is missing. `which` is the index of the request, for errors. Raises OverFailed if a value
@@ -232,7 +244,9 @@ def over(order: Ordered, asked: WindowRequest, which: int, first_row: int) -> li
     return over_rows(order, asked, which, range(first_row, len(order.entity)))
 
 
-def over_rows(order: Ordered, asked: WindowRequest, which: int, rows: Sequence[int]) -> list[Any]:
+def over_rows(
+    order: SortedRows, asked: WindowRequest, which: int, rows: Sequence[int]
+) -> list[Any]:
     """Return the values of a function over a window for some rows; see `over`."""
     found: list[Any] = []
     for k, row in enumerate(rows):
@@ -246,7 +260,7 @@ def result_over(asked: WindowRequest) -> DType:
     return OVER_FUNCTIONS[asked.function].result(comparable(asked.dtype), asked.params)
 
 
-def _view(order: Ordered, asked: WindowRequest, row: int) -> WindowView | None:
+def _view(order: SortedRows, asked: WindowRequest, row: int) -> WindowView | None:
     rows = window_of(order, row, asked.window)
     if rows is None:
         return None
@@ -312,15 +326,17 @@ def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     return FLOAT64 if dtype.is_temporal else INT64
 
 
-def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+def _mean(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
     return (("whole_mean" if dtype.name == "duration" else "mean", {}),)
 
 
-def _null_count(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+def _null_count(
+    params: Mapping[str, Any], dtype: DType, time: DType
+) -> tuple[StatisticRequest, ...]:
     return ("count", {}), ("n_rows", {})
 
 
-def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
     """Return the kernel statistics for a quantile: three to interpolate durations, else one."""
     if not dtype.is_temporal:
         return (("quantile", params),)
@@ -331,7 +347,9 @@ def _quantile(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Req
 
 
 def _since(name: str) -> Requests:
-    def requests(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Request, ...]:
+    def requests(
+        params: Mapping[str, Any], dtype: DType, time: DType
+    ) -> tuple[StatisticRequest, ...]:
         since = seconds_per_tick(dtype) if dtype.is_temporal else (1, 0)
         return ((name, {**params, "since": since}),)
 
@@ -555,7 +573,7 @@ _MOMENT = Whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
 """Moments of the years 1 to 9999, in nanoseconds."""
 OF_ORDERS = (
     Parameter("n_keys", Whole(0), written_as=None),
-    Parameter("has_tie", Flag(), written_as=None),
+    Parameter("has_tie", BoolChoice(), written_as=None),
 )
 
 STEPS: dict[str, StepFunction] = {
@@ -629,7 +647,7 @@ STEPS: dict[str, StepFunction] = {
             ),
             Parameter(
                 "closed",
-                Words(get_args(Closed)),
+                TextChoice(get_args(WindowEnds)),
                 "Ends that belong to the window; `left` leaves out the later end",
                 "left",
                 hidden=True,

@@ -63,7 +63,7 @@ def arrow_of(frame: Any) -> Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def agreements(expected: Table, found: Table) -> list[Agreement]:
+def compare_features(expected: Table, found: Table) -> list[Agreement]:
     """Return a comparison of each column of `expected` with the column of that name in `found`."""
     return [
         _agreement(name, column.combine_chunks(), found.column(k).combine_chunks())

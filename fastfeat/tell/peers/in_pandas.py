@@ -13,15 +13,15 @@ from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.scalars.table import edges, inner_edges
 from fastfeat.tell.peers import calendar, windows_in_pandas
 from fastfeat.tell.peers.helpers_of_pandas import HELPERS
-from fastfeat.tell.peers.learnt import bins_of, by_key, equal_members
+from fastfeat.tell.peers.learnt import bins_of, equal_members, keyed_code
 from fastfeat.tell.peers.unwritten import UNWRITTEN
 from fastfeat.tell.peers.writing import (
-    Peer,
-    Piece,
-    Row,
-    Scribe,
-    Site,
-    Unwritable,
+    CallSite,
+    CodePiece,
+    CodeTemplate,
+    ModuleWriter,
+    NotSupported,
+    PeerLibrary,
     atom,
     dict_text,
     float_text,
@@ -43,7 +43,7 @@ def _literal(value: Any, dtype: DType) -> str:
             return "pd.NA" if value is None else repr(value)
 
 
-def _read(name: str, dtype: DType, scribe: Scribe) -> str:
+def _read(name: str, dtype: DType, scribe: ModuleWriter) -> str:
     column = f"data[{name!r}]"
     match kind_of(dtype):
         case "f":
@@ -58,14 +58,14 @@ def _read(name: str, dtype: DType, scribe: Scribe) -> str:
         case "t":
             return f'{column}.astype("{calendar.pandas_type(dtype)}")'
         case _:
-            raise Unwritable(f"pandas has no column type for {dtype}")
+            raise NotSupported(f"pandas has no column type for {dtype}")
 
 
-def _plain(piece: Piece, scribe: Scribe) -> str:
+def _plain(piece: CodePiece, scribe: ModuleWriter) -> str:
     return piece.text
 
 
-def _as_floats(piece: Piece, scribe: Scribe) -> str:
+def _as_floats(piece: CodePiece, scribe: ModuleWriter) -> str:
     if piece.kind == "f":
         return piece.text
     if piece.is_constant:
@@ -74,31 +74,31 @@ def _as_floats(piece: Piece, scribe: Scribe) -> str:
     return f"{scribe.help('floats')}({piece.text})"
 
 
-def _as_integers(piece: Piece, scribe: Scribe) -> str:
+def _as_integers(piece: CodePiece, scribe: ModuleWriter) -> str:
     if piece.is_constant:
         (value,) = piece.value or (None,)
         if value is None:
-            raise Unwritable("a missing integer constant is not supported")
+            raise NotSupported("a missing integer constant is not supported")
         return repr(int(value))
     if piece.kind == "i" and piece.dtype.name != "uint64":
         return piece.text
     return f"{scribe.help('integers')}({piece.text})"
 
 
-def _as_series(piece: Piece, scribe: Scribe) -> str:
+def _as_series(piece: CodePiece, scribe: ModuleWriter) -> str:
     """Return code for a pandas Series, also for an expression that is a constant."""
     if not piece.is_constant:
         return piece.text
     name = {"f": "float64", "i": "Int64", "b": "boolean"}.get(piece.kind)
     if name is None:
-        raise Unwritable(f"a constant of type {piece.dtype} is not supported as a column")
+        raise NotSupported(f"a constant of type {piece.dtype} is not supported as a column")
     return f'pd.Series({piece.text}, data.index, dtype="{name}")'
 
 
-def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
+def _keyed(site: CallSite, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
     kind, scribe = kind_of(site.dtype), site.scribe
     if not values:
-        raise Unwritable("fit found no keys")
+        raise NotSupported("fit found no keys")
     table = scribe.table(dict_text((_key_text(k), _value(v, kind)) for k, v in values.items()))
     keys = [site.shown(k, "s") for k in range(len(site.args))]
     others = [_value(missing, kind), _value(unseen, kind), repr(_HELD[kind])]
@@ -122,12 +122,12 @@ def _key_text(key: Any) -> str:
     return float_text(key) if isinstance(key, float) else repr(key)
 
 
-def _output(piece: Piece, dtype: DType, scribe: Scribe) -> str:
+def _output(piece: CodePiece, dtype: DType, scribe: ModuleWriter) -> str:
     text = _as_series(piece, scribe)
     match kind_of(dtype):
         case "f":
             if dtype.name not in ("float32", "float64"):
-                raise Unwritable(f"pandas has no type {dtype}")
+                raise NotSupported(f"pandas has no type {dtype}")
             return text if dtype.name == "float64" else f'{atom(text)}.astype("{dtype.name}")'
         case "i" if dtype.name == "int64":
             return text
@@ -136,21 +136,21 @@ def _output(piece: Piece, dtype: DType, scribe: Scribe) -> str:
         case "b" | "t":
             return text
         case _:
-            raise Unwritable(f"pandas has no column type for {dtype}")
+            raise NotSupported(f"pandas has no column type for {dtype}")
 
 
-def _compared(sign: str) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _compared(sign: str) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         sides = [site.named(k) for k in range(2)]
         known = [side for side, p in zip(sides, site.args, strict=True) if not p.is_constant]
         if len(known) < 2 and any(p.value == (None,) for p in site.args):
-            raise Unwritable("one side of the comparison is a missing constant")
+            raise NotSupported("one side of the comparison is a missing constant")
         return site.help("known", f"{sides[0]} {sign} {sides[1]}", *known)
 
     return write
 
 
-def _divided(site: Site) -> str:
+def _divided(site: CallSite) -> str:
     """Return code for x / y: if y is 0, floats give an infinity and integers a missing value."""
     x, y = site.shown(0, "f"), site.shown(1, "f")
     divisor = site.args[1]
@@ -160,8 +160,8 @@ def _divided(site: Site) -> str:
     return f"{x} / {atom(y)}.where({y} != 0)" if divisor.value is None else f'{x} * float("nan")'
 
 
-def _floored(sign: str) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _floored(sign: str) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         if "f" in (site.args[0].kind, site.args[1].kind):
             return f"{site.shown(0, 'f')} {sign} {site.shown(1, 'f')}"
         value = site.args[1].value
@@ -172,20 +172,20 @@ def _floored(sign: str) -> Callable[[Site], str]:
     return write
 
 
-def _power(site: Site) -> str:
+def _power(site: CallSite) -> str:
     if site.args[0].kind != "f" and site.args[1].kind != "f":
         return f"{site.shown(0, 'i')} ** {site.shown(1, 'i')}"
     x, y = site.named(0, "f"), site.named(1, "f")
     known = " & ".join(f"{t}.notna()" for t, p in zip((x, y), site.args, strict=True)
                        if not p.is_constant)  # fmt: skip
     if any(p.value and (p.value[0] is None or p.value[0] != p.value[0]) for p in site.args):
-        raise Unwritable("the base or exponent is a missing constant")
+        raise NotSupported("the base or exponent is a missing constant")
     x, y = atom(x), atom(y)
     return f"({x} ** {y}).where({known})"
 
 
-def _bins(cut: Callable[[Any, int], list[float]]) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _bins(cut: Callable[[Any, int], list[float]]) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         known = bins_of(site, cut)
         side = "left" if site.params.get("closed") == "right" else "right"
         listed = f"[{', '.join(map(float_text, known))}]"
@@ -194,7 +194,7 @@ def _bins(cut: Callable[[Any, int], list[float]]) -> Callable[[Site], str]:
     return write
 
 
-def _cast(site: Site) -> str:
+def _cast(site: CallSite) -> str:
     target, (value,) = site.params["dtype"], site.args
     source, wanted = value.kind, kind_of(target)
     strict = site.params["strict"]
@@ -202,7 +202,7 @@ def _cast(site: Site) -> str:
         if target.name == "float64" or value.dtype == target:
             return site.shown(0, "f")
         if target.name != "float32":
-            raise Unwritable(f"pandas has no type {target}")
+            raise NotSupported(f"pandas has no type {target}")
         if strict:
             return f'{site.shown(0, "f")}.astype("float32").astype("float64")'
         return site.help("as_float32", site.shown(0, "f"))
@@ -213,7 +213,7 @@ def _cast(site: Site) -> str:
         return site.help("known", f"{x} != 0", x)
     if wanted == "i" and source in "fib":
         if value.dtype.name == "uint64" or target.name == "uint64":
-            raise Unwritable("a cast from uint64 is not supported")
+            raise NotSupported("a cast from uint64 is not supported")
         if source == "f":
             low, high = INTEGER_RANGE[target.name]
             return site.help("whole", site.shown(0), f"{float(low)!r}", f"{float(high + 1)!r}")
@@ -222,32 +222,32 @@ def _cast(site: Site) -> str:
         low, high = INTEGER_RANGE[target.name]
         x = site.named(0)
         return site.help("integers", f'{x}.astype("Int64").where({x}.between({low}, {high}))')
-    raise Unwritable(f"a cast from {value.dtype} to {target} is not supported")
+    raise NotSupported(f"a cast from {value.dtype} to {target} is not supported")
 
 
-def _when(site: Site) -> str:
+def _when(site: CallSite) -> str:
     condition = site.help("holds", site.shown(0, "s"))
     return _choice(site, condition, 1, 2)
 
 
-def _choice(site: Site, condition: str, yes: int, no: int) -> str:
+def _choice(site: CallSite, condition: str, yes: int, no: int) -> str:
     kind = kind_of(site.dtype)
     if kind == "t":
         return f"{site.shown(yes, 's')}.where({condition}, {site.shown(no)})"
     if kind not in "fib":
-        raise Unwritable(f"a choice between values of {site.dtype} is not supported")
+        raise NotSupported(f"a choice between values of {site.dtype} is not supported")
     form = {"f": "f", "i": "", "b": ""}[kind]
     if kind == "i" and "uint64" in {site.args[yes].dtype.name, site.args[no].dtype.name}:
-        raise Unwritable("a choice between values of uint64 is not supported")
+        raise NotSupported("a choice between values of uint64 is not supported")
     told = {"f": '"float64"', "i": '"Int64"', "b": '"boolean"'}[kind]
     return site.help("choose", condition, site.shown(yes, form), site.shown(no, form), told)
 
 
-def _coalesce(site: Site) -> str:
+def _coalesce(site: CallSite) -> str:
     kind = kind_of(site.dtype)
     form = {"f": "f", "i": "i", "b": ""}.get(kind)
     if form is None:
-        raise Unwritable(f"a choice between values of {site.dtype} is not supported")
+        raise NotSupported(f"a choice between values of {site.dtype} is not supported")
     text = atom(site.scribe.peer.forms["s"](site.args[0], site.scribe))
     text = site.shown(0, form) if not site.args[0].is_constant else text
     for k in range(1, len(site.args)):
@@ -258,12 +258,12 @@ def _coalesce(site: Site) -> str:
     return site.help(restored, text) if restored != "floats" else text
 
 
-def _fill_null(site: Site) -> str:
+def _fill_null(site: CallSite) -> str:
     return _coalesce(site)
 
 
-def _extreme(name: str) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _extreme(name: str) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         kind = kind_of(site.dtype)
         if kind == "f":
             text = site.shown(0, "f")
@@ -273,7 +273,7 @@ def _extreme(name: str) -> Callable[[Site], str]:
                 )
             return text
         if kind not in "ib":
-            raise Unwritable(f"the minimum and maximum of {site.dtype} are not supported")
+            raise NotSupported(f"the minimum and maximum of {site.dtype} are not supported")
         columns = ", ".join(
             site.shown(k, "i" if kind == "i" else "s") for k in range(len(site.args))
         )
@@ -283,47 +283,47 @@ def _extreme(name: str) -> Callable[[Site], str]:
     return write
 
 
-def _sum_horizontal(site: Site) -> str:
+def _sum_horizontal(site: CallSite) -> str:
     kind = kind_of(site.dtype)
     if kind not in "fi":
-        raise Unwritable(f"a sum of {site.dtype} is not supported")
+        raise NotSupported(f"a sum of {site.dtype} is not supported")
     zero = "0.0" if kind == "f" else "0"
     terms = [f"{site.shown(k, kind)}.fillna({zero})" for k in range(len(site.args))]
     return site.help("integers", " + ".join(terms)) if kind == "i" else " + ".join(terms)
 
 
-def _mean_horizontal(site: Site) -> str:
+def _mean_horizontal(site: CallSite) -> str:
     names = [site.named(k, "f") for k in range(len(site.args))]
     terms = " + ".join(f"{n}.fillna(0.0)" for n in names)
     counts = " + ".join(f'{n}.notna().astype("float64")' for n in names)
     return f"({terms}) / ({counts})"
 
 
-def _is_in(site: Site) -> str:
+def _is_in(site: CallSite) -> str:
     x = site.named(0)
     listed = _members(site.args[0], site.params["values"])
     return site.help("known", f"{x}.isin([{', '.join(listed)}])", x)
 
 
-def _members(piece: Piece, values: Any) -> list[str]:
+def _members(piece: CodePiece, values: Any) -> list[str]:
     """Return code for each constant in `values` that a column of this type could equal."""
     if piece.kind == "s":
         return [repr(value) for value in values]
     if piece.kind == "b":
         return [repr(bool(v)) for v in equal_members(piece.dtype, values) if v in (0, 1)]
     if piece.kind not in "fi":
-        raise Unwritable(f"is_in for {piece.dtype} is not supported")
+        raise NotSupported(f"is_in for {piece.dtype} is not supported")
     known = equal_members(piece.dtype, values)
     return [float_text(v) if piece.kind == "f" else repr(int(v)) for v in known]
 
 
-def _is_between(site: Site) -> str:
+def _is_between(site: CallSite) -> str:
     closed = site.params["closed"]
     x = site.named(0)
     low = ">=" if closed in ("both", "left") else ">"
     high = "<=" if closed in ("both", "right") else "<"
     if any(p.value == (None,) for p in site.args):
-        raise Unwritable("one side of the comparison is a missing constant")
+        raise NotSupported("one side of the comparison is a missing constant")
     lower, upper = site.named(1), site.named(2)
     sides = [x] + [
         t for t, p in zip((lower, upper), site.args[1:], strict=True) if not p.is_constant
@@ -335,10 +335,10 @@ def _is_between(site: Site) -> str:
     return f"{one} & {other}"
 
 
-def _replace_strict(site: Site) -> str:
+def _replace_strict(site: CallSite) -> str:
     (value,) = site.args
     if value.kind not in "fibs":
-        raise Unwritable(f"a mapping of {value.dtype} is not supported")
+        raise NotSupported(f"a mapping of {value.dtype} is not supported")
     given = dict(site.params["mapping"])
     keys = list(given) if value.kind == "s" else list(equal_members(value.dtype, list(given)))
     if value.kind == "b":
@@ -348,7 +348,7 @@ def _replace_strict(site: Site) -> str:
     return _keyed(site, pairs, None, site.params.get("default"))
 
 
-def _round(site: Site) -> str:
+def _round(site: CallSite) -> str:
     if site.args[0].kind != "f":
         return site.shown(0, "i")
     decimals = site.params["decimals"]
@@ -358,13 +358,13 @@ def _round(site: Site) -> str:
     return f"{x}.round({decimals}).where({x}.abs() * 1e{decimals} < 2.0**52, {x})"
 
 
-def _clip(site: Site) -> str:
+def _clip(site: CallSite) -> str:
     kind = kind_of(site.dtype)
     if kind not in "fi":
-        raise Unwritable(f"clip for {site.dtype} is not supported")
+        raise NotSupported(f"clip for {site.dtype} is not supported")
     text = site.shown(0, kind)
     if site.args[0].is_constant:
-        raise Unwritable("clip of a constant is not supported")
+        raise NotSupported("clip of a constant is not supported")
     for k, name in ((1, "lower"), (2, "upper")):
         piece = site.args[k]
         if piece.value is not None and (piece.value[0] is None or piece.value[0] != piece.value[0]):
@@ -373,10 +373,10 @@ def _clip(site: Site) -> str:
     return text
 
 
-def _starred(template: str) -> Callable[[Site], str]:
+def _starred(template: str) -> Callable[[CallSite], str]:
     """Return a function that writes `is_finite` or `is_infinite`, a constant for integers."""
 
-    def write(site: Site) -> str:
+    def write(site: CallSite) -> str:
         x = site.named(0)
         if site.args[0].kind == "f":
             return site.help("known", template.format(x=x), x)
@@ -386,8 +386,8 @@ def _starred(template: str) -> Callable[[Site], str]:
     return write
 
 
-def _cyclical(function: str) -> Callable[[Site], str]:
-    def write(site: Site) -> str:
+def _cyclical(function: str) -> Callable[[CallSite], str]:
+    def write(site: CallSite) -> str:
         period = float(site.params["period"])
         is_whole = site.args[0].kind != "f" and period.is_integer()
         rest = f"{site.shown(0, 'i')} % {int(period)}" if is_whole else None
@@ -397,29 +397,29 @@ def _cyclical(function: str) -> Callable[[Site], str]:
     return write
 
 
-def _log(site: Site) -> str:
+def _log(site: CallSite) -> str:
     base = site.params["base"]
     text = f"np.log({site.shown(0, 'f')})"
     return text if base is None else f"{text} / np.log({float_text(base)})"
 
 
-def _yeo_johnson(site: Site) -> str:
+def _yeo_johnson(site: CallSite) -> str:
     if site.args[1].value is None:
-        raise Unwritable("a power that differs by key is not supported")
+        raise NotSupported("a power that differs by key is not supported")
     return site.help("yeo_johnson", site.shown(0, "f"), site.args[1].text)
 
 
-def _box_cox(site: Site) -> str:
+def _box_cox(site: CallSite) -> str:
     if site.args[1].value is None:
-        raise Unwritable("a power that differs by key is not supported")
+        raise NotSupported("a power that differs by key is not supported")
     return site.help("box_cox", site.shown(0, "f"), site.args[1].text)
 
 
-def _is_code(site: Site) -> str:
+def _is_code(site: CallSite) -> str:
     return f'({site.shown(0)} == {site.args[1].text}).astype("int64")'
 
 
-def _scale_or_one(site: Site) -> str:
+def _scale_or_one(site: CallSite) -> str:
     x, y = site.named(0, "f"), site.shown(1, "f")
     return f"{x}.mask({x} <= 8 * 2.0**-52 * {y}.abs(), 1.0)"
 
@@ -432,8 +432,8 @@ def _elementary(function: str) -> str:
     return f"np.{function}({{x:f}})"
 
 
-ROWS: dict[str, Row] = {
-    "by key": by_key,
+ROWS: dict[str, CodeTemplate] = {
+    "by key": keyed_code,
     "add": {
         "t": calendar.moved_in_pandas("+"),
         "f": "{x:f} + {y:f}",
@@ -461,9 +461,9 @@ ROWS: dict[str, Row] = {
     "xor": _logic("^"),
     "not": {"b": "~{x}", "i": "~{x:i}"},
     "cast": _cast,
-    "encode": by_key,
-    "category_count": by_key,
-    "category_share": by_key,
+    "encode": keyed_code,
+    "category_count": keyed_code,
+    "category_share": keyed_code,
     "is_code": _is_code,
     "when": _when,
     "coalesce": _coalesce,
@@ -514,7 +514,7 @@ ROWS: dict[str, Row] = {
 }
 
 
-def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
+def _module(scribe: ModuleWriter, outputs: Mapping[str, str]) -> str:
     body = [f"    {line}" for line in scribe.statements]
     features = [f"            {name!r}: {text}," for name, text in outputs.items()]
     made = ["    features = pd.DataFrame(", "        {", *features, "        },"]
@@ -554,7 +554,7 @@ def _with_needed(helpers: Mapping[str, None]) -> set[str]:
     return set(needed)
 
 
-PANDAS = Peer(
+PANDAS = PeerLibrary(
     "pandas",
     ROWS,
     {name: reason for name, reason in UNWRITTEN.items() if name not in ROWS},

@@ -13,16 +13,16 @@ from typing import Any, cast
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.scalars.table import edges, inner_edges
 from fastfeat.tell.peers import calendar, windows_in_polars
-from fastfeat.tell.peers.learnt import bins_of, by_key, equal_members
+from fastfeat.tell.peers.learnt import bins_of, equal_members, keyed_code
 from fastfeat.tell.peers.unwritten import UNWRITTEN
 from fastfeat.tell.peers.writing import (
-    Peer,
-    Piece,
-    Row,
-    Scribe,
-    Site,
-    Unwritable,
-    Write,
+    CallSite,
+    CodePiece,
+    CodeTemplate,
+    ModuleWriter,
+    NotSupported,
+    PeerLibrary,
+    WriteCall,
     atom,
     dict_text,
     float_text,
@@ -54,7 +54,7 @@ def _literal(value: Any, dtype: DType) -> str:
     return repr(value)
 
 
-def _read(name: str, dtype: DType, scribe: Scribe) -> str:
+def _read(name: str, dtype: DType, scribe: ModuleWriter) -> str:
     column = f"pl.col({name!r})"
     match kind_of(dtype):
         case "f":
@@ -72,14 +72,14 @@ def _read(name: str, dtype: DType, scribe: Scribe) -> str:
         case "l" if dtype.of is not None and dtype.of.name == "utf8":
             return f"{column}.cast(pl.List(pl.String))"
         case _:
-            raise Unwritable(f"columns of {dtype} are not supported")
+            raise NotSupported(f"columns of {dtype} are not supported")
 
 
-def _plain(piece: Piece, scribe: Scribe) -> str:
+def _plain(piece: CodePiece, scribe: ModuleWriter) -> str:
     return piece.text
 
 
-def _as_floats(piece: Piece, scribe: Scribe) -> str:
+def _as_floats(piece: CodePiece, scribe: ModuleWriter) -> str:
     if piece.kind == "f":
         return piece.text
     if piece.value is not None:
@@ -88,7 +88,7 @@ def _as_floats(piece: Piece, scribe: Scribe) -> str:
     return f"{atom(piece.text)}.cast(pl.Float64)"
 
 
-def _as_integers(piece: Piece, scribe: Scribe) -> str:
+def _as_integers(piece: CodePiece, scribe: ModuleWriter) -> str:
     if piece.value is not None:
         (value,) = piece.value
         return _literal(None if value is None else int(value), DType("int64"))
@@ -97,18 +97,18 @@ def _as_integers(piece: Piece, scribe: Scribe) -> str:
     return f"{atom(piece.text)}.cast(pl.Int64)"
 
 
-def _clean(piece: Piece, scribe: Scribe) -> str:
+def _clean(piece: CodePiece, scribe: ModuleWriter) -> str:
     """Return code for a value in which NaN is replaced by null."""
     if piece.kind != "f" or piece.is_constant or piece.text.endswith(".fill_nan(None)"):
         return piece.text
     return f"{atom(piece.text)}.fill_nan(None)"
 
 
-def _clean_floats(piece: Piece, scribe: Scribe) -> str:
+def _clean_floats(piece: CodePiece, scribe: ModuleWriter) -> str:
     return _clean(piece, scribe) if piece.kind == "f" else _as_floats(piece, scribe)
 
 
-def _as_column(piece: Piece, scribe: Scribe) -> str:
+def _as_column(piece: CodePiece, scribe: ModuleWriter) -> str:
     """Return code for a Polars expression, even of a constant, in which NaN becomes null."""
     if not piece.is_constant:
         return _clean(piece, scribe)
@@ -118,19 +118,19 @@ def _as_column(piece: Piece, scribe: Scribe) -> str:
     return f"pl.lit({piece.text}{held})"
 
 
-def _float_column(piece: Piece, scribe: Scribe) -> str:
+def _float_column(piece: CodePiece, scribe: ModuleWriter) -> str:
     if not piece.is_constant:
         return _clean_floats(piece, scribe)
     text = _as_floats(piece, scribe)
     return text if text.startswith("pl.") else f"pl.lit({text}, pl.Float64)"
 
 
-def _any_column(piece: Piece, scribe: Scribe) -> str:
+def _any_column(piece: CodePiece, scribe: ModuleWriter) -> str:
     """Return code for floats in which NaN may remain, for functions that return NaN for NaN."""
     return _float_column(piece, scribe) if piece.is_constant else _as_floats(piece, scribe)
 
 
-def _integer_column(piece: Piece, scribe: Scribe) -> str:
+def _integer_column(piece: CodePiece, scribe: ModuleWriter) -> str:
     text = _as_integers(piece, scribe)
     return text if not piece.is_constant or text.startswith("pl.") else f"pl.lit({text}, pl.Int64)"
 
@@ -139,10 +139,10 @@ _COLUMN = {"f": "F", "i": "I", "b": "s", "t": "s"}
 """The form of a column, by the kind of the result."""
 
 
-def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
+def _keyed(site: CallSite, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
     kind, scribe = kind_of(site.dtype), site.scribe
     if not values:
-        raise Unwritable("fit found no keys")
+        raise NotSupported("fit found no keys")
     if len(site.args) > 1:
         return _keyed_by_several(site, values, missing, unseen)
     piece = next(iter(site.args))
@@ -164,7 +164,7 @@ def _keyed(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> 
     return f"pl.when({key}.is_null()).then({_value(missing, kind)}).otherwise({found})"
 
 
-def _keyed_by_several(site: Site, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
+def _keyed_by_several(site: CallSite, values: Mapping[Any, Any], missing: Any, unseen: Any) -> str:
     """Return code for a value looked up by several keys, and write the join that finds it.
 
     A join is needed because no Polars expression looks up several keys.
@@ -207,11 +207,11 @@ def _value(value: Any, kind: str) -> str:
     return f"pl.lit({plain}, {_HELD[kind]})"
 
 
-def _output(piece: Piece, dtype: DType, scribe: Scribe) -> str:
+def _output(piece: CodePiece, dtype: DType, scribe: ModuleWriter) -> str:
     if piece.is_constant:
         text = _as_column(piece, scribe)
         if kind_of(dtype) == "t":
-            raise Unwritable("a constant time is not supported")
+            raise NotSupported("a constant time is not supported")
         return f"pl.repeat({text}, pl.len(), dtype={_HELD[kind_of(dtype)]}).cast({_name(dtype)})"
     text = atom(_clean(piece, scribe))
     if kind_of(dtype) == "t":
@@ -223,12 +223,12 @@ def _name(dtype: DType) -> str:
     if dtype.name == "bool":
         return "pl.Boolean"
     if dtype.name not in _NAMES:
-        raise Unwritable(f"Polars has no column type for {dtype}")
+        raise NotSupported(f"Polars has no column type for {dtype}")
     return _NAMES[dtype.name]
 
 
-def _compared(sign: str) -> Write:
-    def write(site: Site) -> str:
+def _compared(sign: str) -> WriteCall:
+    def write(site: CallSite) -> str:
         kinds = {piece.kind for piece in site.args}
         forms = ("C", "C") if kinds == {"f", "i"} or kinds == {"f", "b"} else ("c", "c")
         if kinds == {"i", "b"}:
@@ -241,7 +241,7 @@ def _compared(sign: str) -> Write:
     return write
 
 
-def _divided(site: Site) -> str:
+def _divided(site: CallSite) -> str:
     x, y = site.shown(0, "E"), site.shown(1, "f")
     divisor = site.args[1]
     if site.args[0].kind == "f" or divisor.kind == "f":
@@ -252,24 +252,24 @@ def _divided(site: Site) -> str:
     return f"{x} / pl.when({y} != 0.0).then({y})"
 
 
-def _floored(sign: str) -> Write:
-    def write(site: Site) -> str:
+def _floored(sign: str) -> WriteCall:
+    def write(site: CallSite) -> str:
         if "f" in (site.args[0].kind, site.args[1].kind):
-            raise Unwritable(
+            raise NotSupported(
                 f"Polars computes x {sign} y from the rounded quotient x / y, fastfeat exactly"
             )
         value = site.args[1].value
         if value == (0,) or value == (None,):
-            raise Unwritable("the divisor is a constant that is 0 or missing")
+            raise NotSupported("the divisor is a constant that is 0 or missing")
         return f"{site.shown(0, 'I')} {sign} {site.shown(1, 'i')}"
 
     return write
 
 
-def _power(site: Site) -> str:
+def _power(site: CallSite) -> str:
     if site.args[0].kind != "f" and site.args[1].kind != "f":
         if site.args[1].value is None:
-            raise Unwritable("Polars has no integer powers with a column of exponents")
+            raise NotSupported("Polars has no integer powers with a column of exponents")
         return f"{site.shown(0, 'I')} ** {site.shown(1, 'i')}"
     if site.args[1].value == (2,) or site.args[1].value == (2.0,):
         x = site.named(0, "F")
@@ -277,8 +277,8 @@ def _power(site: Site) -> str:
     return f"{site.shown(0, 'F')} ** {site.shown(1, 'F')}"
 
 
-def _bins(cut: Callable[[Any, int], list[float]]) -> Write:
-    def write(site: Site) -> str:
+def _bins(cut: Callable[[Any, int], list[float]]) -> WriteCall:
+    def write(site: CallSite) -> str:
         known = bins_of(site, cut)
         side = "left" if site.params.get("closed") == "right" else "right"
         x = site.named(0, "F")
@@ -290,14 +290,14 @@ def _bins(cut: Callable[[Any, int], list[float]]) -> Write:
     return write
 
 
-def _cast(site: Site) -> str:
+def _cast(site: CallSite) -> str:
     target, (value,) = site.params["dtype"], site.args
     source, wanted, strict = value.kind, kind_of(target), site.params["strict"]
     if wanted == "f" and source in "fib":
         if target.name == "float64" or value.dtype == target:
             return site.shown(0, "f")
         if target.name != "float32":
-            raise Unwritable(f"Polars has no type {target}")
+            raise NotSupported(f"Polars has no type {target}")
         if strict:
             return f"{site.shown(0, 'F')}.cast(pl.Float32).cast(pl.Float64)"
         x = site.named(0, "F")
@@ -307,7 +307,7 @@ def _cast(site: Site) -> str:
         return site.shown(0) if source == "b" else f"{site.shown(0, 'c')} != 0"
     if wanted == "i" and source in "fib":
         if value.dtype.name == "uint64" or target.name == "uint64":
-            raise Unwritable("a cast from uint64 is not supported")
+            raise NotSupported("a cast from uint64 is not supported")
         low, high = INTEGER_RANGE[target.name]
         if source == "f":
             x = site.scribe.named(f"{site.shown(0, 'c')}.truncate()")
@@ -317,44 +317,44 @@ def _cast(site: Site) -> str:
             return site.shown(0, "i")
         x = site.named(0)
         return f"pl.when({x}.is_between({low}, {high})).then({x})"
-    raise Unwritable(f"a cast from {value.dtype} to {target} is not supported")
+    raise NotSupported(f"a cast from {value.dtype} to {target} is not supported")
 
 
-def _column(site: Site, place: int) -> str:
+def _column(site: CallSite, place: int) -> str:
     """Return code for argument `place` as a column of the same kind as the result."""
     form = _COLUMN.get(kind_of(site.dtype))
     if form is None:
-        raise Unwritable(f"a choice between values of {site.dtype} is not supported")
+        raise NotSupported(f"a choice between values of {site.dtype} is not supported")
     return site.scribe.peer.forms[form](site.args[place], site.scribe)
 
 
-def _when(site: Site) -> str:
+def _when(site: CallSite) -> str:
     _check_unsigned(site)
     condition = site.scribe.peer.forms["s"](site.args[0], site.scribe)
     return f"pl.when({condition}).then({_column(site, 1)}).otherwise({_column(site, 2)})"
 
 
-def _check_unsigned(site: Site) -> None:
+def _check_unsigned(site: CallSite) -> None:
     if any(piece.dtype.name == "uint64" for piece in site.args) and kind_of(site.dtype) == "i":
-        raise Unwritable("a choice between values of uint64 is not supported")
+        raise NotSupported("a choice between values of uint64 is not supported")
 
 
-def _coalesce(site: Site) -> str:
+def _coalesce(site: CallSite) -> str:
     _check_unsigned(site)
     parts = ", ".join(_column(site, k) for k in range(len(site.args)))
     return f"pl.coalesce({parts})"
 
 
-def _fill_null(site: Site) -> str:
+def _fill_null(site: CallSite) -> str:
     _check_unsigned(site)
     return f"{atom(_column(site, 0))}.fill_null({_column(site, 1)})"
 
 
-def _horizontal(name: str) -> Write:
-    def write(site: Site) -> str:
+def _horizontal(name: str) -> WriteCall:
+    def write(site: CallSite) -> str:
         kind = kind_of(site.dtype)
         if kind not in "fib":
-            raise Unwritable(f"horizontal aggregates of {site.dtype} are not supported")
+            raise NotSupported(f"horizontal aggregates of {site.dtype} are not supported")
         parts = [_column(site, k) for k in range(len(site.args))]
         if kind == "b":
             cast = ", ".join(f"{atom(part)}.cast(pl.Int64)" for part in parts)
@@ -364,17 +364,17 @@ def _horizontal(name: str) -> Write:
     return write
 
 
-def _mean_horizontal(site: Site) -> str:
+def _mean_horizontal(site: CallSite) -> str:
     names = [site.named(k, "F") for k in range(len(site.args))]
     terms = " + ".join(f"{atom(name)}.fill_null(0.0)" for name in names)
     counts = " + ".join(f"{atom(name)}.is_not_null().cast(pl.Float64)" for name in names)
     return f"({terms}) / ({counts})"
 
 
-def _is_in(site: Site) -> str:
+def _is_in(site: CallSite) -> str:
     (piece,) = site.args
     if piece.kind not in "fibs":
-        raise Unwritable(f"is_in for {piece.dtype} is not supported")
+        raise NotSupported(f"is_in for {piece.dtype} is not supported")
     values = site.params["values"]
     known = values if piece.kind == "s" else equal_members(piece.dtype, values)
     listed = ", ".join(float_text(v) if piece.kind == "f" else repr(v) for v in known)
@@ -387,7 +387,7 @@ def _is_in(site: Site) -> str:
     return f"{site.shown(0, 's')}.is_in(pl.Series([{listed}], dtype={held}).implode())"
 
 
-def _is_between(site: Site) -> str:
+def _is_between(site: CallSite) -> str:
     closed = site.params["closed"]
     low = ">=" if closed in ("both", "left") else ">"
     high = "<=" if closed in ("both", "right") else "<"
@@ -396,16 +396,16 @@ def _is_between(site: Site) -> str:
     return f"({x} {low} {lower}) & ({x} {high} {upper})"
 
 
-def _replace_strict(site: Site) -> str:
+def _replace_strict(site: CallSite) -> str:
     (value,) = site.args
     if value.kind not in "fibs":
-        raise Unwritable(f"a mapping of {value.dtype} is not supported")
+        raise NotSupported(f"a mapping of {value.dtype} is not supported")
     given = dict(site.params["mapping"])
     keys = list(given) if value.kind == "s" else equal_members(value.dtype, list(given))
     return _keyed(site, {key: given[key] for key in keys}, None, site.params.get("default"))
 
 
-def _round(site: Site) -> str:
+def _round(site: CallSite) -> str:
     if site.args[0].kind != "f":
         return site.shown(0, "i")
     decimals = site.params["decimals"]
@@ -419,10 +419,10 @@ def _round(site: Site) -> str:
     return f"pl.when({x}.abs() * {scale} < 2.0**52).then({rounded}).otherwise({x})"
 
 
-def _clip(site: Site) -> str:
+def _clip(site: CallSite) -> str:
     kind = kind_of(site.dtype)
     if kind not in "fi":
-        raise Unwritable(f"clip for {site.dtype} is not supported")
+        raise NotSupported(f"clip for {site.dtype} is not supported")
     form = "F" if kind == "f" else "I"
     text = atom(site.scribe.peer.forms[form](site.args[0], site.scribe))
     for k, name in ((1, "lower_bound"), (2, "upper_bound")):
@@ -434,24 +434,24 @@ def _clip(site: Site) -> str:
     return text
 
 
-def _finite(site: Site) -> str:
+def _finite(site: CallSite) -> str:
     if site.args[0].kind == "f":
         return f"{site.shown(0, 's')}.is_finite()"
     return _of_whole(site, True)
 
 
-def _infinite(site: Site) -> str:
+def _infinite(site: CallSite) -> str:
     if site.args[0].kind == "f":
         return f"{site.shown(0, 's')}.is_infinite()"
     return _of_whole(site, False)
 
 
-def _of_whole(site: Site, value: bool) -> str:
+def _of_whole(site: CallSite, value: bool) -> str:
     return f"pl.when({site.shown(0, 's')}.is_not_null()).then({value})"
 
 
-def _cyclical(function: str) -> Write:
-    def write(site: Site) -> str:
+def _cyclical(function: str) -> WriteCall:
+    def write(site: CallSite) -> str:
         period = float(site.params["period"])
         is_whole = site.args[0].kind != "f" and period.is_integer()
         rest = f"{site.shown(0, 'I')} % {int(period)}" if is_whole else None
@@ -461,12 +461,12 @@ def _cyclical(function: str) -> Write:
     return write
 
 
-def _log(site: Site) -> str:
+def _log(site: CallSite) -> str:
     base = site.params["base"]
     return f"{site.shown(0, 'E')}.log({'' if base is None else float_text(base)})"
 
 
-def _scale_or_one(site: Site) -> str:
+def _scale_or_one(site: CallSite) -> str:
     x, y = site.named(0, "F"), site.shown(1, "F")
     return f"pl.when({x} > 8 * 2.0**-52 * {y}.abs()).then({x}).when({x}.is_not_null()).then(1.0)"
 
@@ -479,12 +479,12 @@ def _method(name: str) -> str:
     return f"{{x:E}}.{name}()"
 
 
-def _is_code(site: Site) -> str:
+def _is_code(site: CallSite) -> str:
     return f"({site.shown(0)} == {site.args[1].text}).cast(pl.Int64)"
 
 
-ROWS: dict[str, Row] = {
-    "by key": by_key,
+ROWS: dict[str, CodeTemplate] = {
+    "by key": keyed_code,
     "add": {
         "t": calendar.moved_in_polars("+"),
         "f": "{x:E} + {y:f}",
@@ -512,9 +512,9 @@ ROWS: dict[str, Row] = {
     "xor": _logic("^"),
     "not": {"b": "~{x}", "i": "~{x:i}"},
     "cast": _cast,
-    "encode": by_key,
-    "category_count": by_key,
-    "category_share": by_key,
+    "encode": keyed_code,
+    "category_count": keyed_code,
+    "category_share": keyed_code,
     "is_code": _is_code,
     "when": _when,
     "coalesce": _coalesce,
@@ -583,7 +583,7 @@ def with_values(rows, keys, types, table, name, held):
 }
 
 
-def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
+def _module(scribe: ModuleWriter, outputs: Mapping[str, str]) -> str:
     before, beside, after = windows_in_polars.around(scribe)
     features = [f"            {atom(text)}.alias({name!r})," for name, text in outputs.items()]
     tables = [f"{name} = {text}\n" for text, name in scribe.tables.items()]
@@ -615,7 +615,7 @@ def _module(scribe: Scribe, outputs: Mapping[str, str]) -> str:
     return "\n".join([*lines, *(f"\n{text}" for text in helpers)])
 
 
-POLARS = Peer(
+POLARS = PeerLibrary(
     "Polars",
     ROWS,
     {

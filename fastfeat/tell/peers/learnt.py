@@ -15,7 +15,7 @@ from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.plan.lower.codes import vocabulary_of_codes
 from fastfeat.scalars.table import edges
 from fastfeat.tell.fitted_tables import column_of_keys
-from fastfeat.tell.peers.writing import Site, Unwritable, kind_of
+from fastfeat.tell.peers.writing import CallSite, NotSupported, kind_of
 
 MOST_KEYS = 100_000
 """Limit on the keys that are written into a module."""
@@ -25,7 +25,7 @@ _EXACT = 2**53
 """Whole numbers below this size are exact as floats."""
 
 
-class ByKey(NamedTuple):
+class KeyedValues(NamedTuple):
     """Values by key.
 
     Args:
@@ -39,14 +39,14 @@ class ByKey(NamedTuple):
     unseen: Any
 
 
-def by_key(site: Site) -> str:
+def keyed_code(site: CallSite) -> str:
     """Return code that looks up a row's key, and gives the key's code, count or learnt value."""
     node, fitted = site.node, site.scribe.fitted
-    found = known_of_keys(node, fitted)
+    found = values_of_keys(node, fitted)
     return site.scribe.peer.keyed(site, found.values, found.missing, found.unseen)
 
 
-def known_of_keys(node: Call | Aggregate, fitted: Fitted) -> ByKey:
+def values_of_keys(node: Call | Aggregate, fitted: Fitted) -> KeyedValues:
     """Return the value of each learnt key: its code, its count, or the learnt value of its group.
 
     Raises:
@@ -55,17 +55,19 @@ def known_of_keys(node: Call | Aggregate, fitted: Fitted) -> ByKey:
     codes = _codes_of(node)
     params = dict(codes.params)
     if params["n_unseen"] != 1:
-        raise Unwritable("unseen keys are encoded by the hash XXH64, which pandas and Polars lack")
+        raise NotSupported(
+            "unseen keys are encoded by the hash XXH64, which pandas and Polars lack"
+        )
     vocabulary = vocabulary_of_codes(codes, fitted.learnt, fitted.types)
     if len(vocabulary) > MOST_KEYS:
-        raise Unwritable(
+        raise NotSupported(
             f"code can list at most {MOST_KEYS:,} keys, and fit learned {len(vocabulary):,}"
         )
     keys = _keys(codes, vocabulary, fitted)
     missing, unseen, *known = _values(node, vocabulary, fitted)
     if params["missing"] == "value":  # a missing part is a value like others
         missing = unseen
-    return ByKey(dict(zip(keys, known, strict=True)), missing, unseen)
+    return KeyedValues(dict(zip(keys, known, strict=True)), missing, unseen)
 
 
 def _codes_of(node: Call | Aggregate) -> Call:
@@ -76,7 +78,7 @@ def _codes_of(node: Call | Aggregate) -> Call:
     elif node.function in ("category_count", "category_share"):
         codes = node.args[0]
     if not isinstance(codes, Call) or codes.function != "encode":
-        raise Unwritable("encodings of list columns are not supported")
+        raise NotSupported("encodings of list columns are not supported")
     return codes
 
 
@@ -85,7 +87,7 @@ def _keys(codes: Call, vocabulary: Vocabulary, fitted: Fitted) -> Sequence[Any]:
     for key, stored in zip(codes.args[:-1], vocabulary.parts, strict=True):
         dtype = fitted.types[key]
         if kind_of(dtype) not in ("f", "i", "b", "s") or dtype.name == "binary":
-            raise Unwritable(f"keys of {dtype} are not supported")
+            raise NotSupported(f"keys of {dtype} are not supported")
         parts.append(column_of_keys(stored, dtype).to_pylist())
     return parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
 
@@ -97,7 +99,7 @@ def _values(node: Call | Aggregate, vocabulary: Vocabulary, fitted: Fitted) -> S
         assert isinstance(groups, Groups)
         dtype = fitted.types[node]
         if kind_of(dtype) not in ("f", "i", "b"):
-            raise Unwritable(f"learned values of {dtype} are not supported")
+            raise NotSupported(f"learned values of {dtype} are not supported")
         is_bool = dtype.name == "bool"
         pairs = zip(groups.values.tolist(), groups.present.tolist(), strict=True)
         found = [value if there else None for value, there in pairs]
@@ -120,7 +122,7 @@ def equal_members(dtype: DType, elements: Sequence[Any]) -> list[Any]:
     return [int(e) for e in elements if low <= e <= high and e == int(e)]
 
 
-def bins_of(site: Site, cut: Callable[[Sequence[float], int], list[float]]) -> list[float]:
+def bins_of(site: CallSite, cut: Callable[[Sequence[float], int], list[float]]) -> list[float]:
     """Return the ascending edges of bins; `cut` picks them from the user's or the learnt table.
 
     Raises:
@@ -131,9 +133,9 @@ def bins_of(site: Site, cut: Callable[[Sequence[float], int], list[float]]) -> l
     if isinstance(site.node.args[1], Literal):
         is_whole = site.args[0].kind == "i"
         if any(abs(e) >= _EXACT and (is_whole or type(e) is int) for e in elements):
-            raise Unwritable(
+            raise NotSupported(
                 "bin edges beyond 2**53 would be compared as rounded floats, not exactly"
             )
     if not elements or not edges(elements, 0):
-        raise Unwritable("fit found no values, so there are no bins")
+        raise NotSupported("fit found no values, so there are no bins")
     return cut(elements, 0)

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, TableColumn
-from fastfeat.tell.peers.writing import Piece, Site, Unwritable
+from fastfeat.tell.peers.writing import CallSite, CodePiece, NotSupported
 
 
-class Window(NamedTuple):
+class ExportWindow(NamedTuple):
     """The earlier rows of the same entity that a function over a window reads for a row.
 
     Columns are given by their indices in the site's arguments.
@@ -41,7 +41,7 @@ class Window(NamedTuple):
     min_samples: int
 
 
-def window_of(site: Site) -> Window:
+def window_of(site: CallSite) -> ExportWindow:
     """Return the window of a function over earlier rows.
 
     Raises:
@@ -50,19 +50,19 @@ def window_of(site: Site) -> Window:
     """
     call = site.node.args[-1]
     if not isinstance(call, Call) or call.function != "window":
-        raise Unwritable("windows over later rows are not supported")
+        raise NotSupported("windows over later rows are not supported")
     (order,) = call.args
     if not isinstance(order, Call) or order.function != "order":
-        raise Unwritable("windows over a lookup table are not supported")
+        raise NotSupported("windows over a lookup table are not supported")
     given = dict(order.params)
     if given["has_tie"]:
-        raise Unwritable("windows with tie= are not supported")
+        raise NotSupported("windows with tie= are not supported")
     params: dict[str, Any] = dict(call.params)
     n_values = len(site.node.args) - 1
     if n_values > 1:
-        raise Unwritable("window functions of several columns are not supported")
+        raise NotSupported("window functions of several columns are not supported")
     time = site.args[n_values].dtype
-    return Window(
+    return ExportWindow(
         0 if n_values else None,
         n_values,
         tuple(range(n_values + 1, len(site.args))),
@@ -84,11 +84,11 @@ def ticks_of(reach: int, time: DType) -> int:
         return reach
     tick = 10**9 if time.name == "date32" else tick_ns(time)
     if reach % tick:
-        raise Unwritable(f"a window length that is finer than {time} is not supported")
+        raise NotSupported(f"a window length that is finer than {time} is not supported")
     return reach // tick
 
 
-class Lookup(NamedTuple):
+class ExportLookup(NamedTuple):
     """A lookup in a table: by equal keys, or the latest row before a time (as-of join).
 
     Args:
@@ -106,7 +106,7 @@ class Lookup(NamedTuple):
     params: dict[str, Any] | None
 
 
-def lookup_of(site: Site) -> Lookup:
+def lookup_of(site: CallSite) -> ExportLookup:
     """Return the table lookup of a call of "lookup_value"."""
     row, value = site.node.args
     assert isinstance(row, Call)
@@ -114,7 +114,7 @@ def lookup_of(site: Site) -> Lookup:
     columns = [c for c in row.args[len(row.args) // 2 :] if isinstance(c, TableColumn)]
     types = {c.name: site.scribe.types[c] for c in (*columns, value)}
     params = dict(row.params) if row.function == "asof_row" else None
-    return Lookup(value.table, tuple(c.name for c in columns), value.name, types, params)
+    return ExportLookup(value.table, tuple(c.name for c in columns), value.name, types, params)
 
 
 def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, int]:
@@ -131,10 +131,10 @@ def age_and_delay(params: Mapping[str, Any], time: DType) -> tuple[int | None, i
         return None, delay
     age = ticks_of(params["tolerance"], time) - delay
     if age < 0:
-        raise Unwritable("an as-of join with delay > tolerance is not supported")
+        raise NotSupported("an as-of join with delay > tolerance is not supported")
     return age, delay
 
 
-def is_number(piece: Piece) -> bool:
+def is_number(piece: CodePiece) -> bool:
     """Return whether an expression gives floats, integers or bools."""
     return piece.kind in "fib"

@@ -12,11 +12,18 @@ from typing import Any
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column
 from fastfeat.tell.peers.calendar import pandas_type
-from fastfeat.tell.peers.reach import Window, age_and_delay, is_number, lookup_of, window_of
-from fastfeat.tell.peers.writing import Row, Scribe, Site, Unwritable, Write, kind_of
+from fastfeat.tell.peers.reach import ExportWindow, age_and_delay, is_number, lookup_of, window_of
+from fastfeat.tell.peers.writing import (
+    CallSite,
+    CodeTemplate,
+    ModuleWriter,
+    NotSupported,
+    WriteCall,
+    kind_of,
+)
 
 
-def _moment(site: Site, place: int) -> str:
+def _moment(site: CallSite, place: int) -> str:
     """Return code for times as integers in their own unit; missing times become <NA>."""
     dtype = site.args[place].dtype
     if not dtype.is_temporal:
@@ -25,23 +32,23 @@ def _moment(site: Site, place: int) -> str:
     return site.help("ticks", site.named(place), f'"datetime64[{unit}]"', "1")
 
 
-def _windows(site: Site, window: Window) -> str:
+def _windows(site: CallSite, window: ExportWindow) -> str:
     keys = ", ".join(site.named(k) for k in window.keys)
     told = f"{window.last}, {window.offset}, {window.rows}, {window.closed!r}"
     moment = site.scribe.named(_moment(site, window.time))
     return site.scribe.named(site.help("windows", moment, f"[{keys}]", told), "w")
 
 
-def _over(statistic: str, options: Mapping[str, str] | None = None) -> Write:
+def _over(statistic: str, options: Mapping[str, str] | None = None) -> WriteCall:
     """Return a function that writes a rolling statistic of pandas.
 
     `options` are its further arguments; "{}" stands for the parameter of that name.
     """
 
-    def write(site: Site) -> str:
+    def write(site: CallSite) -> str:
         window = window_of(site)
         if window.values is None or not is_number(site.args[window.values]):
-            raise Unwritable("a window statistic of values other than numbers is not supported")
+            raise NotSupported("a window statistic of values other than numbers is not supported")
         told = {
             name: repr(site.params[name]) if text == "{}" else text
             for name, text in (options or {}).items()
@@ -58,18 +65,18 @@ def _over(statistic: str, options: Mapping[str, str] | None = None) -> Write:
     return write
 
 
-def _sum(site: Site) -> str:
+def _sum(site: CallSite) -> str:
     window = window_of(site)
     if window.values is None or not is_number(site.args[window.values]):
-        raise Unwritable("a sum of values other than numbers is not supported")
+        raise NotSupported("a sum of values other than numbers is not supported")
     if kind_of(site.dtype) == "f":
         return _over("sum")(site)
     value = site.shown(window.values, "i")
     return site.help("sum_over", value, _windows(site, window), str(window.min_samples))
 
 
-def _count(template: str) -> Write:
-    def write(site: Site) -> str:
+def _count(template: str) -> WriteCall:
+    def write(site: CallSite) -> str:
         window = window_of(site)
         if window.values is None:
             name = _windows(site, window)
@@ -86,16 +93,16 @@ def _count(template: str) -> Write:
     return write
 
 
-def _picked(place: str) -> Write:
+def _picked(place: str) -> WriteCall:
     """Return a function that writes the value of a single row of the window, such as the last one.
 
     `place` is a template of code for the position of that row.
     """
 
-    def write(site: Site) -> str:
+    def write(site: CallSite) -> str:
         window = window_of(site)
         if window.values is None or not is_number(site.args[window.values]):
-            raise Unwritable("a window over values other than numbers is not supported")
+            raise NotSupported("a window over values other than numbers is not supported")
         value = site.shown(window.values, "s")
         name = _windows(site, window)
         at = place.format(w=name, n=site.params.get("n"))
@@ -105,7 +112,7 @@ def _picked(place: str) -> Write:
     return write
 
 
-def _table_column(table: str, name: str, dtype: DType, site: Site) -> str:
+def _table_column(table: str, name: str, dtype: DType, site: CallSite) -> str:
     text = f"tables[{table!r}][{name!r}]"
     match kind_of(dtype):
         case "f":
@@ -119,14 +126,14 @@ def _table_column(table: str, name: str, dtype: DType, site: Site) -> str:
         case "t":
             return f'{text}.astype("{pandas_type(dtype)}")'
         case _:
-            raise Unwritable(f"lookup tables with columns of {dtype} are not supported")
+            raise NotSupported(f"lookup tables with columns of {dtype} are not supported")
 
 
-def _looked_up(site: Site) -> str:
+def _looked_up(site: CallSite) -> str:
     found = lookup_of(site)
     kinds = [(p.kind, kind_of(found.types[k])) for p, k in zip(site.args, found.keys, strict=True)]
     if any(one != other for one, other in kinds):
-        raise Unwritable("lookup keys must have the type of the table's keys")
+        raise NotSupported("lookup keys must have the type of the table's keys")
     table = [_table_column(found.table, key, found.types[key], site) for key in found.keys]
     if found.params is None:
         keys = ", ".join(site.named(k) for k in range(len(site.args)))
@@ -140,10 +147,10 @@ def _looked_up(site: Site) -> str:
     return site.help({"i": "integers", "b": "bools"}[kind], taken) if kind in "ib" else taken
 
 
-def _asof(site: Site, table: list[str], types: list[DType], params: Mapping[str, Any]) -> str:
+def _asof(site: CallSite, table: list[str], types: list[DType], params: Mapping[str, Any]) -> str:
     time, right = site.args[0].dtype, types[0]
     if time != right:
-        raise Unwritable("lookup times must have the type of the table's times")
+        raise NotSupported("lookup times must have the type of the table's times")
     ticks = map(str, age_and_delay(params, time))
     unit = "s" if time.name == "date32" else time.unit
     known = site.scribe.named(table[0])
@@ -154,7 +161,7 @@ def _asof(site: Site, table: list[str], types: list[DType], params: Mapping[str,
     return site.help("latest_of", left, f"{moments}, [{', '.join(table[1:])}]", *ticks, exact)
 
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, CodeTemplate] = {
     "over.count": _count("{x}.notna()"),
     "over.null_count": _count("{x}.isna()"),
     "over.sum": _sum,
@@ -169,12 +176,12 @@ ROWS: dict[str, Row] = {
 }
 
 
-def reads_rows(scribe: Scribe) -> bool:
+def reads_rows(scribe: ModuleWriter) -> bool:
     """Return whether any feature written so far reads earlier rows."""
     return bool(scribe.names["w"])
 
 
-def around(scribe: Scribe) -> tuple[list[str], list[str]]:
+def around(scribe: ModuleWriter) -> tuple[list[str], list[str]]:
     """Return two lists of lines of code: to put the history before the rows, and to remove it."""
     if not reads_rows(scribe):
         return [], ["    return features"]

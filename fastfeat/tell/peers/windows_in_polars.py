@@ -12,38 +12,45 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column
 from fastfeat.tell.peers.calendar import polars_type
 from fastfeat.tell.peers.reach import (
-    Window,
+    ExportWindow,
     age_and_delay,
     is_number,
     lookup_of,
     window_of,
 )
-from fastfeat.tell.peers.writing import Row, Scribe, Site, Unwritable, Write, kind_of
+from fastfeat.tell.peers.writing import (
+    CallSite,
+    CodeTemplate,
+    ModuleWriter,
+    NotSupported,
+    WriteCall,
+    kind_of,
+)
 
 _CLOSED = {"left": "left", "right": "right", "both": "both", "neither": "none"}
 _MOST_S = 200 * 366 * 86_400
 """Length in seconds of a window without a limit."""
 
 
-def new_column(scribe: Scribe) -> str:
+def new_column(scribe: ModuleWriter) -> str:
     """Return a column name that the data does not have."""
     scribe.names["joined"] += 1
     return f"{_unlike_all(scribe)}{scribe.names['joined']}"
 
 
-def _unlike_all(scribe: Scribe) -> str:
+def _unlike_all(scribe: ModuleWriter) -> str:
     """Return a prefix of underscores that no column of the plan begins with."""
     names = [node.name for node in _columns(scribe)]
     taken = max((len(name) - len(name.lstrip("_")) for name in names), default=0)
     return "_" * (taken + 1)
 
 
-def _columns(scribe: Scribe) -> list[Column]:
+def _columns(scribe: ModuleWriter) -> list[Column]:
     """Return all columns that the plan reads, also those of features that cannot be written."""
     return [node for node in scribe.types if isinstance(node, Column)]
 
 
-def _ordered_by(site: Site, window: Window) -> tuple[str, str]:
+def _ordered_by(site: CallSite, window: ExportWindow) -> tuple[str, str]:
     """Return the name of the column that rows are sorted by, and code for its values.
 
     The first call writes the statement that sorts the rows.
@@ -55,7 +62,7 @@ def _ordered_by(site: Site, window: Window) -> tuple[str, str]:
     name = f"{_unlike_all(scribe)}moment"
     statement = f"rows = in_order(rows, {moment}, {name!r})"
     if scribe.names["w"] and statement not in scribe.statements:
-        raise Unwritable("windows by two different time columns in one plan are not supported")
+        raise NotSupported("windows by two different time columns in one plan are not supported")
     if not scribe.names["w"]:
         scribe.names["w"] += 1
         scribe.help("in_order")
@@ -63,28 +70,28 @@ def _ordered_by(site: Site, window: Window) -> tuple[str, str]:
     return name, moment
 
 
-def _over(text: Callable[[str, Site], str], *, of_rows: bool = False) -> Write:
+def _over(text: Callable[[str, CallSite], str], *, of_rows: bool = False) -> WriteCall:
     """Return a function that writes a statistic over a window.
 
     `text` returns the code of the statistic from the code of a column. `of_rows` means that the
     function counts rows, so that its values need not be numbers.
     """
 
-    def write(site: Site) -> str:
+    def write(site: CallSite) -> str:
         window = window_of(site)
         time = site.args[window.time].dtype
         if time.name == "date32" or time.unit == "s":
-            raise Unwritable(f"windows by times of {time} are not supported")
+            raise NotSupported(f"windows by times of {time} are not supported")
         if window.closed in ("right", "both") and not window.offset:
-            raise Unwritable("Polars includes later rows with the same time in such a window")
+            raise NotSupported("Polars includes later rows with the same time in such a window")
         place = window.values
         counts_rows = of_rows and (place is None or site.args[place].is_constant)
         if counts_rows and site.node.function == "over.count":
             value, n_present = "pl.lit(1)", None
         elif place is None or site.args[place].is_constant or site.args[place].kind == "l":
-            raise Unwritable("a window function of a constant is not supported")
+            raise NotSupported("a window function of a constant is not supported")
         elif not of_rows and not is_number(site.args[place]):
-            raise Unwritable("a window function of values other than numbers is not supported")
+            raise NotSupported("a window function of values other than numbers is not supported")
         else:
             kind = site.args[place].kind
             shown = site.shown(place, "s")
@@ -119,12 +126,12 @@ def _per_second(unit: str | None) -> int:
     return {"ms": 10**3, "us": 10**6, "ns": 10**9}.get(unit or "", 1)
 
 
-def _reach(window: Window, is_temporal: bool, tick_ns: int) -> str:
+def _reach(window: ExportWindow, is_temporal: bool, tick_ns: int) -> str:
     """Return the length, offset and closed ends of a window as code of Polars arguments."""
     last = window.last
     if last is None:
         if not is_temporal:
-            raise Unwritable("an unbounded window by integer steps is not supported")
+            raise NotSupported("an unbounded window by integer steps is not supported")
         last = _MOST_S * 10**9 // tick_ns
     period, offset = last, -(last + window.offset)
     if is_temporal:
@@ -134,24 +141,24 @@ def _reach(window: Window, is_temporal: bool, tick_ns: int) -> str:
     return f'period="{shown}", offset="{shift}", closed="{_CLOSED[window.closed]}"'
 
 
-def _method(call: str) -> Write:
+def _method(call: str) -> WriteCall:
     return _over(lambda x, site: f"{x}.{call}")
 
 
-def _with(call: str) -> Write:
+def _with(call: str) -> WriteCall:
     """Return a function that writes a method over a window; parameters are filled into `call`."""
     return _over(lambda x, site: f"{x}.{call.format(**site.params)}")
 
 
-def _lag(site: Site) -> str:
+def _lag(site: CallSite) -> str:
     n = site.params["n"]
     window = window_of(site)
     if window.rows is not None and window.rows < n:
-        raise Unwritable("a lag longer than the window's rows= is not supported")
+        raise NotSupported("a lag longer than the window's rows= is not supported")
     return _over(lambda x, site: f"{x}.get(-{n}, null_on_oob=True)")(site)
 
 
-def _looked_up(site: Site) -> str:
+def _looked_up(site: CallSite) -> str:
     """Return code for a value from a table, and write the join that finds the table row.
 
     One join serves all values of a lookup.
@@ -159,7 +166,7 @@ def _looked_up(site: Site) -> str:
     found, scribe = lookup_of(site), site.scribe
     kinds = [(p.kind, kind_of(found.types[k])) for p, k in zip(site.args, found.keys, strict=True)]
     if any(one != other for one, other in kinds):
-        raise Unwritable("lookup keys must have the type of the table's keys")
+        raise NotSupported("lookup keys must have the type of the table's keys")
     held = _typed(found.types[found.value])
     keys = [site.named(k, "s") for k in range(len(site.args))]
     known = [f"pl.col({key!r}).cast({_typed(found.types[key])})" for key in found.keys]
@@ -170,7 +177,7 @@ def _looked_up(site: Site) -> str:
     else:
         time = site.args[0].dtype
         if time != found.types[found.keys[0]] or time.unit == "s":
-            raise Unwritable("lookup times must have the type of the table's times")
+            raise NotSupported("lookup times must have the type of the table's times")
         age, delay = age_and_delay(found.params, time)
         told = f"{age}, {delay}, {found.params['allow_exact_matches']!r}"
         moments = ", ".join(f"{text}.cast(pl.Int64)" for text in (keys[0], known[0]))
@@ -189,11 +196,11 @@ def _typed(dtype: DType) -> str:
     """Return code for the Polars type of a column of a table."""
     types = {"f": "pl.Float64", "i": "pl.Int64", "b": "pl.Boolean", "s": "pl.String"}
     if dtype.name in ("uint64", "binary") or dtype.is_list:
-        raise Unwritable(f"lookup tables with columns of {dtype} are not supported")
+        raise NotSupported(f"lookup tables with columns of {dtype} are not supported")
     return types.get(kind_of(dtype)) or polars_type(dtype)
 
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, CodeTemplate] = {
     "over.count": _over(lambda x, site: f"{x}.count()", of_rows=True),
     "over.null_count": _over(lambda x, site: f"{x}.null_count()", of_rows=True),
     "over.sum": _method("sum()"),
@@ -210,7 +217,7 @@ ROWS: dict[str, Row] = {
 }
 
 
-def around(scribe: Scribe) -> tuple[list[str], list[str], list[str]]:
+def around(scribe: ModuleWriter) -> tuple[list[str], list[str], list[str]]:
     """Return code before the features, further columns to select, and code after the features."""
     names = [node.name for node in scribe.pieces if isinstance(node, Column)]
     if not scribe.names["w"]:

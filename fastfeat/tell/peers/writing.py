@@ -19,19 +19,19 @@ from fastfeat.errors import NotExportable
 from fastfeat.execute.fitted import Fitted
 from fastfeat.ir.dtypes import NEVER_COLUMNS, DType
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
-from fastfeat.plan.lower.lower import Types, constant_nodes
+from fastfeat.plan.lower.lower import NodeTypes, constant_nodes
 from fastfeat.plan.lower.outputs import output_types
 
 LONGEST = 60
 """Longest text inside another one; longer texts are bound to a name."""
 
 
-class Unwritable(Exception):
+class NotSupported(Exception):
     """An expression that has no equal in the other library; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class CodePiece:
     """The code of an expression.
 
     Args:
@@ -72,7 +72,7 @@ def kind_of(dtype: DType) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Scribe:
+class ModuleWriter:
     """The module that is being written.
 
     Args:
@@ -87,10 +87,10 @@ class Scribe:
         bound: Variable name of each expression that has one, by its code.
     """
 
-    peer: Peer
+    peer: PeerLibrary
     fitted: Fitted
     constant: frozenset[Node]
-    pieces: dict[Node, Piece] = field(default_factory=dict[Node, Piece])
+    pieces: dict[Node, CodePiece] = field(default_factory=dict[Node, CodePiece])
     statements: list[str] = field(default_factory=list[str])
     helpers: dict[str, None] = field(default_factory=dict[str, None])
     tables: dict[str, str] = field(default_factory=dict[str, str])
@@ -98,7 +98,7 @@ class Scribe:
     bound: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def types(self) -> Types:
+    def types(self) -> NodeTypes:
         """The type of every node."""
         return self.fitted.types
 
@@ -126,18 +126,18 @@ class Scribe:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class CallSite:
     """A call to write.
 
     Args:
         node: The call.
-        args: Code of the nodes that it reads, in the order of `reads`.
+        args: Code of the nodes that it reads, in the order of `code_inputs`.
         scribe: The module that is being written.
     """
 
     node: Call | Aggregate
-    args: tuple[Piece, ...]
-    scribe: Scribe
+    args: tuple[CodePiece, ...]
+    scribe: ModuleWriter
 
     @property
     def params(self) -> Mapping[str, Any]:
@@ -163,8 +163,8 @@ class Site:
         return f"{self.scribe.help(name)}({', '.join(args)})"
 
 
-Write = Callable[[Site], str]
-Row = str | Mapping[str, str | Write] | Write
+WriteCall = Callable[[CallSite], str]
+CodeTemplate = str | Mapping[str, str | WriteCall] | WriteCall
 """The text of a function: a template, a template per kind of argument, or a function.
 
 In a template, `{x}`, `{y}`, `{z}` are the arguments, and `{x:f}` is one as floats, by the forms of
@@ -173,7 +173,7 @@ the peer; `{p[name]}` is a parameter, `{h[name]}` a helper.
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class PeerLibrary:
     """A library that plans are written for.
 
     Args:
@@ -191,19 +191,19 @@ class Peer:
     """
 
     name: str
-    rows: Mapping[str, Row]
+    rows: Mapping[str, CodeTemplate]
     unwritten: Mapping[str, str]
-    forms: Mapping[str, Callable[[Piece, Scribe], str]]
-    read: Callable[[str, DType, Scribe], str]
+    forms: Mapping[str, Callable[[CodePiece, ModuleWriter], str]]
+    read: Callable[[str, DType, ModuleWriter], str]
     literal: Callable[[Any, DType], str]
-    keyed: Callable[[Site, Mapping[Any, Any], Any, Any], str]
-    output: Callable[[Piece, DType, Scribe], str]
+    keyed: Callable[[CallSite, Mapping[Any, Any], Any, Any], str]
+    output: Callable[[CodePiece, DType, ModuleWriter], str]
     helpers: Mapping[str, str]
-    module: Callable[[Scribe, Mapping[str, str]], str]
+    module: Callable[[ModuleWriter, Mapping[str, str]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ExportRefusal:
     """A feature that a peer cannot compute with the results of the plan.
 
     Args:
@@ -217,13 +217,13 @@ class Refusal:
     reason: str
 
 
-def written(fitted: Fitted, peer: Peer) -> str:
+def export_all(fitted: Fitted, peer: PeerLibrary) -> str:
     """Return a fitted plan as the source of a Python module for a peer.
 
     Raises:
         NotExportable: Some features cannot be written; the message names all of them.
     """
-    text, refused = attempt(fitted, peer)
+    text, refused = export_supported(fitted, peer)
     if refused:
         told = "".join(f"\n  {r.feature!r}: {r.function}: {r.reason}" for r in refused)
         raise NotExportable(
@@ -233,36 +233,38 @@ def written(fitted: Fitted, peer: Peer) -> str:
     return text
 
 
-def attempt(fitted: Fitted, peer: Peer) -> tuple[str, tuple[Refusal, ...]]:
+def export_supported(fitted: Fitted, peer: PeerLibrary) -> tuple[str, tuple[ExportRefusal, ...]]:
     """Return a Python module with the features a peer can compute, and the refused features."""
     roots = list(fitted.nodes.values())
-    scribe = Scribe(peer, fitted, frozenset(constant_nodes(roots)))
+    scribe = ModuleWriter(peer, fitted, frozenset(constant_nodes(roots)))
     failed: dict[Node, tuple[str, str]] = {}
     order = _order(roots, scribe.constant)
-    n_users = Counter(read for node in order for read in _read(node, scribe.constant))
+    n_users = Counter(read for node in order for read in _inputs_per_row(node, scribe.constant))
     n_users.update(roots)
     for node in order:
-        broken = next((failed[r] for r in _read(node, scribe.constant) if r in failed), None)
+        broken = next(
+            (failed[r] for r in _inputs_per_row(node, scribe.constant) if r in failed), None
+        )
         if broken is None:
             try:
-                scribe.pieces[node] = _bound(_piece(node, scribe), n_users[node], scribe)
-            except Unwritable as error:
+                scribe.pieces[node] = _assign_long_code(_piece(node, scribe), n_users[node], scribe)
+            except NotSupported as error:
                 name = node.function if isinstance(node, Call | Aggregate) else "column"
                 broken = name, str(error)
         if broken is not None:
             failed[node] = broken
     types = output_types(fitted.typed, fitted.nodes, fitted.types)
     outputs: dict[str, str] = {}
-    refused: list[Refusal] = []
+    refused: list[ExportRefusal] = []
     for name, node in fitted.nodes.items():
         broken = failed.get(node)
         if broken is None:
             try:
                 outputs[name] = peer.output(scribe.pieces[node], types[name], scribe)
                 continue
-            except Unwritable as error:
+            except NotSupported as error:
                 broken = "output", str(error)
-        refused.append(Refusal(name, *broken))
+        refused.append(ExportRefusal(name, *broken))
     return peer.module(scribe, outputs), tuple(refused)
 
 
@@ -278,46 +280,46 @@ def _order(roots: Iterable[Node], constant: frozenset[Node]) -> list[Node]:
         elif node not in seen:
             seen.add(node)
             stack.append((node, True))
-            stack += [(read, False) for read in reversed(_read(node, constant))]
+            stack += [(read, False) for read in reversed(_inputs_per_row(node, constant))]
     return order
 
 
-def _read(node: Node, constant: frozenset[Node]) -> tuple[Node, ...]:
-    return () if node in constant else reads(node)
+def _inputs_per_row(node: Node, constant: frozenset[Node]) -> tuple[Node, ...]:
+    return () if node in constant else code_inputs(node)
 
 
-def reads(node: Node) -> tuple[Node, ...]:
+def code_inputs(node: Node) -> tuple[Node, ...]:
     """Return the nodes from which the code of a node is computed, without tables and learnt values.
 
     Peers have no codes of categories: functions of codes are written as functions of the keys.
     """
     match node:
         case Aggregate(_, (_, codes, *_), _, GroupFrame()):
-            return reads(codes)
+            return code_inputs(codes)
         case Call("encode" | "list.encode", (*keys, _)):
             return tuple(keys)
         case Call("category_count" | "category_share", (codes, _)):
-            return reads(codes)
+            return code_inputs(codes)
         case Call("lookup_value", (row, _)):
-            return reads(row)
+            return code_inputs(row)
         case Call("lookup_row" | "asof_row", args):
             return args[: len(args) // 2]
         case Call("window", (order,)):
-            return reads(order)
+            return code_inputs(order)
         case Call(function, (*values, window)) if function.startswith("over."):
-            return (*values, *reads(window))
+            return (*values, *code_inputs(window))
         case _:
             return node.args
 
 
-def _bound(piece: Piece, n_users: int, scribe: Scribe) -> Piece:
+def _assign_long_code(piece: CodePiece, n_users: int, scribe: ModuleWriter) -> CodePiece:
     """Return a piece, which is assigned to a variable first if it is long or read repeatedly."""
     if piece.is_constant or is_short(piece.text) or (n_users < 2 and len(piece.text) <= LONGEST):
         return piece
-    return Piece(scribe.named(piece.text), piece.dtype)
+    return CodePiece(scribe.named(piece.text), piece.dtype)
 
 
-def _piece(node: Node, scribe: Scribe) -> Piece:
+def _piece(node: Node, scribe: ModuleWriter) -> CodePiece:
     dtype = scribe.types.get(node)
     if node in scribe.constant:
         assert dtype is not None
@@ -325,40 +327,40 @@ def _piece(node: Node, scribe: Scribe) -> Piece:
     match node:
         case Column(name):
             assert dtype is not None
-            return Piece(scribe.named(scribe.peer.read(name, dtype, scribe), "c"), dtype)
+            return CodePiece(scribe.named(scribe.peer.read(name, dtype, scribe), "c"), dtype)
         case Call(function) | Aggregate(function):
             assert dtype is not None
-            args = tuple(scribe.pieces[read] for read in reads(node))
-            return Piece(_text(Site(node, args, scribe), function), dtype)
+            args = tuple(scribe.pieces[read] for read in code_inputs(node))
+            return CodePiece(_text(CallSite(node, args, scribe), function), dtype)
         case TableColumn() | Literal():
-            raise Unwritable("it does not have one value per row")
+            raise NotSupported("it does not have one value per row")
 
 
-def _constant(node: Node, dtype: DType, scribe: Scribe) -> Piece:
+def _constant(node: Node, dtype: DType, scribe: ModuleWriter) -> CodePiece:
     value = node.value if isinstance(node, Literal) else scribe.fitted.constants.get(node)
     if isinstance(value, tuple):
-        return Piece("", dtype, (cast("tuple[Any, ...]", value),))
+        return CodePiece("", dtype, (cast("tuple[Any, ...]", value),))
     if not isinstance(node, Literal) and node not in scribe.fitted.constants:
-        raise Unwritable("it depends on learned values only and is not supported")
-    return Piece(scribe.peer.literal(value, dtype), dtype, (value,))
+        raise NotSupported("it depends on learned values only and is not supported")
+    return CodePiece(scribe.peer.literal(value, dtype), dtype, (value,))
 
 
-def _text(site: Site, function: str) -> str:
+def _text(site: CallSite, function: str) -> str:
     peer = site.scribe.peer
     if isinstance(site.node, Aggregate):
         function = "by key"
     row = peer.rows.get(function)
     if row is None:
-        raise Unwritable(peer.unwritten[function])
+        raise NotSupported(peer.unwritten[function])
     if isinstance(row, Mapping):
-        rows = cast("Mapping[str, str | Write]", row)
+        rows = cast("Mapping[str, str | WriteCall]", row)
         row = rows.get(widest(site.args))
         if row is None:
-            raise Unwritable(f"{peer.name} has no equivalent for {site.args[0].dtype}")
-    return filled(row, site) if isinstance(row, str) else row(site)
+            raise NotSupported(f"{peer.name} has no equivalent for {site.args[0].dtype}")
+    return fill_template(row, site) if isinstance(row, str) else row(site)
 
 
-def widest(args: Sequence[Piece]) -> str:
+def widest(args: Sequence[CodePiece]) -> str:
     """Return the letter of the kind of all arguments together; see `kind_of`.
 
     If they differ, text, lists and times come before numbers, and floats before integers.
@@ -370,8 +372,8 @@ def widest(args: Sequence[Piece]) -> str:
 _PLACES = "xyzw"
 
 
-def filled(template: str, site: Site) -> str:
-    """Return code from a template and the arguments of a site; `Row` describes templates."""
+def fill_template(template: str, site: CallSite) -> str:
+    """Return code from a template and the arguments of a site; `CodeTemplate` describes templates."""
     used = Counter(name for _, name, _, _ in string.Formatter().parse(template) if name)
     operands = {
         _PLACES[k]: _Operand(site, k, used[_PLACES[k]] > 1)
@@ -383,7 +385,7 @@ def filled(template: str, site: Site) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Helpers:
-    scribe: Scribe
+    scribe: ModuleWriter
 
     def __getitem__(self, name: str) -> str:
         return self.scribe.help(name)
@@ -391,7 +393,7 @@ class _Helpers:
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    site: Site
+    site: CallSite
     place: int
     is_repeated: bool
 

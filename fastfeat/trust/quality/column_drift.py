@@ -150,7 +150,7 @@ Limit = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedColumn:
     """Both profiles of a column, and the limits to judge their difference by.
 
     Args:
@@ -166,15 +166,15 @@ class Compared:
     not_judged: str = ""
 
 
-def compared_columns(columns: Sequence[Compared]) -> list[ColumnDrift]:
+def compared_columns(columns: Sequence[ComparedColumn]) -> list[ColumnDrift]:
     """Return the drift of each column; many together cost less than one at a time."""
     binned = [k for k, column in enumerate(columns) if column.then.has_bins]
     found = distances_of([(columns[k].then, columns[k].now) for k in binned])
     by_place = dict(zip(binned, found, strict=True))
-    return [_compared(column, by_place.get(k)) for k, column in enumerate(columns)]
+    return [_drift_of_column(column, by_place.get(k)) for k, column in enumerate(columns)]
 
 
-def _compared(column: Compared, apart: Distances | None) -> ColumnDrift:
+def _drift_of_column(column: ComparedColumn, apart: Distances | None) -> ColumnDrift:
     then, now, limits, not_judged = column.then, column.now, column.limits, column.not_judged
     kept = _mixed(np.flatnonzero(then.counts >= FREQUENT))
     p, q = counts_in_order(then, kept), counts_in_order(now, kept)
@@ -205,15 +205,15 @@ def _compared(column: Compared, apart: Distances | None) -> ColumnDrift:
         missing,
         max(limits["missing"], missing_noise),
         unseen,
-        max(_growth_told(limits, then, unseen), unseen_noise) + expected.then - unseen.then,
+        max(_unseen_limit(limits, then, unseen), unseen_noise) + expected.then - unseen.then,
         is_drifted=False,
         reason=not_judged,
         is_judged=not not_judged,
     )
     if not_judged:
         return found
-    beyond = _beyond(found, limits, then, now)
-    reason = "; ".join(beyond) or _untold(then, now)
+    beyond = _reasons_beyond_limits(found, limits, then, now)
+    reason = "; ".join(beyond) or _reason_not_compared(then, now)
     return replace(found, is_drifted=bool(beyond), reason=reason)
 
 
@@ -226,7 +226,7 @@ def _shares(then: tuple[int, int], now: tuple[int, int]) -> tuple[Shares, float]
     return found, distances.share_noise(*then, *now)
 
 
-def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
+def _unseen_limit(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
     """Return the limit of the growth of the share of unseen values, without regard to chance.
 
     The limit is higher for columns with many values outside the counted categories at training.
@@ -238,7 +238,7 @@ def _growth_told(limits: Limit, then: ColumnProfile, unseen: Shares) -> float:
     return limits["unseen"] * max(1.0, unseen.then / USUAL)
 
 
-def _beyond(
+def _reasons_beyond_limits(
     found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
 ) -> list[str]:
     """Return a text for each figure that exceeds its limit."""
@@ -249,18 +249,18 @@ def _beyond(
         limit = found.shift_threshold
         told.append(f"Wasserstein at least {found.shift:.3g}, above {limit:.3g}")
     if abs(found.missing.now - found.missing.then) > found.missing_threshold:
-        told.append(f"missing {_then_now(found.missing)}")
+        told.append(f"missing {_share_change_text(found.missing)}")
     if found.unseen.now - found.unseen.then > found.unseen_threshold:
         what = "values outside the earlier range"
         if then.kind == "category":
             what = "unseen categories"
         if then.kind == "category" and then.n_other:  # some values were outside in training too
             what = f"categories beyond the {len(then.categories):,} counted ones"
-        told.append(f"{what} {_then_now(found.unseen)}")
-    return told + _beyond_given(found, limits, then, now)
+        told.append(f"{what} {_share_change_text(found.unseen)}")
+    return told + _reasons_beyond_user_limits(found, limits, then, now)
 
 
-def _beyond_given(
+def _reasons_beyond_user_limits(
     found: ColumnDrift, limits: Limit, then: ColumnProfile, now: ColumnProfile
 ) -> list[str]:
     """Return a text for each figure that exceeds a limit that only users set.
@@ -282,7 +282,7 @@ def _beyond_given(
     return told
 
 
-def _untold(then: ColumnProfile, now: ColumnProfile) -> str:
+def _reason_not_compared(then: ColumnProfile, now: ColumnProfile) -> str:
     """Return the reason why the values of a column cannot be compared; "" if they can."""
     if then.kind == "other":
         return f"for type {then.dtype}, only missing rows are counted"
@@ -386,5 +386,5 @@ def n_unseen(column: ColumnProfile) -> int:
     return int(column.counts[0] + column.counts[-1]) + column.n_low + column.n_high
 
 
-def _then_now(shares: Shares) -> str:
+def _share_change_text(shares: Shares) -> str:
     return f"{100 * shares.now:.3g} %, {100 * shares.then:.3g} % before"

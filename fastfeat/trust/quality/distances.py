@@ -206,7 +206,7 @@ class Bins:
 
 
 @dataclass(frozen=True, slots=True)
-class Binned:
+class BinnedSide:
     """Samples of numbers in bins, with the figures that brackets need.
 
     Args:
@@ -240,7 +240,7 @@ class Binned:
         object.__setattr__(self, "below", below)
 
 
-def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
+def kolmogorov_smirnov(bins: Bins, then: BinnedSide, now: BinnedSide) -> Brackets:
     """Return brackets of the largest difference between the two distribution functions.
 
     A bracket is at most as wide as the greatest share of rows that both samples have in one bin
@@ -255,7 +255,7 @@ def kolmogorov_smirnov(bins: Bins, then: Binned, now: Binned) -> Brackets:
     return Brackets(*(np.where(_are_there(then, now), end, 0.0) for end in ends))
 
 
-def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
+def wasserstein(bins: Bins, then: BinnedSide, now: BinnedSide) -> Brackets:
     """Return brackets of the Wasserstein distance, the integral of |F - G|.
 
     The unit is the unit of the values. 0 to 0 if a sample is empty; infinite if the shares of -inf
@@ -264,7 +264,7 @@ def wasserstein(bins: Bins, then: Binned, now: Binned) -> Brackets:
     return with_infinite(area(bins, then, now), then, now)
 
 
-def area(bins: Bins, then: Binned, now: Binned) -> Brackets:
+def area(bins: Bins, then: BinnedSide, now: BinnedSide) -> Brackets:
     """Return brackets of the integral of |F - G| between the least and the greatest finite value.
 
     This is the Wasserstein distance if infinite values count as the nearest finite value, in the
@@ -284,7 +284,7 @@ def area(bins: Bins, then: Binned, now: Binned) -> Brackets:
     return Brackets(*(np.where(_are_there(then, now), end, 0.0) for end in ends))
 
 
-def with_infinite(finite: Brackets, then: Binned, now: Binned) -> Brackets:
+def with_infinite(finite: Brackets, then: BinnedSide, now: BinnedSide) -> Brackets:
     """Return brackets of the Wasserstein distance: infinite if shares of infinite values differ.
 
     `finite` is the result of `area` for the same samples, and is returned where shares are equal.
@@ -295,7 +295,7 @@ def with_infinite(finite: Brackets, then: Binned, now: Binned) -> Brackets:
     return Brackets(*(np.where(differs, np.inf, end) for end in finite))
 
 
-class Moments(NamedTuple):
+class BinnedMoments(NamedTuple):
     """Mean and standard deviation of columns; infinite values count as the nearest finite value.
 
     Both arrays are float64, shape `(...)`.
@@ -306,7 +306,11 @@ class Moments(NamedTuple):
 
 
 def area_noise(
-    bins: Bins, then: Binned, now: Binned, together: Moments, confidence: float = 0.995
+    bins: Bins,
+    then: BinnedSide,
+    now: BinnedSide,
+    together: BinnedMoments,
+    confidence: float = 0.995,
 ) -> Floats:
     """Return the `area` that two samples of one distribution rarely exceed.
 
@@ -341,7 +345,7 @@ def area_noise(
     return np.where(_are_there(then, now) & np.isfinite(noise), noise, np.inf)
 
 
-def _together(then: Binned, now: Binned) -> Binned:
+def _together(then: BinnedSide, now: BinnedSide) -> BinnedSide:
     """Return two samples in the same bins as one sample."""
     counts = then.counts + now.counts
     of_then = then.counts / np.maximum(counts, 1)
@@ -349,10 +353,10 @@ def _together(then: Binned, now: Binned) -> Binned:
         of_then * one + (1 - of_then) * other
         for one, other in ((then.mean_low, now.mean_low), (then.mean_high, now.mean_high))
     )
-    return Binned(counts, then.n_low + now.n_low, then.n_high + now.n_high, low, high)
+    return BinnedSide(counts, then.n_low + now.n_low, then.n_high + now.n_high, low, high)
 
 
-def _bridge(bins: Bins, of: Binned) -> Floats:
+def _bridge(bins: Bins, of: BinnedSide) -> Floats:
     """Return an upper bound of the integral of sqrt(F (1 - F)), with the mean of F in each bin."""
     below = of.below
     inside = below[..., :-1] + (below[..., 1:] - below[..., :-1]) * (1 - _mean_place(of))
@@ -361,7 +365,7 @@ def _bridge(bins: Bins, of: Binned) -> Floats:
     )
 
 
-def _third_by_second(bins: Bins, of: Binned, moments: Moments) -> Floats:
+def _third_by_second(bins: Bins, of: BinnedSide, moments: BinnedMoments) -> Floats:
     """Return the third absolute central moment divided by the variance, in the unit of the values.
 
     In a bin, the third moment is at most its value with all values at the two ends.
@@ -383,7 +387,7 @@ def _third_by_second(bins: Bins, of: Binned, moments: Moments) -> Floats:
     return np.divide(third, std * std, out=np.zeros_like(third), where=std > 0) * range_
 
 
-def _mean_place(of: Binned) -> Floats:
+def _mean_place(of: BinnedSide) -> Floats:
     return (of.mean_low + of.mean_high) / 2
 
 
@@ -392,7 +396,7 @@ def _deviation(share: Floats) -> Floats:
     return np.sqrt(np.clip(share * (1 - share), 0.0, None))
 
 
-def _are_there(then: Binned, now: Binned) -> NDArray[np.bool_]:
+def _are_there(then: BinnedSide, now: BinnedSide) -> NDArray[np.bool_]:
     return (np.asarray(then.n) > 0) & (np.asarray(now.n) > 0)
 
 
@@ -414,7 +418,7 @@ def _n_terms(shares: Floats, widths: Floats) -> Counts:
     return ((shares > 0) & (widths > 0)).sum(axis=-1)
 
 
-def _area_inside(then: Binned, now: Binned) -> tuple[Floats, Floats]:
+def _area_inside(then: BinnedSide, now: BinnedSide) -> tuple[Floats, Floats]:
     """Return the least and greatest integral of |F - G| over each bin, in units of its width.
 
     Within a bin F = f0 + p * P and G = g0 + q * Q, where P and Q are distribution functions over 0

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.trust.quality.drift import Drift, compared
+from fastfeat.trust.quality.drift import Drift, compare_profiles
 from fastfeat.trust.quality.later_rows import each_piece, profile_to_compare
 from fastfeat.trust.quality.profile import Profile, has_layout_of
 from fastfeat.trust.quality.table_profiles import counted_tables
-from fastfeat.trust.quality.thresholds import Given, Limits, thresholds
+from fastfeat.trust.quality.thresholds import GateThresholds, ThresholdsSource, thresholds
 
 MOST_SEGMENTS: Final = 1_000
 
 
-@in_ieee
+@with_ieee_arithmetic
 def drift(
     fitted: Fitted,
     rows: CallRows,
@@ -33,7 +33,7 @@ def drift(
     by: str | Sequence[str] | None = None,
     reference: Any = None,
     reference_history: Any = None,
-    given: Given = None,
+    given: ThresholdsSource = None,
 ) -> Drift:
     """Return the drift of rows against training; arguments and errors match `FittedPlan.drift`.
 
@@ -45,14 +45,14 @@ def drift(
     keys = _columns_named(by)
     if isinstance(reference, Profile):
         _check_layout(reference, layout)
-    now = _counted(fitted, layout, rows, keys)
-    then = _Counted(layout, {}, layout)
+    now = _count_segments(fitted, layout, rows, keys)
+    then = _SegmentCounts(layout, {}, layout)
     if isinstance(reference, Profile):
-        then = _Counted(reference, {}, reference)
+        then = _SegmentCounts(reference, {}, reference)
     elif reference is not None:
         past = BATCH if reference_history is None else reference_history
-        then = _counted(fitted, layout, rows._replace(data=reference, history=past), keys)
-    compare = partial(compared, fitted, limits=limits, is_same_season=reference is not None)
+        then = _count_segments(fitted, layout, rows._replace(data=reference, history=past), keys)
+    compare = partial(compare_profiles, fitted, limits=limits, is_same_season=reference is not None)
     segments = {
         value: compare(profile, then.segments.get(value, then.of_others), fixed=keys)
         for value, profile in now.segments.items()
@@ -84,7 +84,7 @@ def _check_layout(reference: Profile, layout: Profile) -> None:
             )
 
 
-def limits_of(given: Given) -> Limits:
+def limits_of(given: ThresholdsSource) -> GateThresholds:
     """Return the limits of drift, from a mapping or from a file of thresholds for all gates.
 
     Raises:
@@ -94,7 +94,7 @@ def limits_of(given: Given) -> Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
+class _SegmentCounts:
     """Counts of rows, in the bins and categories of the training profile.
 
     Args:
@@ -109,7 +109,9 @@ class _Counted:
     of_others: Profile
 
 
-def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str]) -> _Counted:
+def _count_segments(
+    fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str]
+) -> _SegmentCounts:
     """Return the profiles of rows and of their segments, counted by `layout`, the training profile.
 
     `keys` are the columns that define segments.
@@ -129,7 +131,7 @@ def _counted(fitted: Fitted, layout: Profile, rows: CallRows, keys: Sequence[str
             segments[value] = count(numbers) if before is None else before.merge(count(numbers))
 
     each_piece(fitted, layout, rows, keys, take)
-    return _Counted(whole[0], segments, whole[1])
+    return _SegmentCounts(whole[0], segments, whole[1])
 
 
 def _rows_by_value(table: Table, keys: Sequence[str], known: Collection[Any]) -> dict[Any, Array]:

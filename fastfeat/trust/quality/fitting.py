@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import ContractBroken, RowsBreakRule, TypeMismatch, counted, warn
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import FittedContract, check_bound
@@ -20,13 +20,13 @@ def fitted_contract(given: object, rows: CallRows) -> FittedContract:
     `rows` must be all training rows; `memory` applies to the CPU backend only. Warns or raises like
     `raise_broken`; raises TypeMismatch if `given` is not a `Contract`.
     """
-    contract = declared(given)
+    contract = contract_declaration(given)
     read, report = check_rows(contract, rows, needs_clock=False)
     raise_broken(report)
     return with_types(contract, read)
 
 
-def declared(given: object) -> ContractDeclaration:
+def contract_declaration(given: object) -> ContractDeclaration:
     """Return the declaration of a user's contract; raises TypeMismatch for any other object."""
     if not isinstance(given, Contract):
         raise TypeMismatch(
@@ -55,7 +55,7 @@ def raise_broken(report: CheckReport) -> None:
         raise ContractBroken("\n".join(["rule " + "\nrule ".join(told[:_MOST_TOLD]), *more]))
 
 
-@in_ieee
+@with_ieee_arithmetic
 def with_types(contract: ContractDeclaration, rows: CheckedRows) -> FittedContract:
     """Return a contract with the types and time zones of the columns that its rules read."""
     inputs = {name: rows.schema[name] for name in contract.columns if name in rows.schema}

@@ -15,18 +15,18 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.keys import Groups, Vocabulary, least_rows
-from fastfeat.calls.arguments import explaining
-from fastfeat.calls.completion import offering
+from fastfeat.calls.arguments import with_argument_errors
+from fastfeat.calls.completion import with_completion
 from fastfeat.errors import ArtifactError, InvalidPlan, counted
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.host_memory import as_bytes
 from fastfeat.ir.node import Aggregate, Literal, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.keep.artifact import Contents, read_contents
+from fastfeat.keep.artifact import ArtifactContents, read_contents
 from fastfeat.keep.parts import OPTIONAL_PARTS
 from fastfeat.keep.state import aggregates_of
 from fastfeat.markup.html import printable
-from fastfeat.plan.lower.codes import shown_codes
+from fastfeat.plan.lower.codes import visible_codes
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows
 from fastfeat.trust.quality.profile import ColumnProfile
 from fastfeat.trust.quality.profiling import profile_face
@@ -53,7 +53,7 @@ class HeldValues:
     remedy: str = ""
 
 
-@offering("name", "n_bytes", "says", "held", "holds_rows", "notes")
+@with_completion("name", "n_bytes", "says", "held", "holds_rows", "notes")
 @dataclass(frozen=True, slots=True)
 class PartReport:
     """A part of an artifact.
@@ -88,7 +88,7 @@ class PartReport:
         return "\n".join([*lines, *(f"       {text}" for text in (*remedies, *self.notes))])
 
 
-@offering("path", "parts", "holds_rows", "format", "written_by", "n_rows", "n_bytes")
+@with_completion("path", "parts", "holds_rows", "format", "written_by", "n_rows", "n_bytes")
 @dataclass(frozen=True, slots=True, repr=False)
 class Inspection:
     """The parts of an artifact; prints a line each, and marks parts with values of single rows.
@@ -138,7 +138,7 @@ class Inspection:
         return "\n".join([self.summary, *map(str, self.parts)])
 
 
-@explaining
+@with_argument_errors
 def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
     """Inspect the parts of an artifact: their sizes, and the values of single training rows inside.
 
@@ -176,7 +176,7 @@ def inspect(path: str | os.PathLike[str], *, few: int = FEW) -> Inspection:
         raise ArtifactError(f"{name}: {error}") from error.__cause__
 
 
-def inspection_of(path: str, contents: Contents, few: int) -> Inspection:
+def inspection_of(path: str, contents: ArtifactContents, few: int) -> Inspection:
     """Return the inspection of an artifact's contents; raises ArtifactError if a part is damaged.
 
     `few` is the number of training rows below which keys are reported.
@@ -288,7 +288,7 @@ def _bound_of(fitted: Fitted, node: Aggregate) -> str:
 
     The first one is for encoders that return codes.
     """
-    shown = shown_codes(fitted.declaration.nodes.values())
+    shown = visible_codes(fitted.declaration.nodes.values())
     return "min_frequency" if any(codes.args[-1] == node for codes in shown) else "min_rows"
 
 

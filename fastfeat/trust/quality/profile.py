@@ -18,10 +18,10 @@ from fastfeat_kernels.binned import OFFSET_BITS
 from fastfeat_kernels.moments.exact import nearest_float, rounded, scaled_quotient
 from numpy.typing import NDArray
 
-from fastfeat.engine.learner import opened, sealed
+from fastfeat.engine.learner import seal, unseal
 from fastfeat.errors import ArtifactError, InvalidData
 
-Kind = Literal["number", "category", "moment", "other"]
+ProfileKind = Literal["number", "category", "moment", "other"]
 Category = str | bytes | bool | int
 Exact = tuple[int, int]
 """A number mantissa * 2**exponent as (mantissa, exponent): the mantissa odd, or both 0."""
@@ -66,7 +66,7 @@ class ColumnProfile:
 
     name: str
     dtype: str
-    kind: Kind
+    kind: ProfileKind
     n_rows: int = 0
     n_missing: int = 0
     edges: NDArray[np.float64] = field(default_factory=lambda: _NO_FLOATS)
@@ -170,8 +170,8 @@ class Profile:
             InvalidData: The columns, edges or categories differ.
         """
         return Profile(
-            _merged(self.inputs, other.inputs),
-            _merged(self.features, other.features),
+            _merge_by_name(self.inputs, other.inputs),
+            _merge_by_name(self.features, other.features),
             self.n_rows + other.n_rows,
             self.no_features or other.no_features,
         )
@@ -186,7 +186,7 @@ class Profile:
             "inputs": [_head_of(column, arrays) for column in self.inputs.values()],
             "features": [_head_of(column, arrays) for column in self.features.values()],
         }
-        return sealed(head, arrays)
+        return seal(head, arrays)
 
     @staticmethod
     def from_bytes(content: bytes) -> Profile:
@@ -196,7 +196,7 @@ class Profile:
             ArtifactError: The bytes are truncated, changed, not a profile, or from a newer version.
         """
         try:
-            head, rest = opened(bytes(content))
+            head, rest = unseal(bytes(content))
         except InvalidData as error:
             raise ArtifactError(f"the profile is damaged: {error}") from None
         if not isinstance(head, dict) or "profile" not in head:
@@ -267,7 +267,7 @@ def normal(mantissa: int, exponent: int) -> Exact:
     return mantissa >> n_zeros, exponent + n_zeros
 
 
-def added(a: Exact, b: Exact) -> Exact:
+def add_exact(a: Exact, b: Exact) -> Exact:
     """Return the exact sum of two numbers.
 
     >>> added((3, 0), (1, -1))
@@ -286,7 +286,7 @@ def has_layout_of(a: ColumnProfile, b: ColumnProfile) -> bool:
     )
 
 
-def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
+def merge_column_profiles(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
     """Return the profile of one column over the rows of both profiles.
 
     Raises:
@@ -307,14 +307,14 @@ def merged(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
         n_high=a.n_high + b.n_high,
         least=float(np.fmin(a.least, b.least)),
         greatest=float(np.fmax(a.greatest, b.greatest)),
-        sum=added(a.sum, b.sum),
-        squares=added(a.squares, b.squares),
-        tails=(added(a.tails[0], b.tails[0]), added(a.tails[1], b.tails[1])),
+        sum=add_exact(a.sum, b.sum),
+        squares=add_exact(a.squares, b.squares),
+        tails=(add_exact(a.tails[0], b.tails[0]), add_exact(a.tails[1], b.tails[1])),
         n_other=a.n_other + b.n_other,
     )
 
 
-def _merged(
+def _merge_by_name(
     a: Mapping[str, ColumnProfile], b: Mapping[str, ColumnProfile]
 ) -> Mapping[str, ColumnProfile]:
     if list(a) != list(b):
@@ -324,7 +324,7 @@ def _merged(
             f"profiles with different columns cannot be merged: {found}. Create both with "
             "profile_of() of one fitted plan"
         )
-    return MappingProxyType({name: merged(a[name], b[name]) for name in a})
+    return MappingProxyType({name: merge_column_profiles(a[name], b[name]) for name in a})
 
 
 _ARRAYS: Final = ("edges", "is_atom", "counts", "offsets", "ends")
@@ -400,7 +400,7 @@ def _column_of(given: Any, reader: _Reader) -> ColumnProfile:
 def _check(column: ColumnProfile) -> None:
     """Raise ArtifactError if the counts of a column's profile contradict each other."""
     texts, counts = (column.name, column.dtype, column.kind), [getattr(column, n) for n in _COUNTS]
-    ok = all(type(one) is str for one in texts) and column.kind in get_args(Kind)
+    ok = all(type(one) is str for one in texts) and column.kind in get_args(ProfileKind)
     ok = ok and all(type(one) is int and one >= 0 for one in counts) and len(column.tails) == 2
     n_bins = len(column.edges) + 1 if column.has_bins else 0
     n_counts = n_bins or len(column.categories)

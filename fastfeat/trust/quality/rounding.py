@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.execute.feature_subset import selected
+from fastfeat.execute.feature_subset import select_features
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.transform import transform
 from fastfeat.io.sinks.results import float_values
@@ -77,7 +77,7 @@ def roundings(
     names = [name for name, node in fitted.nodes.items() if fitted.types[node].is_float]
     if not names:
         return {}
-    wide = selected(fitted, names, dtype="float64")
+    wide = select_features(fitted, names, dtype="float64")
     features = transform(wide, rows)
     return {name: roundings_of(_values(features.column(name)), dtypes) for name in names}
 
@@ -135,7 +135,7 @@ def rounded(values: Floats, dtype: str) -> Floats:
     return np.where(np.abs(result) > kind.largest, np.copysign(np.inf, values), result)
 
 
-def told(found: Mapping[str, Rounding]) -> str:
+def roundings_text(found: Mapping[str, Rounding]) -> str:
     """Return the rounding errors of a feature as a line of text.
 
     Example:
@@ -143,10 +143,10 @@ def told(found: Mapping[str, Rounding]) -> str:
         >>> told(roundings_of(np.array([0.1, 70000.0]), ["float16", "bfloat16"]))
         'float16: 1 value beyond its largest number; bfloat16: error at most 0.21 %, rms 0.16 %'
     """
-    return "; ".join(f"{name}: {_told(one)}" for name, one in found.items())
+    return "; ".join(f"{name}: {_rounding_text(one)}" for name, one in found.items())
 
 
-def _told(one: Rounding) -> str:
+def _rounding_text(one: Rounding) -> str:
     if one.n_beyond:
         return f"{counted(one.n_beyond, 'value')} beyond its largest number"
     vanished = f", {one.n_vanished:,} rounded to 0" if one.n_vanished else ""

@@ -18,12 +18,12 @@ from typing import Any, cast
 from fastfeat.errors import InvalidConfig, did_you_mean, shortened
 from fastfeat.trust.quality.changes.record import VERDICTS
 
-Given = Mapping[str, Any] | str | os.PathLike[str] | None
+ThresholdsSource = Mapping[str, Any] | str | os.PathLike[str] | None
 """Thresholds from a user: a mapping with the structure of the file, a path, or None."""
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberKey:
     """A key of a section that takes a number between two inclusive bounds.
 
     Args:
@@ -52,7 +52,7 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class FlagKey:
     """A key of a section that takes true or false.
 
     Args:
@@ -71,7 +71,7 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TextListKey:
     """A key of a section that takes a list of strings.
 
     Args:
@@ -102,11 +102,11 @@ class Words:
         return tuple(words)
 
 
-Word = Number | Flag | Words
+GateKey = NumberKey | FlagKey | TextListKey
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class GateSection:
     """The keys in the section of a gate.
 
     Args:
@@ -116,48 +116,48 @@ class Section:
         named: Keys that may occur in this subtable.
     """
 
-    words: Mapping[str, Word]
+    words: Mapping[str, GateKey]
     of_names: str = ""
     named: tuple[str, ...] = ()
 
 
 _SHARE = 1.0
-SECTIONS: Mapping[str, Section] = {
-    "check": Section(
+SECTIONS: Mapping[str, GateSection] = {
+    "check": GateSection(
         {
-            "at_most": Number("The share of rows that may break a rule.", 0.0, _SHARE, 0.0),
-            "warnings": Flag("Whether rules that only warn are findings."),
+            "at_most": NumberKey("The share of rows that may break a rule.", 0.0, _SHARE, 0.0),
+            "warnings": FlagKey("Whether rules that only warn are findings."),
         },
         "rules",
         ("at_most",),
     ),
-    "drift": Section(
+    "drift": GateSection(
         {
-            "psi": Number("The population stability index.", default=0.1),
-            "ks": Number("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
-            "wasserstein": Number(
+            "psi": NumberKey("The population stability index.", default=0.1),
+            "ks": NumberKey("The Kolmogorov-Smirnov statistic.", 0.0, _SHARE),
+            "wasserstein": NumberKey(
                 "The Wasserstein distance, in standard deviations of training.", default=0.1
             ),
-            "jensen_shannon": Number("The Jensen-Shannon distance.", 0.0, _SHARE),
-            "missing": Number("The change of the share of missing values.", 0.0, _SHARE, 0.02),
-            "unseen": Number("The growth of the share of unseen categories.", 0.0, _SHARE, 0.02),
-            "beyond": Number(
+            "jensen_shannon": NumberKey("The Jensen-Shannon distance.", 0.0, _SHARE),
+            "missing": NumberKey("The change of the share of missing values.", 0.0, _SHARE, 0.02),
+            "unseen": NumberKey("The growth of the share of unseen categories.", 0.0, _SHARE, 0.02),
+            "beyond": NumberKey(
                 "The growth of the share of numbers outside the earlier range.", 0.0, _SHARE, 0.002
             ),
-            "ignore": Words("Columns that are reported, but are not findings."),
+            "ignore": TextListKey("Columns that are reported, but are not findings."),
         },
         "columns",
         ("psi", "ks", "wasserstein", "jensen_shannon", "missing", "unseen", "beyond"),
     ),
-    "diff": Section(
-        {"findings": Words("The verdicts that are findings.", VERDICTS, ("major",))},
+    "diff": GateSection(
+        {"findings": TextListKey("The verdicts that are findings.", VERDICTS, ("major",))},
     ),
 }
 """The sections of a thresholds file, by name of gate."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GateThresholds:
     """The thresholds of a gate.
 
     Args:
@@ -194,7 +194,7 @@ class Limits:
                 raise InvalidConfig(f"{place}[{self.section}.{key}]: {what}.{hint}")
 
 
-def thresholds(given: Given, section: str) -> Limits:
+def thresholds(given: ThresholdsSource, section: str) -> GateThresholds:
     """Return the thresholds of a gate, from a mapping or a file; the defaults for None.
 
     Raises:
@@ -210,7 +210,7 @@ def thresholds(given: Given, section: str) -> Limits:
         fastfeat.errors.InvalidConfig: [check]: unknown key 'at_moost'. Did you mean 'at_most'?
     """
     if given is None:
-        return Limits(section)
+        return GateThresholds(section)
     if isinstance(given, Mapping):
         return _sections(given)[section]
     if not isinstance(cast(object, given), str | os.PathLike):
@@ -228,7 +228,7 @@ def thresholds(given: Given, section: str) -> Limits:
         raise InvalidConfig(f"{source}: {error}") from None
 
 
-def _sections(document: Mapping[str, Any]) -> dict[str, Limits]:
+def _sections(document: Mapping[str, Any]) -> dict[str, GateThresholds]:
     for name in document:
         if name not in SECTIONS:
             known = ", ".join(f"[{each}]" for each in SECTIONS)
@@ -237,7 +237,7 @@ def _sections(document: Mapping[str, Any]) -> dict[str, Limits]:
     return {name: _limits(name, document.get(name, {})) for name in SECTIONS}
 
 
-def _limits(name: str, given: object) -> Limits:
+def _limits(name: str, given: object) -> GateThresholds:
     section, table = SECTIONS[name], _table(f"[{name}]", given)
     own = {key: of for key, of in table.items() if key != section.of_names or not section.of_names}
     values = _values(f"[{name}]", own, section.words, [*section.words, section.of_names])
@@ -248,7 +248,7 @@ def _limits(name: str, given: object) -> Limits:
         for thing, of in _table(f"[{of_names}]", table.get(section.of_names, {})).items():
             place = f"[{of_names}.{thing}]"
             named[thing] = _values(place, _table(place, of), words, list(words))
-    return Limits(name, values, named)
+    return GateThresholds(name, values, named)
 
 
 def _float_of(given: object) -> float:
@@ -262,7 +262,7 @@ def _float_of(given: object) -> float:
 
 
 def _values(
-    place: str, table: Mapping[str, Any], words: Mapping[str, Word], known: Sequence[str]
+    place: str, table: Mapping[str, Any], words: Mapping[str, GateKey], known: Sequence[str]
 ) -> dict[str, Any]:
     for word in table:
         if word not in words:

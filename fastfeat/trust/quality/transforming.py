@@ -11,24 +11,24 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import (
     IGNORE,
+    as_rereadable,
     check_option,
     guard_of,
+    guarded_table_columns,
     judge,
-    read_again,
-    table_columns_judged,
 )
 from fastfeat.execute.layout import Layout, check_beside
 from fastfeat.execute.pieces import budget_of_features, bytes_within, known_tables
 from fastfeat.execute.to_files import digest_of_tables, write_later_rows
 from fastfeat.execute.transform import transform
-from fastfeat.io.budget import bounded
+from fastfeat.io.budget import use_optional_budget
 from fastfeat.io.sinks.manifest import Manifest
 from fastfeat.io.sinks.results import frame_index, rows_of_index
 from fastfeat.io.sources.dataset import dataset_of
-from fastfeat.trust.quality.quarantine import Judge, divided, quarantined, write_apart
+from fastfeat.trust.quality.quarantine import Judge, separate_dataset, separate_rows, write_apart
 
 
-def transform_judged(
+def transform_with_contract(
     fitted: Fitted,
     rows: CallRows,
     on_violation: str | None,
@@ -50,14 +50,14 @@ def transform_judged(
         for name, given in (("rows=", rows.rows), ("out=", out)):
             if given is not None:
                 raise InvalidPlan(f"{_QUARANTINE} removes rows from the data: leave {name} out")
-        found = quarantined(guard_of(fitted), rows)
+        found = separate_rows(guard_of(fitted), rows)
         index = rows_of_index(frame_index(rows.data), found.numbers)
         accepted = rows._replace(data=found.accepted)
         features = transform(fitted, accepted, to=to, categories=categories, index=index)
         return features, found.quarantined
     guard = None if on_violation == IGNORE else guard_of(fitted)
     if guard is not None:
-        rows = rows._replace(data=read_again(rows.data))
+        rows = rows._replace(data=as_rereadable(rows.data))
         judge(guard, rows, on_violation=on_violation)
     return transform(fitted, rows, to=to, out=out, categories=categories)
 
@@ -70,7 +70,7 @@ def _check_contract(fitted: Fitted) -> None:
         )
 
 
-def write_judged(
+def write_with_contract(
     fitted: Fitted,
     rows: CallRows,
     layout: Layout,
@@ -97,7 +97,7 @@ def write_judged(
     write = partial(
         write_later_rows, fitted, layout=layout, digest=digest, most_bytes=bytes_within(budget)
     )
-    with bounded(budget):
+    with use_optional_budget(budget):
         if apart is None:
             return write(rows, read=dataset, on_violation=on_violation)
         _check_contract(fitted)
@@ -105,8 +105,8 @@ def write_judged(
         check_beside(apart, rows.data, rows.history, read=(dataset,))
         check_beside(layout, rows.data, rows.history, read=(dataset,))
         judge = Judge(guard_of(fitted), known, rows.backend, bytes_within(budget))
-        found = divided(judge, dataset, apart)
-        of_tables = digest_of_tables(known, table_columns_judged(fitted))
+        found = separate_dataset(judge, dataset, apart)
+        of_tables = digest_of_tables(known, guarded_table_columns(fitted))
         set_apart = write_apart(found, apart, digest, of_tables, layout)
         accepted = rows._replace(data=found.accepted, tables=known)
         return replace(write(accepted, on_violation=IGNORE), quarantined=set_apart)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from fastfeat_kernels.binned import SPREAD
 from fastfeat_kernels.binned.ordered import ORDERED, OrderedBins, bins_of_ordered, finite_values
-from fastfeat_kernels.column import Columns, columns_at
+from fastfeat_kernels.column import EqualChunks, columns_at
 from fastfeat_kernels.moments import entry_of
 from fastfeat_kernels.moments.many import summarize_columns, totals_of
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from fastfeat.engine.cpu.threads import run_tasks
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.wide import columns_in_place
 from fastfeat.trust.quality.layout import N_BINS, SAMPLED
-from fastfeat.trust.quality.profile import ColumnProfile, Kind, normal
+from fastfeat.trust.quality.profile import ColumnProfile, ProfileKind, normal
 
 MOST_ROWS: Final = SAMPLED
 """Up to this many rows, all rows are the sample."""
@@ -43,16 +43,16 @@ _SAMPLE_OF_MANY: Final = SAMPLED // 2
 """A sample of at least this size comes from many rows, for which kernels are compiled anyway."""
 
 
-class Head(NamedTuple):
+class BinnedColumnHead(NamedTuple):
     """Name, type as text, and kind of a column."""
 
     name: str
     dtype: str
-    kind: Kind
+    kind: ProfileKind
 
 
-def laid_out_at_once(
-    heads: Sequence[Head], samples: Sequence[ChunkedArray]
+def layouts_of_columns(
+    heads: Sequence[BinnedColumnHead], samples: Sequence[ChunkedArray]
 ) -> dict[int, ColumnProfile]:
     """Return the layouts of numeric columns, which are profiles without counts, by index.
 
@@ -78,8 +78,8 @@ def laid_out_at_once(
     return found
 
 
-def counted_at_once(
-    heads: Sequence[Head], columns: Sequence[ChunkedArray]
+def count_binned_columns(
+    heads: Sequence[BinnedColumnHead], columns: Sequence[ChunkedArray]
 ) -> dict[int, ColumnProfile]:
     """Return the profiles of numeric columns by their index; other columns are left out.
 
@@ -129,7 +129,7 @@ def _of_elements(columns: Sequence[ChunkedArray]) -> list[tuple[str, list[int]]]
     return [(_ELEMENTS[of], members) for of, members in found.items() if of in _ELEMENTS]
 
 
-def _in_place(columns: Sequence[ChunkedArray]) -> Columns | None:
+def _in_place(columns: Sequence[ChunkedArray]) -> EqualChunks | None:
     """Return the memory addresses of columns of one type; None if kernels cannot read them."""
     if not len(columns[0]):
         return None
@@ -160,7 +160,7 @@ class _Part(NamedTuple):
     greatest: list[float]
 
 
-def _binned(element: str, columns: Columns) -> Iterator[tuple[int, _Bins]]:
+def _binned(element: str, columns: EqualChunks) -> Iterator[tuple[int, _Bins]]:
     """Yield the index and the bins of each column.
 
     Columns without finite values are left out, and also columns with a range beyond the largest
@@ -184,7 +184,7 @@ def _binned(element: str, columns: Columns) -> Iterator[tuple[int, _Bins]]:
             a = b
 
 
-def _part_of(element: str, columns: Columns) -> _Part:
+def _part_of(element: str, columns: EqualChunks) -> _Part:
     """Return the bins of a group of columns that is small enough for the processor's cache."""
     run = runner("binned")
     values, sizes = finite_values(element, columns, run)

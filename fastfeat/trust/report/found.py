@@ -37,7 +37,7 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReportData:
     """The facts that a report shows.
 
     Args:
@@ -62,11 +62,11 @@ class Found:
 
 
 LEVELS = ("none", "ok", "warn", "bad")
-Verdict = tuple[str, str]
+ReportVerdict = tuple[str, str]
 """A level, and the finding in words."""
 
 
-def verdict_of(found: Found) -> Verdict:
+def verdict_of(found: ReportData) -> ReportVerdict:
     """Return the level ("ok", "bad", ...), and the verdict as one line of text."""
     if found.costs is None:
         return "none", "No rows to compare: this report covers only the plan and its training rows"
@@ -83,7 +83,7 @@ def verdict_of(found: Found) -> Verdict:
     return level, text[0].upper() + text[1:]
 
 
-def _of_drift(drift: Drift) -> Verdict:
+def _of_drift(drift: Drift) -> ReportVerdict:
     n_features, n_inputs = len(drift.drifted), len(drift.drifted_inputs)
     if not drift.n_now:
         return "ok", "there are no rows to compare"
@@ -102,7 +102,7 @@ def _of_drift(drift: Drift) -> Verdict:
     return "ok", "no drift"
 
 
-def _of_rules(check: CheckReport) -> Verdict:
+def _of_rules(check: CheckReport) -> ReportVerdict:
     levels = [result.level for result in check.results]
     n_broken, n_warn, n_held = (levels.count(level) for level in ("bad", "warn", "ok"))
     of_all = f"of {counted(len(levels), 'rule')} broken"

@@ -9,13 +9,13 @@ from fastfeat.errors import counted, shortened
 from fastfeat.execute.step_costs import FEATURES, StepCost
 from fastfeat.ir.node import Call, Node, postorder
 from fastfeat.ir.show import show_all
-from fastfeat.markup.html import capped, folded, lines, short, table
+from fastfeat.markup.html import details_block, lines, short, shorten_middle, table
 from fastfeat.tell.explain_live import order_text
 from fastfeat.trust.quality.column_drift import worst_first
 from fastfeat.trust.quality.html import RULE_TITLES, level_of, rule_cells
 from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.report.columns import anchors
-from fastfeat.trust.report.found import Costs, Found, verdict_of
+from fastfeat.trust.report.found import Costs, ReportData, verdict_of
 from fastfeat.trust.report.page import cards, section, verdict
 from fastfeat.trust.report.picture import plan_picture
 
@@ -23,7 +23,7 @@ _MOST_POINTS = 8
 _MOST_SERVED = 6
 
 
-def head(found: Found, title: str) -> str:
+def head(found: ReportData, title: str) -> str:
     """Return the title, the verdict and the main figures as HTML."""
     fitted, (level, headline) = found.fitted, verdict_of(found)
     told = f"{counted(len(fitted.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')}"
@@ -35,7 +35,7 @@ def head(found: Found, title: str) -> str:
     return name + verdict(level, headline, _points(found)) + cards(_cards(found))
 
 
-def _points(found: Found) -> list[str]:
+def _points(found: ReportData) -> list[str]:
     """Return the reasons of the verdict as HTML: broken rules first, then drift, worst first."""
     points: list[str] = []
     if found.drift is not None:
@@ -50,7 +50,10 @@ def _points(found: Found) -> list[str]:
     if found.check is not None:
         broken = [r for r in found.check.worst_first if r.is_finding]
         points = [
-            *(f"{escape(short(r.name))}: {escape(capped(r.told(), 200))}" for r in broken[:3]),
+            *(
+                f"{escape(short(r.name))}: {escape(shorten_middle(r.told(), 200))}"
+                for r in broken[:3]
+            ),
             *points,
         ]
     if found.costs is not None and found.no_drift:
@@ -60,7 +63,7 @@ def _points(found: Found) -> list[str]:
     return [*points[:_MOST_POINTS], *([f"and {more:,} more"] if more > 0 else [])]
 
 
-def _cards(found: Found) -> list[tuple[str, str, str]]:
+def _cards(found: ReportData) -> list[tuple[str, str, str]]:
     facts: list[tuple[str, str, str]] = []
     if found.drift is not None:
         n_features, n_inputs = len(found.drift.drifted), len(found.drift.drifted_inputs)
@@ -85,7 +88,7 @@ def _cards(found: Found) -> list[tuple[str, str, str]]:
     return facts
 
 
-def contract_section(found: Found) -> str:
+def contract_section(found: ReportData) -> str:
     """Return the section on the contract as HTML: its rules, with rows that break them.
 
     "" without a contract.
@@ -97,7 +100,7 @@ def contract_section(found: Found) -> str:
         return section("Contract", found.check.summary, *_rules(found.check))
     declared = contract.declaration
     rows = [
-        [f"<b>{escape(short(name))}</b>", f"<code>{escape(capped(repr(rule), 400))}</code>"]
+        [f"<b>{escape(short(name))}</b>", f"<code>{escape(shorten_middle(repr(rule), 400))}</code>"]
         for name, rule in declared.rules.items()
     ]
     types = [
@@ -117,7 +120,7 @@ def _rules(check: CheckReport) -> Iterator[str]:
         yield _wide(table(RULE_TITLES, [rule_cells(check.shown(result)) for result in ordered]))
     if others:
         rows = table(RULE_TITLES, [rule_cells(check.shown(result)) for result in others])
-        yield folded(f"Held or not judged: {counted(len(others), 'rule')}", _wide(rows))
+        yield details_block(f"Held or not judged: {counted(len(others), 'rule')}", _wide(rows))
 
 
 def _wide(content: str) -> str:
@@ -125,7 +128,7 @@ def _wide(content: str) -> str:
     return f'<div class="wide">{content}</div>'
 
 
-def plan_section(found: Found) -> str:
+def plan_section(found: ReportData) -> str:
     """Return the section on the plan as HTML, with its picture."""
     inputs: dict[str, str] = {}
     features: dict[str, str] = {}
@@ -137,7 +140,7 @@ def plan_section(found: Found) -> str:
     return section("The plan", told, _wide(picture))
 
 
-def costs_section(found: Found) -> str:
+def costs_section(found: ReportData) -> str:
     """Return the section on costs as HTML: the times of each step in the run over the given rows.
 
     "" without rows.
@@ -153,7 +156,7 @@ def costs_section(found: Found) -> str:
         max(costs.cpu_s - in_steps[1], 0.0),
     )
     texts = show_all([node for step in steps for node in step.nodes])
-    served = _served(found.fitted.nodes, steps)
+    served = _features_served(found.fitted.nodes, steps)
     rows = [
         [
             escape(step.kind),
@@ -194,7 +197,7 @@ def _features_text(step: StepCost, features: Sequence[str]) -> str:
     return shortened(map(short, features), _MOST_SERVED) if features else "other steps"
 
 
-def _served(nodes: Mapping[str, Node], steps: Sequence[StepCost]) -> list[list[str]]:
+def _features_served(nodes: Mapping[str, Node], steps: Sequence[StepCost]) -> list[list[str]]:
     """Return a list per step: the names of the features that use its results.
 
     Empty for the step that computes all features.

@@ -48,7 +48,7 @@ class PlanResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckReport:
+class SelfCheckReport:
     """The result of a check of a backend.
 
     Args:
@@ -78,7 +78,7 @@ class CheckReport:
         return json.dumps({"ok": self.ok, **asdict(self)}, indent=2) + "\n"
 
 
-def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> CheckReport:
+def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -> SelfCheckReport:
     """Return the results of all plans on a backend.
 
     `step` is called with a description of each step. `n_rows` is the number of rows to measure the
@@ -101,7 +101,7 @@ def check(backend: str, step: Callable[[str], None], *, n_rows: int = 1 << 27) -
         if n_rows:
             step("Measuring the speed of a row plan")
             bandwidth = measure_bandwidth(backend, n_rows)
-    return CheckReport(backend, device, _versions(), N_ROWS, tuple(results), bandwidth)
+    return SelfCheckReport(backend, device, _versions(), N_ROWS, tuple(results), bandwidth)
 
 
 def _check_plan(name: str, plan: Plan, backend: str, train: Any, rows: Any) -> PlanResult:

@@ -23,10 +23,10 @@ from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns
 from fastfeat.execute.windows import past_of
 from fastfeat.io.arrow import call, cast, pa
-from fastfeat.io.columns.decode import decoded, plain_table
+from fastfeat.io.columns.decode import decode_column, plain_table
 from fastfeat.ir.node import Call, Node
 from fastfeat.ir.scope import order_of, window_nodes
-from fastfeat.scalars.zones import using
+from fastfeat.scalars.zones import use_zone_tables
 
 PAIRS_PER_ROW = 120
 """Average number of past rows that the reference reads per row of the sample."""
@@ -36,7 +36,7 @@ _NO_TIME = -1
 _MIXING = np.uint64(0x9E3779B97F4A7C15)  # odd, so distinct numbers stay distinct
 
 
-class Order(NamedTuple):
+class WindowRowOrder(NamedTuple):
     """A row order of some windows.
 
     Args:
@@ -49,12 +49,12 @@ class Order(NamedTuple):
     entities: Numbers
     times: Numbers
 
-    def rows(self, wanted: Numbers | slice) -> Order:
+    def rows(self, wanted: Numbers | slice) -> WindowRowOrder:
         """Return the row order of some of the rows, given by number or slice."""
-        return Order(self.clock, self.entities[wanted], self.times[wanted])
+        return WindowRowOrder(self.clock, self.entities[wanted], self.times[wanted])
 
 
-def orders_of(fitted: Fitted, rows: Any, earlier: Any, tables: Tables) -> list[Order]:
+def orders_of(fitted: Fitted, rows: Any, earlier: Any, tables: Tables) -> list[WindowRowOrder]:
     """Return the row orders of a plan's windows, over the history followed by `rows`.
 
     `earlier` is the history as a table, or None. Keys and times may be looked up in `tables`.
@@ -62,7 +62,7 @@ def orders_of(fitted: Fitted, rows: Any, earlier: Any, tables: Tables) -> list[O
     orders = dict.fromkeys(order_of(over) for over in window_nodes(fitted.nodes.values()))
     made = table_values(fitted.table_columns, tables)
     batch = Batch(rows, fitted.types, backend_named("cpu"), dict(fitted.constants), {**made})
-    with using(fitted.zones):
+    with use_zone_tables(fitted.zones):
         seen = with_past(batch, earlier, fitted.declaration.past_columns).seen
         read = [arg for order in orders for arg in order.args]
         make(seen, read)
@@ -70,17 +70,17 @@ def orders_of(fitted: Fitted, rows: Any, earlier: Any, tables: Tables) -> list[O
         return [_order(seen, order) for order in orders]
 
 
-def _order(seen: Batch, order: Call) -> Order:
+def _order(seen: Batch, order: Call) -> WindowRowOrder:
     past = past_of(seen, order)
     entities: Numbers = np.zeros(seen.n_rows, dtype=np.int64)
     for key in past.keys:
         entities = _numbered(entities, _codes(key))
-    return Order(order.args[0], entities, _places(past.times))
+    return WindowRowOrder(order.args[0], entities, _places(past.times))
 
 
 def _codes(column: Any) -> Numbers:
     """Return an integer for each value, equal for equal values; -1 if missing."""
-    values = decoded(column)
+    values = decode_column(column)
     if pa.types.is_floating(values.type):
         values = call("add", cast(values, pa.float64()), pa.scalar(0.0))  # 0.0 for -0.0
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
@@ -113,7 +113,7 @@ def _numbered(first: Numbers, second: Numbers) -> Numbers:
     return np.unique(first * n_second + second, return_inverse=True)[1].astype(np.int64)
 
 
-def sampled(orders: Sequence[Order], n_earlier: int, n_rows: int) -> Numbers:
+def sample_rows(orders: Sequence[WindowRowOrder], n_earlier: int, n_rows: int) -> Numbers:
     """Return the ascending numbers of about `n_rows` rows for the reference backend.
 
     It takes whole entities. There are fewer rows if they have a long past, which the reference
@@ -142,7 +142,7 @@ def _places_within(groups: Numbers) -> Numbers:
     return places
 
 
-def latest_before(orders: Sequence[Order], n_earlier: int, rows: Numbers) -> Numbers:
+def latest_before(orders: Sequence[WindowRowOrder], n_earlier: int, rows: Numbers) -> Numbers:
     """Return the ascending numbers of the latest history rows of the entities of some rows.
 
     `orders` cover the `n_earlier` rows of the history followed by the data; `rows` are row numbers
@@ -163,7 +163,7 @@ def latest_before(orders: Sequence[Order], n_earlier: int, rows: Numbers) -> Num
     return np.flatnonzero(kept)
 
 
-def moved(orders: Sequence[Order]) -> Numbers | None:
+def shuffled_order(orders: Sequence[WindowRowOrder]) -> Numbers | None:
     """Return the row numbers in a shuffled order that must not change features.
 
     Windows read rows of one entity and one time in the given order. Such rows keep their order
@@ -195,7 +195,7 @@ def _least_bound(groupings: Sequence[Numbers]) -> Numbers:
             return labels
 
 
-def halves(orders: Sequence[Order]) -> tuple[Numbers, Numbers]:
+def split_in_time(orders: Sequence[WindowRowOrder]) -> tuple[Numbers, Numbers]:
     """Return the numbers of the rows before a middle time, and of the rows from it on.
 
     Each clock has its own middle time. A row that is earlier by one clock and later by another is
@@ -225,7 +225,7 @@ def _middle(times: Numbers) -> int:
     return int(later[0] if middle == known[0] and len(later) else middle)
 
 
-def in_time(orders: Sequence[Order]) -> Numbers | None:
+def time_order(orders: Sequence[WindowRowOrder]) -> Numbers | None:
     """Return the row numbers in order of time; None if the windows have several clocks."""
     if len({order.clock for order in orders}) > 1:
         return None
@@ -247,7 +247,7 @@ def as_history(rows: Any, columns: Sequence[str]) -> Any:
     return found
 
 
-def together(history: Any, rows: Any) -> Any:
+def join_rows(history: Any, rows: Any) -> Any:
     """Return earlier rows and later rows with the same columns as one table."""
     both = [plain_table(history), rows.select(history.column_names)]
     return pa.concat_tables(both, promote_options="permissive")

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels import asof as layout
-from fastfeat_kernels.asof.reference import Rule
-from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.asof.reference import MatchRule
+from fastfeat_kernels.column import ArrowChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.windows.ordering import ordered, partition_shift, permutation
 
-__all__ = ["MAX_ROWS", "FoundRows", "InOrder", "Rule", "find", "in_order", "rows_in_place"]
+__all__ = ["MAX_ROWS", "AsofOrder", "FoundRows", "MatchRule", "find", "in_order", "rows_in_place"]
 
 Words = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -22,7 +22,7 @@ MAX_ROWS: Final = 2**31 - 1  # in a table: places are int32
 _LANES: Final = 64
 
 
-class InOrder(NamedTuple):
+class AsofOrder(NamedTuple):
     """The rows of a table by key, time and input order, without rows that lack a key or time.
 
     Args:
@@ -50,8 +50,12 @@ class FoundRows(NamedTuple):
 
 
 def in_order(
-    codes: Codes, times: Sequence[Chunk], n_keys: int, run_windows: Run, n_parts: int = 1
-) -> InOrder:
+    codes: Codes,
+    times: Sequence[ArrowChunk],
+    n_keys: int,
+    run_windows: CallRunner,
+    n_parts: int = 1,
+) -> AsofOrder:
     """Return the rows of a table in order.
 
     Args:
@@ -71,10 +75,12 @@ def in_order(
     numbers = permutation(rows, run_windows).astype(np.int32)
     line = _empty_line(rows.n_placed)
     line[: rows.n_placed] = rows.times[: rows.n_placed]
-    return InOrder(starts, numbers, _levels(line, rows.n_placed))
+    return AsofOrder(starts, numbers, _levels(line, rows.n_placed))
 
 
-def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder | None:
+def rows_in_place(
+    times: Sequence[ArrowChunk], run: CallRunner, n_parts: int = 1
+) -> AsofOrder | None:
     """Return the rows of a table with one key if they are already in order, else None.
 
     If not, it reads little more than the rows up to the first time that falls. Rows with a missing
@@ -85,7 +91,7 @@ def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder
     if any(chunk.validity for chunk in times):
         return None
     line, falls = _empty_line(n_rows), np.zeros(1, np.int64)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     firsts: list[int] = []
     for part in split_rows(times, n_parts):
         calls.append([])
@@ -94,14 +100,14 @@ def rows_in_place(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder
             words[layout.TABLE_VALUES] = rows.chunk.values
             words[layout.TABLE_FOUND] = line.ctypes.data + 8 * rows.chunk_start
             words[layout.TABLE_BITMAP] = falls.ctypes.data
-            calls[-1].append(Call(words, rows.first, rows.n, (rows, line, falls)))
+            calls[-1].append(KernelRowCall(words, rows.first, rows.n, (rows, line, falls)))
             firsts.append(rows.chunk_start + rows.first)
     run("place", calls)
     later = np.array(firsts[1:], np.int64)
     if falls[0] or (line[later] < line[later - 1]).any():
         return None
     starts = np.array([0, n_rows], np.int32)
-    return InOrder(starts, np.arange(n_rows, dtype=np.int32), _levels(line, n_rows))
+    return AsofOrder(starts, np.arange(n_rows, dtype=np.int32), _levels(line, n_rows))
 
 
 def _check_size(n_rows: int) -> None:
@@ -132,11 +138,11 @@ def _empty_line(n: int) -> Words:
 
 
 def find(
-    table: InOrder,
+    table: AsofOrder,
     codes: Codes | None,
-    times: Sequence[Chunk],
-    rule: Rule,
-    run: Run,
+    times: Sequence[ArrowChunk],
+    rule: MatchRule,
+    run: CallRunner,
     n_parts: int = 1,
     first_code: int = 0,
     memory: Words | None = None,
@@ -169,7 +175,7 @@ def find(
     levels = np.array([level.ctypes.data for level in table.levels], np.int64)
     common = _common(table, levels, rule)
     common[layout.TABLE_FIRST_CODE] = first_code
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for part in split_rows(times, n_parts, _LANES):
         scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
         owners = table, levels, codes, scratch, found
@@ -178,7 +184,7 @@ def find(
     return FoundRows(*found)
 
 
-def _common(table: InOrder, levels: Words, rule: Rule) -> Words:
+def _common(table: AsofOrder, levels: Words, rule: MatchRule) -> Words:
     """Return the words that all calls share."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_STARTS] = table.starts.ctypes.data
@@ -201,12 +207,12 @@ def _common(table: InOrder, levels: Words, rule: Rule) -> Words:
 
 def _call(
     words: Words,
-    rows: Rows[Chunk],
+    rows: ChunkRows[ArrowChunk],
     codes: Codes | None,
     scratch: Words,
     found: tuple[Words, Words],
     owners: object,
-) -> Call:
+) -> KernelRowCall:
     words[layout.TABLE_VALUES] = rows.chunk.values
     words[layout.TABLE_VALIDITY] = rows.chunk.validity
     words[layout.TABLE_BIT_OFFSET] = rows.chunk.bit_offset
@@ -216,4 +222,4 @@ def _call(
     words[layout.TABLE_BITMAP] = found[1].ctypes.data
     words[layout.TABLE_FIRST_BIT] = rows.chunk_start
     words[layout.TABLE_SCRATCH] = scratch.ctypes.data
-    return Call(words, rows.first, rows.n, (rows, owners))
+    return KernelRowCall(words, rows.first, rows.n, (rows, owners))

@@ -17,7 +17,7 @@ _MAGNITUDE: Final = np.int64(2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Grid:
+class EdgeGrid:
     """The cells of some edges.
 
     Args:
@@ -42,7 +42,7 @@ class Grid:
     step: int
 
 
-def grid_of(edges: Floats) -> Grid:
+def grid_of(edges: Floats) -> EdgeGrid:
     """Return the cells of edges, of the kind with fewer edges in a cell.
 
     The edges, shape (n_edges,), must be finite and ascending, 1 to MOST_EDGES, above the least
@@ -57,7 +57,7 @@ def grid_of(edges: Floats) -> Grid:
     return of_bits if linear is None or of_bits.most < linear.most else linear
 
 
-def _linear(edges: Floats) -> Grid | None:
+def _linear(edges: Floats) -> EdgeGrid | None:
     """Return cells of equal width; None if floats cannot tell them apart, or they have no width."""
     least = np.nextafter(edges[0], -np.inf)
     with np.errstate(over="ignore", divide="ignore"):
@@ -69,7 +69,7 @@ def _linear(edges: Floats) -> Grid | None:
     return _grid(edges, places, (False, least, _bits(least), _bits(factor)))
 
 
-def _of_bits(edges: Floats) -> Grid:
+def _of_bits(edges: Floats) -> EdgeGrid:
     """Return cells with equal numbers of floats."""
     least = np.nextafter(edges[0], -np.inf)
     keys = _keys(np.array([least, *edges]))
@@ -81,7 +81,7 @@ def _of_bits(edges: Floats) -> Grid:
 
 def _grid(
     edges: Floats, places: npt.NDArray[np.int64], words: tuple[bool, np.float64, int, int]
-) -> Grid:
+) -> EdgeGrid:
     """Return cells, from the cell of each edge.
 
     A cell begins in the bin after the edges of the cells before it.
@@ -92,7 +92,7 @@ def _grid(
     step = 0 if most < 4 else most.bit_length() - 1
     padded = np.concatenate([[0.0], edges, np.full(N_PADDING, np.inf)])
     is_of_bits, least, base, factor = words
-    return Grid(padded, begins, is_of_bits, _bits(least), base, factor, most, step)
+    return EdgeGrid(padded, begins, is_of_bits, _bits(least), base, factor, most, step)
 
 
 def _bits(value: np.float64) -> int:

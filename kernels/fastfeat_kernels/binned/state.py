@@ -36,8 +36,15 @@ from fastfeat_kernels.binned import (
     TABLE_VALIDITY,
     TABLE_VALUES,
 )
-from fastfeat_kernels.binned.grid import Grid, grid_of
-from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Run, split_rows
+from fastfeat_kernels.binned.grid import EdgeGrid, grid_of
+from fastfeat_kernels.column import (
+    BLOCK,
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.moments.state import (
     Moments,
     make_table,
@@ -55,7 +62,7 @@ ROWS_FOR_ONE: Final = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bins:
+class BinnedValues:
     """Values counted in bins, and their moments.
 
     Args:
@@ -85,12 +92,14 @@ class Binnable(NamedTuple):
     """
 
     element: str
-    chunks: Sequence[Chunk]
+    chunks: Sequence[ArrowChunk]
     edges: Floats
     scales: Floats
 
 
-def count_in_bins(columns: Sequence[Binnable], run: Run, n_parts: int = 1) -> list[Bins]:
+def count_in_bins(
+    columns: Sequence[Binnable], run: CallRunner, n_parts: int = 1
+) -> list[BinnedValues]:
     """Return the bins of columns; the rows of each are divided into `n_parts` runs."""
     parts = [_parts_of(one, n_parts) for one in columns]
     run(ENTRY, [part.calls for of_column in parts for part in of_column])
@@ -102,7 +111,7 @@ class _Part(NamedTuple):
 
     totals: Words
     state: Words
-    calls: list[Call]
+    calls: list[KernelRowCall]
     begins: list[int]
     flags: list[npt.NDArray[np.uint8]]
     rooms: list[Floats]
@@ -128,7 +137,7 @@ def _parts_of(column: Binnable, n_parts: int) -> list[_Part]:
                 *(room.ctypes.data, len(room), moments.ctypes.data),
             )
             owners = column, rows.chunk, grid, scratch, part.totals, state, flags, room, moments
-            part.calls.append(Call(table, rows.first, rows.n, owners))
+            part.calls.append(KernelRowCall(table, rows.first, rows.n, owners))
             part.begins.append(rows.chunk_start + rows.first)
             part.flags.append(flags)
             part.rooms.append(room)
@@ -141,7 +150,7 @@ _OF_ROWS: Final = [
 ]
 
 
-def _table_of(column: Binnable, grid: Grid) -> Words:
+def _table_of(column: Binnable, grid: EdgeGrid) -> Words:
     """Return an entry's table with the words that all rows of a column share."""
     table = np.zeros(N_TABLE_WORDS, np.int64)
     table[TABLE_ELEMENT] = ELEMENTS.index(column.element)
@@ -153,7 +162,7 @@ def _table_of(column: Binnable, grid: Grid) -> Words:
     return table
 
 
-def _read(column: Binnable, parts: Sequence[_Part]) -> Bins:
+def _read(column: Binnable, parts: Sequence[_Part]) -> BinnedValues:
     """Return the bins of a column from the memory that kernels have filled."""
     outside, unwritten = [np.empty(0)], list[tuple[int, int]]()
     moments = no_moments(column.element)
@@ -170,4 +179,4 @@ def _read(column: Binnable, parts: Sequence[_Part]) -> Bins:
                 (begin + BLOCK * block, min(begin + BLOCK * (block + 1), end))
                 for block in np.flatnonzero(flags).tolist()
             ]
-    return Bins(counts, offsets, np.concatenate(outside), unwritten, moments)
+    return BinnedValues(counts, offsets, np.concatenate(outside), unwritten, moments)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run
+from fastfeat_kernels.column import ELEMENTS, ArrowChunk, CallRunner, ChunkRows, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.state import NO_EXTREMES
 from fastfeat_kernels.grouped.tables import (
@@ -25,7 +25,7 @@ MAX_HEADROOM = 8  # bits above the greatest magnitude in the surveyed blocks
 COMMON = 8  # windows have multiples of it as exponents, if that loses at most one float in 1,024
 
 
-class Task(NamedTuple):
+class MomentsRequest(NamedTuple):
     """A request for the moments of groups."""
 
     element: str
@@ -36,7 +36,7 @@ class Task(NamedTuple):
     headroom: int
 
 
-class Target(NamedTuple):
+class MomentsMemory(NamedTuple):
     """Memory that calls add to."""
 
     lines: Words
@@ -48,10 +48,10 @@ class Target(NamedTuple):
     left_groups: Groups
 
 
-def new_target(task: Task, n_rows: int) -> Target:
+def new_target(task: MomentsRequest, n_rows: int) -> MomentsMemory:
     """Return memory of zeros; pages that are never touched cost nothing."""
     n_groups = task.n_groups
-    return Target(
+    return MomentsMemory(
         aligned_zeros(n_groups, layout.LINE_WORDS[task.level]),
         np.empty((n_groups, 2), np.int64) if task.extremes else NO_EXTREMES,
         np.zeros(n_groups, np.int64),
@@ -62,7 +62,9 @@ def new_target(task: Task, n_rows: int) -> Target:
     )
 
 
-def words_of(task: Task, target: Target, state: Words, space: Words) -> dict[int, int]:
+def words_of(
+    task: MomentsRequest, target: MomentsMemory, state: Words, space: Words
+) -> dict[int, int]:
     """Return the table words for the target memory and the task."""
     return {
         layout.TABLE_STATE: state.ctypes.data,
@@ -82,17 +84,17 @@ def words_of(task: Task, target: Target, state: Words, space: Words) -> dict[int
 
 
 def partition_calls(
-    task: Task,
+    task: MomentsRequest,
     partitions: Partitions,
     which: Sequence[int],
-    target: Target,
+    target: MomentsMemory,
     states: Words,
     n: int,
     stage: int = layout.FIRST_CALL | layout.LAST_CALL,
-) -> list[list[Call]]:
+) -> list[list[KernelRowCall]]:
     """Return n sequences of calls, one call for each partition."""
     starts, size = partitions.starts, 1 << partitions.shift
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for k in range(min(len(which), n)):
         space = scratch()
         common = np.zeros(layout.N_TABLE_WORDS, np.int64)
@@ -112,18 +114,20 @@ def partition_calls(
             table[layout.TABLE_LEFT_VALUES] += 8 * first
             table[layout.TABLE_LEFT_GROUPS] += 4 * first
             owners = (partitions, target, states, space)
-            calls[-1].append(Call(table, first, int(starts[p + 1]) - first, owners))
+            calls[-1].append(KernelRowCall(table, first, int(starts[p + 1]) - first, owners))
     return calls
 
 
-def look(task: Task, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> tuple[Words, Words]:
+def look(
+    task: MomentsRequest, parts: Sequence[Sequence[ChunkRows[ArrowChunk]]], run: CallRunner
+) -> tuple[Words, Words]:
     """Return two histograms over biased exponents, from some of the blocks.
 
     The first counts the floats for which a window is the lowest that holds them, the second those
     for which it is the highest.
     """
     counters = np.zeros((len(parts), 2, layout.N_EXPONENTS), np.int64)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for part, own in zip(parts, counters, strict=True):
         space = scratch()
         calls.append([])
@@ -133,7 +137,9 @@ def look(task: Task, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> tuple[
             table[layout.TABLE_EXPONENTS] = own.ctypes.data
             table[layout.TABLE_HEADROOM] = task.headroom
             table[layout.TABLE_SCRATCH] = space.ctypes.data
-            calls[-1].append(Call(table, rows.first, rows.n, (rows.chunk, counters, space)))
+            calls[-1].append(
+                KernelRowCall(table, rows.first, rows.n, (rows.chunk, counters, space))
+            )
     run("look", calls)
     begins, ends = counters.sum(axis=0)
     return begins, ends

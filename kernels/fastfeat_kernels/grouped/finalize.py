@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Run
+from fastfeat_kernels.column import ELEMENTS, CallRunner, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.lines import carried_sums, integers_of
 from fastfeat_kernels.grouped.state import GroupedMoments, all_moments_of, carried, counts_of
@@ -22,7 +22,7 @@ Keys = npt.NDArray[np.int64]
 _MIDDLE_BITS = 63 - layout.LIMB_BITS  # of the middle limb of a sum that fits int64
 
 
-def sums_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
+def sums_of(moments: GroupedMoments, run: CallRunner, n_parts: int = 1) -> Floats:
     """Return RN(sum) of each group; infinite for one sign of infinity, NaN for both.
 
     RN rounds to the nearest float. The moments need level 1 or 2.
@@ -30,12 +30,12 @@ def sums_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
     return _read_out(moments, _Statistic(layout.TOTAL, sum_of), run, n_parts)
 
 
-def means_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
+def means_of(moments: GroupedMoments, run: CallRunner, n_parts: int = 1) -> Floats:
     """Return RN(sum) / n of each group; NaN without values, and where `sums_of` gives NaN."""
     return _read_out(moments, _Statistic(layout.MEAN, mean_of), run, n_parts)
 
 
-def variances_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1) -> Floats:
+def variances_of(moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int = 1) -> Floats:
     """Return RN(n sum(x^2) - sum(x)^2) / (n (n - ddof)); NaN for ddof values or fewer.
 
     The moments need level 2.
@@ -44,7 +44,7 @@ def variances_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1)
     return _read_out(moments, statistic, run, n_parts)
 
 
-def deviations_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1) -> Floats:
+def deviations_of(moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int = 1) -> Floats:
     """Return the square roots of the variances; NaN for ddof values or fewer."""
     statistic = _Statistic(layout.DEVIATION, partial(deviation_of, ddof=ddof), ddof)
     return _read_out(moments, statistic, run, n_parts)
@@ -112,14 +112,16 @@ class _Statistic(NamedTuple):
     ddof: int = 0
 
 
-def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts: int) -> Floats:
+def _read_out(
+    moments: GroupedMoments, statistic: _Statistic, run: CallRunner, n_parts: int
+) -> Floats:
     if moments.level < (1 if statistic.number <= layout.MEAN else 2):
         raise ValueError("the sums were not requested: summarize at a higher level")
     moments = carried(moments)
     out = np.empty(moments.n_groups, np.float64)
     wanted = wanted_words([(statistic.number, statistic.ddof)], [out])
     share = -(-moments.n_groups // n_parts) or 1
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     found: list[tuple[Keys, npt.NDArray[np.int32]]] = []
     for first in range(0, moments.n_groups, share):
         n = min(share, moments.n_groups - first)
@@ -135,7 +137,7 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
         table[layout.TABLE_HARD] = hard.ctypes.data
         table[layout.TABLE_SCRATCH] = space.ctypes.data
         table[layout.TABLE_WANTED], table[layout.TABLE_N_WANTED] = wanted.ctypes.data, 1
-        calls.append([Call(table, first, n, (moments, state, hard, out, wanted, space))])
+        calls.append([KernelRowCall(table, first, n, (moments, state, hard, out, wanted, space))])
     run("finalize", calls)
     hard = [groups[: int(state[layout.N_HARD])] for state, groups in found]
     _read_out_infinite(moments, statistic, out)

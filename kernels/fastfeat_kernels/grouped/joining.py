@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.growing import (
     MOST_OTHERS,
@@ -21,7 +21,7 @@ from fastfeat_kernels.grouped.wide import add_left, no_left
 MANY_FALLEN = 32  # if one group in so many loses bits in a join, it keeps sums in its own window
 
 
-def join_tables(a: Table, b: Table, run: Run, n_parts: int = 1) -> Table:
+def join_tables(a: Table, b: Table, run: CallRunner, n_parts: int = 1) -> Table:
     """Return the table of the rows of both tables, and consume both.
 
     The tables have the same groups, type and level. `n_parts` is the number of group ranges for the
@@ -80,7 +80,7 @@ def _by_window(a: Table, b: Table) -> tuple[Table, Table]:
 
 
 def _join(
-    target: Table, source: Table, run: Run, n_parts: int, is_last: bool = False
+    target: Table, source: Table, run: CallRunner, n_parts: int, is_last: bool = False
 ) -> list[Table]:
     """Join a table to one of a window as high or higher; return sums that do not fit that window.
 
@@ -109,7 +109,7 @@ def _join(
     return []
 
 
-def _join_other(table: Table, other: Table, run: Run, n_parts: int) -> None:
+def _join_other(table: Table, other: Table, run: CallRunner, n_parts: int) -> None:
     """Join sums to the table of their window, if there is one, or else add it to `others`."""
     for known in table.others:
         if known.moments.exponent == other.moments.exponent:
@@ -136,9 +136,11 @@ def _make_room(target: Table, source: Table) -> None:
         move_up(target)
 
 
-def _join_lines(a: GroupedMoments, b: GroupedMoments, up: int, run: Run, n_parts: int) -> Groups:
+def _join_lines(
+    a: GroupedMoments, b: GroupedMoments, up: int, run: CallRunner, n_parts: int
+) -> Groups:
     """Add lines to lines of a window `up` bits higher; return the groups that lose bits there."""
-    share, calls = -(-a.n_groups // n_parts) or 1, list[list[Call]]()
+    share, calls = -(-a.n_groups // n_parts) or 1, list[list[KernelRowCall]]()
     found: list[tuple[Words, Groups]] = []
     for first in range(0, a.n_groups, share):
         n = min(share, a.n_groups - first)
@@ -154,7 +156,7 @@ def _join_lines(a: GroupedMoments, b: GroupedMoments, up: int, run: Run, n_parts
             words[layout.TABLE_EXTREMES] = a.extremes.ctypes.data
             words[layout.TABLE_OTHER_EXTREMES] = b.extremes.ctypes.data
         found.append((state, hard))
-        calls.append([Call(words, first, n, (a, b, state, hard))])
+        calls.append([KernelRowCall(words, first, n, (a, b, state, hard))])
     run("join", calls)
     return np.concatenate(
         [np.zeros(0, np.int32), *(hard[: int(state[layout.N_HARD])] for state, hard in found)]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Run, split_rows
+from fastfeat_kernels.column import ELEMENTS, ArrowChunk, CallRunner, KernelRowCall, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.finalize import values_of_keys
 from fastfeat_kernels.grouped.tables import (
@@ -28,7 +28,7 @@ Keys = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-class Ordered(NamedTuple):
+class SortedGroups(NamedTuple):
     """The values of a column by group, sorted within each.
 
     Args:
@@ -46,12 +46,12 @@ class Ordered(NamedTuple):
 
 def order(
     element: str,
-    chunks: Sequence[Chunk],
+    chunks: Sequence[ArrowChunk],
     groups: Groups,
     n_groups: int,
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
-) -> Ordered:
+) -> SortedGroups:
     """Return the present values of a column, sorted by group and value.
 
     Args:
@@ -68,10 +68,10 @@ def order(
 
 def split_by_group(
     element: str,
-    chunks: Sequence[Chunk],
+    chunks: Sequence[ArrowChunk],
     groups: Groups,
     n_groups: int,
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
 ) -> Partitions:
     """Return the rows of a column that are in a group, for `order_partitions`."""
@@ -82,13 +82,13 @@ def split_by_group(
 
 
 def order_partitions(
-    element: str, partitions: Partitions, n_groups: int, run: Run, n_parts: int = 1
-) -> Ordered:
+    element: str, partitions: Partitions, n_groups: int, run: CallRunner, n_parts: int = 1
+) -> SortedGroups:
     """Return the values of some rows sorted by group and value; the rows are consumed."""
     if n_groups == 0:
         nothing = np.zeros(0, np.int64)
-        return Ordered(element, nothing, nothing, nothing)
-    ordered = Ordered(
+        return SortedGroups(element, nothing, nothing, nothing)
+    ordered = SortedGroups(
         element,
         np.empty(len(partitions.values), np.int64),
         np.empty(n_groups, np.int64),
@@ -115,7 +115,7 @@ def keys_in(partitions: Partitions) -> tuple[Keys, Groups]:
     return keys[is_value], groups[is_value]
 
 
-def keys_of(ordered: Ordered) -> tuple[Keys, Groups]:
+def keys_of(ordered: SortedGroups) -> tuple[Keys, Groups]:
     """Return the sorted keys without gaps, and the group of each."""
     counts = ordered.counts
     places = np.repeat(ordered.starts - (np.cumsum(counts) - counts), counts)
@@ -125,7 +125,7 @@ def keys_of(ordered: Ordered) -> tuple[Keys, Groups]:
 
 
 def quantiles_of(
-    ordered: Ordered, qs: Sequence[float], interpolation: Interpolation = "linear"
+    ordered: SortedGroups, qs: Sequence[float], interpolation: Interpolation = "linear"
 ) -> Floats:
     """Return exact quantiles of each group, shape (n_groups, len(qs)); NaN without values."""
     found = np.full((len(ordered.counts), len(qs)), np.nan)
@@ -136,7 +136,7 @@ def quantiles_of(
     return found
 
 
-def whole_quantiles_of(ordered: Ordered, q: float, interpolation: Interpolation) -> Keys:
+def whole_quantiles_of(ordered: SortedGroups, q: float, interpolation: Interpolation) -> Keys:
     """Return a quantile of each group of signed integers, without fraction; 0 without values."""
     found = np.zeros(len(ordered.counts), np.int64)
     present = np.flatnonzero(ordered.counts)
@@ -144,7 +144,7 @@ def whole_quantiles_of(ordered: Ordered, q: float, interpolation: Interpolation)
     return found
 
 
-def modes_of(ordered: Ordered, run: Run, n_parts: int = 1) -> npt.NDArray[Any]:
+def modes_of(ordered: SortedGroups, run: CallRunner, n_parts: int = 1) -> npt.NDArray[Any]:
     """Return the most frequent value of each group, the smallest of several; NaN or 0 for none.
 
     -0.0 counts as 0.0.
@@ -153,12 +153,12 @@ def modes_of(ordered: Ordered, run: Run, n_parts: int = 1) -> npt.NDArray[Any]:
     return values_of_keys(ordered.element, modes, ordered.counts == 0)
 
 
-def n_unique_of(ordered: Ordered, run: Run, n_parts: int = 1) -> Keys:
+def n_unique_of(ordered: SortedGroups, run: CallRunner, n_parts: int = 1) -> Keys:
     """Return the number of distinct values in each group; -0.0 counts as 0.0."""
     return _find_runs(ordered, run, n_parts)[1]
 
 
-def _words_of(ordered: Ordered) -> Words:
+def _words_of(ordered: SortedGroups) -> Words:
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_KEYS] = ordered.keys.ctypes.data
     table[layout.TABLE_STARTS] = ordered.starts.ctypes.data
@@ -166,24 +166,26 @@ def _words_of(ordered: Ordered) -> Words:
     return table
 
 
-def _sort_calls(partitions: Partitions, ordered: Ordered, n_sequences: int) -> list[list[Call]]:
+def _sort_calls(
+    partitions: Partitions, ordered: SortedGroups, n_sequences: int
+) -> list[list[KernelRowCall]]:
     size, n_partitions = 1 << partitions.shift, len(partitions.starts) - 1
     starts, n_groups = partitions.starts.tolist(), len(ordered.starts)
     common = _words_of(ordered)
     common[layout.TABLE_VALUES] = partitions.values.ctypes.data
     common[layout.TABLE_GROUPS] = partitions.groups.ctypes.data
     common[layout.TABLE_ELEMENT] = ELEMENTS.index(partitions.element)
-    calls: list[list[Call]] = [[] for _ in range(min(n_sequences, n_partitions))]
+    calls: list[list[KernelRowCall]] = [[] for _ in range(min(n_sequences, n_partitions))]
     for p in range(n_partitions):
         table = common.copy()
         table[layout.TABLE_FIRST_GROUP] = p * size
         table[layout.TABLE_N_GROUPS] = min(size, n_groups - p * size)
-        call = Call(table, starts[p], starts[p + 1] - starts[p], (partitions, ordered))
+        call = KernelRowCall(table, starts[p], starts[p + 1] - starts[p], (partitions, ordered))
         calls[p % len(calls)].append(call)
     return calls
 
 
-def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
+def _find_runs(ordered: SortedGroups, run: CallRunner, n_parts: int) -> tuple[Keys, Keys]:
     """Return the key of each group's most frequent value, and its number of distinct values."""
     n_groups = len(ordered.counts)
     modes, n_unique = np.zeros(n_groups, np.int64), np.zeros(n_groups, np.int64)
@@ -195,7 +197,7 @@ def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
     run(
         "runs",
         [
-            [Call(table, first, min(share, n_groups - first), owners)]
+            [KernelRowCall(table, first, min(share, n_groups - first), owners)]
             for first in range(0, n_groups, share)
         ],
     )
@@ -223,7 +225,7 @@ def neighbours(
 
 
 def _keys_between(
-    ordered: Ordered, groups: Keys, q: float, interpolation: Interpolation
+    ordered: SortedGroups, groups: Keys, q: float, interpolation: Interpolation
 ) -> tuple[Keys, Keys, Floats | float]:
     """Return the keys around a quantile of some groups, and its share between, in [0, 1)."""
     low, high, share = neighbours(ordered.counts[groups], q, interpolation)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels import lists as layout
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 
 Int64s = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -25,7 +25,7 @@ SIGN: Final = -(2**63)
 FEWEST_ROWS: Final = 8  # in a call
 
 
-class Sums(NamedTuple):
+class ListSums(NamedTuple):
     """Sums of lists, each array of shape (n_rows,).
 
     Args:
@@ -39,14 +39,16 @@ class Sums(NamedTuple):
     left: Flags
 
 
-def sums_of(offsets: Int64s, values: npt.NDArray[np.float64], run: Run, n_parts: int = 1) -> Sums:
+def sums_of(
+    offsets: Int64s, values: npt.NDArray[np.float64], run: CallRunner, n_parts: int = 1
+) -> ListSums:
     """Return the sum of the numbers of each list; NaN is missing."""
     sums, counts, left = _run("sums", offsets, values, {}, run, n_parts)
-    return Sums(sums.view(np.float64), counts, left != 0)
+    return ListSums(sums.view(np.float64), counts, left != 0)
 
 
 def integer_sums_of(
-    offsets: Int64s, values: Int64s, run: Run, n_parts: int = 1
+    offsets: Int64s, values: Int64s, run: CallRunner, n_parts: int = 1
 ) -> tuple[Int64s, Flags]:
     """Return the sum of the integers of each list, and a mask of int64 overflows."""
     sums, _, left = _run("integer_sums", offsets, values, {}, run, n_parts)
@@ -54,7 +56,7 @@ def integer_sums_of(
 
 
 def extremes_of(
-    offsets: Int64s, values: npt.NDArray[Any], run: Run, n_parts: int = 1, *, greatest: bool
+    offsets: Int64s, values: npt.NDArray[Any], run: CallRunner, n_parts: int = 1, *, greatest: bool
 ) -> tuple[npt.NDArray[Any], Int64s]:
     """Return the minimum or maximum of each list, 0 without values, and the number of values.
 
@@ -68,7 +70,7 @@ def extremes_of(
 
 
 def elements_of(
-    offsets: Int64s, values: npt.NDArray[Any], index: int, run: Run, n_parts: int = 1
+    offsets: Int64s, values: npt.NDArray[Any], index: int, run: CallRunner, n_parts: int = 1
 ) -> tuple[npt.NDArray[Any], Flags]:
     """Return the element at a place of each list, 0 without one, and a mask of lists that have one.
 
@@ -84,7 +86,7 @@ def _run(
     offsets: Int64s,
     values: npt.NDArray[Any],
     words: Mapping[int, int],
-    run: Run,
+    run: CallRunner,
     n_parts: int,
 ) -> tuple[Int64s, Int64s, Int64s]:
     """Return the output of an entry: results, counts, and left-over lists, each (n_rows,)."""
@@ -107,5 +109,7 @@ def _run(
         table[word] = number
     n_parts = min(n_parts, n_rows // FEWEST_ROWS)
     ends = [n_rows * part // n_parts for part in range(n_parts + 1)]
-    run(entry, [[Call(table, start, end - start, arrays)] for start, end in pairwise(ends)])
+    run(
+        entry, [[KernelRowCall(table, start, end - start, arrays)] for start, end in pairwise(ends)]
+    )
     return results[:n_given], counts[:n_given], left[:n_given]

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Columns, Run, value_of_key
+from fastfeat_kernels.column import ELEMENTS, CallRunner, EqualChunks, KernelRowCall, value_of_key
 from fastfeat_kernels.moments import (
     COUNT,
     MAX_KEY,
@@ -78,7 +78,7 @@ class ManyMoments:
 
 
 def summarize_columns(
-    element: str, columns: Columns, level: Level, run: Run, n_parts: int = 1
+    element: str, columns: EqualChunks, level: Level, run: CallRunner, n_parts: int = 1
 ) -> ManyMoments:
     """Return the moments of columns; level 0 leaves out both sums, 1 the sum of squares.
 
@@ -94,11 +94,11 @@ def summarize_columns(
     tables[:, TABLE_BIT_OFFSET] = columns.bit_offset
     tables[:, TABLE_STATE] = states.ctypes.data + 8 * SCRATCH * np.arange(n)
     tables[:, TABLE_LEVEL], tables[:, TABLE_ELEMENT] = level, ELEMENTS.index(element)
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for places in np.array_split(np.arange(n), min(n_parts, n)):
         part, scratch = tables[places[0] : places[-1] + 1], np.empty(N_SCRATCH_WORDS, np.int64)
         part[:, TABLE_SCRATCH], part[0, TABLE_N_COLUMNS] = scratch.ctypes.data, len(part)
-        calls.append([Call(part, 0, columns.n_rows, (columns.owner, states, scratch))])
+        calls.append([KernelRowCall(part, 0, columns.n_rows, (columns.owner, states, scratch))])
     run(entry_of(element), calls)
     return ManyMoments(element, level, states)
 

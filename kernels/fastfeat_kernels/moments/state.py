@@ -9,7 +9,14 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    ChunkRows,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.moments import (
     COUNT,
     FIRST_INFINITE,
@@ -127,7 +134,9 @@ def begin(words: Words) -> None:
     words[..., MIN_KEY], words[..., MAX_KEY] = NO_MIN_KEY, NO_MAX_KEY
 
 
-def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row: int) -> Words:
+def make_table(
+    element: str, chunk: ArrowChunk, state: Words, level: Level, first_row: int
+) -> Words:
     """Return the table of an entry; state and chunk must outlive it.
 
     Args:
@@ -178,7 +187,7 @@ def moments_of(element: str, state: Words, total: int, squares: int, level: Leve
 
 
 def summarize(
-    element: str, chunks: Sequence[Chunk], level: Level, run: Run, n_parts: int = 1
+    element: str, chunks: Sequence[ArrowChunk], level: Level, run: CallRunner, n_parts: int = 1
 ) -> Moments:
     """Return the moments of a column.
 
@@ -202,9 +211,9 @@ def summarize(
     return moments
 
 
-def _call(element: str, rows: Rows[Chunk], state: Words, level: Level) -> Call:
+def _call(element: str, rows: ChunkRows[ArrowChunk], state: Words, level: Level) -> KernelRowCall:
     table = make_table(element, rows.chunk, state, level, rows.chunk_start)
-    return Call(table, rows.first, rows.n, (rows.chunk, state))
+    return KernelRowCall(table, rows.first, rows.n, (rows.chunk, state))
 
 
 def integer_of(state: Words, first: int, n_limbs: int) -> int:

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    ChunkRows,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.selection import (
     COUNT,
     EXTRACT,
@@ -93,25 +100,29 @@ def _offsets(keys: Keys, low: int) -> npt.NDArray[np.uint64]:
 
 Indices = npt.NDArray[np.int64]
 
-Words = dict[int, int]
+SelectionWords = dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SelectionColumn:
     """A column cut into runs of rows, with the runner of the kernel."""
 
     element: str
-    parts: list[list[Rows[Chunk]]]
-    run: Run
+    parts: list[list[ChunkRows[ArrowChunk]]]
+    run: CallRunner
 
 
-def in_runs(element: str, chunks: Sequence[Chunk], run: Run, n_parts: int) -> Column:
+def in_runs(
+    element: str, chunks: Sequence[ArrowChunk], run: CallRunner, n_parts: int
+) -> SelectionColumn:
     """Return a column cut into at most `n_parts` runs of rows, or more for very many rows.
 
     The result of a round does not depend on `n_parts`.
     """
     n_rows = sum(chunk.length for chunk in chunks)
-    return Column(element, split_rows(chunks, max(n_parts, -(-n_rows // MAX_PART), 1)), run)
+    return SelectionColumn(
+        element, split_rows(chunks, max(n_parts, -(-n_rows // MAX_PART), 1)), run
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +154,7 @@ class BucketKeys:
         return [keys[start:end] for keys, (start, end) in zip(self.keys, bounds, strict=True)]
 
 
-def take_sample(column: Column, stride: int) -> Keys:
+def take_sample(column: SelectionColumn, stride: int) -> Keys:
     """Return the keys of the values among one row of every `stride`, in any order."""
     outputs = [
         np.empty(sum(-(-rows.n // stride) for rows in part), np.int64) for part in column.parts
@@ -163,7 +174,7 @@ def take_sample(column: Column, stride: int) -> Keys:
     )
 
 
-def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
+def count_buckets(column: SelectionColumn, buckets: BucketMap) -> npt.NDArray[np.uint32]:
     """Return the number of values of each part in each bucket, `(n_parts, n_buckets)`."""
     counts = np.zeros((len(column.parts), buckets.n_buckets), np.uint32)
     common = _map_words(buckets) | {TABLE_ROUND: COUNT}
@@ -173,7 +184,7 @@ def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
 
 
 def extract(
-    column: Column,
+    column: SelectionColumn,
     buckets: BucketMap,
     room: Indices,
     wanted: Indices,
@@ -226,7 +237,9 @@ def commonest(sample: Keys, buckets: BucketMap) -> Keys:
     return pivots
 
 
-def _run_round(column: Column, words_of_parts: Sequence[Words], owners: object) -> None:
+def _run_round(
+    column: SelectionColumn, words_of_parts: Sequence[SelectionWords], owners: object
+) -> None:
     """Run the kernel once over all rows.
 
     `owners` keeps alive the memory that `words_of_parts` points to.
@@ -239,7 +252,9 @@ def _run_round(column: Column, words_of_parts: Sequence[Words], owners: object) 
     column.run("rows", calls)
 
 
-def _calls(part: Sequence[Rows[Chunk]], words: Words, owners: object) -> list[Call]:
+def _calls(
+    part: Sequence[ChunkRows[ArrowChunk]], words: SelectionWords, owners: object
+) -> list[KernelRowCall]:
     """Return the calls of one part: a table for each run of rows, and one scratch for all."""
     buffer = np.zeros(N_SCRATCH_WORDS + len(part) * N_TABLE_WORDS, np.int64)
     tables = buffer[N_SCRATCH_WORDS:].reshape(len(part), N_TABLE_WORDS)
@@ -252,12 +267,12 @@ def _calls(part: Sequence[Rows[Chunk]], words: Words, owners: object) -> list[Ca
         table[TABLE_VALIDITY] = rows.chunk.validity
         table[TABLE_BIT_OFFSET] = rows.chunk.bit_offset
     return [
-        Call(table, rows.first, rows.n, (rows.chunk, owners))
+        KernelRowCall(table, rows.first, rows.n, (rows.chunk, owners))
         for table, rows in zip(tables, part, strict=True)
     ]
 
 
-def _map_words(buckets: BucketMap) -> Words:
+def _map_words(buckets: BucketMap) -> SelectionWords:
     return {
         TABLE_LOW: buckets.low,
         TABLE_HIGH: buckets.high,

@@ -10,7 +10,14 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Chunk, TextChunk, value_of_key
+from fastfeat_kernels.column import (
+    ELEMENTS,
+    TEXT,
+    AnyChunk,
+    ArrowChunk,
+    ArrowTextChunk,
+    value_of_key,
+)
 from fastfeat_kernels.vocabulary import layout
 
 NumberKeys = npt.NDArray[np.int64]
@@ -134,12 +141,12 @@ def describe(words: Integers, element: str, chunk: AnyChunk) -> Integers:
     """Set the words of the column and of the scratch; return the scratch."""
     words[layout.TABLE_VALIDITY], words[layout.TABLE_BIT_OFFSET] = chunk.validity, chunk.bit_offset
     if element == TEXT:
-        text = cast("TextChunk", chunk)
+        text = cast("ArrowTextChunk", chunk)
         words[layout.TABLE_VALUES] = text.data
         words[layout.TABLE_OFFSETS] = text.offsets
         words[layout.TABLE_OFFSET_BYTES] = text.offset_bytes
     else:
-        numbers = cast("Chunk", chunk)
+        numbers = cast("ArrowChunk", chunk)
         words[layout.TABLE_VALUES] = numbers.values
         words[layout.TABLE_VALUE_BIT_OFFSET] = numbers.value_bit_offset
         words[layout.TABLE_ELEMENT] = ELEMENTS.index(element)

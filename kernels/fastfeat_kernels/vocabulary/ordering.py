@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
 
@@ -38,7 +38,7 @@ class SortedKeys:
     places: Ids
 
 
-def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> SortedKeys:
+def final_order(keys: Keys, counts: Integers, run: CallRunner, n_parts: int = 1) -> SortedKeys:
     """Return distinct keys, given in any order, in their final order."""
     if not isinstance(keys, TextKeys):
         found = _descending(keys, counts, run, n_parts)
@@ -56,7 +56,7 @@ def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sor
     return found
 
 
-def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> SortedKeys:
+def _descending(words: Integers, counts: Integers, run: CallRunner, n_parts: int) -> SortedKeys:
     """Return keys in descending order of counts, with room for places."""
     n = len(words)
     ids, places = np.empty(n, np.int32), np.empty(n, np.int32)
@@ -66,7 +66,7 @@ def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> So
     cuts = [n * k // n_parts for k in range(n_parts + 1)]
 
     def deal(kind_of_round: int) -> None:
-        calls: list[list[Call]] = []
+        calls: list[list[KernelRowCall]] = []
         for own, (first, end) in zip(bins, pairwise(cuts), strict=True):
             table = np.zeros(layout.N_DEAL_WORDS, np.int64)
             table[layout.DEAL_ROUND] = kind_of_round
@@ -78,7 +78,7 @@ def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> So
             table[layout.DEAL_NEW_COUNTS] = found.counts.ctypes.data
             table[layout.DEAL_NEW_IDS] = found.ids.ctypes.data
             table[layout.DEAL_BINS], table[layout.DEAL_N_BINS] = own.ctypes.data, n_bins
-            calls.append([Call(table, first, end - first, (words, counts, found, bins))])
+            calls.append([KernelRowCall(table, first, end - first, (words, counts, found, bins))])
         run("descending", calls)
 
     deal(layout.COUNT_COUNTS)
@@ -92,13 +92,13 @@ def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> So
     return found
 
 
-def _sort_runs(found: SortedKeys, run: Run, n_parts: int, *, with_places: bool) -> None:
+def _sort_runs(found: SortedKeys, run: CallRunner, n_parts: int, *, with_places: bool) -> None:
     """Sort words, with their ids, in each run of equal counts, which are descending."""
     n = len(found.words)
     spare_words, spare_ids = np.empty_like(found.words), np.empty_like(found.ids)
     shares = [found.counts[n * k // n_parts] for k in range(1, n_parts)] if n else []
     cuts = [bisect_left(found.counts, -count, key=lambda other: -other) for count in shares]
-    calls: list[list[Call]] = []
+    calls: list[list[KernelRowCall]] = []
     for first, end in pairwise([0, *cuts, n]):
         digits = np.empty(layout.N_SORT_DIGITS, np.int64)
         table = np.zeros(layout.N_SORT_WORDS, np.int64)
@@ -109,7 +109,9 @@ def _sort_runs(found: SortedKeys, run: Run, n_parts: int, *, with_places: bool) 
         table[layout.SORT_SPARE_IDS] = spare_ids.ctypes.data
         table[layout.SORT_DIGITS] = digits.ctypes.data
         table[layout.SORT_PLACES] = found.places.ctypes.data if with_places else 0
-        calls.append([Call(table, first, end - first, (found, spare_words, spare_ids, digits))])
+        calls.append(
+            [KernelRowCall(table, first, end - first, (found, spare_words, spare_ids, digits))]
+        )
     run("sort", calls)
 
 

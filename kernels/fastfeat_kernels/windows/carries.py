@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import Ordered, Words, order_table, sequences
-from fastfeat_kernels.windows.requests import Wanted
-from fastfeat_kernels.windows.slices import Unit, is_carried
+from fastfeat_kernels.windows.ordering import WindowOrder, Words, order_table, sequences
+from fastfeat_kernels.windows.requests import WantedStatistic
+from fastfeat_kernels.windows.slices import WorkUnit, is_carried
 from fastfeat_kernels.windows.statistics import STATISTICS
 
 _LOW = (1 << layout.LIMB_BITS) - 1
@@ -35,10 +35,10 @@ class Carries(NamedTuple):
     """
 
     words: Words
-    places: Mapping[Unit, int]
+    places: Mapping[WorkUnit, int]
     too_wide: frozenset[int]
 
-    def address_of(self, unit: Unit) -> int:
+    def address_of(self, unit: WorkUnit) -> int:
         """Return the address of the words of a slice."""
         return self.words.ctypes.data + self.words.strides[0] * self.places[unit]
 
@@ -54,11 +54,11 @@ class _Divided(NamedTuple):
     """
 
     entity: int
-    slices: Sequence[Unit]
+    slices: Sequence[WorkUnit]
     edges: Words
 
 
-def summed_columns(wanted: Iterable[Wanted], columns: Sequence[int]) -> list[int]:
+def summed_columns(wanted: Iterable[WantedStatistic], columns: Sequence[int]) -> list[int]:
     """Return the places of columns with sums over windows without a beginning."""
     summed = {
         one.column
@@ -69,11 +69,11 @@ def summed_columns(wanted: Iterable[Wanted], columns: Sequence[int]) -> list[int
 
 
 def carries_of(
-    rows: Ordered,
-    computed: Sequence[Unit],
+    rows: WindowOrder,
+    computed: Sequence[WorkUnit],
     columns: Words,
     summed: Sequence[int],
-    run: Run,
+    run: CallRunner,
     n_parts: int,
 ) -> Carries:
     """Return the states that the slices of a pass begin with.
@@ -114,9 +114,9 @@ def _with_pieces(divided: Sequence[_Divided], words: Words) -> Iterator[tuple[_D
         first += n_pieces
 
 
-def _divided(rows: Ordered, computed: Sequence[Unit]) -> list[_Divided]:
+def _divided(rows: WindowOrder, computed: Sequence[WorkUnit]) -> list[_Divided]:
     carried = [(unit, unit.bounds) for unit in computed if unit.n_carried and unit.bounds]
-    of_entity: dict[int, tuple[list[Unit], list[int]]] = {}
+    of_entity: dict[int, tuple[list[WorkUnit], list[int]]] = {}
     for unit, (base, _) in carried:
         entity = int(np.searchsorted(rows.starts, base, "right")) - 1
         slices, ends = of_entity.setdefault(entity, ([], []))
@@ -133,17 +133,17 @@ def _divided(rows: Ordered, computed: Sequence[Unit]) -> list[_Divided]:
 
 
 def _calls(
-    rows: Ordered, divided: Sequence[_Divided], columns: Words, words: Words, n_parts: int
-) -> list[list[Call]]:
+    rows: WindowOrder, divided: Sequence[_Divided], columns: Words, words: Words, n_parts: int
+) -> list[list[KernelRowCall]]:
     """Return calls on the pieces of all entities."""
-    common, calls = order_table(rows), list[Call]()
+    common, calls = order_table(rows), list[KernelRowCall]()
     common[layout.TABLE_COLUMNS] = columns.ctypes.data
     common[layout.TABLE_N_COLUMNS] = len(columns)
     words_at, stride = words.ctypes.data, words.strides[0]
     for first, end in (pair for one in divided for pair in pairwise(one.edges.tolist())):
         table = common.copy()
         table[layout.TABLE_CARRY] = words_at + stride * len(calls)
-        calls.append(Call(table, first, end - first, (rows, columns, words)))
+        calls.append(KernelRowCall(table, first, end - first, (rows, columns, words)))
     sizes = np.array([call.n for call in calls], np.int64)
     return [[calls[k] for k in numbers] for numbers in sequences(sizes, n_parts)]
 

@@ -9,9 +9,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.column import (
+    BLOCK,
+    ELEMENTS,
+    ArrowChunk,
+    CallRunner,
+    ChunkRows,
+    KernelRowCall,
+    split_rows,
+)
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.requests import Column
+from fastfeat_kernels.windows.requests import WindowInput
 
 Words = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -28,7 +36,7 @@ PADDING = 8  # words behind the last that the kernel may read
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class WindowOrder:
     """Rows in window order; rows without an entity or a time are left out.
 
     Rows are first dealt out: each stripe of the input is distributed to partitions of neighbouring
@@ -62,7 +70,7 @@ class Ordered:
     starts: Words
     arrivals: Codes
     times: Words
-    time_chunks: Sequence[Chunk]
+    time_chunks: Sequence[ArrowChunk]
     is_as_given: bool = False
     spare: list[Words] = field(default_factory=list[Words])
 
@@ -74,13 +82,13 @@ class Ordered:
 
 def ordered(
     codes: Codes,
-    times: Sequence[Chunk],
-    ties: Column | None,
+    times: Sequence[ArrowChunk],
+    ties: WindowInput | None,
     n_entities: int,
-    run: Run,
+    run: CallRunner,
     n_parts: int = 1,
     shift: int | None = None,
-) -> Ordered:
+) -> WindowOrder:
     """Return the rows in window order.
 
     Args:
@@ -100,7 +108,7 @@ def ordered(
     codes = np.ascontiguousarray(codes, np.int32)
     if int(codes.max(initial=-1)) >= n_entities:
         raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
-    check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
+    check_lengths(codes, [WindowInput("int64", times), *([] if ties is None else [ties])])
     is_alone = shift is None
     if is_alone and ties is None and _are_few(len(codes), n_entities):
         known = plain_words(times)
@@ -116,7 +124,7 @@ def ordered(
     bits = _stripe_bits(len(codes))
     cells, partition_starts = _cells(codes, shift, n_partitions, bits, run)
     n = int(partition_starts[-1])
-    rows = Ordered(
+    rows = WindowOrder(
         codes,
         n_entities,
         n_parts,
@@ -133,7 +141,7 @@ def ordered(
     if n_entities == 0:
         return rows
     numbers = np.empty(len(codes), np.int32)
-    dealt = deal(rows, Column("int64", times), run, numbers)[0]
+    dealt = deal(rows, WindowInput("int64", times), run, numbers)[0]
     dealt_ties = None if ties is None else _tie_keys(ties, *deal(rows, ties, run))
     is_moved = np.zeros(n_partitions, np.int64)
     run("order", _order_calls(rows, dealt, numbers, dealt_ties, is_moved))
@@ -148,8 +156,8 @@ def _are_few(n_rows: int, n_entities: int) -> bool:
 
 
 def _ordered_few(
-    codes: Codes, times: Words, chunks: Sequence[Chunk], n_entities: int, n_parts: int
-) -> Ordered:
+    codes: Codes, times: Words, chunks: Sequence[ArrowChunk], n_entities: int, n_parts: int
+) -> WindowOrder:
     """Return `ordered` rows of a small batch: one stripe, one partition.
 
     NumPy sorts them in the time that the tables of two calls take: 200 rows of one entity in 25 us
@@ -167,7 +175,7 @@ def _ordered_few(
     starts = np.zeros(n_entities + 1, np.int64)
     np.cumsum(np.bincount(own, minlength=n_entities), out=starts[1:])
     ends = np.array([0, n], np.int64)
-    return Ordered(
+    return WindowOrder(
         codes,
         n_entities,
         n_parts,
@@ -190,7 +198,7 @@ def _order_of_few(own: Codes, moments: Words, n_entities: int) -> npt.NDArray[np
     return np.lexsort((moments, own))
 
 
-def plain_words(chunks: Sequence[Chunk]) -> Words | None:
+def plain_words(chunks: Sequence[ArrowChunk]) -> Words | None:
     """Return columns of 8-byte values as one array; None if some may be missing."""
     pieces: list[Words] = []
     for chunk in chunks:
@@ -201,7 +209,7 @@ def plain_words(chunks: Sequence[Chunk]) -> Words | None:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.int64)])
 
 
-def n_tied(rows: Ordered, run: Run, first_row: int = 0) -> int:
+def n_tied(rows: WindowOrder, run: CallRunner, first_row: int = 0) -> int:
     """Return the number of rows that share their entity and time with another row.
 
     Rows before `first_row` are not counted: their ties have been counted already.
@@ -220,11 +228,11 @@ def n_tied(rows: Ordered, run: Run, first_row: int = 0) -> int:
     return 2 * int(np.count_nonzero(is_again)) - int(np.count_nonzero(is_third))
 
 
-def permutation(rows: Ordered, run: Run) -> Words:
+def permutation(rows: WindowOrder, run: CallRunner) -> Words:
     """Return the row number in each place, shape (n,)."""
     numbers = np.arange(len(rows.codes), dtype=np.int64)
     chunk = PlainChunk(numbers.ctypes.data, len(numbers), numbers)
-    return deal(rows, Column("int64", [chunk]), run)[0][rows.arrivals]
+    return deal(rows, WindowInput("int64", [chunk]), run)[0][rows.arrivals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +248,7 @@ class PlainChunk:
 
 
 def deal(
-    rows: Ordered, column: Column, run: Run, numbers: Codes | None = None
+    rows: WindowOrder, column: WindowInput, run: CallRunner, numbers: Codes | None = None
 ) -> tuple[Words, Flags | None]:
     """Return the values of a column by dealt row, and for integers whether they are present.
 
@@ -262,7 +270,7 @@ def deal(
     common[layout.TABLE_DEALT] = dealt.ctypes.data
     common[layout.TABLE_DEALT_PRESENT] = 0 if present is None else present.ctypes.data
     common[layout.TABLE_DEALT_CODES] = 0 if numbers is None else numbers.ctypes.data
-    owners, calls = (rows, cursors, dealt, present, numbers), list[list[Call]]()
+    owners, calls = (rows, cursors, dealt, present, numbers), list[list[KernelRowCall]]()
     for part in split_rows(column.chunks, rows.n_parts, size):
         scratch = np.empty(BLOCK, np.int64)
         common[layout.TABLE_SCRATCH] = scratch.ctypes.data
@@ -276,7 +284,7 @@ def deal(
     return dealt, present
 
 
-def _dealt_few(rows: Ordered, words: Words) -> Words:
+def _dealt_few(rows: WindowOrder, words: Words) -> Words:
     """Return words of one stripe and partition, none missing, by dealt row."""
     if rows.n_placed == len(words):
         return words
@@ -285,7 +293,7 @@ def _dealt_few(rows: Ordered, words: Words) -> Words:
     return dealt
 
 
-def _memory_for(rows: Ordered) -> Words:
+def _memory_for(rows: WindowOrder) -> Words:
     """Return memory for a dealt column; another thread may have taken the spare memory."""
     try:
         return rows.spare.pop()
@@ -293,17 +301,17 @@ def _memory_for(rows: Ordered) -> Words:
         return np.empty(len(rows.codes), np.int64)
 
 
-def _stripes_of(rows: Rows[Chunk], size: int) -> Iterator[Rows[Chunk]]:
+def _stripes_of(rows: ChunkRows[ArrowChunk], size: int) -> Iterator[ChunkRows[ArrowChunk]]:
     """Yield the rows of a chunk, split by stripe."""
     first, end = rows.first, rows.first + rows.n
     while first < end:
         stripe_end = ((rows.chunk_start + first) // size + 1) * size - rows.chunk_start
         n = min(stripe_end, end) - first
-        yield Rows(rows.chunk, first, n, rows.chunk_start)
+        yield ChunkRows(rows.chunk, first, n, rows.chunk_start)
         first += n
 
 
-def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
+def check_lengths(codes: Codes, columns: Sequence[WindowInput]) -> None:
     """Raise ValueError if the number of rows of a column differs from the number of codes."""
     for column in columns:
         n_rows = sum(chunk.length for chunk in column.chunks)
@@ -312,21 +320,27 @@ def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
 
 
 def counted(
-    codes: Codes, shift: int, n_partitions: int, ranges: Sequence[tuple[int, int]], run: Run
+    codes: Codes, shift: int, n_partitions: int, ranges: Sequence[tuple[int, int]], run: CallRunner
 ) -> Words:
     """Return the number of rows in each range and partition, shape (ranges, partitions)."""
     counts = np.zeros((len(ranges), n_partitions), np.int64)
-    calls, common, counts_at = list[list[Call]](), codes_table(codes, shift), counts.ctypes.data
+    calls, common, counts_at = (
+        list[list[KernelRowCall]](),
+        codes_table(codes, shift),
+        counts.ctypes.data,
+    )
     for k, (first, end) in enumerate(ranges):
         table = common.copy()
         table[layout.TABLE_CURSORS] = counts_at + 8 * k * n_partitions
-        calls.append([Call(table, first, end - first, (codes, counts))])
+        calls.append([KernelRowCall(table, first, end - first, (codes, counts))])
     run("count", calls)
     return counts
 
 
-def _cells(codes: Codes, shift: int, n_partitions: int, bits: int, run: Run) -> tuple[Words, Words]:
-    """Return `cells` and `partition_starts` of `Ordered`."""
+def _cells(
+    codes: Codes, shift: int, n_partitions: int, bits: int, run: CallRunner
+) -> tuple[Words, Words]:
+    """Return `cells` and `partition_starts` of `WindowOrder`."""
     firsts = range(0, len(codes), 1 << bits)
     ranges = [(first, min(first + (1 << bits), len(codes))) for first in firsts]
     counts = counted(codes, shift, n_partitions, ranges, run)
@@ -360,7 +374,7 @@ def _stripe_bits(n_rows: int) -> int:
     return min(max(bits, MIN_STRIPE_BITS), MAX_STRIPE_BITS)
 
 
-def _rows_call(one: Rows[Chunk], common: Words, *owners: object) -> Call:
+def _rows_call(one: ChunkRows[ArrowChunk], common: Words, *owners: object) -> KernelRowCall:
     """Return a call on input rows, from the words that all calls share."""
     table = common.copy()
     table[layout.TABLE_CODES] += 4 * one.chunk_start
@@ -368,16 +382,19 @@ def _rows_call(one: Rows[Chunk], common: Words, *owners: object) -> Call:
     table[layout.TABLE_VALUE_BIT_OFFSET] = one.chunk.value_bit_offset
     table[layout.TABLE_VALIDITY] = one.chunk.validity
     table[layout.TABLE_BIT_OFFSET] = one.chunk.bit_offset
-    return Call(table, one.first, one.n, (one.chunk, *owners))
+    return KernelRowCall(table, one.first, one.n, (one.chunk, *owners))
 
 
 def _placed(
-    codes: Codes, times: Sequence[Chunk], parts: Sequence[Sequence[Rows[Chunk]]], run: Run
+    codes: Codes,
+    times: Sequence[ArrowChunk],
+    parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
+    run: CallRunner,
 ) -> Codes:
     """Return the entity of each row, -1 if its time is missing."""
     if not any(chunk.validity for chunk in times):
         return codes
-    kept, calls, common = np.empty_like(codes), list[list[Call]](), codes_table(codes, 0)
+    kept, calls, common = np.empty_like(codes), list[list[KernelRowCall]](), codes_table(codes, 0)
     for part in parts:
         calls.append([_rows_call(one, common, codes, kept) for one in part])
         for call, one in zip(calls[-1], part, strict=True):
@@ -403,7 +420,7 @@ def _is_dealt_in_order(codes: Codes, shift: int) -> bool:
     return bool((partitions[1:] >= partitions[:-1]).all())
 
 
-def _tie_keys(ties: Column, dealt: Words, present: Flags | None) -> Words:
+def _tie_keys(ties: WindowInput, dealt: Words, present: Flags | None) -> Words:
     """Return keys that order ties: missing ones first, -0.0 as 0.0."""
     if ties.element.startswith("float"):
         values = dealt.view(np.float64) + 0.0
@@ -419,10 +436,10 @@ def _tie_keys(ties: Column, dealt: Words, present: Flags | None) -> Words:
 
 
 def _order_calls(
-    rows: Ordered, dealt: Words, numbers: Codes, ties: Words | None, is_moved: Words
-) -> list[list[Call]]:
+    rows: WindowOrder, dealt: Words, numbers: Codes, ties: Words | None, is_moved: Words
+) -> list[list[KernelRowCall]]:
     sizes = np.diff(rows.partition_starts)
-    common, calls = order_table(rows), list[list[Call]]()
+    common, calls = order_table(rows), list[list[KernelRowCall]]()
     common[layout.TABLE_DEALT] = dealt.ctypes.data
     common[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
     common[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
@@ -441,11 +458,13 @@ def _order_calls(
             table[layout.TABLE_FIRST_PLACE] = rows.partition_starts[p]
             table[layout.TABLE_END_PLACE] = rows.partition_starts[p + 1]
             first, n = entities_of(rows, p)
-            calls[-1].append(Call(table, first, n, (rows, dealt, numbers, ties, spare, is_moved)))
+            calls[-1].append(
+                KernelRowCall(table, first, n, (rows, dealt, numbers, ties, spare, is_moved))
+            )
     return calls
 
 
-def order_table(rows: Ordered) -> Words:
+def order_table(rows: WindowOrder) -> Words:
     """Return a table for rows in window order."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_STARTS] = rows.starts.ctypes.data
@@ -454,7 +473,7 @@ def order_table(rows: Ordered) -> Words:
     return table
 
 
-def entities_of(rows: Ordered, partition: int) -> tuple[int, int]:
+def entities_of(rows: WindowOrder, partition: int) -> tuple[int, int]:
     """Return the first entity of a partition, and its number of entities."""
     first = partition << rows.shift
     return first, min(1 << rows.shift, rows.n_entities - first)

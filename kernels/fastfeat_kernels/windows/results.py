@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import Flags, Ordered, Words, codes_table, counted
-from fastfeat_kernels.windows.programs import Program
+from fastfeat_kernels.windows.ordering import Flags, WindowOrder, Words, codes_table, counted
+from fastfeat_kernels.windows.programs import WindowProgram
 
 TILE = 256  # rows that are collected at a time
 FEW = 1 << 16  # rows whose columns have one memory
@@ -29,7 +29,7 @@ class Query(NamedTuple):
         asked: Shape (partitions,): number of asking rows.
     """
 
-    rows: Ordered
+    rows: WindowOrder
     first_row: int
     base: int
     stripes: Sequence[range]
@@ -38,7 +38,7 @@ class Query(NamedTuple):
     asked: Words
 
 
-class Memory(NamedTuple):
+class ResultMemory(NamedTuple):
     """Memory for results that no column has room for, reused by all passes.
 
     Args:
@@ -50,7 +50,7 @@ class Memory(NamedTuple):
     columns: list[Words]
 
 
-class Results(NamedTuple):
+class ResultColumns(NamedTuple):
     """Columns of results, from row `base` of `Query` on.
 
     Args:
@@ -72,7 +72,7 @@ class Results(NamedTuple):
     is_float: Sequence[bool]
 
 
-def query_of_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Query:
+def query_of_rows(rows: WindowOrder, first_row: int, n_parts: int, run: CallRunner) -> Query:
     """Return the input rows from the first asking row on as a query."""
     n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
     first_row, bits = min(max(first_row, 0), n_rows), rows.stripe_bits
@@ -101,7 +101,7 @@ def aligned(n_words: int) -> Words:
     return memory[start : start + n_words]
 
 
-def columns_for(query: Query, program: Program) -> Results:
+def columns_for(query: Query, program: WindowProgram) -> ResultColumns:
     """Return columns for the results of a pass."""
     n = len(query.rows.codes) - query.base
     flags = program.outputs[:, layout.OUTPUT_FLAGGED].tolist()
@@ -116,7 +116,7 @@ def columns_for(query: Query, program: Program) -> Results:
             marked[slot] = n_before
             (flag_bits if flag else number_bits)[slot] = bits_at + n_before * bits.shape[1]
             n_before += 1
-    return Results(values, bits, marked, targets, flag_bits, number_bits, program.is_float)
+    return ResultColumns(values, bits, marked, targets, flag_bits, number_bits, program.is_float)
 
 
 def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
@@ -130,7 +130,7 @@ def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
     return columns, together.ctypes.data + 8 * stride * np.arange(n_columns)
 
 
-def stage_for(query: Query, results: Results, memory: Memory) -> Words:
+def stage_for(query: Query, results: ResultColumns, memory: ResultMemory) -> Words:
     """Return addresses of the pieces where results wait, shape (stripes * row_words,).
 
     The results of a stripe are lines, one for each of its dealt rows. They are cut into pieces of
@@ -159,12 +159,12 @@ def stage_for(query: Query, results: Results, memory: Memory) -> Words:
     return stage.reshape(-1)
 
 
-def piece_bits(rows: Ordered, row_words: int) -> int:
+def piece_bits(rows: WindowOrder, row_words: int) -> int:
     """Return the number of dealt rows with results in a piece, as a power of 2."""
     return rows.stripe_bits - (row_words - 1).bit_length()
 
 
-def point_to_results(table: Words, results: Results, query: Query) -> None:
+def point_to_results(table: Words, results: ResultColumns, query: Query) -> None:
     """Write addresses of columns of results to a table."""
     table[layout.TABLE_TARGETS] = results.targets.ctypes.data
     table[layout.TABLE_FLAG_BITS] = results.flag_bits.ctypes.data
@@ -174,14 +174,14 @@ def point_to_results(table: Words, results: Results, query: Query) -> None:
 
 def collect(
     query: Query,
-    program: Program,
-    results: Results,
+    program: WindowProgram,
+    results: ResultColumns,
     stage: Words,
     memory: object,
-    run: Run,
+    run: CallRunner,
 ) -> None:
     """Write the results of a pass from the stage to columns."""
-    rows, cursors, calls = query.rows, query.cells.copy(), list[list[Call]]()
+    rows, cursors, calls = query.rows, query.cells.copy(), list[list[KernelRowCall]]()
     common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
     point_to_results(common, results, query)
     common[layout.TABLE_STAGE] = stage.ctypes.data
@@ -199,11 +199,11 @@ def collect(
             first = max(k << rows.stripe_bits, query.first_row)
             end = min(k + 1 << rows.stripe_bits, len(rows.codes))
             owners = query, program, results, stage, memory, cursors, places
-            calls[-1].append(Call(table, first, end - first, owners))
+            calls[-1].append(KernelRowCall(table, first, end - first, owners))
     run("collect", calls)
 
 
-def validity_of(query: Query, results: Results) -> list[Flags | None]:
+def validity_of(query: Query, results: ResultColumns) -> list[Flags | None]:
     """Return a bitmap of the asking rows for each output; None if all rows have a value."""
     rows = query.rows
     is_placed = rows.n_placed == len(rows.codes)
@@ -212,7 +212,7 @@ def validity_of(query: Query, results: Results) -> list[Flags | None]:
     return [placed if k is None else bits[k] for k in results.marked]
 
 
-def _placed_bits(rows: Ordered, first_row: int) -> Flags:
+def _placed_bits(rows: WindowOrder, first_row: int) -> Flags:
     return np.packbits(rows.codes[first_row:] >= 0, bitorder="little")
 
 

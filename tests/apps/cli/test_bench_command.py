@@ -70,13 +70,13 @@ def test_what_a_peer_cannot_write_is_said_and_the_rest_is_timed(run: Run, folder
 def test_outputs_that_differ_are_said_and_not_timed(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compared = bench.compared
+    compared = bench.compare_with
 
-    def differing(work: bench.Work, name: str, expected: object) -> bench.Peer:
+    def differing(work: bench.BenchSetup, name: str, expected: object) -> bench.BenchPeer:
         peer = compared(work, name, expected)
         first, *others = peer.agreements
         wrong = Agreement(first.feature, first.n_rows, 3, 0.0, 7, 1.5, None)
-        return bench.Peer(peer.name, peer.refused, [wrong, *others])
+        return bench.BenchPeer(peer.name, peer.refused, [wrong, *others])
 
     monkeypatch.setattr(bench, "compared", differing)
     result = run("bench", "plan.py", "data.parquet", "--against", "polars", "--runs", "1")

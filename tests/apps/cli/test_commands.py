@@ -17,7 +17,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.engine.gpu.compile import cache as modules
 from fastfeat.tell.explain import TYPED, UNTYPED
-from fastfeat.trust.verify.comparison import Check, Report
+from fastfeat.trust.verify.comparison import Check, VerifyReport
 from fastfeat_tests.apps.cli.small_plan import TABLE, Run
 
 
@@ -154,7 +154,7 @@ def test_verify_reports_and_exits_with_zero(run: Run, fitted_file: Path) -> None
 def test_verify_exits_with_one_where_bits_differ(
     run: Run, fitted_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    differs = Report((Check("chunks", 20, "'size', row 3"),))
+    differs = VerifyReport((Check("chunks", 20, "'size', row 3"),))
     monkeypatch.setattr(ff.FittedPlan, "verify", lambda *args, **options: differs)
     result = run("verify", fitted_file.name, "data.parquet")
     assert result.exit_code == 1

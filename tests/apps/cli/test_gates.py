@@ -15,9 +15,9 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.apps.cli.commands import GATES
-from fastfeat.apps.cli.judged import FOUND, USAGE, Case, Judged
+from fastfeat.apps.cli.judged import FOUND, USAGE, GateCase, GateResult
 from fastfeat.apps.cli.junit import junit_of
-from fastfeat.trust.verify.comparison import Check, Report
+from fastfeat.trust.verify.comparison import Check, VerifyReport
 from fastfeat_tests.apps.cli.small_plan import TABLE, Run
 
 ENDS: dict[str, dict[int, str]] = {
@@ -76,10 +76,10 @@ def gated_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     differing.save(folder / "differs.fastfeat")
     verify = ff.FittedPlan.verify
 
-    def verified(fitted: Any, *args: Any, **options: Any) -> Report:
+    def verified(fitted: Any, *args: Any, **options: Any) -> VerifyReport:
         report = verify(fitted, *args, **options)
         found = Check("cpu, threads", 5, "feature 'twice', row 0: 1.0 and 2.0")
-        return Report((*report.checks, found)) if "twice" in fitted.feature_names else report
+        return VerifyReport((*report.checks, found)) if "twice" in fitted.feature_names else report
 
     monkeypatch.setattr(ff.FittedPlan, "verify", verified)
     window = ff.window("1d", by="k", time="t")
@@ -141,7 +141,7 @@ def test_a_warning_is_told_and_ends_with_0(run: Run, gated_folder: Path) -> None
 def test_rows_that_break_the_contract_of_a_plan_are_a_finding(
     run: Run, gated_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: Any, **__: Any) -> Report:
+    def refused(*_: Any, **__: Any) -> VerifyReport:
         raise ff.errors.ContractBroken("rule 'small': 3 of 9 rows break x < 5")
 
     monkeypatch.setattr(ff.FittedPlan, "verify", refused)
@@ -181,7 +181,7 @@ def test_a_pattern_of_no_file_is_as_no_file(run: Run, gated_folder: Path) -> Non
 def test_an_error_that_nobody_foresaw_is_no_finding(
     run: Run, gated_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any, **__: Any) -> Report:
+    def broken(*_: Any, **__: Any) -> VerifyReport:
         raise ZeroDivisionError("1 / 0")
 
     monkeypatch.setattr(ff.FittedPlan, "verify", broken)
@@ -210,9 +210,9 @@ HOSTILE = [
 
 def test_names_and_texts_of_any_kind_are_read_back(tmp_path: Path) -> None:
     results: list[Any] = ["finding", "warning", "skipped", "ok"]
-    cases = [Case(name, results[k % 4], name) for k, name in enumerate(HOSTILE)]
+    cases = [GateCase(name, results[k % 4], name) for k, name in enumerate(HOSTILE)]
     path = tmp_path / "found.xml"
-    path.write_bytes(junit_of("check", Judged("rules", tuple(cases), ""), None, 0.1))
+    path.write_bytes(junit_of("check", GateResult("rules", tuple(cases), ""), None, 0.1))
     found = list(suite_of(path))
     printable = {1: "]]>", 3: r"\x00\x1b[31m", 4: r"\ud800", 5: r"\ufffe"}
     names = [printable.get(k, name) for k, name in enumerate(HOSTILE)]

@@ -12,13 +12,13 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.apps.serve.app import Answer, App, Limits, Load, Request, Route
+from fastfeat.apps.serve.app import Answer, App, HttpRequest, Load, RequestLimits, Route
 from fastfeat.apps.serve.refusals import refusal_of, without_others
 from fastfeat.errors import InvalidData, KernelFailed, StateError
 from fastfeat_tests.apps.serve.served_plan import HISTORY, Server, json_rows, server
 
 MINE = {"id": "mine", "card": 4, "x": 1.0, "country": "at", "shop": 1}
-LIMITS = Limits(1000, 10, 8000)
+LIMITS = RequestLimits(1000, 10, 8000)
 
 
 def test_the_row_of_another_is_not_told(asked: Server) -> None:
@@ -81,7 +81,7 @@ def test_what_python_would_do_with_rows_that_break_a_rule_is_no_part_of_an_answe
 
 
 async def served(
-    handler: Callable[[Request], Awaitable[Answer]],
+    handler: Callable[[HttpRequest], Awaitable[Answer]],
     messages: list[dict[str, Any]],
     *,
     ready: bool = True,
@@ -120,7 +120,7 @@ async def served(
     return sent[0], b"".join(one.get("body", b"") for one in sent[1:])
 
 
-async def echo(request: Request) -> Answer:
+async def echo(request: HttpRequest) -> Answer:
     return Answer(request.body)
 
 
@@ -148,7 +148,7 @@ def test_what_the_application_does_with_bodies(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_defect_is_told_without_its_place(capsys: pytest.CaptureFixture[str]) -> None:
-    async def fails(request: Request) -> Answer:
+    async def fails(request: HttpRequest) -> Answer:
         raise ZeroDivisionError("secret")
 
     head, body = asyncio.run(served(fails, [part(b"")]))

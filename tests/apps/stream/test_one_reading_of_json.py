@@ -17,7 +17,7 @@ from fastfeat.apps.serve.json_rows import row_reader
 from fastfeat.apps.serve.json_text import read_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.stream.config import Topic
-from fastfeat.apps.stream.messages import decoded, decoder
+from fastfeat.apps.stream.messages import decode_messages, decoder
 from fastfeat.io.columns.json_values import RULES, rules_table
 from fastfeat.io.sources.json_text import orjson
 from fastfeat.ir.dtypes import DType, duration, list_of, timestamp
@@ -155,7 +155,7 @@ def of_server(text: str) -> Answer:
 def of_stream(text: str) -> Answer:
     """Return what the stream makes of a message, between others that are right."""
     around = b'{"i":7}'
-    rows, poison = decoded(DECODE, [around, text.encode(), around])
+    rows, poison = decode_messages(DECODE, [around, text.encode(), around])
     assert rows.table["i"].to_pylist()[0] == rows.table["i"].to_pylist()[-1] == 7
     if poison:
         assert [each.message for each in poison] == [1]
@@ -233,7 +233,7 @@ def test_a_name_is_a_key_and_nowhere_else(absent: Any) -> None:
         b'{"s":"a","more":{"f":1}}',
         b'{"s":"a","l":["f"]}',
     ]
-    rows, poison = decoded(decode, [*lacking, b'{"s":"a","f":null}'])
+    rows, poison = decode_messages(decode, [*lacking, b'{"s":"a","f":null}'])
     assert [each.message for each in poison] == ([0, 1, 2, 3] if absent == "error" else [])
     assert set(rows.table["f"].to_pylist()) == {None}
     reader = row_reader(types, (), (), 10)

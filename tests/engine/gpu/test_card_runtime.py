@@ -93,7 +93,7 @@ def test_operators_have_the_bits_of_the_cpu_on_a_card(family: str) -> None:
     on_cpu = plan_of(family).fit(small_table())
     expected = on_cpu.transform(extreme_table())
     for seed in range(2):
-        with emulated.running_on(CardRuntime(SimulatedCard(seed), slot_bytes=4096)):
+        with emulated.use_runtime(CardRuntime(SimulatedCard(seed), slot_bytes=4096)):
             on_card = plan_of(family).fit(small_table(), backend="emulated")
             result = on_card.transform(extreme_table(), backend="emulated")
         assert on_card.record.constants == on_cpu.record.constants
@@ -114,7 +114,7 @@ def test_a_plan_runs_in_pieces_on_a_small_card(seed: int) -> None:
     )
     card = SimulatedCard(seed, n_bytes=20_000)
     expected = plan.fit(rows).transform(rows)
-    with emulated.running_on(CardRuntime(card, slot_bytes=SLOT)):
+    with emulated.use_runtime(CardRuntime(card, slot_bytes=SLOT)):
         fitted, features = plan.fit_transform(rows, backend="emulated")
         assert features.equals(expected)
         assert fitted.learnt() == plan.fit(rows).learnt()

@@ -41,7 +41,7 @@ def test_a_backend_of_the_host_refuses_memory_of_a_device(backend: str) -> None:
 
 def test_arrays_that_are_no_columns_are_refused_with_what_to_do() -> None:
     runtime = EmulatedRuntime()
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         good = {name: put(runtime, values) for name, values in NUMBERS.items()}
         other = put(EmulatedRuntime(), NUMBERS["f64"])
         matrix = put(runtime, np.zeros((N_ROWS, 2)))
@@ -99,7 +99,7 @@ def test_an_interface_that_makes_no_sense_is_refused() -> None:
     malformed = "its __cuda_array_interface__ is malformed"
     fitted = alone.fit({"x": [0.5]})
     column: Any = CudaArray(array)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         for said in says:
             column.__cuda_array_interface__ = said
             with pytest.raises(InvalidData, match=rf'col\("x"\): {malformed}'):
@@ -138,7 +138,7 @@ def test_a_tensor_is_taken_once_and_of_types_that_are_read() -> None:
 
     tensor = Given(put(runtime, np.arange(4.0)))
     tensor.capsule = DlpackTensor.__dlpack__(tensor, stream=1)
-    with emulated.running_on(runtime):
+    with emulated.use_runtime(runtime):
         assert alone.transform({"x": tensor}, backend="emulated")["y"].to_pylist() == [0, 1, 2, 3]
         for given in (tensor.capsule, None):
             tensor.capsule = given

@@ -13,9 +13,9 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.live.audit.chain import BEGIN, Chain, artifacts_of, new_key
-from fastfeat.live.audit.recompute import Again, Difference, Differs, begun
+from fastfeat.live.audit.recompute import Difference, ReplayedState, ReplayMismatch, begin_replay
 from fastfeat.live.file.entries import WrittenEntry
-from fastfeat.live.state.changes import Base, Change, Settings
+from fastfeat.live.state.changes import Base, Settings, StateChange
 
 KEY = new_key()
 SECOND = 1_000_000
@@ -40,8 +40,8 @@ PLANS = {"": FITTED.record}
 ARTIFACTS = artifacts_of(PLANS)
 
 
-def again() -> Again:
-    return begun(KEY, BEGIN, PLANS, Settings(), Base(None, {}))
+def again() -> ReplayedState:
+    return begin_replay(KEY, BEGIN, PLANS, Settings(), Base(None, {}))
 
 
 def recorded(n_changes: int = 5, n_rows: int = 20) -> list[WrittenEntry]:
@@ -49,7 +49,7 @@ def recorded(n_changes: int = 5, n_rows: int = 20) -> list[WrittenEntry]:
     chain = state.chain
     for k in range(n_changes):
         first = k * n_rows
-        change = Change(
+        change = StateChange(
             "process", rows(n_rows, k + 1), "", "events:0", first, first + n_rows, 10**18 + k
         )
         state.taken.entries.clear()
@@ -68,11 +68,11 @@ def replay(
     written: Sequence[WrittenEntry], plans: Mapping[str, Any] = PLANS
 ) -> tuple[int, Difference]:
     """Return how many changes are as noted, and the first difference."""
-    state = begun(KEY, BEGIN, plans, Settings(), Base(None, {}))
+    state = begin_replay(KEY, BEGIN, plans, Settings(), Base(None, {}))
     for k, one in enumerate(written):
         try:
             state.replay(one)
-        except Differs as found:
+        except ReplayMismatch as found:
             return k, found.difference
     return len(written), NONE
 

@@ -22,7 +22,7 @@ from fastfeat.live.file import entries as entries_module
 from fastfeat.live.file import journal as journal_module
 from fastfeat.live.file.entries import Links
 from fastfeat.live.file.journal import Journal
-from fastfeat.live.state.changes import Base, Change, ChangeResults, Entry, Settings
+from fastfeat.live.state.changes import Base, ChangeResults, Entry, Settings, StateChange
 from fastfeat_tests.live.file.journal_entries import (
     PLANS,
     base_of,
@@ -66,17 +66,17 @@ def test_every_kind_of_change_comes_back(tmp_path):
     journal = new_journal(tmp_path / "state.db", base=Base())
     empty = ChangeResults({}, np.zeros(0, bool))
     given = [
-        Entry(Change("forget", pa.table({"card": ["a", None]}), "card", time_ns=5), empty),
-        Entry(Change("sweep", pa.table({"0": [7], "1": [None]})), empty),
+        Entry(StateChange("forget", pa.table({"card": ["a", None]}), "card", time_ns=5), empty),
+        Entry(StateChange("sweep", pa.table({"0": [7], "1": [None]})), empty),
         Entry(
-            Change("table", rows_of(0), "weather", "tables:0", 3, 6),
+            StateChange("table", rows_of(0), "weather", "tables:0", 3, 6),
             ChangeResults({}, np.ones(3, bool)),
         ),
         Entry(
-            Change("outcomes", rows_of(0), "", "outcomes:0", 0, 3),
+            StateChange("outcomes", rows_of(0), "", "outcomes:0", 0, 3),
             ChangeResults({}, np.ones(3, bool)),
         ),
-        Entry(Change("correct", rows_of(0, 0)), empty),
+        Entry(StateChange("correct", rows_of(0, 0)), empty),
     ]
     journal.write(given)
     assert journal.base() == Base(None, {}, {}, [])
@@ -88,7 +88,7 @@ def test_every_kind_of_change_comes_back(tmp_path):
 def test_sliced_and_chunked_rows_are_written_alone(tmp_path):
     whole = pa.concat_tables([rows_of(0, 500), rows_of(500, 500)]).unify_dictionaries()
     journal = new_journal(tmp_path / "state.db")
-    change = Change("update", whole.slice(499, 3), end=3)
+    change = StateChange("update", whole.slice(499, 3), end=3)
     journal.write([Entry(change, ChangeResults({}, np.ones(3, bool)))])
     (found,) = journal.entries()
     assert bits_of(found.entry.change.rows) == bits_of(rows_of(499))
@@ -350,12 +350,12 @@ def test_what_is_erased_is_nowhere_in_the_file(tmp_path, plain):
     rows = pa.table({"name": pa.array(["kept", secret] * 200).dictionary_encode(), "n": range(400)})
     text = rows.set_column(0, "name", rows.column("name").cast(pa.string()))
     journal = Journal.create(path, PLANS, Settings(), Base(text.slice(0, 2)))
-    journal.write([Entry(Change("update", rows), ChangeResults({}, np.ones(400, bool)))])
+    journal.write([Entry(StateChange("update", rows), ChangeResults({}, np.ones(400, bool)))])
     journal.compact(Base(text))
     journal.write(
         [
             Entry(
-                Change("forget", text.select(["name"]).slice(1, 1), "name"),
+                StateChange("forget", text.select(["name"]).slice(1, 1), "name"),
                 ChangeResults({}, np.ones(1, bool)),
             )
         ]

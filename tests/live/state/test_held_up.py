@@ -11,7 +11,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.apps.stream.row_intake import Span, processed
+from fastfeat.apps.stream.row_intake import OffsetSpan, process_rows
 from fastfeat.errors import LateRow
 from fastfeat.live.live import Live
 
@@ -31,7 +31,7 @@ def send(live: Live[Any], first: int, times: list[int], cards: list[str], n_more
     """Have a stream send events from an offset on: late ones are counted, the others taken."""
     table = rows(first, times, cards)
     offsets, end = range(first, first + len(times)), first + len(times) + n_more
-    _, _, refused = processed(live, Span("events:0", table, offsets, first, end))
+    _, _, refused = process_rows(live, OffsetSpan("events:0", table, offsets, first, end))
     for each in refused:
         assert isinstance(each.error, LateRow)
         live.count_late(each.error)

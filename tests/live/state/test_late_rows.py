@@ -12,7 +12,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import FutureRow, InvalidData, InvalidPlan, LateRow, TypeMismatch
 from fastfeat.live.state import state
-from fastfeat.live.state.changes import Late
+from fastfeat.live.state.changes import LateRule
 
 SCHEMA = pa.schema(
     [("id", pa.int64()), ("t", pa.int64()), ("card", pa.string()), ("x", pa.float64())]
@@ -92,7 +92,7 @@ def test_late_row_is_answered_and_left_out(split: list[int]) -> None:
 
 
 def test_late_rows_of_an_update_are_taken_alike() -> None:
-    modes: list[tuple[Late, list[int]]] = [("insert", [1, 2, 3]), ("drop", [1, 2])]
+    modes: list[tuple[LateRule, list[int]]] = [("insert", [1, 2, 3]), ("drop", [1, 2])]
     for late, known in modes:
         live = PLAN.online(late=late)
         live.update(table(row(1, 5), row(2, 7), row(3, 6)))

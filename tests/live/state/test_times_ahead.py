@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.apps.stream.row_intake import Span, processed
+from fastfeat.apps.stream.row_intake import OffsetSpan, process_rows
 from fastfeat.errors import FutureRow, InvalidPlan, StateError
-from fastfeat.live.ahead import max_ahead_of, told_without_limit
+from fastfeat.live.ahead import describe_missing_limit, resolve_max_ahead
 
 HOUR = 3600
 NOW = time.time_ns() // 10**9
@@ -47,7 +47,7 @@ WHOLE = fitted_of(pa.int64())
 
 
 def default(fitted: ff.FittedPlan, late: str | None = None, said: str | None = None) -> str | None:
-    return max_ahead_of({"": fitted.record}, late, said)
+    return resolve_max_ahead({"": fitted.record}, late, said)
 
 
 def test_only_clocks_with_a_zone_have_a_limit_unasked() -> None:
@@ -61,15 +61,15 @@ def test_only_clocks_with_a_zone_have_a_limit_unasked() -> None:
 
 
 def test_a_state_without_a_limit_is_told_once_it_is_served() -> None:
-    assert told_without_limit(ZONED.online(max_ahead="1h"), None, None) == ""
-    assert told_without_limit(ZONED.online(late="insert"), None, None) == ""
-    assert told_without_limit(ZONED.online(max_ahead="any"), "any", None) == ""
-    assert "created without a limit" in told_without_limit(ZONED.online(), None, None)
-    told = told_without_limit(NAIVE.online(), None, None)
+    assert describe_missing_limit(ZONED.online(max_ahead="1h"), None, None) == ""
+    assert describe_missing_limit(ZONED.online(late="insert"), None, None) == ""
+    assert describe_missing_limit(ZONED.online(max_ahead="any"), "any", None) == ""
+    assert "created without a limit" in describe_missing_limit(ZONED.online(), None, None)
+    told = describe_missing_limit(NAIVE.online(), None, None)
     assert "times of t have no time zone" in told
     assert "max_ahead = '1h'" in told
-    assert "max_jump" in told_without_limit(WHOLE.online(), None, None)
-    assert told_without_limit(WHOLE.online(max_jump=5), None, 5) == ""
+    assert "max_jump" in describe_missing_limit(WHOLE.online(), None, None)
+    assert describe_missing_limit(WHOLE.online(max_jump=5), None, 5) == ""
 
 
 def test_rows_that_only_ask_are_not_limited() -> None:
@@ -106,7 +106,7 @@ def taken(live: Any, table: pa.Table, cuts: list[int]) -> list[int]:
     found: list[int] = []
     for begin, end in zip([0, *cuts], [*cuts, table.num_rows], strict=True):
         part = table.slice(begin, end - begin)
-        _, which, _ = processed(live, Span("e:0", part, range(begin, end), begin, end))
+        _, which, _ = process_rows(live, OffsetSpan("e:0", part, range(begin, end), begin, end))
         found += [begin + k for k in which]
     return found
 

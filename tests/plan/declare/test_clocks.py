@@ -16,7 +16,7 @@ from fastfeat import Expr, col
 from fastfeat.errors import Leakage
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Column
-from fastfeat.operators.windows import Closed
+from fastfeat.operators.windows import WindowEnds
 from fastfeat.plan.declare.clocks import clock_of, offset_for, youngest
 from fastfeat.scalars.zones import table_for
 
@@ -115,7 +115,7 @@ def test_the_offset_that_the_message_names_would_do(name: str) -> None:
         assert f"Set offset={told!r} or more" in str(caught.value)
 
 
-CLOSED: st.SearchStrategy[Closed] = st.sampled_from(["left", "right", "both", "neither"])
+CLOSED: st.SearchStrategy[WindowEnds] = st.sampled_from(["left", "right", "both", "neither"])
 MOMENTS = st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(1996, 12, 31))
 NEAR = st.integers(0, 40 * 86_400).map(lambda s: DELTA(seconds=s))
 
@@ -128,7 +128,7 @@ NEAR = st.integers(0, 40 * 86_400).map(lambda s: DELTA(seconds=s))
     closed=CLOSED,
 )
 def test_no_row_that_a_window_sees_is_younger_than_is_said(
-    name: str, begin: datetime.datetime, steps: list[DELTA], offset: DELTA, closed: Closed
+    name: str, begin: datetime.datetime, steps: list[DELTA], offset: DELTA, closed: WindowEnds
 ) -> None:
     time = ALL[name]
     clock = clock_of(time.node, None)

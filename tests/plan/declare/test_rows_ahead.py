@@ -28,7 +28,7 @@ from fastfeat.errors import FastfeatWarning, InvalidPlan, Leakage, TypeMismatch
 from fastfeat.io.sources.schema import as_dtype
 from fastfeat.plan.declare import leakage
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.clocks import lead_over, rises_with, tells
+from fastfeat.plan.declare.clocks import determines_time, lead_over, rises_with
 
 TS, X, K = col("ts"), col("x"), col("k")
 DATE, MONTH = TS.dt.date(), TS.dt.truncate("1mo")
@@ -389,6 +389,6 @@ def test_clocks_lie_and_rise_as_it_is_said_of_them(
     assert rises_with(a.node, b.node, types)
     later = x[:, None] > x[None, :]
     assert (y[:, None] >= y[None, :])[later].all()
-    if tells(a.node, b.node, types):
+    if determines_time(a.node, b.node, types):
         same = x[:, None] == x[None, :]
         assert (y[:, None] == y[None, :])[same].all()

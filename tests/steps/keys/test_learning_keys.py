@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.aggregates.keys import KeyCounts
-from fastfeat.engine.learner import Learnt, of_bytes, to_bytes
+from fastfeat.engine.learner import LearntResult, of_bytes, to_bytes
 from fastfeat.errors import InvalidData
 from fastfeat.ir.dtypes import INT64, UTF8, DType
 from fastfeat.ir.parameters import MAX_MEMORY
@@ -90,7 +90,7 @@ def spilled(state: KeysState, folder: str) -> KeysState:
 
 def keys_of(state: KeysState) -> KeyCounts:
     found = LEARNER.next(state)
-    assert isinstance(found, Learnt)
+    assert isinstance(found, LearntResult)
     return found.values[0]
 
 

@@ -60,7 +60,7 @@ def test_every_backend_counts_them(
     columns = numbers(times), INT64, [numbers(key) for key in keys], [INT64] * n_keys
     for name in ("reference", "cpu", "emulated"):
         past = RowOrder(*columns, cache={})
-        with emulated.running_on(EmulatedRuntime(geometry=shape)):
+        with emulated.use_runtime(EmulatedRuntime(geometry=shape)):
             for again in range(2):  # then by the order that is kept
                 found = run_task(backend_named(name), TiesTask(past, first))
                 assert (name, again, found) == (name, again, expected)
@@ -127,7 +127,7 @@ def test_no_more_leaves_a_device_for_more_rows() -> None:
     plan, left = ff.Plan({"sum": X.sum(over=WEEK)}), list[int]()
     for n in (400, 4000):
         runtime = _Noting()
-        with emulated.running_on(runtime):
+        with emulated.use_runtime(runtime):
             data = {name: put(runtime, values) for name, values in events(n).items()}
             before = runtime.n_bytes
             with pytest.warns(TiesInOrder, match=r"same time: [\d,]+ rows of ff\.window"):

@@ -15,8 +15,8 @@ from scipy import stats
 
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UTF8, DType
 from fastfeat.learn.row_sample import numbers_of_sample
-from fastfeat.trust.quality.column_drift import ColumnDrift, Compared, compared_columns
-from fastfeat.trust.quality.counting import counted
+from fastfeat.trust.quality.column_drift import ColumnDrift, ComparedColumn, compared_columns
+from fastfeat.trust.quality.counting import count_column
 from fastfeat.trust.quality.layout import SAMPLED, kind_of, layout_of
 from fastfeat.trust.quality.profile import ColumnProfile
 from fastfeat.trust.quality.thresholds import SECTIONS, thresholds
@@ -31,12 +31,12 @@ def _profiles(
     columns = [pa.chunked_array([pa.array(rows)]) for rows in (then, now)]
     sampled = columns[0] if sample is None else pa.chunked_array([pa.array(sample)])
     layout = layout_of("x", dtype, kind_of(dtype), sampled)
-    first, second = (counted(layout, column) for column in columns)
+    first, second = (count_column(layout, column) for column in columns)
     return first, second
 
 
 def compared_column(then: ColumnProfile, now: ColumnProfile, limits: Any) -> ColumnDrift:
-    (found,) = compared_columns([Compared(then, now, limits)])
+    (found,) = compared_columns([ComparedColumn(then, now, limits)])
     return found
 
 
@@ -125,10 +125,10 @@ def _share_told(kind: str, n_then: int, n_now: int, n_batches: int) -> float:
     column = pa.chunked_array([pa.array(draw(rng, n_then))])
     sample = column.take(pa.array(numbers_of_sample(n_then, SAMPLED)))
     layout = layout_of("x", dtype, kind_of(dtype), sample)
-    then = counted(layout, column)
+    then = count_column(layout, column)
     told = 0
     for _ in range(n_batches):
-        now = counted(layout, pa.chunked_array([pa.array(draw(rng, n_now))]))
+        now = count_column(layout, pa.chunked_array([pa.array(draw(rng, n_now))]))
         told += compared_column(then, now, LIMITS).is_drifted
     return told / n_batches
 
@@ -183,11 +183,13 @@ def test_a_change_that_people_expect_to_be_told_is_told(
     rng = np.random.default_rng(7)
     column = pa.chunked_array([pa.array(then(rng, 20_000))])
     layout = layout_of("x", FLOAT64, "number", column)
-    training = counted(layout, column)
+    training = count_column(layout, column)
 
     def drifts(draw: Draw) -> list[ColumnDrift]:
-        batches = (counted(layout, pa.chunked_array([pa.array(draw(rng, n))])) for _ in range(20))
-        return compared_columns([Compared(training, batch, LIMITS) for batch in batches])
+        batches = (
+            count_column(layout, pa.chunked_array([pa.array(draw(rng, n))])) for _ in range(20)
+        )
+        return compared_columns([ComparedColumn(training, batch, LIMITS) for batch in batches])
 
     assert sum(word in drift.reason for drift in drifts(now)) >= 16, change
     assert not any(drift.is_drifted for drift in drifts(then))
@@ -241,8 +243,10 @@ def test_batches_of_more_categories_than_are_kept_are_not_told(
     for _ in range(10):
         column = some(n_then)
         layout = layout_of("x", UTF8, "category", column)
-        then = counted(layout, column)
-        batches = (compared_column(then, counted(layout, some(300)), LIMITS) for _ in range(20))
+        then = count_column(layout, column)
+        batches = (
+            compared_column(then, count_column(layout, some(300)), LIMITS) for _ in range(20)
+        )
         told += sum(batch.is_drifted for batch in batches)
     assert told / 200 <= 0.02
 
@@ -261,11 +265,13 @@ def test_a_shift_by_half_a_standard_deviation_is_told_of_few_rows() -> None:
     rng = np.random.default_rng(5)
     column = pa.chunked_array([pa.array(rng.normal(size=20_000))])
     layout = layout_of("x", FLOAT64, "number", column)
-    then = counted(layout, column)
+    then = count_column(layout, column)
     for n, least in ((100, 0.4), (300, 0.95)):
         found = [
             compared_column(
-                then, counted(layout, pa.chunked_array([pa.array(rng.normal(0.5, 1, n))])), LIMITS
+                then,
+                count_column(layout, pa.chunked_array([pa.array(rng.normal(0.5, 1, n))])),
+                LIMITS,
             ).is_drifted
             for _ in range(100)
         ]
@@ -379,7 +385,7 @@ def test_what_the_sample_of_edges_has_not_seen_is_expected_by_the_share_of_rows_
     rare = np.where(rng.random(n) < 0.05, np.arange(n) + 20, rng.integers(0, 20, n)).astype(str)
     column = pa.chunked_array([pa.array(rare)])
     sample = column.take(pa.array(numbers_of_sample(n, SAMPLED)))
-    then = counted(layout_of("x", UTF8, "category", sample), column)
+    then = count_column(layout_of("x", UTF8, "category", sample), column)
     found = compared_column(then, then, LIMITS)
     expected = found.unseen.then * (1 + SAMPLED / n)
     assert found.unseen_threshold - 0.02 <= expected - found.unseen.then + 256 / n
@@ -405,6 +411,6 @@ def test_many_columns_are_compared_as_each_alone() -> None:
         pairs.append(_profiles(draw(rng, 300), draw(rng, 40), dtype))
     pairs.append(_profiles(pa.array([None], pa.float64()), [1.0]))
     pairs.append(_profiles([math.inf, -math.inf], [math.inf]))
-    found = compared_columns([Compared(*pair, LIMITS) for pair in pairs])
+    found = compared_columns([ComparedColumn(*pair, LIMITS) for pair in pairs])
     assert found == [compared_column(*pair, LIMITS) for pair in pairs]
     assert compared_columns([]) == []

@@ -260,7 +260,7 @@ def test_columns_of_many_values_are_told_by_a_sample(
     )
     whole = ff.infer_contract(table)
     asked: list[int] = []
-    learnt_of = infer.learnt_of
+    learnt_of = infer.learn_expressions
 
     def counting(rows: Any, features: Any) -> Any:
         asked.append(rows.n_rows)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from fastfeat.errors import InvalidConfig
-from fastfeat.trust.quality.thresholds import SECTIONS, Flag, Number, Words, thresholds
+from fastfeat.trust.quality.thresholds import SECTIONS, FlagKey, NumberKey, TextListKey, thresholds
 
 FILE = """
 [check]
@@ -102,5 +102,5 @@ def test_each_word_has_a_meaning() -> None:
         assert set(section.named) <= set(section.words)
         assert bool(section.named) == bool(section.of_names)
         for word in section.words.values():
-            assert isinstance(word, Number | Flag | Words)
+            assert isinstance(word, NumberKey | FlagKey | TextListKey)
             assert word.told.endswith(".")

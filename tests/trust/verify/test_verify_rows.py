@@ -78,7 +78,7 @@ def test_data_in_files_is_verified_in_pieces_too(files: Path) -> None:
         assert other.ok
 
 
-def taken(plan: ff.Plan, data: Any, n_rows: int, history: Any = None) -> rows.Rows:
+def taken(plan: ff.Plan, data: Any, n_rows: int, history: Any = None) -> rows.VerifiedRows:
     fitted = plan.fit(table(1000), history="batch").record
     columns = [*fitted.declaration.row_columns, "n"]
     past = fitted.declaration.past_columns
@@ -137,13 +137,13 @@ def test_a_path_that_differs_in_pieces_is_found(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted = OF_ROWS.fit(files)
-    of_all = pieces.Pieces.of_all
+    of_all = pieces.FeaturePieces.of_all
 
     def wrong(self: Any, start: int = 0) -> Iterator[pa.Table]:
         for features in of_all(self, start):
             yield features.set_column(0, "log", pa.nulls(features.num_rows, pa.float64()))
 
-    monkeypatch.setattr(pieces.Pieces, "of_all", wrong)
+    monkeypatch.setattr(pieces.FeaturePieces, "of_all", wrong)
     report = fitted.verify(files, n_rows=50, memory=ROOM)
     assert [check.name for check in report.checks if check.difference] == [PIECES]
 

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, note, spending
+from fastfeat.engine.kernel_cache import UsedKernel, cache_folder, measure_kernels, note
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, warn
 from fastfeat.io.sinks.atomic import write_bytes
-from fastfeat.progress import doing
+from fastfeat.progress import show_progress
 
 _NAME = "device"  # of a module, which has several kernels
 
@@ -42,7 +42,7 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
     if known is not None:
         note(key, UsedKernel(_NAME, is_compiled=False, is_kept=True))
         return known
-    with doing("compiling kernels for the device", is_event=True), spending():
+    with show_progress("compiling kernels for the device", is_event=True), measure_kernels():
         content = build()
     try:
         path = _keep(folder, key, suffix, content)

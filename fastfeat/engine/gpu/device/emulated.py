@@ -74,10 +74,10 @@ class EmulatedArray:
         return self.view().copy(order="K")
 
 
-Order = Literal["forward", "reverse", "random"]
+ThreadOrder = Literal["forward", "reverse", "random"]
 
 
-_ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+_ORDERS: tuple[ThreadOrder, ...] = ("forward", "reverse", "random")
 
 _MOST_THREADS = 192
 """Threads that ThreadSanitizer can tell apart; with more, a race may go unseen."""
@@ -154,7 +154,7 @@ class EmulatedRuntime:
 
     def __init__(
         self,
-        order: Order = "forward",
+        order: ThreadOrder = "forward",
         seed: int = 0,
         resident: int = 2,
         sanitizer: Sanitizer | None = None,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.failure import WORD_ROWS
 from fastfeat.engine.gpu.pieces.pieces import room_of_pieces
 from fastfeat.engine.gpu.pieces.run import on_host
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.errors import OutOfDeviceMemory, counted
 from fastfeat.io.arrow import Array, pa
@@ -29,7 +29,7 @@ Offsets = NDArray[np.int64]
 
 The first offset may be any number.
 """
-Made = TypeVar("Made")
+SpanResultT = TypeVar("Made")
 
 
 class Cost(NamedTuple):
@@ -45,8 +45,8 @@ class Cost(NamedTuple):
 
 
 def over_spans(
-    runtime: Runtime, offsets: Offsets, cost: Cost, work: Callable[[int, int], Made]
-) -> list[Made]:
+    runtime: Runtime, offsets: Offsets, cost: Cost, work: Callable[[int, int], SpanResultT]
+) -> list[SpanResultT]:
     """Return the results of `work(first, end)`, called for ranges of rows that fit the device.
 
     `offsets` are the column's, and `cost` is the memory that `work` takes. Raises OutOfDeviceMemory
@@ -56,9 +56,9 @@ def over_spans(
 
 
 def _worked(
-    runtime: Runtime, spans: Sequence[tuple[int, int]], work: Callable[[int, int], Made]
-) -> list[Made]:
-    with settling(runtime):
+    runtime: Runtime, spans: Sequence[tuple[int, int]], work: Callable[[int, int], SpanResultT]
+) -> list[SpanResultT]:
+    with settle_on_error(runtime):
         return [work(start, stop) for start, stop in spans]
 
 
@@ -67,8 +67,8 @@ def compute_column(
     offsets: Offsets,
     kind: Any,
     cost: Cost,
-    work: Callable[[int, int], Made],
-    brought: Callable[[Made], Array],
+    work: Callable[[int, int], SpanResultT],
+    brought: Callable[[SpanResultT], Array],
 ) -> Any:
     """Return the result of a function of a column of text or lists.
 

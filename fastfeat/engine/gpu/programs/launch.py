@@ -46,7 +46,7 @@ class PendingPiece:
 
 
 @contextmanager
-def settling(runtime: Runtime) -> Generator[None]:
+def settle_on_error(runtime: Runtime) -> Generator[None]:
     """On an error or interrupt, wait until the device has finished its outstanding work.
 
     Outstanding copies would otherwise write to memory that the caller has released.

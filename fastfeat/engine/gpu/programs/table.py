@@ -43,7 +43,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class TablePlan:
+class DeviceTableLayout:
     """The layout of a program's table: first the status, then the words of each launch.
 
     Args:
@@ -68,7 +68,7 @@ class TablePlan:
     tables: tuple[tuple[int, TableKey], ...]
 
 
-def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
+def plan_table(program: Program, loops: Sequence[Loop]) -> DeviceTableLayout:
     """Return the layout of a program's table."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
     launches: list[Launch] = []
@@ -94,7 +94,7 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
             at += len(instance.parameters)
             tables += [(at + j, table) for j, table in enumerate(instance.tables)]
             at += len(instance.tables)
-    return TablePlan(
+    return DeviceTableLayout(
         at,
         tuple(_in_order(launches, [round(8 * element_bytes(s.dtype)) for s in program.inputs])),
         *_columns(read),

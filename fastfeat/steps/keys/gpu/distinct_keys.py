@@ -15,8 +15,13 @@ import numpy as np
 from fastfeat_kernels.vocabulary import cuda
 from numpy.typing import NDArray
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device, zeros_on_device
-from fastfeat.engine.gpu.pieces.pieces import Pieces, pieces_of
+from fastfeat.engine.gpu.columns.kernels import (
+    download_array,
+    launch_rows,
+    on_device,
+    zeros_on_device,
+)
+from fastfeat.engine.gpu.pieces.pieces import DevicePieces, pieces_of
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.arrow import Array, call, cast, pa
@@ -137,12 +142,12 @@ def n_distinct(
         limit=n_slots // 2,
     )
     launch(runtime, "insert_keys", words.words(), placed, n_rows, ROWS_PER_THREAD)
-    return int(downloaded(runtime, state, np.int64, cuda.N_STATE_WORDS)[0])
+    return int(download_array(runtime, state, np.int64, cuda.N_STATE_WORDS)[0])
 
 
 def _pieces(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], n_rows: int
-) -> Pieces:
+) -> DevicePieces:
     """Return the pieces to process rows in, so that rows and hash table fit the device."""
     pairs = zip(columns, dtypes, strict=True)
     n_bytes = _TABLE_BYTES + sum(row_bytes(column, dtype) for column, dtype in pairs)
@@ -223,7 +228,9 @@ def _find(
     words = replace(table.words, firsts=firsts.address, totals=totals.address).words()
     launch(runtime, "collect_keys", words, columns, table.words.n_slots)
     launch(runtime, "number_keys", words, columns, n)
-    first_rows, counts = (downloaded(runtime, b, np.int64, table.n_keys) for b in (firsts, totals))
+    first_rows, counts = (
+        download_array(runtime, b, np.int64, table.n_keys) for b in (firsts, totals)
+    )
     return _PieceKeys(first_rows, counts, rows)
 
 
@@ -242,7 +249,7 @@ def _insert(
         counts=counts.address,
     )
     launch(runtime, "insert_keys", words.words(), columns, n, ROWS_PER_THREAD)
-    n_keys, is_full, _ = downloaded(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
+    n_keys, is_full, _ = download_array(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
     return None if is_full else _Table(n_keys, words, (slots, counts, state))
 
 
@@ -265,8 +272,8 @@ def _at_rows(
     words, present = (runtime.allocate(max(8 * n_keys, 8)) for _ in range(2))
     table = cuda.KeyTable(1, firsts=places.address, totals=words.address, rows=present.address)
     launch(runtime, "take_numbers", table.words(), [placed], n_keys)
-    values = downloaded(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)
-    flags = downloaded(runtime, present, np.bool_, n_keys)
+    values = download_array(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)
+    flags = download_array(runtime, present, np.bool_, n_keys)
     return array_of_values(values, flags, wanted)
 
 
@@ -291,4 +298,4 @@ def launch(
 
 def numbers_in_host(runtime: Runtime, rows: Buffer | Numbers, n: int) -> Numbers:
     """Return the key number of each row as a host array, copied from the device if necessary."""
-    return downloaded(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows
+    return download_array(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows

@@ -12,7 +12,7 @@ from fastfeat_kernels.vocabulary import cuda
 
 from fastfeat.aggregates.keys import KeyCounts, Vocabulary
 from fastfeat.engine.gpu.columns.kernels import on_device, zeros_on_device
-from fastfeat.engine.gpu.programs.launch import settling
+from fastfeat.engine.gpu.programs.launch import settle_on_error
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
@@ -47,14 +47,14 @@ def count_distinct(runtime: Runtime, task: DistinctTask) -> int:
     """
 
     def work() -> int:
-        with settling(runtime):
+        with settle_on_error(runtime):
             return n_distinct(runtime, task.columns, task.dtypes, task.missing)
 
     return runtime.computations.run(work)
 
 
 def _count(runtime: Runtime, task: KeysTask) -> KeyCounts:
-    with settling(runtime):
+    with settle_on_error(runtime):
         found = distinct(runtime, task.columns, task.dtypes, task.missing)
     order = in_order(found.parts, task.dtypes, found.counts, task.missing, task.max_memory)
     n_rows, with_rows = len(task.columns[0]), task.with_rows
@@ -109,7 +109,7 @@ def encode(
     *parts, learnt = args
     columns, dtypes = [part.values for part in parts], [part.dtype for part in parts]
     missing = params["missing"]
-    with settling(runtime):
+    with settle_on_error(runtime):
         known = _device_vocabulary(runtime, learnt.values, dtypes, missing)
         is_cross = int(len(parts) > 1 or missing != "key")
         wanted = replace(known.words, n_unseen=params["n_unseen"], is_cross=is_cross)

@@ -11,7 +11,7 @@ from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.lists import cuda
 from numpy.typing import NDArray
 
-from fastfeat.engine.gpu.columns.kernels import downloaded, launch_rows, on_device
+from fastfeat.engine.gpu.columns.kernels import download_array, launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import (
     DeviceColumn,
     fill_column,
@@ -31,7 +31,7 @@ from fastfeat.steps.lists.rows import element_type
 from fastfeat.steps.on_device import Params
 from fastfeat.steps.step import Argument
 
-Made = TypeVar("Made")
+ListResultT = TypeVar("Made")
 BIT_BYTES: float = 1 / 8
 
 
@@ -83,7 +83,7 @@ class ListPiece:
     owners: tuple[object, ...]
 
 
-Work = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
+DeviceListFunction = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
 """`(runtime, lists, arguments, parameters) -> column`."""
 
 
@@ -93,19 +93,19 @@ def host_lists(argument: Argument) -> HostLists:
     return HostLists(argument, lists.offsets, lists.values, lists.present, dtype)
 
 
-def placed(
+def copy_and_run(
     runtime: Runtime,
     lists: HostLists,
-    work: Callable[[ListPiece], Made],
+    work: Callable[[ListPiece], ListResultT],
     *,
     with_elements: bool = True,
-) -> Callable[[int, int], Made]:
+) -> Callable[[int, int], ListResultT]:
     """Return a function of (first row, end) that copies these rows to the device and runs `work`.
 
     `with_elements` says whether `work` reads elements too, not only offsets.
     """
 
-    def of_rows(start: int, stop: int) -> Made:
+    def of_rows(start: int, stop: int) -> ListResultT:
         return work(_upload(runtime, lists, start, stop, with_elements))
 
     return of_rows
@@ -170,7 +170,7 @@ def run_lists(
     table = cuda.table_words({**piece.words, **words, "REPORT": report.address})
     module = runtime.module(cuda.text(runtime.geometry.block))
     launch_rows(runtime, module, kernel, table, 0, piece.n_rows)
-    row = int(downloaded(runtime, report, np.int64, 1)[0])
+    row = int(download_array(runtime, report, np.int64, 1)[0])
     return None if row == cuda.NO_ROW else row
 
 

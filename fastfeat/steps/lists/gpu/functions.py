@@ -25,12 +25,12 @@ from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UINT64, DType
 from fastfeat.steps.lists import cpu as host
 from fastfeat.steps.lists.gpu.columns import (
     BIT_BYTES,
+    DeviceListFunction,
     HostLists,
     ListPiece,
-    Work,
     bits_on_device,
+    copy_and_run,
     host_lists,
-    placed,
     run_lists,
     unit_bytes,
     value_array,
@@ -42,7 +42,7 @@ from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params, argument_
 from fastfeat.steps.step import Argument, StepFailed
 
 
-def list_step(work: Work) -> DeviceStep:
+def list_step(work: DeviceListFunction) -> DeviceStep:
     """Return the function that computes a step of lists on a device, by `work`."""
 
     def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -52,20 +52,20 @@ def list_step(work: Work) -> DeviceStep:
     return step
 
 
-def _length(request: Request) -> Work:
+def _length(request: Request) -> DeviceListFunction:
     def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
         def of_piece(piece: ListPiece) -> DeviceArray:
             out = runtime.allocate(8 * piece.n_rows)
             run_lists(runtime, request.kernel, piece, {"OUT": out.address})
             return value_array(piece, INT64, out, piece.words.get("LISTS", 0))
 
-        of_rows = placed(runtime, lists, of_piece, with_elements=request.reads_elements)
+        of_rows = copy_and_run(runtime, lists, of_piece, with_elements=request.reads_elements)
         return compute_values(runtime, lists.offsets, INT64, Cost(8, 0), of_rows)
 
     return work
 
 
-def _element(request: Request) -> Work:
+def _element(request: Request) -> DeviceListFunction:
     def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
         def of_piece(piece: ListPiece) -> DeviceArray:
             n = piece.n_rows
@@ -79,13 +79,13 @@ def _element(request: Request) -> Work:
             return value_array(piece, lists.dtype, out, validity)
 
         cost = Cost((lists.width or BIT_BYTES) + BIT_BYTES, unit_bytes(lists))
-        of_rows = placed(runtime, lists, of_piece)
+        of_rows = copy_and_run(runtime, lists, of_piece)
         return compute_values(runtime, lists.offsets, lists.dtype, cost, of_rows)
 
     return work
 
 
-def _end(request: Request) -> Work:
+def _end(request: Request) -> DeviceListFunction:
     def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
         dtype = FLOAT64 if lists.dtype.is_float else INT64
         dtype = UINT64 if lists.dtype == UINT64 else dtype
@@ -98,12 +98,14 @@ def _end(request: Request) -> Work:
             return value_array(piece, dtype, out, validity)
 
         cost = Cost(8 + BIT_BYTES, unit_bytes(lists))
-        return compute_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
+        return compute_values(
+            runtime, lists.offsets, dtype, cost, copy_and_run(runtime, lists, of_piece)
+        )
 
     return work
 
 
-def _contains(request: Request) -> Work:
+def _contains(request: Request) -> DeviceListFunction:
     def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
         items = host.items_of(args[1], lists.dtype)
         values = words_of(items.keys)
@@ -121,18 +123,20 @@ def _contains(request: Request) -> Work:
             return value_array(piece, BOOL, out, bits_on_device(runtime, present[rows]))
 
         cost = Cost(8 + 3 * BIT_BYTES, unit_bytes(lists))
-        return compute_values(runtime, lists.offsets, BOOL, cost, placed(runtime, lists, of_piece))
+        return compute_values(
+            runtime, lists.offsets, BOOL, cost, copy_and_run(runtime, lists, of_piece)
+        )
 
     return work
 
 
-def _slice(request: Request) -> Work:
+def _slice(request: Request) -> DeviceListFunction:
     def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
         def of_piece(piece: ListPiece) -> Array:
             return _written(runtime, request.kernel, piece, request.words(params))
 
         cost = Cost(16, 2 * unit_bytes(lists))
-        made = over_spans(runtime, lists.offsets, cost, placed(runtime, lists, of_piece))
+        made = over_spans(runtime, lists.offsets, cost, copy_and_run(runtime, lists, of_piece))
         return pa.concat_arrays(made) if made else args[0].values.chunk(0)
 
     return work
@@ -172,7 +176,7 @@ _TAKES: Mapping[Elements, Callable[[DType], bool]] = {
     "numbers": lambda dtype: dtype.is_number,
     "values": lambda dtype: dtype.is_number or dtype.is_temporal,
 }
-_GIVES: Mapping[Gives, Callable[[Request], Work]] = {
+_GIVES: Mapping[Gives, Callable[[Request], DeviceListFunction]] = {
     "element": _element,
     "end": _end,
     "flag": _contains,

@@ -27,11 +27,11 @@ from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,
     checked,
+    copy_and_run,
     cost_of,
     host_texts,
-    made_array,
-    placed,
     placed_words,
+    result_array,
     run_rows,
     text_step,
     values_of_text,
@@ -52,7 +52,7 @@ def _counts(request: Request) -> DeviceStep:
             places = {**words, TABLE_OUT: out.address}
             report = run_rows(runtime, request.subject, request.entry, piece, places)
             checked(piece, report.failed)
-            return made_array(piece, INT64, out)
+            return result_array(piece, INT64, out)
 
         cost = cost_of(request, 8)
         return values_of_text(runtime, column, INT64, cost, of_piece, request.reads)
@@ -71,7 +71,7 @@ def _flags(request: Request) -> DeviceStep:
             places = {**words, TABLE_OUT: out.address}
             report = run_rows(runtime, request.subject, request.entry, piece, places)
             checked(piece, report.failed)
-            return made_array(piece, BOOL, out)
+            return result_array(piece, BOOL, out)
 
         cost = cost_of(request, 1 / 8)
         return values_of_text(runtime, column, BOOL, cost, of_piece, request.reads)
@@ -89,7 +89,7 @@ def _texts(request: Request) -> DeviceStep:
             return _written(runtime, request, piece, words)
 
         texts, cost = host_texts(column), Cost(16, 1 + request.growth)
-        made = over_spans(runtime, texts.offsets, cost, placed(runtime, texts, of_piece))
+        made = over_spans(runtime, texts.offsets, cost, copy_and_run(runtime, texts, of_piece))
         return pa.chunked_array(made, pa.large_string())
 
     return text_step(work)

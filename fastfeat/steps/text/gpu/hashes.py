@@ -31,11 +31,11 @@ from fastfeat.steps.step import Argument
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,
     checked,
+    copy_and_run,
     cost_of,
     host_texts,
-    made_array,
-    placed,
     placed_words,
+    result_array,
     run_rows,
     text_step,
     values_of_text,
@@ -62,7 +62,7 @@ def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         table = np.array([*header, *_column_words(piece)], np.int64)
         module = runtime.module(cuda.text(runtime.geometry.block))
         launch_rows(runtime, module, cuda.KERNELS[TEXT], table, 0, piece.n_rows)
-        return made_array(piece, dtype, out)
+        return result_array(piece, dtype, out)
 
     return values_of_text(runtime, column, dtype, Cost(width, 1), of_piece, "words")
 
@@ -94,7 +94,7 @@ def bucket_counts(request: Request) -> DeviceStep:
 
         n_buckets, texts = words[TABLE_N_BUCKETS], host_texts(column)
         kind = pa.struct([(str(k), pa.int32()) for k in range(n_buckets)])
-        counted = placed(runtime, texts, of_piece, request.reads)
+        counted = copy_and_run(runtime, texts, of_piece, request.reads)
         cost = cost_of(request, 4 * n_buckets)
         return compute_column(runtime, texts.offsets, kind, cost, counted, brought)
 
@@ -111,7 +111,7 @@ def _counted(
     report = run_rows(runtime, request.subject, request.entry, piece, places)
     checked(piece, report.failed)
     starts = range(0, 4 * n * n_buckets, 4 * n)
-    return DeviceCounts(tuple(made_array(piece, INT32, out, start) for start in starts))
+    return DeviceCounts(tuple(result_array(piece, INT32, out, start) for start in starts))
 
 
 def _struct(runtime: Runtime, made: DeviceCounts) -> Array:

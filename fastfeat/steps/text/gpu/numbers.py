@@ -21,7 +21,7 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.on_device import DeviceStep, Params
 from fastfeat.steps.text.gpu.columns import (
-    Report,
+    PieceReport,
     TextPiece,
     cost_of,
     placed_words,
@@ -67,7 +67,7 @@ def numbers(request: Request) -> DeviceStep:
 
 def _parse(
     runtime: Runtime, request: Request, piece: TextPiece, words: dict[int, int]
-) -> tuple[_Parsed, Report]:
+) -> tuple[_Parsed, PieceReport]:
     n = piece.n_rows
     values, statuses = runtime.allocate(8 * n), runtime.allocate(n)
     validity = runtime.allocate(word_bytes(n))

@@ -79,7 +79,7 @@ def _rewritten(name: str, before: str, after: str) -> Change:
 def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
     """Yield a change for each output column that is added, removed, retyped or moved."""
     alike = common_features(a, b)
-    of_common = [_columns_made_of(fitted, alike) for fitted in (a, b)]
+    of_common = [_columns_of_features(fitted, alike) for fitted in (a, b)]
     types = [dict(zip(f.schema.names, map(str, f.schema.types), strict=True)) for f in (a, b)]
     places = [{name: k for k, name in enumerate(f.feature_names)} for f in (a, b)]
     for name, feature in of_common[0].items():
@@ -102,7 +102,7 @@ def _columns(a: Fitted, b: Fitted) -> Iterator[Change]:
     yield from _moved(a.feature_names, b.feature_names)
 
 
-def _columns_made_of(fitted: Fitted, features: Sequence[str]) -> dict[str, str]:
+def _columns_of_features(fitted: Fitted, features: Sequence[str]) -> dict[str, str]:
     """Return the output columns of some features: the name of each column with its feature."""
     wanted = set(features)
     return {name: of for name, of in features_of_columns(fitted) if of in wanted}
@@ -122,7 +122,7 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> Iterator[Change]:
 
 def _inputs(a: Fitted, b: Fitted) -> Iterator[Change]:
     """Yield a change for each column of the data that transform newly reads, drops or retypes."""
-    before, after = _read(a), _read(b)
+    before, after = _types_read(a), _types_read(b)
     for name, dtype in before.items():
         if name not in after:
             yield Change("input removed", name, dtype, None, f"{dtype}, no longer read")
@@ -151,7 +151,7 @@ def _training_inputs(before: Mapping[str, str], after: Mapping[str, str]) -> Ite
             yield Change("training input changed", name, was, now, told)
 
 
-def _read(fitted: Fitted) -> dict[str, str]:
+def _types_read(fitted: Fitted) -> dict[str, str]:
     """Return the type of each column that transform reads, by name; "table.column" for tables."""
     plan = fitted.declaration
     named = [*plan.row_columns, *plan.past_columns]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Groups, Vocabulary, in_order_of
+from fastfeat.aggregates.keys import Groups, Vocabulary, reorder_keys
 from fastfeat.errors import counted
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.columns.keys import places_in
@@ -23,7 +23,7 @@ from fastfeat.io.columns.times import python_value
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.keep.state import aggregates_of
-from fastfeat.plan.lower.codes import shown_codes
+from fastfeat.plan.lower.codes import visible_codes
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.steps.keys.rows import category_texts
 from fastfeat.trust.quality.changes.record import Change, shown
@@ -52,26 +52,26 @@ def _values(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
 
     Vocabularies with changed codes in features are left to `_codes`.
     """
-    codes = {node.args[-1] for node in set(_shown(a)) & set(_shown(b))}
+    codes = {node.args[-1] for node in set(_encoders_shown(a)) & set(_encoders_shown(b))}
     for one in _common(a, b):
         before, after = a.learnt[one], b.learnt[one]
         if isinstance(before, Vocabulary) and isinstance(after, Vocabulary):
             pair = pair_of(one)
             if one not in codes or not (pair.n_recoded or len(pair.added)):
-                yield from _recounted(one, pair)
+                yield from _recounted_keys(one, pair)
         elif isinstance(before, Groups) and isinstance(after, Groups):
             yield from _of_groups(one, pair_of(one.args[1].args[-1]), before, after)
         elif not _are_equal(before, after):
             yield _of_value(a, b, one)
 
 
-def _shown(fitted: Fitted) -> list[Call]:
+def _encoders_shown(fitted: Fitted) -> list[Call]:
     """Return the calls that encode categories and give the values of a feature.
 
     One-hot columns are left out, since they are matched by name.
     """
     roots = fitted.declaration.nodes.values()
-    return shown_codes(node for node in roots if not is_one_hot(node))
+    return visible_codes(node for node in roots if not is_one_hot(node))
 
 
 def _are_equal(before: Any, after: Any) -> bool:
@@ -106,7 +106,7 @@ def _of_tables(before: Sequence[float], after: Sequence[float]) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Matched:
+class VocabularyPair:
     """Two vocabularies of the same key, with the index of each category in the other vocabulary.
 
     Args:
@@ -122,13 +122,13 @@ class Matched:
     back: NDArray[np.int64]
 
     @staticmethod
-    def of(before: Vocabulary, after: Vocabulary) -> Matched:
+    def of(before: Vocabulary, after: Vocabulary) -> VocabularyPair:
         """Return two vocabularies with the index of each category in the other vocabulary."""
         places = places_in(before.parts, after.parts)
         back = np.full(len(after), -1, np.int64)
         found = np.flatnonzero(places >= 0)
         back[places[found]] = found
-        return Matched(before, after, places, back)
+        return VocabularyPair(before, after, places, back)
 
     @property
     def is_moved(self) -> NDArray[np.bool_]:
@@ -157,7 +157,7 @@ class Matched:
         return _share(self.after.counts[moved], self.after)
 
 
-PairOf = Callable[[Node], Matched]
+PairOf = Callable[[Node], VocabularyPair]
 """Returns the matched vocabularies that two plans have learnt, or list, for an aggregate."""
 
 
@@ -165,10 +165,10 @@ def _pairs(a: Fitted, b: Fitted) -> PairOf:
     """Return a function that matches the two plans' vocabularies for a node, each only once."""
 
     @cache
-    def pair_of(node: Node) -> Matched:
+    def pair_of(node: Node) -> VocabularyPair:
         before, after = (f.learnt.get(node) for f in (a, b))
         if isinstance(before, Vocabulary) and isinstance(after, Vocabulary):
-            return Matched.of(before, after)
+            return VocabularyPair.of(before, after)
         raise AssertionError(show(node))
 
     return pair_of
@@ -180,17 +180,17 @@ def _share(counts: NDArray[np.int64], of: Vocabulary) -> float:
 
 def _codes(a: Fitted, b: Fitted, pair_of: PairOf) -> Iterator[Change]:
     """Yield a change for each encoder with codes that now mean another category, or new codes."""
-    own, readers = set(_shown(b)), _first_readers(a)
-    for codes in _shown(a):
+    own, readers = set(_encoders_shown(b)), _first_readers(a)
+    for codes in _encoders_shown(a):
         learnt = codes.args[-1]
         if codes not in own or not isinstance(learnt, Aggregate):
             continue  # a list in the declaration, so the feature's definition shows the change
         pair, name = pair_of(learnt), readers[codes]
         n_before = 1 + int(dict(codes.params)["n_unseen"])
         if pair.n_recoded:
-            yield _reassigned(a, name, learnt, pair, n_before)
+            yield _reassigned_codes(a, name, learnt, pair, n_before)
         if len(pair.added):
-            yield _more(b, name, learnt, pair, n_before)
+            yield _added_categories(b, name, learnt, pair, n_before)
 
 
 def _first_readers(fitted: Fitted) -> dict[Node, str]:
@@ -203,7 +203,9 @@ def _first_readers(fitted: Fitted) -> dict[Node, str]:
     return first
 
 
-def _reassigned(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
+def _reassigned_codes(
+    fitted: Fitted, name: str, key: Aggregate, pair: VocabularyPair, first: int
+) -> Change:
     """Return the change of an encoding with codes that now mean another category, or none.
 
     `name` is the feature that shows the codes, and `first` the code of the first category.
@@ -235,7 +237,7 @@ def _texts(fitted: Fitted, key: Aggregate, of: Vocabulary, places: NDArray[np.in
 
     A "_" is appended to a text that equals an earlier one.
     """
-    some = in_order_of(places, of)
+    some = reorder_keys(places, of)
     assert isinstance(some, Vocabulary)
     found: dict[str, None] = {}
     for text in category_texts(some, [fitted.types[part] for part in key.args]):
@@ -246,7 +248,9 @@ def _texts(fitted: Fitted, key: Aggregate, of: Vocabulary, places: NDArray[np.in
     return list(found)
 
 
-def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) -> Change:
+def _added_categories(
+    fitted: Fitted, name: str, key: Aggregate, pair: VocabularyPair, first: int
+) -> Change:
     """Return the change of an encoding with codes for new categories.
 
     `name` is the feature that shows the codes, and `first` the code of the first category.
@@ -261,7 +265,7 @@ def _more(fitted: Fitted, name: str, key: Aggregate, pair: Matched, first: int) 
     return Change("categories added", name, None, after, told + others * (len(texts) > _MOST_SHOWN))
 
 
-def _recounted(one: Aggregate, pair: Matched) -> Iterator[Change]:
+def _recounted_keys(one: Aggregate, pair: VocabularyPair) -> Iterator[Change]:
     """Yield the change of keys that only group or count rows; nothing if keys and counts agree."""
     before, after = pair.before, pair.after
     n_lost, n_new = int((pair.places < 0).sum()), len(pair.added)
@@ -285,7 +289,9 @@ def _keys_text(one: Aggregate) -> str:
     return f"keys of {', '.join(map(show, one.args))}"
 
 
-def _of_groups(one: Aggregate, pair: Matched, before: Groups, after: Groups) -> Iterator[Change]:
+def _of_groups(
+    one: Aggregate, pair: VocabularyPair, before: Groups, after: Groups
+) -> Iterator[Change]:
     """Yield the change of an aggregate's values per key; nothing if they are equal."""
     known = pair.before, pair.after
     n_first = len(before.values) - len(known[0])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from fastfeat.aggregates.keys import Vocabulary
-from fastfeat.engine.float_environment import in_ieee
+from fastfeat.engine.float_environment import with_ieee_arithmetic
 from fastfeat.errors import (
     ArtifactError,
     BackendUnavailable,
@@ -31,7 +31,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.differences import bits_text, first_difference
 from fastfeat.ir.node import postorder
 from fastfeat.keep.artifact import read_artifact
-from fastfeat.trust.quality.golden.made_up import MadeUp, Odd, made_up_rows
+from fastfeat.trust.quality.golden.made_up import GeneratedRows, Odd, generate_rows
 
 N_ROWS = 64
 FORMAT = 1
@@ -58,7 +58,7 @@ class GoldenRows:
             long.
     """
 
-    made_up: MadeUp
+    made_up: GeneratedRows
     features: Table
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class GoldenRows:
         if made.history is not None:
             tables["history"] = made.history
         tables |= {f"{_TABLE}{name}": table for name, table in made.tables.items()}
-        parts = {name: _written(table) for name, table in tables.items()}
+        parts = {name: _table_bytes(table) for name, table in tables.items()}
         listed = [[name, tables[name].num_rows, len(part)] for name, part in parts.items()]
         head = json.dumps({"golden": FORMAT, "parts": listed}, separators=(",", ":")).encode()
         return b"".join([len(head).to_bytes(4, "little"), head, *parts.values()])
@@ -96,10 +96,10 @@ class GoldenRows:
         if odd or rows.num_rows != features.num_rows:
             raise ArtifactError("the golden rows are damaged: rows and features do not match")
         known = {name.removeprefix(_TABLE): table for name, table in tables.items()}
-        return GoldenRows(MadeUp(rows, history, known), features)
+        return GoldenRows(GeneratedRows(rows, history, known), features)
 
 
-def _written(table: Table) -> bytes:
+def _table_bytes(table: Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
@@ -168,7 +168,7 @@ def checked_artifact(path: str | os.PathLike[str]) -> Fitted:
     return fitted
 
 
-@in_ieee
+@with_ieee_arithmetic
 def golden_rows(
     fitted: Fitted, n_rows: int = N_ROWS, backend: str | None = None
 ) -> GoldenRows | None:
@@ -182,8 +182,8 @@ def golden_rows(
     most: GoldenRows | None = None
     sees_more = bool(fitted.declaration.past_columns or fitted.tables)
     for odd in _ODD if sees_more else _ODD[::2]:
-        made = made_up_rows(fitted, n_rows, SEED, odd)
-        found = _of_those_that_compute(fitted, made, backend or _backend_for(fitted))
+        made = generate_rows(fitted, n_rows, SEED, odd)
+        found = _computable_rows(fitted, made, backend or _backend_for(fitted))
         if found is not None and 4 * len(found) >= n_rows:  # the share of rows without odd values
             return found
         most = max(most, found, key=lambda made: 0 if made is None else len(made))
@@ -194,12 +194,12 @@ def _backend_for(fitted: Fitted) -> str:
     return "cpu" if work_of(fitted) > _MOST_OF_REFERENCE else "reference"
 
 
-def _of_those_that_compute(fitted: Fitted, made: MadeUp, backend: str) -> GoldenRows | None:
+def _computable_rows(fitted: Fitted, made: GeneratedRows, backend: str) -> GoldenRows | None:
     """Return the generated rows with features that can be computed; None if there are none."""
 
     def tried(places: list[int]) -> GoldenRows | FastfeatError:
         rows = made.rows.take(pa.array(places, pa.int64())).combine_chunks()
-        some = MadeUp(rows, made.history, made.tables)
+        some = GeneratedRows(rows, made.history, made.tables)
         try:
             return GoldenRows(some, _features(fitted, some, backend))
         except FastfeatError as error:
@@ -257,7 +257,7 @@ def _n_rows_of(fitted: Fitted, most: int = N_ROWS) -> int:
     return min(most, max(_LEAST_ROWS, _MOST_VALUES // max(1, len(fitted.nodes))))
 
 
-def _features(fitted: Fitted, made: MadeUp, backend: str) -> Table:
+def _features(fitted: Fitted, made: GeneratedRows, backend: str) -> Table:
     """Return a table of the features of generated rows, without columns that are passed through."""
     rows = CallRows(made.rows, None, made.history, made.tables, backend)
     with fitted.told.unheard():  # a generated id may equal one from training
@@ -293,7 +293,7 @@ def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
     return len(kept)
 
 
-def check_if_there(fitted: Fitted) -> int:
+def check_golden_if_any(fitted: Fitted) -> int:
     """Check the golden rows if there are any, like `check_golden`; return their number."""
     return 0 if fitted.golden is None else check_golden(fitted)
 

@@ -22,9 +22,9 @@ from fastfeat.ir.dtypes import INT64, PER_SECOND, DType
 from fastfeat.ir.node import TableColumn
 from fastfeat.trust.quality.golden.roles import Roles, roles_of
 from fastfeat.trust.quality.golden.values import (
-    Pool,
-    Reads,
-    Type,
+    ValuePool,
+    ValuesInPlan,
+    ValueType,
     is_of,
     moments,
     plain_pool,
@@ -37,7 +37,7 @@ from fastfeat.trust.quality.golden.values import (
 
 
 @dataclass(frozen=True, slots=True)
-class MadeUp:
+class GeneratedRows:
     """Generated rows, with everything that their features read.
 
     Args:
@@ -55,7 +55,7 @@ Odd = Literal["everywhere", "in rows", "nowhere"]
 """Placement of odd values: in the rows, history and tables; in the rows only; or nowhere."""
 
 
-def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere") -> MadeUp:
+def generate_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere") -> GeneratedRows:
     """Return generated rows to try a plan on, with history and tables.
 
     Equal seeds give equal rows.
@@ -85,13 +85,13 @@ def made_up_rows(fitted: Fitted, n_rows: int, seed: int, odd: Odd = "everywhere"
     asking = _Asking(roles, types, pools, values, reads.largest)
     table = partial(_table, fitted, asking, drawn, with_odd=odd == "everywhere")
     tables = {name: table(name) for name in fitted.tables}
-    return MadeUp(_of_columns(rows, n_rows), history, tables)
+    return GeneratedRows(_of_columns(rows, n_rows), history, tables)
 
 
 def _columns(
     drawn: Random,
     roles: Roles,
-    pools: Mapping[str, Pool],
+    pools: Mapping[str, ValuePool],
     names: Sequence[str],
     n_rows: int,
     *,
@@ -99,7 +99,7 @@ def _columns(
     is_earlier: bool = False,
 ) -> dict[str, list[Any]]:
     """Return the values of columns of the data, or of the history if `is_earlier`."""
-    odd = _odd_ones(drawn, names, pools, n_rows) if with_odd else {}
+    odd = _odd_rows(drawn, names, pools, n_rows) if with_odd else {}
     values = partial(_values, drawn, roles, is_earlier=is_earlier)
     return {name: values(name, pools[name], n_rows, odd.get(name)) for name in names}
 
@@ -109,15 +109,15 @@ def _of_columns(columns: Mapping[str, Array], n_rows: int) -> Table:
     return pa.table(dict(columns)) if columns else pa.table({"": pa.nulls(n_rows)}).select([])
 
 
-def _types_of(fitted: Fitted) -> dict[str, Type]:
+def _types_of(fitted: Fitted) -> dict[str, ValueType]:
     """Return the types of the columns that features read from their own row or earlier rows."""
     plan = fitted.declaration
     read = {*plan.row_columns, *plan.past_columns, *plan.row_ids}
     return {name: dtype for name, dtype in fitted.inputs.items() if name in read}
 
 
-def _odd_ones(
-    drawn: Random, names: Sequence[str], pools: Mapping[str, Pool], n_rows: int
+def _odd_rows(
+    drawn: Random, names: Sequence[str], pools: Mapping[str, ValuePool], n_rows: int
 ) -> dict[str, dict[int, Any]]:
     """Return the odd values to put into columns: by column name, then by row number.
 
@@ -152,7 +152,7 @@ def _values(
     drawn: Random,
     roles: Roles,
     name: str,
-    pool: Pool,
+    pool: ValuePool,
     n_rows: int,
     odd: Mapping[int, Any] | None,
     *,
@@ -182,12 +182,12 @@ class _Asking:
         types: Types of the columns of the data.
         pools: Possible values of each column.
         values: Values of each column in the rows.
-        largest: Largest finite float (see `Reads`).
+        largest: Largest finite float (see `ValuesInPlan`).
     """
 
     roles: Roles
-    types: Mapping[str, Type]
-    pools: Mapping[str, Pool]
+    types: Mapping[str, ValueType]
+    pools: Mapping[str, ValuePool]
     values: Mapping[str, Sequence[Any]]
     largest: float
 
@@ -221,14 +221,16 @@ def _table(fitted: Fitted, asking: _Asking, drawn: Random, table: str, *, with_o
     return _of_columns(found, n_rows)
 
 
-def _keys_of_rows(asking: _Asking, columns: Mapping[TableColumn, Type]) -> list[tuple[Any, ...]]:
+def _keys_of_rows(
+    asking: _Asking, columns: Mapping[TableColumn, ValueType]
+) -> list[tuple[Any, ...]]:
     """Return the distinct keys that rows look up in a table; empty if keys are computed."""
     parts = [_of_rows(asking, column, dtype) for column, dtype in columns.items()]
     keys = dict.fromkeys(zip(*parts, strict=True)) if all(parts) else {}
     return [key for key in keys if None not in key]
 
 
-def _of_rows(asking: _Asking, column: TableColumn, dtype: Type) -> list[Any]:
+def _of_rows(asking: _Asking, column: TableColumn, dtype: ValueType) -> list[Any]:
     """Return the values that every second row looks up in a column of a table, in its type."""
     name = asking.roles.asked.get(column)
     if name is None or name not in asking.values:
@@ -241,7 +243,7 @@ def _of_rows(asking: _Asking, column: TableColumn, dtype: Type) -> list[Any]:
     return [None if value is None else value - ticks for value in known]
 
 
-def _as_in_table(value: Any, own: Type, other: Type) -> Any:
+def _as_in_table(value: Any, own: ValueType, other: ValueType) -> Any:
     """Return a row's value in the type of a table's column; None if that type cannot hold it."""
     if value is None or not isinstance(own, DType) or not isinstance(other, DType):
         return None
@@ -250,28 +252,28 @@ def _as_in_table(value: Any, own: Type, other: Type) -> Any:
     return value if is_of(value, other) else None
 
 
-def _pool_of_table(asking: _Asking, column: TableColumn, dtype: Type) -> Pool:
+def _pool_of_table(asking: _Asking, column: TableColumn, dtype: ValueType) -> ValuePool:
     name = asking.roles.asked.get(column)
     is_moment = column in asking.roles.moments
     if name is not None and name in asking.pools and isinstance(dtype, DType) and not is_moment:
         values = (_as_in_table(v, asking.types[name], dtype) for v in asking.pools[name].ordinary)
         known = tuple(value for value in dict.fromkeys(values) if value is not None)
         if known:
-            return Pool(known, ())
+            return ValuePool(known, ())
     if is_moment:
         return moments(dtype, asking.roles.span)
     return within(pool_of_type(dtype), asking.largest)
 
 
-def _pool(reads: Reads, roles: Roles, name: str, dtype: Type) -> Pool:
+def _pool(reads: ValuesInPlan, roles: Roles, name: str, dtype: ValueType) -> ValuePool:
     if name in roles.ids:
-        return Pool((), ())
+        return ValuePool((), ())
     if name in roles.clocks:
         return moments(dtype, roles.span)
     return pool_of(reads, name, dtype)
 
 
-def _array(dtype: Type, values: list[Any]) -> Array:
+def _array(dtype: ValueType, values: list[Any]) -> Array:
     """Return values as an Arrow array."""
     if not isinstance(dtype, DType) or dtype.name == "null":
         return pa.nulls(len(values))

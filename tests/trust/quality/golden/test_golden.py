@@ -15,7 +15,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.api.plan import face_of
+from fastfeat.api.plan import as_fitted_plan
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.execute.fitted import Fitted
 from fastfeat.keep.artifact import artifact_bytes, fitted_digest
@@ -165,7 +165,7 @@ def test_a_bit_that_differs_names_feature_row_and_bits(path: Path, tmp_path: Pat
     kept = GoldenRows.from_bytes(loaded.record.golden).features["scaled"].to_pylist()
     row = next(k for k, value in enumerate(kept) if k > 9 and value is not None)
     kept[row] = float(np.nextafter(kept[row], 9e9))
-    altered = face_of(with_features(loaded.record, scaled=pa.array(kept)))
+    altered = as_fitted_plan(with_features(loaded.record, scaled=pa.array(kept)))
     altered.save(tmp_path / "altered.fastfeat")
     bits = np.float64(kept[row]).view(np.uint64)
     told = rf"altered.fastfeat: golden rows: feature 'scaled', row {row}: .*0x{bits:016x}\)"
