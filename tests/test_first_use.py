@@ -98,7 +98,7 @@ def test_writers_are_those_of_the_families() -> None:
 
 
 def test_families_are_the_modules_that_have_operators_or_record_calls() -> None:
-    others = {"durations", "foreign", "hints", "operator"}
+    others = {"durations", "other_libraries", "hints", "operator"}
     names = {
         name.rpartition(".")[2] for name in modules() if name.startswith("fastfeat.operators.")
     }

@@ -43,8 +43,8 @@ from fastfeat.learn.labels import label_of
 from fastfeat.learn.training_data import check_clocks
 from fastfeat.live.row.one_row import transform_row
 from fastfeat.plan.declare.bind import bind, check_new_plan
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.progress import show_progress
 from fastfeat.trust.quality.profiling import ProfileChoice, checked_choice

@@ -22,12 +22,12 @@ from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.scan import n_rows_of, scan
 from fastfeat.keep.learning import learning_record
 from fastfeat.learn.ahead_warnings import MOST_ROWS, warn_ahead
-from fastfeat.learn.chosen_rows import choose_rows
+from fastfeat.learn.duplicate_ids import warn_of_ids_in_passes
 from fastfeat.learn.learning import finish_learning
 from fastfeat.learn.passes import learn_in_passes, with_scratch
-from fastfeat.learn.repeated_ids import warn_of_ids_in_passes
 from fastfeat.learn.room import needs_of_quantiles
 from fastfeat.learn.round import LearningRound
+from fastfeat.learn.row_choice import choose_rows
 from fastfeat.learn.rows_in_passes import RowsInPasses, rows_in_passes
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.tell.explain_passes import describe_passes

@@ -1037,7 +1037,7 @@ def _check_contract(
     data is read in chunks; one-shot readers are then rejected.
     """
     from fastfeat.execute.guard import as_rereadable  # seldom needed
-    from fastfeat.trust.quality.fitting import fitted_contract
+    from fastfeat.trust.quality.contract_in_fit import fitted_contract
 
     if in_passes:
         from fastfeat.io.sources.dataset import dataset_of
@@ -1199,7 +1199,9 @@ class FittedPlan:
         """
         given = CallRows(data, rows, history, tables, backend)
         if self.record.contract is not None or on_violation is not None:
-            from fastfeat.trust.quality.transforming import transform_with_contract  # seldom needed
+            from fastfeat.trust.quality.contract_in_transform import (
+                transform_with_contract,  # seldom needed
+            )
 
             return transform_with_contract(
                 self.record, given, on_violation, to=to, out=out, categories=categories
@@ -1389,7 +1391,7 @@ class FittedPlan:
             [('part-000000.parquet', 2), ('part-000001.parquet', 1)]
         """
         from fastfeat.execute.layout import layout_of  # imports the engine
-        from fastfeat.trust.quality.transforming import write_with_contract
+        from fastfeat.trust.quality.contract_in_transform import write_with_contract
 
         layout = layout_of(out, format, partition_by, part_rows)
         apart = None if quarantined is None else layout_of(quarantined)
@@ -1417,7 +1419,7 @@ class FittedPlan:
             RowsBreakRule: The row breaks a rule that only warns.
         """
         if self.record.contract is not None:
-            from fastfeat.live.row.judged_row import judge_one_row  # seldom needed
+            from fastfeat.live.row.row_contract import judge_one_row  # seldom needed
 
             judge_one_row(self.record, row, tables)
         return one_row.transform_row(self.record, row, tables=tables)
@@ -1799,7 +1801,7 @@ class FittedPlan:
             >>> fitted.drift({"x": list(range(500, 1_500))}).drifted
             ['x']
         """
-        from fastfeat.trust.quality.drifting import drift  # seldom needed
+        from fastfeat.trust.quality.row_drift import drift  # seldom needed
 
         return drift(
             self.record,

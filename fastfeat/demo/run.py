@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastfeat.demo import in_pandas
+from fastfeat.demo import pandas_features
 from fastfeat.demo import plan as plan_module
 from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.errors import FastfeatError
@@ -109,8 +109,8 @@ def run(folder: Path, step: Callable[[str], None]) -> DemoOutcome:
     def of_year(data: Table, fitted: FittedPlan) -> Table:
         return fitted.transform(data, history="batch", tables=tables)
 
-    def in_pandas_of_year(data: Any, learnt: in_pandas.LearntByName) -> Any:
-        return in_pandas.transform(data, learnt, weather_frame)
+    def in_pandas_of_year(data: Any, learnt: pandas_features.LearntByName) -> Any:
+        return pandas_features.transform(data, learnt, weather_frame)
 
     year = of_year(flights, fitted)
     if not year.slice(train.num_rows).equals(features):
@@ -118,7 +118,7 @@ def run(folder: Path, step: Callable[[str], None]) -> DemoOutcome:
             "the features of the last two months, computed with the earlier flights as history, "
             "differ from the features computed with the whole year"
         )
-    _check_equal(year, in_pandas_of_year(frame, in_pandas.fit(train_frame)))
+    _check_equal(year, in_pandas_of_year(frame, pandas_features.fit(train_frame)))
     step("Timing both")
     return DemoOutcome(
         n_flights=flights.num_rows,
@@ -129,7 +129,9 @@ def run(folder: Path, step: Callable[[str], None]) -> DemoOutcome:
         has_compiled=has_compiled,
         report=report,
         ours=_time(fit, of_year, train, flights, N_REPEATS),
-        pandas=_time(in_pandas.fit, in_pandas_of_year, train_frame, frame, N_REPEATS_IN_PANDAS),
+        pandas=_time(
+            pandas_features.fit, in_pandas_of_year, train_frame, frame, N_REPEATS_IN_PANDAS
+        ),
         folder=folder,
     )
 

@@ -39,8 +39,8 @@ from fastfeat.io.sources.read import is_in_parts
 from fastfeat.ir.dtypes import INT64, NULL, DType
 from fastfeat.ir.node import Aggregate, Column, Node, postorder
 from fastfeat.ir.show import show
-from fastfeat.plan.declare.columns_read import own_columns
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.source_columns import own_columns
 from fastfeat.plan.lower.lower import NodeTypes
 
 Hashes = NDArray[np.uint64]

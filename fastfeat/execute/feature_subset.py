@@ -12,10 +12,10 @@ from fastfeat.execute.fitted import Fitted
 from fastfeat.expr import Expr
 from fastfeat.ir.node import postorder
 from fastfeat.plan.declare.bind import list_names
-from fastfeat.plan.declare.columns_read import table_columns_of
 from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.external_label import with_label_column
 from fastfeat.plan.declare.rows_ahead import window_time_columns
+from fastfeat.plan.declare.source_columns import table_columns_of
 
 
 def select_features(

@@ -32,9 +32,9 @@ from fastfeat.io.arrow import call, pa
 from fastfeat.io.sources.read import read_table
 from fastfeat.ir.node import TableColumn
 from fastfeat.plan.declare.bind import ColumnTypes, TableTypes
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.contract import ON_VIOLATION, ContractDeclaration, Rule, rule_text
 from fastfeat.plan.declare.declaration import Declaration, declare
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars.zones import ZoneTable
 
 N_SHOWN = 5

@@ -30,8 +30,8 @@ from fastfeat.errors import (
 )
 from fastfeat.execute import text_slots
 from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.columns import column_addresses as wide_columns
 from fastfeat.io.columns import conversions
-from fastfeat.io.columns import wide as wide_columns
 from fastfeat.io.columns.conform import (
     all_missing,
     conform,
@@ -47,7 +47,7 @@ from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.show import names_of
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars.value import InputSlot
 
 SlotColumns = Mapping[InputSlot, Any]

@@ -12,7 +12,6 @@ from typing import IO, Any
 
 import numpy as np
 
-from fastfeat.execute.in_time import NotInOrder, Numbers, compute_share_in_time_order, with_types
 from fastfeat.execute.shares import (
     renumbering,
     spill_tables,
@@ -20,6 +19,12 @@ from fastfeat.execute.shares import (
     without_row_numbers,
 )
 from fastfeat.execute.stage_work import WORK, SpilledColumn, StageWork, share_bytes
+from fastfeat.execute.time_ordered_stage import (
+    NotInOrder,
+    Numbers,
+    compute_share_in_time_order,
+    with_types,
+)
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import check_within, current_budget
 

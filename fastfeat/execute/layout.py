@@ -18,7 +18,7 @@ from fastfeat.io.sources.addresses import without_secrets
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.file_parts import FilePart
 from fastfeat.io.sources.formats import SUFFIXES
-from fastfeat.io.sources.places import would_include_output
+from fastfeat.io.sources.output_overlap import would_include_output
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from fastfeat.errors import EncodedInFold
 from fastfeat.execute import encoded_rows as rows_encoded
 from fastfeat.execute.batch import Batch, ComputedColumns
 from fastfeat.execute.fitted import Fitted
+from fastfeat.execute.input_positions import columns_named, read_batch, reading_of
 from fastfeat.execute.inputs import slot_column
 from fastfeat.execute.lookup_tables import Tables, table_values
-from fastfeat.execute.prepared_reading import columns_named, read_batch, reading_of
 from fastfeat.execute.prepared_steps import SchemaSteps, slot_step, steps_of_schema
 from fastfeat.execute.step_costs import is_measured
 from fastfeat.execute.steps import run

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import Schema, Table, pa
 from fastfeat.io.sinks.file_writers import without_dictionaries
-from fastfeat.io.unnamed import open_unnamed
+from fastfeat.io.temporary_files import open_unnamed
 
 _BATCH_ROWS = 1 << 13
 ROWS_AT_ONCE = 1 << 15

@@ -39,7 +39,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import table_of
 from fastfeat.ir.show import show
 from fastfeat.plan.lower.codes import listed_vocabulary
-from fastfeat.plan.lower.drafting import of_table, type_in_table
+from fastfeat.plan.lower.draft import of_table, type_in_table
 from fastfeat.plan.lower.schedule import ROWS, SEEN, Schedule, ScheduledTask, SpaceOf
 from fastfeat.plan.lower.schedule import ScheduledColumn as Made
 from fastfeat.plan.lower.scheduling import schedule_of_columns

@@ -19,7 +19,6 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.execute.entities import WindowStage, stages_of
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import batch_hint, is_batch, naming_history
-from fastfeat.execute.in_time import compute_in_time_order, is_bounded
 from fastfeat.execute.large_shares import compute_large_share
 from fastfeat.execute.lookup_tables import Tables
 from fastfeat.execute.order_warnings import warn_tied
@@ -36,11 +35,12 @@ from fastfeat.execute.stage_work import (
     open_stage,
     split,
 )
+from fastfeat.execute.time_ordered_stage import compute_in_time_order, is_bounded
 from fastfeat.io.arrow import ChunkedArray, Table
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.frames import rows_only
 from fastfeat.io.sources.scan import ScannedTable, with_place_in_errors
-from fastfeat.io.unnamed import explain_write_errors
+from fastfeat.io.temporary_files import explain_write_errors
 from fastfeat.ir.node import Call, Node, postorder
 from fastfeat.ir.scope import is_of_other_rows
 from fastfeat.ir.show import show

@@ -20,8 +20,8 @@ from typing import Any
 from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.integrations.handover import LabelArgument, hand_over
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import LabelArgument, hand_over
 from fastfeat.io.arrow import Table, pa
 
 __all__ = ["pool"]

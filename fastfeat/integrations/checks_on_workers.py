@@ -19,7 +19,7 @@ from fastfeat.plan.declare.contract import ContractDeclaration
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.trust.quality.checking import check_loaded_rows, columns_checked
 from fastfeat.trust.quality.contract import Contract
-from fastfeat.trust.quality.fitting import contract_declaration, raise_broken, with_types
+from fastfeat.trust.quality.contract_in_fit import contract_declaration, raise_broken, with_types
 from fastfeat.trust.quality.rows import CheckedRows, RowsElsewhere
 
 RowsOf = Callable[[ContractDeclaration], CheckedRows]

@@ -27,8 +27,8 @@ from fastfeat.io.sources.schema import read_schema
 from fastfeat.ir.dtypes import BOOL, NULL, DType
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import columns_of, window_only_columns
 from fastfeat.plan.declare.external_label import reads_label, with_separate_label
+from fastfeat.plan.declare.source_columns import columns_of, window_only_columns
 
 validation: Any = sklearn.utils.validation
 _FRAMES = frozenset({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"})

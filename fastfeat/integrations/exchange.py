@@ -28,7 +28,7 @@ from fastfeat.execute.inputs import read_columns
 from fastfeat.execute.lookup_tables import Tables, read_tables
 from fastfeat.execute.row_identity import type_of_id
 from fastfeat.io.arrow import Schema, Table, call, pa, schema_with
-from fastfeat.io.columns.foreign import cast_to_schema
+from fastfeat.io.columns.common_types import cast_to_schema
 from fastfeat.io.columns.types import schema_of
 from fastfeat.ir.node import Column, postorder
 from fastfeat.ir.scope import is_over_window, window_nodes

@@ -17,7 +17,7 @@ from fastfeat.execute.row_identity import check_alike, check_ids
 from fastfeat.integrations.exchange import Exchange, RowsWithHistory, exchange_of_ids
 from fastfeat.integrations.on_workers import error_of_text, text_of_error
 from fastfeat.io.arrow import Schema, Table, pa, schema_with
-from fastfeat.learn.repeated_ids import warn_of_repeats
+from fastfeat.learn.duplicate_ids import warn_of_repeats
 
 COUNTS: Schema = pa.schema(
     [("n_rows", pa.int64()), ("n_repeats", pa.int64()), ("error", pa.string())]

@@ -23,8 +23,8 @@ from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidData
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.integrations.handover import LabelArgument, check_names, hand_over
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import LabelArgument, check_names, hand_over
 from fastfeat.io.arrow import Table
 
 __all__ = ["dataset", "features"]

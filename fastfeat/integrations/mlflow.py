@@ -31,8 +31,8 @@ from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.history import is_batch
 from fastfeat.execute.lookup_tables import resolve_tables
-from fastfeat.integrations.handover import check_fitted, without_kept
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import check_fitted, without_kept
 from fastfeat.integrations.mlflow_models import (
     FLAVORS,
     ModelFeatures,

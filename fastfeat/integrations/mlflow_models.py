@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from fastfeat.api.plan import FittedPlan
 from fastfeat.errors import InvalidPlan, TypeMismatch, counted
-from fastfeat.integrations.handover import check_types
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import check_types
 from fastfeat.io.arrow import Table
 from fastfeat.io.sources.frames import class_names
 

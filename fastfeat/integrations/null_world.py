@@ -20,9 +20,9 @@ from fastfeat.io.arrow import ChunkedArray, Table, call, pa
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import is_of_table, order_of, query_of, window_nodes
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import windows_ahead
+from fastfeat.plan.declare.source_columns import columns_of
 
 N_BLOCKS = 10
 FEWEST_ROWS = 30

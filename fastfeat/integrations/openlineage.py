@@ -27,8 +27,8 @@ from fastfeat.api.plan import FittedPlan
 from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.execute.guard import row_inputs
-from fastfeat.integrations.handover import check_fitted
 from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import check_fitted
 from fastfeat.ir.show import show_columns
 from fastfeat.tell.lineage import ColumnSource, ColumnUse, lineage
 from fastfeat.trust.quality.report import CheckReport, RuleResult

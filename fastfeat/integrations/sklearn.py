@@ -30,8 +30,8 @@ from fastfeat.integrations.estimator_data import (
     with_label,
 )
 from fastfeat.integrations.estimator_history import check_whole, resolve_history
+from fastfeat.integrations.first_time_warning import beginnings, warn_after_fit
 from fastfeat.integrations.held import Held, unwrap_held, wrap_in_held
-from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
 from fastfeat.io.arrow import Table
 from fastfeat.io.sources.frames import class_names
 from fastfeat.io.sources.read import column_names

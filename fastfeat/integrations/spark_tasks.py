@@ -25,7 +25,7 @@ from fastfeat.integrations.on_workers import (
     state_of_part,
 )
 from fastfeat.io.arrow import DataType, Schema, Table, pa
-from fastfeat.io.columns.foreign import cast_to_schema, common_type
+from fastfeat.io.columns.common_types import cast_to_schema, common_type
 
 library("pyspark", "spark")
 _context = library("pyspark.taskcontext")

@@ -26,7 +26,8 @@ from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.guard import guarded_columns
 from fastfeat.integrations.batches.pieces import DataPieces, ParquetPieces, pieces_of
-from fastfeat.integrations.handover import (
+from fastfeat.integrations.library import library
+from fastfeat.integrations.library_data import (
     LabelArgument,
     categorical,
     check_names,
@@ -35,7 +36,6 @@ from fastfeat.integrations.handover import (
     is_float,
     without_kept,
 )
-from fastfeat.integrations.library import library
 from fastfeat.io.arrow import DataType, Table, pa
 
 __all__ = ["dmatrix", "dmatrix_by_pieces", "feature_types"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fastfeat.errors import OutOfMemory
-from fastfeat.io import host_memory, unnamed
+from fastfeat.io import host_memory, temporary_files
 from fastfeat.io.arrow import pa
 
 LESS = "or let the plan read fewer columns or smaller tables"
@@ -112,7 +112,7 @@ def _give_back() -> None:
     """Return unused memory, and pages of mapped files, to the operating system."""
     pa.default_memory_pool().release_unused()
     host_memory.release_unused()
-    unnamed.drop_pages()
+    temporary_files.drop_pages()
 
 
 def budget_of(memory: str | int, needs: Sequence[Need] = (), less: str = LESS) -> Budget:

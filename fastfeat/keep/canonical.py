@@ -33,7 +33,7 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.parameters import LITERAL, are_valid, is_of_type
 from fastfeat.ir.scope import is_exploded, is_over
-from fastfeat.plan.declare.columns_read import check_rows
+from fastfeat.plan.declare.source_columns import check_rows
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.categories import has_min_rows
 from fastfeat.steps.registry import PARTS_OF_WINDOWS, STEPS

@@ -15,8 +15,8 @@ from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
 from fastfeat.ir.scope import is_exploded
 from fastfeat.keep import canonical
-from fastfeat.plan.declare.columns_read import tables_of
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule, declare_contract, rule_text
+from fastfeat.plan.declare.source_columns import tables_of
 
 FORMAT = 1
 PARTS = frozenset({"contract", "clock", "types", "rules", "nodes"})

@@ -22,9 +22,9 @@ from fastfeat.keep.parameters import (
     recipe_of_document,
     with_recipes,
 )
-from fastfeat.plan.declare.columns_read import tables_of
 from fastfeat.plan.declare.declaration import Declaration, declare
 from fastfeat.plan.declare.external_label import with_label_column
+from fastfeat.plan.declare.source_columns import tables_of
 
 FORMAT = 1
 PARTS = frozenset(

@@ -35,9 +35,9 @@ from fastfeat.ir.node import Aggregate, Call, Column, Node, postorder
 from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.rows_ahead import counted_keys, repeats_s
+from fastfeat.plan.declare.source_columns import columns_of
 
 MOST_ROWS = 1 << 20
 """Highest number of rows to inspect in data that is read in passes: the first ones."""

@@ -37,8 +37,8 @@ from fastfeat.ir.scope import order_of, query_of, row_order, window_nodes, windo
 from fastfeat.ir.show import show
 from fastfeat.operators import windows as window_operators
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import LateColumns
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.lower.codes import n_codes
 from fastfeat.steps.keys import tasks as key_tasks
 

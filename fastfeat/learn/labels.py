@@ -33,8 +33,8 @@ from fastfeat.ir.durations import duration_text, moment_text
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_of_table, query_of, table_columns_of, window_of
 from fastfeat.plan.declare.clocks import clock_of
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import windows_ahead
+from fastfeat.plan.declare.source_columns import columns_of
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 

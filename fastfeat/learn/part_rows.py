@@ -31,7 +31,7 @@ from fastfeat.io.columns.types import known_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Node
 from fastfeat.learn.round import LearningRound
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.lower.schedule import Schedule
 
 

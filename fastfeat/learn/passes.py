@@ -23,7 +23,7 @@ from fastfeat.io.host_memory import as_bytes, free_memory
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import scan, with_place_in_errors
 from fastfeat.io.sources.scratch import scratch_file
-from fastfeat.io.unnamed import explain_write_errors
+from fastfeat.io.temporary_files import explain_write_errors
 from fastfeat.ir.show import show
 from fastfeat.learn.learning import next_round
 from fastfeat.learn.part_state import PartState, learner_of

@@ -31,9 +31,9 @@ from fastfeat.learn.folds import Split
 from fastfeat.plan.declare.arguments import resolve_delay
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import clock_of
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import Delay, Length, delay_of
+from fastfeat.plan.declare.source_columns import columns_of
 
 if TYPE_CHECKING:
     from fastfeat.backends import Backend

@@ -20,7 +20,7 @@ from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.engine.learner import hint_to_bytes
 from fastfeat.execute.entities import stages_of
 from fastfeat.io.arrow import pa
-from fastfeat.io.unnamed import drop_pages
+from fastfeat.io.temporary_files import drop_pages
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.ir.show import show
 from fastfeat.learn.training_data import TrainingData

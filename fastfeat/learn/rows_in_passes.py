@@ -26,11 +26,11 @@ from fastfeat.io.columns.decode import plain
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import columns_table
 from fastfeat.io.sources.scan import ScannedTable
-from fastfeat.learn.chosen_rows import ChosenRows
 from fastfeat.learn.learning import add_part, finish_learning, part_features
 from fastfeat.learn.part_rows import AttachedColumns
 from fastfeat.learn.part_state import PartState
 from fastfeat.learn.round import LearningRound
+from fastfeat.learn.row_choice import ChosenRows
 from fastfeat.plan.lower.task_graph import functions_of_rows
 
 

@@ -42,16 +42,16 @@ from fastfeat.io.sinks.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node, fold, postorder
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
-from fastfeat.learn import held_codes as codes_held
+from fastfeat.learn import duplicate_ids, duplicate_rows
 from fastfeat.learn import keys as fit_keys
 from fastfeat.learn import labels as label_values
-from fastfeat.learn import repeated_ids, repeated_rows
+from fastfeat.learn import stable_codes as codes_held
 from fastfeat.learn.key_warnings import warn_rounded_columns
 from fastfeat.plan.declare import leakage
 from fastfeat.plan.declare.bind import TableTypes, bind, check_new_plan
-from fastfeat.plan.declare.columns_read import columns_of, window_only_columns
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.late_columns import LateColumns
+from fastfeat.plan.declare.source_columns import columns_of, window_only_columns
 from fastfeat.plan.lower.codes import check_given_vocabularies
 from fastfeat.plan.lower.indicators import is_one_hot
 from fastfeat.plan.lower.lower import NodeTypes
@@ -153,9 +153,9 @@ def prepare(
         if batch.first_place:  # there is a history
             order_warnings.warn_repeated(batch, data, rows.history, roots, told)
         if plan.row_id is not None:
-            repeated_ids.warn_of_ids(plan, table, engine, told)
+            duplicate_ids.warn_of_ids(plan, table, engine, told)
         if typed.once(has_default_folds):
-            repeated_rows.warn_of_twins(typed, table, data)
+            duplicate_rows.warn_of_twins(typed, table, data)
         label, labels = _bound_label(plan, table, schemas, zones), None
         if label is not None and plan.looks_ahead and table.num_rows:
             again = CallRows(table, None, BATCH if earlier is None else earlier, read, backend)

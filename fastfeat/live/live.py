@@ -42,7 +42,7 @@ from fastfeat.live.ask.results import (
     unwrap_row,
 )
 from fastfeat.live.file.state_file import check_beginning, path_of
-from fastfeat.live.given_rows import (
+from fastfeat.live.input_rows import (
     add_time_column,
     has_ids,
     late_columns,
@@ -62,20 +62,20 @@ from fastfeat.live.lower.row_tables import (
 from fastfeat.live.opening import begin_file, reopen_state, resolve_archive_settings
 from fastfeat.live.parquet import export, read_export
 from fastfeat.live.recent import Recent, seconds_of
-from fastfeat.live.row.judged_row import judge_one_row
 from fastfeat.live.row.one_row import transform_row
+from fastfeat.live.row.row_contract import judge_one_row
 from fastfeat.live.state.arrivals import ArrivalRequest
 from fastfeat.live.state.changes import Base, Durability, LateRule, Settings, StateChange
 from fastfeat.live.state.held_up import HeldUp
-from fastfeat.live.state.known_rows import REMOVED_LATEST
 from fastfeat.live.state.lateness import BlockingRow
 from fastfeat.live.state.order_clocks import ANY
 from fastfeat.live.state.state import LiveState, Sizes
+from fastfeat.live.state.stored_row_changes import REMOVED_LATEST
 from fastfeat.live.state.table_updates import table_types
-from fastfeat.plan.declare.columns_read import table_columns_of
+from fastfeat.plan.declare.source_columns import table_columns_of
 from fastfeat.trust.quality.drift import Drift, compare_profiles
-from fastfeat.trust.quality.drifting import limits_of
 from fastfeat.trust.quality.later_rows import profile_to_compare
+from fastfeat.trust.quality.row_drift import limits_of
 from fastfeat.trust.quality.thresholds import ThresholdsSource
 
 BrokenRuleCounts = dict[str, int]

@@ -24,7 +24,7 @@ from fastfeat.first_use import LazyRows, import_object
 from fastfeat.ir.node import Aggregate, GroupFrame
 from fastfeat.ir.show import CALLS, COLUMNS, FRAMES
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
-from fastfeat.operators import foreign
+from fastfeat.operators import other_libraries
 
 if TYPE_CHECKING:
     from fastfeat.operators.operator import Operator
@@ -160,9 +160,9 @@ class OnFirstUse:
 def _attribute(name: str) -> Any:
     """Return the function or property that a placeholder of this name stands for."""
     if name in NAMESPACES:
-        parts = foreign.namespace(name)
-        setattr(parts, "__dir__", foreign.completion_names)  # noqa: B010  # checkers would take any name
-        setattr(parts, "__getattr__", foreign.raise_in_namespace(name))  # noqa: B010  # as above
+        parts = other_libraries.namespace(name)
+        setattr(parts, "__dir__", other_libraries.completion_names)  # noqa: B010  # checkers would take any name
+        setattr(parts, "__getattr__", other_libraries.raise_in_namespace(name))  # noqa: B010  # as above
         return record_property(
             import_object(f"fastfeat.operators.{NAMESPACES[name]}"), f"Expr.{name}"
         )
@@ -178,7 +178,7 @@ def _attribute(name: str) -> Any:
 _OF_EXPRESSIONS = (*(" ".join(_METHODS.values()).split()), *OTHERS, *NAMESPACES)
 for _name in _OF_EXPRESSIONS:
     setattr(Expr, _name, OnFirstUse(_name))
-for _name, _value in foreign.SPECIAL.items():
+for _name, _value in other_libraries.SPECIAL.items():
     setattr(Expr, _name, _value)
 
 

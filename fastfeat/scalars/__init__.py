@@ -45,8 +45,8 @@ SCALARS: LazyRows[ScalarFunction] = LazyRows(
             "normal_quantile sin cos tan sqrt log"
         ),
         "hashing": "hash",
-        "learnt": "scale_or_one",
-        "learnt_rank": "interpolate_rank",
+        "constant_scale": "scale_or_one",
+        "rank_interpolation": "interpolate_rank",
         "membership": "is_in is_between replace_strict",
         "power": "yeo_johnson box_cox",
         "rounding": "floor ceil round clip is_finite is_infinite fill_infinite",

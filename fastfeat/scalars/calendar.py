@@ -22,6 +22,7 @@ from fastfeat.scalars.civil_calendar import (
     iso_week,
     weekday,
 )
+from fastfeat.scalars.integral_floats import floor_parts, floor_quotient, to_integer
 from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import (
@@ -42,7 +43,6 @@ from fastfeat.scalars.value import (
     missing,
     raise_status,
 )
-from fastfeat.scalars.whole import floor_parts, floor_quotient, to_integer
 
 PER_DAY = {
     "d": 1,

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastfeat.scalars import op
+from fastfeat.scalars.integral_floats import floor_parts, floor_quotient, to_integer
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.whole import floor_parts, floor_quotient, to_integer
 
 DAYS_TO_1970 = 719_468
 """Days from 0000-03-01 to 1970-01-01."""

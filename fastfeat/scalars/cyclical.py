@@ -13,7 +13,7 @@ from typing import Any
 from fastfeat.ir.dtypes import FLOAT64
 from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
-from fastfeat.scalars import op, whole
+from fastfeat.scalars import integral_floats, op
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.floats import MOST_PERIODS
 from fastfeat.scalars.op import Op
@@ -43,8 +43,10 @@ def _reduce_to_period(value: Value, period: float) -> Value:
     """
     if value.dtype.name in ("int64", "uint64") and period.is_integer() and period < 2.0**49:
         x = as_i64(value)
-        _, rest = whole.floor_parts_i64(x.op, int(period))
-        return Value(FLOAT64, op.select(x.ok, whole.from_small(rest), op.NAN), status=x.status)
+        _, rest = integral_floats.floor_parts_i64(x.op, int(period))
+        return Value(
+            FLOAT64, op.select(x.ok, integral_floats.from_small(rest), op.NAN), status=x.status
+        )
     x = as_f64(value)
     size = op.magnitude(x)
     large = (size > period * MOST_PERIODS) & (size < float("inf"))
@@ -64,7 +66,7 @@ def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
     return (
         op.elementary("sin_near", angle),
         op.elementary("cos_near", angle),
-        whole.to_integer(quarters),
+        integral_floats.to_integer(quarters),
         value,
     )
 

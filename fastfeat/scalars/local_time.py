@@ -18,10 +18,10 @@ from fastfeat.ir.dtypes import PER_SECOND, DType, TimeUnit
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.integral_floats import floor_parts, from_small, nearest_parts, to_integer
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TableKey
-from fastfeat.scalars.whole import floor_parts, from_small, nearest_parts, to_integer
 from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for
 
 HEADER = 3

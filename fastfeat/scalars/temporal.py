@@ -17,9 +17,9 @@ from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, TimeUnit
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.integral_floats import floor_parts_i64
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import TIME_OUT_OF_RANGE, Value, missing, raise_status
-from fastfeat.scalars.whole import floor_parts_i64
 
 SECONDS_PER_DAY = 86_400
 INT64_MAX = (1 << 63) - 1

@@ -13,6 +13,7 @@ from dataclasses import replace
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.scalars import op
+from fastfeat.scalars.integral_floats import floor_quotient, to_integer
 from fastfeat.scalars.local_time import local_time, zone_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import (
@@ -24,7 +25,6 @@ from fastfeat.scalars.temporal import (
     ticks_per_second,
 )
 from fastfeat.scalars.value import CAST_OUT_OF_RANGE, Value, as_f64, raise_status
-from fastfeat.scalars.whole import floor_quotient, to_integer
 
 CheckedTicks = tuple[Op, Op]
 """A value in the ticks of the target, and whether it is out of the target's range."""

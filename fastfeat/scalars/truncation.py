@@ -24,6 +24,7 @@ from fastfeat.scalars import op
 from fastfeat.scalars.calendar import NAIVE, PER_DAY, ZONE, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
 from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.integral_floats import floor_parts, floor_parts_i64, to_integer
 from fastfeat.scalars.local_time import (
     LocalTime,
     local_time,
@@ -35,7 +36,6 @@ from fastfeat.scalars.local_time import (
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.value import TIME_OUT_OF_RANGE, ScalarFunction, Value, raise_status
-from fastfeat.scalars.whole import floor_parts, floor_parts_i64, to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y)")

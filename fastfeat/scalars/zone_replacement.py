@@ -21,6 +21,7 @@ from fastfeat.ir.parameters import FreeText, Parameter, TextChoice
 from fastfeat.scalars import op
 from fastfeat.scalars.calendar import require_kind
 from fastfeat.scalars.integers import add_overflows
+from fastfeat.scalars.integral_floats import to_integer
 from fastfeat.scalars.local_time import offset_at, offsets_around, within_table, zone_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import unit_of
@@ -32,7 +33,6 @@ from fastfeat.scalars.value import (
     Value,
     raise_status,
 )
-from fastfeat.scalars.whole import to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
 NEW_ZONE = Parameter(

@@ -13,9 +13,9 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_asof, is_over_table, is_over_window, window_nodes
 from fastfeat.ir.show import show_all
-from fastfeat.plan.declare.columns_read import own_columns, past_columns
 from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, LateColumns
 from fastfeat.plan.declare.late_windows import age_text
+from fastfeat.plan.declare.source_columns import own_columns, past_columns
 
 
 def describe_leakage(features: Mapping[str, Node], late: LateColumns) -> str:

@@ -27,8 +27,8 @@ from fastfeat.markup.html import (
     shorten_middle,
     table,
 )
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.declare.window_reach import history_needed
 from fastfeat.plan.lower.lower import LearntConstant
 from fastfeat.steps.registry import STEPS

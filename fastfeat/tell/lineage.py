@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.scope import is_of_table, is_over, order_of, query_of
-from fastfeat.plan.declare.columns_read import reads_own_row
+from fastfeat.plan.declare.source_columns import reads_own_row
 
 ColumnUse = Literal["itself", "computed", "past", "group", "join", "learnt"]
 """The way in which a column reaches a feature.

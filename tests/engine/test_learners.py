@@ -34,7 +34,7 @@ from fastfeat.engine.program import RowFailed
 from fastfeat.engine.tasks import LearnTask
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.expr import Expr
-from fastfeat.io.unnamed import UnnamedFile
+from fastfeat.io.temporary_files import UnnamedFile
 from fastfeat.steps.keys import cpu_group_states, cpu_learner, cpu_ordered, cpu_sorted_runs
 from fastfeat.steps.targets import cpu_states, cpu_time_folds
 from fastfeat_tests.engine.group_cases import (

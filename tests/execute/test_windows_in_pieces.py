@@ -272,7 +272,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(**_: Any) -> Any:
         return open("/dev/full", "r+b", buffering=0)
 
-    monkeypatch.setattr("fastfeat.io.unnamed.TemporaryFile", full)
+    monkeypatch.setattr("fastfeat.io.temporary_files.TemporaryFile", full)
     told = "parts of the rows cannot be written to .*: No space left on device"
     with pytest.raises(ff.errors.OutputError, match=told):
         next(FITTED.transform_batches(EARLIER, history="batch"))

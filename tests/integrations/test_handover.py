@@ -12,7 +12,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import TypeMismatch
 from fastfeat.execute.call_rows import CallRows
-from fastfeat.integrations.handover import hand_over
+from fastfeat.integrations.library_data import hand_over
 
 DATA = {"x": np.arange(4.0)}
 FITTED = ff.Plan({"a": col("x") * 2}).fit(DATA)

@@ -179,9 +179,9 @@ def test_rules_of_several_plans_are_counted_by_plan(fitted: ff.FittedPlan) -> No
 def test_a_server_reads_the_columns_of_rules_and_refuses_what_breaks_one(
     fitted: ff.FittedPlan,
 ) -> None:
+    from fastfeat.apps.serve.call_scheduler import call
     from fastfeat.apps.serve.served_plan import served_plan
     from fastfeat.apps.serve.warming import warm
-    from fastfeat.apps.serve.work import call
 
     warm(fitted, {})
     served = served_plan(fitted.online(), fitted, 10)

@@ -19,7 +19,7 @@ import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.errors import TypeMismatch
 from fastfeat.operators import aggregates, hints
-from fastfeat.operators.foreign import UFUNCS
+from fastfeat.operators.other_libraries import UFUNCS
 
 X: Any = col("x")
 VALUES = np.array([0.25, 0.5, 2.0, -1.5, np.nan, np.inf])

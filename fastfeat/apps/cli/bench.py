@@ -26,7 +26,7 @@ from fastfeat.progress import show_progress
 if TYPE_CHECKING:
     from fastfeat.api.plan import FittedPlan
     from fastfeat.tell.peers.agreement import Agreement
-    from fastfeat.tell.peers.writing import ExportRefusal
+    from fastfeat.tell.peers.code_writer import ExportRefusal
 
 _DIFFERS = 1
 """Exit code if outputs differ."""

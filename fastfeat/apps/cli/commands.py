@@ -21,8 +21,8 @@ from fastfeat.apps.cli import (
     report,
     verify,
 )
+from fastfeat.apps.cli.gate_result import GateResult
 from fastfeat.apps.cli.gates import gate_command
-from fastfeat.apps.cli.judged import GateResult
 from fastfeat.apps.cli.options import (
     AnyPlanFile,
     BackendOption,

@@ -17,7 +17,15 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from fastfeat.apps.cli.judged import FOUND, NOT_RUN, OK, USAGE, GateCase, GateResult, document_of
+from fastfeat.apps.cli.gate_result import (
+    FOUND,
+    NOT_RUN,
+    OK,
+    USAGE,
+    GateCase,
+    GateResult,
+    document_of,
+)
 from fastfeat.apps.cli.junit import junit_of
 from fastfeat.apps.cli.reporting import EXIT_CODE, is_for_typer, with_options
 from fastfeat.errors import (

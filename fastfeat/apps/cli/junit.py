@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from fastfeat.apps.cli.judged import GateCase, GateResult
+from fastfeat.apps.cli.gate_result import GateCase, GateResult
 
 
 def junit_of(name: str, judged: GateResult, error: tuple[str, str] | None, seconds: float) -> bytes:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastfeat.apps.cli.judged import GateCase, GateResult
+from fastfeat.apps.cli.gate_result import GateCase, GateResult
 from fastfeat.apps.cli.options import check_file_exists
 from fastfeat.errors import counted
 from fastfeat.progress import show_progress

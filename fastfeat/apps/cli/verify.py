@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastfeat.apps.cli.judged import CaseResult, GateCase, GateResult
+from fastfeat.apps.cli.gate_result import CaseResult, GateCase, GateResult
 from fastfeat.apps.cli.options import (
     History,
     JudgedDataFile,

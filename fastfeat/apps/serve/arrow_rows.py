@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastfeat.apps.serve.json_rows import RowReader, check_n_rows
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.io.arrow import RecordBatch, Schema, Table, pa, schema_with
-from fastfeat.io.sources.unpacked import unpacked_bytes
+from fastfeat.io.sources.stream_size import unpacked_bytes
 
 
 def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:

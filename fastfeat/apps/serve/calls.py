@@ -12,12 +12,12 @@ from typing import Any
 from fastfeat.apps.serve.answers import ARROW_STREAM, arrow_bytes, rows_of
 from fastfeat.apps.serve.app import Answer, Handler, HttpRequest
 from fastfeat.apps.serve.arrow_rows import arrow_rows
+from fastfeat.apps.serve.call_scheduler import CallResult
 from fastfeat.apps.serve.json_rows import ROWS, RowReader, row_reader
 from fastfeat.apps.serve.json_text import as_bool, as_list, as_object, read_json, write_json
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
 from fastfeat.apps.serve.service import Service
-from fastfeat.apps.serve.work import CallResult
 from fastfeat.errors import did_you_mean, shortened
 from fastfeat.io.arrow import Table
 

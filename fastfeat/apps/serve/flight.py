@@ -20,9 +20,9 @@ from typing import Any, get_args
 
 from fastfeat.apps.serve.app import check_token
 from fastfeat.apps.serve.arrow_rows import CheckedStream, not_arrow
+from fastfeat.apps.serve.call_scheduler import CallKind
 from fastfeat.apps.serve.refusals import Refusal, refusal_of
 from fastfeat.apps.serve.service import Service
-from fastfeat.apps.serve.work import CallKind
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.apps.serve.app import RequestLimits
-from fastfeat.apps.serve.listening import ListenAddress
+from fastfeat.apps.serve.listen_address import ListenAddress
 from fastfeat.apps.serve.state_opening import StateOpening
 from fastfeat.errors import InvalidPlan
 

@@ -17,19 +17,19 @@ from fastfeat.api.plan import load
 from fastfeat.apps.serve.access import Access, access_of
 from fastfeat.apps.serve.app import App, Receive, RequestLimits, Send
 from fastfeat.apps.serve.artifacts import ArtifactReplacer, WatchedFile, stamp_of
-from fastfeat.apps.serve.following import StateFollowing
-from fastfeat.apps.serve.listening import ListenAddress
+from fastfeat.apps.serve.listen_address import ListenAddress
 from fastfeat.apps.serve.option_checks import check_limits, check_options
 from fastfeat.apps.serve.routes import route_finder, routes_of
 from fastfeat.apps.serve.served_plan import ServedPlan, served_plan
 from fastfeat.apps.serve.service import Service
+from fastfeat.apps.serve.state_following import StateFollowing
 from fastfeat.apps.serve.state_opening import StateOpening
 from fastfeat.apps.serve.warming import warm
 from fastfeat.apps.serve.wire import Wire
 from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import StateError
-from fastfeat.live.ahead import describe_missing_limit
 from fastfeat.live.drift_gauges import DriftGauges
+from fastfeat.live.max_ahead import describe_missing_limit
 from fastfeat.live.recent import seconds_of
 from fastfeat.trust.quality.golden.golden_rows import check_golden_if_any
 from fastfeat.trust.quality.later_rows import profile_to_compare

@@ -9,11 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.apps.serve.app import Load, RequestLimits, check_load
+from fastfeat.apps.serve.call_scheduler import (
+    CallKind,
+    CallResult,
+    CallScheduler,
+    NeedsTable,
+    PlainRows,
+)
 from fastfeat.apps.serve.idle_memory import IdleMemory
 from fastfeat.apps.serve.plain_row import NotPlain
 from fastfeat.apps.serve.refusals import Refusal
 from fastfeat.apps.serve.served_plan import ServedPlan
-from fastfeat.apps.serve.work import CallKind, CallResult, CallScheduler, NeedsTable, PlainRows
 from fastfeat.errors import ContractBroken, LateRow
 from fastfeat.io.arrow import Table
 from fastfeat.io.prometheus import Durations

@@ -10,9 +10,9 @@ from fastfeat.api.online import online
 from fastfeat.api.plan import FittedPlan
 from fastfeat.execute.guard import row_inputs
 from fastfeat.io.arrow import Table
-from fastfeat.live.ahead import resolve_max_ahead
 from fastfeat.live.file.state_file import path_of
 from fastfeat.live.live import Live
+from fastfeat.live.max_ahead import resolve_max_ahead
 from fastfeat.trust.quality.later_rows import profile_to_compare
 
 _ALONE = ""

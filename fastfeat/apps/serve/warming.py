@@ -17,8 +17,8 @@ from fastfeat.errors import FastfeatWarning, InvalidData, WarningHistory
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.guard import row_inputs, warm_guard
 from fastfeat.io.arrow import Table, pa
+from fastfeat.trust.quality.golden.generated_rows import GeneratedRows
 from fastfeat.trust.quality.golden.golden_rows import GoldenRows, golden_rows
-from fastfeat.trust.quality.golden.made_up import GeneratedRows
 
 _ALONE = ""
 _N_ROWS = 20

@@ -22,8 +22,8 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.types import UnsupportedType, arrow_type
 from fastfeat.io.sources.read import read_table
 from fastfeat.ir.dtypes import UTF8, DType, TimeUnit, timestamp
-from fastfeat.live.ahead import resolve_max_ahead
 from fastfeat.live.live import Live
+from fastfeat.live.max_ahead import resolve_max_ahead
 from fastfeat.live.state.table_updates import table_types
 from fastfeat.trust.quality.golden.golden_rows import check_golden_if_any
 from fastfeat.trust.quality.later_rows import profile_to_compare

@@ -18,7 +18,7 @@ from fastfeat.io.arrow import DataType, Table, cast, pa
 from fastfeat.io.columns.json_values import JsonTimeFormat, column_of
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sources.json_text import read_objects
-from fastfeat.io.sources.unpacked import unpacked_bytes
+from fastfeat.io.sources.stream_size import unpacked_bytes
 from fastfeat.ir.dtypes import DType
 
 ColumnDTypes = Mapping[str, DType]

@@ -14,7 +14,6 @@ from fastfeat.apps.stream.job import StreamJob
 from fastfeat.apps.stream.kafka import LOG, Message, TopicPlace
 from fastfeat.apps.stream.messages import Decode, DecodedRows, decode_messages
 from fastfeat.apps.stream.outputs import DeadLetter, Outputs, Sink
-from fastfeat.apps.stream.place_lock import StateLock
 from fastfeat.apps.stream.row_intake import (
     OffsetSpan,
     RefusedRow,
@@ -23,6 +22,7 @@ from fastfeat.apps.stream.row_intake import (
     process_rows,
 )
 from fastfeat.apps.stream.source_order import SourceOrder
+from fastfeat.apps.stream.state_lock import StateLock
 from fastfeat.errors import ContractBroken, FutureRow, LateRow, StreamError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.prometheus import Durations

@@ -9,7 +9,7 @@ from fastfeat.apps.stream.job import StreamJob
 from fastfeat.apps.stream.kafka import LOG, Consumer
 from fastfeat.apps.stream.outputs import Sink
 from fastfeat.apps.stream.partition import EventPartition, source_of
-from fastfeat.apps.stream.place_lock import StateLock
+from fastfeat.apps.stream.state_lock import StateLock
 from fastfeat.errors import StateError, StreamError
 from fastfeat.live.live import Live
 

@@ -26,8 +26,8 @@ from fastfeat.apps.stream.to_parquet import ToParquet
 from fastfeat.apps.stream.to_valkey import ToValkey
 from fastfeat.calls.arguments import with_argument_errors_as
 from fastfeat.errors import FastfeatError, StreamError
-from fastfeat.live.ahead import describe_missing_limit
 from fastfeat.live.drift_gauges import DriftGauges
+from fastfeat.live.max_ahead import describe_missing_limit
 
 _CLOSES_WITHIN_S = 10.0
 _FLUSHES_WITHIN_S = 1.0

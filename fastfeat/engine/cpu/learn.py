@@ -25,7 +25,7 @@ from fastfeat.aggregates.function import (
     needs_order,
     needs_powers,
 )
-from fastfeat.engine.cpu import alike, likelihood, ranks
+from fastfeat.engine.cpu import likelihood, ranks, shared_learning
 from fastfeat.engine.cpu.kernels import PARTS_PER_THREAD, n_parts
 from fastfeat.engine.cpu.part import (
     MANY,
@@ -113,7 +113,7 @@ class StatisticsState:
 
 def learn(task: LearnTask) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None if missing."""
-    together = alike.learn_together(task) if len(task.wanted) >= MANY else {}
+    together = shared_learning.learn_together(task) if len(task.wanted) >= MANY else {}
     others = [k for k in range(len(task.wanted)) if k not in together]
     program = task.program if not together else _part(task.program, tuple(others))
     wanted = [task.wanted[k] for k in others]

@@ -36,7 +36,7 @@ from fastfeat.engine.cpu.part import OF_RANKS, Asked, OutputLearner, OutputResul
 from fastfeat.engine.learner import NextRound, PackedState, Rows
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.unnamed import map_file, unnamed_file
+from fastfeat.io.temporary_files import map_file, unnamed_file
 
 N_SAMPLE = 1 << 15  # keys at most; half as many at least, given enough rows
 N_PER_KEY = 2  # buckets per key: counts of 8 bytes take at most 1 MiB

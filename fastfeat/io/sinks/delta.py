@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from fastfeat.errors import OutputError, TypeMismatch
 from fastfeat.io.arrow import DataType, Schema, Table, pa
-from fastfeat.io.columns.foreign import cast_to_schema, common_type
+from fastfeat.io.columns.common_types import cast_to_schema, common_type
 from fastfeat.io.libraries import library
 from fastfeat.io.sinks.atomic import sync_below
 from fastfeat.io.sinks.manifest import Manifest, WrittenFile

@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.io.sources.parts import Origin
-from fastfeat.io.unnamed import open_unnamed
+from fastfeat.io.temporary_files import open_unnamed
 
 _SHARE_OF_DISK = 2
 _FEW_BYTES = 1 << 28

@@ -27,7 +27,7 @@ from fastfeat.live.audit.recompute import ReplayedState, begin_replay
 from fastfeat.live.file.archive import ForgottenValues, RewrittenSegment
 from fastfeat.live.file.entries import Links, WrittenEntry
 from fastfeat.live.file.follower import Follower
-from fastfeat.live.file.past import SealedChanges
+from fastfeat.live.file.sealed_changes import SealedChanges
 from fastfeat.live.lower.live_plan import lower
 from fastfeat.live.state.changes import Base, Entry
 

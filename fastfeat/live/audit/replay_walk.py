@@ -42,7 +42,7 @@ from fastfeat.live.audit.replay_report import (
 from fastfeat.live.file.archive import ArchivedSegment
 from fastfeat.live.file.entries import WrittenEntry
 from fastfeat.live.file.follower import Follower
-from fastfeat.live.file.past import SealedChanges
+from fastfeat.live.file.sealed_changes import SealedChanges
 from fastfeat.live.state.changes import ChangeResults, StateChange
 
 PlansOf = Callable[[Mapping[str, bytes]], ReplayPlans]

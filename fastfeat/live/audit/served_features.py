@@ -29,7 +29,7 @@ from fastfeat.io.sources.formats import SUFFIXES
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.learn.labels import label_of
 from fastfeat.live.state.changes import ChangeResults, StateChange, StoredRow
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 
 SOURCE, OFFSET, ANSWERED_AT = "source", "offset", "answered_at"
 """Names of columns beside the features: source and offset of the row, and time of the answer."""

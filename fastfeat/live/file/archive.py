@@ -25,7 +25,7 @@ from typing import Any, cast
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table
 from fastfeat.live.file.entries import Links, WrittenEntry, table_of
-from fastfeat.live.file.past import SealedChanges
+from fastfeat.live.file.sealed_changes import SealedChanges
 from fastfeat.live.state.changes import Base, Settings
 
 SUFFIX = ".segment"

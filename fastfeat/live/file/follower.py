@@ -17,7 +17,7 @@ from pathlib import Path
 from fastfeat.errors import StateError
 from fastfeat.live.file.archive import ArchivedSegment, read_archived, read_archiving
 from fastfeat.live.file.entries import Links, WrittenEntry
-from fastfeat.live.file.past import SealedChanges, read_past, read_seal
+from fastfeat.live.file.sealed_changes import SealedChanges, read_past, read_seal
 from fastfeat.live.file.state_file import (
     StateFileHead,
     check_base,

@@ -31,8 +31,8 @@ from fastfeat.live.file.archive import (
 )
 from fastfeat.live.file.entries import Links, WrittenEntry, digest_of_segment, encode_entry
 from fastfeat.live.file.follower import Follower
-from fastfeat.live.file.past import read_seal
 from fastfeat.live.file.replaced_changes import ReplacedChanges
+from fastfeat.live.file.sealed_changes import read_seal
 from fastfeat.live.file.state_file import (
     has_kind,
     name_path_in_errors,

@@ -27,7 +27,7 @@ from fastfeat.live.file.archive import (
     read_forgotten,
     remove_unnamed_segments,
 )
-from fastfeat.live.file.past import SealedChanges, SealFunction, read_past, seal_changes
+from fastfeat.live.file.sealed_changes import SealedChanges, SealFunction, read_past, seal_changes
 from fastfeat.live.file.state_file import name_path_in_errors, read_changes, read_links
 from fastfeat.live.file.state_writer import PendingEntry, StateWriter, write_rewritten
 

@@ -36,7 +36,7 @@ from fastfeat.live.file.entries import (
     encode_entry,
     split_base,
 )
-from fastfeat.live.file.past import SealedChanges, put_past
+from fastfeat.live.file.sealed_changes import SealedChanges, put_past
 from fastfeat.live.file.state_file import (
     APPLICATION,
     FORMAT,

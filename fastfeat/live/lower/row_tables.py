@@ -22,7 +22,7 @@ from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.io.sources.frames import columns_table
 from fastfeat.ir.dtypes import NULL, UTF8, DType
 from fastfeat.ir.scope import order_of, window_nodes
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 
 FLOAT16 = DType("float16")
 

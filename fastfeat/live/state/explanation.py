@@ -38,7 +38,7 @@ from fastfeat.live.lower.row_tables import given_type
 from fastfeat.live.state.call_rows import PlacedRows
 from fastfeat.live.state.feature_origins import FeatureExplained, explained_html
 from fastfeat.live.state.memory import StateMemory
-from fastfeat.live.state.rows_read import NUMBER, SourceRows, explain_column
+from fastfeat.live.state.source_rows import NUMBER, SourceRows, explain_column
 from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.windows.rows import SortedRows, sort_rows
 from fastfeat.steps.windows.tasks import ordering

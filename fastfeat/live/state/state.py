@@ -36,6 +36,7 @@ from fastfeat.live.state.arrivals import (
     compute_arrival,
     decide_arrivals,
 )
+from fastfeat.live.state.bases import copy_to_base, load, load_history
 from fastfeat.live.state.call_rows import PlacedRows, WindowRows
 from fastfeat.live.state.changes import (
     Base,
@@ -56,15 +57,6 @@ from fastfeat.live.state.held_up import (
     find_row_source,
     is_held_up,
 )
-from fastfeat.live.state.known_rows import (
-    CheckedChange,
-    apply_checked,
-    check_corrections,
-    check_forgetting,
-    check_outcomes,
-    check_removal,
-    check_table_update,
-)
 from fastfeat.live.state.lateness import ArrivalRun, ArrivalRuns, BlockingRow
 from fastfeat.live.state.memory import StateMemory
 from fastfeat.live.state.order_clocks import OrderClock, clocks_of, time_limits
@@ -79,7 +71,15 @@ from fastfeat.live.state.prepared_arrival import (
     gather_row,
     store_arrival,
 )
-from fastfeat.live.state.whole_states import copy_to_base, load, load_history
+from fastfeat.live.state.stored_row_changes import (
+    CheckedChange,
+    apply_checked,
+    check_corrections,
+    check_forgetting,
+    check_outcomes,
+    check_removal,
+    check_table_update,
+)
 
 if TYPE_CHECKING:
     from fastfeat.live.state.explanation import Explained

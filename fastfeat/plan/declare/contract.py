@@ -23,8 +23,8 @@ from fastfeat.ir.node import Aggregate, Column, Node, TableColumn, postorder
 from fastfeat.ir.scope import is_over, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.arguments import check_text, make_expression_error
-from fastfeat.plan.declare.columns_read import columns_of, past_columns, table_columns_of
 from fastfeat.plan.declare.declaration import declare
+from fastfeat.plan.declare.source_columns import columns_of, past_columns, table_columns_of
 
 ON_VIOLATION: Final = ("reject", "quarantine", "warn")
 """The possible treatments of rows that break a rule: an error, a separate table, or a warning."""

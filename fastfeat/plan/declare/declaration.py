@@ -40,12 +40,6 @@ from fastfeat.plan.declare.arguments import (
     resolve_names,
     resolve_outcomes,
 )
-from fastfeat.plan.declare.columns_read import (
-    columns_of,
-    own_columns,
-    past_columns,
-    table_columns_of,
-)
 from fastfeat.plan.declare.late_columns import (
     GivenDelay,
     LateColumns,
@@ -54,6 +48,12 @@ from fastfeat.plan.declare.late_columns import (
     resolve_late_columns,
     windows_ahead,
     without_targets,
+)
+from fastfeat.plan.declare.source_columns import (
+    columns_of,
+    own_columns,
+    past_columns,
+    table_columns_of,
 )
 
 UserLabel = str | Mapping[str, Expr] | None

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.ir.node import Column, Node
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.leakage import check_leakage, learn_from_column
+from fastfeat.plan.declare.source_columns import columns_of
 
 
 def with_separate_label(plan: Declaration) -> Declaration:

@@ -29,8 +29,8 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks as window_clocks
 from fastfeat.plan.declare.bind import bind
-from fastfeat.plan.declare.columns_read import reads_own_row
 from fastfeat.plan.declare.late_columns import NO_NAMES, Delay, LateColumns, Length
+from fastfeat.plan.declare.source_columns import reads_own_row
 
 if TYPE_CHECKING:
     from fastfeat.plan.declare.clocks import Clock

@@ -35,8 +35,8 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks, late_windows, rows_ahead
-from fastfeat.plan.declare.columns_read import columns_of, own_columns
 from fastfeat.plan.declare.late_columns import LateColumns
+from fastfeat.plan.declare.source_columns import columns_of, own_columns
 from fastfeat.steps.registry import STEPS
 
 if TYPE_CHECKING:

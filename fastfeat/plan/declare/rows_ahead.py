@@ -27,8 +27,8 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.plan.declare import clocks, late_windows
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import Ahead, LateColumns, without_targets
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars import SCALARS
 
 if TYPE_CHECKING:

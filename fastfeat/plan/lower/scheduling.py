@@ -18,7 +18,7 @@ from fastfeat.ir.node import (
     Node,
     fold,
 )
-from fastfeat.plan.lower.drafting import (
+from fastfeat.plan.lower.draft import (
     Draft,
     columns_of,
     is_vocabulary,

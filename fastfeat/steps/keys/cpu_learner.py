@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.keys import Counts, KeyCounts
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.learner import Learner, LearntResult, PackedState, Rows, TaskLearner
-from fastfeat.io import unnamed
+from fastfeat.io import temporary_files
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
 from fastfeat.ir.dtypes import INT64
+from fastfeat.steps.keys import cpu_key_files as spilled
 from fastfeat.steps.keys import cpu_open_keys, cpu_sorted_runs
-from fastfeat.steps.keys import cpu_spilled as spilled
 from fastfeat.steps.keys.cpu_counting import (
     CountedKeys,
     KeysSpec,
@@ -46,8 +46,8 @@ from fastfeat.steps.keys.cpu_counting import (
 from fastfeat.steps.keys.tasks import DistinctTask, KeysTask
 
 if TYPE_CHECKING:
+    from fastfeat.steps.keys.cpu_key_files import Weighted
     from fastfeat.steps.keys.cpu_open_keys import OpenKeys
-    from fastfeat.steps.keys.cpu_spilled import Weighted
 
 _RUN = "vocabulary"
 _MOST_WAITING = 4
@@ -192,7 +192,7 @@ def spill(state: KeysState, folder: Path) -> None:
     """Move the keys in memory to a file, so that the state continues without keys in memory."""
     _close_first(state)
     dtypes, is_cross = state.spec.dtypes, not state.spec.is_column
-    file = state.files[0].file if state.files else unnamed.unnamed_file(folder)
+    file = state.files[0].file if state.files else temporary_files.unnamed_file(folder)
     state.files.append(spilled.write(file, _pieces(state), dtypes, is_cross=is_cross))
     state.open, state.waiting = None, []
 

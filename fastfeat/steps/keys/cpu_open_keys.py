@@ -39,7 +39,7 @@ from fastfeat.steps.keys.cpu_counting import (
     uses_of,
     vocabulary_error,
 )
-from fastfeat.steps.keys.cpu_spilled import Weighted
+from fastfeat.steps.keys.cpu_key_files import Weighted
 
 _RUN = "vocabulary"
 _LOW = 0xFFFFFFFF

@@ -26,7 +26,7 @@ from fastfeat.engine.learner import Learner, LearntResult, PackedState, Rows, Ta
 from fastfeat.engine.storage import storage
 from fastfeat.io.budget import has_room
 from fastfeat.io.columns.column import plain_chunks
-from fastfeat.io.unnamed import map_file, unnamed_file
+from fastfeat.io.temporary_files import map_file, unnamed_file
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 from fastfeat.steps.keys import cpu_group_rows as keeping

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from fastfeat.ir.dtypes import PER_SECOND, UNITS, DType, TimeUnit
-from fastfeat.tell.peers.writing import CallSite, CodeTemplate, NotSupported, kind_of
+from fastfeat.tell.peers.code_writer import CallSite, CodeTemplate, NotSupported, kind_of
 
 _SECONDS_PER_DAY = 86_400
 

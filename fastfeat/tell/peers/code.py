@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastfeat.errors import InvalidPlan
 from fastfeat.execute.fitted import Fitted
 from fastfeat.scalars.zones import use_zone_tables
-from fastfeat.tell.peers.in_pandas import PANDAS
-from fastfeat.tell.peers.in_polars import POLARS
-from fastfeat.tell.peers.writing import ExportRefusal, PeerLibrary, export_all, export_supported
+from fastfeat.tell.peers.code_writer import ExportRefusal, PeerLibrary, export_all, export_supported
+from fastfeat.tell.peers.pandas_code import PANDAS
+from fastfeat.tell.peers.polars_code import POLARS
 
 PEERS = {"pandas": PANDAS, "polars": POLARS}
 

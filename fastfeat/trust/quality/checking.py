@@ -29,9 +29,9 @@ from fastfeat.ir.literals import literal_value
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, postorder, rewrite_nodes
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind, check_new_plan
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule, rule_text, type_rule_name
 from fastfeat.plan.declare.declaration import declare
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.tell.fitted_tables import learnt_values
 from fastfeat.trust.quality.report import CheckReport, RuleOutcome, RuleResult
 from fastfeat.trust.quality.rows import (

@@ -31,10 +31,10 @@ from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.budget import budget_of, use_optional_budget
 from fastfeat.io.columns.types import schema_of
 from fastfeat.io.sinks.manifest import Manifest
-from fastfeat.io.sources.chosen import RowFlags, chosen_rows, flags_of
 from fastfeat.io.sources.dataset import Dataset, dataset_of
 from fastfeat.io.sources.read import read_table
 from fastfeat.io.sources.scan import ScannedTable, scan, with_place_in_errors
+from fastfeat.io.sources.selected_rows import RowFlags, chosen_rows, flags_of
 from fastfeat.plan.declare.contract import ContractDeclaration, Rule
 
 VIOLATIONS = "violations"

@@ -14,7 +14,7 @@ from typing import Final
 from fastfeat.execute.fitted import Fitted
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Node, postorder
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.temporal import SECONDS_PER_DAY, ticks_per_day
 from fastfeat.trust.quality.profile import ColumnProfile, Profile

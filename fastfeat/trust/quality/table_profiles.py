@@ -22,18 +22,18 @@ from fastfeat.io.columns.types import UnsupportedType, known_type
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
 from fastfeat.learn.row_sample import numbers_of_sample
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.scalars import SCALARS
 from fastfeat.steps.registry import STEPS
 from fastfeat.trust.quality.counting import KERNEL, count_column, count_columns
 from fastfeat.trust.quality.layout import SAMPLED, kind_of, layout_of
-from fastfeat.trust.quality.profile import ColumnProfile, Profile, ProfileKind, profile_of_columns
-from fastfeat.trust.quality.wide import (
+from fastfeat.trust.quality.many_columns import (
     KERNELS,
     BinnedColumnHead,
     count_binned_columns,
     layouts_of_columns,
 )
+from fastfeat.trust.quality.profile import ColumnProfile, Profile, ProfileKind, profile_of_columns
 
 StoredColumns = list[tuple[str, DType | UnsupportedType, ChunkedArray]]
 """Name, type and values of columns, in the storage of their types."""

@@ -16,8 +16,8 @@ from fastfeat.trust.quality.distribution import distribution, length_text, value
 from fastfeat.trust.quality.html import TITLES, drift_figures, level_of, share_text
 from fastfeat.trust.quality.later_rows import NO_PROFILE
 from fastfeat.trust.quality.profile import ColumnProfile
-from fastfeat.trust.report.found import ReportData
 from fastfeat.trust.report.page import cell, figure, rows_table, section
+from fastfeat.trust.report.report_data import ReportData
 
 _LONGEST_FORMULA = 80
 

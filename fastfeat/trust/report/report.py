@@ -20,19 +20,19 @@ from fastfeat.io.sinks.atomic import write_bytes
 from fastfeat.progress import ProgressStep, show_progress
 from fastfeat.trust.quality.checking import check_rows
 from fastfeat.trust.quality.drift import Drift, compare_profiles
-from fastfeat.trust.quality.drifting import limits_of
 from fastfeat.trust.quality.later_rows import NO_PROFILE, each_piece, known_profile
 from fastfeat.trust.quality.profile import ColumnProfile, Profile, profile_of_columns
 from fastfeat.trust.quality.profiling import profile_face
 from fastfeat.trust.quality.report import CheckReport
+from fastfeat.trust.quality.row_drift import limits_of
 from fastfeat.trust.quality.table_profiles import counted_tables
 from fastfeat.trust.quality.thresholds import GateThresholds
 from fastfeat.trust.report.columns import features_section, inputs_section
 from fastfeat.trust.report.energy import energy_meter
-from fastfeat.trust.report.found import Costs, ReportData, verdict_of
 from fastfeat.trust.report.page import page
+from fastfeat.trust.report.report_data import Costs, ReportData, verdict_of
 from fastfeat.trust.report.sections import contract_section, costs_section, head, plan_section
-from fastfeat.trust.report.smaller import smaller_floats, smaller_section
+from fastfeat.trust.report.smaller_floats import smaller_floats, smaller_section
 
 
 @with_completion("verdict", "level", "html", "path", "drift", "check", "steps")

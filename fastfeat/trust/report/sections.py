@@ -15,9 +15,9 @@ from fastfeat.trust.quality.column_drift import worst_first
 from fastfeat.trust.quality.html import RULE_TITLES, level_of, rule_cells
 from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.report.columns import anchors
-from fastfeat.trust.report.found import Costs, ReportData, verdict_of
 from fastfeat.trust.report.page import cards, section, verdict
 from fastfeat.trust.report.picture import plan_picture
+from fastfeat.trust.report.report_data import Costs, ReportData, verdict_of
 
 _MOST_POINTS = 8
 _MOST_SERVED = 6

@@ -37,7 +37,7 @@ from fastfeat.ir.scope import window_nodes
 from fastfeat.ir.show import show
 from fastfeat.plan.declare.bind import bind
 from fastfeat.plan.declare.clocks import clock_of
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.progress import ProgressStep
 from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.trust.verify.clocks import ClockRun, ClockRuns, TableTime, runs_of

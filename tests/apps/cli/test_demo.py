@@ -73,13 +73,13 @@ def test_demo_into_a_file_is_an_error(run: Run) -> None:
 @pytest.mark.filterwarnings("ignore::fastfeat.errors.NoCategories")  # of a thousandth of the rows
 def test_demo_stops_where_pandas_differs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     few = flights.read_flights().take(pa.array(range(0, 336_776, 1000)))
-    fitted = demo.in_pandas.fit
+    fitted = demo.pandas_features.fit
 
     def wrong(frame: Any) -> dict[str, Any]:
         return fitted(frame) | {"distance_mean": 0.0}
 
     monkeypatch.setattr(demo, "read_flights", lambda: few)
-    monkeypatch.setattr(demo.in_pandas, "fit", wrong)
+    monkeypatch.setattr(demo.pandas_features, "fit", wrong)
     with pytest.raises(FastfeatError, match="feature 'distance' of flight 0"):
         demo.run(tmp_path, lambda step: None)
 

@@ -15,7 +15,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.apps.cli.commands import GATES
-from fastfeat.apps.cli.judged import FOUND, USAGE, GateCase, GateResult
+from fastfeat.apps.cli.gate_result import FOUND, USAGE, GateCase, GateResult
 from fastfeat.apps.cli.junit import junit_of
 from fastfeat.trust.verify.comparison import Check, VerifyReport
 from fastfeat_tests.apps.cli.small_plan import TABLE, Run

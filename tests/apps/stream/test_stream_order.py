@@ -14,8 +14,8 @@ import pytest
 from fastfeat.apps.stream.config import Config, Kafka, Topic
 from fastfeat.apps.stream.job import StreamJob
 from fastfeat.apps.stream.partition_opening import PartitionOpener
-from fastfeat.apps.stream.place_lock import StateLock
 from fastfeat.apps.stream.source_order import SourceOrder
+from fastfeat.apps.stream.state_lock import StateLock
 from fastfeat.errors import StateError, StreamError
 from fastfeat_tests.patience import PATIENCE_S
 
@@ -67,7 +67,7 @@ def test_lock_is_one_process_at_a_time(tmp_path: Path) -> None:
     assert StateLock.holder(path) == str(os.getpid())
     text = (
         "import sys; from pathlib import Path; "
-        "from fastfeat.apps.stream.place_lock import PlaceLock; "
+        "from fastfeat.apps.stream.state_lock import PlaceLock; "
         "sys.exit(PlaceLock.take(Path(sys.argv[1])) is not None)"
     )
     command = [sys.executable, "-c", text, str(path)]

@@ -16,7 +16,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.apps.stream.row_intake import OffsetSpan, process_rows
 from fastfeat.errors import FutureRow, InvalidPlan, StateError
-from fastfeat.live.ahead import describe_missing_limit, resolve_max_ahead
+from fastfeat.live.max_ahead import describe_missing_limit, resolve_max_ahead
 
 HOUR = 3600
 NOW = time.time_ns() // 10**9

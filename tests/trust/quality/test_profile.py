@@ -24,7 +24,7 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.integrations.sklearn import Features
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UTF8
 from fastfeat.learn.row_sample import are_sampled, numbers_of_sample, stride_of_sample
-from fastfeat.trust.quality import wide
+from fastfeat.trust.quality import many_columns
 from fastfeat.trust.quality.counting import (
     LEAST_ROWS,
     _of_keys,  # pyright: ignore[reportPrivateUsage]
@@ -34,6 +34,12 @@ from fastfeat.trust.quality.counting import (
 )
 from fastfeat.trust.quality.later_rows import profile_of
 from fastfeat.trust.quality.layout import MOST_CATEGORIES, N_BINS, edges_of, kind_of, layout_of
+from fastfeat.trust.quality.many_columns import (
+    MOST_ROWS,
+    BinnedColumnHead,
+    count_binned_columns,
+    layouts_of_columns,
+)
 from fastfeat.trust.quality.profile import (
     POSITIONS,
     ColumnProfile,
@@ -44,12 +50,6 @@ from fastfeat.trust.quality.profile import (
     profile_of_columns,
 )
 from fastfeat.trust.quality.profiling import fit_profiled, profile_face
-from fastfeat.trust.quality.wide import (
-    MOST_ROWS,
-    BinnedColumnHead,
-    count_binned_columns,
-    layouts_of_columns,
-)
 
 
 def _column(values: Any, dtype: Any = None) -> pa.ChunkedArray:
@@ -364,7 +364,7 @@ def test_many_columns_at_once_are_counted_as_one_is(
     types = [INT64 if pa.types.is_integer(one.type) else FLOAT64 for one in columns]
     named = [BinnedColumnHead("x", str(one), "number") for one in types]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wide, "MANY", 1)
+        patch.setattr(many_columns, "MANY", 1)
         found = count_binned_columns(named, columns)
     layouts = layouts_of_columns(named, columns)
     assert set(found) == set(layouts)

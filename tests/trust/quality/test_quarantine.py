@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.io.sources.chosen import chosen_rows, flags_of
 from fastfeat.io.sources.dataset import dataset_of
 from fastfeat.io.sources.scan import scan
+from fastfeat.io.sources.selected_rows import chosen_rows, flags_of
 
 CONTRACT = ff.Contract(
     {

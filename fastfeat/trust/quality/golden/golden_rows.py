@@ -31,7 +31,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.columns.differences import bits_text, first_difference
 from fastfeat.ir.node import postorder
 from fastfeat.keep.artifact import read_artifact
-from fastfeat.trust.quality.golden.made_up import GeneratedRows, Odd, generate_rows
+from fastfeat.trust.quality.golden.generated_rows import GeneratedRows, Odd, generate_rows
 
 N_ROWS = 64
 FORMAT = 1

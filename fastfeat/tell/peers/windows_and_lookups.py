@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, TableColumn
-from fastfeat.tell.peers.writing import CallSite, CodePiece, NotSupported
+from fastfeat.tell.peers.code_writer import CallSite, CodePiece, NotSupported
 
 
 class ExportWindow(NamedTuple):

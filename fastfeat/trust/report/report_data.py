@@ -12,7 +12,7 @@ from fastfeat.trust.quality.drift import Drift
 from fastfeat.trust.quality.profile import Profile
 from fastfeat.trust.quality.report import CheckReport
 from fastfeat.trust.report.energy import Energy
-from fastfeat.trust.report.smaller import SmallerFloats
+from fastfeat.trust.report.smaller_floats import SmallerFloats
 
 
 @dataclass(frozen=True, slots=True)

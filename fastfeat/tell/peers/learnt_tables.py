@@ -15,7 +15,7 @@ from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.plan.lower.codes import vocabulary_of_codes
 from fastfeat.scalars.table import edges
 from fastfeat.tell.fitted_tables import column_of_keys
-from fastfeat.tell.peers.writing import CallSite, NotSupported, kind_of
+from fastfeat.tell.peers.code_writer import CallSite, NotSupported, kind_of
 
 MOST_KEYS = 100_000
 """Limit on the keys that are written into a module."""

@@ -12,14 +12,20 @@ from typing import Any
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column
 from fastfeat.tell.peers.calendar import pandas_type
-from fastfeat.tell.peers.reach import ExportWindow, age_and_delay, is_number, lookup_of, window_of
-from fastfeat.tell.peers.writing import (
+from fastfeat.tell.peers.code_writer import (
     CallSite,
     CodeTemplate,
     ModuleWriter,
     NotSupported,
     WriteCall,
     kind_of,
+)
+from fastfeat.tell.peers.windows_and_lookups import (
+    ExportWindow,
+    age_and_delay,
+    is_number,
+    lookup_of,
+    window_of,
 )
 
 

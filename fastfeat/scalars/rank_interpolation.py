@@ -8,7 +8,7 @@ from typing import Any
 from fastfeat.ir.dtypes import FLOAT64, DType
 from fastfeat.ir.parameters import Parameter, Real
 from fastfeat.ir.writing import PLAIN
-from fastfeat.scalars import op, whole
+from fastfeat.scalars import integral_floats, op
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.binning import has_table, table_size
 from fastfeat.scalars.op import Op
@@ -43,7 +43,7 @@ def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Val
     below = op.select(count > 0, count - 1, 0)
     above = op.select(below < length - 1, below + 1, below)
     knot, next_knot = op.load_f64(knots, below), op.load_f64(knots, above)
-    position = whole.from_small(below)
+    position = integral_floats.from_small(below)
     low, high = rank(position), rank(position + 1.0)
     middle = 0.5 * (rank(op.load_f64(first_of_ties, below)) + low)
     between = low + (high - low) * ((x - knot) / (next_knot - knot))

@@ -12,10 +12,8 @@ from typing import Any, cast
 
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.scalars.table import edges, inner_edges
-from fastfeat.tell.peers import calendar, windows_in_polars
-from fastfeat.tell.peers.learnt import bins_of, equal_members, keyed_code
-from fastfeat.tell.peers.unwritten import UNWRITTEN
-from fastfeat.tell.peers.writing import (
+from fastfeat.tell.peers import calendar, polars_windows
+from fastfeat.tell.peers.code_writer import (
     CallSite,
     CodePiece,
     CodeTemplate,
@@ -28,6 +26,8 @@ from fastfeat.tell.peers.writing import (
     float_text,
     kind_of,
 )
+from fastfeat.tell.peers.learnt_tables import bins_of, equal_members, keyed_code
+from fastfeat.tell.peers.refusal_reasons import UNWRITTEN
 from fastfeat.version import __version__
 
 _COMPARED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -175,7 +175,7 @@ def _keyed_by_several(site: CallSite, values: Mapping[Any, Any], missing: Any, u
     held = {"f": "pl.Float64", "i": "pl.Int64", "b": "pl.Boolean", "s": "pl.String"}
     types = ", ".join(held[piece.kind] for piece in site.args)
     keys = [site.named(k, "s") for k in range(len(site.args))]
-    name = windows_in_polars.new_column(scribe)
+    name = polars_windows.new_column(scribe)
     scribe.help("with_values")
     scribe.statements.append(
         f"rows = with_values(rows, [{', '.join(keys)}], [{types}], {table}, {name!r}, "
@@ -563,7 +563,7 @@ ROWS: dict[str, CodeTemplate] = {
     "str.strip_chars_start": "{x}.str.strip_chars_start({p[characters]})",
     "str.strip_chars_end": "{x}.str.strip_chars_end({p[characters]})",
     **calendar.IN_POLARS,
-    **windows_in_polars.ROWS,
+    **polars_windows.ROWS,
 }
 
 HELPERS: dict[str, str] = {
@@ -579,12 +579,12 @@ def with_values(rows, keys, types, table, name, held):
         known, left_on=keys, right_on=places, how="left", nulls_equal=True, maintain_order="left"
     )
 ''',
-    **windows_in_polars.HELPERS,
+    **polars_windows.HELPERS,
 }
 
 
 def _module(scribe: ModuleWriter, outputs: Mapping[str, str]) -> str:
-    before, beside, after = windows_in_polars.around(scribe)
+    before, beside, after = polars_windows.around(scribe)
     features = [f"            {atom(text)}.alias({name!r})," for name, text in outputs.items()]
     tables = [f"{name} = {text}\n" for text, name in scribe.tables.items()]
     helpers = [HELPERS[name] for name in HELPERS if name in scribe.helpers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.tell.peers import windows_in_pandas
+from fastfeat.tell.peers import pandas_windows
 
 HELPERS: dict[str, str] = {
     "floats": '''
@@ -110,5 +110,5 @@ def totals(column, name, per):
     counted = np.sign(counted) * (counted.abs() // per)
     return counted.astype("Int64").mask(column.isna()) if column.hasnans else counted
 ''',
-    **windows_in_pandas.HELPERS,
+    **pandas_windows.HELPERS,
 }

@@ -37,8 +37,8 @@ from fastfeat.learn.labels import (
     labels_of,
     latest_time,
 )
-from fastfeat.plan.declare.columns_read import columns_of
 from fastfeat.plan.declare.late_columns import windows_ahead
+from fastfeat.plan.declare.source_columns import columns_of
 from fastfeat.plan.lower.task_graph import functions_of_rows
 
 

@@ -33,7 +33,7 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show, show_all
 from fastfeat.keep.state import aggregates_of
 from fastfeat.live.state.feature_origins import FeatureExplained, RowsSeen
-from fastfeat.plan.declare.columns_read import reads_own_row
+from fastfeat.plan.declare.source_columns import reads_own_row
 from fastfeat.steps.tables.rows import instants
 from fastfeat.steps.windows.rows import SortedRows
 from fastfeat.steps.windows.rows import window_of as rows_in_window

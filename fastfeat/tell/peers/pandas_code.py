@@ -11,11 +11,8 @@ from typing import Any, cast
 
 from fastfeat.ir.dtypes import INTEGER_RANGE, DType
 from fastfeat.scalars.table import edges, inner_edges
-from fastfeat.tell.peers import calendar, windows_in_pandas
-from fastfeat.tell.peers.helpers_of_pandas import HELPERS
-from fastfeat.tell.peers.learnt import bins_of, equal_members, keyed_code
-from fastfeat.tell.peers.unwritten import UNWRITTEN
-from fastfeat.tell.peers.writing import (
+from fastfeat.tell.peers import calendar, pandas_windows
+from fastfeat.tell.peers.code_writer import (
     CallSite,
     CodePiece,
     CodeTemplate,
@@ -27,6 +24,9 @@ from fastfeat.tell.peers.writing import (
     float_text,
     kind_of,
 )
+from fastfeat.tell.peers.learnt_tables import bins_of, equal_members, keyed_code
+from fastfeat.tell.peers.pandas_helpers import HELPERS
+from fastfeat.tell.peers.refusal_reasons import UNWRITTEN
 from fastfeat.version import __version__
 
 _COMPARED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -510,7 +510,7 @@ ROWS: dict[str, CodeTemplate] = {
     "str.strip_chars_start": "{x}.str.lstrip({p[characters]})",
     "str.strip_chars_end": "{x}.str.rstrip({p[characters]})",
     **calendar.IN_PANDAS,
-    **windows_in_pandas.ROWS,
+    **pandas_windows.ROWS,
 }
 
 
@@ -519,7 +519,7 @@ def _module(scribe: ModuleWriter, outputs: Mapping[str, str]) -> str:
     features = [f"            {name!r}: {text}," for name, text in outputs.items()]
     made = ["    features = pd.DataFrame(", "        {", *features, "        },"]
     made += ["        index=data.index,", "    )"]
-    before, after = windows_in_pandas.around(scribe)
+    before, after = pandas_windows.around(scribe)
     tables = [f"{name} = {text}\n" for text, name in scribe.tables.items()]
     helpers = [HELPERS[name] for name in HELPERS if name in _with_needed(scribe.helpers)]
     lines = [

@@ -11,20 +11,20 @@ from collections.abc import Callable
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Column
 from fastfeat.tell.peers.calendar import polars_type
-from fastfeat.tell.peers.reach import (
-    ExportWindow,
-    age_and_delay,
-    is_number,
-    lookup_of,
-    window_of,
-)
-from fastfeat.tell.peers.writing import (
+from fastfeat.tell.peers.code_writer import (
     CallSite,
     CodeTemplate,
     ModuleWriter,
     NotSupported,
     WriteCall,
     kind_of,
+)
+from fastfeat.tell.peers.windows_and_lookups import (
+    ExportWindow,
+    age_and_delay,
+    is_number,
+    lookup_of,
+    window_of,
 )
 
 _CLOSED = {"left": "left", "right": "right", "both": "both", "neither": "none"}

@@ -15,7 +15,7 @@ from fastfeat.aggregates.keys import Counts
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
-from fastfeat.io.unnamed import UnnamedFile
+from fastfeat.io.temporary_files import UnnamedFile
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys import cpu_hashing
 

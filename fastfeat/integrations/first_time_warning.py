@@ -16,7 +16,7 @@ from fastfeat.execute.inputs import read_columns
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.ir.scope import order_of, query_of, window_nodes
-from fastfeat.plan.declare.columns_read import columns_of
+from fastfeat.plan.declare.source_columns import columns_of
 
 _FIRST = "first of fit"
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.cpu.kernels import is_written_kernel_compiled, n_parts, runner
 from fastfeat.engine.cpu.threads import run_tasks
 from fastfeat.io.arrow import ChunkedArray, pa
-from fastfeat.io.columns.wide import columns_in_place
+from fastfeat.io.columns.column_addresses import columns_in_place
 from fastfeat.trust.quality.layout import N_BINS, SAMPLED
 from fastfeat.trust.quality.profile import ColumnProfile, ProfileKind, normal
 
