@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.definition import AggregateColumn, drop_missing
@@ -40,11 +41,7 @@ from fastfeat.ir.parameters import (
     Whole,
 )
 
-Counts = NDArray[np.int64]
-
-Codes = NDArray[np.int32]
-
-RowKeyNumbering = Callable[[Codes, int], Any]
+RowKeyNumbering = Callable[[Int32Array, int], Any]
 """Function `(numbers, missing) -> number of each row's key`.
 
 `numbers` holds a number for each distinct key, such as its code; `missing` is the number for rows
@@ -75,7 +72,7 @@ class KeyCounts(NamedTuple):
     """
 
     parts: tuple[Array, ...]
-    counts: Counts
+    counts: Int64Array
     n_missing: int
     of_rows: RowKeyNumbering | None = None
     order: KeyOrder | None = None
@@ -115,7 +112,7 @@ class Vocabulary:
     """
 
     parts: tuple[Array, ...]
-    counts: Counts
+    counts: Int64Array
     n_missing: int
     n_rare: int = 0
     cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
@@ -147,7 +144,7 @@ class Vocabulary:
         return len(self) + self.has_rare if self.held is None else self.held.n_columns
 
     @property
-    def counts_of_codes(self) -> Counts:
+    def counts_of_codes(self) -> Int64Array:
         """The number of training rows for each code, shape (2 + n_keys,); cached.
 
         Code 0 is a missing key. Code 1, all unseen keys, has the count 0.
@@ -218,7 +215,7 @@ def _count_new_codes(
     return n_kept if n_categories <= most else max(most - 1 - n_old, 0)
 
 
-def remember_codes(vocabulary: Vocabulary, codes: Codes, n_unseen: int) -> None:
+def remember_codes(vocabulary: Vocabulary, codes: Int32Array, n_unseen: int) -> None:
     """Keep the codes of training rows, so that the same rows can be encoded again without look-ups.
 
     Before they use these codes, callers must check that the rows have the same keys. The codes are

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Float64Array
 
 from fastfeat.aggregates.function import AggregateFunction, ColumnSummary, LearntValue
 from fastfeat.aggregates.keys import Groups
@@ -30,7 +30,6 @@ from fastfeat.ir.parameters import (
     Whole,
 )
 
-Floats = NDArray[np.float64]
 UNSEEN = 1
 """The group of categories that `fit` has not seen or has left out."""
 
@@ -44,7 +43,7 @@ class FoldedGroups(Groups):
             fold; NaN if missing. Shape (n_folds * n_groups,), fold by fold.
     """
 
-    of_folds: Floats
+    of_folds: Float64Array
 
     @property
     def without_folds(self) -> Groups:
@@ -91,7 +90,7 @@ def bytes_per_cell(function: str, params: Params) -> int:
 
 def smooth_statistics(
     function: str, s: CategoryStatistics, params: Params, first: int = 0
-) -> Floats:
+) -> Float64Array:
     """Return the smoothed statistic of each category, shape (n_groups,).
 
     The operations are IEEE arithmetic in exactly this order, so that every backend gives the same
@@ -123,7 +122,7 @@ def _drop_small_categories(s: CategoryStatistics, min_rows: int, unseen: int) ->
     return CategoryStatistics(*known, *s[len(columns) :])
 
 
-def _shrink_to_prior(function: str, s: CategoryStatistics, weight: float) -> Floats:
+def _shrink_to_prior(function: str, s: CategoryStatistics, weight: float) -> Float64Array:
     """Return the statistic as if `weight` more rows had the value of the prior."""
     sums = s.total if function == "target_mean" else s.statistic * s.count
     n = s.count + weight
@@ -131,7 +130,7 @@ def _shrink_to_prior(function: str, s: CategoryStatistics, weight: float) -> Flo
     return np.asarray(np.where(n > 0, (known + weight * s.prior) / n, s.prior), np.float64)
 
 
-def _empirical_bayes(s: CategoryStatistics) -> Floats:
+def _empirical_bayes(s: CategoryStatistics) -> Float64Array:
     """Return the mean of each category averaged with the prior.
 
     The weights depend on the variance of the category's values and on the variance of all values.
@@ -142,7 +141,7 @@ def _empirical_bayes(s: CategoryStatistics) -> Floats:
     return np.asarray(np.where(share == share, weighed, s.prior), np.float64)
 
 
-def _odds(s: CategoryStatistics, regularization: float) -> Floats:
+def _odds(s: CategoryStatistics, regularization: float) -> Float64Array:
     """Return each category's share of class 1 divided by its share of class 0; 1 if empty."""
     ones = (s.total + regularization) / (s.prior_total + 2 * regularization)
     others = s.prior_count - s.prior_total + 2 * regularization

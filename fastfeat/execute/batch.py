@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int32Array
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_vocabulary
@@ -23,7 +24,7 @@ from fastfeat.engine.tasks import RowTask
 from fastfeat.execute import failures
 from fastfeat.execute.inputs import SlotColumns, column_in_host, slot_columns
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
-from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.sources.frames import rows_only
@@ -248,7 +249,7 @@ class TrainingRows(NamedTuple):
     rows: Batch
     learnt_from: Batch
     wanted: NDArray[np.int64] | None
-    is_learnt: Flags | None
+    is_learnt: BoolArray | None
     n_rows: int
     index: Any = None
 
@@ -431,8 +432,6 @@ def known_constants(batch: Batch, roots: Iterable[Node]) -> LearntValues:
     return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)
 
 
-Codes = NDArray[np.int32]
-
 _CODES = "codes of numbered keys"
 
 
@@ -479,7 +478,7 @@ def order_selected_keys(keys: NumberedKeys, source: SelectionSource) -> ChosenKe
     places = pa.array(order)
     parts = tuple(call("array_take", part, places) for part in keys.parts)
 
-    def numbers_of(codes: Codes, missing: int) -> Codes:
+    def numbers_of(codes: Int32Array, missing: int) -> Int32Array:
         by_key = np.full(n_keys + 1, missing, np.int32)
         by_key[order] = codes
         return by_key[of_rows]

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import BoolArray, Int64Array, Uint64Array
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import (
@@ -27,11 +27,9 @@ from fastfeat.errors import (
 from fastfeat.execute import values as row_values
 from fastfeat.execute.batch import Batch, TrainingRows, take_rows
 from fastfeat.execute.inputs import column_in_host
-from fastfeat.execute.row_selection import Numbers
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns import keys as column_keys
 from fastfeat.io.columns import times
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.columns.types import UnsupportedType, schema_of
 from fastfeat.io.device import DeviceTable
@@ -43,7 +41,6 @@ from fastfeat.plan.declare.declaration import Declaration
 from fastfeat.plan.declare.source_columns import own_columns
 from fastfeat.plan.lower.lower import NodeTypes
 
-Hashes = NDArray[np.uint64]
 HashedColumns = tuple[tuple[str, DType], ...]
 RowSetDigest = tuple[int, int, int]
 """Hash of a set of rows: their number, a hash of the leading columns, a hash of all columns.
@@ -80,11 +77,11 @@ class EncodedRows:
     n_leading: int = 0
     digests: Mapping[RowSetDigest, int] = field(default_factory=dict[RowSetDigest, int])
     row_id: tuple[str, DType] | None = None
-    ids: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
+    ids: Uint64Array = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
     files: frozenset[tuple[str, int, int | None]] = frozenset()
 
     @cached_property
-    def sorted_ids(self) -> Hashes:
+    def sorted_ids(self) -> Uint64Array:
         """The ids in ascending order.
 
         Sorted on first use, so that fit does not pay 70 ms for 1M rows.
@@ -170,7 +167,7 @@ def warn_encoded_paths(rows: EncodedRows | None, data: Any, told: WarningHistory
 
 
 def _digests_of_sets(
-    training: TrainingRows, table: Any, columns: HashedColumns, learnt: Numbers | None
+    training: TrainingRows, table: Any, columns: HashedColumns, learnt: Int64Array | None
 ) -> tuple[int, list[RowSetDigest]]:
     """Return the number of leading columns, and a hash of each set of rows to recognize later.
 
@@ -188,7 +185,7 @@ def _digests_of_sets(
     return n_leading, [of_all, *others]
 
 
-def _is_present(batch: Batch, target: Node) -> Flags:
+def _is_present(batch: Batch, target: Node) -> BoolArray:
     """Return flags of the rows in which the target has a value."""
     return has_value(column_in_host(row_values.values_of(batch, target)[1], batch.backend))
 
@@ -212,7 +209,7 @@ def _columns(plan: Declaration, types: NodeTypes) -> HashedColumns:
 
 
 def warn_encoded(
-    rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: WarningHistory
+    rows: EncodedRows | None, table: Any, wanted: Int64Array | None, told: WarningHistory
 ) -> None:
     """Warn if fit used the label of any wanted row in a target encoding.
 
@@ -235,7 +232,7 @@ def warn_encoded(
         )
 
 
-def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
+def _n_known(rows: EncodedRows, table: Any, wanted: Int64Array | None) -> int:
     """Return the number of wanted rows that fit learned from.
 
     Rows are found by their ids; without ids, by one hash of all wanted rows together.
@@ -268,16 +265,16 @@ def n_split(rows: EncodedRows, table: Any) -> tuple[int, int]:
     return 0 if has_all else n_known, n_rows
 
 
-def _chosen(rows: Numbers, present: Flags | None) -> Numbers:
+def _chosen(rows: Int64Array, present: BoolArray | None) -> Int64Array:
     """Return the row numbers in `rows` for which a value is present."""
     return rows if present is None else rows[present[rows]]
 
 
-def _n_rows(table: Any, wanted: Numbers | None) -> int:
+def _n_rows(table: Any, wanted: Int64Array | None) -> int:
     return int(table.num_rows) if wanted is None else len(wanted)
 
 
-def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
+def _n_alike(rows: EncodedRows, table: Any, wanted: Int64Array | None) -> int:
     """Return the number of wanted rows that fit learned from, found by the hash of all wanted rows.
 
     Hashes only the leading columns if their hash already differs.
@@ -293,7 +290,7 @@ def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
     return rows.digests.get(found, 0)
 
 
-def _leading(table: Any, columns: HashedColumns) -> tuple[int, Hashes]:
+def _leading(table: Any, columns: HashedColumns) -> tuple[int, Uint64Array]:
     """Return how many leading columns to hash for the sample of rows, and their hash per row.
 
     Rows are sampled by this hash. A column with few distinct values would sample no rows or far too
@@ -309,7 +306,7 @@ def _leading(table: Any, columns: HashedColumns) -> tuple[int, Hashes]:
     return n_leading, values
 
 
-def _values(table: Any, columns: HashedColumns) -> Hashes:
+def _values(table: Any, columns: HashedColumns) -> Uint64Array:
     """Return a hash per row over the given columns, shape (n_rows,)."""
     first, *others = columns
     values = column_hashes(table, *first, seed=0)
@@ -318,13 +315,13 @@ def _values(table: Any, columns: HashedColumns) -> Hashes:
     return mix_hashes(values)
 
 
-def _is_picked(values: Hashes) -> Flags:
+def _is_picked(values: Uint64Array) -> BoolArray:
     """Return flags of the sampled rows, one in 256, by the hash of their leading columns."""
     return values.astype(np.uint8) == 0
 
 
 def _digests(
-    table: Any, others: HashedColumns, values: Hashes, rows: Numbers | None
+    table: Any, others: HashedColumns, values: Uint64Array, rows: Int64Array | None
 ) -> RowSetDigest:
     """Return the hash of a set of rows; see `RowSetDigest`.
 
@@ -343,12 +340,12 @@ def _digests(
     return n_rows, _sum(values, rows), int(of_all.sum())
 
 
-def _sum(values: Hashes, rows: Numbers | None) -> int:
+def _sum(values: Uint64Array, rows: Int64Array | None) -> int:
     """Return the sum of the rows' hashes, which does not depend on the order of the rows."""
     return int((values if rows is None else values[rows]).sum())
 
 
-def mix_hashes(values: Hashes) -> Hashes:
+def mix_hashes(values: Uint64Array) -> Uint64Array:
     """Mix the bits of each row's sum of column hashes, in place.
 
     Without this, values could be exchanged between rows without a change of the total.
@@ -360,7 +357,7 @@ def mix_hashes(values: Hashes) -> Hashes:
     return values
 
 
-def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
+def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Uint64Array:
     """Return the hash of each value of a column, 0 if missing."""
     from fastfeat.steps.keys.cpu_hashing import key_hashes  # this kernel also numbers folds
 
@@ -368,7 +365,7 @@ def column_hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
     return key_hashes([keys], [dtype], is_cross=False, seed=seed)
 
 
-def id_hashes(table: Any, name: str) -> Hashes:
+def id_hashes(table: Any, name: str) -> Uint64Array:
     """Return the hash of each id, shape (n_rows,), by which rows are assigned to workers.
 
     Raises:
@@ -383,7 +380,7 @@ def id_hashes(table: Any, name: str) -> Hashes:
     return column_hashes(table, *known, seed=0)
 
 
-def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
+def _ids(table: Any, name: str, dtype: DType) -> tuple[Uint64Array, BoolArray | None]:
     """Return an integer per id, and flags of the rows that have one.
 
     The integer is a hash for text, bytes and floats. The flags are None if every row has an id.

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.execute.shares import (
     renumbering,
@@ -19,12 +20,7 @@ from fastfeat.execute.shares import (
     without_row_numbers,
 )
 from fastfeat.execute.stage_work import WORK, SpilledColumn, StageWork, share_bytes
-from fastfeat.execute.time_ordered_stage import (
-    NotInOrder,
-    Numbers,
-    compute_share_in_time_order,
-    with_types,
-)
+from fastfeat.execute.time_ordered_stage import NotInOrder, compute_share_in_time_order, with_types
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import check_within, current_budget
 
@@ -62,14 +58,14 @@ def compute_large_share(
     if sum(one.tell() for one in files) < LARGE * most_bytes:
         return None
 
-    def tables() -> Iterator[tuple[Table, Numbers]]:
+    def tables() -> Iterator[tuple[Table, Int64Array]]:
         for one in files:
             first = n_earlier if one is file else 0
             for table, numbers in _tables_in(one, lambda row: _rows_at_once(work, row)):
                 yield with_types(table, work, len(given)), numbers + first
 
     @contextmanager
-    def telling(places: Numbers, n_past: int) -> Generator[None]:
+    def telling(places: Int64Array, n_past: int) -> Generator[None]:
         numbers = np.where(places < n_earlier, places, places - n_earlier)
         with renumbering(numbers[:n_past], numbers[n_past:]):
             yield
@@ -112,7 +108,7 @@ def _rows_at_once(work: StageWork, row_bytes: float) -> int:
 
 def _tables_in(
     file: IO[bytes], rows_at_once: Callable[[float], int]
-) -> Iterator[tuple[Table, Numbers]]:
+) -> Iterator[tuple[Table, Int64Array]]:
     """Yield the rows in a share's file as tables, each with the numbers of its rows.
 
     `rows_at_once` returns the number of rows of the next table, from the bytes of a row.
@@ -133,6 +129,6 @@ def _tables_in(
         yield _of_table(pa.Table.from_batches(waiting))
 
 
-def _of_table(rows: Table) -> tuple[Table, Numbers]:
+def _of_table(rows: Table) -> tuple[Table, Int64Array]:
     table, numbers = without_row_numbers(rows.combine_chunks())
     return table, numbers.to_numpy()

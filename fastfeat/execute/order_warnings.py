@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.backends import run_task
 from fastfeat.errors import FastfeatError, RowsRepeated, TiesInOrder, WarningHistory, counted, warn
@@ -35,8 +35,6 @@ from fastfeat.steps.windows import tasks as window_tasks
 
 if TYPE_CHECKING:
     from fastfeat.steps.windows.rows import RowOrder
-
-Rows = NDArray[np.int64]
 
 
 def warn_repeated(
@@ -87,7 +85,7 @@ def _time(roots: Sequence[Node]) -> str | None:
     return time.name if isinstance(time, Column) else None
 
 
-def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
+def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Int64Array:
     """Return the rows of the time column `column` with a time that also occurs in `times`."""
     ends = call("min_max", times)
     low = call("greater_equal", column, ends["min"])
@@ -109,9 +107,9 @@ class _Alike(NamedTuple):
         groups: Number of each row's group of equal rows, for `rows` followed by `others`.
     """
 
-    rows: Rows
-    others: Rows
-    groups: Rows
+    rows: Int64Array
+    others: Int64Array
+    groups: Int64Array
 
 
 def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]]) -> _Alike:
@@ -131,7 +129,7 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
     return alike
 
 
-def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
+def _codes(columns: Sequence[ChunkedArray]) -> Int64Array | None:
     """Return an integer per value, equal for equal values and 0 if missing, for all columns joined.
 
     The values of the first column come first. None if the columns cannot be compared.
@@ -154,7 +152,7 @@ def _codes(columns: Sequence[ChunkedArray]) -> Rows | None:
     )
 
 
-def _numbered(values: Rows) -> Rows:
+def _numbered(values: Int64Array) -> Int64Array:
     """Return numbers from 0 on, equal for equal integers."""
     return call("dictionary_encode", pa.array(values)).indices.to_numpy().astype(np.int64)
 
@@ -270,7 +268,7 @@ def n_tied(seen: Batch, order: Call, first: int = 0, *, is_coming: bool = False)
     return run_task(seen.backend, window_tasks.TiesTask(past, first))
 
 
-def _of_shared_times(past: RowOrder) -> Rows:
+def _of_shared_times(past: RowOrder) -> Int64Array:
     """Return the rows, ascending, that share their time with another row, of any entity."""
     ticks, present = column_times.ticks_of(column_times.ticks_column(past.times, past.dtype))
     rows = None if present.all() else np.flatnonzero(present)
@@ -288,7 +286,7 @@ def _of_shared_times(past: RowOrder) -> Rows:
     return found if rows is None else rows[found]
 
 
-def _order_of(past: RowOrder, rows: Rows) -> RowOrder:
+def _order_of(past: RowOrder, rows: Int64Array) -> RowOrder:
     """Return the times and keys of the given rows only."""
     times = take_rows(column_times.ticks_column(past.times, past.dtype), rows)
     keys = [take_rows(_chunked(key), rows) for key in past.keys]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, counted
@@ -12,12 +13,10 @@ from fastfeat.io.arrow import call, pa
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.arrays import column_array
 
-Numbers = NDArray[np.int64]
-"""Numbers of rows of the data, from 0 on."""
 _WRITTEN = "Pass a bool for each row, rows=mask, or row numbers, rows=[0, 3]"
 
 
-def row_numbers(rows: Any, table: Any) -> Numbers | None:
+def row_numbers(rows: Any, table: Any) -> Int64Array | None:
     """Return the numbers of the selected rows, in order; None for all rows in data order.
 
     Args:
@@ -50,7 +49,7 @@ def row_numbers(rows: Any, table: Any) -> Numbers | None:
     return None if are_all else numbers
 
 
-def rows_to_learn_from(rows: Any, table: Any) -> Numbers | None:
+def rows_to_learn_from(rows: Any, table: Any) -> Int64Array | None:
     """Return `row_numbers` for `fit`, which needs at least one row.
 
     Raises:
@@ -118,7 +117,7 @@ def _kind(rows: object) -> str:
     return type(rows).__name__ if shape is None else f"{type(rows).__name__} of shape {shape}"
 
 
-def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> Numbers:
+def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> Int64Array:
     """Return the numbers of the rows that a mask selects."""
     if len(flags) == n_rows:
         return np.flatnonzero(flags)
@@ -128,7 +127,7 @@ def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> Numbers:
     )
 
 
-def _checked(numbers: NDArray[Any], n_rows: int) -> Numbers:
+def _checked(numbers: NDArray[Any], n_rows: int) -> Int64Array:
     """Return row numbers after checking that the rows exist."""
     beyond = np.flatnonzero((numbers < 0) | (numbers >= n_rows))
     if not len(beyond):

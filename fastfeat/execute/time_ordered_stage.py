@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData
@@ -49,13 +50,12 @@ from fastfeat.plan.declare.window_reach import Reach, history_reach, live_reach,
 from fastfeat.progress import show_progress
 from fastfeat.scalars.zones import use_zone_tables
 
-Numbers = NDArray[np.int64]
-RowNaming = Callable[[Numbers, int], AbstractContextManager[object]]
+RowNaming = Callable[[Int64Array, int], AbstractContextManager[object]]
 """Function `(places, n_past) -> context` in which errors name rows by their number in the data.
 
 `places` are positions of the `n_past` earlier rows that windows see, then of the rows computed.
 """
-_NONE: Numbers = np.zeros(0, np.int64)
+_NONE: Int64Array = np.zeros(0, np.int64)
 
 
 def is_bounded(node: Call) -> bool:
@@ -98,10 +98,10 @@ def compute_in_time_order(
 
 def compute_share_in_time_order(
     work: StageWork,
-    tables: Iterable[tuple[Table, Numbers]],
+    tables: Iterable[tuple[Table, Int64Array]],
     given: Sequence[SpilledColumn],
     telling: RowNaming,
-) -> Iterator[tuple[Table, Numbers]] | None:
+) -> Iterator[tuple[Table, Int64Array]] | None:
     """Return an iterator over tables of window functions, each with the positions of its rows.
 
     A share is a hash partition of the rows. The result is None if a window sees more than the
@@ -149,8 +149,8 @@ class _Past:
     """
 
     table: Table
-    ticks: Numbers
-    places: Numbers
+    ticks: Int64Array
+    places: Int64Array
 
 
 class _AllRows:
@@ -163,7 +163,7 @@ class _AllRows:
         self.n_earlier = sys.maxsize if has_history else 0  # until it is read
         self.origins: list[Origin] = []
 
-    def tables(self) -> Iterator[tuple[Table, Numbers] | None]:
+    def tables(self) -> Iterator[tuple[Table, Int64Array] | None]:
         """Yield tables of rows with the rows' positions, and None at the end."""
         source, work = self.work.source, self.work
         n_before = 0
@@ -181,7 +181,7 @@ class _AllRows:
             yield self._placed(piece, n_before)
         yield None
 
-    def _placed(self, piece: ScannedTable, n_before: int) -> tuple[Table, Numbers]:
+    def _placed(self, piece: ScannedTable, n_before: int) -> tuple[Table, Int64Array]:
         """Return a chunk of rows with the columns of earlier stages, and the rows' positions."""
         first = n_before + piece.first_row
         table = with_stage_columns(with_types(piece.table, self.work, 0), self.given, first)
@@ -193,7 +193,7 @@ class _AllRows:
             yield from pieces
 
     @contextmanager
-    def telling(self, places: Numbers, n_past: int = 0) -> Generator[None]:
+    def telling(self, places: Int64Array, n_past: int = 0) -> Generator[None]:
         """Rewrite errors raised inside: rows are named by their number in the data and by file.
 
         `places` are the positions of the `n_past` earlier rows that windows see, then of the rows
@@ -258,8 +258,8 @@ class _Stream:
         self.telling: RowNaming | None = None
 
     def functions(
-        self, tables: Iterable[tuple[Table, Numbers] | None]
-    ) -> Generator[tuple[Table, Numbers]]:
+        self, tables: Iterable[tuple[Table, Int64Array] | None]
+    ) -> Generator[tuple[Table, Int64Array]]:
         """Yield function values of each table's rows, and the rows' positions, in order.
 
         Rows of the latest time wait for the next table, which may hold more of them. `tables` ends
@@ -289,13 +289,13 @@ class _Stream:
                 past = self._left(past, added, latest)
             held, places = rows.slice(cut), places[cut:]
 
-    def _ticks(self, rows: Table) -> tuple[Numbers, NDArray[np.bool_]]:
+    def _ticks(self, rows: Table) -> tuple[Int64Array, NDArray[np.bool_]]:
         """Return the times of rows, and flags of rows with a time."""
         batch = self._batch(rows, [self.time])
         ticks, present, _ = times_in_ticks(batch, *values_of(batch, self.time))
         return ticks, np.broadcast_to(present, ticks.shape)
 
-    def _functions(self, part: Table, places: Numbers, past: _Past | None) -> Table:
+    def _functions(self, part: Table, places: Int64Array, past: _Past | None) -> Table:
         """Return the function values of the rows in `part`; windows also see the rows in `past`."""
         earlier, of_past = (None, _NONE) if past is None else (past.table, past.places)
         every = np.concatenate([of_past, places])
@@ -326,13 +326,13 @@ class _Stream:
         table = own.table.take(pa.array(left)).combine_chunks()
         return _Past(table, own.ticks[left], own.places[left])
 
-    def _latest_of_each(self, rows: Table) -> Numbers:
+    def _latest_of_each(self, rows: Table) -> Int64Array:
         """Return the positions in `rows` of each entity's latest rows, as many as windows can see.
 
         Each order has its own entity keys. The result has the latest rows of the entities of all
         orders.
         """
-        found: list[Numbers] = [_NONE]
+        found: list[Int64Array] = [_NONE]
         for order in self.orders:
             keys = query_of(order)[1:]
             batch = self._batch(rows, keys)
@@ -363,14 +363,14 @@ class _Stream:
 
 
 def _check_order(
-    ticks: Numbers, present: NDArray[np.bool_], places: Numbers, latest: int | None
+    ticks: Int64Array, present: NDArray[np.bool_], places: Int64Array, latest: int | None
 ) -> None:
     """Raise NotInOrder if a row has an earlier time than a row before it.
 
     `latest` is the latest time of rows before these; None if there are none.
     """
     rows = np.flatnonzero(present)
-    known: Numbers = ticks[rows]
+    known: Int64Array = ticks[rows]
     least = known[:1] if latest is None else np.array([latest], np.int64)
     earlier = np.flatnonzero(known < np.concatenate([least, known[:-1]])[: len(known)])
     if len(earlier):

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_fold_by_number
@@ -16,7 +17,7 @@ from fastfeat.execute.batch import Batch, compute_nodes, take_columns_of_source
 from fastfeat.execute.inputs import column_in_host, device_type_error
 from fastfeat.io.arrow import pa
 from fastfeat.io.columns import keys, lists, row_values, times
-from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.types import arrow_type, storage_type
 from fastfeat.io.device import DeviceArray
@@ -152,7 +153,7 @@ def _counted(value: Value) -> Value:
 
 def times_in_ticks(
     batch: Batch, dtype: DType, moments: Any
-) -> tuple[NDArray[np.int64], Flags, DType]:
+) -> tuple[NDArray[np.int64], BoolArray, DType]:
     """Return times in integer ticks (0 if missing), flags of present times, and the time's type.
 
     `moments` is a column from `values_of`; a device column is copied to the host.

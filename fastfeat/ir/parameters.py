@@ -9,11 +9,14 @@ import, in an eighth of the time of a dataclass.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, assert_never, cast
 
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call, Params
+
+ParameterValues = Mapping[str, Any]
+"""Values of parameters by name."""
 
 
 class Whole(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import (
@@ -63,8 +63,7 @@ For one store, a count by weekday had an AUC of .67 in a week, .61 in four, .55 
 a year.
 """
 
-Codes = NDArray[np.int64]
-CountedKeys = Mapping[Call | Aggregate, tuple[Node, ...]]
+CountsByKey = Mapping[Call | Aggregate, tuple[Node, ...]]
 """Expressions that count rows per key, each with the parts of its key."""
 
 
@@ -72,7 +71,7 @@ class _Learnt(NamedTuple):
     """Training rows to learn from: all rows of a table, or some of them by number."""
 
     table: Table
-    numbers: Codes | None
+    numbers: Int64Array | None
 
     @property
     def n_rows(self) -> int:
@@ -90,8 +89,8 @@ class _Learnt(NamedTuple):
 class _Numbered(NamedTuple):
     """Integer codes of the key and of the entity, for the rows that have both, shape (n_rows,)."""
 
-    keys: Codes
-    entities: Codes
+    keys: Int64Array
+    entities: Int64Array
 
     def n_keys(self) -> tuple[int, int]:
         """Return the number of distinct keys, and of distinct pairs of key and entity."""
@@ -100,7 +99,7 @@ class _Numbered(NamedTuple):
 
 
 def warn_ahead(
-    plan: Declaration, table: Table, numbers: Codes | None = None, *, is_whole: bool = True
+    plan: Declaration, table: Table, numbers: Int64Array | None = None, *, is_whole: bool = True
 ) -> None:
     """Warn of clocks that only the user vouches for, and of counts that reveal later rows.
 
@@ -131,7 +130,7 @@ def warn_ahead(
         _warn_repeats(counts, times, _Learnt(table, numbers))
 
 
-def _warn_entities(counts: CountedKeys, entity: Sequence[Node], learnt: _Learnt) -> None:
+def _warn_entities(counts: CountsByKey, entity: Sequence[Node], learnt: _Learnt) -> None:
     """Warn about the first count by a key that stands for the entity, with the number of others."""
     found: dict[Node, str] = {}
     for node, keys in counts.items():
@@ -195,7 +194,7 @@ def _numbered(
     return _Numbered(_together(of_keys)[present], _together(of_entity)[present])
 
 
-def _codes(batch: Batch, node: Node) -> Codes:
+def _codes(batch: Batch, node: Node) -> Int64Array:
     """Return an integer code for the key part in each row, -1 if missing, shape (n_rows,)."""
     column = plain(
         decode_column(column_in_host(key_values(batch, node, narrow=False), batch.backend))
@@ -205,7 +204,7 @@ def _codes(batch: Batch, node: Node) -> Codes:
     return codes.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _together(columns: Sequence[Codes]) -> Codes:
+def _together(columns: Sequence[Int64Array]) -> Int64Array:
     """Return one integer code per row for the combination of the codes in all columns."""
     found = columns[0]
     for column in columns[1:]:
@@ -214,7 +213,7 @@ def _together(columns: Sequence[Codes]) -> Codes:
     return found
 
 
-def _warn_repeats(counts: CountedKeys, times: set[str], learnt: _Learnt) -> None:
+def _warn_repeats(counts: CountsByKey, times: set[str], learnt: _Learnt) -> None:
     """Warn of counts by a part of the label's time, such as its month, that recurs too seldom."""
     for name in sorted(times):
         periods = {node: repeats_s(keys, name) for node, keys in counts.items()}

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array, Uint64Array
 
 from fastfeat.errors import FastfeatError, InvalidData, RowsRepeated, counted, warn
 from fastfeat.execute.batch import take_rows
@@ -21,10 +22,6 @@ from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.sources.read import column_names, read_table
 from fastfeat.plan.lower.typed import TypedPlan
-
-if TYPE_CHECKING:
-    from fastfeat.execute.encoded_rows import Hashes
-    from fastfeat.execute.row_identity import Rows
 
 MOST_ROWS = 100_000
 """Highest number of rows of a sample."""
@@ -104,7 +101,7 @@ def _share_of_twins(table: Any, data: Any) -> float | None:
     """
     n_rows, columns = table.num_rows, _columns_of(table, data)
     if n_rows <= FEW_ROWS:
-        every: Rows = np.arange(n_rows, dtype=np.int64)
+        every: Int64Array = np.arange(n_rows, dtype=np.int64)
         n_repeats = _n_repeats(columns, every, _SHARE * n_rows)
         if not n_repeats or not _told_apart(columns, every, _TELLS):
             return None
@@ -197,7 +194,7 @@ def _cost(kind: Any) -> int:
     return 1 if pa.types.is_integer(kind) else 2
 
 
-def _n_repeats(columns: _Columns, rows: Rows, fewest: float) -> int:
+def _n_repeats(columns: _Columns, rows: Int64Array, fewest: float) -> int:
     """Return the number of `rows` that equal an earlier one in all columns; 0 if below `fewest`.
 
     Rows that are unique in some columns are not inspected in the others. `rows` are ascending row
@@ -236,7 +233,7 @@ class _Leading(NamedTuple):
     n_rows: int
 
 
-def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
+def _told_apart(columns: _Columns, rows: Int64Array, least: float) -> _Leading | None:
     """Return the columns by number of values if each of two halves of them tells most rows apart.
 
     The result is None otherwise: rows may then be equal by chance. The column with the most values
@@ -244,7 +241,7 @@ def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
     distinct rows that each half must separate. `rows` are ascending row numbers.
     """
     every: list[ChunkedArray] = []
-    found: list[Hashes] = []
+    found: list[Uint64Array] = []
     for column in (one for group in columns.groups() for one in group):
         words = _words(column, rows)
         if words is not None:
@@ -259,13 +256,13 @@ def _told_apart(columns: _Columns, rows: Rows, least: float) -> _Leading | None:
     n_values = 1 + np.count_nonzero(known[:, 1:] != known[:, :-1], axis=1)
     order: list[int] = np.argsort(-n_values, kind="stable").tolist()
     for own in ((0, 3), (1, 2)):  # equal rows are equal in each half
-        half: list[Hashes] = [found[k] for place, k in enumerate(order) if place % 4 in own]
+        half: list[Uint64Array] = [found[k] for place, k in enumerate(order) if place % 4 in own]
         if _n_different(_row_hashes(half)) < least * n_different:
             return None
     return _Leading([every[k] for k in order], n_values[order].tolist(), len(rows))
 
 
-def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
+def _chosen(leading: _Leading, n_rows: int) -> Int64Array | None:
     """Return a sample of rows selected by hashed column values, so that it has all copies of a row.
 
     None if no column suits.
@@ -275,7 +272,7 @@ def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
     for column, n_different in zip(leading.columns[:3], leading.n_different, strict=False):
         if n_different * 4 < leading.n_rows:
             return None
-        found: list[Rows] = []
+        found: list[Int64Array] = []
         for begin in range(0, n_rows, _PIECE):
             piece = column.slice(begin, _PIECE)
             words = _words_in_place(piece, None)
@@ -289,7 +286,7 @@ def _chosen(leading: _Leading, n_rows: int) -> Rows | None:
 
 
 @lru_cache(maxsize=4)
-def _sampled(n_rows: int, most: int) -> Rows:
+def _sampled(n_rows: int, most: int) -> Int64Array:
     """Return ascending numbers of sampled rows, each chosen independently.
 
     So twins are found anywhere; one row from each of equal stretches would miss adjacent twins.
@@ -301,7 +298,7 @@ def _sampled(n_rows: int, most: int) -> Rows:
     return rows
 
 
-def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
+def _words(column: ChunkedArray, rows: Int64Array) -> Uint64Array | None:
     """Return a 64-bit integer for each value, equal for equal values; None if all are missing.
 
     `rows` are ascending row numbers. Raises FastfeatError if values cannot be compared, such as
@@ -320,7 +317,7 @@ def _words(column: ChunkedArray, rows: Rows) -> Hashes | None:
     return call("coalesce", codes, pa.scalar(-1, codes.type)).to_numpy().astype(np.uint64)
 
 
-def _words_in_place(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
+def _words_in_place(column: ChunkedArray, rows: Int64Array | None) -> Uint64Array | None:
     """Return the bits of each value as a 64-bit integer; None for types that need a conversion.
 
     `rows` are ascending row numbers; None for all.
@@ -330,7 +327,7 @@ def _words_in_place(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
         return _words_of_chunk(chunks[0], rows)
     if not chunks or len(chunks) > _MOST_CHUNKS or _is_dictionary(column.type):
         return None
-    found: list[Hashes] = []
+    found: list[Uint64Array] = []
     begin = 0
     for chunk in chunks:
         own = None
@@ -345,11 +342,11 @@ def _words_in_place(column: ChunkedArray, rows: Rows | None) -> Hashes | None:
     return np.concatenate(found)
 
 
-def _words_of_chunk(chunk: Array, rows: Rows | None) -> Hashes | None:
+def _words_of_chunk(chunk: Array, rows: Int64Array | None) -> Uint64Array | None:
     """Return the bits of each value of a chunk as a 64-bit integer; see `_words_in_place`."""
     if _is_dictionary(chunk.type):
         chunk = chunk.indices
-    words: Hashes | None = None
+    words: Uint64Array | None = None
     width, begin, end = _width(chunk.type), chunk.offset, chunk.offset + len(chunk)
     if width is None:
         return None
@@ -360,7 +357,7 @@ def _words_of_chunk(chunk: Array, rows: Rows | None) -> Hashes | None:
         words = found.astype(np.uint64, copy=False)
         if not chunk.null_count:
             return words
-    places: Rows = np.arange(begin, end, dtype=np.int64) if rows is None else rows + begin
+    places: Int64Array = np.arange(begin, end, dtype=np.int64) if rows is None else rows + begin
     if width == 1:
         words = _bits(buffers[1], places).astype(np.uint64)
     elif width < 0:
@@ -386,12 +383,14 @@ def _width(kind: Any) -> int | None:
     return kind.bit_width if types.is_primitive(kind) and kind.bit_width <= 64 else None
 
 
-def _bits(buffer: Any, places: Rows) -> Any:
+def _bits(buffer: Any, places: Int64Array) -> Any:
     shifts = (places & 7).astype(np.uint8)
     return (np.frombuffer(buffer, np.uint8)[places >> 3] >> shifts) & np.uint8(1)
 
 
-def _words_of_text(offsets: Any, data: Any, offset_bytes: int, places: Rows) -> Hashes | None:
+def _words_of_text(
+    offsets: Any, data: Any, offset_bytes: int, places: Int64Array
+) -> Uint64Array | None:
     """Return a hash of each text, eight bytes at a time; None if some texts are long."""
     if data is None or data.size < 8 or not len(places):
         return None
@@ -417,7 +416,7 @@ def _words_of_text(offsets: Any, data: Any, offset_bytes: int, places: Rows) -> 
     return found * _MISSING  # without it `_row_hashes` of two texts would not depend on their order
 
 
-def _row_hashes(found: Sequence[Hashes], of_rows: Hashes | None = None) -> Hashes:
+def _row_hashes(found: Sequence[Uint64Array], of_rows: Uint64Array | None = None) -> Uint64Array:
     """Return a hash of each row, from one 64-bit integer per column and row.
 
     `of_rows` has a hash of each row in other columns; None to start anew.
@@ -430,12 +429,12 @@ def _row_hashes(found: Sequence[Hashes], of_rows: Hashes | None = None) -> Hashe
     return hashes
 
 
-def _n_different(hashes: Hashes) -> int:
+def _n_different(hashes: Uint64Array) -> int:
     known = np.sort(hashes)
     return len(known) and 1 + int(np.count_nonzero(known[1:] != known[:-1]))
 
 
-def _spread(values: Hashes) -> Hashes:
+def _spread(values: Uint64Array) -> Uint64Array:
     """Hash numbers in place: each bit reaches the upper half, and from there the lower one."""
     values ^= values >> _HALF
     values *= _FACTORS[0]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.aggregates import is_target
 from fastfeat.engine.float_environment import with_ieee_arithmetic
@@ -20,7 +21,7 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.inputs import column_in_host
 from fastfeat.execute.lookup_tables import columns_of_tables
-from fastfeat.execute.row_selection import Numbers, rows_to_learn_from
+from fastfeat.execute.row_selection import rows_to_learn_from
 from fastfeat.execute.steps import columns_of_chosen
 from fastfeat.execute.transform import transform
 from fastfeat.ir.node import Aggregate, Call, Node, postorder
@@ -104,7 +105,7 @@ def training_row_features(
 
 
 def fit_on(
-    prepared: TrainingData, wanted: Numbers | None = None, *, transforms: bool = False
+    prepared: TrainingData, wanted: Int64Array | None = None, *, transforms: bool = False
 ) -> tuple[Fitted, TrainingRows]:
     """Return the plan fitted on some training rows, and a record of these rows for their features.
 
@@ -231,7 +232,7 @@ def _copy_warnings(told: WarningHistory) -> WarningHistory:
     return WarningHistory(set(told.kinds))
 
 
-def _training_rows(prepared: TrainingData, wanted: Numbers | None) -> TrainingRows:
+def _training_rows(prepared: TrainingData, wanted: Int64Array | None) -> TrainingRows:
     """Return a record of the rows given to fit and of those to learn from, before learning."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
     is_known = (

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_fold_by_number, is_target
@@ -29,7 +30,6 @@ from fastfeat.execute.inputs import used_schema
 from fastfeat.execute.steps import make
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import INT32
 from fastfeat.ir.node import Aggregate, Call, Column, Node, fold, params_of
@@ -80,7 +80,7 @@ def _late_windows(features: Iterable[Node], late: LateColumns) -> list[Call]:
     return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
 
 
-def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], Flags]:
+def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], BoolArray]:
     """Return the times of rows in ticks, 0 if missing, and flags of the rows with a time."""
     batch = _made(table, time, backend)
     return values.times_in_ticks(batch, *values.values_of(batch, time))[:2]
@@ -94,7 +94,7 @@ def _made(table: Any, node: Node, backend: Backend) -> Batch:
     return batch
 
 
-def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
+def _is_before(ticks: NDArray[np.int64], present: BoolArray, split: Split) -> bool:
     """Return whether no training row of a fold is later than the earliest of its test rows."""
     train, test = (ticks[numbers[present[numbers]]] for numbers in split)
     return not len(train) or not len(test) or bool(train.max() <= test.min())
@@ -102,7 +102,7 @@ def _is_before(ticks: NDArray[np.int64], present: Flags, split: Split) -> bool:
 
 def _rows_seeing(
     windows: Sequence[Call], late: LateColumns, table: Any, split: Split, backend: Backend
-) -> Flags:
+) -> BoolArray:
     """Return flags of rows with windows that hold late values of a test row, shape (n_rows,)."""
     is_tested = np.zeros(table.num_rows, np.bool_)
     is_tested[split.test] = True

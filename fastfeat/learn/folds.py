@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, counted
-from fastfeat.execute.row_selection import Numbers
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import decode_column, plain
 from fastfeat.io.sources.arrays import column_array
 from fastfeat.ir.literals import python_value
@@ -40,8 +39,8 @@ class Split(NamedTuple):
         test: Numbers of the test rows, in the order given, shape (n_test,).
     """
 
-    train: Numbers
-    test: Numbers
+    train: Int64Array
+    test: Int64Array
 
 
 class FoldRows(NamedTuple):
@@ -58,7 +57,7 @@ class FoldRows(NamedTuple):
     """
 
     n_rows: int
-    known: Flags
+    known: BoolArray
     label: ChunkedArray | None
     column: ReadColumn
     row_id: str | None = None
@@ -224,7 +223,7 @@ def _numbered(n_folds: int, groups: Any, rows: FoldRows) -> Iterator[Split]:
     return _of_folds(labelled, np.repeat(np.arange(n_folds), sizes)[places])
 
 
-def _places_of_ids(labelled: Numbers, ids: NDArray[np.int64] | None) -> tuple[Numbers, int]:
+def _places_of_ids(labelled: Int64Array, ids: NDArray[np.int64] | None) -> tuple[Int64Array, int]:
     """Return a position for each row with a label, and the number of positions.
 
     Rows with the same id share a position, in the order of their first rows. `labelled` are
@@ -281,7 +280,7 @@ def _by_value(column: ChunkedArray) -> Iterator[Split]:
     return _of_folds(np.arange(len(codes)), codes)
 
 
-def _of_folds(numbers: Numbers, folds: NDArray[np.int64]) -> Iterator[Split]:
+def _of_folds(numbers: Int64Array, folds: NDArray[np.int64]) -> Iterator[Split]:
     """Yield for each fold its test rows and, as training rows, all others.
 
     `folds` has the fold that tests each of the rows `numbers`, from 0 on; -1 for none.
@@ -331,7 +330,7 @@ def _pairs(
         yield Split(train, test)
 
 
-def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
+def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Int64Array:
     """Return the user's row numbers as int64, after a check that each is valid and unique.
 
     Raises TypeMismatch if they are not whole numbers, and InvalidData if one is out of range or
@@ -364,7 +363,7 @@ def _kind(given: object, numbers: NDArray[Any]) -> str:
     return f"an array of {numbers.dtype}"
 
 
-def _check_apart(train: Numbers, test: Numbers, n_rows: int, told: str) -> None:
+def _check_apart(train: Int64Array, test: Int64Array, n_rows: int, told: str) -> None:
     """Raise InvalidData if a row is in both halves of a fold."""
     is_tested = np.zeros(n_rows, np.bool_)
     is_tested[test] = True

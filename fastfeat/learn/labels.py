@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, RowsWithoutLabel, counted, warn
@@ -24,7 +25,7 @@ from fastfeat.execute.steps import make
 from fastfeat.execute.transform import read_out, run_steps
 from fastfeat.execute.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.conversions import tick_of
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.device import DeviceTable
@@ -51,9 +52,9 @@ class RowLabels(NamedTuple):
     """
 
     values: ChunkedArray
-    known: Flags
-    placed: Flags
-    recorded: Flags
+    known: BoolArray
+    placed: BoolArray
+    recorded: BoolArray
     reasons: tuple[str, ...]
 
 
@@ -66,8 +67,8 @@ class RecordState(NamedTuple):
         end: End of the record, in nanoseconds or steps; None if nothing is recorded.
     """
 
-    placed: Flags
-    recorded: Flags
+    placed: BoolArray
+    recorded: BoolArray
     end: int | None
 
 
@@ -141,12 +142,12 @@ def labels_of(
     return RowLabels(values, _flags(values), placed, recorded, tuple(reasons))
 
 
-def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
+def _where(column: ChunkedArray, known: BoolArray) -> ChunkedArray:
     """Return the column with values only in `known` rows; they are missing in all other rows."""
     return column.take(array_of_values(np.arange(len(known)), known, pa.int64()))
 
 
-def _flags(column: ChunkedArray) -> Flags:
+def _flags(column: ChunkedArray) -> BoolArray:
     """Return flags, one per row, of whether a column has a value."""
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
@@ -230,7 +231,7 @@ def _reason(window: Call, end: int | None) -> str:
     return f"the window of {told} ends after {moment_text(end) if is_time else end}, {which}"
 
 
-def flag_labelled_rows(labels: RowLabels, wanted: NDArray[np.int64] | None) -> Flags | None:
+def flag_labelled_rows(labels: RowLabels, wanted: NDArray[np.int64] | None) -> BoolArray | None:
     """Return flags of the training rows that have a label, and warn of the others.
 
     `labels` covers all rows; `wanted` are the numbers of the training rows, shape (n_wanted,), None

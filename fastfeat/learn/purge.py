@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, counted, warn
 from fastfeat.execute.batch import Batch
 from fastfeat.execute.inputs import used_schema
-from fastfeat.execute.row_selection import Numbers
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.conversions import tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.durations import length_text
@@ -342,7 +341,7 @@ def _moments(batch: Batch, reach: PurgeReach, splits: Sequence[Split]) -> RowMom
     return RowMoments(np.where(present, places, -1), distinct, before, after, reach)
 
 
-def purge_training_rows(moments: Sequence[RowMoments], split: Split) -> Numbers:
+def purge_training_rows(moments: Sequence[RowMoments], split: Split) -> Int64Array:
     """Return the training rows of a fold that are far enough from its test rows.
 
     The result has row numbers in the order of `split.train`.
@@ -353,7 +352,7 @@ def purge_training_rows(moments: Sequence[RowMoments], split: Split) -> Numbers:
     return train
 
 
-def _near(moments: RowMoments, test: Numbers) -> Flags:
+def _near(moments: RowMoments, test: Int64Array) -> BoolArray:
     """Return flags of the distinct times that are too close to a test row, shape (n_moments,)."""
     ticks = moments.ticks.view(np.uint64)  # unsigned differences do not overflow
     numbers = np.arange(len(ticks))
@@ -370,7 +369,7 @@ def _near(moments: RowMoments, test: Numbers) -> Flags:
     return near
 
 
-def check_left(told: str, split: Split, left: Numbers, moments: Sequence[RowMoments]) -> None:
+def check_left(told: str, split: Split, left: Int64Array, moments: Sequence[RowMoments]) -> None:
     """Raise InvalidData, with the reason, if purging leaves a fold without training rows.
 
     `told` names the fold. `left` are its remaining training rows.

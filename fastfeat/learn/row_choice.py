@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 
 from fastfeat.backends import backend_named
 from fastfeat.execute.batch import Batch
@@ -24,7 +25,6 @@ from fastfeat.execute.steps import make
 from fastfeat.execute.values import compute_columns
 from fastfeat.execute.window_columns import WindowColumns, window_context
 from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.scan import ScannedTable, scan, with_place_in_errors
 from fastfeat.ir.node import Call, Node
@@ -50,8 +50,8 @@ class SelectionFlags(NamedTuple):
         learnt: Whether fit learns from the row, shape (n_rows,).
     """
 
-    given: Flags
-    learnt: Flags
+    given: BoolArray
+    learnt: BoolArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +117,7 @@ def _count(flags: Any) -> int:
     return call("sum", flags).as_py() or 0
 
 
-def _flags(column: ChunkedArray, first: int, n_rows: int) -> Flags:
+def _flags(column: ChunkedArray, first: int, n_rows: int) -> BoolArray:
     """Return the flags of a range of rows as an array of bools."""
     return column.slice(first, n_rows).combine_chunks().to_numpy(zero_copy_only=False)
 
@@ -125,7 +125,7 @@ def _flags(column: ChunkedArray, first: int, n_rows: int) -> Flags:
 def choose_rows(
     label: Fitted | None,
     functions: WindowColumns,
-    given: Flags | None,
+    given: BoolArray | None,
     tables: Tables,
 ) -> ChosenRows | None:
     """Return flags of the rows given to fit and of those to learn from; None if both are all rows.

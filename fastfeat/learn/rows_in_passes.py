@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
@@ -21,7 +22,6 @@ from fastfeat.execute.transform import transform
 from fastfeat.execute.window_columns import RowSource, WindowColumns, WindowContext, window_context
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.budget import Budget
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import plain
 from fastfeat.io.sources.dataset import Dataset
 from fastfeat.io.sources.frames import columns_table
@@ -104,7 +104,7 @@ class RowsInPasses:
         `places` selects some of the given rows, ascending; None for all.
         """
         first, n_rows = scanned.first_row, int(scanned.table.num_rows)
-        given: Flags = np.ones(n_rows, np.bool_)
+        given: BoolArray = np.ones(n_rows, np.bool_)
         if self.chosen is not None:
             given = self.chosen.of(first, n_rows).given
         flags = given
@@ -116,7 +116,7 @@ class RowsInPasses:
         return self._later_features(learning, table, first, flags)
 
     def _later_features(
-        self, learning: LearningRound, table: Table, first: int, flags: Flags
+        self, learning: LearningRound, table: Table, first: int, flags: BoolArray
     ) -> Table:
         """Return the features of the flagged rows of a chunk, as `transform` computes them."""
         fitted, tables = finish_learning(learning), learning.prepared.tables
@@ -131,7 +131,12 @@ class RowsInPasses:
             return transform(fitted, rows, known=known)
 
     def _part(
-        self, learning: LearningRound, table: Table, first: int, n_before: int, flags: Flags | None
+        self,
+        learning: LearningRound,
+        table: Table,
+        first: int,
+        n_before: int,
+        flags: BoolArray | None,
     ) -> _Part:
         """Return the rows of a chunk to learn from, with their functions of other rows and numbers.
 

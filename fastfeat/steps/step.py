@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastfeat_kernels.lists.requests import Request as ListRequest
     from fastfeat_kernels.text.requests import Request as TextRequest
 
-ReferenceColumn = Sequence[Any]
+ReferenceValues = Sequence[Any]
 """A column in a reference: Python values in storage form, None if missing, never NaN."""
 
 

@@ -84,7 +84,7 @@ def test_a_grid_has_few_edges_in_a_cell() -> None:
     assert grid_of(EDGES["even"]).most == 1
     assert grid_of(EDGES["powers"]).most == 1
     assert grid_of(EDGES["atoms"]).most == 2
-    with pytest.raises(ValueError, match="needs 1 to .* edges"):
+    with pytest.raises(ValueError, match=r"needs 1 to .* edges"):
         grid_of(np.empty(0))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.load import LoadedKernel
 from fastfeat_kernels.rows import (
     ARRAY_WORDS,
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.cpu import step_calls
 from fastfeat.engine.cpu.bound import bound_program
 from fastfeat.engine.cpu.compiled import address_of, call_kernel, driver
-from fastfeat.engine.cpu.table import ProgramTableLayout, Words
+from fastfeat.engine.cpu.table import ProgramTableLayout
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Schema, pa
@@ -72,9 +73,9 @@ class PreparedProgram:
             block.
     """
 
-    table: Words
+    table: Int64Array
     n_scratch_bytes: int
-    block: Words
+    block: Int64Array
     kernel: LoadedKernel
     owners: tuple[object, ...]
     steps: Sequence[StepOfBatch] = ()
@@ -172,7 +173,7 @@ def _block(
     widths: Sequence[int],
     places: Sequence[int],
     copied: Mapping[int, Of],
-) -> Words:
+) -> Int64Array:
     """Return the words of a block that are the same for results as a matrix and as a batch."""
     slots: list[InputSlot] = [program.inputs[number] for number in table.input_slots.tolist()]
     reads = [
@@ -218,11 +219,11 @@ class _Call:
     It can take `n_rows` rows, and serves one call at a time.
     """
 
-    table: Words
-    block: Words
+    table: Int64Array
+    block: Int64Array
     scratch: NDArray[np.uint8]
-    given: Words
-    made: Words
+    given: Int64Array
+    made: Int64Array
     ready: PreparedProgram
     n_rows: int
     steps: object
@@ -241,7 +242,7 @@ def _call_of(ready: PreparedProgram, n_rows: int = FEW_ROWS) -> _Call:
     return _Call(table, block, scratch, structures[0], structures[1], ready, n_rows, of_steps)
 
 
-def _steps_of(ready: PreparedProgram, table: Words, block: Words, n_rows: int) -> object:
+def _steps_of(ready: PreparedProgram, table: Int64Array, block: Int64Array, n_rows: int) -> object:
     """Write the addresses of the steps' columns into table and block.
 
     Return the owner of the columns.

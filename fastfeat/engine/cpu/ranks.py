@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.selection.rounds import (
     BucketMap,
-    Indices,
-    Keys,
     SelectionColumn,
     commonest,
     count_buckets,
@@ -60,7 +59,7 @@ class Sampled:
     asked: Asked
     n_rows: int = 0
     stride: int = 1
-    keys: Keys = field(default_factory=lambda: np.empty(0, np.int64))
+    keys: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Counting:
     """The input of the second round: the buckets, the sample that they come from, the row count."""
 
     buckets: BucketMap
-    sample: Keys
+    sample: Int64Array
     n_rows: int
 
 
@@ -78,7 +77,7 @@ class KeyBucketCounts:
 
     asked: Asked
     hint: Counting
-    counts: Indices
+    counts: Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +97,12 @@ class Extracting:
     """
 
     buckets: BucketMap
-    wanted: Indices
-    pivots: Keys
-    totals: Indices
-    ranks: Indices
-    index: Indices
-    inside: Indices
+    wanted: Int64Array
+    pivots: Int64Array
+    totals: Int64Array
+    ranks: Int64Array
+    index: Int64Array
+    inside: Int64Array
     count: int
 
 
@@ -122,10 +121,10 @@ class Extracted:
 
     asked: Asked
     hint: Extracting
-    n_others: Indices
-    n_less: Indices
-    pieces: list[Keys] = field(default_factory=list[Keys])
-    runs: list[Keys] = field(default_factory=list[Keys])
+    n_others: Int64Array
+    n_less: Int64Array
+    pieces: list[Int64Array] = field(default_factory=list[Int64Array])
+    runs: list[Int64Array] = field(default_factory=list[Int64Array])
 
 
 RankState = Sampled | KeyBucketCounts | Extracted
@@ -229,13 +228,13 @@ def _next(state: RankState) -> OutputResult | NextRound:
             return _found(state.asked, state.hint.count, state.hint.ranks, _keys_at(state))
 
 
-def _found(asked: Asked, count: int, ranks: Indices, keys: Keys) -> OutputResult:
+def _found(asked: Asked, count: int, ranks: Int64Array, keys: Int64Array) -> OutputResult:
     """Return the result: the number of values, the wanted ranks, and the values at these ranks."""
     values = tuple(value_of_key(asked.element, key) for key in keys.tolist())
     return OutputResult((count, tuple(ranks.tolist()), values))
 
 
-def _ranks(asked: Asked, count: int, n_rows: int) -> Indices:
+def _ranks(asked: Asked, count: int, n_rows: int) -> Int64Array:
     wanted = ranks_of(asked.rows(), count, n_rows) if count else ()
     return np.array(sorted(wanted), np.int64)
 
@@ -257,7 +256,7 @@ def _of_sample(state: RankState, n_rows: int) -> Any:
     return _counting(state.asked, np.sort(state.keys), n_rows) if n_rows > N_SAMPLE else None
 
 
-def _counting(asked: Asked, sample: Keys, n_rows: int) -> tuple[Any, ...]:
+def _counting(asked: Asked, sample: Int64Array, n_rows: int) -> tuple[Any, ...]:
     """Return the hint for the second round, with buckets defined by a sorted sample."""
     if len(sample) == 0:
         sample = np.zeros(1, np.int64)  # no value exists, or the sample missed them all
@@ -283,7 +282,7 @@ def _after_counting(state: KeyBucketCounts) -> OutputResult | NextRound:
     return NextRound(found)
 
 
-def _keys_at(state: Extracted) -> Keys:
+def _keys_at(state: Extracted) -> Int64Array:
     """Return the key at each wanted rank: the pivot of its bucket, or a collected key."""
     hint, index = state.hint, state.hint.index
     n_less, n_equal = state.n_less[index], (hint.totals - state.n_others)[index]
@@ -296,13 +295,13 @@ def _keys_at(state: Extracted) -> Keys:
     return found
 
 
-def _runs(state: Extracted) -> list[Keys]:
+def _runs(state: Extracted) -> list[Int64Array]:
     """Return the collected keys as sorted arrays; those in files are memory-mapped."""
     pieces = [np.empty(0, np.int64), *state.pieces]
     return [np.sort(np.concatenate(pieces)), *state.runs]
 
 
-def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
+def _at_places(runs: Sequence[Int64Array], places: Int64Array) -> Int64Array:
     """Return the keys at given positions in the merged order of sorted arrays."""
     if len(runs) == 1:
         return runs[0][places]
@@ -310,7 +309,7 @@ def _at_places(runs: Sequence[Keys], places: Indices) -> Keys:
     return np.array(found, np.int64)
 
 
-def _at_place(runs: Sequence[Keys], place: int) -> int:
+def _at_place(runs: Sequence[Int64Array], place: int) -> int:
     """Return the key at position `place` (from 0) of sorted arrays, merged; found by bisection."""
     low, high = -(2**63), 2**63 - 1
     while low < high:
@@ -347,7 +346,7 @@ def _pack(state: RankState) -> PackedState:
 def _unpack(asked: Asked, hint: Any, packed: PackedState) -> RankState:
     state = _start(asked, hint)
 
-    def column(table: str, name: str) -> Indices:
+    def column(table: str, name: str) -> Int64Array:
         return packed.tables[table].column(name).to_numpy().copy()
 
     match state:

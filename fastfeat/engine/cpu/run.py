@@ -14,13 +14,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.rows import BLOCK_WORD, CODES, TILE_WORDS, tile_column_bytes, tile_rows
 from numpy.typing import NDArray
 
 from fastfeat.engine import failure
 from fastfeat.engine.cpu.bound import BoundProgram, bound_program
 from fastfeat.engine.cpu.compiled import CompiledProgram, driver
-from fastfeat.engine.cpu.table import Words
 from fastfeat.engine.cpu.threads import num_threads, run_tasks
 from fastfeat.engine.program import Constants, Program, RowFailed
 from fastfeat.engine.storage import storage
@@ -161,7 +161,7 @@ class LoopCall(NamedTuple):
         start: Row of the data that is row 0 of the table.
     """
 
-    table: Words
+    table: Int64Array
     first: int
     n_rows: int
     start: int
@@ -301,7 +301,7 @@ def _offset(row: int, n_bytes: int) -> int:
     return row * n_bytes if n_bytes else row // 8
 
 
-def _input_words(piece: InputPiece, slots: Sequence[InputSlot]) -> Words:
+def _input_words(piece: InputPiece, slots: Sequence[InputSlot]) -> Int64Array:
     """Return the four words that tell a loop where each input of a piece is, shape (n_slots, 4)."""
     rows: list[tuple[int, int, int, int]] = []
     for (chunk, row), slot in zip(piece.inputs, slots, strict=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.load import LoadedKernel
 from fastfeat_kernels.rows import BEFORE_WORDS, FILL_WORDS
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from fastfeat.engine.cpu.compiled import address_of
 from fastfeat.io.arrow import DataType, pa
 from fastfeat.scalars.value import InputSlot
 
-Words = NDArray[np.int64]
 Of = tuple[int, int]
 """The number of a step, and the number of one of the columns that it makes."""
 NOWHERE = -1
@@ -87,7 +87,7 @@ class KernelCall:
     """
 
     kernel: LoadedKernel
-    words: Words
+    words: Int64Array
     given: tuple[KernelColumn, ...] = ()
     rooms: Mapping[int, MemoryRequest] = field(default_factory=dict[int, MemoryRequest])
     rows: int | None = None
@@ -188,7 +188,7 @@ def form_of(given: DataType) -> int | None:
 
 def allocate_steps(
     steps: Sequence[StepOfBatch], readers: Sequence[ResultReader], n_rows: int
-) -> tuple[Words, object]:
+) -> tuple[Int64Array, object]:
     """Allocate memory for steps; return the words that run their kernels, and the memory's owner.
 
     The memory is for `n_rows` rows. The addresses for `readers` are written now if they are known,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped import tables as group_tables
 from fastfeat_kernels.rows import (
     BLOCK,
@@ -37,9 +38,7 @@ from fastfeat.ir.node import Node
 from fastfeat.scalars import table as search_tables
 from fastfeat.scalars.value import TableKey
 
-Words = NDArray[np.int64]
-
-ProgramTables = dict[TableKey, Words]
+ProgramTables = dict[TableKey, Int64Array]
 
 
 _KEPT: WeakKeyDictionary[Constants, ProgramTables] = WeakKeyDictionary()
@@ -69,7 +68,7 @@ def _interleaved(constants: Constants) -> ProgramTables:
     return found
 
 
-def _side_by_side(columns: list[Words]) -> Words:
+def _side_by_side(columns: list[Int64Array]) -> Int64Array:
     if len(columns) == 1:
         return columns[0][:, np.newaxis]
     n_groups = len(columns[0])
@@ -90,11 +89,11 @@ class ProgramTableLayout(NamedTuple):
         n_scratch_bytes: Scratch memory that a call needs.
     """
 
-    words: Words
-    input_words: Words
-    input_slots: Words
-    output_words: Words
-    outputs: Words
+    words: Int64Array
+    input_words: Int64Array
+    input_slots: Int64Array
+    output_words: Int64Array
+    outputs: Int64Array
     parameters: tuple[tuple[int, Any, str], ...]
     tables: tuple[tuple[int, TableKey], ...]
     strides: tuple[tuple[int, TableKey], ...]
@@ -169,7 +168,7 @@ def _kinds(shape: Shape) -> tuple[list[int], list[int]]:
     return read_kinds, write_kinds
 
 
-def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
+def _columns(pairs: list[tuple[int, int]]) -> tuple[Int64Array, Int64Array]:
     array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return array[:, :1] + np.arange(1, COLUMN_WORDS), array[:, 1].copy()
 
@@ -177,7 +176,7 @@ def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
 class BoundTable(NamedTuple):
     """A table with the constants of a fitted plan in place; `owners` keeps their arrays alive."""
 
-    words: Words
+    words: Int64Array
     owners: tuple[NDArray[Any], ...]
 
 

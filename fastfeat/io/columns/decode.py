@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastfeat_kernels.arrays import BoolArray
+
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, Table, call, cast, options_of, pa
-from fastfeat.io.columns.bits import Flags
 
 
 def decode_column(column: ChunkedArray) -> ChunkedArray:
@@ -25,7 +26,7 @@ def decode_column(column: ChunkedArray) -> ChunkedArray:
     return decode_column(pa.chunked_array(pieces, values))
 
 
-def has_value(column: ChunkedArray | Array) -> Flags:
+def has_value(column: ChunkedArray | Array) -> BoolArray:
     """Return whether each row has a value; NaN counts as missing, in every encoding.
 
     Example:

@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, pa
-from fastfeat.io.columns.bits import Flags, pack, present_rows
+from fastfeat.io.columns.bits import pack, present_rows
 from fastfeat.io.columns.conform import all_missing, conform, mismatch
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column, stored_array
 from fastfeat.io.columns.types import is_list_type, storage_type
 from fastfeat.ir.dtypes import UTF8, DType
-
-Offsets = NDArray[np.int64]
 
 
 class Lists(NamedTuple):
@@ -33,9 +32,9 @@ class Lists(NamedTuple):
         present: Whether each row has a list; None if all do.
     """
 
-    offsets: Offsets
+    offsets: Int64Array
     values: Array
-    present: Flags | None
+    present: BoolArray | None
 
 
 def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
@@ -124,14 +123,14 @@ def lists_of(column: ChunkedArray) -> Lists:
     return Lists(offsets, whole.values, present_rows(whole))
 
 
-def offsets_of(lengths: NDArray[Any]) -> Offsets:
+def offsets_of(lengths: NDArray[Any]) -> Int64Array:
     """Return the offsets of lists with the given lengths, including the end of the last one."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
     return offsets
 
 
-def list_array(offsets: Offsets, values: Array, present: Flags | None) -> Array:
+def list_array(offsets: Int64Array, values: Array, present: BoolArray | None) -> Array:
     """Return lists as an Arrow array; see `Lists` for the arguments."""
     validity = None if present is None or present.all() else pack(present)
     kind = pa.large_list(values.type)

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io import libraries
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
-from fastfeat.io.columns.bits import Flags, array_of_values, present_rows, unpack
+from fastfeat.io.columns.bits import array_of_values, present_rows, unpack
 from fastfeat.io.sources.frames import class_names
 
 
@@ -170,14 +171,14 @@ def _stored(array: Any) -> NDArray[Any]:
     return np.frombuffer(values, dtype, len(array), array.offset * dtype.itemsize)
 
 
-def _flags(array: Array) -> Flags:
+def _flags(array: Array) -> BoolArray:
     """Return the values of an array of bools."""
     values = array.buffers()[1]
     empty = np.zeros(len(array), np.bool_)
     return empty if values is None else unpack(values, array.offset, len(array))
 
 
-def _missing(array: Array) -> Flags:
+def _missing(array: Array) -> BoolArray:
     """Return flags of the missing values of an array."""
     present = present_rows(array)
     return np.zeros(len(array), np.bool_) if present is None else ~present

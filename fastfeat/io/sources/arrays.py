@@ -11,11 +11,12 @@ from datetime import UTC, datetime, time
 from typing import Any, cast
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, pa
-from fastfeat.io.columns.bits import Flags, array_of_values
+from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.types import column_text
 from fastfeat.ir.dtypes import INTEGER_RANGE
 
@@ -51,7 +52,7 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
         raise TypeMismatch(
             f"{column_text(name)}: a column has one dimension, this array has shape {values.shape}"
         )
-    present: Flags | None = None
+    present: BoolArray | None = None
     if type(values) is not np.ndarray and isinstance(values, np.ma.MaskedArray):
         present = ~np.ma.getmaskarray(values)
         values = values.data
@@ -77,7 +78,7 @@ def _in_native_order(values: NDArray[Any]) -> NDArray[Any]:
     return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
 
 
-def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
+def _ticks(values: NDArray[Any], present: BoolArray | None, name: str) -> Array:
     """Return datetime64 or timedelta64 values as timestamps, dates or durations."""
     wanted = _TICK_TYPE.get(values.dtype.str[1:])
     if wanted is None:
@@ -107,7 +108,7 @@ def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
     return array_of_values(ticks, present, arrow)
 
 
-def _days(ticks: NDArray[np.int64], is_time: Flags, name: str) -> NDArray[np.int32]:
+def _days(ticks: NDArray[np.int64], is_time: BoolArray, name: str) -> NDArray[np.int32]:
     """Return days as the 32-bit integers that Arrow stores; raises TypeMismatch beyond 32 bits."""
     days = np.where(is_time, ticks, 0)
     if ((days < -(2**31)) | (days >= 2**31)).any():
@@ -115,7 +116,7 @@ def _days(ticks: NDArray[np.int64], is_time: Flags, name: str) -> NDArray[np.int
     return days.astype(np.int32)
 
 
-def _object_array(values: NDArray[Any], present: Flags | None, name: str) -> Any:
+def _object_array(values: NDArray[Any], present: BoolArray | None, name: str) -> Any:
     """Return a NumPy array of text or Python objects as an Arrow array."""
     if values.dtype.kind == "T":
         values = values.astype(object)  # pyarrow does not accept missing elements of StringDType

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import BoolArray
 
 from fastfeat.execute.fitted import Fitted
 from fastfeat.io.arrow import Table, call, index_in, pa
@@ -33,7 +33,6 @@ from fastfeat.live.state.changes import Base, Entry
 
 WITHOUT = b"without"
 """Marks the seal of a change that is not computed again, and the link of a base without rows."""
-Flags = NDArray[np.bool_]
 
 
 def seal_of_entry(key: bytes, link: bytes, entry: Entry) -> bytes:
@@ -98,9 +97,9 @@ class _ForgottenRows:
         if has_value.any():
             self._ids.append(rows.column(row_id).filter(pa.array(has_value)))
 
-    def are_in(self, rows: Table, row_id: str | None) -> Flags:
+    def are_in(self, rows: Table, row_id: str | None) -> BoolArray:
         """Return flags of the rows that are forgotten, shape (n_rows,)."""
-        found: Flags = self._have_value(rows)
+        found: BoolArray = self._have_value(rows)
         if row_id is not None and row_id in rows.column_names:
             ids = rows.column(row_id)
             for known in self._ids:
@@ -108,27 +107,27 @@ class _ForgottenRows:
                 found = found | _valid(index_in(ids, values))
         return found
 
-    def _have_value(self, rows: Table) -> Flags:
-        found: Flags = np.zeros(int(rows.num_rows), np.bool_)
+    def _have_value(self, rows: Table) -> BoolArray:
+        found: BoolArray = np.zeros(int(rows.num_rows), np.bool_)
         for one in self._forgotten:
             if one.column in rows.column_names and rows.num_rows:
                 found = found | has_value(rows.column(one.column), one.column, one.values)
         return found
 
 
-def has_value(column: Any, name: str, values: Table) -> Flags:
+def has_value(column: Any, name: str, values: Table) -> BoolArray:
     """Return flags of the rows of a column that have one of `values`; null matches null."""
     dtype = dtype_of(values.schema.field(name).type)
     there = key_column(column, name, dtype)
     wanted = key_column(values.column(name), name, dtype).combine_chunks()
     if wanted.null_count:
-        found: Flags = call("is_null", there).to_numpy(zero_copy_only=False)
+        found: BoolArray = call("is_null", there).to_numpy(zero_copy_only=False)
         return found
     return _valid(index_in(there, wanted))
 
 
-def _valid(places: Any) -> Flags:
-    found: Flags = call("is_valid", places).to_numpy(zero_copy_only=False)
+def _valid(places: Any) -> BoolArray:
+    found: BoolArray = call("is_valid", places).to_numpy(zero_copy_only=False)
     return found
 
 

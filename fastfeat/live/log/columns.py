@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
-from fastfeat.io.columns.bits import Flags, array_of_values, pack, present_rows, unpack
+from fastfeat.io.columns.bits import array_of_values, pack, present_rows, unpack
 from fastfeat.io.columns.conform import conform
 from fastfeat.io.columns.decode import decode_column
 from fastfeat.io.columns.keys import key_column
@@ -72,7 +73,7 @@ class Presence:
     def __init__(self) -> None:
         self._flags: GrowingArray | None = None
 
-    def append(self, present: Flags | None, before: int, n_rows: int) -> None:
+    def append(self, present: BoolArray | None, before: int, n_rows: int) -> None:
         if self._flags is None:
             if present is None:
                 return
@@ -86,14 +87,14 @@ class Presence:
             self._flags = GrowingArray(np.ones(before, np.bool_))
         self._flags.more(1)[0] = is_there
 
-    def put(self, places: Places, present: Flags | None, n_rows: int) -> None:
+    def put(self, places: Places, present: BoolArray | None, n_rows: int) -> None:
         if self._flags is None:
             if present is None:
                 return
             self._flags = GrowingArray(np.ones(n_rows, np.bool_))
         self._flags.values[places] = True if present is None else present
 
-    def take(self, places: Places) -> Flags | None:
+    def take(self, places: Places) -> BoolArray | None:
         """Return flags of the rows at `places` that have values; None if all do."""
         if self._flags is None:
             return None
@@ -130,7 +131,7 @@ class LogColumnValues(NamedTuple):
     """
 
     values: Any
-    present: Flags | None
+    present: BoolArray | None
     lengths: NDArray[np.int64] | None = None
 
 

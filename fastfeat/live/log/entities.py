@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.live.log.columns import GrowingArray, Places, ranges
 from fastfeat.live.log.numbering import Numbering
 
-Slots = NDArray[np.int64]
-"""Indices into the array of places, shape (n_entities,)."""
-Ticks = NDArray[np.int64]
 _BULK = 1 << 18
 _FEW = 16  # entities that are looked at one by one
 NEVER = int(np.iinfo(np.int64).min)
@@ -35,7 +33,7 @@ class RowPlaces(NamedTuple):
         entities: Entity number of each row, shape (n_rows,); negative for none.
     """
 
-    times: Ticks
+    times: Int64Array
     entities: NDArray[np.int32]
 
 
@@ -63,7 +61,7 @@ class EntityIndex:
         start = int(self._start.values[entity])
         return self._places.values[start : start + int(self._count.values[entity])]
 
-    def stretches(self, entities: NDArray[Any]) -> tuple[Slots, Slots]:
+    def stretches(self, entities: NDArray[Any]) -> tuple[Int64Array, Int64Array]:
         """Return the first slot of each entity's stretch, and the slot after its last row.
 
         Entity numbers must not be negative.
@@ -75,15 +73,15 @@ class EntityIndex:
         """Return the numbers of the entities that have rows, ascending."""
         return np.flatnonzero(self._count.values)
 
-    def places(self, slots: Slots) -> NDArray[np.int32]:
+    def places(self, slots: Int64Array) -> NDArray[np.int32]:
         """Return the place of the row in each slot."""
         return self._places.values.take(slots)  # indexing with an array takes three times as long
 
-    def times_at(self, slots: Slots) -> Ticks:
+    def times_at(self, slots: Int64Array) -> Int64Array:
         """Return the time of the row in each slot, in ticks."""
         return self.times.values.take(self._places.values.take(slots))
 
-    def latest(self, entities: NDArray[Any]) -> Ticks:
+    def latest(self, entities: NDArray[Any]) -> Int64Array:
         """Return the latest time of each entity in ticks; `NEVER` if it has no rows."""
         found = np.full(len(entities), NEVER, np.int64)
         known = np.flatnonzero((entities >= 0) & (entities < self.n_entities))
@@ -92,7 +90,9 @@ class EntityIndex:
         found[known[filled]] = self.times_at(ends[filled] - 1)
         return found
 
-    def search(self, first: Slots, end: Slots, times: Ticks, *, after: bool = False) -> Slots:
+    def search(
+        self, first: Int64Array, end: Int64Array, times: Int64Array, *, after: bool = False
+    ) -> Int64Array:
         """Return, for each stretch, the first slot whose row has a time at or after `times`.
 
         The search is between `first` and `end`, shape (n,); the result is `end` if there is no such
@@ -122,7 +122,7 @@ class EntityIndex:
                 active = active[is_open]
         return found
 
-    def _is_before(self, slots: Slots, times: Ticks, after: bool) -> NDArray[np.bool_]:
+    def _is_before(self, slots: Int64Array, times: Int64Array, after: bool) -> NDArray[np.bool_]:
         found = self.times_at(slots)
         return found <= times if after else found < times
 
@@ -188,7 +188,7 @@ class EntityIndex:
         places[at + 1 : end + 1] = places[at:end].copy()
         places[at] = place
 
-    def _append_many(self, places: Places, entities: NDArray[np.int32], times: Ticks) -> None:
+    def _append_many(self, places: Places, entities: NDArray[np.int32], times: Int64Array) -> None:
         if not len(places):
             return
         in_order = bool((times[1:] >= times[:-1]).all())
@@ -259,7 +259,7 @@ class EntityIndex:
         self._start = GrowingArray(begins)
         self._room = GrowingArray(np.array(room, np.int32))
 
-    def trim(self, entities: NDArray[Any], begins: Slots) -> None:
+    def trim(self, entities: NDArray[Any], begins: Int64Array) -> None:
         """Remove the rows of each entity before slot `begins`; `entities` has no repetitions.
 
         The removed rows have no entity afterwards.
@@ -310,7 +310,7 @@ class EntityIndex:
 
     def only(
         self,
-        held: tuple[NDArray[Any], Slots, Slots],
+        held: tuple[NDArray[Any], Int64Array, Int64Array],
         places: Places,
         place_of: NDArray[np.int32],
     ) -> EntityIndex:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
@@ -25,12 +26,11 @@ from fastfeat.live.log.columns import (
     column_of,
     ranges,
 )
-from fastfeat.live.log.entities import NEVER, EntityIndex, RowPlaces, Ticks
+from fastfeat.live.log.entities import NEVER, EntityIndex, RowPlaces
 from fastfeat.live.log.numbering import python_values
 from fastfeat.live.log.retention import (
     AskingRows,
     Retention,
-    Rows,
     RowsInReach,
     are_in_reach,
     find_reachable_slots,
@@ -60,7 +60,7 @@ class EntityRows(NamedTuple):
     entity: int
     latest: int
     places: Places
-    times: Ticks
+    times: Int64Array
 
 
 NO_ROWS = EntityRows(-2, NEVER, np.empty(0, np.int32), np.empty(0, np.int64))
@@ -187,7 +187,9 @@ class Log:
         self._numbers.cut(place)
         self._next = min(self._next, n_rows)
 
-    def latest(self, order: int, entities: NDArray[Any], *, n_rows: int | None = None) -> Ticks:
+    def latest(
+        self, order: int, entities: NDArray[Any], *, n_rows: int | None = None
+    ) -> Int64Array:
         """Return the latest time of each entity's rows in one order, in ticks; `NEVER` for no rows.
 
         Negative entity numbers have no rows. With `n_rows`, only the first `n_rows` rows that came
@@ -201,7 +203,7 @@ class Log:
         return int(index.latest(index.with_rows()).max(initial=NEVER))
 
     def too_late(
-        self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
+        self, order: int, entities: NDArray[Any], times: Int64Array, *, n_rows: int | None = None
     ) -> NDArray[np.bool_]:
         """Return flags of asking rows so old that rows in their windows may have been dropped.
 
@@ -232,7 +234,7 @@ class Log:
         self,
         order: int,
         entities: NDArray[Any],
-        times: Ticks,
+        times: Int64Array,
         *,
         alone: bool,
         n_rows: int | None = None,
@@ -292,14 +294,16 @@ class Log:
         """Return a copy of one column at places from `seen_of_key`, as an Arrow array."""
         return self._columns[name].take(places)
 
-    def take(self, rows: RowsInReach | Rows, names: Iterable[str] | None = None) -> Table:
+    def take(self, rows: RowsInReach | Int64Array, names: Iterable[str] | None = None) -> Table:
         """Return a copy of columns of some rows, as a table; `names` of None takes all columns.
 
         `rows` are row numbers, or the result of `seen`.
         """
         return self._taken(self._places(rows), self.types if names is None else names)
 
-    def put(self, rows: Rows, table: Table, placed: Mapping[int, RowPlaces] | None = None) -> None:
+    def put(
+        self, rows: Int64Array, table: Table, placed: Mapping[int, RowPlaces] | None = None
+    ) -> None:
         """Overwrite columns of rows, and move the rows in the orders; any error changes nothing.
 
         Args:
@@ -320,7 +324,7 @@ class Log:
         for order, own in (placed or {}).items():
             self._move(order, places, own)
 
-    def remove(self, rows: Rows) -> None:
+    def remove(self, rows: Int64Array) -> None:
         """Remove rows by number, as if they had never come."""
         places = self._places(rows)
         is_dropped = np.zeros(self.n_stored, np.bool_)
@@ -331,7 +335,7 @@ class Log:
         held = [(e, *i.stretches(e)) for i in self._indexes for e in [i.with_rows()]]
         self._put_away(held, self._is_held(held), nullcontext())
 
-    def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
+    def find(self, ids: Any, *, n_rows: int | None = None) -> Int64Array:
         """Return the number of the row with each id; -1 if no row in reach has it.
 
         With `n_rows`, only the first `n_rows` rows that came count.
@@ -348,7 +352,7 @@ class Log:
             found[known[~self._in_reach(places, n_rows)]] = -1
         return found
 
-    def rows(self, *, n_rows: int | None = None) -> Rows:
+    def rows(self, *, n_rows: int | None = None) -> Int64Array:
         """Return the numbers of all rows in reach, in order of arrival.
 
         With `n_rows`, only the first `n_rows` rows that came count.
@@ -403,7 +407,7 @@ class Log:
         names = list(names)
         return pa.Table.from_arrays([self._columns[n].take(places) for n in names], names=names)
 
-    def _places(self, rows: RowsInReach | Rows) -> Places:
+    def _places(self, rows: RowsInReach | Int64Array) -> Places:
         """Return the places of rows, given by number or as the result of `seen`."""
         numbers = self._numbers.values
         if isinstance(rows, RowsInReach):
@@ -497,7 +501,7 @@ class Log:
                 index.release()
         self._n_tidy = self.n_stored
 
-    def _ids_of(self, rows: Rows) -> ChunkedArray:
+    def _ids_of(self, rows: Int64Array) -> ChunkedArray:
         assert self._ids is not None
         taken = self._columns[self._ids.name].take(self._places(rows))
         return self._ids.read(pa.chunked_array([taken]))

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.live.log.columns import Places, ranges
-from fastfeat.live.log.entities import NEVER, EntityIndex, Slots, Ticks
+from fastfeat.live.log.entities import NEVER, EntityIndex
 from fastfeat.live.lower.live_plan import Reach
 
 _LONGEST = int(np.iinfo(np.int64).max)
@@ -69,15 +70,15 @@ def retention(reach: Reach, keep: int | None, tick: int, *, has_tie: bool) -> Re
     )
 
 
-def subtract_ticks(times: Ticks, ticks: int) -> Ticks:
+def subtract_ticks(times: Int64Array, ticks: int) -> Int64Array:
     """Return times minus `ticks`, without wrapping around below the earliest time."""
     before = times - ticks  # integers wrap around
     return np.where(before > times, np.int64(NEVER), before)
 
 
 def find_visible_slots(
-    index: EntityIndex, held: Retention, entities: NDArray[Any], first: Ticks, last: Ticks
-) -> tuple[Slots, Slots]:
+    index: EntityIndex, held: Retention, entities: NDArray[Any], first: Int64Array, last: Int64Array
+) -> tuple[Int64Array, Int64Array]:
     """Return the first slot and the end of the rows that asking rows of each entity see.
 
     `first` and `last` are the times of the earliest and the latest asking row of each entity.
@@ -91,7 +92,7 @@ def find_visible_slots(
 
 def find_reachable_slots(
     index: EntityIndex, held: Retention, entities: NDArray[Any]
-) -> tuple[Slots, Slots]:
+) -> tuple[Int64Array, Int64Array]:
     """Return the first slot and the end of the rows in reach, for entities that have rows."""
     starts, ends = index.stretches(entities)
     if held.kept is None:
@@ -102,7 +103,7 @@ def find_reachable_slots(
 
 def find_silent_slots(
     index: EntityIndex, held: Retention, watermark: int
-) -> tuple[NDArray[np.int64], Slots]:
+) -> tuple[NDArray[np.int64], Int64Array]:
     """Return the entities that a sweep takes rows from, and each entity's first slot that stays.
 
     `watermark` is the latest time of all rows in the order, in ticks. Entities without a row for
@@ -121,7 +122,9 @@ def find_silent_slots(
     return entities[taken], begins[taken]
 
 
-def _begins(index: EntityIndex, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
+def _begins(
+    index: EntityIndex, held: Retention, starts: Int64Array, ends: Int64Array, times: Int64Array
+) -> Int64Array:
     """Return the first slot of each entity at or after a time, or some rows before that.
 
     The slot is moved back to include the `held.n_rows` latest rows before that time.
@@ -137,7 +140,9 @@ def _begins(index: EntityIndex, held: Retention, starts: Slots, ends: Slots, tim
     return np.minimum(begins, latest)
 
 
-def find_visible_range(times: Ticks, held: Retention, first: int, last: int) -> tuple[int, int]:
+def find_visible_range(
+    times: Int64Array, held: Retention, first: int, last: int
+) -> tuple[int, int]:
     """Return the begin and the end, as indices into `times`, of the rows that asking rows see.
 
     `times` has the times of one entity's rows, ascending; `first` and `last` are the times of the
@@ -149,14 +154,14 @@ def find_visible_range(times: Ticks, held: Retention, first: int, last: int) -> 
     return _begin(times[:end], held, first - (held.span or 0)), end
 
 
-def find_first_reachable(times: Ticks, held: Retention) -> int:
+def find_first_reachable(times: Int64Array, held: Retention) -> int:
     """Return the index of the first row in reach, given one entity's times, ascending."""
     if held.kept is None or not len(times):
         return 0
     return _begin(times, held, int(times[-1]) - held.kept)
 
 
-def _begin(times: Ticks, held: Retention, time: int) -> int:
+def _begin(times: Int64Array, held: Retention, time: int) -> int:
     """Return the first index at or after `time`, or some rows before that.
 
     The index is moved back to include the `held.n_rows` latest rows before that time.
@@ -169,9 +174,6 @@ def _begin(times: Ticks, held: Retention, time: int) -> int:
         latest = int(times.searchsorted(int(times[latest])))
     return min(begin, latest)
 
-
-Rows = NDArray[np.int64]
-"""Row numbers, counted in order of arrival, shape (n_rows,)."""
 
 _FEW = 4  # entities that are looked at one by one
 
@@ -186,7 +188,7 @@ class AskingRows(NamedTuple):
     """
 
     entities: NDArray[Any]
-    times: Ticks
+    times: Int64Array
     alone: bool
 
 
@@ -208,13 +210,13 @@ class RowsInReach:
     numbers: NDArray[np.int64]
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> Int64Array:
         """The row numbers of the visible rows."""
         return self.numbers.take(self.places)
 
 
 def gather(
-    index: EntityIndex, held: Retention, asked: AskingRows, numbers: Rows, limit: int
+    index: EntityIndex, held: Retention, asked: AskingRows, numbers: Int64Array, limit: int
 ) -> RowsInReach:
     """Return the visible rows of asking rows.
 
@@ -253,8 +255,8 @@ def _seen_by_few(
     held: Retention,
     limit: int,
     entities: NDArray[Any],
-    first: Ticks,
-    last: Ticks,
+    first: Int64Array,
+    last: Int64Array,
 ) -> tuple[Places, NDArray[np.int64]]:
     """Return the places of visible rows, entity by entity, and the number of rows per entity."""
     pieces: list[Places] = []
@@ -269,7 +271,7 @@ def _seen_by_few(
     return np.concatenate([np.empty(0, np.int32), *pieces]), counts
 
 
-def latest_before(index: EntityIndex, entities: NDArray[Any], limit: int) -> Ticks:
+def latest_before(index: EntityIndex, entities: NDArray[Any], limit: int) -> Int64Array:
     """Return the latest time of each entity's rows at places below `limit`; `NEVER` for none."""
     if limit >= index.times.n:
         return index.latest(entities)

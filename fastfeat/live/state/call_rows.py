@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
+
 from fastfeat.io.arrow import Table
 from fastfeat.live.ask.features import Batches, LogView
 from fastfeat.live.log.entities import RowPlaces
-from fastfeat.live.state.lateness import Codes, Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,9 @@ class PlacedRows:
 
     rows: Table
     log: Table
-    times: Sequence[Numbers]
-    entities: Sequence[Codes]
-    numbers: Numbers
+    times: Sequence[Int64Array]
+    entities: Sequence[Int32Array]
+    numbers: Int64Array
     tables: Mapping[str, Table]
     first: int = 0
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 
 from fastfeat.backends import backend_named
 from fastfeat.engine.float_environment import with_ieee_arithmetic
@@ -43,9 +43,6 @@ from fastfeat.scalars.zones import use_zone_tables
 from fastfeat.steps.windows.rows import SortedRows, sort_rows
 from fastfeat.steps.windows.tasks import ordering
 
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explained:
@@ -64,7 +61,7 @@ class Explained:
     lowered: LivePlan = field(compare=False)
     row: Table = field(compare=False)
     rows: Table = field(compare=False)
-    hidden: Sequence[Flags] = field(compare=False)
+    hidden: Sequence[BoolArray] = field(compare=False)
     tables: Mapping[str, Any] = field(compare=False)
 
     def __getitem__(self, name: str) -> FeatureExplained:
@@ -101,7 +98,7 @@ class Explained:
         return explained_html(self.features)
 
 
-def _taken(table: Any, numbers: Numbers) -> Any:
+def _taken(table: Any, numbers: Int64Array) -> Any:
     return table.take(pa.array(numbers))
 
 
@@ -111,8 +108,8 @@ def explain_row(
     row: Table,
     rows: Table,
     tables: Mapping[str, Table],
-    numbers: Numbers | None = None,
-    hidden: Sequence[Flags] | None = None,
+    numbers: Int64Array | None = None,
+    hidden: Sequence[BoolArray] | None = None,
 ) -> Explained:
     """Return the origins of a row's features.
 
@@ -146,7 +143,11 @@ def explain_in_memory(memory: StateMemory, here: PlacedRows) -> dict[str, Explai
 
 
 def _explain_plan(
-    memory: StateMemory, here: PlacedRows, name: str, seen: Sequence[Numbers], numbers: Numbers
+    memory: StateMemory,
+    here: PlacedRows,
+    name: str,
+    seen: Sequence[Int64Array],
+    numbers: Int64Array,
 ) -> Explained:
     """Return the origins of one plan's features.
 
@@ -185,7 +186,7 @@ def _name_of(lowered: LivePlan, call: Call) -> str:
     return next(text for text, kept in lowered.kept.items() if kept.call is call)
 
 
-def _seen_numbers(memory: StateMemory, here: PlacedRows, order: int) -> Numbers:
+def _seen_numbers(memory: StateMemory, here: PlacedRows, order: int) -> Int64Array:
     """Return the numbers of the log rows that a row sees in one order.
 
     A row of the log does not see itself, nor rows of the same time that came after it.
@@ -209,7 +210,7 @@ def _features(
     lowered: LivePlan,
     row: Table,
     rows: Table,
-    hidden: Sequence[Flags],
+    hidden: Sequence[BoolArray],
     tables: Mapping[str, Table],
 ) -> Table:
     """Return one row's features, computed from `rows` and `tables` alone."""
@@ -225,7 +226,7 @@ def _answered(
     batch: Batch,
     row: Table,
     rows: Table,
-    hidden: Sequence[Flags],
+    hidden: Sequence[BoolArray],
     tables: Mapping[str, Table],
 ) -> tuple[dict[Call, SortedRows], AnsweredRows]:
     """Return the rows in each order, and the row with all columns that its features need.
@@ -285,7 +286,7 @@ def _joined(
     return Batch(table, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
 
 
-def _order(batch: Batch, order: Call, hidden: Flags) -> SortedRows:
+def _order(batch: Batch, order: Call, hidden: BoolArray) -> SortedRows:
     """Return the rows of a batch as one order sorts them within each entity.
 
     Rows flagged in `hidden` are left out.
@@ -300,7 +301,7 @@ def _order(batch: Batch, order: Call, hidden: Flags) -> SortedRows:
 
 
 def _ids(
-    lowered: LivePlan, row: Table, rows: Table, numbers: Numbers | None
+    lowered: LivePlan, row: Table, rows: Table, numbers: Int64Array | None
 ) -> tuple[str, Sequence[Any]]:
     row_id = lowered.row_id
     if row_id is not None and row_id in rows.column_names:

@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table
 from fastfeat.markup.html import details_block, in_notebook, short, shorten_middle, table
 from fastfeat.tell.html import MOST_FEATURES
-
-Numbers = NDArray[np.int64]
 
 MOST_ROWS = 8
 _LONGEST = 90
@@ -83,8 +80,8 @@ class FeatureExplained:
     columns: Mapping[str, Any]
     learnt: Mapping[str, str]
     seen: tuple[RowsSeen, ...]
-    rows: Numbers = field(compare=False)
-    tables: Mapping[str, Numbers] = field(compare=False)
+    rows: Int64Array = field(compare=False)
+    tables: Mapping[str, Int64Array] = field(compare=False)
 
     def __repr__(self) -> str:
         """Return the value, the formula, and the origins."""

@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import FutureRow, LateRow
@@ -28,8 +29,6 @@ from fastfeat.live.lower.live_plan import LogOrder
 from fastfeat.live.state.changes import LateRule
 from fastfeat.live.state.order_clocks import OrderClock, TimeLimits
 
-Numbers = NDArray[np.int64]
-Codes = NDArray[np.int32]
 _MOST_ALONE = 256
 """Largest number of rows in a run of rows that do not see each other."""
 
@@ -50,12 +49,12 @@ class ArrivingRows:
             itself.
     """
 
-    times: Sequence[Numbers]
-    entities: Sequence[Codes]
-    latest: Sequence[Numbers]
+    times: Sequence[Int64Array]
+    entities: Sequence[Int32Array]
+    latest: Sequence[Int64Array]
     ties: Sequence[Callable[[], tuple[Sequence[Any], Mapping[int, Any]]] | None]
-    known: Numbers
-    again: Numbers
+    known: Int64Array
+    again: Int64Array
 
     @property
     def n_rows(self) -> int:
@@ -319,7 +318,7 @@ _FIRST = (False, 0)
 
 
 def check_ahead(
-    times: Sequence[Numbers],
+    times: Sequence[Int64Array],
     is_placed: Sequence[NDArray[np.bool_]],
     clocks: Sequence[OrderClock],
     limits: TimeLimits,
@@ -363,7 +362,7 @@ def _telling(tell: RowNamer, order: int) -> Callable[[int], str]:
 
 
 def _check_jump(
-    times: Numbers,
+    times: Int64Array,
     is_placed: NDArray[np.bool_],
     clock: OrderClock,
     jump: int,
@@ -390,8 +389,8 @@ def _check_jump(
 
 
 def check_swept(
-    times: Sequence[Numbers],
-    entities: Sequence[Codes],
+    times: Sequence[Int64Array],
+    entities: Sequence[Int32Array],
     clocks: Sequence[OrderClock],
     swept: Sequence[int],
     tell: RowNamer,

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, TypeMismatch
@@ -42,7 +43,7 @@ from fastfeat.live.lower.row_orders import compute_order_values, load_stored_win
 from fastfeat.live.lower.row_tables import given_type, typed
 from fastfeat.live.state.call_rows import PlacedRows, WindowRows
 from fastfeat.live.state.changes import ANSWERED
-from fastfeat.live.state.lateness import ArrivingRows, Codes, Numbers, row_text
+from fastfeat.live.state.lateness import ArrivingRows, row_text
 from fastfeat.live.state.order_clocks import OrderClock
 from fastfeat.scalars.zones import use_zone_tables
 
@@ -163,7 +164,7 @@ class StateMemory:
                 up.
             first: Number of the first row in error messages.
         """
-        nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
+        nobody: Int64Array = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
         log = rows.select(names)
         times, entities = self._placed(log, self.lowered.stages[0], add=add)
@@ -183,7 +184,7 @@ class StateMemory:
             here = self._further(here, stage, kept, add=add)
         return here
 
-    def standing_at(self, numbers: Numbers) -> PlacedRows:
+    def standing_at(self, numbers: Int64Array) -> PlacedRows:
         """Return the log rows with these numbers, and their times and entities in all orders."""
         assert self.log is not None
         rows = self.log.take(numbers, self.placed_by)
@@ -207,10 +208,10 @@ class StateMemory:
 
     def _placed(
         self, log: Table, stage: LiveStage, *, add: bool
-    ) -> tuple[list[Numbers], list[Codes]]:
+    ) -> tuple[list[Int64Array], list[Int32Array]]:
         """Return, per order of a stage, the times and the entities of rows."""
-        times: list[Numbers] = []
-        entities: list[Codes] = []
+        times: list[Int64Array] = []
+        entities: list[Int32Array] = []
         placed = compute_order_values(self.lowered, log, self.tables, log, stage.orders)
         for k, values in zip(stage.orders, placed, strict=True):
             if self.log is None:  # no id was ever seen: each row is alone
@@ -235,7 +236,7 @@ class StateMemory:
         return ArrivingRows(here.times, here.entities, latest, ties, here.numbers, again)
 
     def _ties(
-        self, order: int, here: PlacedRows, latest: Numbers
+        self, order: int, here: PlacedRows, latest: Int64Array
     ) -> Callable[[], tuple[Sequence[Tie], Mapping[int, Tie]]] | None:
         """Return a function that computes the ties of rows, and of the latest row of each entity.
 
@@ -278,7 +279,7 @@ class StateMemory:
             values = key_values(batch, tie, narrow=False).to_pylist()
         return [(value is not None, 0 if value is None else value) for value in values]
 
-    def times_of(self, order: int, log: Table) -> Numbers:
+    def times_of(self, order: int, log: Table) -> Int64Array:
         """Return the times of log rows in one order, in ticks."""
         return compute_order_values(self.lowered, log, self.tables, log, [order])[0].times
 
@@ -331,13 +332,13 @@ class StateMemory:
         """
         if self.log is None or here.n_rows < 2:
             return [0, here.n_rows]
-        n_seen: Numbers = np.zeros(here.n_rows, np.int64)
+        n_seen: Int64Array = np.zeros(here.n_rows, np.int64)
         for k, entities in enumerate(here.entities):
             n_seen = np.maximum(n_seen, self.log.n_at_most(k, entities))
         turns = np.cumsum(n_seen) // _MOST_SEEN
         return [0, *(np.flatnonzero(np.diff(turns)) + 1).tolist(), here.n_rows]
 
-    def _nothing(self, order: int, entities: Codes) -> LogView:
+    def _nothing(self, order: int, entities: Int32Array) -> LogView:
         """Return an empty view of the log in one order, for rows that see no log row."""
         types = {**self.lowered.columns, **self.lowered.kept_types}
         rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
@@ -353,8 +354,8 @@ class StateMemory:
         `gathered` has the places and numbers of the rows in `seen`.
         """
         assert self.log is not None
-        own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
-        own_times: Numbers = np.zeros(here.n_rows + 1, np.int64)
+        own: Int64Array = np.full(here.n_rows + 1, -1, np.int64)
+        own_times: Int64Array = np.zeros(here.n_rows + 1, np.int64)
         is_asking = seen.asking >= 0
         own[seen.asking[is_asking]] = here.numbers[is_asking]
         own_times[seen.asking[is_asking]] = here.times[order][is_asking]
@@ -371,7 +372,7 @@ class StateMemory:
         stays = ~hidden
         return LogView(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
-    def note_latest(self, before: PlacedRows, latest: Sequence[Numbers], forgotten: str) -> None:
+    def note_latest(self, before: PlacedRows, latest: Sequence[Int64Array], forgotten: str) -> None:
         """Note entities with a lowered latest time; `is_early` then tells rows that come too early.
 
         Rows of an entity were dropped relative to its latest row; an earlier latest row would have
@@ -493,7 +494,7 @@ def lowered_name(order: int) -> str:
     return f"?lowered{order}"
 
 
-def first_of_each(ids: Any) -> Numbers:
+def first_of_each(ids: Any) -> Int64Array:
     """Return, for each row, the index of the first row with the same id."""
     if pa.types.is_floating(ids.type):
         ids = call("add", ids, pa.scalar(0.0, ids.type))  # -0.0 is the id 0.0

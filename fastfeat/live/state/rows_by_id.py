@@ -10,18 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, LateOutcome
 from fastfeat.execute.row_identity import first_unlike
 from fastfeat.io.arrow import Table, call, index_in, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.decode import has_value
 from fastfeat.io.columns.keys import key_column
 from fastfeat.live.log.log import Log
 from fastfeat.live.state.call_rows import PlacedRows
 from fastfeat.live.state.changes import ANSWERED, StateChange
-from fastfeat.live.state.lateness import Numbers
 from fastfeat.live.state.memory import StateMemory, first_of_each
 from fastfeat.live.state.outcomes import (
     LateColumnWindow,
@@ -48,7 +47,7 @@ def log_of(memory: StateMemory) -> Log:
 
 
 def check_repeated(
-    memory: StateMemory, here: PlacedRows, again: Numbers, is_repeated: NDArray[np.bool_]
+    memory: StateMemory, here: PlacedRows, again: Int64Array, is_repeated: NDArray[np.bool_]
 ) -> None:
     """Raise `InvalidData` for the first repeated row that differs from the earlier row of its id.
 
@@ -63,7 +62,7 @@ def check_repeated(
     in_log = here.numbers[rows] >= 0
     names = [name for name in memory.columns if name != row_id]
     there = log.take(here.numbers[rows[in_log]], names)
-    others: Numbers = np.empty(len(rows), np.int64)
+    others: Int64Array = np.empty(len(rows), np.int64)
     others[in_log] = here.n_rows + np.arange(int(in_log.sum()))
     others[~in_log] = again[rows[~in_log]]
     for name in names:
@@ -106,14 +105,14 @@ def drop_repeated_ids(rows: Table, row_id: str) -> Table:
     return rows.take(pa.array(np.setdiff1d(np.arange(int(rows.num_rows)), again)))
 
 
-def find_log_rows(memory: StateMemory, rows: Table, told: str) -> Numbers:
+def find_log_rows(memory: StateMemory, rows: Table, told: str) -> Int64Array:
     """Return, for each row of a table, the number of the log row with its id.
 
     Raises `InvalidData` if the log lacks one of these rows; `told` names the rows in the message.
     """
     row_id = row_id_of(memory)
     if memory.log is None:
-        numbers: Numbers = np.full(int(rows.num_rows), -1, np.int64)
+        numbers: Int64Array = np.full(int(rows.num_rows), -1, np.int64)
     else:
         numbers = memory.log.find(rows.column(row_id))
     if (numbers < 0).any():
@@ -126,7 +125,7 @@ def find_log_rows(memory: StateMemory, rows: Table, told: str) -> Numbers:
     return numbers
 
 
-def compare_with_log(memory: StateMemory, rows: Table, numbers: Numbers) -> OutcomeComparison:
+def compare_with_log(memory: StateMemory, rows: Table, numbers: Int64Array) -> OutcomeComparison:
     """Return flags of the outcomes that add a value that was unknown; see `outcomes.compared`.
 
     `numbers` has the number of each outcome's log row.
@@ -143,8 +142,8 @@ def late_outcomes(
     memory: StateMemory,
     readings: LateColumnWindows,
     rows: Table,
-    numbers: Numbers,
-    new: Mapping[str, Flags],
+    numbers: Int64Array,
+    new: Mapping[str, BoolArray],
 ) -> NDArray[np.bool_]:
     """Return flags of outcomes that come too late: an answered row would have read them.
 
@@ -180,7 +179,9 @@ def too_late(row_id: str, rows: Table, is_late: NDArray[np.bool_]) -> LateOutcom
     )
 
 
-def _standing(memory: StateMemory, order: int, numbers: Numbers) -> tuple[SortedLogRows, Numbers]:
+def _standing(
+    memory: StateMemory, order: int, numbers: Int64Array
+) -> tuple[SortedLogRows, Int64Array]:
     """Return log rows as one order sorts them, and their row numbers.
 
     They are the rows `numbers`, and all later rows of their entities.
@@ -213,9 +214,9 @@ def put_outcomes(memory: StateMemory, rows: Table) -> None:
     log, row_id = log_of(memory), row_id_of(memory)
     again = first_of_each(rows.column(row_id))
     names = [name for name in rows.column_names if name != row_id]
-    left: Numbers = np.arange(int(rows.num_rows))
+    left: Int64Array = np.arange(int(rows.num_rows))
     while len(left):
-        now: Numbers = left[np.unique(again[left], return_index=True)[1]]
+        now: Int64Array = left[np.unique(again[left], return_index=True)[1]]
         numbers = log.find(rows.column(row_id).take(pa.array(now)))
         log.put(numbers, fill_outcomes(log.take(numbers, names), rows, row_id, now))
         left = np.setdiff1d(left, now)
@@ -248,7 +249,7 @@ def last_of_each(ids: Any) -> NDArray[np.bool_]:
     return (first == np.arange(len(ids)))[::-1]
 
 
-def find_rows_to_forget(memory: StateMemory, change: StateChange) -> Numbers:
+def find_rows_to_forget(memory: StateMemory, change: StateChange) -> Int64Array:
     """Return the numbers of the log rows to forget: those with the change's value in its column.
 
     Rows out of reach are dropped from memory first, so that no copy of them stays.

@@ -14,13 +14,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
 from fastfeat.live.log.entities import NEVER
 from fastfeat.live.state.call_rows import PlacedRows
 from fastfeat.live.state.changes import ChangeResults, LateRule, StateChange
-from fastfeat.live.state.lateness import Numbers, check_ahead
+from fastfeat.live.state.lateness import check_ahead
 from fastfeat.live.state.memory import StateMemory
 from fastfeat.live.state.order_clocks import TimeLimits, check_forgotten, describe_stored_window
 from fastfeat.live.state.rows_by_id import (
@@ -192,7 +193,7 @@ def _put_corrected(memory: StateMemory, rows: Table, here: PlacedRows | None) ->
         memory.note_times(here)
 
 
-def _remove(memory: StateMemory, numbers: Numbers, column: str) -> None:
+def _remove(memory: StateMemory, numbers: Int64Array, column: str) -> None:
     """Remove forgotten log rows, and note the entities that have an earlier latest row now.
 
     `column` is the name of the column by which they were forgotten.
@@ -203,7 +204,7 @@ def _remove(memory: StateMemory, numbers: Numbers, column: str) -> None:
             log.remove(numbers)
 
 
-def _take_out(memory: StateMemory, numbers: Numbers) -> None:
+def _take_out(memory: StateMemory, numbers: Int64Array) -> None:
     """Remove one row from the log; rows that were dropped because of it stay dropped.
 
     Its entity may again have rows before the time of the row: making that possible is why a user
@@ -219,7 +220,7 @@ def _take_out(memory: StateMemory, numbers: Numbers) -> None:
 
 
 @contextmanager
-def _lowering(memory: StateMemory, numbers: Numbers, forgotten: str = "") -> Generator[None]:
+def _lowering(memory: StateMemory, numbers: Int64Array, forgotten: str = "") -> Generator[None]:
     """Note the entities that lose or change their latest row in the `with` block.
 
     See `Memory.note_latest`.

@@ -13,13 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import TEXT, CallRunner
 from fastfeat_kernels.vocabulary import ordering, spans, tables
 from fastfeat_kernels.vocabulary import state as vocabularies
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Counts, KeyCounts
+from fastfeat.aggregates.keys import KeyCounts
 from fastfeat.engine.cpu.kernels import n_parts, n_tables, runner
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
@@ -39,7 +40,6 @@ _FEW = 1 << 11
 _EXACT = (pa.int64(), pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 """Types in which keys are equal only if their bytes are equal."""
 WIDEST = 1 << 62
-Places = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class CountedKeys(NamedTuple):
 
     found: DistinctKeys
     parts_of: Callable[[Keys], tuple[Array, ...]]
-    of_rows: Callable[[Places, int], Places] | None
+    of_rows: Callable[[Int32Array, int], Int32Array] | None
 
     @property
     def n_bytes(self) -> int:
@@ -118,7 +118,7 @@ def distinct_key_counts(
         raise vocabulary_error(error, max_memory) from None
 
 
-def as_counted_keys(keys: Array, dtype: DType, counts: Counts, n_missing: int) -> CountedKeys:
+def as_counted_keys(keys: Array, dtype: DType, counts: Int64Array, n_missing: int) -> CountedKeys:
     """Return distinct values of one column, with counts known already, as `CountedKeys`."""
     found = vocabularies.DistinctKeys(
         element_of(dtype), keys_of(keys, dtype), counts, n_missing, None
@@ -133,7 +133,7 @@ def key_counts(of: CountedKeys) -> KeyCounts:
     n_used = int(np.count_nonzero(in_order.counts))  # unused keys are the last
     parts = tuple(first_keys(part, n_used) for part in of.parts_of(in_order.keys))
 
-    def of_rows(numbers: Places, none: int) -> Places:
+    def of_rows(numbers: Int32Array, none: int) -> Int32Array:
         assert of.of_rows is not None
         unused = np.full(n_keys - n_used, none, np.int32)
         by_place = np.concatenate([numbers, unused]) if len(unused) else numbers
@@ -172,7 +172,7 @@ def _one_part(dtype: DType, keys: Keys) -> tuple[Array, ...]:
     return (array_of(keys, dtype),)
 
 
-def _values_of_rows(found: DistinctKeys, values: Places, missing: int) -> Places:
+def _values_of_rows(found: DistinctKeys, values: Int32Array, missing: int) -> Int32Array:
     return vocabularies.row_values(found, values, runner(_RUN), missing=missing)
 
 
@@ -190,7 +190,7 @@ def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> Count
     totals = np.zeros(n_keys + 1, np.int64)
     np.add.at(totals, keys, uses)
 
-    def of_rows(values: Places, missing: int) -> Places:
+    def of_rows(values: Int32Array, missing: int) -> Int32Array:
         of_entries = np.append(values, np.int32(missing))[keys]
         starts = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
         pieces = [
@@ -314,7 +314,7 @@ def codes_of(chunk: Array) -> tuple[str, list[Chunk]]:
     return str(indices.type), physical_chunks(pa.chunked_array([indices]))
 
 
-def of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
+def of_codes(chunk: Array, numbers: Int32Array, missing: int) -> Int32Array:
     """Return one number per row of a dictionary array, looked up in `numbers`, one per entry."""
     element, codes = codes_of(chunk)
     parts = n_parts(len(chunk))
@@ -323,7 +323,7 @@ def of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
 
 def number_rows_by_key(
     columns: Sequence[ChunkedArray], dtypes: Sequence[DType]
-) -> tuple[Places, int]:
+) -> tuple[Int32Array, int]:
     """Return the number of each row's key, -1 if a part is missing, and the count of distinct keys.
 
     Keys are numbered in arbitrary order, so that no sort is needed.
@@ -336,7 +336,7 @@ def number_rows_by_key(
     return _numbered(pa.chunked_array([array_of_values(combined, present, pa.int64())]), INT64)
 
 
-def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
+def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Int32Array, int]:
     if len(column) <= _FEW and column.num_chunks == 1 and column.type in _EXACT:
         few = column.chunk(0)
         if not few.null_count:
@@ -356,13 +356,13 @@ def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
     return np.concatenate([np.zeros(0, np.int32), *pieces]), len(found.counts)
 
 
-def codes_as_array(column: Array) -> Places:
+def codes_as_array(column: Array) -> Int32Array:
     """Return the codes of a dictionary array, which are int32 and never missing, without a copy."""
     codes = column.indices
     return np.frombuffer(codes.buffers()[1], np.int32, len(codes), codes.offset * 4)
 
 
-def _numbers(found: DistinctKeys) -> Places:
+def _numbers(found: DistinctKeys) -> Int32Array:
     numbers = np.arange(len(found.counts), dtype=np.int32)
     return vocabularies.row_values(found, numbers, runner(_RUN), missing=-1)
 
@@ -376,7 +376,7 @@ class Ranks(NamedTuple):
     """
 
     values: Array
-    rows: Places
+    rows: Int32Array
 
 
 def ranks_of(
@@ -404,7 +404,7 @@ def ranks_of(
 
 
 def combined_of(
-    rows: Sequence[Places], n_values: Sequence[int]
+    rows: Sequence[Int32Array], n_values: Sequence[int]
 ) -> tuple[NDArray[np.int64], list[int]]:
     """Return one int64 per row that stands for its key, and the base of each digit.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Array
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import ParameterValues
 
 if TYPE_CHECKING:
     from fastfeat_kernels.grouped.order import SortedGroups
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _RUN = "grouped"
 
-ParameterValues = Mapping[str, Any]
 """Parameters of an aggregate."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from fastfeat_kernels import hashing as layout
+from fastfeat_kernels.arrays import Uint64Array
 from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.hashing.state import HashedColumn, hash_column, hash_rows
 from numpy.typing import NDArray
@@ -36,12 +37,11 @@ from fastfeat.steps.entries import content_column, over_entries, without_diction
 from fastfeat.steps.step import Argument
 
 _RUN = "hashing"
-Hashes = NDArray[np.uint64]
 
 
 def key_hashes(
     columns: Sequence[ChunkedArray], dtypes: Sequence[DType], *, is_cross: bool, seed: int = 0
-) -> Hashes:
+) -> Uint64Array:
     """Return the XXH64 hash of each key, `(n_rows,)`; 0 for a missing value.
 
     The columns are in the form of `io.columns.keys`. With `is_cross` a tag of each part's type is
@@ -61,14 +61,14 @@ def _hashed(column: ChunkedArray, dtype: DType) -> HashedColumn:
     return HashedColumn(element, physical_chunks(column))
 
 
-def buckets(hashes: Hashes, n_buckets: int) -> NDArray[np.int32]:
+def buckets(hashes: Uint64Array, n_buckets: int) -> NDArray[np.int32]:
     """Return the bucket of each hash, floor(hash * n_buckets / 2**64); n_buckets is below 2**31."""
     half, n = np.uint64(32), np.uint64(n_buckets)
     low = ((hashes & np.uint64(0xFFFFFFFF)) * n) >> half
     return (((hashes >> half) * n + low) >> half).astype(np.int32)
 
 
-def _array(hashes: Hashes, params: Mapping[str, Any], present: Any) -> Array:
+def _array(hashes: Uint64Array, params: Mapping[str, Any], present: Any) -> Array:
     """Return hashes, or their buckets if `params` asks for them, as an Arrow array."""
     if params["n_buckets"] is None:
         return array_of_values(hashes, present, pa.uint64())

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Counts
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.columns.bits import array_of_values
 from fastfeat.io.columns.keys import key_type
@@ -34,7 +34,7 @@ class Weighted(NamedTuple):
     """
 
     parts: tuple[Array, ...]
-    counts: Counts
+    counts: Int64Array
     ends: NDArray[np.int64] | None = None
 
 

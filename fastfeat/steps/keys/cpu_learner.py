@@ -15,13 +15,14 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.vocabulary import growing
 from fastfeat_kernels.vocabulary.state import DistinctKeys
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Counts, KeyCounts
+from fastfeat.aggregates.keys import KeyCounts
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.learner import Learner, LearntResult, PackedState, Rows, TaskLearner
 from fastfeat.io import temporary_files
@@ -313,7 +314,7 @@ def _ordered_on_disk(state: KeysState) -> Weighted:
     """Return the keys of all rows in the order of codes, sorted with the help of files."""
     spec = state.spec
 
-    def order(parts: Sequence[Array], counts: Counts) -> NDArray[np.int64]:
+    def order(parts: Sequence[Array], counts: Int64Array) -> NDArray[np.int64]:
         return in_order(parts, spec.dtypes, counts, spec.missing, spec.max_memory)
 
     folder = Path(gettempdir())

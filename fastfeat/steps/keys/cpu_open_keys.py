@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.vocabulary.growing import (
     GrowingVocabulary,
     count_into,
@@ -22,7 +23,6 @@ from fastfeat_kernels.vocabulary.growing import (
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.keys import Counts
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import array_of_values
@@ -30,7 +30,6 @@ from fastfeat.io.columns.column import physical_chunks
 from fastfeat.ir.dtypes import DType
 from fastfeat.steps.keys.cpu_counting import (
     KeysSpec,
-    Places,
     array_of,
     chunks_of,
     element_of,
@@ -77,7 +76,7 @@ def open_tables(spec: KeysSpec, n_keys: int) -> OpenKeys:
 
 
 def count_rows(
-    spec: KeysSpec, tables: OpenKeys, columns: Sequence[ChunkedArray], weights: Counts | None
+    spec: KeysSpec, tables: OpenKeys, columns: Sequence[ChunkedArray], weights: Int64Array | None
 ) -> int:
     """Add the keys of rows to the tables; return the number of rows without a key.
 
@@ -107,7 +106,7 @@ def count_tables(spec: KeysSpec, tables: OpenKeys, keys: OpenKeys) -> None:
         if spec.is_column:
             count_keys_of(keys.keys, tables.keys, run, limit_bytes=limit)
             return
-        numbers: list[Places] = []
+        numbers: list[Int32Array] = []
         for own, others, part in zip(tables.values, keys.values, _parts_of(keys), strict=True):
             places = count_keys_of(others, own, run, limit_bytes=limit, with_places=True)
             assert places is not None
@@ -157,7 +156,7 @@ def _count_dictionary(spec: KeysSpec, keys: GrowingVocabulary, column: ChunkedAr
     return len(column) - n_present
 
 
-def _used(chunk: Array) -> tuple[Array, Counts]:
+def _used(chunk: Array) -> tuple[Array, Int64Array]:
     """Return the dictionary entries that rows refer to, and the number of rows of each."""
     uses = uses_of(chunk)
     if uses.all():
@@ -177,7 +176,9 @@ def _numbers_of_keys(
     return _numbers_of_parts(spec, tables, numbers)
 
 
-def _numbers_of_parts(spec: KeysSpec, tables: OpenKeys, numbers: Sequence[Places]) -> ChunkedArray:
+def _numbers_of_parts(
+    spec: KeysSpec, tables: OpenKeys, numbers: Sequence[Int32Array]
+) -> ChunkedArray:
     """Return the int64 that stands for each key, from the value numbers of its parts."""
     limit, run = spec.max_memory, runner(_RUN)
     present = None
@@ -200,7 +201,7 @@ def _numbers_of_parts(spec: KeysSpec, tables: OpenKeys, numbers: Sequence[Places
 
 def _numbers_of_values(
     values: GrowingVocabulary, column: ChunkedArray, dtype: DType, limit: int
-) -> Places:
+) -> Int32Array:
     """Return the number of each row's value in the part's table, counted from 1; 0 if missing."""
     if pa.types.is_dictionary(column.type):
         pieces = [_numbers_of_entries(values, chunk, dtype, limit) for chunk in column.chunks]
@@ -213,7 +214,7 @@ def _numbers_of_values(
 
 def _numbers_of_entries(
     values: GrowingVocabulary, chunk: Array, dtype: DType, limit: int
-) -> Places:
+) -> Int32Array:
     entries, _ = _used(chunk)
     numbers = _numbers_of_values(values, pa.chunked_array([entries]), dtype, limit)
     if len(entries) < len(chunk.dictionary):

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array
 from fastfeat_kernels.column import ELEMENTS, TEXT
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import TextKeys, text_keys
@@ -42,7 +43,6 @@ from fastfeat.steps.entries import without_dictionary
 from fastfeat.steps.keys import cpu_compact_index, cpu_hashing
 from fastfeat.steps.keys.cpu_counting import (
     WIDEST,
-    Places,
     chunks_of,
     combined_of,
     element_of,
@@ -142,13 +142,13 @@ def _compact(
 
 def _codes_as_in_fit(
     vocabulary: Vocabulary, column: ChunkedArray, dtype: DType, n_unseen: int
-) -> Places | None:
+) -> Int32Array | None:
     """Return the codes kept from fit if the column equals the training column; None otherwise.
 
     This saves the lookup when a plan transforms its training rows. Keys are compared row by row; at
     the first mismatch the kept codes are dropped.
     """
-    kept: tuple[int, Places] | None = vocabulary.cache.pop(CODES_OF_ROWS, None)
+    kept: tuple[int, Int32Array] | None = vocabulary.cache.pop(CODES_OF_ROWS, None)
     if kept is None or dtype.holds_bytes:
         return None
     n_unseen_of, codes = kept
@@ -165,7 +165,7 @@ def _codes_as_in_fit(
 
 
 def _spread_unseen(
-    codes: Places,
+    codes: Int32Array,
     columns: Sequence[ChunkedArray],
     dtypes: Sequence[DType],
     n_unseen: int,
@@ -186,7 +186,7 @@ def _spread_unseen(
 
 def _looked_up(
     index: Index | CompactIndex, column: ChunkedArray, dtype: DType, n_unseen: int
-) -> Places:
+) -> Int32Array:
     """Return the code of each row of one column; of a dictionary only the entries are looked up."""
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
@@ -204,7 +204,9 @@ def _looked_up(
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
 
 
-def _of_entries(index: Index | CompactIndex, chunk: Array, dtype: DType, n_unseen: int) -> Places:
+def _of_entries(
+    index: Index | CompactIndex, chunk: Array, dtype: DType, n_unseen: int
+) -> Int32Array:
     entries = pa.chunked_array([chunk.dictionary])
     return of_codes(chunk, _looked_up(index, entries, dtype, n_unseen), 0)
 

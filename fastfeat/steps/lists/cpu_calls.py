@@ -24,16 +24,16 @@ from fastfeat.engine.cpu.step_calls import (
 )
 from fastfeat.io.arrow import DataType, pa
 from fastfeat.io.columns.conform import is_read_unconverted
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.lists.rows import REQUESTED
 from fastfeat.steps.step import Argument
 
-Params = Mapping[str, Any]
 _RUN = "lists"
 _WORD = 8  # bytes
 
 
 def calls_of_lists(
-    request: Request, args: Sequence[Argument], given: Sequence[DataType], params: Params
+    request: Request, args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
 ) -> StepCalls | None:
     """Return the kernel calls that compute a function of lists; None if its types prevent it."""
     form, dtype = form_of(given[0]), args[0].dtype.of
@@ -50,7 +50,7 @@ def calls_of_lists(
     return None if entry is None else _of_numbers(form, entry, words, request.gives)
 
 
-def _entry(request: Request, params: Params) -> tuple[str | None, Mapping[int, int]]:
+def _entry(request: Request, params: ParameterValues) -> tuple[str | None, Mapping[int, int]]:
     """Return the name of the kernel for a function of floats, and its parameters by table word."""
     words = request.words(params)
     match request.gives:
@@ -130,7 +130,7 @@ def _of_numbers(form: int, entry: str, own: Mapping[int, int], gives: str) -> St
 
 def _calls(request: Request) -> Any:
     def calls(
-        args: Sequence[Argument], given: Sequence[DataType], params: Params
+        args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
     ) -> StepCalls | None:
         return calls_of_lists(request, args, given, params)
 

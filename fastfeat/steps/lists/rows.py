@@ -25,7 +25,7 @@ from fastfeat.ir.parameters import (
     Whole,
 )
 from fastfeat.steps.keys.rows import places_of
-from fastfeat.steps.step import Argument, ReferenceColumn, StepFailed, StepFunction
+from fastfeat.steps.step import Argument, ReferenceValues, StepFailed, StepFunction
 from fastfeat.steps.tables.rows import comparable_values
 
 AGGREGATES_OF_LISTS = ("sum", "mean", "min", "max", "var", "std")
@@ -98,11 +98,11 @@ def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
     return reference
 
 
-def _len(elements: ReferenceColumn, row: int) -> int:
+def _len(elements: ReferenceValues, row: int) -> int:
     return len(elements)
 
 
-def _get(elements: ReferenceColumn, row: int, index: int, null_on_oob: bool = True) -> Any:
+def _get(elements: ReferenceValues, row: int, index: int, null_on_oob: bool = True) -> Any:
     if -len(elements) <= index < len(elements):
         return elements[index]
     if null_on_oob:
@@ -111,7 +111,7 @@ def _get(elements: ReferenceColumn, row: int, index: int, null_on_oob: bool = Tr
 
 
 def _slice(
-    elements: ReferenceColumn, row: int, offset: int, length: int | None = None
+    elements: ReferenceValues, row: int, offset: int, length: int | None = None
 ) -> list[Any]:
     start = offset if offset >= 0 else len(elements) + offset
     stop = len(elements) if length is None else start + length

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Float64Array
 from fastfeat_kernels.grouped import finalize
 from fastfeat_kernels.grouped.order import order, quantiles_of
 from fastfeat_kernels.grouped.state import (
@@ -46,7 +47,6 @@ from fastfeat.steps.targets.cpu_time_folds import time_fold, time_fold_known
 
 _RUN = "grouped"
 
-Floats = NDArray[np.float64]
 
 VisibleFolds = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
@@ -119,7 +119,7 @@ def _earlier(
         before = merge(before, part(moments, fold * n, (fold + 1) * n))
 
 
-MomentsStatistic = Callable[[GroupedMoments], Floats]
+MomentsStatistic = Callable[[GroupedMoments], Float64Array]
 
 
 def _reader(function: str) -> MomentsStatistic:
@@ -161,7 +161,7 @@ def by_quantiles(
     one function per yielded item: it maps the fold numbers of rows to flags of visible rows.
     `priors` has one prior of all categories per item.
     """
-    found: list[list[tuple[Floats, Floats]]] = [[] for _ in seen]
+    found: list[list[tuple[Float64Array, Float64Array]]] = [[] for _ in seen]
     for cells in ranges:
         for known, is_seen in zip(found, seen, strict=True):
             known.append(_quantiles(cells, is_seen(cells.folds), q))
@@ -170,7 +170,9 @@ def by_quantiles(
         yield CategoryStatistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)
 
 
-def _quantiles(cells: Cells, is_seen: NDArray[np.bool_], q: float) -> tuple[Floats, Floats]:
+def _quantiles(
+    cells: Cells, is_seen: NDArray[np.bool_], q: float
+) -> tuple[Float64Array, Float64Array]:
     """Return the number of visible rows of each category, and the quantile of their targets."""
     groups = np.where(is_seen, cells.codes, np.int32(-1))
     run, parts = runner(_RUN), n_parts(len(groups))

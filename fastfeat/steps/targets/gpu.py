@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from fastfeat_kernels import hashing
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from fastfeat_kernels.grouped import cuda as grouped_cuda
 from fastfeat_kernels.grouped.state import counts_of
 from fastfeat_kernels.hashing import cuda as hashing_cuda
@@ -24,14 +25,7 @@ from fastfeat.engine.storage import storage
 from fastfeat.ir.dtypes import INT32
 from fastfeat.steps.keys.gpu import grouped_ranks
 from fastfeat.steps.keys.gpu.columns import hash_cross, numbers_by
-from fastfeat.steps.keys.gpu.grouped_ranks import (
-    ExcludedRows,
-    Floats,
-    Quantile,
-    RankSearch,
-    find_quantile,
-)
-from fastfeat.steps.keys.gpu.grouped_scan import Words
+from fastfeat.steps.keys.gpu.grouped_ranks import ExcludedRows, Quantile, RankSearch, find_quantile
 from fastfeat.steps.keys.gpu.groups import group_moments
 from fastfeat.steps.on_device import DeviceKernel
 from fastfeat.steps.step import Argument
@@ -66,7 +60,7 @@ def learn_target(runtime: Runtime, task: TargetTask) -> FoldedGroups:
 
 
 def _by_quantiles(
-    runtime: Runtime, columns: NamedColumns, counts: Words, params: Mapping[str, Any]
+    runtime: Runtime, columns: NamedColumns, counts: Int64Array, params: Mapping[str, Any]
 ) -> Sequence[CategoryStatistics]:
     """Return the quantiles per category: of all rows, then of the rows outside of each fold.
 
@@ -94,7 +88,7 @@ def _by_quantiles(
     return over_rows(runtime, columns, grouped_ranks.scratch_bytes(counts.shape[1], 2), work)
 
 
-def _statistics(counts: Words, statistic: Floats, prior: float) -> CategoryStatistics:
+def _statistics(counts: Int64Array, statistic: Float64Array, prior: float) -> CategoryStatistics:
     """Return quantiles as `CategoryStatistics`: of each category, and as the prior of all rows."""
     n, n_all = counts.astype(np.float64), float(counts.sum())
     return CategoryStatistics(n, statistic, statistic, statistic, n_all, prior, prior, prior)

@@ -54,6 +54,7 @@ from fastfeat.io.columns.strings import content_at, text_chunks
 from fastfeat.io.columns.types import arrow_type
 from fastfeat.io.sinks.write import empty_bytes
 from fastfeat.ir.dtypes import DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.text.rows import (
@@ -67,7 +68,6 @@ from fastfeat.steps.text.rows import (
 )
 
 TextKernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
-Params = Mapping[str, Any]
 _RUN = "text"
 _NO_TEXT = pa.nulls(0, pa.large_string())
 
@@ -76,7 +76,7 @@ def _step(request: Request) -> TextKernel:
     """Return the function that computes a step, for a row of the kernels' table of requests."""
     gives = _GIVES[request.gives]
 
-    def step(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    def step(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
         def work(column: ChunkedArray) -> Array:
             return gives(column, _computed(request, params, column), request, params)
 
@@ -85,7 +85,7 @@ def _step(request: Request) -> TextKernel:
     return step
 
 
-def _computed(request: Request, params: Params, column: ChunkedArray) -> Any:
+def _computed(request: Request, params: ParameterValues, column: ChunkedArray) -> Any:
     """Return the kernel's result for a column of text; raise StepFailed for invalid UTF-8."""
     own, parts = kernel_params(request, params), n_parts(len(column))
     try:
@@ -95,16 +95,20 @@ def _computed(request: Request, params: Params, column: ChunkedArray) -> Any:
 
 
 def _integers(
-    column: ChunkedArray, found: IntegerColumn, request: Request, params: Params
+    column: ChunkedArray, found: IntegerColumn, request: Request, params: ParameterValues
 ) -> Array:
     return _array(pa.int64(), len(column), found.values, found)
 
 
-def _flags(column: ChunkedArray, found: FlagColumn, request: Request, params: Params) -> Array:
+def _flags(
+    column: ChunkedArray, found: FlagColumn, request: Request, params: ParameterValues
+) -> Array:
     return _array(pa.bool_(), len(column), found.bits, found)
 
 
-def _texts(column: ChunkedArray, found: list[TextRows], request: Request, params: Params) -> Any:
+def _texts(
+    column: ChunkedArray, found: list[TextRows], request: Request, params: ParameterValues
+) -> Any:
     return pa.chunked_array([_text(piece) for piece in found] or [_NO_TEXT])
 
 
@@ -126,7 +130,7 @@ def _bitmap(found: Any) -> Any:
     return None if found.validity is None else pa.py_buffer(found.validity)
 
 
-def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params) -> Array:
+def _numbers(column: ChunkedArray, found: Any, request: Request, params: ParameterValues) -> Array:
     """Return the numbers parsed from each row's text.
 
     Text that is not a number gives null, or raises StepFailed if the function is strict.
@@ -152,7 +156,7 @@ def _numbers(column: ChunkedArray, found: Any, request: Request, params: Params)
 
 
 def _bucket_counts(
-    column: ChunkedArray, found: BucketCounts, request: Request, params: Params
+    column: ChunkedArray, found: BucketCounts, request: Request, params: ParameterValues
 ) -> Array:
     """Return the counts of each row as a struct column with one field per bucket."""
     by_bucket = np.ascontiguousarray(found.counts.T)
@@ -160,14 +164,14 @@ def _bucket_counts(
     return pa.StructArray.from_arrays(columns, [str(k) for k in range(len(columns))])
 
 
-def _bucket_count(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+def _bucket_count(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
     counts = args[0].values
     chunks = counts.chunks if isinstance(counts, pa.ChunkedArray) else [counts]
     pieces = [chunk.field(params["bucket"]) for chunk in chunks]
     return pa.chunked_array(pieces, pa.int32())
 
 
-_GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, Params], Any]] = {
+_GIVES: Mapping[Gives, Callable[[ChunkedArray, Any, Request, ParameterValues], Any]] = {
     "count": _integers,
     "flag": _flags,
     "text": _texts,
@@ -187,7 +191,7 @@ def _calls(request: Request) -> Callable[..., StepCalls | None]:
     """Return a function that prepares the kernel calls of a request; see `CALLS`."""
 
     def calls(
-        args: Sequence[Argument], given: Sequence[DataType], params: Params
+        args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
     ) -> StepCalls | None:
         form = form_of(given[0])
         if form is None or form >= 0 or not is_accepted_text(given[0], args[0].dtype):
@@ -239,7 +243,7 @@ def _by_bucket(counts: MemoryRequest, n_buckets: int) -> tuple[KernelCall, Memor
 
 
 def _bucket_count_calls(
-    args: Sequence[Argument], given: Sequence[DataType], params: Params
+    args: Sequence[Argument], given: Sequence[DataType], params: ParameterValues
 ) -> StepCalls:
     return replace(args[0].values, part=params["bucket"])
 

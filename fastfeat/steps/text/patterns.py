@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from fastfeat.ir.parameters import (
     FreeText,
     Parameter,
     Parameters,
+    ParameterValues,
     Whole,
 )
 from fastfeat.ir.writing import Texts, Writer, method_text
@@ -31,7 +32,6 @@ from fastfeat.steps.step import Argument, StepFailed, StepFunction
 from fastfeat.steps.text.growth import check_growth, replace_matches
 from fastfeat.steps.text.rows import NOT_UTF8, STRICT, not_parseable, of_text
 
-Params = Mapping[str, Any]
 PatternFunction = Callable[..., Array]
 
 
@@ -44,7 +44,7 @@ def _step(
 ) -> StepFunction:
     """Return a step that the host computes; `work` gets the column of text and the parameters."""
 
-    def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    def host(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> Any:
         def of_texts(column: ChunkedArray) -> Array:
             _require_utf8(column)
             found = work(column, **params)
@@ -52,7 +52,7 @@ def _step(
 
         return over_entries(content_column(args[0]), of_texts)
 
-    def reference(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
+    def reference(args: Sequence[Argument], params: ParameterValues, n_rows: int) -> list[Any]:
         column = pa.chunked_array([key_array(args[0].values, UTF8)])
         found = host([Argument(column, UTF8)], params, n_rows)
         if dtype.is_temporal:

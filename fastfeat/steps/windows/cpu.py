@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Uint64Array
 from fastfeat_kernels.windows import last_row
 from fastfeat_kernels.windows.requests import StatisticColumn, Wanteds, WantedStatistic, WindowInput
 from fastfeat_kernels.windows.state import WindowOrder, late_row, ordered
@@ -40,8 +41,6 @@ from fastfeat.steps.windows.rows import (
     WindowRequest,
     result_over,
 )
-
-Words = NDArray[np.uint64]
 
 _HALF, _LOW = np.uint64(32), np.uint64((1 << 32) - 1)
 
@@ -74,7 +73,7 @@ def durations_between(
     return found + ((found < 0) & (rest != 0))  # up to here the result is rounded down
 
 
-def _product(x: Words, y: Words) -> tuple[Words, Words]:
+def _product(x: Uint64Array, y: Uint64Array) -> tuple[Uint64Array, Uint64Array]:
     """Return the upper and lower 64 bits of the products x * y, for y below 2**53."""
     x_top, x_low, y_top, y_low = x >> _HALF, x & _LOW, y >> _HALF, y & _LOW
     low = x_low * y_low
@@ -84,7 +83,9 @@ def _product(x: Words, y: Words) -> tuple[Words, Words]:
     return top, (cross << _HALF) | (low & _LOW)
 
 
-def _shifted(top: Words, bottom: Words, by: NDArray[Any]) -> tuple[Words, Words]:
+def _shifted(
+    top: Uint64Array, bottom: Uint64Array, by: NDArray[Any]
+) -> tuple[Uint64Array, Uint64Array]:
     """Return 128-bit numbers below 2**117 divided by 2**by, rounded down, and remainders.
 
     A number is `top * 2**64 + bottom`. A remainder is 0 if the division is exact. `by` is at least

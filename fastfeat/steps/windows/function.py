@@ -18,13 +18,12 @@ from fastfeat_kernels.windows.statistics import STATISTICS
 from fastfeat.errors import Overflow
 from fastfeat.io.columns.conversions import tick_ns, tick_of
 from fastfeat.ir.dtypes import DType
-from fastfeat.ir.parameters import Parameters
+from fastfeat.ir.parameters import Parameters, ParameterValues
 from fastfeat.ir.writing import Writer
 
-Params = Mapping[str, Any]
 StatisticRequest = tuple[str, Mapping[str, Any]]
 """Name of a kernel statistic, and its fields of `WantedStatistic` except window and column."""
-Requests = Callable[[Params, DType, DType], tuple[StatisticRequest, ...]]
+Requests = Callable[[ParameterValues, DType, DType], tuple[StatisticRequest, ...]]
 """`(parameters, column type, time type) -> requests to the kernel`."""
 _WINDOW = WindowBounds()
 
@@ -53,10 +52,10 @@ class WindowFunction:
         written: Returns a call as Python text; None if it is written as a method with a window.
     """
 
-    result: Callable[[DType, Params], DType]
+    result: Callable[[DType, ParameterValues], DType]
     statistics: tuple[str, ...]
     requests: Requests
-    reference: Callable[[WindowView, Params, DType], Any] | None = None
+    reference: Callable[[WindowView, ParameterValues, DType], Any] | None = None
     joined: Literal["difference", "between"] | None = None
     parameters: Parameters = ()
     of_times: bool = False
@@ -97,7 +96,7 @@ class WindowFunction:
         """Whether the function cannot be computed over later rows."""
         return self.not_ahead is not None
 
-    def value(self, view: WindowView, params: Params, dtype: DType, time: DType) -> Any:
+    def value(self, view: WindowView, params: ParameterValues, dtype: DType, time: DType) -> Any:
         """Return the function's value for one window, by its definition; None if missing.
 
         Raises Overflow if it does not fit its type.
@@ -117,7 +116,9 @@ class WindowFunction:
 def asks(name: str) -> Requests:
     """Return a function that requests a single statistic, with the parameters of the call."""
 
-    def requests(params: Params, dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
+    def requests(
+        params: ParameterValues, dtype: DType, time: DType
+    ) -> tuple[StatisticRequest, ...]:
         return ((name, params),)
 
     return requests

@@ -43,7 +43,7 @@ from fastfeat.ir.parameters import (
     WindowEnds,
 )
 from fastfeat.ir.scope import OVER, is_over_table, query_of, table_columns_of
-from fastfeat.steps.step import Argument, ReferenceColumn, StepFunction
+from fastfeat.steps.step import Argument, ReferenceValues, StepFunction
 from fastfeat.steps.windows.function import (
     Requests,
     StatisticRequest,
@@ -77,7 +77,7 @@ class SortedRows:
 
     rows: Sequence[Sequence[int]]
     entity: Sequence[tuple[int, int] | None]
-    times: ReferenceColumn
+    times: ReferenceValues
     dtype: DType
 
 
@@ -175,10 +175,10 @@ def check_order(order: SortedRows, first_row: int) -> None:
 
 
 def sort_rows(
-    times: ReferenceColumn,
+    times: ReferenceValues,
     dtype: DType,
-    keys: Sequence[ReferenceColumn],
-    tie: ReferenceColumn | None,
+    keys: Sequence[ReferenceValues],
+    tie: ReferenceValues | None,
     n_rows: int,
 ) -> SortedRows:
     """Return rows grouped by entity, and in order within each entity.

@@ -18,7 +18,7 @@ from fastfeat.io.columns.conversions import tick_ns, tick_of
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import table_columns_of
-from fastfeat.steps.step import Argument, ReferenceColumn, StepFunction
+from fastfeat.steps.step import Argument, ReferenceValues, StepFunction
 from fastfeat.steps.tables.rows import check_moments, comparable_values, instants
 from fastfeat.steps.windows.rows import (
     OF_ORDERS,
@@ -47,14 +47,14 @@ class QueryRows:
     """
 
     keys: Sequence[tuple[Any, ...] | None]
-    times: ReferenceColumn
+    times: ReferenceValues
     dtype: DType
 
 
 def moments_of(
-    times: ReferenceColumn,
+    times: ReferenceValues,
     dtype: DType,
-    keys: Sequence[ReferenceColumn],
+    keys: Sequence[ReferenceValues],
     key_dtypes: Sequence[DType],
 ) -> QueryRows:
     """Return the query rows, from their columns of times and keys."""
@@ -64,11 +64,11 @@ def moments_of(
 
 
 def rows_of_table(
-    times: ReferenceColumn,
+    times: ReferenceValues,
     dtype: DType,
-    keys: Sequence[ReferenceColumn],
+    keys: Sequence[ReferenceValues],
     key_dtypes: Sequence[DType],
-    tie: ReferenceColumn | None,
+    tie: ReferenceValues | None,
 ) -> TableRowsByKey:
     """Return, for each key of a table, its rows sorted by time.
 
@@ -119,7 +119,7 @@ def finer_time(one: DType, other: DType) -> DType:
     return other if tick_ns(other) < tick_ns(one) else one
 
 
-def _in_ticks(values: ReferenceColumn, given: DType, wanted: DType) -> ReferenceColumn:
+def _in_ticks(values: ReferenceValues, given: DType, wanted: DType) -> ReferenceValues:
     """Return times in the ticks of another type; these must not be longer."""
     if not given.is_temporal:
         return values

@@ -14,12 +14,12 @@ from fastfeat.ir.parameters import (
     LONGEST,
     BoolChoice,
     Parameter,
+    ParameterValues,
     Real,
     TextChoice,
     Whole,
 )
 from fastfeat.steps.windows.function import (
-    Params,
     Requests,
     StatisticRequest,
     WindowFunction,
@@ -51,14 +51,18 @@ def _rank(params: Mapping[str, Any], dtype: DType, time: DType) -> tuple[Statist
 
 
 def _by_rows(statistic: str) -> Requests:
-    def requests(params: Params, dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
+    def requests(
+        params: ParameterValues, dtype: DType, time: DType
+    ) -> tuple[StatisticRequest, ...]:
         return ((statistic, {"decay": 1.0 - params["alpha"]}),)
 
     return requests
 
 
 def _by_time(statistic: str) -> Requests:
-    def requests(params: Params, dtype: DType, time: DType) -> tuple[StatisticRequest, ...]:
+    def requests(
+        params: ParameterValues, dtype: DType, time: DType
+    ) -> tuple[StatisticRequest, ...]:
         return ((statistic, {"half_life": ticks_of_duration(params["half_life"], time)}),)
 
     return requests

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Float64Array
 from fastfeat_kernels.moments.exact import rounded, scaled_quotient
 from numpy.typing import NDArray
 
 from fastfeat.trust.quality import distances
-from fastfeat.trust.quality.distances import BinnedMoments, BinnedSide, Bins, Bracket, Floats
+from fastfeat.trust.quality.distances import BinnedMoments, BinnedSide, Bins, Bracket
 from fastfeat.trust.quality.profile import POSITIONS, ColumnProfile, Exact
 
 ProfilePair = tuple[ColumnProfile, ColumnProfile]
@@ -64,7 +65,9 @@ def _moments(pairs: Sequence[ProfilePair], bins: Bins) -> BinnedMoments:
     first, last = bins.ends
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         width = last - first
-        parts: list[tuple[Floats, Floats, Floats]] = []  # rows, their mean place, its deviation
+        parts: list[
+            tuple[Float64Array, Float64Array, Float64Array]
+        ] = []  # rows, their mean place, its deviation
         zeros, ones = np.zeros(len(pairs)), np.ones(len(pairs))
         for side in (0, 1):
             columns = [pair[side] for pair in pairs]
@@ -107,7 +110,7 @@ def binned_sides(pairs: Sequence[ProfilePair]) -> tuple[Bins, BinnedSide, Binned
 
 
 def _bins(
-    edges: Floats,
+    edges: Float64Array,
     n_edges: NDArray[np.int64],
     is_atom: NDArray[np.bool_],
     is_whole: NDArray[np.bool_],
@@ -129,7 +132,7 @@ def _bins(
     return Bins(first, np.where(is_atom, first, np.maximum(last, first)))
 
 
-def _before(whole: Floats) -> Floats:
+def _before(whole: Float64Array) -> Float64Array:
     """Return each whole number minus 1; beyond 2**53, where floats are coarser, the same number."""
     return np.where(np.abs(whole) < 2.0**53, whole - 1, whole)
 
@@ -146,13 +149,13 @@ class _Places(NamedTuple):
         scale: 1 / width; 0 for bins of zero or infinite width.
     """
 
-    begin: Floats
-    step: Floats
-    unknown: Floats
-    scale: Floats
+    begin: Float64Array
+    step: Float64Array
+    unknown: Float64Array
+    scale: Float64Array
 
 
-def _places(edges: Floats, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
+def _places(edges: Float64Array, n_edges: NDArray[np.int64], bins: Bins) -> _Places:
     width = bins.width
     scale = np.divide(1.0, width, out=np.zeros_like(width), where=width > _LEAST)
     with np.errstate(over="ignore"):

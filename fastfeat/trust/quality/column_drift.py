@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.markup.html import printable
@@ -344,7 +345,7 @@ def _mixed(places: NDArray[np.intp]) -> NDArray[np.intp]:
 _GOLDEN: Final = (5**0.5 - 1) / 2
 
 
-def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> distances.Counts:
+def counts_in_order(column: ColumnProfile, kept: NDArray[np.intp]) -> Int64Array:
     """Return the number of rows per bin, in ascending order, or per category.
 
     For bins, the counts of -inf and inf come first and last. For categories, `kept` has the indices

@@ -16,10 +16,8 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from numpy.typing import NDArray
-
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class Bracket(NamedTuple):
@@ -32,8 +30,8 @@ class Bracket(NamedTuple):
 class Brackets(NamedTuple):
     """The least and greatest possible values of a distance, per column; both of shape `(...)`."""
 
-    low: Floats
-    high: Floats
+    low: Float64Array
+    high: Float64Array
 
 
 class ChiSquared(NamedTuple):
@@ -44,7 +42,7 @@ class ChiSquared(NamedTuple):
     p_value: float
 
 
-def psi(then: Counts, now: Counts) -> float:
+def psi(then: Int64Array, now: Int64Array) -> float:
     """Return the population stability index, sum((q - p) * ln(q / p)) over the shares in bins.
 
     Half a row is added to every bin so that one empty bin cannot dominate; with many rows the
@@ -137,7 +135,7 @@ def share_noise(
     return math.sqrt(2 * bits * variance) + bits / (3 * min(of_then, of_now))
 
 
-def jensen_shannon(then: Counts, now: Counts) -> float:
+def jensen_shannon(then: Int64Array, now: Int64Array) -> float:
     """Return the Jensen-Shannon distance: 0 for equal shares, 1 if no bin has rows of both samples.
 
     It is the square root of the divergence, in bits, of the shares in bins. It is at most as large
@@ -152,12 +150,12 @@ def jensen_shannon(then: Counts, now: Counts) -> float:
     return float(np.sqrt(min(max(divergence, 0.0), 1.0)))
 
 
-def _entropy_terms(p: Floats, middle: Floats) -> Floats:
+def _entropy_terms(p: Float64Array, middle: Float64Array) -> Float64Array:
     ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
     return p * np.log2(ratio)
 
 
-def chi_squared(then: Counts, now: Counts) -> ChiSquared:
+def chi_squared(then: Int64Array, now: Int64Array) -> ChiSquared:
     """Return the chi-squared test of two samples; bins that are empty in both do not count.
 
     Both counts have shape `(n_bins,)`. Statistic 0 and p 1 if a sample is empty or all rows are in
@@ -184,22 +182,22 @@ class Bins:
         last: Greatest value that a bin may hold; equal to `first` for bins of one value.
     """
 
-    first: Floats
-    last: Floats
+    first: Float64Array
+    last: Float64Array
 
     @property
-    def width(self) -> Floats:
+    def width(self) -> Float64Array:
         """The distance from the least to the greatest value of each bin."""
         with np.errstate(over="ignore"):
             return self.last - self.first
 
     @property
-    def ends(self) -> tuple[Floats, Floats]:
+    def ends(self) -> tuple[Float64Array, Float64Array]:
         """The least and the greatest value of all bins, shape `(...)`."""
         return self.first[..., 0], self.last.max(axis=-1)
 
     @property
-    def gaps(self) -> Floats:
+    def gaps(self) -> Float64Array:
         """The distance from the greatest value of each bin to the least value of the next bin."""
         with np.errstate(over="ignore"):
             return np.maximum(self.first[..., 1:] - self.last[..., :-1], 0.0)
@@ -221,13 +219,13 @@ class BinnedSide:
             `(..., n_bins + 1)`; 0 without values.
     """
 
-    counts: Counts
-    n_low: Counts
-    n_high: Counts
-    mean_low: Floats
-    mean_high: Floats
-    n: Counts = field(init=False)
-    below: Floats = field(init=False)
+    counts: Int64Array
+    n_low: Int64Array
+    n_high: Int64Array
+    mean_low: Float64Array
+    mean_high: Float64Array
+    n: Int64Array = field(init=False)
+    below: Float64Array = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute `n` and `below`."""
@@ -301,8 +299,8 @@ class BinnedMoments(NamedTuple):
     Both arrays are float64, shape `(...)`.
     """
 
-    mean: Floats
-    std: Floats
+    mean: Float64Array
+    std: Float64Array
 
 
 def area_noise(
@@ -311,7 +309,7 @@ def area_noise(
     now: BinnedSide,
     together: BinnedMoments,
     confidence: float = 0.995,
-) -> Floats:
+) -> Float64Array:
     """Return the `area` that two samples of one distribution rarely exceed.
 
     The mean of the area is the mean area between a Brownian bridge and zero. The area is the
@@ -356,7 +354,7 @@ def _together(then: BinnedSide, now: BinnedSide) -> BinnedSide:
     return BinnedSide(counts, then.n_low + now.n_low, then.n_high + now.n_high, low, high)
 
 
-def _bridge(bins: Bins, of: BinnedSide) -> Floats:
+def _bridge(bins: Bins, of: BinnedSide) -> Float64Array:
     """Return an upper bound of the integral of sqrt(F (1 - F)), with the mean of F in each bin."""
     below = of.below
     inside = below[..., :-1] + (below[..., 1:] - below[..., :-1]) * (1 - _mean_place(of))
@@ -365,7 +363,7 @@ def _bridge(bins: Bins, of: BinnedSide) -> Floats:
     )
 
 
-def _third_by_second(bins: Bins, of: BinnedSide, moments: BinnedMoments) -> Floats:
+def _third_by_second(bins: Bins, of: BinnedSide, moments: BinnedMoments) -> Float64Array:
     """Return the third absolute central moment divided by the variance, in the unit of the values.
 
     In a bin, the third moment is at most its value with all values at the two ends.
@@ -374,7 +372,9 @@ def _third_by_second(bins: Bins, of: BinnedSide, moments: BinnedMoments) -> Floa
     range_ = end - start
     scale = np.divide(1.0, range_, out=np.zeros_like(range_), where=range_ > 0)
 
-    def cubed(place: Floats) -> Floats:  # products: bits of powers depend on columns nearby
+    def cubed(
+        place: Float64Array,
+    ) -> Float64Array:  # products: bits of powers depend on columns nearby
         far = np.abs((place - moments.mean[..., None]) * scale[..., None])
         return far * far * far
 
@@ -387,11 +387,11 @@ def _third_by_second(bins: Bins, of: BinnedSide, moments: BinnedMoments) -> Floa
     return np.divide(third, std * std, out=np.zeros_like(third), where=std > 0) * range_
 
 
-def _mean_place(of: BinnedSide) -> Floats:
+def _mean_place(of: BinnedSide) -> Float64Array:
     return (of.mean_low + of.mean_high) / 2
 
 
-def _deviation(share: Floats) -> Floats:
+def _deviation(share: Float64Array) -> Float64Array:
     """Return the standard deviation of a variable that is 1 with probability `share`, else 0."""
     return np.sqrt(np.clip(share * (1 - share), 0.0, None))
 
@@ -400,7 +400,7 @@ def _are_there(then: BinnedSide, now: BinnedSide) -> NDArray[np.bool_]:
     return (np.asarray(then.n) > 0) & (np.asarray(now.n) > 0)
 
 
-def _summed(shares: Floats, widths: Floats) -> Floats:
+def _summed(shares: Float64Array, widths: Float64Array) -> Float64Array:
     """Return the sum of `shares * widths` over the bins, for values >= 0; 0 times inf counts as 0.
 
     The sum runs in order, so that empty bins at the end change no bit. Columns with fewer bins than
@@ -413,12 +413,12 @@ def _summed(shares: Floats, widths: Floats) -> Floats:
     return np.cumsum(products, axis=-1)[..., -1]
 
 
-def _n_terms(shares: Floats, widths: Floats) -> Counts:
+def _n_terms(shares: Float64Array, widths: Float64Array) -> Int64Array:
     """Return the number of products that `_summed` adds."""
     return ((shares > 0) & (widths > 0)).sum(axis=-1)
 
 
-def _area_inside(then: BinnedSide, now: BinnedSide) -> tuple[Floats, Floats]:
+def _area_inside(then: BinnedSide, now: BinnedSide) -> tuple[Float64Array, Float64Array]:
     """Return the least and greatest integral of |F - G| over each bin, in units of its width.
 
     Within a bin F = f0 + p * P and G = g0 + q * Q, where P and Q are distribution functions over 0
@@ -436,7 +436,7 @@ def _area_inside(then: BinnedSide, now: BinnedSide) -> tuple[Floats, Floats]:
     apart = _most([x + y - 2 * x * y for x in a for y in b])
     at_start, at_end = np.abs(f0 - g0), np.abs(f1 - g1)
 
-    def by(mean: tuple[Floats, Floats], other: Floats) -> Floats:
+    def by(mean: tuple[Float64Array, Float64Array], other: Float64Array) -> Float64Array:
         """Return the upper bound in which one sample's function is in the convex term."""
         return _most([at_end + (at_start - at_end) * x for x in mean]) + other * apart
 
@@ -446,7 +446,7 @@ def _area_inside(then: BinnedSide, now: BinnedSide) -> tuple[Floats, Floats]:
     return low, np.maximum(high, low)
 
 
-def _most(of: list[Floats]) -> Floats:
+def _most(of: list[Float64Array]) -> Float64Array:
     return reduce(np.maximum, of)
 
 
@@ -456,7 +456,7 @@ _LEAST_FLOAT = 2.0**-1074
 """Upper bound on the error of a product with a subnormal factor, where rounding is absolute."""
 
 
-def coarse_groups(then: Counts, n_now: int, most: int = 10) -> NDArray[np.intp]:
+def coarse_groups(then: Int64Array, n_now: int, most: int = 10) -> NDArray[np.intp]:
     """Return the first bin of each group of adjacent bins; groups have about equal shares then.
 
     PSI over many bins is noise. At most `most` groups are made, and fewer if there are few rows, so

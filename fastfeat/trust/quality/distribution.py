@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Float64Array
 
 from fastfeat.io.columns.times import time_text
 from fastfeat.ir.dtypes import PER_SECOND, DType
@@ -29,7 +29,6 @@ _MOST_CATEGORIES = 16
 _LEAST_EDGES = 8
 _LONGEST_TAIL = 0.15
 """Longest tail, as a share of the width between the tails; the end cell counts rows beyond it."""
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,8 @@ class DistributionChart:
         labels: Name of each cell if cells are categories; empty for cells of a continuous range.
     """
 
-    then: Floats
-    now: Floats | None
+    then: Float64Array
+    now: Float64Array | None
     first: str
     last: str
     labels: tuple[str, ...] = ()
@@ -95,7 +94,7 @@ def _of_categories(then: ColumnProfile, now: ColumnProfile | None) -> Distributi
     n_shown = min(len(then.categories), _MOST_CATEGORIES)
     has_others = n_shown < len(then.categories) or any(of.n_other for of in every)
 
-    def shares(of: ColumnProfile) -> Floats:
+    def shares(of: ColumnProfile) -> Float64Array:
         others = of.n_other + int(of.counts[n_shown:].sum())
         counts = [*of.counts[:n_shown], *([others] if has_others else [])]
         return _shares(counts, of.n_values)
@@ -116,7 +115,7 @@ def _of_few_values(then: ColumnProfile, now: ColumnProfile | None) -> Distributi
     bins = np.flatnonzero(then.counts + (now.counts if now else 0) > 0)
     labels = tuple(value_text(then, float(then.edges[place - 1])) for place in bins)
 
-    def shares(of: ColumnProfile) -> Floats:
+    def shares(of: ColumnProfile) -> Float64Array:
         return _shares(of.counts[bins], of.n_values)
 
     return DistributionChart(shares(then), now and shares(now), labels[0], labels[-1], labels)
@@ -142,7 +141,7 @@ def _of_bins(then: ColumnProfile, now: ColumnProfile | None) -> DistributionChar
     return DistributionChart(_in_cells(then, cells), of_now, left, right)
 
 
-def _in_cells(of: ColumnProfile, cells: Floats) -> Floats:
+def _in_cells(of: ColumnProfile, cells: Float64Array) -> Float64Array:
     """Return the share of rows in each cell; values beyond all cells count in the outer ones.
 
     `cells` are the ascending edges of the cells.
@@ -168,7 +167,7 @@ def _in_cells(of: ColumnProfile, cells: Floats) -> Floats:
     return _shares(found, of.n_values)
 
 
-def _shares(counts: Any, n_rows: int) -> Floats:
+def _shares(counts: Any, n_rows: int) -> Float64Array:
     return np.asarray(counts, np.float64) / max(n_rows, 1)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Float64Array
 
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.execute.call_rows import CallRows
@@ -23,7 +23,6 @@ from fastfeat.execute.transform import transform
 from fastfeat.io.sinks.results import float_values
 from fastfeat.ir.dtypes import FLOAT_FORMATS
 
-Floats = NDArray[np.float64]
 NARROW = ("float32", "float16", "bfloat16")
 
 
@@ -82,18 +81,18 @@ def roundings(
     return {name: roundings_of(_values(features.column(name)), dtypes) for name in names}
 
 
-def _values(column: Any) -> Floats:
+def _values(column: Any) -> Float64Array:
     chunks = [float_values(chunk) for chunk in column.chunks]
     return np.concatenate(chunks) if chunks else np.zeros(0)
 
 
-def roundings_of(values: Floats, dtypes: Sequence[str] = NARROW) -> dict[str, Rounding]:
+def roundings_of(values: Float64Array, dtypes: Sequence[str] = NARROW) -> dict[str, Rounding]:
     """Return the rounding errors of values, shape `(n_rows,)`, by type; NaN is missing."""
     finite = values[np.isfinite(values)]
     return {dtype: _rounding(finite, dtype) for dtype in dtypes}
 
 
-def _rounding(values: Floats, dtype: str) -> Rounding:
+def _rounding(values: Float64Array, dtype: str) -> Rounding:
     result = rounded(values, dtype)
     held = np.isfinite(result)
     kept, sizes = values[held], np.abs(values[held])
@@ -111,7 +110,7 @@ def _rounding(values: Floats, dtype: str) -> Rounding:
     )
 
 
-def rounded(values: Floats, dtype: str) -> Floats:
+def rounded(values: Float64Array, dtype: str) -> Float64Array:
     """Return values rounded once to a float type, ties to even, as float64; too large is infinite.
 
     `values` has shape `(n_rows,)`; NaN and infinities stay. `dtype` is "float16", "bfloat16",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import counted
@@ -22,11 +23,9 @@ from fastfeat.execute.fitted import Fitted
 from fastfeat.execute.history import BATCH, id_columns
 from fastfeat.execute.inputs import used_schema
 from fastfeat.execute.lookup_tables import read_tables, table_values
-from fastfeat.execute.row_selection import Numbers
 from fastfeat.execute.steps import make
 from fastfeat.execute.values import times_in_ticks, values_of
 from fastfeat.io.arrow import call, options_of, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.conversions import tick_ns
 from fastfeat.io.columns.decode import plain_table
 from fastfeat.io.columns.differences import bits_text, first_difference
@@ -114,7 +113,7 @@ class VerifySample(NamedTuple):
 
     rows: Any
     side: SideInputs
-    numbers: Numbers
+    numbers: Int64Array
 
 
 def later_rows_of(fitted: Fitted, rows: CallRows, n_rows: int) -> LaterRows:
@@ -152,7 +151,7 @@ def sample_of(
     if not orders:
         n_all: int = many.num_rows
         places = np.linspace(0, max(n_all - 1, 0), min(n_rows, n_all))
-        numbers: Numbers = np.unique(places.astype(np.int64))
+        numbers: Int64Array = np.unique(places.astype(np.int64))
         return VerifySample(take_rows(many, numbers), side, numbers)
     n_earlier = len(orders[0].times) - many.num_rows
     chosen = sample_rows(orders, n_earlier, n_rows)
@@ -264,8 +263,8 @@ class _Times(NamedTuple):
         tick: Nanoseconds per tick; None for whole numbers without a unit.
     """
 
-    ticks: Numbers
-    is_there: Flags
+    ticks: Int64Array
+    is_there: BoolArray
     dtype: DType
     tick: int | None
 
@@ -275,7 +274,7 @@ class _Times(NamedTuple):
         places = np.linspace(0, max(len(distinct) - 1, 0), min(most, len(distinct)))
         return [int(tick) for tick in distinct[np.unique(places.astype(np.int64))]]
 
-    def are_after(self, moment: int, tick: int | None) -> Flags:
+    def are_after(self, moment: int, tick: int | None) -> BoolArray:
         """Return whether each row is later than a moment, shape `(n_rows,)`; false without a time.
 
         `tick` is the unit of the moment in nanoseconds.
@@ -320,8 +319,8 @@ class _EarlierRows(NamedTuple):
     """
 
     rows: Any
-    numbers: Numbers
-    judged: Numbers
+    numbers: Int64Array
+    judged: Int64Array
     side: SideInputs
 
 
@@ -384,7 +383,7 @@ class _Removal:
                 n_removed += int(is_later.sum())
         return tables, n_removed
 
-    def _are_removed(self, history: Any, rows: Any, is_later: Flags) -> Flags:
+    def _are_removed(self, history: Any, rows: Any, is_later: BoolArray) -> BoolArray:
         """Return whether each row of the history has the id of a removed row of the sample."""
         if self.row_id is None:
             n_rows: int = history.num_rows
@@ -392,7 +391,7 @@ class _Removal:
         removed = rows.column(self.row_id).filter(pa.array(is_later)).combine_chunks()
         ids = history.column(self.row_id)
         of_removed = options_of("SetLookupOptions", value_set=removed)
-        found: Flags = np.asarray(call("is_in", ids, options=of_removed))
+        found: BoolArray = np.asarray(call("is_in", ids, options=of_removed))
         return found
 
 

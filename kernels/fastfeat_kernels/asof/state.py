@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastfeat_kernels import asof as layout
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.asof.reference import MatchRule
 from fastfeat_kernels.column import ArrowChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.windows.ordering import ordered, partition_shift, permutation
 
 __all__ = ["MAX_ROWS", "AsofOrder", "FoundRows", "MatchRule", "find", "in_order", "rows_in_place"]
 
-Words = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
 
 MAX_ROWS: Final = 2**31 - 1  # in a table: places are int32
 _LANES: Final = 64
@@ -32,9 +30,9 @@ class AsofOrder(NamedTuple):
             words behind the last that the kernel may read.
     """
 
-    starts: Codes
-    rows: Codes
-    levels: tuple[Words, ...]
+    starts: Int32Array
+    rows: Int32Array
+    levels: tuple[Int64Array, ...]
 
 
 class FoundRows(NamedTuple):
@@ -45,12 +43,12 @@ class FoundRows(NamedTuple):
         bitmap: Bits of the rows that found one, in Arrow's layout, in whole words.
     """
 
-    rows: Words
-    bitmap: Words
+    rows: Int64Array
+    bitmap: Int64Array
 
 
 def in_order(
-    codes: Codes,
+    codes: Int32Array,
     times: Sequence[ArrowChunk],
     n_keys: int,
     run_windows: CallRunner,
@@ -115,7 +113,7 @@ def _check_size(n_rows: int) -> None:
         raise ValueError(f"{n_rows} rows are more than the limit of {MAX_ROWS}")
 
 
-def _levels(times: Words, n: int) -> tuple[Words, ...]:
+def _levels(times: Int64Array, n: int) -> tuple[Int64Array, ...]:
     """Return times in order, and the levels above, at least two; the last has a single word.
 
     `times` is cache-aligned memory with n times.
@@ -129,7 +127,7 @@ def _levels(times: Words, n: int) -> tuple[Words, ...]:
     return tuple(levels)
 
 
-def _empty_line(n: int) -> Words:
+def _empty_line(n: int) -> Int64Array:
     """Return memory for n words, aligned to a cache line, with extra words behind them."""
     n_words = n + 2 * layout.FANOUT
     memory = np.zeros(n_words + layout.FANOUT, np.int64)
@@ -139,13 +137,13 @@ def _empty_line(n: int) -> Words:
 
 def find(
     table: AsofOrder,
-    codes: Codes | None,
+    codes: Int32Array | None,
     times: Sequence[ArrowChunk],
     rule: MatchRule,
     run: CallRunner,
     n_parts: int = 1,
     first_code: int = 0,
-    memory: Words | None = None,
+    memory: Int64Array | None = None,
 ) -> FoundRows:
     """Return the table row that each row of the data finds.
 
@@ -184,7 +182,7 @@ def find(
     return FoundRows(*found)
 
 
-def _common(table: AsofOrder, levels: Words, rule: MatchRule) -> Words:
+def _common(table: AsofOrder, levels: Int64Array, rule: MatchRule) -> Int64Array:
     """Return the words that all calls share."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_STARTS] = table.starts.ctypes.data
@@ -206,11 +204,11 @@ def _common(table: AsofOrder, levels: Words, rule: MatchRule) -> Words:
 
 
 def _call(
-    words: Words,
+    words: Int64Array,
     rows: ChunkRows[ArrowChunk],
-    codes: Codes | None,
-    scratch: Words,
-    found: tuple[Words, Words],
+    codes: Int32Array | None,
+    scratch: Int64Array,
+    found: tuple[Int64Array, Int64Array],
     owners: object,
 ) -> KernelRowCall:
     words[layout.TABLE_VALUES] = rows.chunk.values

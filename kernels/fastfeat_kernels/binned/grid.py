@@ -8,9 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Float64Array
 from fastfeat_kernels.binned import MOST_EDGES, N_PADDING
-
-Floats = npt.NDArray[np.float64]
 
 N_CELLS: Final = 4096
 _MAGNITUDE: Final = np.int64(2**63 - 1)
@@ -32,7 +31,7 @@ class EdgeGrid:
             has more than three edges.
     """
 
-    padded: Floats
+    padded: Float64Array
     cells: npt.NDArray[np.uint16]
     is_of_bits: bool
     least: int
@@ -42,7 +41,7 @@ class EdgeGrid:
     step: int
 
 
-def grid_of(edges: Floats) -> EdgeGrid:
+def grid_of(edges: Float64Array) -> EdgeGrid:
     """Return the cells of edges, of the kind with fewer edges in a cell.
 
     The edges, shape (n_edges,), must be finite and ascending, 1 to MOST_EDGES, above the least
@@ -57,7 +56,7 @@ def grid_of(edges: Floats) -> EdgeGrid:
     return of_bits if linear is None or of_bits.most < linear.most else linear
 
 
-def _linear(edges: Floats) -> EdgeGrid | None:
+def _linear(edges: Float64Array) -> EdgeGrid | None:
     """Return cells of equal width; None if floats cannot tell them apart, or they have no width."""
     least = np.nextafter(edges[0], -np.inf)
     with np.errstate(over="ignore", divide="ignore"):
@@ -69,7 +68,7 @@ def _linear(edges: Floats) -> EdgeGrid | None:
     return _grid(edges, places, (False, least, _bits(least), _bits(factor)))
 
 
-def _of_bits(edges: Floats) -> EdgeGrid:
+def _of_bits(edges: Float64Array) -> EdgeGrid:
     """Return cells with equal numbers of floats."""
     least = np.nextafter(edges[0], -np.inf)
     keys = _keys(np.array([least, *edges]))
@@ -80,7 +79,7 @@ def _of_bits(edges: Floats) -> EdgeGrid:
 
 
 def _grid(
-    edges: Floats, places: npt.NDArray[np.int64], words: tuple[bool, np.float64, int, int]
+    edges: Float64Array, places: npt.NDArray[np.int64], words: tuple[bool, np.float64, int, int]
 ) -> EdgeGrid:
     """Return cells, from the cell of each edge.
 
@@ -99,7 +98,7 @@ def _bits(value: np.float64) -> int:
     return int(np.float64(value).view(np.int64))
 
 
-def _keys(values: Floats) -> list[int]:
+def _keys(values: Float64Array) -> list[int]:
     """Return the integers in the order of floats, -0.0 below 0.0."""
     bits = values.view(np.int64)
     return (bits ^ ((bits >> np.int64(63)) & _MAGNITUDE)).tolist()

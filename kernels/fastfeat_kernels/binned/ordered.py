@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from fastfeat_kernels.binned import (
     N_TABLE_WORDS,
     SPREAD,
@@ -30,9 +31,6 @@ from fastfeat_kernels.binned import (
     TABLE_VALUES,
 )
 from fastfeat_kernels.column import BLOCK, ELEMENTS, CallRunner, EqualChunks, KernelRowCall
-
-Words = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 ORDERED: Final = "ordered"
 
@@ -61,11 +59,11 @@ class OrderedBins(NamedTuple):
         offsets: Sums of places in each bin, shape (n_edges + 1,).
     """
 
-    ends: Words
-    edges: Floats
+    ends: Int64Array
+    edges: Float64Array
     is_atom: npt.NDArray[np.bool_]
-    counts: Words
-    offsets: Words
+    counts: Int64Array
+    offsets: Int64Array
 
 
 def most_edges(n_bins: int) -> int:
@@ -78,7 +76,9 @@ def most_edges(n_bins: int) -> int:
     return 2 * n_bins + (2 * n_bins + n_bins + 1) + 1
 
 
-def finite_values(element: str, columns: EqualChunks, run: CallRunner) -> tuple[Floats, Words]:
+def finite_values(
+    element: str, columns: EqualChunks, run: CallRunner
+) -> tuple[Float64Array, Int64Array]:
     """Return the finite values of columns as floats, and their number in each column.
 
     The values have shape (n_columns, n_rows), in the order of rows, with +inf behind them. The
@@ -99,7 +99,9 @@ def finite_values(element: str, columns: EqualChunks, run: CallRunner) -> tuple[
     return values, tables[:, TABLE_N_OUTSIDE].copy()
 
 
-def bins_of_ordered(values: Floats, sizes: Words, n_bins: int, run: CallRunner) -> OrderedBins:
+def bins_of_ordered(
+    values: Float64Array, sizes: Int64Array, n_bins: int, run: CallRunner
+) -> OrderedBins:
     """Return the bins of columns.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from fastfeat_kernels.binned import (
     ENTRY,
     N_SCRATCH_WORDS,
@@ -54,9 +55,6 @@ from fastfeat_kernels.moments.state import (
     read_state,
 )
 
-Words = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
 ROWS_FOR_ONE: Final = 512
 """For each so many rows there is room to write down one value outside of all edges."""
 
@@ -74,9 +72,9 @@ class BinnedValues:
         moments: Moments with both sums.
     """
 
-    counts: Words
-    offsets: Words
-    outside: Floats
+    counts: Int64Array
+    offsets: Int64Array
+    outside: Float64Array
     unwritten: list[tuple[int, int]]
     moments: Moments
 
@@ -93,8 +91,8 @@ class Binnable(NamedTuple):
 
     element: str
     chunks: Sequence[ArrowChunk]
-    edges: Floats
-    scales: Floats
+    edges: Float64Array
+    scales: Float64Array
 
 
 def count_in_bins(
@@ -109,12 +107,12 @@ def count_in_bins(
 class _Part(NamedTuple):
     """A run of rows of a column: memory for the kernels, and the calls for each of its chunks."""
 
-    totals: Words
-    state: Words
+    totals: Int64Array
+    state: Int64Array
     calls: list[KernelRowCall]
     begins: list[int]
     flags: list[npt.NDArray[np.uint8]]
-    rooms: list[Floats]
+    rooms: list[Float64Array]
 
 
 def _parts_of(column: Binnable, n_parts: int) -> list[_Part]:
@@ -150,7 +148,7 @@ _OF_ROWS: Final = [
 ]
 
 
-def _table_of(column: Binnable, grid: EdgeGrid) -> Words:
+def _table_of(column: Binnable, grid: EdgeGrid) -> Int64Array:
     """Return an entry's table with the words that all rows of a column share."""
     table = np.zeros(N_TABLE_WORDS, np.int64)
     table[TABLE_ELEMENT] = ELEMENTS.index(column.element)

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastfeat_kernels import gather as layout
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.column import ArrowChunk, CallRunner, KernelRowCall, split_rows
-
-Bytes = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.int64]
 
 _LANES: Final = 64
 
@@ -25,8 +22,8 @@ class GatheredValues(NamedTuple):
         bitmap: Bits of present values, in Arrow's layout, in whole words; None if all are present.
     """
 
-    values: Bytes
-    bitmap: Words | None
+    values: Uint8Array
+    bitmap: Int64Array | None
 
 
 def gather(
@@ -35,7 +32,7 @@ def gather(
     n_bytes: int,
     run: CallRunner,
     n_parts: int = 1,
-    memory: Bytes | None = None,
+    memory: Uint8Array | None = None,
 ) -> GatheredValues:
     """Return the value of each row number.
 

@@ -8,17 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import ELEMENTS, ArrowChunk, CallRunner, ChunkRows, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.state import NO_EXTREMES
-from fastfeat_kernels.grouped.tables import (
-    Groups,
-    Partitions,
-    Words,
-    aligned_zeros,
-    column_table,
-    scratch,
-)
+from fastfeat_kernels.grouped.tables import Partitions, aligned_zeros, column_table, scratch
 from fastfeat_kernels.moments.state import Level
 
 MAX_HEADROOM = 8  # bits above the greatest magnitude in the surveyed blocks
@@ -39,13 +33,13 @@ class MomentsRequest(NamedTuple):
 class MomentsMemory(NamedTuple):
     """Memory that calls add to."""
 
-    lines: Words
-    extremes: Words
-    missing: Words
-    positive_infinite: Words
-    negative_infinite: Words
+    lines: Int64Array
+    extremes: Int64Array
+    missing: Int64Array
+    positive_infinite: Int64Array
+    negative_infinite: Int64Array
     left_values: npt.NDArray[np.float64]
-    left_groups: Groups
+    left_groups: Int32Array
 
 
 def new_target(task: MomentsRequest, n_rows: int) -> MomentsMemory:
@@ -63,7 +57,7 @@ def new_target(task: MomentsRequest, n_rows: int) -> MomentsMemory:
 
 
 def words_of(
-    task: MomentsRequest, target: MomentsMemory, state: Words, space: Words
+    task: MomentsRequest, target: MomentsMemory, state: Int64Array, space: Int64Array
 ) -> dict[int, int]:
     """Return the table words for the target memory and the task."""
     return {
@@ -88,7 +82,7 @@ def partition_calls(
     partitions: Partitions,
     which: Sequence[int],
     target: MomentsMemory,
-    states: Words,
+    states: Int64Array,
     n: int,
     stage: int = layout.FIRST_CALL | layout.LAST_CALL,
 ) -> list[list[KernelRowCall]]:
@@ -120,7 +114,7 @@ def partition_calls(
 
 def look(
     task: MomentsRequest, parts: Sequence[Sequence[ChunkRows[ArrowChunk]]], run: CallRunner
-) -> tuple[Words, Words]:
+) -> tuple[Int64Array, Int64Array]:
     """Return two histograms over biased exponents, from some of the blocks.
 
     The first counts the floats for which a window is the lowest that holds them, the second those
@@ -145,12 +139,12 @@ def look(
     return begins, ends
 
 
-def held_by(begins: Words, ends: Words) -> Words:
+def held_by(begins: Int64Array, ends: Int64Array) -> Int64Array:
     """Return the number of floats from `look` that a window of each biased exponent holds."""
     return (begins - ends).cumsum() + ends
 
 
-def best_exponent(begins: Words, ends: Words) -> int:
+def best_exponent(begins: Int64Array, ends: Int64Array) -> int:
     """Return the exponent of the window that holds most floats; of several, about the middle.
 
     `begins` and `ends` are the histograms of `look`.
@@ -158,13 +152,13 @@ def best_exponent(begins: Words, ends: Words) -> int:
     return _best(held_by(begins, ends))
 
 
-def _best(held: Words) -> int:
+def _best(held: Int64Array) -> int:
     first = int(held.argmax())
     last = int((held == held[first]).nonzero()[0][-1])
     return min((first + last) // 2, first + MAX_HEADROOM) - layout.EXPONENT_BIAS
 
 
-def common_exponent(begins: Words, ends: Words) -> int:
+def common_exponent(begins: Int64Array, ends: Int64Array) -> int:
     """Return the best exponent or one near it, so that similar columns get the same.
 
     Their tables then join without shifts. `begins` and `ends` are the histograms of `look`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.growing import (
@@ -15,7 +16,7 @@ from fastfeat_kernels.grouped.growing import (
     reach_of,
 )
 from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments, left_of_lines
-from fastfeat_kernels.grouped.tables import Groups, Words, aligned_zeros
+from fastfeat_kernels.grouped.tables import aligned_zeros
 from fastfeat_kernels.grouped.wide import add_left, no_left
 
 MANY_FALLEN = 32  # if one group in so many loses bits in a join, it keeps sums in its own window
@@ -64,7 +65,7 @@ def grow(table: Table, n_groups: int) -> None:
         grow(other, n_groups)
 
 
-def _grown(column: Words, n_more: int) -> Words:
+def _grown(column: Int64Array, n_more: int) -> Int64Array:
     return np.concatenate([column, np.zeros(n_more, np.int64)]) if len(column) else NONE
 
 
@@ -138,10 +139,10 @@ def _make_room(target: Table, source: Table) -> None:
 
 def _join_lines(
     a: GroupedMoments, b: GroupedMoments, up: int, run: CallRunner, n_parts: int
-) -> Groups:
+) -> Int32Array:
     """Add lines to lines of a window `up` bits higher; return the groups that lose bits there."""
     share, calls = -(-a.n_groups // n_parts) or 1, list[list[KernelRowCall]]()
-    found: list[tuple[Words, Groups]] = []
+    found: list[tuple[Int64Array, Int32Array]] = []
     for first in range(0, a.n_groups, share):
         n = min(share, a.n_groups - first)
         state = np.zeros(layout.N_STATE_WORDS, np.int64)
@@ -163,7 +164,7 @@ def _join_lines(
     )
 
 
-def _added(a: Words, b: Words) -> Words:
+def _added(a: Int64Array, b: Int64Array) -> Int64Array:
     if len(a) and len(b):
         return np.add(a, b, out=a)
     return a if len(a) else b

@@ -8,24 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Float64Array, Int32Array, Int64Array
 from fastfeat_kernels.column import ELEMENTS, ArrowChunk, CallRunner, KernelRowCall, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.finalize import values_of_keys
-from fastfeat_kernels.grouped.tables import (
-    SEQUENCES_PER_PART,
-    Groups,
-    Partitions,
-    Words,
-    split_groups,
-)
+from fastfeat_kernels.grouped.tables import SEQUENCES_PER_PART, Partitions, split_groups
 from fastfeat_kernels.words import Interpolation
 
 MAX_PARTITION_BITS = 11  # 2**this: number of partitions that are written to at a time
 
 _SIGN, _MAGNITUDE, _INFINITE = np.int64(-(2**63)), np.int64(2**63 - 1), np.int64(0x7FF << 52)
-
-Keys = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 class SortedGroups(NamedTuple):
@@ -39,15 +31,15 @@ class SortedGroups(NamedTuple):
     """
 
     element: str
-    keys: Keys
-    starts: Keys
-    counts: Keys
+    keys: Int64Array
+    starts: Int64Array
+    counts: Int64Array
 
 
 def order(
     element: str,
     chunks: Sequence[ArrowChunk],
-    groups: Groups,
+    groups: Int32Array,
     n_groups: int,
     run: CallRunner,
     n_parts: int = 1,
@@ -69,7 +61,7 @@ def order(
 def split_by_group(
     element: str,
     chunks: Sequence[ArrowChunk],
-    groups: Groups,
+    groups: Int32Array,
     n_groups: int,
     run: CallRunner,
     n_parts: int = 1,
@@ -101,7 +93,7 @@ def order_partitions(
     return ordered
 
 
-def keys_in(partitions: Partitions) -> tuple[Keys, Groups]:
+def keys_in(partitions: Partitions) -> tuple[Int64Array, Int32Array]:
     """Return `column.key_of` each present value, and its group."""
     values, groups = partitions.values, partitions.groups
     if partitions.element == "float64":
@@ -115,7 +107,7 @@ def keys_in(partitions: Partitions) -> tuple[Keys, Groups]:
     return keys[is_value], groups[is_value]
 
 
-def keys_of(ordered: SortedGroups) -> tuple[Keys, Groups]:
+def keys_of(ordered: SortedGroups) -> tuple[Int64Array, Int32Array]:
     """Return the sorted keys without gaps, and the group of each."""
     counts = ordered.counts
     places = np.repeat(ordered.starts - (np.cumsum(counts) - counts), counts)
@@ -126,7 +118,7 @@ def keys_of(ordered: SortedGroups) -> tuple[Keys, Groups]:
 
 def quantiles_of(
     ordered: SortedGroups, qs: Sequence[float], interpolation: Interpolation = "linear"
-) -> Floats:
+) -> Float64Array:
     """Return exact quantiles of each group, shape (n_groups, len(qs)); NaN without values."""
     found = np.full((len(ordered.counts), len(qs)), np.nan)
     present = np.flatnonzero(ordered.counts)
@@ -136,7 +128,7 @@ def quantiles_of(
     return found
 
 
-def whole_quantiles_of(ordered: SortedGroups, q: float, interpolation: Interpolation) -> Keys:
+def whole_quantiles_of(ordered: SortedGroups, q: float, interpolation: Interpolation) -> Int64Array:
     """Return a quantile of each group of signed integers, without fraction; 0 without values."""
     found = np.zeros(len(ordered.counts), np.int64)
     present = np.flatnonzero(ordered.counts)
@@ -153,12 +145,12 @@ def modes_of(ordered: SortedGroups, run: CallRunner, n_parts: int = 1) -> npt.ND
     return values_of_keys(ordered.element, modes, ordered.counts == 0)
 
 
-def n_unique_of(ordered: SortedGroups, run: CallRunner, n_parts: int = 1) -> Keys:
+def n_unique_of(ordered: SortedGroups, run: CallRunner, n_parts: int = 1) -> Int64Array:
     """Return the number of distinct values in each group; -0.0 counts as 0.0."""
     return _find_runs(ordered, run, n_parts)[1]
 
 
-def _words_of(ordered: SortedGroups) -> Words:
+def _words_of(ordered: SortedGroups) -> Int64Array:
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_KEYS] = ordered.keys.ctypes.data
     table[layout.TABLE_STARTS] = ordered.starts.ctypes.data
@@ -185,7 +177,9 @@ def _sort_calls(
     return calls
 
 
-def _find_runs(ordered: SortedGroups, run: CallRunner, n_parts: int) -> tuple[Keys, Keys]:
+def _find_runs(
+    ordered: SortedGroups, run: CallRunner, n_parts: int
+) -> tuple[Int64Array, Int64Array]:
     """Return the key of each group's most frequent value, and its number of distinct values."""
     n_groups = len(ordered.counts)
     modes, n_unique = np.zeros(n_groups, np.int64), np.zeros(n_groups, np.int64)
@@ -205,10 +199,10 @@ def _find_runs(ordered: SortedGroups, run: CallRunner, n_parts: int) -> tuple[Ke
 
 
 def neighbours(
-    counts: Keys, q: float, interpolation: Interpolation
-) -> tuple[Keys, Keys, Floats | float]:
+    counts: Int64Array, q: float, interpolation: Interpolation
+) -> tuple[Int64Array, Int64Array, Float64Array | float]:
     """Return the ranks of the two values around a quantile, and its share between, in [0, 1)."""
-    index: Floats = (counts - 1).astype(np.float64) * q
+    index: Float64Array = (counts - 1).astype(np.float64) * q
     low, high = np.floor(index).astype(np.int64), np.ceil(index).astype(np.int64)
     match interpolation:
         case "lower":
@@ -225,15 +219,17 @@ def neighbours(
 
 
 def _keys_between(
-    ordered: SortedGroups, groups: Keys, q: float, interpolation: Interpolation
-) -> tuple[Keys, Keys, Floats | float]:
+    ordered: SortedGroups, groups: Int64Array, q: float, interpolation: Interpolation
+) -> tuple[Int64Array, Int64Array, Float64Array | float]:
     """Return the keys around a quantile of some groups, and its share between, in [0, 1)."""
     low, high, share = neighbours(ordered.counts[groups], q, interpolation)
     starts = ordered.starts[groups]
     return ordered.keys[starts + low], ordered.keys[starts + high], share
 
 
-def whole_quantile_between(low: Keys, high: Keys, share: Floats | float) -> Keys:
+def whole_quantile_between(
+    low: Int64Array, high: Int64Array, share: Float64Array | float
+) -> Int64Array:
     """Return low + (high - low) * share for integers, without the fraction.
 
     The result is exact: float64 would lose the nanoseconds of a time beyond 2**53.
@@ -257,7 +253,9 @@ def _truncated(low: int, high: int, share: float) -> int:
     return exact // denominator if exact >= 0 else -(-exact // denominator)
 
 
-def quantile_between(element: str, low: Keys, high: Keys, share: Floats | float) -> Floats:
+def quantile_between(
+    element: str, low: Int64Array, high: Int64Array, share: Float64Array | float
+) -> Float64Array:
     """Return the values between two keys, `share` of the way.
 
     `high` must not be below `low`; `share` is in [0, 1). `element` is a type of `column.ELEMENTS`.
@@ -269,7 +267,7 @@ def quantile_between(element: str, low: Keys, high: Keys, share: Floats | float)
     return _between(first, second, share)
 
 
-def _between(low: Floats, high: Floats, share: Floats | float) -> Floats:
+def _between(low: Float64Array, high: Float64Array, share: Float64Array | float) -> Float64Array:
     """Return low + (high - low) * share; the difference is halved if it would overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         step = high - low

@@ -7,11 +7,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Float64Array, Int64Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.calls import MomentsRequest, new_target, partition_calls
 from fastfeat_kernels.grouped.finalize import (
-    Floats,
     deviations_of,
     means_of,
     sums_of,
@@ -20,12 +20,7 @@ from fastfeat_kernels.grouped.finalize import (
 )
 from fastfeat_kernels.grouped.state import GroupedMoments, take
 from fastfeat_kernels.grouped.summarize import summarize_partitions
-from fastfeat_kernels.grouped.tables import (
-    SEQUENCES_PER_PART,
-    Partitions,
-    Words,
-    aligned_zeros,
-)
+from fastfeat_kernels.grouped.tables import SEQUENCES_PER_PART, Partitions, aligned_zeros
 from fastfeat_kernels.moments.state import Level
 
 
@@ -47,14 +42,14 @@ class _Reading(NamedTuple):
 
     number: int
     needs_squares: bool
-    read: Callable[[GroupedMoments, int, CallRunner, int], Floats]
+    read: Callable[[GroupedMoments, int, CallRunner, int], Float64Array]
 
 
-def _sums(moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int) -> Floats:
+def _sums(moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int) -> Float64Array:
     return sums_of(moments, run, n_parts)
 
 
-def _means(moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int) -> Floats:
+def _means(moments: GroupedMoments, ddof: int, run: CallRunner, n_parts: int) -> Float64Array:
     return means_of(moments, run, n_parts)
 
 
@@ -77,7 +72,7 @@ def statistics_in(
     wanted: Sequence[GroupStatistic],
     run: CallRunner,
     n_parts: int = 1,
-) -> list[Floats]:
+) -> list[Float64Array]:
     """Return statistics of each group of some rows, equal to the bit to those read from moments.
 
     Args:
@@ -101,7 +96,9 @@ def statistics_in(
     return found
 
 
-def _read(moments: GroupedMoments, wanted: GroupStatistic, run: CallRunner, n_parts: int) -> Floats:
+def _read(
+    moments: GroupedMoments, wanted: GroupStatistic, run: CallRunner, n_parts: int
+) -> Float64Array:
     return _READINGS[wanted.name].read(moments, wanted.ddof, run, n_parts)
 
 
@@ -109,10 +106,10 @@ def _read_partitions(
     task: MomentsRequest,
     partitions: Partitions,
     wanted: Sequence[GroupStatistic],
-    found: Sequence[Floats],
+    found: Sequence[Float64Array],
     n_parts: int,
     run: CallRunner,
-) -> Words:
+) -> Int64Array:
     """Write statistics of all partitions; return the partitions with a group that is too hard."""
     n_partitions, size = len(partitions.starts) - 1, 1 << partitions.shift
     states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)

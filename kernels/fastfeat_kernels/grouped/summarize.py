@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import ArrowChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.calls import (
@@ -45,9 +46,7 @@ from fastfeat_kernels.grouped.state import (
 )
 from fastfeat_kernels.grouped.tables import (
     SEQUENCES_PER_PART,
-    Groups,
     Partitions,
-    Words,
     rows_call,
     scratch,
     split_groups,
@@ -66,7 +65,7 @@ FEW_LEFT = 1 << 10  # a further window gets a table only for more rows than this
 def summarize(
     element: str,
     chunks: Sequence[ArrowChunk],
-    groups: Groups,
+    groups: Int32Array,
     n_groups: int,
     level: Level,
     run: CallRunner,
@@ -94,7 +93,7 @@ class _LeftRows(NamedTuple):
     """Floats that do not fit a window, and their groups."""
 
     values: npt.NDArray[np.float64]
-    groups: Groups
+    groups: Int32Array
 
 
 def moments_in(table: Table, run: CallRunner) -> GroupedMoments:
@@ -131,7 +130,11 @@ def carry(table: Table, run: CallRunner) -> None:
 
 
 def add(
-    table: Table, chunks: Sequence[ArrowChunk], groups: Groups, run: CallRunner, n_parts: int = 1
+    table: Table,
+    chunks: Sequence[ArrowChunk],
+    groups: Int32Array,
+    run: CallRunner,
+    n_parts: int = 1,
 ) -> None:
     """Add rows to a table; the arguments are like those of `summarize`."""
     _keep_left(table, _add_to_window(table, chunks, groups, run, n_parts), run)
@@ -202,7 +205,11 @@ def _window_for(table: Table, column: Sequence[ArrowChunk], run: CallRunner) -> 
 
 
 def _add_to_window(
-    table: Table, chunks: Sequence[ArrowChunk], groups: Groups, run: CallRunner, n_parts: int = 1
+    table: Table,
+    chunks: Sequence[ArrowChunk],
+    groups: Int32Array,
+    run: CallRunner,
+    n_parts: int = 1,
 ) -> _LeftRows:
     """Add rows to a table; return the floats that do not fit its window, which are counted."""
     moments = table.moments
@@ -274,7 +281,7 @@ def _task_of(
 def split_task(
     element: str,
     parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
-    groups: Groups,
+    groups: Int32Array,
     n_groups: int,
     level: Level,
     run: CallRunner,
@@ -290,7 +297,7 @@ def _target_in(table: Table, n_rows: int) -> MomentsMemory:
     """Return the memory of a table, as the target for rows."""
     moments = table.moments
 
-    def memory(column: Words) -> Words:
+    def memory(column: Int64Array) -> Int64Array:
         return column if len(column) else np.zeros(moments.n_groups, np.int64)
 
     return MomentsMemory(
@@ -314,7 +321,7 @@ def _stage_of(table: Table, n_rows: int) -> int:
     return first | (layout.LAST_CALL if is_carried else 0)
 
 
-def _take(table: Table, target: MomentsMemory, state: Words) -> None:
+def _take(table: Table, target: MomentsMemory, state: Int64Array) -> None:
     """Keep the memory that rows were added to, unless it is all zeros."""
     moments = table.moments
     if state[layout.N_MISSING]:
@@ -331,7 +338,7 @@ def _add_parts(
     table: Table,
     task: MomentsRequest,
     parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
-    groups: Groups,
+    groups: Int32Array,
     run: CallRunner,
 ) -> _LeftRows:
     """Add parts of rows, the first to the table itself."""
@@ -376,7 +383,7 @@ def _add_partitions(
     return _left_in(partitions, target, states)
 
 
-def _left_in(partitions: Partitions, target: MomentsMemory, states: Words) -> _LeftRows:
+def _left_in(partitions: Partitions, target: MomentsMemory, states: Int64Array) -> _LeftRows:
     starts, n_left = partitions.starts, states[:, layout.N_LEFT]
     some = [slice(int(starts[p]), int(starts[p] + n_left[p])) for p in np.flatnonzero(n_left)]
     return _LeftRows(
@@ -404,7 +411,7 @@ def summarize_partitions(
     return moments
 
 
-def _read(task: MomentsRequest, target: MomentsMemory, state: Words) -> GroupedMoments:
+def _read(task: MomentsRequest, target: MomentsMemory, state: Int64Array) -> GroupedMoments:
     """Return the moments of rows, without the values that do not fit the window."""
     infinite = bool(state[layout.N_INFINITE])
     return GroupedMoments(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels import hashing as layout
+from fastfeat_kernels.arrays import Uint64Array
 from fastfeat_kernels.column import (
     ELEMENTS,
     TEXT,
@@ -22,7 +23,6 @@ from fastfeat_kernels.column import (
     KernelRowCall,
 )
 
-Hashes = npt.NDArray[np.uint64]
 ALIGNMENT: Final = 64  # rows; parts begin at multiples of it
 
 
@@ -44,7 +44,7 @@ class HashedColumn:
 
 def hash_column(
     element: str, chunks: Sequence[AnyChunk], run: CallRunner, n_parts: int = 1, *, seed: int = 0
-) -> Hashes:
+) -> Uint64Array:
     """Return the hash of each value, `(n_rows,)`; 0 for missing values.
 
     Args:
@@ -60,7 +60,7 @@ def hash_column(
 
 def hash_rows(
     columns: Sequence[HashedColumn], run: CallRunner, n_parts: int = 1, *, seed: int = 0
-) -> Hashes:
+) -> Uint64Array:
     """Return the hash of each row of several columns, `(n_rows,)`; a missing value is a part too.
 
     Args:
@@ -74,7 +74,7 @@ def hash_rows(
 
 def _hash(
     entry: str, columns: Sequence[HashedColumn], run: CallRunner, n_parts: int, seed: int
-) -> Hashes:
+) -> Uint64Array:
     ends = [column.ends for column in columns]
     n_rows = ends[0][-1] if ends[0] else 0
     assert all((end[-1] if end else 0) == n_rows for end in ends)
@@ -101,7 +101,7 @@ def _calls(
     columns: Sequence[HashedColumn],
     ends: Sequence[Sequence[int]],
     runs: Sequence[tuple[int, int]],
-    hashes: Hashes,
+    hashes: Uint64Array,
     seed: int,
 ) -> list[KernelRowCall]:
     """Return the calls of one part, which share scratch memory."""

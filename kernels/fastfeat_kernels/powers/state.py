@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels import powers as layout
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import (
     ELEMENTS,
     ArrowChunk,
@@ -27,8 +28,6 @@ from fastfeat_kernels.moments.state import integer_of
 
 if TYPE_CHECKING:
     from fastfeat_kernels.grouped.order import SortedGroups
-
-Words = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def shapes_of(
     return found
 
 
-def _call(element: str, rows: ChunkRows[ArrowChunk], state: Words) -> KernelRowCall:
+def _call(element: str, rows: ChunkRows[ArrowChunk], state: Int64Array) -> KernelRowCall:
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     chunk = rows.chunk
     table[layout.TABLE_VALUES] = chunk.values
@@ -129,7 +128,7 @@ def _call(element: str, rows: ChunkRows[ArrowChunk], state: Words) -> KernelRowC
     return KernelRowCall(table, rows.first, rows.n, (chunk, state))
 
 
-def _read(state: Words) -> PowerSums:
+def _read(state: Int64Array) -> PowerSums:
     first, second, third, fourth = (
         integer_of(state, layout.STATE_SUMS + start, n)
         for start, n in zip(layout.SUMS, layout.N_LIMBS, strict=True)

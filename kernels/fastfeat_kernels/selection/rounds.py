@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import (
     ELEMENTS,
     ArrowChunk,
@@ -48,8 +49,6 @@ from fastfeat_kernels.selection import (
     TABLE_VALUES,
 )
 
-Keys = npt.NDArray[np.int64]
-
 CELL_BITS = 12
 MAX_PART = 1 << 30  # rows; the counts of a part are 32-bit
 
@@ -73,7 +72,7 @@ class BucketMap:
     n_buckets: int
 
 
-def learn_map(sample: Keys, n_per_key: int) -> BucketMap:
+def learn_map(sample: Int64Array, n_per_key: int) -> BucketMap:
     """Return the map that gives each key of a sorted sample about `n_per_key` buckets."""
     low, high = int(sample[0]), int(sample[-1])
     shift = max((high - low).bit_length() - CELL_BITS, 0)
@@ -87,18 +86,16 @@ def learn_map(sample: Keys, n_per_key: int) -> BucketMap:
     return BucketMap(low, high, shift, cells, int(sizes.sum()))
 
 
-def bucket_of(keys: Keys, buckets: BucketMap) -> npt.NDArray[np.int64]:
+def bucket_of(keys: Int64Array, buckets: BucketMap) -> npt.NDArray[np.int64]:
     """Return the bucket of each key."""
     offsets = _offsets(np.clip(keys, buckets.low, buckets.high), buckets.low)
     cells = buckets.cells[(offsets >> np.uint64(buckets.shift)).astype(np.int64)]
     return (cells >> 6) + (offsets >> (cells & 63).astype(np.uint64)).astype(np.int64)
 
 
-def _offsets(keys: Keys, low: int) -> npt.NDArray[np.uint64]:
+def _offsets(keys: Int64Array, low: int) -> npt.NDArray[np.uint64]:
     return keys.view(np.uint64) - np.uint64(low % 2**64)
 
-
-Indices = npt.NDArray[np.int64]
 
 SelectionWords = dict[int, int]
 
@@ -137,24 +134,24 @@ class BucketKeys:
         n_less: For each bucket, the number of keys below the pivot.
     """
 
-    keys: list[Keys]
-    starts: Indices
-    ends: Indices
-    pivots: Keys
-    n_less: Indices
+    keys: list[Int64Array]
+    starts: Int64Array
+    ends: Int64Array
+    pivots: Int64Array
+    n_less: Int64Array
 
     @property
-    def sizes(self) -> Indices:
+    def sizes(self) -> Int64Array:
         """Number of keys of each bucket, without the pivot."""
         return (self.ends - self.starts).sum(axis=0)
 
-    def pieces(self, bucket: int) -> list[Keys]:
+    def pieces(self, bucket: int) -> list[Int64Array]:
         """Return the keys of a wanted bucket, in arbitrary order."""
         bounds = zip(self.starts[:, bucket].tolist(), self.ends[:, bucket].tolist(), strict=True)
         return [keys[start:end] for keys, (start, end) in zip(self.keys, bounds, strict=True)]
 
 
-def take_sample(column: SelectionColumn, stride: int) -> Keys:
+def take_sample(column: SelectionColumn, stride: int) -> Int64Array:
     """Return the keys of the values among one row of every `stride`, in any order."""
     outputs = [
         np.empty(sum(-(-rows.n // stride) for rows in part), np.int64) for part in column.parts
@@ -186,9 +183,9 @@ def count_buckets(column: SelectionColumn, buckets: BucketMap) -> npt.NDArray[np
 def extract(
     column: SelectionColumn,
     buckets: BucketMap,
-    room: Indices,
-    wanted: Indices,
-    pivots: Keys,
+    room: Int64Array,
+    wanted: Int64Array,
+    pivots: Int64Array,
 ) -> BucketKeys:
     """Return the keys of some buckets, except one of each.
 
@@ -227,7 +224,7 @@ def extract(
     return BucketKeys(outputs, starts[:, 1:], cursors[:, 1:], pivots[1:], n_less[:, 1:].sum(axis=0))
 
 
-def commonest(sample: Keys, buckets: BucketMap) -> Keys:
+def commonest(sample: Int64Array, buckets: BucketMap) -> Int64Array:
     """Return the commonest key of a sorted sample in each bucket, 0 for empty buckets."""
     starts = np.flatnonzero(np.append(True, sample[1:] != sample[:-1]))
     n_seen = np.diff(starts, append=len(sample))

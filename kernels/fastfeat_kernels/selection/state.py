@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import ArrowChunk, CallRunner, value_of_key
 from fastfeat_kernels.selection.rounds import (
     BucketKeys,
-    Indices,
-    Keys,
     SelectionColumn,
     commonest,
     count_buckets,
@@ -108,12 +107,12 @@ def _select_in_buckets(column: SelectionColumn, ranks: WantedRanks, n_rows: int)
 
 def _keys_at(
     extracted: BucketKeys,
-    totals: Indices,
-    index: Indices,
-    inside: Indices,
+    totals: Int64Array,
+    index: Int64Array,
+    inside: Int64Array,
     column: SelectionColumn,
     count: int,
-) -> Keys:
+) -> Int64Array:
     """Return the keys at places inside buckets: the pivot of the bucket, or one of the others."""
     n_less, n_equal = extracted.n_less[index], (totals - extracted.sizes)[index]
     above = inside >= n_less + n_equal
@@ -133,8 +132,8 @@ def _keys_at(
 
 
 def _select_again(
-    pieces: list[Keys], count: int, positions: Indices, column: SelectionColumn
-) -> Keys:
+    pieces: list[Int64Array], count: int, positions: Int64Array, column: SelectionColumn
+) -> Int64Array:
     """Return the keys at positions of one bucket that holds very many, after an unlucky sample."""
     n_keys = sum(map(len, pieces))
     if n_keys > count * 7 // 8:  # no progress: the keys lie where the sample has none
@@ -144,10 +143,10 @@ def _select_again(
     return np.array([values[position] for position in positions.tolist()], np.int64)
 
 
-def _places(ranks: WantedRanks, count: int) -> Indices:
+def _places(ranks: WantedRanks, count: int) -> Int64Array:
     return np.array(sorted(set(ranks(count))) if count else [], np.int64)
 
 
-def _decode(element: str, count: int, places: Indices, keys: Keys) -> OrderStatistics:
+def _decode(element: str, count: int, places: Int64Array, keys: Int64Array) -> OrderStatistics:
     found = zip(places.tolist(), keys.tolist(), strict=True)
     return OrderStatistics(count, {place: value_of_key(element, key) for place, key in found})

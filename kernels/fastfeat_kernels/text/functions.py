@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Float64Array, Int64Array, Uint8Array
 from fastfeat_kernels.column import ArrowTextChunk, CallRunner
 from fastfeat_kernels.text import (
     IN_PLACE,
@@ -30,8 +31,6 @@ from fastfeat_kernels.text import (
 from fastfeat_kernels.text.requests import Gives, Request, TextParams
 from fastfeat_kernels.text.state import (
     Allocate,
-    Bytes,
-    Int64s,
     MissingRows,
     TextInput,
     TextRows,
@@ -48,8 +47,6 @@ from fastfeat_kernels.text.state import (
     written_texts,
 )
 
-Float64s = npt.NDArray[np.float64]
-
 
 class ParsedIntegers(NamedTuple):
     """Rows of text as integers.
@@ -62,20 +59,20 @@ class ParsedIntegers(NamedTuple):
         n_missing: Number of missing rows.
     """
 
-    values: Int64s
-    status: Bytes
+    values: Int64Array
+    status: Uint8Array
     all_parsed: bool
-    validity: Bytes | None
+    validity: Uint8Array | None
     n_missing: int
 
 
 class ParsedFloats(NamedTuple):
     """Rows of text as float64, like `ParsedIntegers`, but infinite if out of range."""
 
-    values: Float64s
-    status: Bytes
+    values: Float64Array
+    status: Uint8Array
     all_parsed: bool
-    validity: Bytes | None
+    validity: Uint8Array | None
     n_missing: int
 
 
@@ -111,18 +108,18 @@ def parsed_floats(
     return ParsedFloats(values, status, all_parsed, *missing)
 
 
-def _places(values: npt.NDArray[np.generic], status: Bytes) -> dict[int, int]:
+def _places(values: npt.NDArray[np.generic], status: Uint8Array) -> dict[int, int]:
     return {TABLE_OUT: values.ctypes.data, TABLE_STATUS: status.ctypes.data}
 
 
-def _decide(column: TextInput, values: Float64s, status: Bytes) -> None:
+def _decide(column: TextInput, values: Float64Array, status: Uint8Array) -> None:
     """Parse the rows that the kernel left undecided: decimals of many digits, near a tie."""
     for row in np.flatnonzero(status == UNDECIDED).tolist():
         values[row] = float(text_at(column, row))
         status[row] = OUT_OF_RANGE if np.isinf(values[row]) else PARSED
 
 
-def _with_nan(missing: MissingRows, status: Bytes) -> MissingRows:
+def _with_nan(missing: MissingRows, status: Uint8Array) -> MissingRows:
     """Return the missing rows and the NaN rows, which get the status PARSED."""
     is_nan = status == IS_NAN
     bits = bitmap(len(status))
@@ -140,8 +137,8 @@ MOST_BYTES: Final = 4  # bytes of a code point
 class IntegerColumn(NamedTuple):
     """Values `(n_rows,)`; validity bits in Arrow's order or None; number of missing rows."""
 
-    values: Int64s
-    validity: Bytes | None
+    values: Int64Array
+    validity: Uint8Array | None
     n_missing: int
 
 
@@ -149,15 +146,15 @@ class BucketCounts(NamedTuple):
     """Counts `(n_rows, n_buckets)`; validity bits in Arrow's order or None; number missing."""
 
     counts: npt.NDArray[np.int32]
-    validity: Bytes | None
+    validity: Uint8Array | None
     n_missing: int
 
 
 class FlagColumn(NamedTuple):
     """Bits in Arrow's order, in whole words, and likewise the bits of present rows."""
 
-    bits: Bytes
-    validity: Bytes | None
+    bits: Uint8Array
+    validity: Uint8Array | None
     n_missing: int
 
 

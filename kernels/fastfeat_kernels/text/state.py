@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.column import ArrowTextChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.memory import words_at
 from fastfeat_kernels.text import (
@@ -34,12 +35,10 @@ from fastfeat_kernels.text import (
     WRITE,
 )
 
-Int64s = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32 | np.int64]
-Allocate = Callable[[int], Bytes]
+Allocate = Callable[[int], Uint8Array]
 """Function that allocates a number of bytes, uninitialised."""
-TextTableWords = Mapping[int, int | Int64s]
+TextTableWords = Mapping[int, int | Int64Array]
 """For each word, one number for the tables of all calls, or one number per call."""
 
 ROWS_PER_WORD: Final = 64  # parts begin at multiples of it, so no two threads write one bitmap word
@@ -57,7 +56,7 @@ class InvalidUtf8(ValueError):
 class MissingRows(NamedTuple):
     """Missing rows: bits in Arrow's order, None if there are none, and their number."""
 
-    validity: Bytes | None
+    validity: Uint8Array | None
     n_missing: int
 
 
@@ -73,8 +72,8 @@ class TextRows(NamedTuple):
     """
 
     offsets: Offsets
-    data: Bytes
-    validity: Bytes | None
+    data: Uint8Array
+    validity: Uint8Array | None
     n_missing: int
     lead: int = 0
 
@@ -99,7 +98,7 @@ class TextInput:
         return [rows for part in self.parts for rows in part]
 
 
-def fresh_bytes(n_bytes: int) -> Bytes:
+def fresh_bytes(n_bytes: int) -> Uint8Array:
     """Return uninitialised NumPy memory."""
     return np.empty(n_bytes, np.uint8)
 
@@ -111,7 +110,7 @@ def column_of(
     return TextInput(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run, allocate)
 
 
-def run_entry(column: TextInput, entry: str, words: TextTableWords, owners: object) -> Int64s:
+def run_entry(column: TextInput, entry: str, words: TextTableWords, owners: object) -> Int64Array:
     """Run an entry over all rows; return its reports, one number per call.
 
     Args:
@@ -147,7 +146,7 @@ def run_entry(column: TextInput, entry: str, words: TextTableWords, owners: obje
     return tables[:, TABLE_FOUND]
 
 
-def _fill(table: Int64s, chunk: ArrowTextChunk, chunk_start: int) -> None:
+def _fill(table: Int64Array, chunk: ArrowTextChunk, chunk_start: int) -> None:
     table[TABLE_OFFSETS] = chunk.offsets
     table[TABLE_OFFSET_BYTES] = chunk.offset_bytes
     table[TABLE_DATA] = chunk.data
@@ -156,7 +155,7 @@ def _fill(table: Int64s, chunk: ArrowTextChunk, chunk_start: int) -> None:
     table[TABLE_OUT_ROW] = chunk_start
 
 
-def bitmap(n_rows: int) -> Bytes:
+def bitmap(n_rows: int) -> Uint8Array:
     """Return zero bits, in whole words."""
     return np.zeros(-(-n_rows // 64) * 8, np.uint8)
 
@@ -223,7 +222,7 @@ def pieces_of_texts(
     return pieces
 
 
-def empty_texts(column: TextInput, sizes: Int64s) -> tuple[TextRows, TextTableWords]:
+def empty_texts(column: TextInput, sizes: Int64Array) -> tuple[TextRows, TextTableWords]:
     """Return memory for text with the given bytes per call, and words with the calls' places."""
     ends = np.cumsum(sizes)
     n_bytes = int(ends[-1]) if len(ends) else 0
@@ -242,7 +241,7 @@ def empty_texts(column: TextInput, sizes: Int64s) -> tuple[TextRows, TextTableWo
     return TextRows(offsets, data, *missing_of(column)), places
 
 
-def sizes_of_input(column: TextInput) -> Int64s:
+def sizes_of_input(column: TextInput) -> Int64Array:
     """Return the bytes of the rows of each call."""
     sizes = [
         offset_of(rows.chunk, rows.first + rows.n) - offset_of(rows.chunk, rows.first)

@@ -14,17 +14,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import (
-    Integers,
-    TextKeys,
-    chunk_of_keys,
-    chunk_of_words,
-)
+from fastfeat_kernels.vocabulary.keys import TextKeys, chunk_of_keys, chunk_of_words
 from fastfeat_kernels.vocabulary.partitions import N_SEQUENCES
 from fastfeat_kernels.vocabulary.spans import tally
-from fastfeat_kernels.vocabulary.state import DistinctKeys, Places, copied, found_in
+from fastfeat_kernels.vocabulary.state import DistinctKeys, copied, found_in
 from fastfeat_kernels.vocabulary.tables import (
     GROWTH,
     N_FIRST_SLOTS,
@@ -96,10 +92,10 @@ def count_into(
     chunks: Sequence[AnyChunk],
     run: CallRunner,
     *,
-    weights: Integers | None = None,
+    weights: Int64Array | None = None,
     limit_bytes: int | None = None,
     with_places: bool = False,
-) -> Places | None:
+) -> Int32Array | None:
     """Count further rows; if wanted, return the place of each row's key, -1 for a missing value.
 
     Args:
@@ -137,7 +133,7 @@ def count_keys_of(
     *,
     limit_bytes: int | None = None,
     with_places: bool = False,
-) -> Places | None:
+) -> Int32Array | None:
     """Add the keys and counts of another set; if wanted, return the places of its keys.
 
     The other set's rows without a value are not added. `limit_bytes` limits the memory of the table

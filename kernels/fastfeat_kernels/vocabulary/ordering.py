@@ -10,11 +10,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
-
-Ids = npt.NDArray[np.int32]
+from fastfeat_kernels.vocabulary.keys import Keys, TextKeys
 
 COMMON: Final = 1 << 16  # counts from here on are sorted, smaller ones go to bins
 N_WORDS_SORTED: Final = 8  # for text, in arrays; keys that agree further are sorted one by one
@@ -32,13 +31,13 @@ class SortedKeys:
         places: int32 per key in the previous order: its final place.
     """
 
-    words: Integers
-    counts: Integers
-    ids: Ids
-    places: Ids
+    words: Int64Array
+    counts: Int64Array
+    ids: Int32Array
+    places: Int32Array
 
 
-def final_order(keys: Keys, counts: Integers, run: CallRunner, n_parts: int = 1) -> SortedKeys:
+def final_order(keys: Keys, counts: Int64Array, run: CallRunner, n_parts: int = 1) -> SortedKeys:
     """Return distinct keys, given in any order, in their final order."""
     if not isinstance(keys, TextKeys):
         found = _descending(keys, counts, run, n_parts)
@@ -56,7 +55,7 @@ def final_order(keys: Keys, counts: Integers, run: CallRunner, n_parts: int = 1)
     return found
 
 
-def _descending(words: Integers, counts: Integers, run: CallRunner, n_parts: int) -> SortedKeys:
+def _descending(words: Int64Array, counts: Int64Array, run: CallRunner, n_parts: int) -> SortedKeys:
     """Return keys in descending order of counts, with room for places."""
     n = len(words)
     ids, places = np.empty(n, np.int32), np.empty(n, np.int32)
@@ -116,7 +115,7 @@ def _sort_runs(found: SortedKeys, run: CallRunner, n_parts: int, *, with_places:
 
 
 def _sort_tied(
-    keys: TextKeys, padded: npt.NDArray[np.uint8], order: Ids, same: npt.NDArray[np.bool_]
+    keys: TextKeys, padded: npt.NDArray[np.uint8], order: Int32Array, same: npt.NDArray[np.bool_]
 ) -> None:
     """Sort keys that equal their predecessor in the first word, by the rest of their bytes."""
     sizes = np.diff(keys.offsets)
@@ -136,7 +135,7 @@ def _sort_tied(
         _sort_one_by_one(keys, order, np.split(at, np.flatnonzero(np.diff(group)) + 1))
 
 
-def _sort_one_by_one(keys: TextKeys, order: Ids, groups: list[Integers]) -> None:
+def _sort_one_by_one(keys: TextKeys, order: Int32Array, groups: list[Int64Array]) -> None:
     content = keys.data.tobytes()
     for at in groups:
         ids = order[at].tolist()
@@ -145,7 +144,7 @@ def _sort_one_by_one(keys: TextKeys, order: Ids, groups: list[Integers]) -> None
         order[at] = [ids[k] for k in sorted(range(len(ids)), key=texts.__getitem__)]
 
 
-def _tied(at: Integers, same: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
+def _tied(at: Int64Array, same: npt.NDArray[np.bool_]) -> tuple[Int64Array, Int64Array]:
     """Return the places equal to the one before or after, and a run number for each."""
     is_tied = np.zeros(len(at), np.bool_)
     is_tied[1:] |= same
@@ -156,7 +155,7 @@ def _tied(at: Integers, same: npt.NDArray[np.bool_]) -> tuple[Integers, Integers
 
 
 def _word_of(
-    padded: npt.NDArray[np.uint8], starts: Integers, sizes: Integers, depth: int
+    padded: npt.NDArray[np.uint8], starts: Int64Array, sizes: Int64Array, depth: int
 ) -> npt.NDArray[np.uint64]:
     """Return 8 bytes of each key as a number in key order, zeros behind the end."""
     words = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))

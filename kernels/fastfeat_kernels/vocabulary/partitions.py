@@ -16,9 +16,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows, KernelRowCall
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, chunk_of_words, describe
+from fastfeat_kernels.vocabulary.keys import chunk_of_words, describe
 from fastfeat_kernels.vocabulary.tables import (
     KeySource,
     PartitionRows,
@@ -53,7 +54,7 @@ class Partitions:
     """
 
     numbers: npt.NDArray[np.uint8]
-    starts: Integers
+    starts: Int64Array
     parts: list[tuple[int, int]]
 
     @property
@@ -138,7 +139,7 @@ def learn_partitioned(
 
 def _deal_out(
     element: str, parts: Sequence[Sequence[ChunkRows[AnyChunk]]], bits: int, run: CallRunner
-) -> tuple[Partitions, Integers]:
+) -> tuple[Partitions, Int64Array]:
     """Return the partitions, and the keys of all rows in their order."""
     kind, n_rows = kind_of(element), sum(rows.n for part in parts for rows in part)
     n_blocks = [[-(-rows.n // N_BLOCK_ROWS) for rows in part] for part in parts]
@@ -161,8 +162,8 @@ def _call(
     rows: ChunkRows[AnyChunk],
     bits: int,
     numbers: npt.NDArray[np.uint8],
-    starts: Integers,
-    keys: Integers,
+    starts: Int64Array,
+    keys: Int64Array,
 ) -> KernelRowCall:
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_ROUND], words[layout.TABLE_LOG_PARTITIONS] = layout.DEAL_OUT, bits

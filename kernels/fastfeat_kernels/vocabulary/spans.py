@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import AnyChunk, CallRunner, ChunkRows, KernelRowCall, split_rows
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, NumberKeys, describe, number_keys
-
-Places = npt.NDArray[np.int32]
+from fastfeat_kernels.vocabulary.keys import describe, number_keys
 
 ALWAYS_NARROW: Final = 256  # ranges up to this are worth it for any number of rows
 ROWS_PER_NUMBER: Final = 8  # least rows per number of a learnt range: its counts then take little
@@ -31,15 +29,15 @@ class SpanTable:
     """An int32 for each number of a range: `of_span[i]` belongs to number `low + i`."""
 
     low: int
-    of_span: Places
+    of_span: Int32Array
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """The distinct keys of a column, ascending, with counts and the number of missing rows."""
 
-    keys: NumberKeys
-    counts: Integers
+    keys: Int64Array
+    counts: Int64Array
     n_missing: int
 
 
@@ -74,7 +72,7 @@ def tally(
 
 def counts_of(
     element: str, chunks: Sequence[AnyChunk], n: int, run: CallRunner, n_parts: int = 1
-) -> Integers:
+) -> Int64Array:
     """Return how often each number in [0, n) occurs in a column without other numbers."""
     pieces = [
         ChunkRows(rows.chunk, rows.first + at, min(rows.n - at, _MAX_ROWS), rows.chunk_start)
@@ -96,7 +94,7 @@ def _counts(
     low: int,
     span: int,
     run: CallRunner,
-) -> Integers:
+) -> Int64Array:
     """Return the number of rows with each key of a range."""
     counts = np.zeros((len(parts), span), np.int32)
     common = {layout.TABLE_ROUND: layout.TALLY, layout.TABLE_LOW: low, layout.TABLE_SPAN: span}
@@ -113,7 +111,7 @@ def room_for(n_keys: int) -> int:
     return NUMBERS_PER_KEY * n_keys + ALWAYS_NARROW
 
 
-def span_of(keys: NumberKeys, places: Places, room: int) -> SpanTable | None:
+def span_of(keys: Int64Array, places: Int32Array, room: int) -> SpanTable | None:
     """Return the places of keys by number; None if their range exceeds `room` numbers."""
     if len(keys) == 0:
         return None
@@ -128,12 +126,12 @@ def span_of(keys: NumberKeys, places: Places, room: int) -> SpanTable | None:
 def numbers_of_codes(
     element: str,
     chunks: Sequence[AnyChunk],
-    numbers: Places,
+    numbers: Int32Array,
     run: CallRunner,
     n_parts: int = 1,
     *,
     missing: int,
-) -> Places:
+) -> Int32Array:
     """Return the number of each row's code; codes below 0 and missing rows get `missing`."""
     words = {layout.TABLE_MISSING: missing, layout.TABLE_NONE: missing}
     return look_up(element, SpanTable(_zero(element), numbers), chunks, run, n_parts, words)
@@ -146,7 +144,7 @@ def look_up(
     run: CallRunner,
     n_parts: int,
     words: dict[int, int],
-) -> Places:
+) -> Int32Array:
     """Return for each row the number of its key, `(n_rows,)`; words like for a table."""
     out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
     common = words | _direct(span)
@@ -159,7 +157,7 @@ def look_up(
     return out
 
 
-def span_words(span: SpanTable) -> Integers:
+def span_words(span: SpanTable) -> Int64Array:
     """Return the table of a `look_up` call, without its column and its output."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     for word, value in _direct(span).items():

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.column import (
     ELEMENTS,
     TEXT,
@@ -20,11 +20,9 @@ from fastfeat_kernels.column import (
 )
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.keys import (
-    Integers,
     KeyChunk,
     Keys,
     KeyTextChunk,
-    NumberKeys,
     TextKeys,
     chunk_of_keys,
     chunk_of_words,
@@ -63,8 +61,6 @@ from fastfeat_kernels.vocabulary.tables import (
     table_words,
 )
 
-Places = npt.NDArray[np.int32]
-
 
 @dataclass(frozen=True, slots=True)
 class RowIds:
@@ -78,9 +74,9 @@ class RowIds:
         partitions: Order of the rows; None for the order of the column.
     """
 
-    ids: Places
+    ids: Int32Array
     starts: Sequence[int]
-    keys: Sequence[Places | slice]
+    keys: Sequence[Int32Array | slice]
     partitions: Partitions | None
 
 
@@ -108,10 +104,10 @@ class DistinctKeys:
 
     element: str
     keys: Keys
-    counts: Integers
+    counts: Int64Array
     n_missing: int
     rows: RowIds | RowKeys | None
-    ends: Integers | None = None
+    ends: Int64Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +121,8 @@ class OrderedKeys:
     """
 
     keys: Keys
-    counts: Integers
-    places: Places
+    counts: Int64Array
+    places: Int32Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +213,8 @@ def ordered(found: DistinctKeys, run: CallRunner, n_parts: int = 1) -> OrderedKe
 
 
 def row_values(
-    found: DistinctKeys, values: Places, run: CallRunner, *, missing: int = -2
-) -> Places:
+    found: DistinctKeys, values: Int32Array, run: CallRunner, *, missing: int = -2
+) -> Int32Array:
     """Return for each row the value of its key, `(n_rows,)`.
 
     Args:
@@ -234,7 +230,11 @@ def row_values(
     grouped = np.empty(len(rows.ids), np.int32)
 
     def call(
-        keys: Places | slice, first: int, n: int, runs: PartitionRows | None, has_ids: bool = True
+        keys: Int32Array | slice,
+        first: int,
+        n: int,
+        runs: PartitionRows | None,
+        has_ids: bool = True,
     ) -> KernelRowCall:
         of_ids = np.concatenate([np.array([missing], np.int32), values[keys]])
         table = np.zeros(layout.N_ROWS_WORDS, np.int64)
@@ -259,8 +259,8 @@ def row_values(
 
 
 def _values_of_keys(
-    found: DistinctKeys, rows: RowKeys, values: Places, run: CallRunner, missing: int
-) -> Places:
+    found: DistinctKeys, rows: RowKeys, values: Int32Array, run: CallRunner, missing: int
+) -> Int32Array:
     """Return for each row the value of its key, for keys of a narrow range."""
     assert not isinstance(found.keys, TextKeys)
     places = np.arange(len(found.keys), dtype=np.int32)
@@ -292,7 +292,7 @@ def index_of(element: str, keys: Keys, run: CallRunner, n_parts: int = 1) -> Ind
     return Index(element, keys, table)
 
 
-def _built(element: str, keys: NumberKeys, run: CallRunner, log_regions: int) -> Index | None:
+def _built(element: str, keys: Int64Array, run: CallRunner, log_regions: int) -> Index | None:
     """Return an index with lines built in regions; None if the keys of one region do not fit."""
     n_slots = max(N_FIRST_SLOTS, n_slots_for(NUMBERS, len(keys)))
     n_lines = n_slots // layout.N_SLOTS_PER_LINE >> log_regions
@@ -323,11 +323,11 @@ def lookup(
     n_parts: int = 1,
     *,
     element: str | None = None,
-    values: Places | None = None,
+    values: Int32Array | None = None,
     start: int = 0,
     none: int = -1,
     missing: int = -2,
-) -> Places:
+) -> Int32Array:
     """Return for each row the place of its key, `(n_rows,)`.
 
     Args:
@@ -368,7 +368,7 @@ def lookup(
 
 def lookup_words(
     index: Index, element: str, *, start: int, none: int, missing: int
-) -> tuple[Integers, str]:
+) -> tuple[Int64Array, str]:
     """Return the table of a call of `lookup` without its column and its output, and the entry.
 
     The options are those of `lookup`.
@@ -388,9 +388,9 @@ def lookup_words(
 
 def are_numbers(
     element: str,
-    keys: NumberKeys,
+    keys: Int64Array,
     chunks: Sequence[AnyChunk],
-    numbers: Places,
+    numbers: Int32Array,
     run: CallRunner,
     n_parts: int = 1,
     *,
@@ -427,7 +427,7 @@ def are_numbers(
 
 def _merged(
     element: str, tables: list[Table], run: CallRunner, limit_bytes: int | None
-) -> tuple[Table, list[Places]]:
+) -> tuple[Table, list[Int32Array]]:
     """Return a table of the keys of all tables, and for each table the places of its keys there."""
     if not tables:
         return new_table(kind_of(element)), []
@@ -445,8 +445,8 @@ def _merged(
 def _add(
     table: Table,
     chunk: KeyChunk | KeyTextChunk,
-    counts: Integers | None,
-    places: Places | None,
+    counts: Int64Array | None,
+    places: Int32Array | None,
     run: CallRunner,
     limit_bytes: int | None,
 ) -> Table:
@@ -468,12 +468,12 @@ def found_in(
     return DistinctKeys(element, keys, counts, n_missing, rows)
 
 
-def _pairs(keys: TextKeys) -> Integers:
+def _pairs(keys: TextKeys) -> Int64Array:
     """Return address and number of bytes of each key."""
     return np.stack([keys.offsets[:-1] + keys.data.ctypes.data, np.diff(keys.offsets)], axis=1)
 
 
-def copied(pairs: Integers, run: CallRunner, owner: object) -> TextKeys:
+def copied(pairs: Int64Array, run: CallRunner, owner: object) -> TextKeys:
     """Return the keys at some addresses, copied to one piece of memory."""
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(pairs[:, 1])])
     data = np.empty(int(offsets[-1]), np.uint8)

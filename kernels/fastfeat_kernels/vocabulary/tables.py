@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import TEXT, AnyChunk, CallRunner, ChunkRows, KernelRowCall
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, chunk_of_words, describe
+from fastfeat_kernels.vocabulary.keys import chunk_of_words, describe
 
 N_FIRST_SLOTS: Final = 1 << 12
 GROWTH: Final = 4  # for small tables; from here on they double:
@@ -78,10 +79,10 @@ class Table:
     """
 
     kind: KeyKind
-    slots: Integers
-    keys: Integers
-    counts: Integers
-    state: Integers
+    slots: Int64Array
+    keys: Int64Array
+    counts: Int64Array
+    state: Int64Array
 
     @property
     def n_slots(self) -> int:
@@ -115,7 +116,7 @@ class Table:
         return int(self.state[layout.STATE_N_MISSING])
 
 
-def new_table(kind: KeyKind, n_keys: int = 0, slots: Integers | None = None) -> Table:
+def new_table(kind: KeyKind, n_keys: int = 0, slots: Int64Array | None = None) -> Table:
     """Return an empty table with room for `n_keys` keys.
 
     `slots` is memory for a power of 2 of slots, in any state; no other table may need it when this
@@ -126,7 +127,7 @@ def new_table(kind: KeyKind, n_keys: int = 0, slots: Integers | None = None) -> 
     return new_tables(kind, [slots])[0]
 
 
-def new_tables(kind: KeyKind, slots: Sequence[Integers]) -> list[Table]:
+def new_tables(kind: KeyKind, slots: Sequence[Int64Array]) -> list[Table]:
     """Return empty tables with slots of one size; their other arrays share few pieces of memory."""
     limit = len(slots[0]) // kind.slot_words * kind.max_eighths // 8
     keys = np.empty((len(slots), limit, kind.key_words), np.int64)
@@ -146,7 +147,7 @@ def bytes_of_slots(kind: KeyKind, n_keys: int) -> int:
     return 8 * n_slots_for(kind, n_keys) * kind.slot_words
 
 
-def new_slots(kind: KeyKind, n_slots: int) -> Integers:
+def new_slots(kind: KeyKind, n_slots: int) -> Int64Array:
     """Return memory for slots, aligned to a cache line."""
     n_words = n_slots * kind.slot_words
     words = np.empty(n_words + _LINE_WORDS, np.int64)
@@ -208,7 +209,7 @@ class KeySource:
 
     element: str
     parts: Sequence[ChunkRows[AnyChunk]]
-    weights: Integers | None
+    weights: Int64Array | None
     rows: npt.NDArray[np.int32] | None
     runs: PartitionRows | None = None
 
@@ -331,7 +332,7 @@ def _learn_call(table: Table, source: KeySource, rows: ChunkRows[AnyChunk]) -> K
     return KernelRowCall(words, rows.first, rows.n, (table, source, rows, scratch))
 
 
-def table_words(table: Table, kind_of_round: int) -> Integers:
+def table_words(table: Table, kind_of_round: int) -> Int64Array:
     """Return the table words for a kind of round; the caller adds the words of rows."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_ROUND] = kind_of_round

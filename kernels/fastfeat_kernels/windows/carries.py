@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import WindowOrder, Words, order_table, sequences
+from fastfeat_kernels.windows.ordering import WindowOrder, order_table, sequences
 from fastfeat_kernels.windows.requests import WantedStatistic
 from fastfeat_kernels.windows.slices import WorkUnit, is_carried
 from fastfeat_kernels.windows.statistics import STATISTICS
@@ -34,7 +35,7 @@ class Carries(NamedTuple):
         too_wide: Entities without a grid for their values; they stay whole.
     """
 
-    words: Words
+    words: Int64Array
     places: Mapping[WorkUnit, int]
     too_wide: frozenset[int]
 
@@ -55,7 +56,7 @@ class _Divided(NamedTuple):
 
     entity: int
     slices: Sequence[WorkUnit]
-    edges: Words
+    edges: Int64Array
 
 
 def summed_columns(wanted: Iterable[WantedStatistic], columns: Sequence[int]) -> list[int]:
@@ -71,7 +72,7 @@ def summed_columns(wanted: Iterable[WantedStatistic], columns: Sequence[int]) ->
 def carries_of(
     rows: WindowOrder,
     computed: Sequence[WorkUnit],
-    columns: Words,
+    columns: Int64Array,
     summed: Sequence[int],
     run: CallRunner,
     n_parts: int,
@@ -105,7 +106,9 @@ def carries_of(
     return Carries(np.concatenate(before), places, frozenset(too_wide))
 
 
-def _with_pieces(divided: Sequence[_Divided], words: Words) -> Iterator[tuple[_Divided, Words]]:
+def _with_pieces(
+    divided: Sequence[_Divided], words: Int64Array
+) -> Iterator[tuple[_Divided, Int64Array]]:
     """Yield each entity with the words of its pieces: one before each slice, and the rest."""
     first = 0
     for one in divided:
@@ -133,7 +136,11 @@ def _divided(rows: WindowOrder, computed: Sequence[WorkUnit]) -> list[_Divided]:
 
 
 def _calls(
-    rows: WindowOrder, divided: Sequence[_Divided], columns: Words, words: Words, n_parts: int
+    rows: WindowOrder,
+    divided: Sequence[_Divided],
+    columns: Int64Array,
+    words: Int64Array,
+    n_parts: int,
 ) -> list[list[KernelRowCall]]:
     """Return calls on the pieces of all entities."""
     common, calls = order_table(rows), list[KernelRowCall]()
@@ -148,7 +155,7 @@ def _calls(
     return [[calls[k] for k in numbers] for numbers in sequences(sizes, n_parts)]
 
 
-def _grid(column: Words, pieces: Words, n_rows: int) -> tuple[int, int] | None:
+def _grid(column: Int64Array, pieces: Int64Array, n_rows: int) -> tuple[int, int] | None:
     """Return the grid for all sums of an entity's values, and its unit; None without one."""
     n_bits = n_rows.bit_length()
     has_squares = column[layout.COLUMN_SQUARES] != 0
@@ -176,7 +183,7 @@ def _grid(column: Words, pieces: Words, n_rows: int) -> tuple[int, int] | None:
     return None
 
 
-def _put_together(pieces: Words, summed: Sequence[int]) -> None:
+def _put_together(pieces: Int64Array, summed: Sequence[int]) -> None:
     """Accumulate summaries in place: each piece then includes all earlier pieces."""
     for k in range(pieces.shape[1]):
         _carry_ends(pieces[:, k])
@@ -189,7 +196,7 @@ def _put_together(pieces: Words, summed: Sequence[int]) -> None:
         _carry_sums(pieces[:, k], layout.CARRY_SQUARES, 4)
 
 
-def _carry_ends(known: Words) -> None:
+def _carry_ends(known: Int64Array) -> None:
     """Carry the first and the last value of a column forward."""
     counted = np.flatnonzero(known[:, layout.CARRY_COUNT])
     if len(counted):
@@ -199,7 +206,7 @@ def _carry_ends(known: Words) -> None:
         known[counted[0] :, layout.CARRY_LAST] = known[latest, layout.CARRY_LAST]
 
 
-def _carry_sums(known: Words, at: int, n_limbs: int) -> None:
+def _carry_sums(known: Int64Array, at: int, n_limbs: int) -> None:
     """Carry the sums of a column forward, written on their grid."""
     total, bits = 0, layout.LIMB_BITS
     for piece in known:

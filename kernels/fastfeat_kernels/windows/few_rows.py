@@ -13,9 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import FEW_ROWS, Flags, WindowOrder, Words
+from fastfeat_kernels.windows.ordering import FEW_ROWS, WindowOrder
 from fastfeat_kernels.windows.programs import Dealt, WindowProgram, prepared
 from fastfeat_kernels.windows.requests import WantedStatistic
 from fastfeat_kernels.windows.results import TILE, Query, ResultColumns, aligned, piece_bits
@@ -46,20 +47,20 @@ class _Prepared:
     """
 
     program: WindowProgram
-    table: Words
-    collecting: Words
-    columns: Words
-    scratch: Words
-    spare: Words
-    places: Words
-    waiting: Words
-    stage: Words
-    targets: Words
-    bits: Words
+    table: Int64Array
+    collecting: Int64Array
+    columns: Int64Array
+    scratch: Int64Array
+    spare: Int64Array
+    places: Int64Array
+    waiting: Int64Array
+    stage: Int64Array
+    targets: Int64Array
+    bits: Int64Array
     marks: Sequence[int | None]
     n_marked: int
-    overflows: Words
-    cursors: Words
+    overflows: Int64Array
+    cursors: Int64Array
 
 
 def query_of_few(rows: WindowOrder, first_row: int) -> Query | None:
@@ -84,7 +85,7 @@ def compute_few(
     elements: tuple[str, ...],
     dealt: Mapping[int, Dealt],
     run: CallRunner,
-) -> tuple[ResultColumns, Words]:
+) -> tuple[ResultColumns, Int64Array]:
     """Return the results of a pass, and for each output the first dealt row that overflows.
 
     `places` are the positions of its statistics in `wanted`.
@@ -172,7 +173,7 @@ def _marks(program: WindowProgram) -> list[int | None]:
 
 def _computed(
     query: Query, one: _Prepared, dealt: Mapping[int, Dealt], run: CallRunner
-) -> tuple[ResultColumns, Words]:
+) -> tuple[ResultColumns, Int64Array]:
     """Return the results of a pass in new memory."""
     rows, program, n_outputs = query.rows, one.program, len(one.marks)
     n = len(rows.codes) - query.base
@@ -198,7 +199,7 @@ def _computed(
     return results, one.overflows.copy()[None]
 
 
-def _point_to(one: _Prepared, query: Query, targets: Words, bits: Flags) -> None:
+def _point_to(one: _Prepared, query: Query, targets: Int64Array, bits: Uint8Array) -> None:
     """Write the addresses of rows, results and waiting results."""
     rows, program, table, collecting = query.rows, one.program, one.table, one.collecting
     row_words, size = program.row_words, 1 << rows.stripe_bits

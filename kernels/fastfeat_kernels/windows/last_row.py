@@ -11,17 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.few_rows import NOBODY
-from fastfeat_kernels.windows.ordering import (
-    MIN_STRIPE_BITS,
-    PADDING,
-    Flags,
-    WindowOrder,
-    Words,
-    partition_shift,
-)
+from fastfeat_kernels.windows.ordering import MIN_STRIPE_BITS, PADDING, WindowOrder, partition_shift
 from fastfeat_kernels.windows.programs import (
     Dealt,
     check_wanted_once,
@@ -51,9 +45,9 @@ class LastRow(NamedTuple):
             a bool, None if missing. It returns None for all if one does not fit int64.
     """
 
-    times: Words
-    columns: Sequence[Words | None]
-    present: Sequence[Flags | None]
+    times: Int64Array
+    columns: Sequence[Int64Array | None]
+    present: Sequence[Uint8Array | None]
     compute: Callable[[int], list[Any] | None]
 
 
@@ -74,11 +68,11 @@ class _Pass(NamedTuple):
     places: Sequence[int]
     call: KernelRowCall
     entry: str
-    values: Words
+    values: Int64Array
     bits: Any
     marked: Sequence[int | None]
     readers: Sequence[ResultReader]
-    overflows: Words
+    overflows: Int64Array
 
 
 def last_row(

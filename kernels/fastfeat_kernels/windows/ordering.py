@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int32Array, Int64Array, Uint8Array
 from fastfeat_kernels.column import (
     BLOCK,
     ELEMENTS,
@@ -20,10 +21,6 @@ from fastfeat_kernels.column import (
 )
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.requests import WindowInput
-
-Words = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.uint8]
 
 MAX_PARTITIONS = 1 << 10  # partitions that rows are dealt out to at a time
 PARTITION_ROWS = 1 << 13  # rows with values and results that fit into the second-level cache
@@ -60,19 +57,19 @@ class WindowOrder:
             which is faster than new memory.
     """
 
-    codes: Codes
+    codes: Int32Array
     n_entities: int
     n_parts: int
     shift: int
     stripe_bits: int
-    cells: Words
-    partition_starts: Words
-    starts: Words
-    arrivals: Codes
-    times: Words
+    cells: Int64Array
+    partition_starts: Int64Array
+    starts: Int64Array
+    arrivals: Int32Array
+    times: Int64Array
     time_chunks: Sequence[ArrowChunk]
     is_as_given: bool = False
-    spare: list[Words] = field(default_factory=list[Words])
+    spare: list[Int64Array] = field(default_factory=list[Int64Array])
 
     @property
     def n_placed(self) -> int:
@@ -81,7 +78,7 @@ class WindowOrder:
 
 
 def ordered(
-    codes: Codes,
+    codes: Int32Array,
     times: Sequence[ArrowChunk],
     ties: WindowInput | None,
     n_entities: int,
@@ -156,7 +153,11 @@ def _are_few(n_rows: int, n_entities: int) -> bool:
 
 
 def _ordered_few(
-    codes: Codes, times: Words, chunks: Sequence[ArrowChunk], n_entities: int, n_parts: int
+    codes: Int32Array,
+    times: Int64Array,
+    chunks: Sequence[ArrowChunk],
+    n_entities: int,
+    n_parts: int,
 ) -> WindowOrder:
     """Return `ordered` rows of a small batch: one stripe, one partition.
 
@@ -191,16 +192,16 @@ def _ordered_few(
     )
 
 
-def _order_of_few(own: Codes, moments: Words, n_entities: int) -> npt.NDArray[np.intp]:
+def _order_of_few(own: Int32Array, moments: Int64Array, n_entities: int) -> npt.NDArray[np.intp]:
     """Return rows by entity, then time; a radix pass handles rows that arrive in order of time."""
     if n_entities < 1 << 15 and bool((moments[1:] >= moments[:-1]).all()):
         return np.argsort(own.astype(np.int16), kind="stable")
     return np.lexsort((moments, own))
 
 
-def plain_words(chunks: Sequence[ArrowChunk]) -> Words | None:
+def plain_words(chunks: Sequence[ArrowChunk]) -> Int64Array | None:
     """Return columns of 8-byte values as one array; None if some may be missing."""
-    pieces: list[Words] = []
+    pieces: list[Int64Array] = []
     for chunk in chunks:
         if chunk.validity:
             return None
@@ -228,7 +229,7 @@ def n_tied(rows: WindowOrder, run: CallRunner, first_row: int = 0) -> int:
     return 2 * int(np.count_nonzero(is_again)) - int(np.count_nonzero(is_third))
 
 
-def permutation(rows: WindowOrder, run: CallRunner) -> Words:
+def permutation(rows: WindowOrder, run: CallRunner) -> Int64Array:
     """Return the row number in each place, shape (n,)."""
     numbers = np.arange(len(rows.codes), dtype=np.int64)
     chunk = PlainChunk(numbers.ctypes.data, len(numbers), numbers)
@@ -248,8 +249,8 @@ class PlainChunk:
 
 
 def deal(
-    rows: WindowOrder, column: WindowInput, run: CallRunner, numbers: Codes | None = None
-) -> tuple[Words, Flags | None]:
+    rows: WindowOrder, column: WindowInput, run: CallRunner, numbers: Int32Array | None = None
+) -> tuple[Int64Array, Uint8Array | None]:
     """Return the values of a column by dealt row, and for integers whether they are present.
 
     Floats come as float64 with NaN for missing, integers as keys. If `numbers` is given, the entity
@@ -284,7 +285,7 @@ def deal(
     return dealt, present
 
 
-def _dealt_few(rows: WindowOrder, words: Words) -> Words:
+def _dealt_few(rows: WindowOrder, words: Int64Array) -> Int64Array:
     """Return words of one stripe and partition, none missing, by dealt row."""
     if rows.n_placed == len(words):
         return words
@@ -293,7 +294,7 @@ def _dealt_few(rows: WindowOrder, words: Words) -> Words:
     return dealt
 
 
-def _memory_for(rows: WindowOrder) -> Words:
+def _memory_for(rows: WindowOrder) -> Int64Array:
     """Return memory for a dealt column; another thread may have taken the spare memory."""
     try:
         return rows.spare.pop()
@@ -311,7 +312,7 @@ def _stripes_of(rows: ChunkRows[ArrowChunk], size: int) -> Iterator[ChunkRows[Ar
         first += n
 
 
-def check_lengths(codes: Codes, columns: Sequence[WindowInput]) -> None:
+def check_lengths(codes: Int32Array, columns: Sequence[WindowInput]) -> None:
     """Raise ValueError if the number of rows of a column differs from the number of codes."""
     for column in columns:
         n_rows = sum(chunk.length for chunk in column.chunks)
@@ -320,8 +321,12 @@ def check_lengths(codes: Codes, columns: Sequence[WindowInput]) -> None:
 
 
 def counted(
-    codes: Codes, shift: int, n_partitions: int, ranges: Sequence[tuple[int, int]], run: CallRunner
-) -> Words:
+    codes: Int32Array,
+    shift: int,
+    n_partitions: int,
+    ranges: Sequence[tuple[int, int]],
+    run: CallRunner,
+) -> Int64Array:
     """Return the number of rows in each range and partition, shape (ranges, partitions)."""
     counts = np.zeros((len(ranges), n_partitions), np.int64)
     calls, common, counts_at = (
@@ -338,8 +343,8 @@ def counted(
 
 
 def _cells(
-    codes: Codes, shift: int, n_partitions: int, bits: int, run: CallRunner
-) -> tuple[Words, Words]:
+    codes: Int32Array, shift: int, n_partitions: int, bits: int, run: CallRunner
+) -> tuple[Int64Array, Int64Array]:
     """Return `cells` and `partition_starts` of `WindowOrder`."""
     firsts = range(0, len(codes), 1 << bits)
     ranges = [(first, min(first + (1 << bits), len(codes))) for first in firsts]
@@ -350,7 +355,7 @@ def _cells(
     return cells, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts.sum(axis=0))])
 
 
-def codes_table(codes: Codes, shift: int) -> Words:
+def codes_table(codes: Int32Array, shift: int) -> Int64Array:
     """Return a table for input rows by their entities."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_CODES] = codes.ctypes.data
@@ -374,7 +379,7 @@ def _stripe_bits(n_rows: int) -> int:
     return min(max(bits, MIN_STRIPE_BITS), MAX_STRIPE_BITS)
 
 
-def _rows_call(one: ChunkRows[ArrowChunk], common: Words, *owners: object) -> KernelRowCall:
+def _rows_call(one: ChunkRows[ArrowChunk], common: Int64Array, *owners: object) -> KernelRowCall:
     """Return a call on input rows, from the words that all calls share."""
     table = common.copy()
     table[layout.TABLE_CODES] += 4 * one.chunk_start
@@ -386,11 +391,11 @@ def _rows_call(one: ChunkRows[ArrowChunk], common: Words, *owners: object) -> Ke
 
 
 def _placed(
-    codes: Codes,
+    codes: Int32Array,
     times: Sequence[ArrowChunk],
     parts: Sequence[Sequence[ChunkRows[ArrowChunk]]],
     run: CallRunner,
-) -> Codes:
+) -> Int32Array:
     """Return the entity of each row, -1 if its time is missing."""
     if not any(chunk.validity for chunk in times):
         return codes
@@ -403,7 +408,7 @@ def _placed(
     return kept
 
 
-def _in_runs(codes: Codes, n_entities: int) -> Codes:
+def _in_runs(codes: Int32Array, n_entities: int) -> Int32Array:
     """Return entities renumbered in input order if their rows are together: no row moves then."""
     ends = codes[1:] != codes[:-1]
     n_runs = int(np.count_nonzero(ends)) + 1
@@ -415,12 +420,12 @@ def _in_runs(codes: Codes, n_entities: int) -> Codes:
     return np.cumsum(np.append(False, ends), dtype=np.int32)
 
 
-def _is_dealt_in_order(codes: Codes, shift: int) -> bool:
-    partitions: Codes = codes >> np.int32(shift)
+def _is_dealt_in_order(codes: Int32Array, shift: int) -> bool:
+    partitions: Int32Array = codes >> np.int32(shift)
     return bool((partitions[1:] >= partitions[:-1]).all())
 
 
-def _tie_keys(ties: WindowInput, dealt: Words, present: Flags | None) -> Words:
+def _tie_keys(ties: WindowInput, dealt: Int64Array, present: Uint8Array | None) -> Int64Array:
     """Return keys that order ties: missing ones first, -0.0 as 0.0."""
     if ties.element.startswith("float"):
         values = dealt.view(np.float64) + 0.0
@@ -436,7 +441,11 @@ def _tie_keys(ties: WindowInput, dealt: Words, present: Flags | None) -> Words:
 
 
 def _order_calls(
-    rows: WindowOrder, dealt: Words, numbers: Codes, ties: Words | None, is_moved: Words
+    rows: WindowOrder,
+    dealt: Int64Array,
+    numbers: Int32Array,
+    ties: Int64Array | None,
+    is_moved: Int64Array,
 ) -> list[list[KernelRowCall]]:
     sizes = np.diff(rows.partition_starts)
     common, calls = order_table(rows), list[list[KernelRowCall]]()
@@ -464,7 +473,7 @@ def _order_calls(
     return calls
 
 
-def order_table(rows: WindowOrder) -> Words:
+def order_table(rows: WindowOrder) -> Int64Array:
     """Return a table for rows in window order."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_STARTS] = rows.starts.ctypes.data
@@ -479,7 +488,7 @@ def entities_of(rows: WindowOrder, partition: int) -> tuple[int, int]:
     return first, min(1 << rows.shift, rows.n_entities - first)
 
 
-def sequences(sizes: Words, n_sequences: int) -> list[list[int]]:
+def sequences(sizes: Int64Array, n_sequences: int) -> list[list[int]]:
     """Return partitions in sequences of about equal numbers of rows, the largest first.
 
     >>> sequences(np.array([1, 5, 3]), 2)

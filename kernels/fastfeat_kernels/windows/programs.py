@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import Flags, Words
 from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds
 from fastfeat_kernels.windows.slices import is_carried, is_sliced
 from fastfeat_kernels.windows.statistic import WindowStatistic
@@ -50,8 +50,8 @@ class Dealt:
     """
 
     element: str
-    words: Words | None
-    present: Flags | None
+    words: Int64Array | None
+    present: Uint8Array | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class WindowProgram:
 
     entry: str
     wanted: Sequence[int]
-    columns: Words
-    windows: Words
-    bounds: Words
-    outputs: Words
+    columns: Int64Array
+    windows: Int64Array
+    bounds: Int64Array
+    outputs: Int64Array
     row_words: int
     flags: int
     is_float: Sequence[bool]
-    absent: Words
+    absent: Int64Array
     n_scratch_bytes: int
     n_spare_words: int
 
@@ -308,7 +308,7 @@ def _end_of(window: WindowBounds) -> tuple[int, bool]:
     return (0, True) if window.own else (window.high, False)
 
 
-def _bounds(windows: Sequence[WindowBounds]) -> Words:
+def _bounds(windows: Sequence[WindowBounds]) -> Int64Array:
     found: list[int] = []
     known = {(0, True), (NO_BOUND, False)}  # bounds that are not searched
     for k, window in enumerate(windows):

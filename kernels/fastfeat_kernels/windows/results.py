@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array, Uint8Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.ordering import Flags, WindowOrder, Words, codes_table, counted
+from fastfeat_kernels.windows.ordering import WindowOrder, codes_table, counted
 from fastfeat_kernels.windows.programs import WindowProgram
 
 TILE = 256  # rows that are collected at a time
@@ -33,9 +34,9 @@ class Query(NamedTuple):
     first_row: int
     base: int
     stripes: Sequence[range]
-    cells: Words
-    ask_from: Words
-    asked: Words
+    cells: Int64Array
+    ask_from: Int64Array
+    asked: Int64Array
 
 
 class ResultMemory(NamedTuple):
@@ -46,8 +47,8 @@ class ResultMemory(NamedTuple):
         columns: Substitute for columns that a pass has no results for.
     """
 
-    stripes: dict[int, Words]
-    columns: list[Words]
+    stripes: dict[int, Int64Array]
+    columns: list[Int64Array]
 
 
 class ResultColumns(NamedTuple):
@@ -63,12 +64,12 @@ class ResultColumns(NamedTuple):
         is_float: For each output, whether it is float64.
     """
 
-    values: Sequence[Words]
-    bits: Flags
+    values: Sequence[Int64Array]
+    bits: Uint8Array
     marked: Sequence[int | None]
-    targets: Words
-    flag_bits: Words
-    number_bits: Words
+    targets: Int64Array
+    flag_bits: Int64Array
+    number_bits: Int64Array
     is_float: Sequence[bool]
 
 
@@ -94,7 +95,7 @@ def query_of_rows(rows: WindowOrder, first_row: int, n_parts: int, run: CallRunn
     return Query(rows, first_row, base, stripes, cells, cells[first], asked)
 
 
-def aligned(n_words: int) -> Words:
+def aligned(n_words: int) -> Int64Array:
     """Return memory that begins at a cache line."""
     memory = np.empty(n_words + 8, np.int64)
     start = -memory.ctypes.data % 64 // 8
@@ -119,7 +120,7 @@ def columns_for(query: Query, program: WindowProgram) -> ResultColumns:
     return ResultColumns(values, bits, marked, targets, flag_bits, number_bits, program.is_float)
 
 
-def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
+def _columns(n: int, n_columns: int) -> tuple[list[Int64Array], Int64Array]:
     """Return memory for columns of n words, each aligned to a cache line, and their addresses."""
     if n > FEW:
         columns = [aligned(n) for _ in range(n_columns)]
@@ -130,7 +131,7 @@ def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
     return columns, together.ctypes.data + 8 * stride * np.arange(n_columns)
 
 
-def stage_for(query: Query, results: ResultColumns, memory: ResultMemory) -> Words:
+def stage_for(query: Query, results: ResultColumns, memory: ResultMemory) -> Int64Array:
     """Return addresses of the pieces where results wait, shape (stripes * row_words,).
 
     The results of a stripe are lines, one for each of its dealt rows. They are cut into pieces of
@@ -164,7 +165,7 @@ def piece_bits(rows: WindowOrder, row_words: int) -> int:
     return rows.stripe_bits - (row_words - 1).bit_length()
 
 
-def point_to_results(table: Words, results: ResultColumns, query: Query) -> None:
+def point_to_results(table: Int64Array, results: ResultColumns, query: Query) -> None:
     """Write addresses of columns of results to a table."""
     table[layout.TABLE_TARGETS] = results.targets.ctypes.data
     table[layout.TABLE_FLAG_BITS] = results.flag_bits.ctypes.data
@@ -176,7 +177,7 @@ def collect(
     query: Query,
     program: WindowProgram,
     results: ResultColumns,
-    stage: Words,
+    stage: Int64Array,
     memory: object,
     run: CallRunner,
 ) -> None:
@@ -203,7 +204,7 @@ def collect(
     run("collect", calls)
 
 
-def validity_of(query: Query, results: ResultColumns) -> list[Flags | None]:
+def validity_of(query: Query, results: ResultColumns) -> list[Uint8Array | None]:
     """Return a bitmap of the asking rows for each output; None if all rows have a value."""
     rows = query.rows
     is_placed = rows.n_placed == len(rows.codes)
@@ -212,11 +213,11 @@ def validity_of(query: Query, results: ResultColumns) -> list[Flags | None]:
     return [placed if k is None else bits[k] for k in results.marked]
 
 
-def _placed_bits(rows: WindowOrder, first_row: int) -> Flags:
+def _placed_bits(rows: WindowOrder, first_row: int) -> Uint8Array:
     return np.packbits(rows.codes[first_row:] >= 0, bitorder="little")
 
 
-def _shifted(bits: Flags, offset: int) -> Flags:
+def _shifted(bits: Uint8Array, offset: int) -> Uint8Array:
     """Return bitmaps, one a row, without their first bits."""
     if offset == 0:
         return bits

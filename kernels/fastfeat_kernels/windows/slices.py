@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.windows.ordering import WindowOrder, Words, entities_of
+from fastfeat_kernels.arrays import Int64Array
+from fastfeat_kernels.windows.ordering import WindowOrder, entities_of
 from fastfeat_kernels.windows.requests import NO_BOUND, WantedStatistic, WindowBounds
 from fastfeat_kernels.windows.statistics import STATISTICS
 
@@ -50,7 +51,7 @@ class WorkUnit(NamedTuple):
 def units(
     rows: WindowOrder,
     wanted: Sequence[WantedStatistic],
-    asked: Words,
+    asked: Int64Array,
     query: WindowOrder | None = None,
     whole: Collection[int] = (),
 ) -> list[WorkUnit]:
@@ -80,7 +81,7 @@ def units(
     ]
 
 
-def one_unit(rows: WindowOrder, asked: Words) -> WorkUnit | None:
+def one_unit(rows: WindowOrder, asked: Int64Array) -> WorkUnit | None:
     """Return the unit for one partition without long entities, with some asking rows; else None.
 
     `asked`, shape (partitions,), is the number of asking rows; the rows ask for themselves.
@@ -170,7 +171,7 @@ def _slices(
         at = end
 
 
-def _reach(times: Words, read: Sequence[tuple[WindowBounds, int]], at: int) -> tuple[int, int]:
+def _reach(times: Int64Array, read: Sequence[tuple[WindowBounds, int]], at: int) -> tuple[int, int]:
     """Return the first place that is read for a row or is the row, and the end.
 
     `read` has windows, each with its number of latest rows that are read one by one.

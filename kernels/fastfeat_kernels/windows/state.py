@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import CallRunner, KernelRowCall
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.carries import Carries, carries_of, summed_columns
@@ -15,7 +16,6 @@ from fastfeat_kernels.windows.few_rows import NOBODY, compute_few, query_of_few
 from fastfeat_kernels.windows.ordering import (
     SEQUENCES_PER_PART,
     WindowOrder,
-    Words,
     check_lengths,
     deal,
     entities_of,
@@ -174,7 +174,7 @@ def _found(
     wanted: Sequence[WantedStatistic],
     elements: Sequence[str],
     results: ResultColumns,
-    overflows: Words,
+    overflows: Int64Array,
 ) -> dict[int, StatisticColumn]:
     """Return the statistics of a pass, by place."""
     validity, first_rows = validity_of(asks, results), _first_rows(asks.rows, overflows)
@@ -240,10 +240,10 @@ def _compute(
     work: Sequence[WorkUnits],
     n_columns: int,
     results: ResultColumns,
-    stage: Words | None,
+    stage: Int64Array | None,
     memory: object,
     run: CallRunner,
-) -> Words:
+) -> Int64Array:
     """Write the results of a pass to the stage, or to columns if there is no stage.
 
     The result is, for each unit and output, the first dealt row that overflows.
@@ -287,7 +287,7 @@ def _compute(
 
 def program_table(
     rows: WindowOrder, query: WindowOrder, program: WindowProgram, n_columns: int
-) -> Words:
+) -> Int64Array:
     """Return a table for the rows in windows, the asking rows, and the program of a pass."""
     table = order_table(rows)
     table[layout.TABLE_ASKING_STARTS] = query.starts.ctypes.data
@@ -352,7 +352,7 @@ def _divided(
 
 
 def _values(
-    wanted: WantedStatistic, elements: Sequence[str], words: Words, is_float: bool
+    wanted: WantedStatistic, elements: Sequence[str], words: Int64Array, is_float: bool
 ) -> npt.NDArray[Any]:
     if is_float:
         return words.view(np.float64)
@@ -367,14 +367,14 @@ def _values(
     return words
 
 
-def _first_rows(rows: WindowOrder, overflows: Words) -> list[int]:
+def _first_rows(rows: WindowOrder, overflows: Int64Array) -> list[int]:
     """Return for each output the first input row that overflows; -1 if none does."""
     if (overflows == NOBODY).all():
         return [-1] * overflows.shape[1]
     return [_first_row(rows, dealt) for dealt in overflows.T]
 
 
-def _first_row(rows: WindowOrder, dealt: Words) -> int:
+def _first_row(rows: WindowOrder, dealt: Int64Array) -> int:
     """Return the first input row of some dealt rows; -1 if none of them is a row."""
     found = dealt[dealt != NOBODY]
     return min((_input_row(rows, dealt_row) for dealt_row in found.tolist()), default=-1)

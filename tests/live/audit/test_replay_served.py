@@ -146,7 +146,7 @@ def test_after_a_difference_there_is_no_file(tmp_path: Path) -> None:
     report = ff.replay(tmp_path / "state.db", other, to=tmp_path / "served.parquet")
     assert not report.ok
     assert sorted(file.name for file in tmp_path.glob("*parquet*")) == []
-    with pytest.raises(InvalidData, match="must end in .parquet"):
+    with pytest.raises(InvalidData, match=r"must end in \.parquet"):
         ff.replay(tmp_path / "state.db", to=tmp_path / "served.csv")
     with pytest.raises(InvalidPlan, match="there is no plan='other'"):
         ff.replay(tmp_path / "state.db", to=tmp_path / "served.parquet", plan="other")

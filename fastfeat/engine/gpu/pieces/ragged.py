@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from numpy.typing import NDArray
 
 from fastfeat.engine.failure import WORD_ROWS
@@ -24,11 +25,6 @@ KEPT_SHARE = 1 / 16
 """Share of the free memory for a column that stays on the device for its readers."""
 _OFFSET_BYTES = 8 + 1 / 8  # per row: its offset and its bit
 
-Offsets = NDArray[np.int64]
-"""Offsets of the bytes or elements of each row, shape (n_rows + 1,).
-
-The first offset may be any number.
-"""
 SpanResultT = TypeVar("Made")
 
 
@@ -45,7 +41,7 @@ class Cost(NamedTuple):
 
 
 def over_spans(
-    runtime: Runtime, offsets: Offsets, cost: Cost, work: Callable[[int, int], SpanResultT]
+    runtime: Runtime, offsets: Int64Array, cost: Cost, work: Callable[[int, int], SpanResultT]
 ) -> list[SpanResultT]:
     """Return the results of `work(first, end)`, called for ranges of rows that fit the device.
 
@@ -64,7 +60,7 @@ def _worked(
 
 def compute_column(
     runtime: Runtime,
-    offsets: Offsets,
+    offsets: Int64Array,
     kind: Any,
     cost: Cost,
     work: Callable[[int, int], SpanResultT],
@@ -95,7 +91,7 @@ def compute_column(
 
 def compute_values(
     runtime: Runtime,
-    offsets: Offsets,
+    offsets: Int64Array,
     dtype: DType,
     cost: Cost,
     work: Callable[[int, int], DeviceArray],
@@ -111,7 +107,7 @@ def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
     return on_host(runtime, made, made.name)
 
 
-def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, int]]:
+def spans_of(runtime: Runtime, offsets: Int64Array, cost: Cost) -> list[tuple[int, int]]:
     """Return ranges of rows (first, end) that fit the device.
 
     All but the last have a multiple of 64 rows.
@@ -125,7 +121,9 @@ def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, 
     return spans
 
 
-def _spans_in(runtime: Runtime, offsets: Offsets, cost: Cost, room: float) -> list[tuple[int, int]]:
+def _spans_in(
+    runtime: Runtime, offsets: Int64Array, cost: Cost, room: float
+) -> list[tuple[int, int]]:
     n_rows, row_bytes = len(offsets) - 1, cost.row_bytes + _OFFSET_BYTES
     n_units = int(offsets[-1]) - int(offsets[0])
     if n_rows and n_units * cost.unit_bytes + n_rows * row_bytes <= room:

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.engine.failure import first_failing_row
-from fastfeat.engine.gpu.programs.program import DeviceProgram, Words, text_of
+from fastfeat.engine.gpu.programs.program import DeviceProgram, text_of
 from fastfeat.engine.gpu.programs.render import kernel_name
 from fastfeat.engine.gpu.programs.table import Launch
 from fastfeat.engine.gpu.runtime import Buffer, Mark, Runtime
@@ -27,7 +28,7 @@ class PreparedPiece:
     """A piece that is ready to compute: the words of its kernels, and the memory they point to."""
 
     plan: DeviceProgram
-    words: Words
+    words: Int64Array
     n_rows: int
     owners: tuple[object, ...]
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.arrays import Int64Array
 
 from fastfeat.engine.gpu.columns.memory import DeviceColumn
 from fastfeat.engine.gpu.programs.render import kernel_name, render
@@ -114,9 +114,6 @@ def _joined(
         yield group
 
 
-Words = NDArray[np.int64]
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceProgram:
     """A program laid out in loops, with a flag per output: whether it has a validity bitmap."""
@@ -177,7 +174,7 @@ class DeviceBoundProgram:
     """
 
     plan: DeviceProgram
-    words: Words
+    words: Int64Array
     tables: tuple[Buffer, ...]
 
 
@@ -199,7 +196,7 @@ def bind(runtime: Runtime, program: Program, constants: Constants) -> DeviceBoun
 
 def words_of(
     bound: DeviceBoundProgram, inputs: Sequence[DeviceColumn], targets: Sequence[DeviceTarget]
-) -> Words:
+) -> Int64Array:
     """Return the words for computing a piece, with the addresses of its inputs and outputs."""
     filled, table = bound.words.copy(), bound.plan.table
     columns = [(c.values, c.value_bit, c.validity, c.bit) for c in inputs]

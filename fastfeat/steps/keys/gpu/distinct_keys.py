@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array, Int64Array
 from fastfeat_kernels.vocabulary import cuda
-from numpy.typing import NDArray
 
 from fastfeat.engine.gpu.columns.kernels import (
     download_array,
@@ -42,9 +42,6 @@ _TABLE_BYTES = 4 + 4 * 16 + 4 * 8
 A table needs up to four slots per row if the keys of all rows differ.
 """
 
-Integers = NDArray[np.int64]
-Numbers = NDArray[np.int32]
-
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
@@ -58,17 +55,17 @@ class Distinct:
     """
 
     parts: tuple[Array, ...]
-    counts: Integers
+    counts: Int64Array
     n_missing: int
-    rows: Buffer | Numbers
+    rows: Buffer | Int32Array
 
 
 @dataclass(frozen=True, slots=True)
 class _PieceKeys:
     """Distinct keys of a piece: first row and count of each key, and each row's key number."""
 
-    firsts: Integers
-    counts: Integers
+    firsts: Int64Array
+    counts: Int64Array
     rows: Buffer
 
 
@@ -159,7 +156,7 @@ def _together(
     found: Sequence[Distinct],
     dtypes: Sequence[DType],
     missing: str,
-    rows: Numbers,
+    rows: Int32Array,
 ) -> Distinct:
     """Return the distinct keys of all rows, from the distinct keys of each piece.
 
@@ -185,7 +182,7 @@ def _of_rows(
     dtypes: Sequence[DType],
     missing: str,
     span: tuple[int, int],
-    weights: Integers | None,
+    weights: Int64Array | None,
 ) -> Distinct:
     """Return the distinct keys of the rows in `span`, (start, end), which fit the device.
 
@@ -213,7 +210,7 @@ class _Table:
 
 
 def _find(
-    runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Integers | None
+    runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Int64Array | None
 ) -> _PieceKeys:
     """Return the distinct keys of a piece; its hash table is enlarged until they fit."""
     rows = runtime.allocate(max(4 * n, 8))
@@ -260,7 +257,7 @@ def _at_rows(
     placed: KeyRows,
     start: int,
     n: int,
-    rows: Integers,
+    rows: Int64Array,
 ) -> Array:
     """Return the values of a column in some rows of a piece, as a host array of keys."""
     wanted = key_type(dtype)
@@ -296,6 +293,6 @@ def launch(
     launch_rows(runtime, module, kernel, np.array(table, np.int64), 0, n, rows_per_thread)
 
 
-def numbers_in_host(runtime: Runtime, rows: Buffer | Numbers, n: int) -> Numbers:
+def numbers_in_host(runtime: Runtime, rows: Buffer | Int32Array, n: int) -> Int32Array:
     """Return the key number of each row as a host array, copied from the device if necessary."""
     return download_array(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows

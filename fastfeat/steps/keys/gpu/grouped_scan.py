@@ -14,6 +14,7 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped import cuda, layout
 from fastfeat_kernels.grouped.calls import best_exponent
 from fastfeat_kernels.grouped.state import LOWEST_EXPONENT, GroupedMoments, merge, no_moments
@@ -31,7 +32,6 @@ ROWS_LISTED = 1 << 20
 """Highest number of rows that are searched at a time for values outside the window."""
 BYTES_LISTED = 12
 
-Words = NDArray[np.int64]
 PieceColumns = Sequence[DeviceColumn]
 """The columns of the rows of a piece, the values first."""
 
@@ -80,7 +80,7 @@ class DeviceGroupSums:
 
     exponent: int
     memory: Buffer
-    states: list[Words]
+    states: list[Int64Array]
     listed: list[ListedValues]
 
 

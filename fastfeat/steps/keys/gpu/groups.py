@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache, partial
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped import cuda
 from fastfeat_kernels.grouped.order import SortedGroups, order
 from fastfeat_kernels.grouped.state import GroupedMoments, counts_of
@@ -23,7 +24,7 @@ from fastfeat.ir.node import Params
 from fastfeat.steps.keys.cpu_groups import GroupSummaries, codes_of, learn_aggregate, needs_extremes
 from fastfeat.steps.keys.gpu import grouped_ranks
 from fastfeat.steps.keys.gpu.grouped_ranks import Quantile
-from fastfeat.steps.keys.gpu.grouped_scan import GroupedPass, Words, find_groups, scratch_bytes
+from fastfeat.steps.keys.gpu.grouped_scan import GroupedPass, find_groups, scratch_bytes
 from fastfeat.steps.keys.tasks import GroupsTask
 from fastfeat.steps.on_device import column_in_host
 
@@ -94,7 +95,7 @@ def group_moments(
 
 
 def group_quantiles(
-    runtime: Runtime, columns: NamedColumns, counts: Words, wanted: Sequence[Quantile]
+    runtime: Runtime, columns: NamedColumns, counts: Int64Array, wanted: Sequence[Quantile]
 ) -> dict[Quantile, Groups]:
     """Return the values of each wanted quantile in each group: int64 ticks for times, else floats.
 

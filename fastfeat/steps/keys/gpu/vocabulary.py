@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.arrays import Int32Array
 from fastfeat_kernels.vocabulary import cuda
 
 from fastfeat.aggregates.keys import KeyCounts, Vocabulary
@@ -21,7 +22,6 @@ from fastfeat.steps.keys.cpu_counting import in_order
 from fastfeat.steps.keys.gpu.columns import KeyRows, key_rows, numbers_by
 from fastfeat.steps.keys.gpu.distinct_keys import (
     Distinct,
-    Numbers,
     distinct,
     launch,
     missing_word,
@@ -59,7 +59,7 @@ def _count(runtime: Runtime, task: KeysTask) -> KeyCounts:
     order = in_order(found.parts, task.dtypes, found.counts, task.missing, task.max_memory)
     n_rows, with_rows = len(task.columns[0]), task.with_rows
 
-    def of_rows(numbers: Numbers, missing: int) -> DeviceArray | Numbers:
+    def of_rows(numbers: Int32Array, missing: int) -> DeviceArray | Int32Array:
         work = partial(_of_rows, runtime, found, order, n_rows, numbers, missing)
         return runtime.computations.run(work)
 
@@ -72,9 +72,9 @@ def _of_rows(
     found: Distinct,
     order: np.ndarray[Any, np.dtype[np.int64]],
     n_rows: int,
-    numbers: Numbers,
+    numbers: Int32Array,
     missing: int,
-) -> DeviceArray | Numbers:
+) -> DeviceArray | Int32Array:
     """Return one number per row, looked up by the row's key.
 
     `order` has the positions of the keys in their final order, and `numbers` one number per key in

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from fastfeat_kernels.arrays import BoolArray, Int64Array
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.lists import cuda
 from numpy.typing import NDArray
@@ -19,16 +20,14 @@ from fastfeat.engine.gpu.columns.memory import (
     place_column,
     word_bytes,
 )
-from fastfeat.engine.gpu.pieces.ragged import Offsets
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.engine.storage import storage
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.columns.bits import Flags
 from fastfeat.io.columns.lists import lists_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.lists.rows import element_type
-from fastfeat.steps.on_device import Params
 from fastfeat.steps.step import Argument
 
 ListResultT = TypeVar("Made")
@@ -48,9 +47,9 @@ class HostLists:
     """
 
     argument: Argument
-    offsets: Offsets
+    offsets: Int64Array
     elements: Array
-    present: Flags | None
+    present: BoolArray | None
     dtype: DType
 
     @property
@@ -83,7 +82,7 @@ class ListPiece:
     owners: tuple[object, ...]
 
 
-DeviceListFunction = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
+DeviceListFunction = Callable[[Runtime, HostLists, Sequence[Argument], ParameterValues], Any]
 """`(runtime, lists, arguments, parameters) -> column`."""
 
 
@@ -130,7 +129,7 @@ def _upload(
     return ListPiece(lists, start, stop - start, words, tuple(owners))
 
 
-def bits_on_device(runtime: Runtime, flags: Flags) -> Buffer:
+def bits_on_device(runtime: Runtime, flags: BoolArray) -> Buffer:
     """Return flags as bits on the device, in whole 64-bit words."""
     packed = np.zeros(word_bytes(len(flags)), np.uint8)
     packed[: -(-len(flags) // 8)] = np.packbits(flags, bitorder="little")

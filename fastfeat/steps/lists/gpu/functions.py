@@ -22,6 +22,7 @@ from fastfeat.io.columns.bits import present_rows
 from fastfeat.io.columns.lists import list_array
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, FLOAT64, INT64, UINT64, DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.lists import cpu as host
 from fastfeat.steps.lists.gpu.columns import (
     BIT_BYTES,
@@ -38,14 +39,16 @@ from fastfeat.steps.lists.gpu.columns import (
 )
 from fastfeat.steps.lists.gpu.sums import sums
 from fastfeat.steps.lists.rows import OUT_OF_BOUNDS, REQUESTED, element_type
-from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params, argument_in_host
+from fastfeat.steps.on_device import DeviceKernel, DeviceStep, argument_in_host
 from fastfeat.steps.step import Argument, StepFailed
 
 
 def list_step(work: DeviceListFunction) -> DeviceStep:
     """Return the function that computes a step of lists on a device, by `work`."""
 
-    def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    def step(
+        runtime: Runtime, args: Sequence[Argument], params: ParameterValues, n_rows: int
+    ) -> Any:
         given = [argument_in_host(runtime, arg) for arg in args]
         return work(runtime, host_lists(given[0]), given, params)
 
@@ -53,7 +56,9 @@ def list_step(work: DeviceListFunction) -> DeviceStep:
 
 
 def _length(request: Request) -> DeviceListFunction:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         def of_piece(piece: ListPiece) -> DeviceArray:
             out = runtime.allocate(8 * piece.n_rows)
             run_lists(runtime, request.kernel, piece, {"OUT": out.address})
@@ -66,7 +71,9 @@ def _length(request: Request) -> DeviceListFunction:
 
 
 def _element(request: Request) -> DeviceListFunction:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         def of_piece(piece: ListPiece) -> DeviceArray:
             n = piece.n_rows
             out = runtime.allocate(n * lists.width or word_bytes(n))
@@ -86,7 +93,9 @@ def _element(request: Request) -> DeviceListFunction:
 
 
 def _end(request: Request) -> DeviceListFunction:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         dtype = FLOAT64 if lists.dtype.is_float else INT64
         dtype = UINT64 if lists.dtype == UINT64 else dtype
 
@@ -106,7 +115,9 @@ def _end(request: Request) -> DeviceListFunction:
 
 
 def _contains(request: Request) -> DeviceListFunction:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         items = host.items_of(args[1], lists.dtype)
         values = words_of(items.keys)
         is_key = present_rows(items.keys)
@@ -131,7 +142,9 @@ def _contains(request: Request) -> DeviceListFunction:
 
 
 def _slice(request: Request) -> DeviceListFunction:
-    def work(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
+    def work(
+        runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: ParameterValues
+    ) -> Any:
         def of_piece(piece: ListPiece) -> Array:
             return _written(runtime, request.kernel, piece, request.words(params))
 

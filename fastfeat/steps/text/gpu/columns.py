@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.text import (
     TABLE_BIT_OFFSET,
     TABLE_DATA,
@@ -25,20 +26,21 @@ from numpy.typing import NDArray
 
 from fastfeat.engine.gpu.columns.kernels import download_array, launch_rows, on_device
 from fastfeat.engine.gpu.columns.memory import bytes_at, fill_column, laid_out, place_column
-from fastfeat.engine.gpu.pieces.ragged import Cost, Offsets, array_on_host, compute_values
+from fastfeat.engine.gpu.pieces.ragged import Cost, array_on_host, compute_values
 from fastfeat.engine.gpu.runtime import Buffer, Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import validity_of
 from fastfeat.io.columns.strings import TextChunk, text_chunks
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, DType
+from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.entries import content_column, over_entries
-from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.steps.on_device import DeviceStep
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.text.rows import NOT_UTF8, kernel_params
 
 TextResultT = TypeVar("Made")
-DeviceTextFunction = Callable[[Runtime, ChunkedArray, Params], Any]
+DeviceTextFunction = Callable[[Runtime, ChunkedArray, ParameterValues], Any]
 _WORD_BYTES = 8
 
 
@@ -62,7 +64,7 @@ class HostTexts:
     """
 
     column: ChunkedArray
-    offsets: Offsets
+    offsets: Int64Array
     parts: tuple[_Part, ...]
 
 
@@ -80,7 +82,7 @@ class TextPiece:
 
     start: int
     rows: ChunkedArray
-    offsets: Offsets
+    offsets: Int64Array
     words: Mapping[int, int]
     owners: tuple[object, ...]
 
@@ -229,7 +231,9 @@ def text_step(
     array. `brought` copies a column on the device to a host array.
     """
 
-    def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+    def step(
+        runtime: Runtime, args: Sequence[Argument], params: ParameterValues, n_rows: int
+    ) -> Any:
         def of_entries(entries: ChunkedArray) -> Array:
             made = work(runtime, entries, params)
             is_there = isinstance(made, pa.ChunkedArray)
@@ -255,7 +259,7 @@ def result_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0)
     return DeviceArray(dtype, piece.n_rows, values.address + start, 0, validity, bit, owner=owner)
 
 
-def placed_words(runtime: Runtime, request: Request, params: Params) -> PlacedWords:
+def placed_words(runtime: Runtime, request: Request, params: ParameterValues) -> PlacedWords:
     """Return the words for a function's parameters; arrays among them are copied to the device."""
     words, held = dict[int, int](), list[Buffer]()
     for place, word in request.words(kernel_params(request, params)).items():

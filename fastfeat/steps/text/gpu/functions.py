@@ -23,7 +23,8 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.columns.bits import pack, validity_of
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import BOOL, INT64
-from fastfeat.steps.on_device import DeviceKernel, DeviceStep, Params
+from fastfeat.ir.parameters import ParameterValues
+from fastfeat.steps.on_device import DeviceKernel, DeviceStep
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,
     checked,
@@ -44,7 +45,7 @@ from fastfeat.steps.text.rows import REQUESTED
 def _counts(request: Request) -> DeviceStep:
     """Return the function that computes a step with one int64 per row."""
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceArray:
@@ -63,7 +64,7 @@ def _counts(request: Request) -> DeviceStep:
 def _flags(request: Request) -> DeviceStep:
     """Return the function that computes a step with one bool per row."""
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceArray:
@@ -82,7 +83,7 @@ def _flags(request: Request) -> DeviceStep:
 def _texts(request: Request) -> DeviceStep:
     """Return the function that computes a step with one text per row."""
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> Array:

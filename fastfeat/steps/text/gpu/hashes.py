@@ -26,7 +26,8 @@ from fastfeat.engine.gpu.runtime import Runtime
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import INT32, UINT64
-from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.ir.parameters import ParameterValues
+from fastfeat.steps.on_device import DeviceStep
 from fastfeat.steps.step import Argument
 from fastfeat.steps.text.gpu.columns import (
     TextPiece,
@@ -51,7 +52,7 @@ class DeviceCounts:
     buckets: tuple[DeviceArray, ...]
 
 
-def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+def _hash(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
     """Return the hash of each row's text, or the hash's bucket."""
     n_buckets = params["n_buckets"]
     dtype, width = (UINT64, 8) if n_buckets is None else (INT32, 4)
@@ -83,7 +84,7 @@ def _column_words(piece: TextPiece) -> list[int]:
 def bucket_counts(request: Request) -> DeviceStep:
     """Return the function that computes a step: it counts n-grams or tokens per row and bucket."""
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceCounts:
@@ -121,7 +122,9 @@ def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
     return counts
 
 
-def bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+def bucket_count(
+    runtime: Runtime, args: Sequence[Argument], params: ParameterValues, n_rows: int
+) -> Any:
     """Return the column of counts of one bucket."""
     counts, bucket = args[0].values, int(params["bucket"])
     if isinstance(counts, DeviceCounts):

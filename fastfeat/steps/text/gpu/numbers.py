@@ -19,7 +19,8 @@ from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.columns.strings import content_at
 from fastfeat.io.device import DeviceArray
 from fastfeat.ir.dtypes import DType
-from fastfeat.steps.on_device import DeviceStep, Params
+from fastfeat.ir.parameters import ParameterValues
+from fastfeat.steps.on_device import DeviceStep
 from fastfeat.steps.text.gpu.columns import (
     PieceReport,
     TextPiece,
@@ -45,7 +46,7 @@ def numbers(request: Request) -> DeviceStep:
     """Return the function that computes a step: it parses a number from each row's text."""
     dtype = NUMBERS[request.gives]
 
-    def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
+    def work(runtime: Runtime, column: ChunkedArray, params: ParameterValues) -> Any:
         words, _held = placed_words(runtime, request, params)
 
         def of_piece(piece: TextPiece) -> DeviceArray:

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.column import BLOCK as LOOK_ROWS
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.cuda import column_text, definitions
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments
-from fastfeat_kernels.grouped.tables import Words
 from fastfeat_kernels.grouped.wide import Left
 from fastfeat_kernels.moments.state import Level
 
@@ -230,7 +230,7 @@ def table_words(
     ]
 
 
-def is_well_held(begins: Words, ends: Words, exponent: int) -> bool:
+def is_well_held(begins: Int64Array, ends: Int64Array, exponent: int) -> bool:
     """Return whether a window holds about as many floats as the best window.
 
     `begins` and `ends` count, by biased exponent, the floats for which a window is the lowest and
@@ -243,11 +243,11 @@ def is_well_held(begins: Words, ends: Words, exponent: int) -> bool:
 class Arrays(NamedTuple):
     """Arrays with the result of a device, in host memory; shapes like `TargetOffsets`."""
 
-    lines: Words
-    extremes: Words
-    missing: Words
-    positive: Words
-    negative: Words
+    lines: Int64Array
+    extremes: Int64Array
+    missing: Int64Array
+    positive: Int64Array
+    negative: Int64Array
 
 
 def arrays_of(task: DeviceMomentsRequest, seen: int) -> Arrays:
