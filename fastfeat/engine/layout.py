@@ -106,8 +106,9 @@ Grouping = Callable[[Sequence[Output], ShapeOf], list[OutputIndices]]
 def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[OutputIndices]:
     """Return groups of outputs, as indices; each group becomes one loop.
 
-    Outputs with equal code are grouped first, the rest by the inputs that they share. `shape_of`
-    returns the shape of a group.
+    Outputs with equal code are grouped first, the rest by the inputs that they share. Bools have
+    groups of their own: a CPU computes 64 of them at a time. `shape_of` returns the shape of a
+    group.
     """
     alike: dict[Shape, OutputIndices] = {}
     for k in range(len(outputs)):
@@ -121,7 +122,10 @@ def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[OutputIndices]
             starts = range(0, len(members), REPEATS_PER_LOOP)
             groups.extend(members[start : start + REPEATS_PER_LOOP] for start in starts)
     reads = {k: frozenset(inputs_of(outputs[k])) for k in single}
-    return groups + _by_shared_inputs(sorted(single), reads)
+    bools = sorted(k for k in single if outputs[k].dtype.name == "bool")
+    others = sorted(set(single).difference(bools))
+    groups += _by_shared_inputs(others, reads, LARGEST_GROUP)
+    return groups + _by_shared_inputs(bools, reads, REPEATS_PER_LOOP)
 
 
 def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
@@ -144,15 +148,18 @@ def inputs_of(output: Output) -> tuple[InputSlot, ...]:
 
 
 def _by_shared_inputs(
-    members: OutputIndices, reads: Mapping[int, frozenset[InputSlot]]
+    members: OutputIndices, reads: Mapping[int, frozenset[InputSlot]], largest: int
 ) -> list[OutputIndices]:
-    """Return groups of outputs: each joins the open group that reads most of its inputs already."""
+    """Return groups of at most `largest` outputs, by the inputs that they share.
+
+    Each output joins the open group that reads most of its inputs already.
+    """
     groups: list[tuple[OutputIndices, set[InputSlot]]] = []
     for k in members:
         open_groups = [
             (group, inputs)
             for group, inputs in groups[-8:]
-            if len(group) < LARGEST_GROUP and len(inputs | reads[k]) <= LARGEST_INPUTS
+            if len(group) < largest and len(inputs | reads[k]) <= LARGEST_INPUTS
         ]
         best = max(open_groups, key=lambda g: len(g[1] & reads[k]), default=None)
         if best is None:

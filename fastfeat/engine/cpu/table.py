@@ -14,6 +14,7 @@ import numpy as np
 from fastfeat_kernels.arrays import Int64Array
 from fastfeat_kernels.grouped import tables as group_tables
 from fastfeat_kernels.rows import (
+    AS_BITS,
     BLOCK,
     CODES,
     COLUMN_WORDS,
@@ -25,7 +26,7 @@ from fastfeat_kernels.rows import (
 from numpy.typing import NDArray
 
 from fastfeat.engine.cpu.kernels import n_parts, runner
-from fastfeat.engine.cpu.words import interleaved, n_arguments, reads
+from fastfeat.engine.cpu.words import gives_bits, interleaved, n_arguments, reads
 from fastfeat.engine.layout import Loop, Shape, has_flags
 from fastfeat.engine.program import Constants, Program
 from fastfeat.engine.storage import (
@@ -155,14 +156,16 @@ def _place(words: list[int], columns: Sequence[int], kinds: Sequence[int]) -> li
 def _kinds(shape: Shape) -> tuple[list[int], list[int]]:
     """Return the kind of each input and output of a loop: codes for the type and flags to read."""
     values, flags = reads(shape)
+    form = AS_BITS if gives_bits(shape) else 0
     read_kinds = [
         CODES[storage(dtype)]
+        | form
         | (WANTS_VALUES if j in values else 0)
         | (WANTS_FLAGS if j in flags else 0)
         for j, dtype in enumerate(shape.inputs)
     ]
     write_kinds = [
-        CODES[output_storage(store.dtype)] | (WANTS_FLAGS if has_flags(store, shape) else 0)
+        CODES[output_storage(store.dtype)] | form | (WANTS_FLAGS if has_flags(store, shape) else 0)
         for store in shape.stores
     ]
     return read_kinds, write_kinds
