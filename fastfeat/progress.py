@@ -148,7 +148,7 @@ def rate_text(
         n_before: Rows that were finished before the work began.
 
     Example:
-        >>> rate_told(3_000_000, 9_000_000, 800_000_000, 4.0, n_before=1_000_000)
+        >>> rate_text(3_000_000, 9_000_000, 800_000_000, 4.0, n_before=1_000_000)
         '3,000,000 of 9,000,000 rows, 763 MiB, 191 MiB/s, 12 s left'
     """
     of = "" if total is None else f" of {total:,}"

@@ -1,4 +1,4 @@
-"""Count, mean, standard deviation, minimum and maximum of 20 columns; none, some and most missing."""
+"""Count, mean, deviation, minimum and maximum of 20 columns; none, some and most missing."""
 
 from __future__ import annotations
 

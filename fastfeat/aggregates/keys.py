@@ -263,11 +263,11 @@ def _vocabulary_result(dtype: DType, params: Params) -> DType:
 
 def refuse_finalize(summary: ColumnSummary, params: Params) -> LearntValue:
     """Raise AssertionError: the `finalize` of aggregates that count keys is never called."""
-    raise AssertionError("this is learnt from keys, not from moments")
+    raise AssertionError("finalize must not be called: this aggregate counts keys")
 
 
 def _vocabulary_reference(values: Sequence[Any], params: Params, dtype: DType) -> LearntValue:
-    raise AssertionError("a vocabulary is learnt from keys, not from one column")
+    raise AssertionError("must not be called: a vocabulary is learnt by counting keys")
 
 
 MIN_FREQUENCY = Parameter(

@@ -87,8 +87,9 @@ def _result(dtype: DType, params: Params) -> DType:
         return to_level(dtype, params)
     if dtype.name != "duration" and parameter(params, "interpolation") in _BETWEEN:
         raise TypeMismatch(
-            f"cannot interpolate between two values of {dtype}. Choose one of the two, in impute() "
-            f"too: quantile({parameter(params, 'q')}, interpolation='lower'), 'higher' or 'nearest'"
+            f"cannot interpolate between two values of {dtype}. Take one of the two: "
+            f"quantile({parameter(params, 'q')}, interpolation='lower'), or 'higher' or 'nearest'. "
+            "For impute(), pass this expression"
         )
     return same(dtype, params)
 
@@ -226,7 +227,7 @@ def space_evenly(low: float, high: float, n: int) -> tuple[float, ...]:
 
     If high - low would overflow, the points are computed at half their size, then doubled.
 
-    >>> spaced(1.0, 2.0, 5)
+    >>> space_evenly(1.0, 2.0, 5)
     (1.0, 1.25, 1.5, 1.75, 2.0)
     """
     if math.isinf(high - low) and math.isfinite(low) and math.isfinite(high):

@@ -159,11 +159,11 @@ def _result(dtype: DType, params: Params) -> DType:
 
 
 def _finalize(summary: ColumnSummary, params: Params) -> LearntValue:
-    raise AssertionError("a target is learnt from per category")
+    raise AssertionError("must not be called: a target is learnt per category")
 
 
 def _reference(values: Sequence[Any], params: Params, dtype: DType) -> LearntValue:
-    raise AssertionError("a target is learnt from per category")
+    raise AssertionError("must not be called: a target is learnt per category")
 
 
 def _is_in_folds(aggregate: Aggregate) -> bool:

@@ -166,7 +166,7 @@ class _Trial:
     of_profiles: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def rows(self, missing: str) -> Any:
-        """Return a table of made-up rows. `missing` selects the missing values, see `make_example_rows`.
+        """Return a table of made-up rows; `missing` is described in `make_example_rows`.
 
         Rows with missing values are out of time order, so that the kernels that sort run too.
         """

@@ -1,9 +1,9 @@
 """`Plan.learning`: fit a plan in rounds over parts of the rows, which may be on several machines.
 
-A `LearningRound` is a plan in the middle of its fit. In each round, every machine computes a `State`
+A `Learning` is a plan in the middle of its fit. In each round, every machine computes a `State`
 (the sums, counts and the like) of its part of the rows. The states are merged into one, and `next`
-turns this state into the `LearningRound` of the next round. An engine, such as Spark, sends states and
-`LearningRound`s between machines as bytes.
+turns this state into the `Learning` of the next round. An engine, such as Spark, sends states and
+`Learning`s between machines as bytes.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class State:
 class Learning(Generic[Face]):
     """A plan in the middle of its fit, between two passes over the rows; see `Plan.learning`.
 
-    It is immutable: `next` returns a new `LearningRound` for the following round.
+    It is immutable: `next` returns a new `Learning` for the following round.
 
     Args:
         record: The values learned so far.
@@ -206,8 +206,8 @@ class Learning(Generic[Face]):
     def state_of_bytes(self, content: bytes) -> State:
         """Return the state of some bytes, after checking that it belongs to this round.
 
-        `State.from_bytes` reads bytes without a `LearningRound`. It cannot check the bytes, and the
-        merge of two such states is put off until a `LearningRound` gets them.
+        `State.from_bytes` reads bytes without a `Learning`. It cannot check the bytes, and the
+        merge of two such states is put off until a `Learning` gets them.
 
         Args:
             content: The bytes that `State.to_bytes` returned.
@@ -227,7 +227,7 @@ class Learning(Generic[Face]):
         return State(rounds.open_state(self.record, record))
 
     def next(self, state: State) -> Learning[Face]:
-        """Return the `LearningRound` of the next round.
+        """Return the `Learning` of the next round.
 
         Args:
             state: The state of all rows, each of them once. It is consumed.
@@ -317,13 +317,13 @@ class Learning(Generic[Face]):
 
     @staticmethod
     def from_bytes(content: bytes) -> Learning[Any]:
-        """Return the `LearningRound` of bytes that `to_bytes` returned.
+        """Return the `Learning` of bytes that `to_bytes` returned.
 
         Args:
             content: The bytes.
 
         Raises:
-            InvalidData: The bytes are truncated, altered, or not a `LearningRound`.
+            InvalidData: The bytes are truncated, altered, or not a `Learning`.
         """
         given, coming = _bytes(content), None
         if given.startswith(_MAGIC):
@@ -351,7 +351,7 @@ def learning_of(
     stable: Fitted | None = None,
     profile: ProfileChoice = False,
 ) -> Learning[Face]:
-    """Return a plan's `LearningRound` before its first round; see `Plan.learning`.
+    """Return a plan's `Learning` before its first round; see `Plan.learning`.
 
     `face` makes the public fitted plan from the internal record.
     """
@@ -384,7 +384,8 @@ def _record(state: Any) -> part_state.PartState | ProfileState:
     """
     if not isinstance(state, State):
         raise TypeMismatch(
-            f"expected a state, such as learning.partial() returns, got {type(state).__name__}"
+            "expected a state, the result of learning.partial(...) or of a merge, got "
+            f"{type(state).__name__}"
         )
     return state.record
 
@@ -415,12 +416,17 @@ def _numbers(rows: Any) -> range | NDArray[np.int64] | None:
         return range(0)
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         raise TypeMismatch(
-            "rows= takes the row numbers in the whole data, range(first, first + n_rows) or an "
-            f"array of whole numbers, got {type(rows).__name__}"
+            "rows= takes the numbers that the rows have in the whole data: range(first, first + "
+            f"n_rows), or an array of whole numbers, got {type(rows).__name__}"
         )
     wide = numbers.astype(np.int64)
-    if wide[0] < 0 or (np.diff(wide) <= 0).any():
+    if wide[0] < 0:
+        raise TypeMismatch(f"rows= takes row numbers, which begin at 0, got {wide[0]}")
+    wrong = np.diff(wide) <= 0
+    if wrong.any():
+        at = int(np.argmax(wrong))
         raise TypeMismatch(
-            "rows= takes ascending row numbers, from 0 and without repeats. Sort the rows"
+            f"rows= takes ascending row numbers without repeats, but {wide[at]} is followed by "
+            f"{wide[at + 1]}. Sort the rows by their numbers, and leave out repeated ones"
         )
     return wide

@@ -1,7 +1,7 @@
 """Errors for calls with wrong arguments: which argument is wrong, and how to write the call.
 
-Every public function is wrapped by `with_argument_errors`, every public class by `with_method_errors`. The
-wrapper turns Python's TypeError into a TypeMismatch with such a message.
+Every public function is wrapped by `with_argument_errors`, every public class by
+`with_method_errors`. The wrapper turns Python's TypeError into a TypeMismatch with such a message.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def with_argument_errors(
         hints: Advice for parameters that the function does not have.
 
     Example:
-        >>> explaining(lambda *, over: over)()
+        >>> with_argument_errors(lambda *, over: over)()
         Traceback (most recent call last):
             ...
         fastfeat.errors.TypeMismatch: ff.<lambda>(): lacks over=. Write \

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, TypeVar
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.literals import python_value
 
-AllowedText = TypeVar("Word", bound=str)
+AllowedText = TypeVar("AllowedText", bound=str)
 
 
 def whole_number(operator: str, name: str, value: object, low: int, high: int | None = None) -> int:
@@ -104,7 +104,7 @@ def rising_numbers(
         InvalidPlan: Another value, NaN, or a repeated number.
 
     Example:
-        >>> rising("qcut", "q", [0.25, 0.5])
+        >>> rising_numbers("qcut", "q", [0.25, 0.5])
         (0.25, 0.5)
     """
     given = numbers(operator, name, value, exact=exact)

@@ -19,7 +19,7 @@ def with_completion(*attributes: str, without: tuple[str, ...] = ()) -> Callable
         without: Names of public methods to leave out.
 
     Example:
-        >>> @offering("shown")
+        >>> @with_completion("shown")
         ... class Thing:
         ...     shown, internal = 1, 2
         ...

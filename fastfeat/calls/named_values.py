@@ -17,7 +17,7 @@ from fastfeat.ir.dtypes import DType
 from fastfeat.ir.literals import python_value
 from fastfeat.ir.node import identity_key
 
-ParamValue = TypeVar("Value")
+ParamValue = TypeVar("ParamValue")
 
 PLAIN = bool | int | float | str | datetime.date | datetime.time | datetime.timedelta | DType
 """Allowed types of a value, besides None, lists and mappings."""

@@ -27,8 +27,8 @@ from fastfeat.io.arrow import Table, ipc_stream, pa
 Rows = range | NDArray[np.int64]
 """Row numbers in the whole data: a consecutive or ascending sequence without duplicates."""
 
-SpecT = TypeVar("Spec")
-StateT = TypeVar("State")
+SpecT = TypeVar("SpecT")
+StateT = TypeVar("StateT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,10 @@ def hint_of_bytes(content: bytes) -> Any:
     """
     head, rest = unseal(content)
     if head["kind"] != _HINT:
-        raise InvalidData(f"the {len(content):,} bytes are a state, not the hint of a round")
+        raise InvalidData(
+            f"the {len(content):,} bytes are a state, which a round learns, not the hint that a "
+            "round begins with"
+        )
 
     def of_json(value: Any) -> Any:
         nonlocal rest

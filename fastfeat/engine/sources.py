@@ -90,7 +90,8 @@ def sources_of(imports: Iterable[Import], places: PackageFolders) -> dict[str, b
                 waiting.extend(source.imports)
     if not found:
         raise FastfeatError(
-            "a kernel is compiled from no module of fastfeat, so its sources cannot name it"
+            "a kernel is compiled from no module of fastfeat, so the cache has no sources to name "
+            "it by"
         )
     return found
 
@@ -111,8 +112,8 @@ def source_of(module: str, folder: str) -> ModuleSource:
             content = file.read()
     except OSError as error:
         raise FastfeatError(
-            f"the source of {module}, which is part of the name of compiled kernels, cannot be "
-            f"read at {path}: {error.strerror or error}. Reinstall fastfeat, with its sources"
+            f"the source of {module}, by which compiled kernels are found again, cannot be read "
+            f"at {path}: {error.strerror or error}. Reinstall fastfeat, with its sources"
         ) from None
     return ModuleSource(content, tuple(imports_of(content)))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastfeat.engine.program import Constants, Functions, Program
 from fastfeat.scalars.value import InputSlot
 
-ResultT = TypeVar("Result", covariant=True)
+ResultT = TypeVar("ResultT", covariant=True)
 
 
 class Task(Generic[ResultT]):

@@ -94,7 +94,7 @@ Orders = dict[Call, dict[Any, Any]]
 """For each order (time column and entity keys), the data that backends cache, such as a sort."""
 
 
-ProgramResultT = TypeVar("Result")
+ProgramResultT = TypeVar("ProgramResultT")
 
 
 class NumberedKeys(NamedTuple):

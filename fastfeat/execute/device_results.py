@@ -163,8 +163,12 @@ def check_device_memory(
     address = said.address
     width = dtype.itemsize
     row, column = said.strides or (width * shape[1], width)
-    if said.is_readonly or address % width or row % width or column % width:
-        raise InvalidData("out= must be writeable and aligned")
+    if said.is_readonly:
+        raise InvalidData("out= is read-only. Pass a writeable array")
+    if address % width or row % width or column % width:
+        raise InvalidData(
+            f"out= must be aligned: the address and the strides must be multiples of {width} bytes"
+        )
     if overlaps_itself(shape, (row, column), width):
         raise InvalidData("out= must not overlap itself: several elements share one address")
     if 0 not in shape:

@@ -123,9 +123,9 @@ def keys_in_common(windows: Sequence[Call]) -> frozenset[Node]:
     if orders and not common:
         texts = "; ".join(dict.fromkeys(map(entity_text, orders)))
         raise InvalidPlan(
-            f"the windows have no entity in common (they see: {texts}), so workers cannot exchange "
-            "rows to bring each window together. Fit on files, plan.fit(files), or leave out "
-            "features until all windows have an entity in common"
+            f"the windows have no entity in common (they see: {texts}), so rows cannot be divided "
+            "among workers such that each worker has all rows that its windows see. Fit on files, "
+            "plan.fit(files), or leave out features until all windows have an entity in common"
         )
     learnt = [node for node in postorder(list(common)) if isinstance(node, Aggregate)]
     if learnt:

@@ -317,7 +317,7 @@ def unused_name(name: str, others: Iterable[str]) -> str:
     """Return `name` with as many "_" appended as needed to differ from `others`.
 
     Example:
-        >>> unlike("row", ["row", "x"])
+        >>> unused_name("row", ["row", "x"])
         'row_'
     """
     taken = set(others)

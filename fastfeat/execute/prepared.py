@@ -153,9 +153,11 @@ def _prepared_for(fitted: Fitted, schema: Schema, to: str) -> Prepared:
     )
     if not is_whole:
         return Prepared(schema, few, few, is_whole)
-    more = PreparedFunctions(
-        finish(fitted, schema, none), _maker(fitted, none.schedule) if none.has_others else None
-    )
+    program = fitted.matrix_program if to == "numpy" else fitted.arrow_program
+    more = few
+    if steps.of_columns or any(slot.kind != "column" for slot in program.inputs):
+        maker = _maker(fitted, none.schedule) if none.has_others else None
+        more = PreparedFunctions(finish(fitted, schema, none), maker)
     return Prepared(schema, few, more, is_whole, _warning(fitted))
 
 

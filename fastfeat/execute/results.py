@@ -55,7 +55,7 @@ def _dictionary(codes: Any, texts: Array) -> Array:
 
 
 def computed_form(fitted: Fitted, to: str) -> str:
-    """Return the form in which features are computed before conversion; see `Form`.
+    """Return the form in which features are computed before conversion; see `ResultForm`.
 
     A pandas frame with only floats of one type is computed as a matrix: it becomes a single block,
     which models take without a copy.
@@ -147,8 +147,13 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
         raise InvalidData(
             f"out= must have shape {shape} and type {dtype}, got {array.shape} and {array.dtype}"
         )
-    if not array.flags.writeable or not array.flags.aligned:
-        raise InvalidData("out= must be writeable and aligned")
+    if not array.flags.writeable:
+        raise InvalidData("out= is read-only. Pass a writeable array")
+    if not array.flags.aligned:
+        raise InvalidData(
+            "out= must be aligned: the address and the strides must be multiples of "
+            f"{dtype.alignment} bytes"
+        )
     if overlaps_itself(array.shape, array.strides, array.itemsize):
         raise InvalidData("out= must not overlap itself: several elements share one address")
     columns = dict(zip(table.column_names, table.columns, strict=True))

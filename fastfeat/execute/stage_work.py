@@ -328,10 +328,11 @@ def _check_room(work: StageWork, n_bytes: int, sizes: Sequence[int]) -> None:
     enough = sufficient_budget(_WORK_BYTES * n_bytes, _WORK_BYTES * (largest - n_bytes + others))
     if enough is not None:
         raise OutOfMemory(
-            f"{show(work.stage.nodes[0])}: the rows of one {_shown(work.stage)}, and of others in "
-            f"the same share, must be in memory together. They take {as_bytes(n_bytes)}, and work "
-            f'on them takes {_WORK_BYTES} times as much. Give memory="{enough}" or more. With rows '
-            "in time order and windows of bounded length, fewer rows are in memory at once"
+            f"{show(work.stage.nodes[0])}: all rows of one {_shown(work.stage)} must be in memory "
+            "together, with other rows of the same part of the data. The rows of this part take "
+            f"{as_bytes(n_bytes)}, and work on them takes {_WORK_BYTES} times as much. Give "
+            f'memory="{enough}" or more. With rows in time order and windows of bounded length, '
+            "fewer rows are in memory at once"
         )
 
 

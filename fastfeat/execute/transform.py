@@ -141,6 +141,14 @@ def transform(
     if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
+    if is_whole or (wanted is not None and backend == "cpu" and not known):
+        # the first batch of a schema is computed in the prepared way, too, not in both ways
+        as_read = read is None and not plan.past_columns and wanted is None
+        prepare(fitted, data if as_read else table, "numpy" if form == "rows" else form)
+        if is_plain:
+            features = prepared_features(fitted, data if as_read else table, tables, to, out)
+            if features is not None:
+                return features
     with _telling(fitted, table, rows):
         batch = run_steps(
             *(fitted, table, rows, known or {}, wanted), orders=orders, first_row=first_row
@@ -157,9 +165,6 @@ def transform(
             features = finish_features(fitted, table, batch.made, to, memory)
         if features is None:
             features = read_out(fitted, batch, program, constants, form, memory)
-    if is_whole or (wanted is not None and backend == "cpu" and not known):
-        as_read = read is None and not plan.past_columns and wanted is None
-        prepare(fitted, data if as_read else table, "numpy" if form == "rows" else form)
     if out is not None:
         return out
     if to == "pandas":
@@ -278,7 +283,7 @@ def read_out(
 ) -> Any:
     """Return the features of rows after their steps were run.
 
-    `form` is described in `outputs.Form`, and `out` must fit if it is given.
+    `form` is described in `outputs.ResultForm`, and `out` must fit if it is given.
     """
     with measure_step(FEATURES, list(fitted.nodes.values()), batch.n_rows):
         return _computed(fitted, batch, program, constants, form, out)

@@ -80,8 +80,8 @@ def check_shared(features: Mapping[str, Node]) -> None:
         unshared = _unshared([node])
         if unshared is not None:
             raise InvalidPlan(
-                f"feature {name!r} sees all rows, not only the latest ones: {show(unshared)}. It "
-                "cannot be computed when data is read in pieces. Read the data whole, "
+                f"feature {name!r} needs all rows at once: {show(unshared)}. It cannot be computed "
+                "when data is read in pieces. Read the data whole, "
                 "fitted.transform(data, history=...), or leave the feature out: "
                 "fitted.select([...])"
             )

@@ -71,7 +71,8 @@ def rules_of(given: object) -> tuple[ContractDeclaration, Collection[str]]:
             return given.record.contract.declaration, given.plan.late
         case _:
             raise TypeMismatch(
-                f"takes an ff.Contract, or a fitted plan that has one, got {type(given).__name__}"
+                "rules must be an ff.Contract, or a fitted plan that has one, got "
+                f"{type(given).__name__}"
             )
 
 

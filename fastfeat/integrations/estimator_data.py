@@ -220,7 +220,7 @@ def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
     for name in of_past:
         if name not in names:
             raise UnknownColumn(
-                f"windows see {name!r} of earlier rows, but X lacks it: only encoders use y. Put "
-                "the column into X, where rows do not see their own value, or pass history= with "
-                "it"
+                f"windows see {name!r} of earlier rows, but X lacks it, and y does not replace it, "
+                "because only encoders use y. Put the column into X, where rows do not see their "
+                "own value, or pass history= with it"
             )

@@ -160,8 +160,8 @@ def history_schema(plan: Plan, given: Schema, *, training: bool) -> Schema:
     ids = [] if declared.row_id is None else [declared.row_id]
     if ids and training:
         raise InvalidPlan(
-            "in this version, fit on an engine does not support history= for a plan with row_id=. "
-            "Fit on files, plan.fit(files, history=...), or leave one of the two out"
+            "in this version, fit on Ray or Spark does not support history= for a plan with "
+            "row_id=. Fit on files, plan.fit(files, history=...), or leave out history= or row_id="
         )
     wanted = list(dict.fromkeys([*names, *ids]))
     with naming_history():

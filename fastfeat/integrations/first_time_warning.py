@@ -74,9 +74,10 @@ def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: WarningHistory
             entities = f"{n_later:,} {noun} of {', '.join(map(repr, beginning.keys))}"
             which = f"of {entities}" if beginning.keys else "of X"
             warn(
-                f"the rows {which} begin after the rows of fit, which their windows do not see: "
-                "history='batch' means that X contains its own past. Pass all rows, "
-                "Features(plan, history=all_rows) with Plan(row_id=), or add the earlier rows to X",
+                f"the rows {which} begin later than the rows passed to fit. Windows do not see the "
+                "rows of fit, because history='batch' means that X contains its own past. Pass all "
+                "rows, Features(plan, history=all_rows) with Plan(row_id=), or add the earlier "
+                "rows to X",
                 HistoryMissing,
                 told,
             )

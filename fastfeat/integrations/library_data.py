@@ -68,11 +68,15 @@ def hand_over(
     check_fitted(fitted)
     if (rows.data is None) == (features is None):
         raise TypeMismatch(
-            "pass either data or features=, not both. features= are computed already, such as "
+            "pass either data or features=, got "
+            f"{'neither' if features is None else 'both'}. features= are computed already, such as "
             "the out-of-fold features of plan.fit_transform(data)"
         )
     if rows.data is None and any(of is not None for of in (rows.rows, *rows.beside.values())):
-        raise TypeMismatch("rows=, history= and tables= are for data, not for features=")
+        raise TypeMismatch(
+            "rows=, history= and tables= are for data, not for features=, which are computed "
+            "already. Leave them out"
+        )
     if features is None:
         table = without_kept(fitted).transform(rows.data, rows=rows.rows, **rows.beside)
     else:

@@ -250,12 +250,13 @@ def _kept(folder: Path) -> dict[str, Any]:
         version, flavor = kept["version"], kept["flavor"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ArtifactError(
-            f"{folder / _KEPT}: this file was not written by fastfeat: {error}"
+            f"{folder / _KEPT}: cannot be read as a file that fastfeat wrote: {error}"
         ) from error
     if version != _VERSION or flavor not in FLAVORS:
         raise ArtifactError(
-            f"{folder}: version {version}, flavor {flavor!r}; this fastfeat reads version "
-            f"{_VERSION} of {', '.join(FLAVORS)}. Install the fastfeat that wrote it"
+            f"{folder}: this model was saved in format version {version} with flavor {flavor!r}, "
+            f"but this fastfeat reads version {_VERSION} with flavor {' or '.join(FLAVORS)}. "
+            "Install the version of fastfeat that saved it"
         )
     return kept
 

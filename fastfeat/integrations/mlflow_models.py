@@ -250,8 +250,8 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
     made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # from a matrix
     if len(names) != len(expected) or (names != expected and not made):
         raise InvalidPlan(
-            f"{_difference(names, expected, made)}. Log the fitted plan that it was trained "
-            "with, such as fitted.select([...])"
+            f"{_difference(names, expected, made)}. Log the model with the fitted plan that gave "
+            "its training features, such as fitted.select([...])"
         )
 
 

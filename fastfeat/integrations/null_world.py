@@ -67,7 +67,10 @@ def null_world(plan: Declaration, table: Table) -> NullWorld:
     """
     permuted = [name for name in [*plan.late, *_sources(plan)] if name in table.column_names]
     if not permuted:
-        raise InvalidPlan("the plan has no label that could leak. Name it: Plan(..., label='y')")
+        raise InvalidPlan(
+            "the plan names no label, so leakage cannot be tested. Name the label: "
+            "Plan(..., label='y')"
+        )
     order = next(_orders(plan, permuted), None)
     blocks = np.zeros(len(table), np.int64)
     if order is None:

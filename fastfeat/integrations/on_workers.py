@@ -40,7 +40,7 @@ _NO_QUARANTINE = (
     "returns the rows that break a rule"
 )
 _IN_A_PART = (
-    "Rows are numbered from 0 in each worker's part, because the rows of an engine have no "
+    "Rows are numbered from 0 in each worker's part, because rows of Ray and Spark have no "
     "numbers. Other rows may fail too"
 )
 
@@ -97,7 +97,7 @@ def _check_no_numbers(plan: Plan) -> None:
         for part in postorder([node]):
             if is_fold_by_number(part):
                 raise InvalidPlan(
-                    f"{name!r} divides rows into folds by row number, but the rows of an engine "
+                    f"{name!r} divides rows into folds by row number, but rows of Ray and Spark "
                     "have no numbers. Pass Plan(row_id=) with a column that identifies rows, "
                     "fold_by= with one that identifies entities, fold= with a column of folds, or "
                     "time="
@@ -300,8 +300,8 @@ def _label_name(plan: Plan, label: bool) -> str | None:
     name = given if isinstance(given, str) else next(iter(given))
     if plan.declaration.looks_ahead:
         raise InvalidPlan(
-            f"label=True: {name!r} reads later rows, which an engine may have in another part. "
-            "Compute it with fitted.label(files)"
+            f"label=True: the label {name!r} is computed from later rows, which may be on another "
+            "worker. Compute the label with fitted.label(files)"
         )
     if name in plan.keep:
         raise InvalidPlan(f"label=True: {name!r} is in keep=, so it is already in the output")

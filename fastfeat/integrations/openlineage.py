@@ -129,7 +129,9 @@ def run_event(
         )
     at = datetime.now(UTC) if time is None else time
     if at.tzinfo is None:
-        raise InvalidPlan(f"time={at.isoformat()!r}: has no time zone")
+        raise InvalidPlan(
+            f"time={at.isoformat()!r}: has no time zone. Pass a time with one: datetime.now(UTC)"
+        )
     named = {name: _named(f"tables[{name!r}]", of) for name, of in (tables or {}).items()}
     of_plan = {table: (f"fastfeat:{job}", table) for table in fitted.record.tables}
     read = _Read(

@@ -497,7 +497,7 @@ def _schema_of(dataset: Any) -> Schema:
     """
     if not isinstance(dataset, _data.Dataset):
         raise TypeMismatch(
-            f"takes a ray.data.Dataset, got {type(dataset).__name__}. Create one with "
+            f"expected a ray.data.Dataset, got {type(dataset).__name__}. Create one with "
             "ray.data.from_pandas(frame), from_arrow(table) or read_parquet(files)"
         )
     schema = dataset.schema()

@@ -383,8 +383,9 @@ def check_sides(encoded: EncodedRows | None, data: Any) -> None:
     n_known, n_rows = n_split(encoded, read_columns(data, [name]))
     if n_known:
         raise InvalidData(
-            f"{n_known:,} of {counted(n_rows, 'row')} of X have a {name!r} of a training row, so "
-            "by row_id= they are training rows, and their encodings contain their own labels. "
+            f"{n_known:,} of {counted(n_rows, 'row')} of X have the {name!r} of a training row. "
+            f"With row_id={name!r} they are training rows, and the target encodings have learnt "
+            "from their labels. "
             f"Split so that rows of one {name!r} stay together, such as GroupKFold with "
             f"groups=X[{name!r}]. To compute their features anyway: "
             "features.fitted_.transform(X)"

@@ -516,7 +516,7 @@ def _schema_of(frame: Any) -> Schema:
     """
     if not hasattr(frame, "mapInArrow"):
         raise TypeMismatch(
-            f"takes a Spark DataFrame, got {type(frame).__name__}. "
+            f"expected a Spark DataFrame, got {type(frame).__name__}. "
             "Create one with session.createDataFrame(table)"
         )
     return pa.schema([_of_utc(field) for field in frame.limit(0).toArrow().schema])

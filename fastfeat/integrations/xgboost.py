@@ -304,6 +304,7 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
         if self._group == groups[0]:
             raise InvalidData(
                 f"the group {groups[0]} of qid= has rows in two pieces, so XGBoost would see two "
-                "groups. Divide the data between groups, or pass it at once, with dmatrix"
+                "groups. Divide the data such that each group is in one piece, or pass all rows at "
+                "once, with dmatrix"
             )
         self._group = groups[-1]

@@ -63,7 +63,7 @@ class UnnamedFile:
         while n_done < n_bytes:
             n = self.file.readinto(memoryview(content)[n_done : n_done + _MOST])
             if not n:
-                raise OSError(f"a temporary file ends after {first + n_done:,} bytes")
+                raise OSError(f"a temporary file was cut off after {first + n_done:,} bytes")
             n_done += n
         return content
 

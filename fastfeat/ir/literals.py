@@ -85,8 +85,9 @@ def _python_time(value: Any) -> Any:
         item = microseconds.item() if microseconds == value else item
     if isinstance(item, int):
         raise TypeMismatch(
-            f"{value!r} cannot be part of an expression: its constants are Python's dates and "
-            "times, of whole microseconds and years 1 to 9999. Round it, or write a datetime"
+            f"{value!r} cannot be part of an expression: no datetime or timedelta of Python equals "
+            "it, since these have whole microseconds, and years 1 to 9999. Round it, or write a "
+            "datetime"
         )
     return item
 

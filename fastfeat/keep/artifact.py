@@ -255,18 +255,24 @@ def fitted_of_bytes(content: bytes) -> Fitted:
         n_rows, n_without = manifest["n_rows"], manifest.get("n_rows_without_label", 0)
         for n in (n_rows, n_without):
             if type(n) is not int or n < 0:
-                raise ArtifactError(f"its number of training rows is {n!r}")
+                raise ArtifactError(
+                    f"the artifact is damaged: its number of training rows is {n!r}"
+                )
         fitted = fitted_of_values(
             plan, inputs, learnt, n_rows, zones, label_inputs, tables, label_tables, n_without
         )
         fitted = replace(fitted, **optional_of(parts))
         output_types(plan, fitted.nodes, fitted.types)
         if len(zones) > n_stored:
-            raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
+            raise ArtifactError(
+                f"the artifact is damaged: it lacks the table of the time zone {list(zones)[-1]!r}"
+            )
     except ArtifactError:
         raise
     except Exception as error:  # whatever our code raises here, the file is at fault
-        raise ArtifactError(f"its parts do not fit together: {error}") from error
+        raise ArtifactError(
+            f"the artifact is damaged: its parts do not fit together: {error}"
+        ) from error
     warn_of_naive_times(fitted.types)
     return fitted
 
@@ -286,16 +292,17 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, Any]]:
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
     if type(found) is not int or not 1 <= found <= FORMAT:
         raise ArtifactError(
-            f"it has format {found!r}, written by fastfeat {writer!r}; this version reads up to "
-            f"{FORMAT}. Update fastfeat"
+            f"the artifact has format {found!r}, written by fastfeat {writer!r}; this version "
+            f"reads formats up to {FORMAT}. Update fastfeat"
         )
     whole = memoryview(content)
     if hashlib.sha256(whole[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
     odd = sorted(set(manifest) - OF_LABELS ^ MANIFEST)
     if odd:
+        told = "is missing" if odd[0] in MANIFEST else "is unknown to this version of fastfeat"
         raise ArtifactError(
-            f"the entry {odd[0]!r} of its manifest is missing, or unknown to this version"
+            f"the artifact cannot be read: the entry {odd[0]!r} of its manifest {told}"
         )
     return manifest, _parts(manifest, whole[start + length : -_DIGEST])
 
@@ -310,15 +317,20 @@ def _parts(manifest: Any, body: memoryview) -> dict[str, Any]:
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
     for name, length, digest in listed:
         if name in parts:
-            raise ArtifactError(f"it has the part {name!r} twice")
+            raise ArtifactError(f"the artifact is damaged: it has the part {name!r} twice")
         part, body = body[:length], body[length:]
         if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
-            raise ArtifactError(f"the part {name!r} does not match its digest")
+            raise ArtifactError(
+                f"the artifact is damaged: its part {name!r} does not match its digest (SHA-256)"
+            )
         parts[name] = part if name.startswith(_TABLE) else bytes(part)
     named = {name for name in parts if not name.startswith(_TABLE)}
     odd = sorted((_NEEDED - named) | (named - _NEEDED - known))
     if odd:
-        raise ArtifactError(f"its part {odd[0]!r} is missing, or unknown to this version")
+        told = "is missing" if odd[0] in _NEEDED else "is unknown to this version of fastfeat"
+        raise ArtifactError(f"the artifact cannot be read: its part {odd[0]!r} {told}")
     if body:
-        raise ArtifactError(f"it has {counted(len(body), 'byte')} that belong to no part")
+        raise ArtifactError(
+            f"the artifact is damaged: it has {counted(len(body), 'byte')} that belong to no part"
+        )
     return parts

@@ -89,9 +89,8 @@ def parts_of_document(
         )
     odd = sorted(set(given) - optional ^ parts)
     if odd:
-        raise ArtifactError(
-            f"the entry {odd[0]!r} of the {subject} is missing, or unknown to this version"
-        )
+        told = "is missing" if odd[0] in parts else "is unknown to this version of fastfeat"
+        raise ArtifactError(f"the {subject} cannot be read: its entry {odd[0]!r} {told}")
     return given
 
 
@@ -166,7 +165,7 @@ def value_from_json(document: Any, depth: int = 2) -> Any:
             return _float_from_json(text)
         case {"tuple": parts, **rest} if not rest and is_list(parts):
             if depth == 0:
-                raise ArtifactError("the plan has a tuple in a tuple of tuples, which is invalid")
+                raise ArtifactError("a value has tuples nested three deep; at most two are valid")
             return tuple(value_from_json(part, depth - 1) for part in parts)
         case {"dtype": parts, **rest} if not rest:
             return dtype_from_json(parts)
@@ -193,7 +192,7 @@ def _float_from_json(text: str) -> float:
     value = float.fromhex(text)
     written = value.hex()
     if text != written and _LEFT_OUT.sub("p", text) != _LEFT_OUT.sub("p", written):
-        raise ArtifactError(f"{text!r} is not a float in the form that this version writes")
+        raise ArtifactError(f"the float {text!r} is not written as float.hex() writes it")
     return value
 
 
@@ -229,7 +228,7 @@ def nodes_from_json(documents: Any) -> list[Node]:
         ArtifactError: A node is unknown to this version, or damaged.
     """
     if not is_list(documents):
-        raise ArtifactError(f"expected a list of nodes, got {documents!r}")
+        raise ArtifactError(f"the entry 'nodes' must be a list of nodes, got {documents!r}")
     nodes: list[Node] = []
     for document in documents:
         try:
@@ -301,7 +300,9 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
             check_groups(aggregate)
             return aggregate
         case _:
-            raise ArtifactError(f"{function!r} per group needs an argument and the codes of a key")
+            raise ArtifactError(
+                f"{function!r} with a key needs a column of values and the codes of the key"
+            )
 
 
 def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
@@ -318,7 +319,9 @@ def _params(pairs: list[Any]) -> Params:
             case [str(name), value] if not params or params[-1][0] < name:
                 params.append((name, value_from_json(value)))
             case _:
-                raise ArtifactError(f"parameters {pairs!r} are not [name, value] pairs, by name")
+                raise ArtifactError(
+                    f"parameters {pairs!r} are not [name, value] pairs in order of name"
+                )
     return tuple(params)
 
 
@@ -349,10 +352,14 @@ def check_call(call: Call) -> None:
 def check_groups(aggregate: Aggregate) -> None:
     """Raise ArtifactError if the keys or the folds of an aggregate cannot come from an operator."""
     if not _are_groups(aggregate):
-        raise ArtifactError(f"the groups of {aggregate.function!r} come from the wrong nodes")
+        raise ArtifactError(
+            f"the keys of {aggregate.function!r} are computed otherwise than by= computes them"
+        )
     belongs = AGGREGATES[aggregate.function].belongs
     if belongs is not None and not belongs(aggregate):
-        raise ArtifactError(f"the folds of {aggregate.function!r} come from the wrong nodes")
+        raise ArtifactError(
+            f"the folds of {aggregate.function!r} are computed otherwise than its encoder does"
+        )
     if any(map(is_exploded, aggregate.args)):
         raise ArtifactError(f"{aggregate.function!r} learns from rows, not from elements of lists")
 

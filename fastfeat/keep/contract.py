@@ -84,7 +84,10 @@ def contract_of_document(document: Any) -> ContractDeclaration:
     parts = canonical.parts_of_document(document, "contract", ("contract", FORMAT), PARTS)
     types = parts["types"]
     if not isinstance(types, dict):
-        raise ArtifactError(f"the contract needs an object of types by column, got {types!r}")
+        raise ArtifactError(
+            "the entry 'types' of the contract must be an object with the type of each column, "
+            f"got {types!r}"
+        )
     try:
         nodes = canonical.nodes_from_json(parts["nodes"])
         rules = [_rule(rule, nodes) for rule in parts["rules"]]
@@ -109,6 +112,8 @@ def _rule(given: Any, nodes: list[Any]) -> tuple[str, Rule]:
     if type(position) is not int or not 0 <= position < len(nodes):
         raise ArtifactError(f"rule {name!r} refers to a node that does not exist")
     node = nodes[position]
-    if tables_of([node])[node] is not None or is_exploded(node):
-        raise ArtifactError(f"rule {name!r} does not apply to the rows of the data")
+    is_of_table = tables_of([node])[node] is not None
+    if is_of_table or is_exploded(node):
+        per = "row of a lookup table" if is_of_table else "element of a list"
+        raise ArtifactError(f"rule {name!r} has a value per {per}, instead of per row of the data")
     return name, Rule(Expr((node,)), rule["on_violation"], rule["at_most"])

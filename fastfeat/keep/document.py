@@ -161,8 +161,13 @@ def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
                 and name not in expressions
             ):
                 expressions[name] = _expression(name, positions, suffixes, nodes)
+            case [str(name), [_, *_], [*_]] if name in expressions:
+                raise ArtifactError(f"two features have the name {name!r}")
             case _:
-                raise ArtifactError(f"{entry!r} is not a feature, or its name is used twice")
+                raise ArtifactError(
+                    f"{entry!r} is not a feature, which is a list of a name, node numbers and "
+                    "suffixes"
+                )
     return expressions
 
 
@@ -173,10 +178,18 @@ def _expression(
         raise ArtifactError(f"feature {name!r} refers to a node that does not exist")
     if len(suffixes) != len(positions) or not all(isinstance(s, str) for s in suffixes):
         n_columns = counted(len(positions), "column")
-        raise ArtifactError(f"feature {name!r} has {n_columns}, with the suffixes {suffixes!r}")
+        raise ArtifactError(
+            f"feature {name!r} has {n_columns}, but the suffixes {suffixes!r}: it needs a text for "
+            "each column"
+        )
     found = tuple(nodes[k] for k in cast("list[int]", positions))
     if any(table is not None for table in tables_of(found).values()):
-        raise ArtifactError(f"feature {name!r} has a row per row of a table, not of the data")
+        raise ArtifactError(
+            f"feature {name!r} has a value per row of a lookup table, instead of per row of the "
+            "data"
+        )
     if any(map(is_exploded, found)):
-        raise ArtifactError(f"feature {name!r} has a row per element of a list, not of the data")
+        raise ArtifactError(
+            f"feature {name!r} has a value per element of a list, instead of per row of the data"
+        )
     return Expr(found, tuple(suffixes))

@@ -1,7 +1,7 @@
 """A fit in several passes over the rows: its start, and its state as bytes.
 
-A `LearningRound` is the state of such a fit between two passes, with the values learnt so far. A round
-is one pass. Workers that read the rows receive the learning as bytes.
+A `LearningRound` is the state of such a fit between two passes, with the values learnt so far. A
+round is one pass. Workers that read the rows receive the learning as bytes.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def _held_of(first: LearningRound, written: StoredLearning) -> dict[Aggregate, V
 
 
 def _named(parts: Mapping[str, bytes], begin: str) -> dict[str, bytes]:
-    """Return the parts with names that begin with `start_learning`, by the rest of their names."""
+    """Return the parts with names that begin with `begin`, by the rest of their names."""
     return {name[len(begin) :]: part for name, part in parts.items() if name.startswith(begin)}
 
 

@@ -125,7 +125,9 @@ def recipe_of_document(document: Any, nodes: Sequence[Node]) -> Recipe:
         recipes.append(_step(step, nodes, recipes, known))
     functions = [recipe.function for recipe in recipes]
     if functions.index(PLAN) != len(functions) - 1 or params_of(recipes[-1]) != known:
-        raise ArtifactError("the parameters of the plan differ from the ones that it uses")
+        raise ArtifactError(
+            "the plan is damaged: its parameters differ from those of its recorded calls"
+        )
     return recipes[-1]
 
 
@@ -206,7 +208,9 @@ def _expression(positions: list[Any], more: Mapping[str, Any], nodes: Sequence[N
             chosen = tuple(nodes[k] for k in cast("list[int]", positions))
             return Expr(chosen, tuple(map(str, suffixes)), alias)
         case _:
-            raise ArtifactError(f"{positions!r}, {more!r} is not an expression of the plan")
+            raise ArtifactError(
+                f"the plan is damaged: {positions!r}, {more!r} is not an expression"
+            )
 
 
 def with_recipes(expressions: Mapping[str, Expr], given: Any) -> dict[str, Expr]:
@@ -221,7 +225,10 @@ def with_recipes(expressions: Mapping[str, Expr], given: Any) -> dict[str, Expr]
     if isinstance(given, Pairs):
         written = tuple(value for _, value in given.items)
     if len(written) != len(expressions):
-        raise ArtifactError("the plan has other features, or another label, than its record")
+        raise ArtifactError(
+            f"the plan is damaged: it has {len(expressions)} expressions, but its recorded call "
+            f"has {len(written)}"
+        )
     return {
         name: replace(expression, recipe=how if isinstance(how, Recipe) else None)
         for (name, expression), how in zip(expressions.items(), written, strict=True)

@@ -78,7 +78,9 @@ def zones_of(part: bytes) -> dict[str, ZoneTable]:
 def _zones_from_json(document: Any) -> dict[str, ZoneTable]:
     tables = {str(name): check_zone_table(*lists) for name, lists in document.items()}
     if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
-        raise ArtifactError("a time zone table has entries that are not whole seconds")
+        raise ArtifactError(
+            "the artifact is damaged: a table of a time zone has entries that are not whole seconds"
+        )
     return tables
 
 
@@ -114,7 +116,10 @@ def _contract_of(part: bytes) -> FittedContract:
     )
     check_bound(found)
     if len(zones) > n_stored:
-        raise ArtifactError(f"its contract lacks the table of the time zone {list(zones)[-1]!r}")
+        raise ArtifactError(
+            "the artifact is damaged: its contract lacks the table of the time zone "
+            f"{list(zones)[-1]!r}"
+        )
     return found
 
 
@@ -134,7 +139,10 @@ def schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
     """
     schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
     if len(schema) != len(entries) or not set(schema) <= set(columns):
-        raise ArtifactError(f"it has columns {list(schema)}, but the plan reads {list(columns)}")
+        raise ArtifactError(
+            f"the artifact is damaged: it has the types of the columns {list(schema)}, but the "
+            f"plan reads {list(columns)}"
+        )
     return schema
 
 

@@ -115,9 +115,10 @@ def warn_ahead(
         clocks = shortened(plan.known_clocks)
         times = ", ".join(map(show, ahead.times if ahead else ()))
         warn(
-            f"features see rows by {clocks}, but the label looks ahead by {times}. With "
-            f"known_clocks= you declare that a row which is earlier by {clocks} is not later by "
-            f"{times}. This is not checked: if it is wrong, features see values of the label",
+            f"features read rows that are earlier by {clocks}, but the label is computed from rows "
+            f"that are later by {times}. With known_clocks= you declare that a row which is "
+            f"earlier by {clocks} is not later by {times}. This is not checked: if it is wrong, "
+            "features see values of the label",
             ClocksOnYourWord,
         )
     if ahead is None or not ahead.counts:
@@ -145,9 +146,9 @@ def _warn_entities(counts: CountsByKey, entity: Sequence[Node], learnt: _Learnt)
         by = ", ".join(map(show, entity))
         warn(
             f"{show(node)}{more}: counts the rows of a key that stands for the entity of the "
-            f"label, {by}: {told}. It has seen the later rows that the label reads. Use a window "
-            "of earlier rows, ff.count(over=ff.window(by=..., time=...)), or, if only the name of "
-            "the key matters, .hash(n_buckets=...)",
+            f"label, {by}: {told}. The count includes the later rows from which the label is "
+            "computed. Use a window of earlier rows, ff.count(over=ff.window(by=..., time=...)), "
+            "or, if only the name of the key matters, .hash(n_buckets=...)",
             CountsSeeAhead,
         )
 
@@ -168,7 +169,9 @@ def _stands_for(keys: Sequence[Node], entity: Sequence[Node], learnt: _Learnt) -
             return None
         repeats = len(rows.keys) >= _ENTITIES_PER_KEY * n_keys
         n_values = counted(n_keys, "different value")
-        told = f"it has {n_values}, and {n_pairs:,} together with the entity" if repeats else None
+        told = (
+            f"the key has {n_values}, and {n_pairs:,} together with the entity" if repeats else None
+        )
         if most >= learnt.n_rows:
             break
     return told
@@ -223,9 +226,10 @@ def _warn_repeats(counts: CountsByKey, times: set[str], learnt: _Learnt) -> None
         if seldom and span is not None:
             length = duration_text(round(span) * 10**9)
             warn(
-                f"{show(seldom[0])}: counts by a part of {name!r}, by which the label looks ahead, "
-                f"and the rows span only {length!r}: the part recurs too seldom, so its count "
-                "reveals later rows. Use rows of a longer time, or the part without counting",
+                f"{show(seldom[0])}: counts by a part of the time {name!r}, and the label is "
+                f"computed from rows that are later by {name!r}. The rows span only {length!r}, so "
+                "each value of the part recurs too seldom, and its count reveals later rows. Use "
+                "rows of a longer time, or the part without counting",
                 CountsSeeAhead,
             )
 

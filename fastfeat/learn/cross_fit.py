@@ -155,9 +155,9 @@ def _rows_to_divide(prepared: TrainingData, label: ChunkedArray | None) -> FoldR
         flag_labelled_rows(prepared.labels, None)  # warns, and raises if no row has one
     elif not known.all():
         warn(
-            f"no label {next(iter(prepared.plan.label_nodes))!r} in "
+            f"the label {next(iter(prepared.plan.label_nodes))!r} is missing in "
             f"{int(np.count_nonzero(~known)):,} of {counted(table.num_rows, 'row')}: no fold "
-            "learns from them or tests them",
+            "learns from these rows or tests them",
             RowsWithoutLabel,
         )
     row_id, ids = prepared.plan.row_id, None

@@ -271,6 +271,6 @@ def _check_repeated(training: TrainingRows, encoders: Iterable[Aggregate]) -> No
             row = int(numbers[order[again[np.argmax(differ)]]])
             raise InvalidData(
                 f"rows= has row {row} more than once, and {show(encoder)} puts it into two folds, "
-                "so its features would be learnt from its own label. Give each row once, or "
-                "declare which rows share a fold: Plan(row_id=), fold_by= or fold="
+                "so the features of this row would be learnt from its own label. Give each row "
+                "once, or declare which rows share a fold: Plan(row_id=), fold_by= or fold="
             )

@@ -122,8 +122,9 @@ def labels_of(
     table = rows.data
     if functions and isinstance(table, DeviceTable) and table.on_device():
         raise InvalidData(
-            "the label looks ahead, but the data is in device memory: this version reads later "
-            "rows only from host memory. Copy the data to the host first: cupy.asnumpy(x)"
+            "the label is computed from later rows, but the data is in device memory: this version "
+            "reads later rows only from host memory. Copy the data to the host first: "
+            "cupy.asnumpy(x)"
         )
     batch = run_steps(label, table, rows, made or {}, frees=False, first_row=first_row)
     found = read_out(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)

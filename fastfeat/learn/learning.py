@@ -81,8 +81,8 @@ def start_learning(
     """
     if plan.looks_ahead and not has_functions:
         raise InvalidPlan(
-            "rows are read in parts, but the label looks ahead: a part may lack the later rows "
-            "that the label reads. Fit on the whole data, or pass the label as a column"
+            "rows are read in parts, but the label is computed from later rows, which may be in "
+            "another part. Fit on the whole data, or pass the label as a column"
         )
     prepared = prepare(plan, empty, stable=stable)
     whole = prepared.typed.schedule(PURPOSE)

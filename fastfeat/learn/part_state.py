@@ -1,8 +1,8 @@
 """States: the result of learning from a part of the rows. They merge in any order, also from bytes.
 
 A learner is the set of functions of one kind of task: they start a state, add rows and merge
-states. A state read from bytes is closed: the parameters of its tasks are in the `Learning` record,
-not in the state. It is opened when it meets an open state or the record. Closed states wait
+states. A state read from bytes is closed: the parameters of its tasks are in the `LearningRound`,
+not in the state. It is opened when it meets an open state or a `LearningRound`. Closed states wait
 together until then.
 """
 
@@ -142,7 +142,7 @@ def check_whole(state: PartState, n_more: int) -> None:
     """Raise InvalidData if rows come in a second part although windows need all of them in one."""
     if state.whole is not None and state.n_rows and n_more:
         raise InvalidData(
-            f"{state.whole} is learnt from, and sees earlier rows of an entity, which may be in "
+            f"fit learns from {state.whole}, which reads earlier rows of an entity: they may be in "
             "another part. Pass all rows in one part, or fit on the whole data"
         )
 
@@ -204,7 +204,10 @@ def state_of_bytes(content: bytes) -> PartState:
     head, rest = unseal(content)
     kind = head.get("kind")
     if kind not in (_PART, _PARTS):
-        raise InvalidData(f"the bytes contain {kind!r}, not the state of a round")
+        raise InvalidData(
+            f"the bytes contain {kind!r}, not the state of a round: pass the bytes from "
+            "state.to_bytes()"
+        )
     closed = [content]
     if kind == _PARTS:
         ends = np.cumsum(head["sizes"]).tolist()

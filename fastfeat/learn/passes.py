@@ -48,7 +48,7 @@ def with_scratch(dataset: Dataset) -> Generator[Dataset]:
 def learn_in_passes(
     learning: LearningRound, rows: RowsInPasses, budget: Budget, then: Sequence[str] = ()
 ) -> LearningRound:
-    """Return the progress record (`LearningRound`) after its last round; each round reads all rows once.
+    """Return a fit's progress record after its last round; each round reads all rows once.
 
     `rows` are the rows with the columns that come with them. `budget` is for tables and states.
     `then` are columns that are read once more after the last round.

@@ -212,9 +212,9 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
             found = one.everywhere if column is None else one.by_clock.get(column, one.everywhere)
             if found is None or found[1] != unit:
                 raise InvalidPlan(
-                    f"cross_fit: {one.said_by} has no delay of {name!r} for {show(delay.time)}, by "
-                    "which the label looks ahead. Add a delay for that time, or turn purging off: "
-                    "purge=0"
+                    f"cross_fit: {one.said_by} has no delay of {name!r} for {show(delay.time)}, "
+                    "the time by which the label reads later rows. Add a delay for that time, or "
+                    "turn purging off: purge=0"
                 )
             longest = max(longest, found[0])
     return longest

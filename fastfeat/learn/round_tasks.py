@@ -71,7 +71,7 @@ def _task_of(learning: LearningRound, task: ScheduledTask) -> LearningTask:
 def end_of_round(
     task: ScheduledTask, learning: LearningRound, state: PartState
 ) -> LearntResult | NextRound:
-    """Return a task's learned values from the merged state, or `NextRound` if it needs another round.
+    """Return a task's learned values from the merged state; `NextRound` if it needs another round.
 
     A FastfeatError for a value that cannot be computed names the first feature that reads it.
     """

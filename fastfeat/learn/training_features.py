@@ -74,7 +74,7 @@ def training_features(
 
 
 def _training_features(fitted: Fitted, training: TrainingRows, form: str) -> Any:
-    """Return the features of the rows given to fit, in the form `form` of `transform.computed`."""
+    """Return the features of the rows given to fit, in the form `form` of `transform.read_out`."""
     own = _features(fitted, replace(training.learnt_from, types=fitted.types), form, training=True)
     if training.is_learnt is None:
         return own
@@ -119,7 +119,7 @@ def _later_features(
 def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, form: str) -> Any:
     """Return the features of two sets of rows merged, in the order of the rows.
 
-    `parts` are in the form `form` of `transform.computed`. `places` has the final position of each
+    `parts` are in the form `form` of `transform.read_out`. `places` has the final position of each
     row of the parts, shape (n_rows,).
     """
     match form:
@@ -165,7 +165,7 @@ def _placed(
 
 
 def _features(fitted: Fitted, batch: Batch, form: str, *, training: bool) -> Any:
-    """Return the features of a batch, in the form `form` of `transform.computed`."""
+    """Return the features of a batch, in the form `form` of `transform.read_out`."""
     roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
     program: Program | None = batch.shared.get(key)
     if program is None:

@@ -527,8 +527,8 @@ class Live(Generic[Face]):
         if applied.counts.get(REMOVED_LATEST):
             warn(
                 f"{name} = {row_id!r} was the latest row of its entity, and older rows may have "
-                "been dropped when it came. Features of rows earlier than it may now lack them. "
-                "Keep rows longer: online(keep=...)",
+                "been dropped when it came. Features of rows before that row may now miss these "
+                "older rows. Keep rows longer: online(keep=...)",
                 HistoryMissing,
             )
 
@@ -869,8 +869,8 @@ class Live(Generic[Face]):
         """Return the counts of recent rows of each plan; raise `InvalidPlan` without `watch`."""
         if not self._recent:
             raise InvalidPlan(
-                "this state does not count answered rows yet. Call live.watch('1h') before they "
-                "come"
+                "this state does not count the rows that it answers. Call live.watch('1h') first: "
+                "it counts the rows that come after the call"
             )
         return self._recent
 

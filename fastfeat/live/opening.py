@@ -211,15 +211,15 @@ def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -
         TypeMismatch: A column has another type.
     """
     row_id = () if known.row_id is None else (known.row_id,)
-    _check_types(f"{path}: its log", known.columns, wanted.columns, row_id)
+    _check_types(f"{path}: the state", known.columns, wanted.columns, row_id)
     tables = table_types(known.plans)
     for name, types in table_types(wanted.plans).items():
         if name not in base.tables:
-            raise UnknownColumn(f"{path}: it has no table {name!r}, which the plans read")
-        _check_types(f"{path}: its table {name!r}", tables[name], types, ())
+            raise UnknownColumn(f"{path}: the state has no table {name!r}, which the plans read")
+        _check_types(f"{path}: the table {name!r} of the state", tables[name], types, ())
     if wanted.row_id not in (None, known.row_id):
         raise UnknownColumn(
-            f"{path}: its rows have row_id={known.row_id!r}, but the plans have "
+            f"{path}: the state has row_id={known.row_id!r}, but the plans have "
             f"row_id={wanted.row_id!r}. Create a new state for them: online(history=..., path=...)"
         )
 
@@ -326,7 +326,7 @@ def _fitted(journal: Journal) -> dict[str, Fitted]:
     try:
         return {name: fitted_of_bytes(content) for name, content in journal.plans.items()}
     except ArtifactError as error:
-        raise StateError(f"{journal.path}: one of its plans cannot be read: {error}") from None
+        raise StateError(f"{journal.path}: a plan of the state cannot be read: {error}") from None
 
 
 def _artifacts(plans: OpenedPlans) -> dict[str, bytes]:

@@ -109,11 +109,13 @@ def _state_document(content: bytes, path: Path) -> dict[str, Any]:
         given: dict[str, Any] = json.loads(content)
         known = given["format"]
     except (ValueError, KeyError, TypeError):
-        raise StateError(f"{path}: its metadata about the state cannot be read") from None
+        raise StateError(
+            f"{path}: the file is damaged: its metadata about the state cannot be read"
+        ) from None
     if known != _FORMAT:
         raise StateError(
-            f"{path}: its state has format {known}, which this version of fastfeat does not know. "
-            "Update fastfeat"
+            f"{path}: the state in this file has format {known}, which this version of fastfeat "
+            "does not know. Update fastfeat"
         )
     return given
 

@@ -106,7 +106,8 @@ def ahead(
         )
     if reach + (begins or 0) > LONGEST:
         raise InvalidPlan(
-            f"ahead({next!r}, gap={gap!r}): next= and gap= together are {describe_limit(unit)}"
+            f"ahead({next!r}, gap={gap!r}): next= and gap= together are {describe_limit(unit)}. "
+            "Shorten one of them"
         )
     node = call(
         "ahead",

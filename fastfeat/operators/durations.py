@@ -60,7 +60,7 @@ def resolve_duration(told: str, given: Any) -> tuple[int | None, str | None]:
         raise _negative_error(told)
     if found[0] > LONGEST:
         raise InvalidPlan(
-            f"{told}: is {describe_limit(found[1])}. None reaches back to the first row"
+            f"{told}: is {describe_limit(found[1])}. To reach back to the first row, pass None"
         )
     return found
 

@@ -219,7 +219,10 @@ class ListElements:
             item = lit(item)
             value = literal_value(getattr(item.node, "value", None))
             if value is None or value != value:
-                raise TypeMismatch(f"list.contains({value!r}): cannot look for a missing value")
+                raise TypeMismatch(
+                    f"list.contains({value!r}): cannot look for a missing value, since it is never "
+                    "an element of a list"
+                )
         return call("list.contains", self.expr, item)
 
     def pad(self, width: int, *, value: Scalar = None) -> Expr:

@@ -120,7 +120,10 @@ def resolve_key_pairs(told: str, by: Any) -> list[tuple[str | Expr, str]]:
         names = [by] if isinstance(by, str) else list(cast("Sequence[Any]", by))
         pairs = [(name, name) for name in names]
     else:
-        raise TypeMismatch(f"{told}: takes a name, a list of names, or a mapping of names")
+        raise TypeMismatch(
+            f"{told}: takes the name of a column, a list of names, or a mapping from columns of "
+            "the data to columns of the table"
+        )
     for left, right in pairs:
         odd = right if isinstance(left, str | Expr) else left
         if not isinstance(odd, str):

@@ -135,7 +135,7 @@ def check_parameters(operator: str, parameters: Parameters, **given: Any) -> dic
     needed.
 
     Example:
-        >>> checked("lag", (Parameter("n", Whole(1, 9), default=1),), n=3)
+        >>> check_parameters("lag", (Parameter("n", Whole(1, 9), default=1),), n=3)
         {'n': 3}
     """
     found: dict[str, Any] = {}

@@ -96,8 +96,8 @@ def polynomial_features(
     parts = {"_" + _name(term, names): product for term, product in products.items()}
     if len(parts) < len(products):
         raise InvalidPlan(
-            f"polynomial_features: products of {shortened(names)} have the same name. "
-            "Give the expressions other names: col('x').alias('y')"
+            f"polynomial_features: two products of {shortened(names)} would be columns with the "
+            "same name. Give the expressions other names: col('x').alias('y')"
         )
     return replace(several_columns(parts), name=None)
 

@@ -161,8 +161,8 @@ def _decaying(
     given = dict(chosen.node.params)
     if given["last"] is not None or given["rows"] is not None:
         raise InvalidPlan(
-            f"{x!r}.{name}(over={chosen!r}): is the {noun} of an entity's whole past. Leave out "
-            "last= and rows= of the window: old values have little weight anyway"
+            f"{x!r}.{name}(over={chosen!r}): the {noun} is computed from an entity's whole past. "
+            "Leave out last= and rows= of the window: old values have little weight anyway"
         )
     if (alpha is None) == (half_life is None):
         raise InvalidPlan(
@@ -187,8 +187,9 @@ def _convert_unit(over: Window, told: str, unit: str | None) -> Window:
     params = dict(over.node.params)
     if params["offset"] and params["unit"] != unit:
         raise InvalidPlan(
-            f"{told}, over={over!r}: one is a duration and the other a whole number. Write both as "
-            "durations, or both as whole numbers if the time column holds integers"
+            f"{told}, over={over!r}: of half_life= and the window's offset=, one is a duration and "
+            "the other a whole number. Write both as durations, or both as whole numbers if the "
+            "time column holds integers"
         )
     return Window(Call("window", over.node.args, params_of(**{**params, "unit": unit})))
 

@@ -225,8 +225,8 @@ def _date() -> ScalarFunction:
 def _count_units(value: Value, unit: str, divide: Callable[[Op, int], Op]) -> Value:
     """Return a date, timestamp or duration as a number of units.
 
-    `divide` rounds the division for coarser units: `divide_floored` or `divide_truncated`. A result beyond int64
-    sets an error status.
+    `divide` rounds the division for coarser units: `divide_floored` or `divide_truncated`. A result
+    beyond int64 sets an error status.
     """
     if value.dtype == NULL:
         return replace(missing(INT64), status=value.status)

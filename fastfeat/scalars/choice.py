@@ -45,8 +45,8 @@ def common_type(types: Sequence[DType]) -> DType:
     names = " and ".join(str(dtype) for dtype in known)
     if known == [UTF8]:
         raise TypeMismatch(
-            f"cannot compute text, got {names}. Map text to numbers first: replace_strict({{'a': "
-            "1, None: 0}). The key None is for missing text"
+            f"the result cannot be text, got {names}. Map text to numbers first: "
+            "replace_strict({'a': 1, None: 0}). The key None is for missing text"
         )
     raise TypeMismatch(f"needs values of one type, got {names}")
 

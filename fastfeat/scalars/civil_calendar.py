@@ -1,7 +1,8 @@
 """The civil calendar in primitive operations: day numbers to dates, weekdays and weeks, and back.
 
 Days count from 1970-01-01, in the proleptic Gregorian calendar, as whole numbers in float64 (see
-`whole`). Internally years begin in March, so that the leap day is the last day of its year.
+`integral_floats`). Internally years begin in March, so that the leap day is the last day of its
+year.
 
 Source: C. Neri, L. Schneider, "Euclidean affine functions and their application to calendar
 algorithms", Software: Practice and Experience 53 (2023).

@@ -33,7 +33,8 @@ from fastfeat.scalars.value import (
 def codes(value: Value, literals: Sequence[str]) -> Value:
     """Return the position of a text among literals: -1 for none; missing stays missing."""
     if value.node is None or isinstance(value.node, Literal):
-        raise TypeMismatch("needs a column of text, got a computed text or a constant")
+        found = "a computed text" if value.node is None else "a constant"
+        raise TypeMismatch(f"needs a column of text, got {found}")
     slot = InputSlot("codes", (value.node,), INT32, tuple(literals))
     return Value(INT32, op.input_value(slot, "i64"), op.input_ok(slot))
 

@@ -41,12 +41,15 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
     else:
         if what == "is_in":  # times among the values would be compared one by one
             raise TypeMismatch(
-                f"is_in on {dtype} cannot look for {elements[0]!r}. Pass dates or times: "
+                f"is_in cannot look for {elements[0]!r} in values of {dtype}. Pass dates or times: "
                 "datetime.date(2024, 1, 2), datetime.datetime(...), datetime.timedelta(...)"
             )
         raise TypeMismatch(f"{what} needs numbers or text, got {dtype}")
     if wrong:
-        raise TypeMismatch(f"{what} on {dtype} cannot look for {wrong[0]!r}")
+        given = "text" if dtype == UTF8 else "numbers"
+        raise TypeMismatch(
+            f"{what} cannot look for {wrong[0]!r} in values of {dtype}. Pass {given} instead"
+        )
 
 
 def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -109,7 +109,9 @@ def literal_to_i64(value: datetime.date | datetime.time | datetime.timedelta) ->
     if value != value:  # pandas.NaT is a datetime too
         raise TypeMismatch(f"{value!r} cannot be part of an expression. Write None")
     if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
-        raise TypeMismatch(f"{value!r} has nanoseconds, which a literal cannot have")
+        raise TypeMismatch(
+            f"{value!r} has nanoseconds, but a constant holds at most microseconds. Round it first"
+        )
     ticks = _ticks(value)
     if not -(1 << 63) <= ticks < 1 << 63:
         raise TypeMismatch(f"{value!r} does not fit into 64 bits as microseconds")
@@ -152,8 +154,8 @@ def shared_type(left: DType, right: DType, verb: str) -> DType:
         moment = left if left.name == "timestamp" else right
         if moment.tz is not None:
             raise TypeMismatch(
-                f"cannot {verb} {left} and {right}: a date is not a moment in {moment.tz}. "
-                "Use the date of the timestamp: .dt.date()"
+                f"cannot {verb} {left} and {right}: the timestamp has the time zone {moment.tz}, "
+                "but a date has none. Use the date of the timestamp: .dt.date()"
             )
         return dtypes.timestamp(finest(moment))
     if kinds == {"date"}:

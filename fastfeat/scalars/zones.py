@@ -1,8 +1,8 @@
 """Time zones as tables of offset changes, and the sources of these tables.
 
 A fitted plan keeps the zone tables that it was built with, so that a later change of the machine's
-zone files changes no feature. `use_zone_tables` provides the tables while a plan is bound and lowered, and
-adds those that are read from the machine.
+zone files changes no feature. `use_zone_tables` provides the tables while a plan is bound and
+lowered, and adds those that are read from the machine.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ _tables: ContextVar[tuple[MutableMapping[str, ZoneTable], ...]] = ContextVar("ta
 def use_zone_tables(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
     """Read zone tables, inside the `with` block, from a mapping; add those that it lacks.
 
-    The lacking tables come from the mapping of an enclosing `use_zone_tables`, if any, and finally from the
-    machine. `tables` maps zone names to tables: empty for a new plan, those of the saved file for a
-    loaded one.
+    The lacking tables come from the mapping of an enclosing `use_zone_tables`, if any, and finally
+    from the machine. `tables` maps zone names to tables: empty for a new plan, those of the saved
+    file for a loaded one.
     """
     token = _tables.set((tables, *_tables.get()))
     try:

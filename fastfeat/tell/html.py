@@ -165,8 +165,9 @@ def _runs_on(nodes: list[Node]) -> list[str]:
 def learnt_lines(fitted: Fitted, feature: str) -> list[str]:
     """Return a line for each learnt value of a feature; tables of keys show only their length."""
     learnt = aggregates_of(_nodes(fitted.declaration, feature))
+    values, types = fitted.constants, fitted.bound
     return [
-        f"{shorten_middle(text, _LONGEST_VALUE)} = {learnt_text(fitted.constants[one], fitted.bound[one])}"
+        f"{shorten_middle(text, _LONGEST_VALUE)} = {learnt_text(values[one], types[one])}"
         for one, text in show_all(learnt[: _MOST_LISTED + 1]).items()
     ]
 

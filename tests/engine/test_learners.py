@@ -252,7 +252,7 @@ def test_a_hint_is_no_state() -> None:
     assert exactly(hint_of_bytes(content)) == exactly(hint)
     case = task_of({"y": col("x").mean()}, pa.table({"x": [1.0, 2.0]}))
     state = to_bytes(learn.LEARNER, learn.LEARNER.start(case.spec, None))
-    with pytest.raises(InvalidData, match="not the hint of a round"):
+    with pytest.raises(InvalidData, match="not the hint that a round"):
         hint_of_bytes(state)
     with pytest.raises(InvalidData, match="of kind 'hint', but the task is of kind 'statistics'"):
         of_bytes(learn.LEARNER, case.spec, None, content)

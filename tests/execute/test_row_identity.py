@@ -284,7 +284,7 @@ def test_an_id_is_the_name_of_a_column(row_id: Any) -> None:
 
 
 def test_a_late_column_is_no_id() -> None:
-    with pytest.raises(InvalidPlan, match="row_id='y' is a late column"):
+    with pytest.raises(InvalidPlan, match="row_id='y' is known only after the prediction"):
         ff.Plan({"x": X}, label="y", row_id="y")
 
 

@@ -22,7 +22,7 @@ from fastfeat.execute.call_rows import CallRows
 from fastfeat.execute.layout import layout_of
 from fastfeat.execute.pieces import pieces_of_later_rows
 from fastfeat.execute.to_files import write_later_rows
-from fastfeat.io import budget
+from fastfeat.io import budget, host_memory
 from fastfeat.io.budget import is_bounded
 from fastfeat.io.sinks.parts import regroup_rows
 from fastfeat.steps.keys import cpu_vocabulary
@@ -208,7 +208,7 @@ def test_a_budget_that_features_exceed_is_told_and_more_goes_on(
 ) -> None:
     fitted.transform_to(table, tmp_path / "expected", part_rows=500)
     taken = [1 << 30]
-    monkeypatch.setattr(budget, "resident_memory", lambda: taken[-1])
+    monkeypatch.setattr(host_memory, "resident_memory", lambda: taken[-1])
     n_bytes = iter([1 << 12] * 2 + [1 << 40] * 99)
 
     def features_of(one: Any, *arguments: Any, **options: Any) -> Any:
@@ -444,7 +444,7 @@ def test_no_group_of_rows_is_kept_while_the_next_one_is_made(
             yield waiting.pop()
             kept.append(sum(group() is not None for group in groups))
 
-    monkeypatch.setattr(to_files, "regrouped", groups_of)
+    monkeypatch.setattr(to_files, "regroup_rows", groups_of)
     monkeypatch.setattr(to_files, "group_rows_of", lambda schema: 500)
     monkeypatch.setattr(to_files, "part_rows_of", lambda schema: 2_000)
     fitted.transform_to(table, tmp_path / out)

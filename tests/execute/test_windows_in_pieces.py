@@ -162,7 +162,7 @@ def test_columns_may_have_any_names(large: int, monkeypatch: pytest.MonkeyPatch)
 def test_a_feature_of_all_rows_is_refused() -> None:
     every = col("x").mean(over=ff.window(time="t"))
     fitted = ff.Plan({"every": every}).fit(EARLIER, history="batch")
-    with pytest.raises(ff.errors.InvalidPlan, match=r"'every' sees all rows, not only .*: col"):
+    with pytest.raises(ff.errors.InvalidPlan, match=r"'every' needs all rows at once: col"):
         fitted.transform_batches(EARLIER)
 
 

@@ -277,12 +277,12 @@ def test_rows_after_those_of_fit_do_not_hold_their_own_past() -> None:
     step.transform(frame)  # with the rows of fit
     step.transform(frame[:10])
     step.transform(frame[10:].assign(k="c"))  # of others
-    with pytest.warns(HistoryMissing, match="rows of 2 entities of 'k' begin after"):
+    with pytest.warns(HistoryMissing, match="rows of 2 entities of 'k' begin later than"):
         step.transform(frame[10:])
     step.transform(frame[10:])  # told once
     alone = Features(ff.Plan({"m": col("x").mean(over=ff.window(time="t"))}), history="batch")
     alone.fit_transform(frame[:10])
-    with pytest.warns(HistoryMissing, match="the rows of X begin after"):
+    with pytest.warns(HistoryMissing, match="the rows of X begin later than"):
         pickle.loads(pickle.dumps(alone)).transform(frame[10:])
 
 

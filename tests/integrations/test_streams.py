@@ -399,7 +399,7 @@ MISSING = [None, *range(N - 1)]
         (lambda: stream(label=TABLE), InvalidPlan, "label=<Table>: takes the name of a column"),
         (lambda: stream(codes={"cyty": 3}), InvalidPlan, "Did you mean 'city'?"),
         (lambda: stream(codes={"city": 0}), InvalidPlan, "takes the number of codes, from 1"),
-        (lambda: stream(bags=["x"]), InvalidPlan, "'x' are not codes of one list"),
+        (lambda: stream(bags=["x"]), InvalidPlan, "these columns of it have none: 'x'"),
         (lambda: stream(bags=["tags"]), InvalidPlan, "has this name. Did you mean 'tag'?"),
         (lambda: stream(as_matrix=True, bags=["tag"]), InvalidPlan, "a matrix has only features"),
         (lambda: stream(codes={"city": 1}), InvalidData, "has the code 3, but codes= allows"),
@@ -522,9 +522,9 @@ def test_kept_columns_have_the_type_of_the_first_piece(
 @pytest.mark.parametrize(
     ("name", "first", "later", "told"),
     [
-        ("id", [*range(N)], ["a"] * N, "keep='id' is string here, and int64 in the first piece"),
-        ("id", [None] * N, [1.5] * N, "keep='id' is float64 here, and null in the first piece"),
-        ("y", [0] * N, [0.5] * N, "the label is float32 here, and int64 in the first piece"),
+        ("id", [*range(N)], ["a"] * N, "keep='id' is string in this piece of the data, but int64"),
+        ("id", [None] * N, [1.5] * N, "keep='id' is float64 in this piece of the data, but null"),
+        ("y", [0] * N, [0.5] * N, "the label is float32 in this piece of the data, but int64"),
     ],
 )
 def test_pieces_of_other_types_are_told_of(name: str, first: Any, later: Any, told: str) -> None:

@@ -284,7 +284,7 @@ def test_objects_without_a_common_type_are_refused_by_column(kind):
         (np.zeros(2, np.longdouble), "has no exact Arrow type"),
         (np.array([1], "m8[M]"), "has no exact Arrow type"),
         (np.array([1], "M8[ps]"), "has no exact Arrow type"),
-        (np.array([2**40], "M8[D]"), "do not fit in 32 bits"),
+        (np.array([2**40], "M8[D]"), "does not fit in 32 bits"),
         (np.array([2**60], "M8[h]"), "outside the range"),
         (np.zeros(1, [("a", "i4")]), "has no exact Arrow type"),
         ("abc", "got str, which is not a column"),

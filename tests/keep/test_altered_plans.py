@@ -136,7 +136,7 @@ def test_a_list_is_no_feature_of_as_many_rows_as_it_has_elements() -> None:
     document = json.loads(PLAN.to_json())
     exploded = place(document["nodes"], call="list.explode")
     document["features"][0][1][0] = exploded
-    with pytest.raises(ArtifactError, match="a row per element"):
+    with pytest.raises(ArtifactError, match="a value per element"):
         ff.Plan.from_json(json.dumps(document))
 
 

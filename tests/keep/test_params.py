@@ -405,10 +405,10 @@ def nested(depth: int) -> str:
     [
         ({"more": 1}, "parameters of the plan are damaged"),
         ({"values": {}}, "damaged|not a value"),
-        ({"values": {"top": 5, "other": 1}}, "differ from the ones that it uses"),
+        ({"values": {"top": 5, "other": 1}}, "differ from those of its recorded calls"),
         ({"steps": []}, "is not in list|not those|damaged"),
         ({"steps": STEPS[:1]}, "damaged"),
-        ({"steps": [*STEPS, STEPS[1]]}, "differ from the ones that it uses"),
+        ({"steps": [*STEPS, STEPS[1]]}, "differ from those of its recorded calls"),
         ({"steps": [{"call": "eval", "args": [], "named": {}}, STEPS[1]]}, "no function 'eval'"),
         ({"steps": [STEPS[0] | {"code": 1}, STEPS[1]]}, "not a call"),
         ({"steps": [STEPS[1], STEPS[1]]}, "not a value"),

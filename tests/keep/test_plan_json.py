@@ -105,7 +105,7 @@ COLUMN = {"column": "x"}
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"more": 1}, "the entry 'more' of the plan is missing, or unknown"),
+        ({"more": 1}, "the plan cannot be read: its entry 'more' is unknown"),
         ({"nodes": 5}, "list of nodes"),
         ({"nodes": [5]}, "not a node"),
         ({"nodes": [COLUMN | {"code": "import os"}]}, "not a node"),
@@ -124,9 +124,9 @@ COLUMN = {"column": "x"}
         ({"nodes": [{"literal": {"dtype": ["int8", None, "UTC"]}}]}, "not a type"),
         (
             {"nodes": [COLUMN, {"call": "neg", "args": [0], "params": [["b", 1], ["a", 1]]}]},
-            "pairs, by name",
+            "pairs in order of name",
         ),
-        ({"features": [["a", [0], [""]], ["a", [0], [""]]]}, "its name is used twice"),
+        ({"features": [["a", [0], [""]], ["a", [0], [""]]]}, "two features have the name 'a'"),
         ({"features": [["a", [0, 0], [""]]]}, "has 2 columns"),
         ({"features": [["a", [9], [""]]]}, "node that does not exist"),
         ({"features": [["a", [0], [None]]]}, "has 1 column,"),

@@ -305,14 +305,14 @@ from pathlib import Path
 from fastfeat_kernels import objects
 objects.FOLDER = Path("none")
 from fastfeat.errors import FastfeatWarning
-from fastfeat.engine.kernel_cache import observing
+from fastfeat.engine.kernel_cache import observe_kernels
 from fastfeat.trust.selfcheck.digests import FILE_OF_PAST, digests_of_live, digests_of_past
 from fastfeat.trust.selfcheck.digests import golden_digests
 from fastfeat.trust.selfcheck.past_plans import live_plan, past_plans
 from fastfeat.trust.selfcheck.tables import past_tables
 warnings.simplefilter("ignore", FastfeatWarning)
 past, golden = past_tables(), golden_digests(FILE_OF_PAST)
-with observing() as used:
+with observe_kernels() as used:
     found = {name: digests_of_past(plan, past) for name, plan in past_plans().items()}
     found["live"] = digests_of_live(live_plan(), past)
 assert found == golden, [n for n in golden if found.get(n) != golden[n]]

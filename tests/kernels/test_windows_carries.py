@@ -226,8 +226,11 @@ def test_an_entity_of_few_of_all_rows_is_not_cut_where_a_slice_begins_with_more(
 def test_what_keeps_entities_whole_has_passes_of_its_own_where_some_are_long() -> None:
     past, week = WindowBounds(own=True), WindowBounds(-7, own=True)
     wanted = [
-        WantedStatistic(past, 0, "sum"), WantedStatistic(past, 0, "quantile"), WantedStatistic(week, 0, "quantile"),
-        WantedStatistic(past, 1, "max"), WantedStatistic(past, 1, "ewm_mean"),
-    ]  # fmt: skip
+        WantedStatistic(past, 0, "sum"),
+        WantedStatistic(past, 0, "quantile"),
+        WantedStatistic(week, 0, "quantile"),
+        WantedStatistic(past, 1, "max"),
+        WantedStatistic(past, 1, "ewm_mean"),
+    ]
     assert passes(wanted, ["float64"] * 2) == [[0, 1, 2, 3, 4]]
     assert passes(wanted, ["float64"] * 2, is_cut=True) == [[0, 2, 3], [1, 4]]

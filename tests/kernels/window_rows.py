@@ -133,9 +133,13 @@ def check(
 def everything(column: int = 0) -> list[WantedStatistic]:
     """Return all statistics over windows that are short, long, of rows, of all, with peers."""
     few = [
-        WindowBounds(-50, -1), WindowBounds(-1000, own=True), WindowBounds(NO_BOUND, own=True, rows=3),
-        WindowBounds(NO_BOUND, -1), WindowBounds(-3000, -900, min_samples=2), WindowBounds(-10, 10),
-    ]  # fmt: skip
+        WindowBounds(-50, -1),
+        WindowBounds(-1000, own=True),
+        WindowBounds(NO_BOUND, own=True, rows=3),
+        WindowBounds(NO_BOUND, -1),
+        WindowBounds(-3000, -900, min_samples=2),
+        WindowBounds(-10, 10),
+    ]
     wanted = [WantedStatistic(window, column, name, n=2, q=0.3) for window in few for name in NAMES]
     return [of_all_past(one) for one in wanted]
 

@@ -143,5 +143,5 @@ def test_a_part_of_the_time_that_seldom_comes_again_is_not_counted_silently(
 def test_a_clock_on_the_users_word_warns_each_fit() -> None:
     feature = ff.count(over=ff.window("60d", by="user", time="booked"))
     (told,) = warned(feature, visits(), known_clocks=["booked"])
-    assert "by 'booked', but the label looks ahead by col('ts')" in told
+    assert "earlier by 'booked', but the label is computed from rows that are later by" in told
     assert "a row which is earlier by 'booked' is not later by col('ts')" in told

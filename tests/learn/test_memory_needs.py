@@ -145,7 +145,7 @@ def test_an_entity_of_most_rows_is_read_in_tables_that_have_room(
         n_rows.append(rows.num_rows)
         return functions_of(work, rows, *given, **options)
 
-    monkeypatch.setattr(time_ordered_stage, "functions_of", counting)
+    monkeypatch.setattr(time_ordered_stage, "compute_stage", counting)
     monkeypatch.setattr(large_shares, "LARGE", 0)
     monkeypatch.setattr(large_shares, "_FEWEST_ROWS", 700)
     small(0)

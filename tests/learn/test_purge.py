@@ -244,7 +244,7 @@ def test_a_fold_that_loses_all_rows_says_how_many_and_why() -> None:
         ({"embargo": "1mo"}, InvalidPlan, "cross_fit(embargo='1mo')"),
         ({"purge": 1.5}, TypeMismatch, "cross_fit(purge=1.5): takes a text such as '7d'"),
         ({"purge": True}, TypeMismatch, "cross_fit(purge=True)"),
-        ({"purge": {}}, InvalidPlan, "names no time column"),
+        ({"purge": {}}, InvalidPlan, "the mapping is empty"),
         (
             {"purge": "3d"},
             InvalidPlan,

@@ -111,7 +111,7 @@ def duration_without_unit() -> Any:
 )
 def test_a_time_that_python_does_not_have_is_refused(time: Any) -> None:
     """As an integer, which NumPy gives, it would be another value."""
-    with pytest.raises(TypeMismatch, match="of whole microseconds"):
+    with pytest.raises(TypeMismatch, match="these have whole microseconds"):
         lit(time)
 
 

@@ -157,7 +157,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: ff.polynomial_features("a", degree=0), InvalidPlan, "degree=0"),
     (lambda: ff.polynomial_features("a", degree=20_000), InvalidPlan, "more than 10,000"),
     (lambda: ff.polynomial_features("a", "a"), InvalidPlan, "two expressions are called 'a'"),
-    (lambda: ff.polynomial_features("a", "b", "a b"), InvalidPlan, "have the same name"),
+    (lambda: ff.polynomial_features("a", "b", "a b"), InvalidPlan, "with the same name"),
     (lambda: polynomial("a", interaction_only=1), InvalidPlan, "interaction_only=1"),
     (lambda: ff.polynomial_features("a") + 1, InvalidPlan, "must be the last"),
     (lambda: X.impute(0, add_indicator="yes"), InvalidPlan, "add_indicator='yes'"),
@@ -267,7 +267,10 @@ BAD_TYPES: list[tuple[ff.Expr, str]] = [
     (col("b") == "a", "cannot compare binary == utf8"),
     (col("b").is_in(["a"]), "is_in needs numbers or text, got binary"),
     (ff.cross("s", "x"), "is a cross"),
-    (col("day").is_in(["2024-01-02"]), "is_in on date32 cannot look for '2024-01-02'. Pass"),
+    (
+        col("day").is_in(["2024-01-02"]),
+        "is_in cannot look for '2024-01-02' in values of date32. Pass",
+    ),
     (col("t").impute("median"), "in impute() too: quantile(0.5, interpolation='lower')"),
 ]
 

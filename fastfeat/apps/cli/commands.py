@@ -120,7 +120,8 @@ def fit(
     started = time.perf_counter()
     if features is not None and backend != "cpu":
         raise typer.BadParameter(
-            f"only the CPU writes features, got --backend {backend}. Leave out one of the two",
+            f"only the CPU writes features, got --backend {backend}. Leave out --features or "
+            "--backend",
             param_hint="'--features'",
         )
     with show_progress("Reading the plan", at_once=True) as step:

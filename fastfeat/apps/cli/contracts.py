@@ -95,7 +95,9 @@ def quarantine(
         judge = read_rules(rules)
         contract = judge if isinstance(judge, Contract) else judge.contract
         if contract is None:
-            raise InvalidPlan(f"{rules}: the plan has no contract. Give one as JSON")
+            raise InvalidPlan(
+                f"{rules}: this fitted plan has no contract. Give a contract as a JSON file"
+            )
         step(f"Judging {data}")
         written = contract.quarantine_to(
             data, accepted, quarantined, tables=parse_tables(table), memory=memory

@@ -1,8 +1,8 @@
 """Gates: commands that judge data or plans, and tell people, programs and CI servers the result.
 
-A gate is a function that returns `GateResult`: a list of named cases (rules, features or changes), each
-either in order or a finding. `gate_command` turns it into a command with the options `--json` and
-`--junit`, and with an exit code for its result.
+A gate is a function that returns `GateResult`: a list of named cases (rules, features or changes),
+each either in order or a finding. `gate_command` turns it into a command with the options `--json`
+and `--junit`, and with an exit code for its result.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def escape_for_xml(text: str) -> str:
     r"""Return a text in which Python escapes replace the characters that XML forbids.
 
     Example:
-        >>> written("a\x00b\ud800")
+        >>> escape_for_xml("a\x00b\ud800")
         'a\\x00b\\ud800'
     """
     return _NOT_XML.sub(lambda found: repr(found.group())[1:-1], text)

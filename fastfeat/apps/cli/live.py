@@ -231,7 +231,7 @@ def _check_link(text: str | None) -> str | None:
         BadParameter: It is not 64 hexadecimal digits.
     """
     if text is not None and not re.fullmatch("[0-9A-Fa-f]{64}", text):
-        raise typer.BadParameter(f"got {text!r}: a link has 64 hexadecimal digits")
+        raise typer.BadParameter(f"got {text!r}: an audit link has 64 hexadecimal digits")
     return text
 
 

@@ -130,7 +130,7 @@ class Service:
         return replace(found, features=written)
 
     async def call(self, kind: CallKind, rows: Table) -> CallResult:
-        """Compute, or add to the state, the rows of a table; see `Work.call` for the result.
+        """Compute a table's rows, or add them to the state; see `CallScheduler.call`.
 
         Raises:
             Refusal: The call would change a state that another process writes.

@@ -122,8 +122,8 @@ class StateFollowing:
         names = [name for name, digest in digests.items() if digest == self._digest]
         if not names and len(digests) > 1:
             raise StateError(
-                f"{self._path}: the served artifact is not one of the state's plans. Serve one of "
-                "its plans"
+                f"{self._path}: none of the plans of this state equals the served artifact. Serve "
+                "the artifact of one of these plans"
             )
         name = names[0] if names else next(iter(digests))
         if not names and self._is_first:

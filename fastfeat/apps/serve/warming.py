@@ -58,7 +58,7 @@ def _make_golden_rows(fitted: Fitted) -> GeneratedRows:
     """Return new rows made like golden rows; raise InvalidData if no row has all features."""
     found = golden_rows(fitted, _N_ROWS, "cpu")
     if found is None:
-        raise InvalidData("its features could not be computed for any made-up row")
+        raise InvalidData("the plan's features could not be computed for any made-up row")
     return found.made_up
 
 

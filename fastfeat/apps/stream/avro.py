@@ -64,7 +64,10 @@ def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mappin
         except wrong as error:
             raise ValueError(f"the message is not a record of the schema: {error!r}") from error
         if stream.tell() != len(value):
-            raise ValueError("the message has more bytes than the record")
+            raise ValueError(
+                f"the message has {len(value)} bytes, but its Avro record ends at byte "
+                f"{stream.tell()}"
+            )
         return found
 
     if topic.framing == "none":
@@ -73,7 +76,10 @@ def record_reader(topic: Topic, folder: Path | None) -> Callable[[bytes], Mappin
 
     def framed(value: bytes) -> Mapping[str, Any]:
         if len(value) < _FRAME or value[0] != 0:
-            raise ValueError("the message does not begin with a zero byte and a schema id")
+            raise ValueError(
+                "the message does not begin with a zero byte and a schema id, as framing = "
+                "'confluent' requires"
+            )
         number = int.from_bytes(value[1:_FRAME], "big")
         if writers:
             if number not in writers:

@@ -273,8 +273,8 @@ class ConfigSection:
         for key in self._values:
             if key not in self._read:
                 near = did_you_mean(key, self._read)
-                known = near or f" Known keys: {', '.join(sorted(self._read))}."
-                raise InvalidConfig(f"{self.path_of(key)}: is not a key of a stream.{known}")
+                known = near or f" Options here: {', '.join(sorted(self._read))}."
+                raise InvalidConfig(f"{self.path_of(key)}: a stream has no such option.{known}")
 
     def path_of(self, key: str) -> str:
         """Return a key with the name of its table, such as "out.kafka.topic"."""

@@ -144,7 +144,7 @@ def parse_type(text: str, key: str) -> DType:
         InvalidConfig: The name is unknown.
 
     Example:
-        >>> str(typed("timestamp[ms]", "events.types.t"))
+        >>> str(parse_type("timestamp[ms]", "events.types.t"))
         'timestamp[ms]'
     """
     if text in _NAMES:
@@ -194,7 +194,10 @@ def _outcomes(
         )
     wanted = {name: dtype for name, dtype in types.items() if name in late}
     if not wanted:
-        raise InvalidConfig("outcomes: no feature reads a late column. Leave out [outcomes]")
+        raise InvalidConfig(
+            "outcomes: they bring values that become known after the event, but no feature reads "
+            "such a column. Leave out [outcomes]"
+        )
     return decoder(config.outcomes, {row_id: types[row_id], **wanted}, late, config.state)
 
 

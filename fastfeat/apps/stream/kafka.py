@@ -235,8 +235,9 @@ class Consumer:
         where = f"{message.topic()}:{message.partition()}"
         if error.code() in (kinds._AUTO_OFFSET_RESET, kinds.OFFSET_OUT_OF_RANGE):
             raise StreamError(
-                f"{where} has lost rows that its state has not read ({error.str()}). Restore the "
-                "topic; or delete the state, and begin a new one with start = 'retained'"
+                f"{where} has lost rows that the stream had not read yet ({error.str()}). Restore "
+                "the topic; or delete the partition's state, and begin a new one with start = "
+                "'retained'"
             )
         if error.fatal() or error.code() == kinds.UNKNOWN_TOPIC_OR_PART:
             raise StreamError(f"{where}: {error.str()}")
@@ -352,7 +353,7 @@ def _client(kind: Callable[[Mapping[str, Any]], Any], settings: Mapping[str, Any
         first = error.args[0]
         told = first if isinstance(first, str) else first.str().strip()
         raise StreamError(
-            f"kafka: wrong option: {told}. The sections options, consumer and producer take the "
+            f"kafka: wrong option: {told}. The keys options, consumer and producer of [kafka] take "
             "options of confluent-kafka"
         ) from None
 

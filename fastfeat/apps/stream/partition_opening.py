@@ -54,8 +54,8 @@ class PartitionOpener:
             if waited > self._job.config.lock_wait_s:
                 raise StateError(
                     f"{self._job.state_path(number)}: process {StateLock.holder(path)} has locked "
-                    f"the state for {waited:.0f} s, although the partition now belongs to this "
-                    "member. End that process, or wait longer: lock_wait"
+                    f"the state for {waited:.0f} s, although its partition is now assigned to this "
+                    "process. End the other process, or raise lock_wait in the configuration"
                 )
             if is_first:
                 told = self._job.state_path(number), StateLock.holder(path)
@@ -109,14 +109,14 @@ class PartitionOpener:
         if start < low:
             raise StreamError(
                 f"{source_of(place)} begins at offset {low}, but its state {path} continues at "
-                f"{start}: the rows between are lost. Restore the topic; or delete the state, and "
-                "begin a new one with start = 'retained'"
+                f"offset {start}: the rows between are lost. Restore the topic; or delete the "
+                "state, and begin a new one with start = 'retained'"
             )
         if start > end == 0:  # if the topic has rows, the consumer reports a bad offset itself
             raise StreamError(
-                f"{source_of(place)} is empty, but its state {path} continues at {start}: the "
-                "topic was deleted and created again. Restore it; or delete the state, and begin "
-                "a new one"
+                f"{source_of(place)} is empty, but its state {path} continues at offset "
+                f"{start}: the topic was deleted and created again. Restore the topic; or delete "
+                "the state, and begin a new one"
             )
         return start
 

@@ -46,7 +46,9 @@ def drop_repeats(messages: Iterable[Any], seen: LastOffsets | None = None) -> Ge
                 "Arrow messages, use drop_repeated_rows"
             ) from None
         except ValueError as error:  # not a number, or not UTF-8
-            raise InvalidData(f"a message has headers that no stream writes: {error}") from None
+            raise InvalidData(
+                f"a message has headers that fastfeat does not write: {error}"
+            ) from None
         if place > known.get(source, (-1, -1)):
             known[source] = place
             yield message

@@ -384,7 +384,7 @@ def _failed(state: StatisticsState) -> tuple[int, int, FastfeatError] | None:
 
 
 def learner_input(task: LearnTask) -> tuple[StatisticsSpec, Mapping[InputSlot, Any]]:
-    """Return a task's settings as `StatisticsSpec`, and the columns that it reads, by input slot."""
+    """Return a task's settings as `StatisticsSpec`, and the columns that it reads by input slot."""
     return StatisticsSpec(task.program, task.wanted, task.constants), task.columns
 
 

@@ -35,7 +35,7 @@ from fastfeat.io.columns.column import physical_chunks
 from fastfeat.ir.dtypes import DType
 from fastfeat.ir.node import Params
 
-PartStateT = TypeVar("State")
+PartStateT = TypeVar("PartStateT")
 
 
 class Asked(NamedTuple):

@@ -28,7 +28,7 @@ _ROWS = 64  # memory is rounded up to whole words of bits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryRequest:
-    """A request for memory, such as for a step's result; each `MemoryRequest` is allocated separately.
+    """A request for memory, such as for a step's result; each request is allocated separately.
 
     Args:
         row_bytes: Bytes per row; 0 means one bit.
@@ -173,7 +173,7 @@ AddressOf = Callable[[MemoryRequest], int]
 
 
 def form_of(given: DataType) -> int | None:
-    """Return the form of an Arrow type, see `KernelColumn`; None if kernels cannot read it in place."""
+    """Return an Arrow type's form, see `KernelColumn`; None if kernels cannot read it in place."""
     types = pa.types
     if types.is_string(given) or types.is_binary(given) or types.is_list(given):
         return -4

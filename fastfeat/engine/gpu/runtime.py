@@ -70,7 +70,10 @@ def grid_of(n_rows: int, block: int, most: int = GRID_STRIDE_BLOCKS) -> int:
         (4, 1, 65536)
     """
     if n_rows < 0 or block < 1 or not 1 <= most <= MOST_BLOCKS:
-        raise ValueError(f"no grid for {n_rows} rows in blocks of {block}, at most {most}")
+        raise ValueError(
+            f"no grid for {n_rows} rows, {block} threads per block and at most {most} blocks: a "
+            "number is out of range"
+        )
     return max(1, min(-(-n_rows // block), most))
 
 

@@ -35,7 +35,7 @@ DENSE, CODES = ("dense", ""), ("codes", "")
 Float = Literal["float32", "float64"]
 _SAMPLE = 64
 PLANS_LABEL = True
-"""The marker of the plan's own label in `Contents.label`."""
+"""The marker of the plan's own label in `BlockContents.label`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,10 @@ def contents_of(
     dense = [name for name in fitted.feature_names if name not in counts]
     coded = [*alone, *in_bags]
     if not dense and not coded:
-        raise InvalidPlan("the plan has no columns: fit found no categories for its indicators")
+        raise InvalidPlan(
+            "the fitted plan has no feature columns: fit found no categories, each of which would "
+            "have been a column"
+        )
     return BlockContents(
         fitted,
         as_fitted_plan(select_features(fitted.record, dense, dtype=dtype)) if dense else None,
@@ -156,11 +159,18 @@ def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tu
     if name not in expressions:
         raise InvalidPlan(f"bags=[{name!r}]: no feature has this name.{_near(name, expressions)}")
     columns = tuple(name + suffix for suffix in expressions[name].suffixes)
-    n_codes = {counts.get(column) for column in columns}
-    if len(n_codes) != 1 or None in n_codes:
+    lacking = [column for column in columns if column not in counts]
+    if lacking or not columns:
         raise InvalidPlan(
-            f"bags=[{name!r}]: {shortened(columns)} are not codes of one list. Create them with "
-            "col(...).list.ordinal_encode(width=...), or pass their number of codes in codes="
+            f"bags=[{name!r}]: takes a feature of codes, but these columns of it have none: "
+            f"{shortened(lacking)}. Create them with col(...).list.ordinal_encode(width=...), or "
+            "pass their number of codes in codes="
+        )
+    n_codes = sorted({counts[column] for column in columns})
+    if len(n_codes) > 1:
+        raise InvalidPlan(
+            f"bags=[{name!r}]: the columns of a bag need the same number of codes, but have "
+            f"{' and '.join(map(str, n_codes))}. Pass the same number for each of them in codes="
         )
     return columns
 

@@ -100,6 +100,6 @@ def _of_kind(values: Any, kind: Any, key: tuple[str, str]) -> Any:
         return cast(values, kind)
     name = "the label" if key == LABEL else f"keep={key[1]!r}"
     raise TypeMismatch(
-        f"{name} is {found} here, but {kind} in the first piece of the data. Use one type in all "
-        "pieces"
+        f"{name} is {found} in this piece of the data, but {kind} in the first piece. Use one type "
+        "in all pieces"
     )

@@ -195,8 +195,8 @@ class PieceOrder:
 
         Example:
             >>> order_of([3, 2], np.array([1, 0])).segments(range(1, 6))
-            [Segment(piece=1, start=1, stop=2), Segment(piece=0, start=0, stop=3), \
-Segment(piece=1, start=0, stop=1)]
+            [PieceSegment(piece=1, start=1, stop=2), PieceSegment(piece=0, start=0, stop=3), \
+PieceSegment(piece=1, start=0, stop=1)]
         """
         n_left = len(positions)
         if n_left == 0:

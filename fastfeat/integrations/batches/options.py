@@ -1,4 +1,4 @@
-"""The user's options for batches: checked, and converted to the parts of a `Stream`."""
+"""The user's options for batches: checked, and converted to the parts of a `BatchStream`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The batches of an epoch as blocks (dicts of arrays), for one worker of one rank.
 
-A `BatchStream` determines the rows of every batch: the data, read in pieces and transformed, or computed
-before as one block; the division of its rows into ranks and batches; and the options for shuffling.
-It is immutable: epoch, worker and the number of batches given before are arguments of each pass.
+A `BatchStream` determines the rows of every batch: the data, read in pieces and transformed, or
+computed before as one block; the division of its rows into ranks and batches; and the options for
+shuffling. It is immutable: epoch, worker and the number of batches given before are arguments of
+each pass.
 """
 
 from __future__ import annotations
@@ -236,7 +237,9 @@ def _ready(computed: TransformedRows, history: Any) -> TransformedRows | Transfo
     try:
         table = pa.concat_tables(parts)
     except pa.ArrowException as error:
-        raise InvalidData(f"pieces of the data differ in their columns: {error}") from error
+        raise InvalidData(
+            f"the pieces of the data have different columns or types: {error}"
+        ) from error
     rows = CallRows(table, history=history, tables=computed.tables)
     block = block_of(contents, rows, leaves_out=True)
     return TransformedBlock(contents, block, table.num_rows - n_rows_of(block))

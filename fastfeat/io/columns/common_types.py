@@ -44,7 +44,8 @@ def cast_to_schema(table: Table, schema: Schema, system: str) -> Table:
                 column = cast(table.column(at), field.type)
             except pa.ArrowInvalid as error:
                 raise TypeMismatch(
-                    f"{field.name!r} is {given}, which {system} stores as {field.type}: {error}"
+                    f"column {field.name!r}: {system} stores {given} as {field.type}, which cannot "
+                    f"hold all of its values: {error}"
                 ) from error
             table = table.set_column(at, field, column)
     return table

@@ -85,9 +85,13 @@ def date_format(written: str) -> DateFormat:
 
 def _require_date(written: str, directives: set[str]) -> None:
     """Raise unless a format has a year and no redundant directives."""
-    twice = next((same for same in _SAME if len(directives.intersection(same)) > 1), None)
-    if twice or ("j" in directives and directives & {"m", "b", "B", "d"}):
-        raise InvalidPlan(f"to_datetime({written!r}): two directives set the same part")
+    sets = (*_SAME, *(("j", name) for name in ("m", "b", "B", "d")))
+    twice = next((same for same in sets if len(directives.intersection(same)) > 1), None)
+    if twice:
+        both = " and ".join(f"%{name}" for name in twice if name in directives)
+        raise InvalidPlan(
+            f"to_datetime({written!r}): {both} set the same part of the date or time. Leave out one"
+        )
     if not directives & {"Y", "y"}:
         raise InvalidPlan(f"to_datetime({written!r}): a date needs its year, %Y")
     if ("I" in directives) != ("p" in directives):

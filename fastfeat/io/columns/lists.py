@@ -77,7 +77,9 @@ def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
     try:
         return stored_elements(values, name, dtype.of)
     except FastfeatError as error:
-        raise type(error)(f"elements of all lists, numbered as rows: {error}") from None
+        raise type(error)(
+            f"elements of all lists, where row numbers count elements: {error}"
+        ) from None
 
 
 def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:

@@ -122,7 +122,11 @@ def replacement(value: str, pattern: str) -> str:
             return {"\\": r"\\", "$$": "$"}.get(token, token)
         number = int(group) if group.isdecimal() else names.index(group) if group in names else -1
         if not 0 <= number < min(len(names), 10):
-            raise InvalidPlan(f"{value!r} uses group {group!r}, which is not in {pattern!r}")
+            if 10 <= number < len(names):
+                raise InvalidPlan(f"{value!r} uses group {group!r}: only groups 0 to 9 can be used")
+            raise InvalidPlan(
+                f"{value!r} uses group {group!r}, which the pattern {pattern!r} does not have"
+            )
         return f"\\{number}"
 
     return _REFERENCE.sub(written, value)

@@ -133,12 +133,17 @@ def columns_in(imported: ImportedArray) -> Iterator[tuple[str, DeviceArray | Non
     """
     kind, table = imported.field.type, imported.held.array
     if not pa.types.is_struct(kind):
-        raise TypeMismatch(f"an Arrow device array of type {kind} is not a table. Pass a struct")
+        raise TypeMismatch(
+            f"an Arrow device array of type {kind} is not a table. Pass an array of type struct, "
+            "whose fields are the columns"
+        )
     if table.n_children != kind.num_fields or (table.n_children and not table.children):
         raise _malformed("the table")
     _check(table, 1, 0, "the table")
     if table.buffers[0] and table.null_count:
-        raise InvalidData("an Arrow device table marks whole rows as missing. Pass it without them")
+        raise InvalidData(
+            "an Arrow device table marks whole rows as missing. Pass a table without such rows"
+        )
     for k in range(table.n_children):
         field, array = kind.field(k), table.children[k].contents
         yield (

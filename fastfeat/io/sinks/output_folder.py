@@ -38,7 +38,7 @@ _DIFFERENCES = {
     "file_format": "in another format",
     "part_rows": "in parts with another number of rows",
     "partition_by": "partitioned by other columns",
-    "training": "of another kind (training rows, out of fold, or later rows)",
+    "training": "of another kind (rows of fit, each encoded without its own label, or other rows)",
 }
 
 
@@ -62,12 +62,15 @@ def read_finished(target: Path, contents: OutputContents) -> Manifest | None:
         return None
     if contents.source is None:
         raise OutputError(
-            f"{target} already has features, and only data in files can be checked to be the "
-            "same: remove the folder, or name another"
+            f"{target} already has features. Whether they are those of this data can be checked "
+            "only if the data is in files: remove the folder, or name another"
         )
     _check_alike(target, found.contents, contents, f"remove {target}, or name another folder")
     if not found.is_whole:
-        raise OutputError(f"{target} was moved before it was complete: remove it, or name another")
+        raise OutputError(
+            f"{target} is incomplete: it was moved here before all of its features were written. "
+            "Remove it, or name another folder"
+        )
     check_files(target, found)
     return found
 

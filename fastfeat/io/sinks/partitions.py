@@ -106,7 +106,7 @@ def _text(value: Any, column: str) -> str:
     text = str(found).lower() if isinstance(found, bool) else str(found)
     if text in (MISSING, ""):
         raise InvalidData(
-            f"partition_by=: {column!r} has the value {text!r}, which would be read as missing "
-            "in the name of a folder. Replace it"
+            f"partition_by=: {column!r} has the value {text!r}, which as the name of a folder "
+            "would be read back as a missing value. Replace this value"
         )
     return quote(text, safe="")

@@ -56,7 +56,7 @@ def regroup_rows(tables: Iterable[Table], n_rows: int, part_rows: int) -> Iterat
 
     Example:
         >>> tables = [pa.table({"x": [1] * n}) for n in (1, 9)]
-        >>> [table.num_rows for table in regrouped(tables, 3, 4)]
+        >>> [table.num_rows for table in regroup_rows(tables, 3, 4)]
         [3, 1, 3, 1, 2]
     """
     waiting: list[Table] = []
@@ -81,7 +81,7 @@ def parts_of(groups: Iterator[Table], part_rows: int) -> Iterator[Iterator[Table
     Consume it before the next part.
 
     Example:
-        >>> groups = regrouped([pa.table({"x": [1] * 10})], 3, 4)
+        >>> groups = regroup_rows([pa.table({"x": [1] * 10})], 3, 4)
         >>> [[group.num_rows for group in part] for part in parts_of(groups, 4)]
         [[3, 1], [3, 1], [2]]
     """

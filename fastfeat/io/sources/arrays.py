@@ -65,7 +65,7 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
     if arrow is None:
         raise TypeMismatch(
             f"{column_text(name)}: NumPy's {values.dtype} has no exact Arrow type. "
-            "Convert it first; floats to float64"
+            "Convert it first, for example floats to float64"
         )
     return array_of_values(_in_native_order(values), present, arrow)
 
@@ -112,7 +112,10 @@ def _days(ticks: NDArray[np.int64], is_time: BoolArray, name: str) -> NDArray[np
     """Return days as the 32-bit integers that Arrow stores; raises TypeMismatch beyond 32 bits."""
     days = np.where(is_time, ticks, 0)
     if ((days < -(2**31)) | (days >= 2**31)).any():
-        raise TypeMismatch(f"{column_text(name)}: some datetime64[D] values do not fit in 32 bits")
+        raise TypeMismatch(
+            f"{column_text(name)}: some datetime64[D] values are too far from 1970: their number "
+            "of days does not fit in 32 bits"
+        )
     return days.astype(np.int32)
 
 
@@ -172,7 +175,7 @@ def _in_utc(value: Any) -> Any:
     try:
         return value.astimezone(UTC)
     except OverflowError:  # a day before the first year, or after the last one
-        raise ValueError(f"the time {value} is outside the range of UTC") from None
+        raise ValueError(f"the time {value} is not within the years 1 to 9999 in UTC") from None
 
 
 def _without_loss(array: Any, values: Any, name: str) -> Any:
@@ -189,10 +192,21 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
     is_present = array.is_valid().to_pylist()
     present = [value for value, is_value in zip(values, is_present, strict=True) if is_value]
     zones = {str(zone) for zone in (getattr(value, "tzinfo", None) for value in present)}
-    if len(zones) > 1 or (pa.types.is_time(given) and zones - {"None"}):
-        raise TypeMismatch(f"{column_text(name)}: times have different zones: {sorted(zones)}")
+    if len(zones) > 1:
+        raise TypeMismatch(
+            f"{column_text(name)}: its times have different time zones: {sorted(zones)}. Convert "
+            "them to one"
+        )
+    if pa.types.is_time(given) and zones - {"None"}:
+        raise TypeMismatch(
+            f"{column_text(name)}: a time of day cannot have a time zone, got {zones.pop()}. "
+            "Remove the zone"
+        )
     if pa.types.is_date(given) and any(_has_time(value) for value in present):
-        raise TypeMismatch(f"{column_text(name)}: dates and times are mixed")
+        raise TypeMismatch(
+            f"{column_text(name)}: some values are dates and others are datetimes. Convert all to "
+            "one of them"
+        )
     if any(getattr(value, "nanosecond", 0) for value in present):
         return _converted(values, pa.timestamp("ns", given.tz))
     if any(getattr(value, "nanoseconds", 0) for value in present):

@@ -161,7 +161,10 @@ def partition_columns(files: Sequence[FileLocation]) -> dict[str, Array]:
         lacking = next((file for file in files if name not in file.keys), None)
         if lacking is not None:
             having = next(file for file in files if name in file.keys)
-            raise InvalidData(f"{lacking.name} is not in a folder {name}=..., but {having.name} is")
+            raise InvalidData(
+                f"{lacking.name} is not in a folder {name}=..., but {having.name} is, so the first "
+                f"has no value of {name}. Pass only files that have one"
+            )
     return {name: _typed([file.keys[name] for file in files]) for name in names}
 
 
@@ -365,7 +368,9 @@ def check_once(files: Sequence[FileLocation]) -> None:
         if before is not file and _is_same(before, file):
             twice.append(file.name)
     if twice:
-        raise InvalidData(f"passed twice, so its rows would count twice: {shortened(twice)}")
+        raise InvalidData(
+            f"the same file is passed twice, so its rows would count twice: {shortened(twice)}"
+        )
 
 
 def _identity(file: FileLocation) -> object:

@@ -117,7 +117,7 @@ class OpenedPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenPart:
-    """Selected rows of a data set, read from it on demand; `chosen.chosen_rows` creates it.
+    """Selected rows of a data set, read from it on demand; `selected_rows.chosen_rows` creates it.
 
     Args:
         name: Name for messages.

@@ -50,7 +50,7 @@ class ScannedTable:
         `row` is its number in the data set.
 
         Example:
-            >>> Scanned(None, 10, (Origin(10, "b.csv", 0),)).place(12)
+            >>> ScannedTable(None, 10, (Origin(10, "b.csv", 0),)).place(12)
             'b.csv, row 2'
         """
         origin = next(of for of in reversed(self.origins) if of.first_row <= row)

@@ -71,7 +71,7 @@ def _of_message(message: Any) -> int:
             if length >= 8:
                 n_bytes += max(0, _number("<q", body, offset))
     except struct.error:
-        raise ValueError("a message in the stream points beyond its end") from None
+        raise ValueError("the stream is damaged: a message points beyond its end") from None
     return n_bytes
 
 

@@ -19,7 +19,7 @@ def wider_type(left: DataType, right: DataType) -> DataType | None:
 
     Example:
         >>> import pyarrow as pa
-        >>> widened(pa.int32(), pa.float64()), widened(pa.bool_(), pa.int64())
+        >>> wider_type(pa.int32(), pa.float64()), wider_type(pa.bool_(), pa.int64())
         (DataType(double), None)
     """
     types = pa.types

@@ -98,18 +98,20 @@ def link_of(digest: bytes, noted: bytes) -> Link:
     Raises `StateError` if they are truncated, altered, or from another version.
     """
     if len(digest) != N_BYTES or len(noted) < _HEAD.size:
-        raise StateError("its audit link is missing or truncated")
+        raise StateError(
+            "the state was truncated or altered: one of its audit links is missing or truncated"
+        )
     version, *sizes = _HEAD.unpack_from(noted)
     if version != FORMAT:
         raise StateError(
-            f"its audit link has format {version}, which this version of fastfeat does not know. "
-            "Update fastfeat"
+            f"an audit link of the state has format {version}, which this version of fastfeat does "
+            "not know. Update fastfeat"
         )
     lengths = [N_BYTES, _N_TOLD, N_BYTES, *sizes[:2], N_BYTES, *sizes[2:]]
     if len(noted) != _HEAD.size + sum(lengths):
         raise StateError(
-            f"its audit link has {len(noted)} bytes instead of {_HEAD.size + sum(lengths)}: it is "
-            "truncated or altered"
+            f"the state was truncated or altered: one of its audit links has {len(noted)} bytes "
+            f"instead of {_HEAD.size + sum(lengths)}"
         )
     ends = np.cumsum([_HEAD.size, *lengths]).tolist()
     before, told, *digests, stored = (noted[at:end] for at, end in pairwise(ends))
@@ -140,8 +142,8 @@ class Chain:
         """Check the lengths of the key and the hash."""
         if len(self.key) != KEY_BYTES or len(self.head) != N_BYTES:
             raise StateError(
-                f"the audit needs a key of {KEY_BYTES} bytes and a link of {N_BYTES} bytes, got "
-                f"{len(self.key)} and {len(self.head)} bytes: the state was altered"
+                f"the state was altered: its audit needs a key of {KEY_BYTES} bytes and a link of "
+                f"{N_BYTES} bytes, got {len(self.key)} and {len(self.head)} bytes"
             )
 
     def link(self, entry: Entry, artifacts: ArtifactDigests) -> Link:

@@ -242,7 +242,7 @@ class ReplayedState:
         return self.taken.entries[0].applied
 
     def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
-        """Raise `ReplayMismatch` if the computed results or the fields of a change do not fit its link."""
+        """Raise `ReplayMismatch` if computed results or a change's fields do not fit its link."""
         change, found = entry.change, self.chain.link(entry, self.artifacts)
         if link.outputs != found.outputs:
             names = [_shown(*name) for name in names_of(answered_tables(entry.applied))]

@@ -123,7 +123,8 @@ def _plans_given(artifact: ReplayArtifact, known: Mapping[str, bytes]) -> Replay
         named = {name: _loaded(artifact)}
     if named.keys() != known.keys():
         raise InvalidPlan(
-            f"artifact= has the plans {shortened(named)}, but the state has {shortened(known)}"
+            f"artifact= has the plans {shortened(named)}, but the state has {shortened(known)}. "
+            "Pass an artifact for each plan of the state"
         )
     return named
 

@@ -278,7 +278,7 @@ class Walk:
 
 
 def _each(follower: Follower, base: int) -> Iterator[WrittenEntry]:
-    """Yield the changes after the base number `base`; raise `ReplayMismatch` if one cannot be read."""
+    """Yield the changes after base number `base`; raise `ReplayMismatch` if one cannot be read."""
     try:
         yield from follower.each(base)
     except StateError as error:

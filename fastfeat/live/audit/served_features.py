@@ -236,7 +236,7 @@ def served_plan(plans: Mapping[str, Fitted], name: str | None) -> str:
         return next(iter(plans))
     if name is None or name not in plans:
         told = "plan= is missing" if name is None else f"there is no plan={name!r}"
-        raise InvalidPlan(f"{told}: the state has the plans {shortened(plans)}")
+        raise InvalidPlan(f"{told}. Pass the name of a plan of the state: {shortened(plans)}")
     return name
 
 

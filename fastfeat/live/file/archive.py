@@ -218,4 +218,4 @@ def _archived(facts: Any, seal: Any) -> ArchivedSegment:
             raise ValueError
         return ArchivedSegment(file, bytes.fromhex(digest), sealed_ns, lost_ns, seal)
     except (ValueError, TypeError):
-        raise StateError("the file was altered: the entry of a segment is invalid") from None
+        raise StateError("the file was altered: its entry of an archived file is invalid") from None

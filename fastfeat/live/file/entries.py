@@ -179,8 +179,8 @@ def decode_entry(
     """
     if segment.kind not in KINDS:
         raise StateError(
-            f"its entry {seq} has the kind {segment.kind!r}, which this version of fastfeat does "
-            "not know. Update fastfeat"
+            f"entry {seq} of the state has the kind {segment.kind!r}, which this version of "
+            "fastfeat does not know. Update fastfeat"
         )
     try:
         head = json.loads(segment.head)
@@ -200,7 +200,7 @@ def decode_entry(
         kept = table_of(segment.kept) if segment.kept else None
         counts = dict(head["counts"])
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise StateError(f"its entry {seq} cannot be read: {error}") from None
+        raise StateError(f"entry {seq} of the state cannot be read: {error}") from None
     columns = {} if kept is None else dict(zip(kept.column_names, kept.columns, strict=True))
     arrays = {name: column.combine_chunks() for name, column in columns.items()}
     entry = Entry(change, ChangeResults({}, bits, arrays, counts))
@@ -279,7 +279,9 @@ def decode_base(head: bytes, parts: Sequence[BasePart]) -> Base:
     try:
         rows = pa.concat_tables(pieces) if pieces else None
     except pa.ArrowException as error:
-        raise StateError(f"its snapshot has parts that do not fit together: {error}") from None
+        raise StateError(
+            f"the file was altered: its snapshot has parts that do not fit together: {error}"
+        ) from None
     return Base(rows, tables, offsets, swept)
 
 
@@ -341,7 +343,7 @@ def table_of(content: bytes) -> Table:
             table = reader.read_all()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise StateError(f"its rows cannot be read: {error}") from None
+        raise StateError(f"stored rows cannot be read: {error}") from None
     return table
 
 

@@ -116,7 +116,9 @@ def read_seal(connection: sqlite3.Connection) -> bytes:
         return b""
     found = connection.execute("SELECT seal FROM links ORDER BY id DESC LIMIT 1").fetchone()
     if found is not None and (type(found[0]) is not bytes or len(found[0]) != N_BYTES):
-        raise StateError("the file was altered: the seal of replaced changes is damaged")
+        raise StateError(
+            "the file was altered: the seal of the changes that a snapshot replaces is damaged"
+        )
     return b"" if found is None else found[0]
 
 
@@ -139,7 +141,9 @@ def _past(facts: bytes, links: bytes, seal: bytes) -> SealedChanges:
     first, last, n_rows, replaced_ns = (_number(told, name) for name in _NUMBERS)
     n_links, n_more = divmod(len(links), N_BYTES)
     if n_more or n_links <= last - first:
-        raise StateError("the file was altered: the links of replaced changes are incomplete")
+        raise StateError(
+            "the file was altered: the links of the changes that a snapshot replaces are incomplete"
+        )
     return SealedChanges(first, last, n_rows, replaced_ns, facts, links, seal)
 
 
@@ -149,12 +153,17 @@ def _facts(text: bytes) -> Mapping[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise StateError("the file was altered: the record of replaced changes cannot be read")
+        raise StateError(
+            "the file was altered: the list of the changes that a snapshot replaces cannot be read"
+        )
     return cast("dict[str, Any]", found)
 
 
 def _number(facts: Mapping[str, Any], name: str) -> int:
     found = facts.get(name)
     if type(found) is not int:
-        raise StateError(f"the file was altered: the record of replaced changes lacks {name!r}")
+        raise StateError(
+            "the file was altered: the list of the changes that a snapshot replaces lacks the "
+            f"number {name!r}"
+        )
     return found

@@ -6,7 +6,8 @@
     segments   changes since the base, one entry each, as Arrow IPC
     artifacts  plans, by their SHA-256
     keys       key of the audit, by its SHA-256, until it is deleted
-    links      audit hashes of changes that a base has replaced, and their numbers; see `past`
+    links      audit hashes of changes that a base has replaced, and their numbers, in
+               `sealed_changes`
     archived   names of the files that keep these changes; see the module `archive`
     archive    the folder of these files, and how long they are kept
 
@@ -196,7 +197,8 @@ def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
         return Settings(**given)
     except TypeError:
         raise StateError(
-            f"this version of fastfeat does not know its settings {given}. Update fastfeat"
+            f"this version of fastfeat does not know the settings of the state: {given}. Update "
+            "fastfeat"
         ) from None
 
 

@@ -230,7 +230,8 @@ class StateWriter:
         if (found.seq, found.digest) != (self.head.seq, self.head.digest):
             raise StateError(
                 f"another process has written the file up to entry {found.seq}, but this process "
-                f"knows {self.head.seq}. Was {self.path.name}-lock removed? Open the state again"
+                f"knows only entries up to {self.head.seq}. Was {self.path.name}-lock removed? "
+                "Open the state again"
             )
 
     def _reach(self, head: StateFileHead) -> None:

@@ -197,7 +197,7 @@ class FixedColumn:
         self._values = GrowingArray(np.empty(0, numbers))
 
     def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
-        """Convert an Arrow column to stored form; see `Column.read`."""
+        """Convert an Arrow column to stored form; see `LogColumn.read`."""
         if column.type != self._type and column.type != self._storage:
             column = conform(column, name, self._dtype)
         pieces = [self._numbers(chunk) for chunk in column.chunks]
@@ -230,24 +230,24 @@ class FixedColumn:
         return LogColumnValues(values, present)
 
     def append(self, piece: LogColumnValues, n_rows: int) -> None:
-        """Append rows; see `Column.append`."""
+        """Append rows; see `LogColumn.append`."""
         self._presence.append(piece.present, self._values.n, n_rows)
         self._values.more(n_rows)[:] = piece.values
 
     def add(self, value: Any) -> None:
-        """Append one row; see `Column.add`."""
+        """Append one row; see `LogColumn.add`."""
         if value is None and self._is_float:
             value = np.nan
         self._presence.add(is_there=value is not None, before=self._values.n)
         self._values.more(1)[0] = 0 if value is None else value
 
     def put(self, places: Places, piece: LogColumnValues) -> None:
-        """Overwrite rows; see `Column.put`."""
+        """Overwrite rows; see `LogColumn.put`."""
         self._presence.put(places, piece.present, self._values.n)
         self._values.values[places] = piece.values
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array; see `Column.take`."""
+        """Return rows as an Arrow array; see `LogColumn.take`."""
         values = self._values.values.take(places)  # indexing takes three times as long
         if not self._is_float:
             return array_of_values(values, self._presence.take(places), self._type)
@@ -266,12 +266,12 @@ class FixedColumn:
             present[:] = 1 if flags is None else flags
 
     def cut(self, n_rows: int) -> None:
-        """Keep the first `n_rows` rows; see `Column.cut`."""
+        """Keep the first `n_rows` rows; see `LogColumn.cut`."""
         self._values.cut(n_rows)
         self._presence.cut(n_rows)
 
     def only(self, places: Places) -> FixedColumn:
-        """Return a new column with some rows; see `Column.only`."""
+        """Return a new column with some rows; see `LogColumn.only`."""
         column = FixedColumn(self._dtype)
         column._values = GrowingArray(self._values.values.take(places))
         column._presence.append(self._presence.take(places), 0, len(places))
@@ -291,7 +291,7 @@ class TextColumn:
         self._value_of: GrowingArray | None = None  # row to value number, once one was replaced
 
     def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
-        """Convert an Arrow column to stored form; see `Column.read`."""
+        """Convert an Arrow column to stored form; see `LogColumn.read`."""
         column = decode_column(key_column(column, name, self._dtype))
         chunks = column.chunks or [pa.nulls(0, self._type)]
         whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
@@ -314,7 +314,7 @@ class TextColumn:
             )
 
     def append(self, piece: LogColumnValues, n_rows: int) -> None:
-        """Append rows; see `Column.append`."""
+        """Append rows; see `LogColumn.append`."""
         n_values = self._ends.n - 1
         n_before = n_values if self._value_of is None else self._value_of.n
         self._presence.append(piece.present, n_before, n_rows)
@@ -323,7 +323,7 @@ class TextColumn:
         self._add(piece.values)
 
     def add(self, value: Any) -> None:
-        """Append one row; see `Column.add`."""
+        """Append one row; see `LogColumn.add`."""
         n_values = self._ends.n - 1
         n_before = n_values if self._value_of is None else self._value_of.n
         self._presence.add(is_there=value is not None, before=n_before)
@@ -344,7 +344,7 @@ class TextColumn:
         self._add(piece.values)
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array; see `Column.take`."""
+        """Return rows as an Arrow array; see `LogColumn.take`."""
         n_values = self._ends.n - 1
         buffers = [None, pa.py_buffer(self._ends.values), pa.py_buffer(self._content.values)]
         values = pa.Array.from_buffers(self._type, n_values, buffers)
@@ -359,7 +359,7 @@ class TextColumn:
         )
 
     def cut(self, n_rows: int) -> None:
-        """Keep the first `n_rows` rows; see `Column.cut`."""
+        """Keep the first `n_rows` rows; see `LogColumn.cut`."""
         self._presence.cut(n_rows)
         if self._value_of is not None:  # values of earlier rows may come later in the buffer
             self._value_of.cut(n_rows)
@@ -368,7 +368,7 @@ class TextColumn:
         self._content.cut(int(self._ends.values[-1]))
 
     def only(self, places: Places) -> TextColumn:
-        """Return a new column with some rows; see `Column.only`."""
+        """Return a new column with some rows; see `LogColumn.only`."""
         column, taken = TextColumn(self._dtype), self.take(places)
         column.append(column.read(pa.chunked_array([taken]), ""), len(places))
         return column
@@ -388,7 +388,7 @@ class ListColumn:
         self._presence = Presence()
 
     def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
-        """Convert an Arrow column to stored form; see `Column.read`."""
+        """Convert an Arrow column to stored form; see `LogColumn.read`."""
         stored = list_column(column, name, self._dtype)
         lists = lists_of(stored)
         first, last = int(lists.offsets[0]), int(lists.offsets[-1])
@@ -406,7 +406,7 @@ class ListColumn:
         return offsets[:-1]
 
     def append(self, piece: LogColumnValues, n_rows: int) -> None:
-        """Append rows; see `Column.append`."""
+        """Append rows; see `LogColumn.append`."""
         self._presence.append(piece.present, self._starts.n, n_rows)
         self._starts.more(n_rows)[:] = self._add(piece)
         self._lengths.more(n_rows)[:] = piece.lengths
@@ -428,13 +428,13 @@ class ListColumn:
         self._lengths.values[places] = piece.lengths
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array; see `Column.take`."""
+        """Return rows as an Arrow array; see `LogColumn.take`."""
         starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
         elements = self._elements.take(ranges(starts, lengths))
         return list_array(offsets_of(lengths), elements, self._presence.take(places))
 
     def cut(self, n_rows: int) -> None:
-        """Keep the first `n_rows` rows; see `Column.cut`."""
+        """Keep the first `n_rows` rows; see `LogColumn.cut`."""
         self._presence.cut(n_rows)
         self._starts.cut(n_rows)
         self._lengths.cut(n_rows)
@@ -443,7 +443,7 @@ class ListColumn:
         self._elements.cut(self._n_elements)
 
     def only(self, places: Places) -> ListColumn:
-        """Return a new column with some rows; see `Column.only`."""
+        """Return a new column with some rows; see `LogColumn.only`."""
         column = ListColumn(self._dtype)
         starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
         column._elements = self._elements.only(ranges(starts, lengths))
@@ -458,7 +458,7 @@ class MissingColumn:
     """A column in which every value is missing."""
 
     def read(self, column: ChunkedArray, name: str) -> LogColumnValues:
-        """Convert an Arrow column to stored form; see `Column.read`."""
+        """Convert an Arrow column to stored form; see `LogColumn.read`."""
         conform(column, name, DType("null"))
         return LogColumnValues(None, None)
 
@@ -472,12 +472,12 @@ class MissingColumn:
         """Do nothing; see `append`."""
 
     def take(self, places: Places) -> Array:
-        """Return rows as an Arrow array of nulls; see `Column.take`."""
+        """Return rows as an Arrow array of nulls; see `LogColumn.take`."""
         return pa.nulls(len(places))
 
     def cut(self, n_rows: int) -> None:
-        """Keep the first `n_rows` rows; see `Column.cut`."""
+        """Keep the first `n_rows` rows; see `LogColumn.cut`."""
 
     def only(self, places: Places) -> MissingColumn:
-        """Return a new column with some rows; see `Column.only`."""
+        """Return a new column with some rows; see `LogColumn.only`."""
         return self

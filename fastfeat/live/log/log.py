@@ -150,7 +150,7 @@ class Log:
         """Append one row.
 
         Args:
-            values: Column name to value in stored form; see `columns.Column.add`.
+            values: Column name to value in stored form; see `columns.LogColumn.add`.
             placed: Per order, the entity's key as `Numbering.number_of` takes it, and the time in
                 ticks.
         """

@@ -156,8 +156,8 @@ def with_time(
     if len(lacking) != 1:
         told = f"lack {shortened(lacking)}" if lacking else f"have {shortened(times)}"
         raise InvalidData(
-            f"at={at!r}: fills the one time column that rows lack, but these rows {told}. Leave "
-            "at= out, and give each row its times"
+            f"at={at!r}: needs rows that lack exactly one time column, which it fills, but these "
+            f"rows {told}. Leave at= out, and give each row its times"
         )
     (name,) = lacking
     if table is None:

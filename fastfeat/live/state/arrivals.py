@@ -172,7 +172,7 @@ def check_lowered(memory: StateMemory, here: PlacedRows) -> None:
             if is_early.any():
                 told = memory.teller(here)(int(np.argmax(is_early)), k)
                 raise LateRow(
-                    f"{told} is earlier than a row of its entity that was forgotten or "
-                    "corrected, and rows of its windows were dropped before that. Keep rows "
-                    "longer: online(keep=...)"
+                    f"{told} is earlier than a row of its entity that was forgotten or corrected. "
+                    "When that row came, older rows were dropped, which the windows of this "
+                    "earlier row need. Keep rows longer: online(keep=...)"
                 )

@@ -3,7 +3,7 @@
 Placing finds the time and the entity of rows in each order. `lowered` is the merged plan. A latest
 time is called lowered if the latest row of an entity was removed or moved, so that its latest row
 is now an earlier one. Rows that were dropped because of the former latest time are then lacking.
-This module neither locks nor journals: `State` does.
+This module neither locks nor journals: `LiveState` does.
 """
 
 from __future__ import annotations
@@ -490,7 +490,7 @@ class StateMemory:
 
 
 def lowered_name(order: int) -> str:
-    """Return the name of the column that `Memory.lowered_columns` adds for an order."""
+    """Return the name of the column that `StateMemory.lowered_columns` adds for an order."""
     return f"?lowered{order}"
 
 

@@ -80,8 +80,8 @@ def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[OrderClock, ...]:
         )
     if settings.max_ahead is not None and not any(clock.is_timestamp for clock in clocks):
         raise InvalidPlan(
-            f"max_ahead={settings.max_ahead!r}: no window has timestamps or dates, which a clock "
-            "could limit. Leave max_ahead= out"
+            f"max_ahead={settings.max_ahead!r}: no window has timestamps or dates, which could be "
+            "compared with this machine's clock. Leave max_ahead= out"
         )
     return clocks
 
@@ -212,10 +212,10 @@ def check_forgotten(lowered: LivePlan, column: str) -> None:
         if Column(column) not in keys:
             by = f"by {', '.join(map(show, keys))}" if keys else "without a key"
             raise InvalidPlan(
-                f"forget({column!r}): feature {kept.feature!r} has a window over "
-                f"{show(kept.call)}, {by}. Its results are stored with the rows that remain, and "
-                "some were computed from the rows to be forgotten. Forget by a key of that "
-                "window, or create a new state"
+                f"forget({column!r}): feature {kept.feature!r} has a window over the results of "
+                f"{show(kept.call)}, a window {by}. These results are stored with the rows that "
+                "remain, and some were computed from the rows to be forgotten. Forget by a key of "
+                "that window, or create a new state"
             )
 
 

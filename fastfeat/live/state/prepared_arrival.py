@@ -1,8 +1,8 @@
 """Fast path for calls with a few new rows that are in time: each row is computed by itself.
 
 It uses prepared one-row kernels, see `live.ask.prepared`. The rows enter the log just as
-`Memory.append` would add them. If any row or the state is unusual, or an error occurs, the general
-path computes all rows of the call; until then nothing has changed.
+`StateMemory.append` would add them. If any row or the state is unusual, or an error occurs, the
+general path computes all rows of the call; until then nothing has changed.
 """
 
 from __future__ import annotations

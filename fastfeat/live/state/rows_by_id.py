@@ -126,7 +126,7 @@ def find_log_rows(memory: StateMemory, rows: Table, told: str) -> Int64Array:
 
 
 def compare_with_log(memory: StateMemory, rows: Table, numbers: Int64Array) -> OutcomeComparison:
-    """Return flags of the outcomes that add a value that was unknown; see `outcomes.compared`.
+    """Return flags of the outcomes that add an unknown value, as `outcomes.compare_outcomes` does.
 
     `numbers` has the number of each outcome's log row.
     """
@@ -236,7 +236,7 @@ def correct_rows(memory: StateMemory, rows: Table) -> PlacedRows:
 
 
 def put_corrections(memory: StateMemory, rows: Table, here: PlacedRows) -> None:
-    """Overwrite columns of log rows; `here` has their new times and entities, from `correct_rows`."""
+    """Overwrite columns of log rows; `here` has new times and entities, from `correct_rows`."""
     log, row_id = log_of(memory), row_id_of(memory)
     numbers = log.find(rows.column(row_id))
     log.put(numbers, rows.drop_columns([row_id]), dict(enumerate(here.placed)))

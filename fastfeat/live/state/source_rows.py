@@ -79,7 +79,7 @@ class _RowCollector:
     """Collects the rows that one feature read.
 
     Args:
-        rows: Indices into `Sight.batch`.
+        rows: Indices into `SourceRows.batch`.
         tables: Lookup table name to row indices.
         seen: Window function, lookup or as-of join to the record of the rows that it read.
     """

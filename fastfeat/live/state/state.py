@@ -240,7 +240,7 @@ class LiveState:
             return copy_to_base(self._memory, self.offsets)
 
     def begin(self, history: Table) -> None:
-        """Fill an empty state with earlier rows, all at once; see `whole_states.begin_with`."""
+        """Fill an empty state with earlier rows, all at once; see `bases.load_history`."""
         with self._writing, self.reading:
             load_history(self._memory, history)
 
@@ -611,7 +611,7 @@ class LiveState:
     ) -> ArrivalResults:
         """Return the features and window results of arriving rows, which are not stored yet.
 
-        See `arrivals.results_of_arrival`.
+        See `arrivals.compute_arrival`.
         """
         asks, keeps, memory = change.kind == "process", self.journal is not None, self._memory
 

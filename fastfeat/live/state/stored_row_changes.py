@@ -223,7 +223,7 @@ def _take_out(memory: StateMemory, numbers: Int64Array) -> None:
 def _lowering(memory: StateMemory, numbers: Int64Array, forgotten: str = "") -> Generator[None]:
     """Note the entities that lose or change their latest row in the `with` block.
 
-    See `Memory.note_latest`.
+    See `StateMemory.note_latest`.
     """
     log = log_of(memory)
     before = memory.standing_at(numbers)

@@ -69,8 +69,9 @@ def resolve_label_delay(given: Any, *, has_late: bool) -> GivenDelay:
     delay = resolve_delay(told, given)
     if delay is not None and not has_late:
         raise InvalidPlan(
-            f"{told}: says when late columns are known, but the plan declares none. Declare them, "
-            "label='y' or outcomes=['y'], or leave out label_delay="
+            f"{told}: says how long after its row a label is known, but the plan declares neither "
+            "a label nor outcomes. Declare them, label='y' or outcomes=['y'], or leave out "
+            "label_delay="
         )
     return delay
 
@@ -100,7 +101,8 @@ def resolve_delay(told: str, given: Any) -> GivenDelay:
         return _delay_text(told, given)
     if not given:
         raise InvalidPlan(
-            f"{told}: names no time column. Give one and its delay, such as {{'ts': '30d'}}"
+            f"{told}: the mapping is empty. Name a time column and the delay, such as "
+            "{'ts': '30d'}"
         )
     by_clock: dict[str, DelayText] = {}
     for clock, length in given.items():
@@ -111,7 +113,10 @@ def resolve_delay(told: str, given: Any) -> GivenDelay:
             )
         text = _delay_text(told, length)
         if text is None:
-            raise InvalidPlan(f"{told}: the time column {clock!r} has no delay. Leave it out")
+            raise InvalidPlan(
+                f"{told}: the delay for the time column {clock!r} is None. Write a delay, or leave "
+                "out the time column"
+            )
         by_clock[clock] = text
     return by_clock
 
@@ -194,8 +199,8 @@ def check_row_id(name: Any, late: Sequence[str]) -> None:
         raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")
     if name in late:
         raise InvalidPlan(
-            f"row_id={name!r} is a late column (see label= and outcomes=), but rows are identified "
-            "when they arrive. Name a column that is known then"
+            f"row_id={name!r} is known only after the prediction (see label= and outcomes=), but a "
+            "row needs its id when it arrives. Name a column that is known then"
         )
 
 

@@ -347,7 +347,8 @@ def _check_known_clocks(declared: Declaration) -> None:
     for name in declared.known_clocks:
         if name not in clocks:
             raise InvalidPlan(
-                f"known_clocks=[{name!r}]: no feature sees other rows by a time of that name."
+                f"known_clocks=[{name!r}]: no window, as-of join or time= of a feature reads a "
+                "time column with that name."
                 f"{did_you_mean(name, clocks) or ' Leave it out'}"
             )
 

@@ -49,10 +49,12 @@ def with_label_column(plan: Declaration, column: str | None) -> Declaration:
     """
     if column is None:
         return plan
-    if not plan.label_nodes or column in (*plan.keep, plan.row_id):
+    if not plan.label_nodes:
+        raise InvalidPlan(f"label_column={column!r}: the plan has no label")
+    if column in (*plan.keep, plan.row_id):
+        option = "keep=" if column in plan.keep else "row_id="
         raise InvalidPlan(
-            f"label_column={column!r}: the plan has no label, or uses that column as row_id= or "
-            "in keep="
+            f"label_column={column!r}: a passed label cannot be in a column that {option} names"
         )
     given = replace(plan, label_column=column)
     check_leakage(given.nodes, given.known_late)

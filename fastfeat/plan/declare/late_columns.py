@@ -82,8 +82,8 @@ def check_label(name: str, label: Node) -> None:
         inner = windows_ahead(node.args) if is_over(node) else []
         if inner:
             raise InvalidPlan(
-                f"the label {name!r}: {show(node)} reads {show(inner[0])}, which looks ahead "
-                "itself, and a label cannot nest such windows. Use the values that the inner "
+                f"the label {name!r}: the window {show(node)} reads {show(inner[0])}, a window "
+                "over later rows, and a label cannot nest these. Use the values that the inner "
                 "window reads"
             )
     looked_up = [node for node in own_row_nodes([label]) if isinstance(node, TableColumn)]
@@ -361,14 +361,14 @@ def _check_known(
             )
         if name in outcomes:
             raise InvalidPlan(
-                f"{told}: is in outcomes= too, which says that it is known only later. Remove it "
-                "from one of the two"
+                f"{told}: {name!r} is in outcomes= too, which says that it is known only after the "
+                "prediction. Remove it from known= or from outcomes="
             )
         if name not in of_own_row:
             hint = did_you_mean(name, of_own_row - set(label))
             raise InvalidPlan(
-                f"{told}: is known anyway, because no label is computed from it."
-                f"{hint or ' Leave it out'}"
+                f"{told}: known= is only for columns that the label is computed from. {name!r} is "
+                f"not one of them, so it counts as known anyway.{hint or ' Leave it out'}"
             )
     if known and not has_ahead and of_own_row <= set(known):
         raise InvalidPlan(
@@ -390,8 +390,9 @@ def _check_known_tables(late: LateColumns) -> None:
             if name not in late.columns:
                 hint = did_you_mean(name, late.columns)
                 raise InvalidPlan(
-                    f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
-                    f"so it is known anyway.{hint or ' Leave it out'}"
+                    f"Plan(known_tables={{{table!r}: [{name!r}]}}): no column known only after the "
+                    "prediction has that name, so it counts as known anyway."
+                    f"{hint or ' Leave it out'}"
                 )
 
 
@@ -401,11 +402,13 @@ def _check_known_clocks(known: Sequence[str], ahead: Ahead | None) -> None:
         told = f"Plan(known_clocks=[{name!r}])"
         if ahead is None:
             raise InvalidPlan(
-                f"{told}: no label looks ahead, so windows may use any time column. Leave it out"
+                f"{told}: no label is computed from later rows (ff.ahead), so windows may use any "
+                "time column. Leave out known_clocks="
             )
         if Column(name) in ahead.times:
             raise InvalidPlan(
-                f"{told}: is the time column of the label, which is allowed anyway. Leave it out"
+                f"{told}: {name!r} is the time column by which the label reads later rows, and "
+                "windows may use it anyway. Leave it out"
             )
 
 

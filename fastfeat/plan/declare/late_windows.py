@@ -120,20 +120,23 @@ def sight_over(
     """
     seen, ordered = args
     if ordered.ways:
+        is_encoded = ordered.ways == LatePath.ENCODED
+        read = "a target encoding" if is_encoded else "a column known only after the prediction"
         raise Leakage(
-            f"{show(over)}: its time, key or tie reads a column that is known only after the "
-            "prediction, or an encoding of one. Use columns that are known at the row's moment"
+            f"{show(over)}: time=, by= or tie= of the window reads {read}. Use columns that are "
+            "known at the row's moment"
         )
     if seen.ways & LatePath.ENCODED:
         raise Leakage(
-            f"{show(over)}: an encoding of the target is out of fold only for its own row, so it "
-            "may not enter a window of other rows. Leave it out of the window"
+            f"{show(over)}: the window reads a target encoding of other rows. The encoding of a "
+            "row leaves out the targets of that row's fold only, so those of other rows may "
+            "include this row's target. Leave the encoding out of the window"
         )
     if seen.ways & LatePath.LEARNT:
         raise Leakage(
-            f"{show(over)}: reads a value that fit learns from a late column of all rows, so each "
-            "training row would see its own late value. Use the column itself: "
-            "col('y').mean(over=...)"
+            f"{show(over)}: reads a value that fit learns from all rows of a column known only "
+            "after the prediction, so each training row would see its own value. Use the column "
+            "itself: col('y').mean(over=...)"
         )
     if not seen.ways:
         return seen
@@ -208,9 +211,10 @@ def _check_one_clock(over: Call, time: Node, clocks: Iterable[Node]) -> None:
     for other in clocks:
         if other is not time:
             raise Leakage(
-                f"{show(over)}: its time is {show(time)}, but the window inside it, which reads "
-                f"late columns, has the time {show(other)}. With two clocks a row may see its own "
-                f"label. Give both windows the same time, time={show(other)}"
+                f"{show(over)}: the time of the window is {show(time)}, but the window inside it, "
+                "which reads columns known only after the prediction, has the time "
+                f"{show(other)}. With two different times a row may see its own label. Give both "
+                f"windows the same time, time={show(other)}"
             )
 
 
@@ -226,9 +230,9 @@ def _check_clock(
     if clock.turns and window_clocks.youngest(clock, window["offset"], holds_end=holds_end) < 0:
         needed = length_text(window_clocks.offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
-            f"{show(over)}: its time, {show(time)}, goes back when clocks are set back across the "
-            "start of an interval, so the window may see rows later than its own. Set "
-            f"offset={needed}, or truncate the time in UTC"
+            f"{show(over)}: the time of the window, {show(time)}, is rounded in a time zone. When "
+            "clocks are set back, a later row may have an earlier time, so the window may see rows "
+            f"later than its own. Set offset={needed}, or truncate the time in UTC"
         )
     for known in known_after(over, time, clock, columns, late, types):
         if window["unit"] not in (None, known.unit):
@@ -253,10 +257,10 @@ def trusted_clock(told_of: Node, time: Node, types: BoundTypes | None) -> Clock:
     clock = window_clocks.clock_of(time, types)
     if clock is None:
         raise Leakage(
-            f"{show(told_of)}: its time, {show(time)}, decides which late values are seen, but "
-            "this expression may be later than the row, or run backwards. Use a column, time='t', "
-            "or one with .dt.truncate(), .dt.date(), .dt.epoch(), .str.to_datetime(), a cast to a "
-            "timestamp, or a constant added or subtracted"
+            f"{show(told_of)}: the time {show(time)} decides which labels and outcomes are already "
+            "known, but this expression may be later than the row, or run backwards. Use a column, "
+            "time='t', or one with .dt.truncate(), .dt.date(), .dt.epoch(), .str.to_datetime(), a "
+            "cast to a timestamp, or a constant added or subtracted"
         )
     return clock
 
@@ -268,17 +272,18 @@ def _check_clock_of_table(over: Call, types: BoundTypes | None) -> None:
     table = table_of(order)
     if not isinstance(left, Column) or left.name != right.name:
         raise Leakage(
-            f"{show(over)}: reads a late column of the table {table!r}, and compares the table's "
-            f"{right.name!r} with {show(left)} of the data. With two clocks a row may see its own "
-            f"label. Let time= and right_time= be one column that both have{_or_known(over)}"
+            f"{show(over)}: reads values of the table {table!r} that are known only after the "
+            f"prediction, and compares the table's {right.name!r} with {show(left)} of the data. "
+            "With two different times a row may see its own label. Let time= and right_time= be "
+            f"one column that both have{_or_known(over)}"
         )
     if types is not None and types[left].is_temporal and types[right].is_temporal:
         data, other = types[left], types[right]
         if conversions.tick_ns(other) > conversions.tick_ns(data):
             raise Leakage(
-                f"{show(over)}: reads a late column of the table {table!r}, where {right.name!r} "
-                f"is {other}, coarser than {data} in the data, so later rows of the table would "
-                "look earlier. Give both the same type"
+                f"{show(over)}: reads values of the table {table!r} that are known only after the "
+                f"prediction. There {right.name!r} is {other}, coarser than {data} in the data, so "
+                "later rows of the table would seem earlier. Give both the same type"
             )
 
 
@@ -352,9 +357,10 @@ def _length_ahead(
         seen = window_clocks.clock_of(delay.time, bind([delay.time], column_type))
     if seen is None or seen.column != clock.column:
         raise Leakage(
-            f"{show(told_of)}: {column!r} looks ahead by {show(delay.time)}, which does not say "
-            f"when it is known by {show(time)}, the time here. Use one column for both, or let one "
-            "of them be the other after .dt.truncate() or .dt.date()"
+            f"{show(told_of)}: {column!r} is computed from later rows by the time "
+            f"{show(delay.time)}, so it is unclear when it is known by {show(time)}, the time "
+            "here. Use one column for both, or let one of them be the other after .dt.truncate() "
+            "or .dt.date()"
         )
     length, unit = delay.everywhere
     if seen.step is not None:

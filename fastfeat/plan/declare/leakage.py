@@ -139,21 +139,23 @@ def _check_target_of(node: Aggregate, args: Sequence[LateSight], late: LateColum
     learnt = [part for part in postorder([node.args[0]]) if isinstance(part, Aggregate)]
     if any(map(is_target, learnt)):
         raise Leakage(
-            f"{show(node)}: its target is an encoding itself, which is out of fold only for its "
-            "own row. Use the label as the target, or a column of outcomes="
+            f"{show(node)}: the target contains a target encoding. The encoding of a row leaves "
+            "out the targets of that row's fold only, so those of other rows may include this "
+            "row's target. Use the label as the target, or a column of outcomes="
         )
     if window_nodes([node.args[0]]):
         raise Leakage(
-            f"{show(node)}: its target reads a window. Use the label, or a column of outcomes="
+            f"{show(node)}: the target reads a window of other rows, which may be in other folds. "
+            "Use the label, or a column of outcomes="
         )
     if learnt and target.ways & (late_windows.LatePath.LATE | late_windows.LatePath.LEARNT):
         raise Leakage(
-            f"{show(node)}: its target contains {show(learnt[0])}, which is learnt from all rows, "
+            f"{show(node)}: the target contains {show(learnt[0])}, which is learnt from all rows, "
             "so each training row would see its own value. Write that number as a constant"
         )
     if undeclared:
         raise Leakage(
-            f"{show(node)}: its target reads {undeclared[0]!r}, which is not declared as known "
+            f"{show(node)}: the target reads {undeclared[0]!r}, which is not declared as known "
             f"only after the prediction. Declare it: Plan(..., label={undeclared[0]!r}), or "
             f"outcomes=[{undeclared[0]!r}].{did_you_mean(undeclared[0], late.names)}"
         )
@@ -187,8 +189,8 @@ def _check_folds_of(node: Aggregate, late: LateColumns, types: BoundTypes | None
         keys = ", ".join(sorted(ahead.entity_columns))
         by = f"fold_by={sorted(ahead.entity_columns)!r}, or " if keys else ""
         raise Leakage(
-            f"{show(node)}: the label sees later rows of its entity, so other folds would learn "
-            f"from rows of the same entity. Set {by}time="
+            f"{show(node)}: the label of a row is computed from later rows of the same entity, "
+            f"which may be in the folds that the encoder learns from. Set {by}time="
         )
 
 
@@ -214,9 +216,10 @@ def _check_delay_of_folds(node: Aggregate, clock: Clock, known: Sequence[KnownAf
     length = _length_of_folds(clock, known)
     if waits < length:
         raise Leakage(
-            f"{show(node)}: {known[0].told}, but its time is truncated in the column's time zone, "
-            "where days differ in length, so folds would learn from it too early. Name the zone, "
-            ".dt.truncate('1d', tz='Europe/Berlin'), or use the column without truncating"
+            f"{show(node)}: {known[0].told}, but time= of the folds is truncated in the column's "
+            "time zone, where days differ in length, so folds would learn from rows too early. "
+            "Name the zone, .dt.truncate('1d', tz='Europe/Berlin'), or use the column without "
+            "truncating"
         )
 
 
@@ -270,21 +273,22 @@ def _refuse_keys(node: Node, args: Sequence[LateSight]) -> None:
     ways = late_windows.merge_sights(args).ways
     if ways & late_windows.LatePath.PAST:
         raise Leakage(
-            f"{show(node)}: reads late columns of earlier rows through a window. Functions of a "
-            "row and aggregates of all rows may read such values, but keys, aggregates with by= "
-            "and encoders may not"
+            f"{show(node)}: reads, through a window of earlier rows, a column known only after the "
+            "prediction. Use such a window in functions of a single row or in aggregates over all "
+            "rows, but not as a key, in an aggregate with by=, or in an encoder"
         )
     if ways & late_windows.LatePath.ENCODED:
         raise Leakage(
-            f"{show(node)}: an encoding of the target is out of fold only for its own row. "
-            "Functions of a row and aggregates of all rows may read it, but keys, aggregates with "
-            "by= and other encoders may not"
+            f"{show(node)}: reads a target encoding in a way that leaks the target. The encoding "
+            "of a row leaves out the targets of that row's fold, but those of other rows include "
+            "them. Use it in functions of a single row or in aggregates over all rows, but not as "
+            "a key, in an aggregate with by=, or in another encoder"
         )
     if ways and isinstance(node, Aggregate) and node.function != "vocabulary":
         raise Leakage(
             f"{show(node)} learns per key from a column that is known only after the prediction: "
-            "each training row would see its own value. Use x.target_encode(target), which is out "
-            "of fold"
+            "each training row would see its own value. Use x.target_encode(target), which leaves "
+            "out the fold of each training row"
         )
 
 
@@ -300,10 +304,11 @@ def _refuse_late_of_tables(node: Call, args: Sequence[LateSight], late: LateColu
     for column, _ in pairs:
         if isinstance(column, TableColumn) and late.holds(column):
             raise Leakage(
-                f"{show(node)}: reads {column.name!r} of the table {column.table!r}, and a late "
-                "column has that name: in a table of the training rows, each row would see its "
-                "own late value. If the table is known at the moment of prediction, declare it: "
-                f"Plan(..., known_tables={{{column.table!r}: [{column.name!r}]}})"
+                f"{show(node)}: reads {column.name!r} of the table {column.table!r}, and the "
+                "column with that name in the data is known only after the prediction. If the "
+                "table holds the training rows, each row would see its own value. If the values "
+                "are known at the moment of prediction, declare them: Plan(..., known_tables="
+                f"{{{column.table!r}: [{column.name!r}]}})"
             )
 
 

@@ -116,14 +116,15 @@ def _other_clock(node: Node, time: Node, other: Node, types: BoundTypes | None) 
     if clock is None:
         why, known = f", and {MAY_TURN}", ""
     else:
-        why = f". A row that is earlier by one clock may be later by {show(other)}"
+        why = f". A row that is earlier by one time may be later by {show(other)}"
         known = (
-            f". Or, if the rows that it sees are known by then, declare it: "
+            ". Or, if the rows that it sees are known at the moment of prediction, declare that: "
             f"Plan(..., known_clocks=[{clock.column!r}])"
         )
     return Leakage(
-        f"{show(node)}: its time is {show(time)}, but the label looks ahead by {show(other)}{why}. "
-        f"Use time={_written(other)}, or round that down: .dt.truncate(), .dt.date(){known}"
+        f"{show(node)}: the time here is {show(time)}, but the label reads later rows by the time "
+        f"{show(other)}{why}. Use time={_written(other)}, or round that down: .dt.truncate(), "
+        f".dt.date(){known}"
     )
 
 
@@ -144,10 +145,10 @@ def _check_same_moment(over: Call, ahead: Ahead, types: BoundTypes | None) -> No
             clocks.determines_time(tie, other, types) for tie in ties
         ):
             raise Leakage(
-                f"{show(over)}: the label looks ahead by {show(other)}, but rows that differ in it "
-                f"may have the same time here, {show(time)}, so the window may include later "
-                f"rows. Order rows of equal time, tie={_written(other)}, or leave them out: "
-                "closed='left'"
+                f"{show(over)}: the label reads later rows by the time {show(other)}, but rows "
+                f"with different values of it may have the same time here, {show(time)}, so the "
+                f"window may include later rows. Order rows of equal time, tie={_written(other)}, "
+                "or leave them out: closed='left'"
             )
 
 
@@ -160,9 +161,9 @@ def _check_turning(over: Call, time: Node, types: BoundTypes | None) -> None:
     if clocks.youngest(clock, window["offset"], holds_end=holds_end) < 0:
         needed = length_text(clocks.offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
-            f"{show(over)}: its time, {show(time)}, goes back when clocks are set back across the "
-            "start of an interval, so the window may see later rows, which the label reads. Set "
-            f"offset={needed}, or truncate the time in UTC"
+            f"{show(over)}: the time of the window, {show(time)}, is rounded in a time zone. When "
+            "clocks are set back, a later row may have an earlier time, so the window may see "
+            f"later rows, which the label reads. Set offset={needed}, or truncate the time in UTC"
         )
 
 
@@ -191,10 +192,10 @@ def _check_table(
     seen = ahead.tables.get(right.table)
     if seen is not None and right.name not in seen and right.name not in late.known_clocks:
         raise Leakage(
-            f"{show(node)}: sees rows of the table {right.table!r} by {right.name!r}, but the "
-            f"label looks ahead in that table by {min(seen)!r}. Use right_time={min(seen)!r}. Or, "
-            "if these rows are known by then, declare it: "
-            f"Plan(..., known_clocks=[{right.name!r}])"
+            f"{show(node)}: selects rows of the table {right.table!r} by the time {right.name!r}, "
+            f"but the label reads later rows of that table by the time {min(seen)!r}. Use "
+            f"right_time={min(seen)!r}. Or, if the selected rows are known at the moment of "
+            f"prediction, declare that: Plan(..., known_clocks=[{right.name!r}])"
         )
     known = is_known(time, late, types)
     for other in ahead.times:
@@ -205,9 +206,10 @@ def _check_table(
         if lead > length * (clock.step or 1):
             needed = length_text(-(-lead // (clock.step or 1)), _unit(unit, clock.unit))
             raise Leakage(
-                f"{show(node)}: its time, {show(time)}, is up to {needed} after {show(other)}, by "
-                f"which the label looks ahead, so rows of the table {right.table!r} are seen "
-                f"before they exist. Use time={_written(other)}, or set {option}{needed}"
+                f"{show(node)}: the time here, {show(time)}, is up to {needed} after "
+                f"{show(other)}, the time by which the label reads later rows, so rows of the "
+                f"table {right.table!r} are seen before they exist. Use time={_written(other)}, or "
+                f"set {option}{needed}"
             )
 
 
@@ -220,10 +222,12 @@ def _refuse_lookup(node: Call, column: TableColumn, late: LateColumns, ahead: Ah
     table, name = column.table, column.name
     if table in ahead.tables and name not in late.known_tables.get(table, ()):
         raise Leakage(
-            f"{show(node)}: looks up a row of the table {table!r}, in which the label looks "
-            "ahead, so the row may be of a later moment. Look up the latest earlier row, "
-            f"ff.asof({table!r}, time=..., by=...). Or, if its values are known at the moment of "
-            f"prediction, declare it: Plan(..., known_tables={{{table!r}: [{name!r}]}})"
+            f"{show(node)}: looks up a row of the table {table!r}. The label is computed from "
+            "later rows of that table, so the row found may be from after the moment of "
+            "prediction. Look up the latest earlier row instead: "
+            f"ff.asof({table!r}, time=..., by=...). Or, if the values of {name!r} are known at the "
+            "moment of prediction, declare that: "
+            f"Plan(..., known_tables={{{table!r}: [{name!r}]}})"
         )
 
 
@@ -252,15 +256,17 @@ def refuse_rows_ahead(node: Aggregate | Call, ahead: Ahead) -> None:
         of_value = "which the label reads in later rows"
         seen = "whose later rows the label reads" if is_key else of_value
         raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, {seen}, so it has seen these rows, "
-            "too. Use a window of earlier rows: over=ff.window(by=..., time=...)"
+            f"{show(node)}: learns per key from {column!r}, {seen}, so what it learns depends on "
+            "the same rows as the label. Use a window of earlier rows: "
+            "over=ff.window(by=..., time=...)"
         )
     column = clock_in(keys, ahead, counts=counts)
     if column is not None:
         raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, by which the label looks ahead, so it "
-            f"has seen the later rows of each key. {_instead_of_clock(counts=counts)}, or use a "
-            "window of earlier rows: over=ff.window(by=..., time=...)"
+            f"{show(node)}: learns per key from {column!r}, the time by which the label reads "
+            "later rows, so what it learns depends on the same rows as the label. "
+            f"{_instead_of_clock(counts=counts)}, or use a window of earlier rows: "
+            "over=ff.window(by=..., time=...)"
         )
 
 
@@ -372,9 +378,9 @@ def _refuse_ranks_of(node: Call, keys: Sequence[Node], ahead: Ahead) -> None:
     column = clock_in(keys, ahead, counts=True)
     if column is not None:
         raise Leakage(
-            f"{show(node)}: numbers values computed from {column!r}, by which the label looks "
-            "ahead, by how often they occur, including in the later rows that the label counts. "
-            f"{instead}"
+            f"{show(node)}: numbers values computed from {column!r}, the time by which the label "
+            "reads later rows, by how often they occur, including in the later rows that the "
+            f"label counts. {instead}"
         )
 
 

@@ -138,7 +138,9 @@ def _check_halves(node: Call, args: Sequence[ExpressionRows], half: int) -> None
     """Raise unless the first `half` arguments are over the data, and the others table columns."""
     _check(node, args[:half], _DATA)
     if not all(isinstance(arg, TableColumn) for arg in node.args[half:]):
-        raise ArtifactError(f"{node.function!r} must compare with columns of a table")
+        raise ArtifactError(
+            f"the saved plan is damaged: {node.function!r} must compare with columns of a table"
+        )
 
 
 def _check(node: Call | Aggregate, args: Sequence[ExpressionRows], rows: ExpressionRows) -> None:
@@ -147,5 +149,6 @@ def _check(node: Call | Aggregate, args: Sequence[ExpressionRows], rows: Express
     if odd:
         told = f"the table {odd[0]!r}" if isinstance(odd[0], str) else "the data"
         raise ArtifactError(
-            f"an argument of {node.function!r} is computed from the wrong rows, those of {told}"
+            f"the saved plan is damaged: an argument of {node.function!r} is computed from the "
+            f"wrong rows, those of {told}"
         )

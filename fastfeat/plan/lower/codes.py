@@ -176,9 +176,10 @@ def listed_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
     values = [row_values.stored_literal(value, dtype) for value in listed.value]
     keys = column_keys.key_array(values, dtype)
     if not are_keys([keys], "key"):
+        odd = "one category is missing" if keys.null_count else "two categories are equal"
         raise InvalidPlan(
-            f"ordinal_encode(vocabulary={list(listed.value)!r}): as {dtype}, two categories are "
-            "equal, or one is missing. List each category once"
+            f"ordinal_encode(vocabulary={list(listed.value)!r}): as {dtype}, {odd}. List each "
+            "category once, and leave out missing values"
         )
     return learnt_keys.Vocabulary((keys,), np.zeros(len(values), np.int64), 0)
 

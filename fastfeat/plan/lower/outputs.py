@@ -74,9 +74,9 @@ FORMS = {
 }
 """The forms of the result, by the value of `to=`."""
 TABLES = ("arrow", "columns")
-"""Values of `Form.computed` that are tables, which include the kept columns."""
+"""Values of `ResultForm.computed` that are tables, which include the kept columns."""
 MATRIX_ORDERS: dict[str, Literal["C", "F"]] = {"numpy": "F", "rows": "C"}
-"""Values of `Form.computed` that are matrices in host memory, with their memory order."""
+"""Values of `ResultForm.computed` that are matrices in host memory, with their memory order."""
 _FLOATS = {None: None, **{name: DType(name) for name in FLOAT_FORMATS}}
 
 
@@ -94,8 +94,8 @@ def check_result(to: str, out: object, backend: str, *, categories: bool = False
     if out is not None and not form.takes_out:
         taking = [name for name, other in FORMS.items() if other.takes_out]
         raise InvalidPlan(
-            f"out= is for {' and '.join(f'to={name!r}' for name in taking)}, got to={to!r}, whose "
-            "columns have memory of their own. Leave out the parameter out="
+            f"out= is for {' and '.join(f'to={name!r}' for name in taking)}, got to={to!r}, which "
+            "cannot be written into a given array. Leave out the parameter out="
         )
     if to.startswith("cupy") and backend not in DEVICE_NAMES:
         raise InvalidPlan(

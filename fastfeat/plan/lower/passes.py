@@ -112,7 +112,7 @@ def fuse_programs(schedule: Schedule) -> Schedule:
 
 
 def take_counted_codes(schedule: Schedule) -> Schedule:
-    """Return the schedule with `Task.free` set for tasks that count keys.
+    """Return the schedule with `ScheduledTask.free` set for tasks that count keys.
 
     `free` lists the code columns of encoding steps that counting the keys can make as a by-product.
     """
@@ -162,7 +162,7 @@ def keep_orders(schedule: Schedule) -> Schedule:
 
 
 def mark_last_readers(schedule: Schedule) -> Schedule:
-    """Return the schedule with `Task.frees` set: the columns that no later task reads.
+    """Return the schedule with `ScheduledTask.frees` set: the columns that no later task reads.
 
     A column of visible rows may share memory with a column of the rows: both are freed together.
     """

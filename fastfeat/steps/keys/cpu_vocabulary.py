@@ -301,7 +301,7 @@ def _index_calls(
     """Return a kernel call that computes the position of each value in a hash index, plus `start`.
 
     Values that are not a key get `none`; missing ones get 0. `form` is described in
-    `step_calls.Given`.
+    `step_calls.KernelColumn`.
     """
     words, entry = lookup_words(index, element, start=start, none=none, missing=0)
     values, scratch = MemoryRequest(4), scratch_of(layout.N_SCRATCH_WORDS)

@@ -127,7 +127,7 @@ def _lookup_of_row(args: Sequence[Argument], params: Mapping[str, Any]) -> Calla
 
 
 def _scaling(keys: Sequence[Argument]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return a function that converts a row's key, without missing parts, as `comparable_values` does."""
+    """Return a function that converts a key without missing parts as `comparable_values` does."""
     ticks = [tick_ns(key.dtype) if key.dtype.is_temporal else None for key in keys]
     if not any(ticks):
         return lambda key: key
@@ -225,9 +225,9 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     check_moments(time, keys, right, right_keys)
     wanted = "time" if time.is_temporal else "steps"
     if params["unit"] not in (None, wanted):
-        kind = "dates or times" if time.is_temporal else "whole numbers"
+        kind = "dates or timestamps" if time.is_temporal else "whole numbers"
         write = "a duration, such as '3h'" if time.is_temporal else "a whole number"
-        raise TypeMismatch(f"the times are {kind}: write tolerance= and delay= as {write}")
+        raise TypeMismatch(f"time= has {kind}, so write tolerance= and delay= as {write}")
     return INT64
 
 

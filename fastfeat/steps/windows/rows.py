@@ -469,10 +469,8 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         )
         if "rows" in params and params["unit"] == "steps":
             write += "; rows=7 keeps seven rows"
-        kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
-        raise TypeMismatch(
-            f"{_reach_names(params)} {given}, but the times are {kind}. Write {write}"
-        )
+        kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or timestamps"
+        raise TypeMismatch(f"{_reach_names(params)} {given}, but time= has {kind}. Write {write}")
     return WINDOW
 
 

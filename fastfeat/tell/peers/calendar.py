@@ -72,7 +72,7 @@ def literal_in_polars(value: Any, dtype: DType) -> str:
         return f"pl.date({value.year}, {value.month}, {value.day})"
     text = value.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
     if value.tzinfo is not None and dtype.tz != "UTC":
-        raise NotSupported("constant times with a time zone are not supported")
+        raise NotSupported("a constant timestamp in a time zone other than UTC is not supported")
     found = f'pl.lit("{text}").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us")'
     return f'{found}.dt.replace_time_zone("{dtype.tz}")' if dtype.tz else found
 
@@ -192,7 +192,8 @@ def _truncate_in_pandas(site: CallSite) -> str:
     dtype, tz = site.args[0].dtype, site.params.get("tz")
     if {tz or "UTC", dtype.tz or "UTC"} != {"UTC"}:
         raise NotSupported(
-            "when clocks go back, pandas does not say which of the two local times it truncates"
+            "truncation in a time zone other than UTC is not supported: when clocks go back, "
+            "pandas does not say which of the two equal local times it means"
         )
     x, found = site.named(0), _EVERY.fullmatch(site.params["every"])
     if found is None:

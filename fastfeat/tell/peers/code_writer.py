@@ -1,9 +1,9 @@
 """Writer of modules: visits the expressions of a fitted plan, and writes code of another library.
 
 A peer is that library, pandas or Polars. A piece is the code of one expression, a site is a call to
-write, and the scribe collects the statements of the module. The tables `ROWS` of `in_pandas` and
-`in_polars` have an entry for each function. Names of columns and features enter the code only as
-string literals.
+write, and the `ModuleWriter` collects the statements of the module. The tables `ROWS` of
+`pandas_code` and `polars_code` have an entry for each function. Names of columns and features enter
+the code only as string literals.
 """
 
 from __future__ import annotations
@@ -333,7 +333,7 @@ def _piece(node: Node, scribe: ModuleWriter) -> CodePiece:
             args = tuple(scribe.pieces[read] for read in code_inputs(node))
             return CodePiece(_text(CallSite(node, args, scribe), function), dtype)
         case TableColumn() | Literal():
-            raise NotSupported("it does not have one value per row")
+            raise NotSupported("an expression without one value per row is not supported")
 
 
 def _constant(node: Node, dtype: DType, scribe: ModuleWriter) -> CodePiece:
@@ -341,7 +341,7 @@ def _constant(node: Node, dtype: DType, scribe: ModuleWriter) -> CodePiece:
     if isinstance(value, tuple):
         return CodePiece("", dtype, (cast("tuple[Any, ...]", value),))
     if not isinstance(node, Literal) and node not in scribe.fitted.constants:
-        raise NotSupported("it depends on learned values only and is not supported")
+        raise NotSupported("an expression of learned values without columns is not supported")
     return CodePiece(scribe.peer.literal(value, dtype), dtype, (value,))
 
 
@@ -356,7 +356,9 @@ def _text(site: CallSite, function: str) -> str:
         rows = cast("Mapping[str, str | WriteCall]", row)
         row = rows.get(widest(site.args))
         if row is None:
-            raise NotSupported(f"{peer.name} has no equivalent for {site.args[0].dtype}")
+            raise NotSupported(
+                f"{peer.name} has no equivalent of this function for {site.args[0].dtype}"
+            )
     return fill_template(row, site) if isinstance(row, str) else row(site)
 
 
@@ -373,7 +375,7 @@ _PLACES = "xyzw"
 
 
 def fill_template(template: str, site: CallSite) -> str:
-    """Return code from a template and the arguments of a site; `CodeTemplate` describes templates."""
+    """Return code from a template and the arguments of a site; see `CodeTemplate`."""
     used = Counter(name for _, name, _, _ in string.Formatter().parse(template) if name)
     operands = {
         _PLACES[k]: _Operand(site, k, used[_PLACES[k]] > 1)

@@ -61,7 +61,7 @@ def values_of_keys(node: Call | Aggregate, fitted: Fitted) -> KeyedValues:
     vocabulary = vocabulary_of_codes(codes, fitted.learnt, fitted.types)
     if len(vocabulary) > MOST_KEYS:
         raise NotSupported(
-            f"code can list at most {MOST_KEYS:,} keys, and fit learned {len(vocabulary):,}"
+            f"exported code lists at most {MOST_KEYS:,} keys, but fit learned {len(vocabulary):,}"
         )
     keys = _keys(codes, vocabulary, fitted)
     missing, unseen, *known = _values(node, vocabulary, fitted)

@@ -1,7 +1,7 @@
 """Pandas: how each function of a plan is written as code, and the helpers that this code calls.
 
 Numbers use the fastest type that can hold them: float64 with NaN as missing, int64 and bool, or
-Int64 and boolean if values are missing. See `writing` for pieces, sites and the scribe.
+Int64 and boolean if values are missing. See `code_writer` for pieces, sites and `ModuleWriter`.
 """
 
 from __future__ import annotations
@@ -338,7 +338,7 @@ def _is_between(site: CallSite) -> str:
 def _replace_strict(site: CallSite) -> str:
     (value,) = site.args
     if value.kind not in "fibs":
-        raise NotSupported(f"a mapping of {value.dtype} is not supported")
+        raise NotSupported(f"replacing values of {value.dtype} is not supported")
     given = dict(site.params["mapping"])
     keys = list(given) if value.kind == "s" else list(equal_members(value.dtype, list(given)))
     if value.kind == "b":

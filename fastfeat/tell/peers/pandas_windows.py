@@ -139,7 +139,7 @@ def _looked_up(site: CallSite) -> str:
     found = lookup_of(site)
     kinds = [(p.kind, kind_of(found.types[k])) for p, k in zip(site.args, found.keys, strict=True)]
     if any(one != other for one, other in kinds):
-        raise NotSupported("lookup keys must have the type of the table's keys")
+        raise NotSupported("keys of different types in the data and the table are not supported")
     table = [_table_column(found.table, key, found.types[key], site) for key in found.keys]
     if found.params is None:
         keys = ", ".join(site.named(k) for k in range(len(site.args)))
@@ -156,7 +156,7 @@ def _looked_up(site: CallSite) -> str:
 def _asof(site: CallSite, table: list[str], types: list[DType], params: Mapping[str, Any]) -> str:
     time, right = site.args[0].dtype, types[0]
     if time != right:
-        raise NotSupported("lookup times must have the type of the table's times")
+        raise NotSupported("times of different types in the data and the table are not supported")
     ticks = map(str, age_and_delay(params, time))
     unit = "s" if time.name == "date32" else time.unit
     known = site.scribe.named(table[0])

@@ -1,7 +1,8 @@
 """Polars: how each function of a plan is written as code of lazy expressions.
 
 Numbers are Float64, Int64 and Boolean. NaN becomes null where the difference matters: before
-comparisons, choices and sums, and in the output. See `writing` for pieces, sites and the scribe.
+comparisons, choices and sums, and in the output. See `code_writer` for pieces, sites and
+`ModuleWriter`.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ def _output(piece: CodePiece, dtype: DType, scribe: ModuleWriter) -> str:
     if piece.is_constant:
         text = _as_column(piece, scribe)
         if kind_of(dtype) == "t":
-            raise NotSupported("a constant time is not supported")
+            raise NotSupported("a constant date, timestamp or duration is not supported")
         return f"pl.repeat({text}, pl.len(), dtype={_HELD[kind_of(dtype)]}).cast({_name(dtype)})"
     text = atom(_clean(piece, scribe))
     if kind_of(dtype) == "t":
@@ -399,7 +400,7 @@ def _is_between(site: CallSite) -> str:
 def _replace_strict(site: CallSite) -> str:
     (value,) = site.args
     if value.kind not in "fibs":
-        raise NotSupported(f"a mapping of {value.dtype} is not supported")
+        raise NotSupported(f"replacing values of {value.dtype} is not supported")
     given = dict(site.params["mapping"])
     keys = list(given) if value.kind == "s" else equal_members(value.dtype, list(given))
     return _keyed(site, {key: given[key] for key in keys}, None, site.params.get("default"))

@@ -81,9 +81,12 @@ def _over(text: Callable[[str, CallSite], str], *, of_rows: bool = False) -> Wri
         window = window_of(site)
         time = site.args[window.time].dtype
         if time.name == "date32" or time.unit == "s":
-            raise NotSupported(f"windows by times of {time} are not supported")
+            raise NotSupported(f"windows by a time column of type {time} are not supported")
         if window.closed in ("right", "both") and not window.offset:
-            raise NotSupported("Polars includes later rows with the same time in such a window")
+            raise NotSupported(
+                "a window that includes the row itself is not supported: Polars would also include "
+                "later rows with the same time"
+            )
         place = window.values
         counts_rows = of_rows and (place is None or site.args[place].is_constant)
         if counts_rows and site.node.function == "over.count":
@@ -131,7 +134,7 @@ def _reach(window: ExportWindow, is_temporal: bool, tick_ns: int) -> str:
     last = window.last
     if last is None:
         if not is_temporal:
-            raise NotSupported("an unbounded window by integer steps is not supported")
+            raise NotSupported("a window without last= is not supported if time= has integers")
         last = _MOST_S * 10**9 // tick_ns
     period, offset = last, -(last + window.offset)
     if is_temporal:
@@ -166,7 +169,7 @@ def _looked_up(site: CallSite) -> str:
     found, scribe = lookup_of(site), site.scribe
     kinds = [(p.kind, kind_of(found.types[k])) for p, k in zip(site.args, found.keys, strict=True)]
     if any(one != other for one, other in kinds):
-        raise NotSupported("lookup keys must have the type of the table's keys")
+        raise NotSupported("keys of different types in the data and the table are not supported")
     held = _typed(found.types[found.value])
     keys = [site.named(k, "s") for k in range(len(site.args))]
     known = [f"pl.col({key!r}).cast({_typed(found.types[key])})" for key in found.keys]
@@ -176,8 +179,12 @@ def _looked_up(site: CallSite) -> str:
         scribe.help("with_row")
     else:
         time = site.args[0].dtype
-        if time != found.types[found.keys[0]] or time.unit == "s":
-            raise NotSupported("lookup times must have the type of the table's times")
+        if time != found.types[found.keys[0]]:
+            raise NotSupported(
+                "times of different types in the data and the table are not supported"
+            )
+        if time.unit == "s":
+            raise NotSupported("Polars has no timestamps in seconds")
         age, delay = age_and_delay(found.params, time)
         told = f"{age}, {delay}, {found.params['allow_exact_matches']!r}"
         moments = ", ".join(f"{text}.cast(pl.Int64)" for text in (keys[0], known[0]))

@@ -84,7 +84,7 @@ def ticks_of(reach: int, time: DType) -> int:
         return reach
     tick = 10**9 if time.name == "date32" else tick_ns(time)
     if reach % tick:
-        raise NotSupported(f"a window length that is finer than {time} is not supported")
+        raise NotSupported(f"a duration that is not in whole steps of {time} is not supported")
     return reach // tick
 
 

@@ -150,7 +150,7 @@ def _clock_of(contract: ContractDeclaration, clock: Any, *, needs_clock: bool) -
         return None
     if contract.clock is None:
         raise InvalidPlan(
-            "clock= was passed, but no rule reads a clock. Name the clock in the contract: "
+            "clock= was passed, but the contract names no clock. Name the one that its rules read: "
             "Contract(rules, clock='now')"
         )
     return Literal(literal_value(clock))

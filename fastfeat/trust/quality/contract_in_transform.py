@@ -49,7 +49,9 @@ def transform_with_contract(
         _check_contract(fitted)
         for name, given in (("rows=", rows.rows), ("out=", out)):
             if given is not None:
-                raise InvalidPlan(f"{_QUARANTINE} removes rows from the data: leave {name} out")
+                raise InvalidPlan(
+                    f"{_QUARANTINE} removes rows, so it does not go with {name}. Leave out {name}"
+                )
         found = separate_rows(guard_of(fitted), rows)
         index = rows_of_index(frame_index(rows.data), found.numbers)
         accepted = rows._replace(data=found.accepted)
@@ -88,9 +90,11 @@ def write_with_contract(
     """
     check_option(on_violation)
     if (apart is not None) != (on_violation == "quarantine"):
+        output = "quarantined= (the output for rows that break a rule)"
+        told = f"{_QUARANTINE} needs {output}" if apart is None else f"{output} needs {_QUARANTINE}"
         raise InvalidPlan(
-            f"{_QUARANTINE} and quarantined= (the output for rows that break a rule) go together: "
-            "transform_to(data, 'features/', on_violation='quarantine', quarantined='apart/')"
+            f"{told}: transform_to(data, 'features/', on_violation='quarantine', "
+            "quarantined='apart/')"
         )
     dataset = dataset_of(rows.data)
     budget = budget_of_features(fitted, rows._replace(data=dataset))

@@ -162,8 +162,17 @@ def infer_contract(
     if rows.n_rows == 0 or not types:
         what = "no rows" if rows.n_rows == 0 else "no columns that rules can read"
         raise InvalidData(f"the data has {what}, so no rules can be inferred")
-    if any(name not in types for name in keys):
-        raise InvalidPlan(f"key={key!r}: rules cannot read its columns, or exclude= names them")
+    for name in keys:
+        if name in exclude:
+            raise InvalidPlan(
+                f"key={key!r}: exclude= names the column {name!r} too. Remove it from one of the "
+                "two"
+            )
+        if name not in types:
+            raise InvalidPlan(
+                f"key={key!r}: the column {name!r} holds lists, no values, or values of a type "
+                "that rules cannot read. Name other columns"
+            )
     unique = Rule(lit(1).count(by=keys[0] if len(keys) == 1 else keys) == 1) if keys else None
     kinds = _kinds(rows, types, keys)
     asked = {
@@ -288,7 +297,7 @@ def _rules(
 ) -> dict[str, Expr | Rule]:
     """Return the rules of a column by name.
 
-    `learnt` has the values of the aggregates from `_wanted_statistics`, with names that begin with `k`.
+    `learnt` has the values of the aggregates from `_wanted_statistics`; their names begin with `k`.
     """
     x, n_missing = col(name), int(learnt.value(f"{k} missing"))
     rules: dict[str, Expr | Rule] = {f"{name}: missing": _missing(x, n_missing, n_rows)}

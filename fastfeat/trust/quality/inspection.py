@@ -124,7 +124,7 @@ class Inspection:
             if one.name == part:
                 return one
         known = ", ".join(one.name for one in self.parts)
-        raise InvalidPlan(f"no part {part!r}. The parts are {known}")
+        raise InvalidPlan(f"the report has no part {part!r}. The parts are {known}")
 
     @property
     def summary(self) -> str:

@@ -48,7 +48,10 @@ def profile_to_compare(fitted: Fitted) -> Profile:
     """
     profile = known_profile(fitted)
     if profile.no_features not in ("", NO_FEATURES):
-        raise InvalidPlan(f"the profile has no features to compare with: {profile.no_features}")
+        raise InvalidPlan(
+            "the profile of the training rows has no features to compare with: "
+            f"{profile.no_features}"
+        )
     return profile
 
 

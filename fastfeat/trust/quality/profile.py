@@ -270,7 +270,7 @@ def normal(mantissa: int, exponent: int) -> Exact:
 def add_exact(a: Exact, b: Exact) -> Exact:
     """Return the exact sum of two numbers.
 
-    >>> added((3, 0), (1, -1))
+    >>> add_exact((3, 0), (1, -1))
     (7, -1)
     """
     exponent = min(a[1], b[1])
@@ -294,8 +294,8 @@ def merge_column_profiles(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
     """
     if not has_layout_of(a, b):
         raise InvalidData(
-            f"two profiles of {a.name!r} cannot be merged: they have other edges or categories. "
-            "Create both with profile_of() of one fitted plan"
+            f"two profiles of {a.name!r} cannot be merged: their types, bins or categories "
+            "differ. Create both with profile_of() of one fitted plan"
         )
     return replace(
         a,

@@ -156,8 +156,8 @@ def add_part(
     check_numbers(given, n_rows)
     if given is None and rounds.stride is not None:
         raise InvalidPlan(
-            "rows=None: the rows have no numbers, but in earlier rounds they had. Pass row numbers "
-            "in every round, or in none"
+            "rows=None: no row numbers were passed, but in earlier rounds they were. Pass row "
+            "numbers in every round, or in none"
         )
     own = ProfileState(own_digest, n_rows, sums_of(given))
     if n_rows:

@@ -139,7 +139,7 @@ def roundings_text(found: Mapping[str, Rounding]) -> str:
 
     Example:
         >>> import numpy as np
-        >>> told(roundings_of(np.array([0.1, 70000.0]), ["float16", "bfloat16"]))
+        >>> roundings_text(roundings_of(np.array([0.1, 70000.0]), ["float16", "bfloat16"]))
         'float16: 1 value beyond its largest number; bfloat16: error at most 0.21 %, rms 0.16 %'
     """
     return "; ".join(f"{name}: {_rounding_text(one)}" for name, one in found.items())

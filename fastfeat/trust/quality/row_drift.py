@@ -77,10 +77,10 @@ def _check_layout(reference: Profile, layout: Profile) -> None:
         for name, column in known.items():
             if name in of and has_layout_of(of[name], column):
                 continue
-            odd = "has other edges or categories for" if name in of else "lacks"
+            odd = "has another type, bins or categories for" if name in of else "lacks"
             raise InvalidData(
-                f"reference=: the profile {odd} {name!r}. Count the rows with profile_of() of this "
-                "plan"
+                f"reference=: the profile {odd} {name!r}. Create the profile with profile_of() of "
+                "this plan"
             )
 
 

@@ -115,7 +115,7 @@ def check_profile_of_plan(profile: Profile, fitted: Fitted) -> None:
                 continue  # of a feature that the plan no longer has
             dtype, kind = told[name]
             if (column.dtype, column.kind) != (str(dtype), kind):
-                differs = f"{name!r} is {column.dtype} in it, but {dtype} here"
+                differs = f"{name!r} is {column.dtype} in the profile, but {dtype} in the plan"
                 raise ArtifactError(
                     f"the profile belongs to another plan: {differs}. Fit the plan again"
                 )

@@ -166,7 +166,7 @@ def _tables_of(
 ) -> dict[str, frozenset[TableTime]]:
     """Return the columns with the times of a table's rows, for each table that a feature reads.
 
-    See `Run.tables`; `own` are the ways in which the feature sees other rows.
+    See `ClockRun.tables`; `own` are the ways in which the feature sees other rows.
     """
     found: dict[str, frozenset[TableTime]] = {}
     whole = {sight.column.table for sight in own if sight.column and sight.time is None}

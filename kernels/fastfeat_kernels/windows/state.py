@@ -336,7 +336,7 @@ def _shares(
 def _divided(
     rows: WindowOrder, computed: Sequence[WorkUnit], n_parts: int
 ) -> list[tuple[int, list[list[int]]]]:
-    """Return `Shares.divided`; large units are in few sequences: each takes much memory."""
+    """Return `UnitShares.divided`; large units are in few sequences: each takes much memory."""
     sizes = np.array([unit.n_rows for unit in computed], np.int64)
     is_large = (sizes > LONG) | np.array([unit.bounds is not None for unit in computed], np.bool_)
     large, small = np.flatnonzero(is_large), np.flatnonzero(~is_large)

@@ -78,7 +78,7 @@ def test_outputs_that_differ_are_said_and_not_timed(
         wrong = Agreement(first.feature, first.n_rows, 3, 0.0, 7, 1.5, None)
         return bench.BenchPeer(peer.name, peer.refused, [wrong, *others])
 
-    monkeypatch.setattr(bench, "compared", differing)
+    monkeypatch.setattr(bench, "compare_with", differing)
     result = run("bench", "plan.py", "data.parquet", "--against", "polars", "--runs", "1")
     assert result.exit_code == 1
     assert "differs, not timed: 'size': differs in 3 of 100 rows, first in row 7" in result.stdout

@@ -144,7 +144,7 @@ def test_without_the_key_nothing_can_be_replayed(run: Run, state: Path) -> None:
     ("command", "message"),
     [
         ("replay none.db", "no such file: none.db"),
-        ("replay state.db --head 12", "a link has 64 hexadecimal digits"),
+        ("replay state.db --head 12", "an audit link has 64 hexadecimal digits"),
         ("replay state.db none.fastfeat", "no such file: none.fastfeat"),
         ("replay state.db --to served.csv", "are written as Parquet"),
         ("replay state.db --to served.parquet --plan a", "there is no plan='a'"),

@@ -67,7 +67,7 @@ def test_documented_example_has_every_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "section", "told"),
     [
-        ('lat = "drop"', "", "lat: is not a key of a stream. Did you mean 'late'"),
+        ('lat = "drop"', "", "lat: a stream has no such option. Did you mean 'late'"),
         (
             'late = "never"',
             "",
@@ -94,8 +94,8 @@ def test_documented_example_has_every_key(tmp_path: Path) -> None:
         ('url = "redis://h"\nkeys = []', "out.valkey", "out.valkey.keys: must be a list of at"),
         ('url = "redis://h"\nkeys = "a"', "out.valkey", "out.valkey.keys: must be a list of at"),
         ('topic = ""', "dead_letters", "dead_letters.topic: must not be empty"),
-        ('folder = "f"', "out.files", "out.files: is not a key of a stream"),
-        ('options = ["a"]', "tables.weather", "tables.weather.options: is not a key of a stream"),
+        ('folder = "f"', "out.files", "out.files: a stream has no such option"),
+        ('options = ["a"]', "tables.weather", "weather.options: a stream has no such option"),
     ],
 )
 def test_error_names_the_key(line: str, section: str, told: str) -> None:

@@ -67,8 +67,8 @@ def test_lock_is_one_process_at_a_time(tmp_path: Path) -> None:
     assert StateLock.holder(path) == str(os.getpid())
     text = (
         "import sys; from pathlib import Path; "
-        "from fastfeat.apps.stream.state_lock import PlaceLock; "
-        "sys.exit(PlaceLock.take(Path(sys.argv[1])) is not None)"
+        "from fastfeat.apps.stream.state_lock import StateLock; "
+        "sys.exit(StateLock.take(Path(sys.argv[1])) is not None)"
     )
     command = [sys.executable, "-c", text, str(path)]
     assert subprocess.run(command, timeout=PATIENCE_S, check=False).returncode == 0

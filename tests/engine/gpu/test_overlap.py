@@ -217,7 +217,7 @@ def test_without_a_wait_for_the_former_piece_its_columns_are_overwritten(
 
 def test_a_launch_before_its_columns_reads_poison(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_right(EmulatedRuntime())
-    monkeypatch.setattr(pipeline, "filling", with_late_columns)
+    monkeypatch.setattr(pipeline, "fill_once", with_late_columns)
     assert not is_right(EmulatedRuntime())
 
 

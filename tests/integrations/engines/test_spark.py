@@ -271,7 +271,7 @@ def test_errors_of_workers_are_those_of_fit(frame: Any) -> None:
 
 
 def test_frames_that_cannot_be_read_are_told(frame: Any) -> None:
-    with pytest.raises(TypeMismatch, match="takes a Spark DataFrame, got Table"):
+    with pytest.raises(TypeMismatch, match="expected a Spark DataFrame, got Table"):
         ours.fit(PLANS["scaled"], ROWS)
     with pytest.raises(InvalidData, match="no rows"):
         ours.fit(PLANS["scaled"], frame.limit(0))

@@ -161,7 +161,7 @@ PUT = "UPDATE links SET facts = ?, links = ?, seal = ?"
         ("link", "links of changes 1 to 20"),
         ("rows", "links of changes 1 to 20"),
         ("seal", "links of changes 1 to 20"),
-        ("short", "the links of replaced changes are incomplete"),
+        ("short", "the links of the changes that a snapshot replaces are incomplete"),
         ("facts", "the file was altered"),
     ],
 )

@@ -310,16 +310,18 @@ def test_another_plan_whose_columns_lack_or_differ_is_refused(tmp_path):
     _state(_fitted(_plan()), path)
     before = _content(path)
     lacking = _fitted(_plan(tags=col("tags").list.len().max(over=_DAY)))
-    with pytest.raises(UnknownColumn, match=r"its log lacks 'tags', which the plans read"):
+    with pytest.raises(UnknownColumn, match=r"the state lacks 'tags', which the plans read"):
         lacking.online(path=path)
     rows = _events(0, 100)
     whole = rows.set_column(3, "x", rows.column("place"))
     other = _plan().fit(whole, tables={"places": _PLACES})
-    with pytest.raises(TypeMismatch, match=r"its log has 'x' as float64, but the plans saw int64"):
+    with pytest.raises(TypeMismatch, match=r"the state has 'x' as float64, but .* saw int64"):
         other.online(path=path)
     renamed = rows.rename_columns({"id": "key"})
     other_id = ff.Plan({"n": ff.count(over=_DAY)}, row_id="key").fit(renamed)
-    with pytest.raises(UnknownColumn, match=r"its log lacks 'key'|row_id='id', but the plans have"):
+    with pytest.raises(
+        UnknownColumn, match=r"the state lacks 'key'|row_id='id', but the plans have"
+    ):
         other_id.online(path=path)
     assert _content(path) == before
     _fitted(_plan()).online(path=path).close()
@@ -389,7 +391,7 @@ def test_what_cannot_be_exported_or_read_is_told(tmp_path):
     rows = pq.read_table(path)
     told = rows.schema.metadata[b"fastfeat.state"].replace(b'"format": 1', b'"format": 2')
     pq.write_table(rows.replace_schema_metadata({b"fastfeat.state": told}), path)
-    with pytest.raises(StateError, match=r"its state has format 2, .* Update fastfeat"):
+    with pytest.raises(StateError, match=r"this file has format 2, .* Update fastfeat"):
         fitted.online(path, tables=live.tables)
     path.write_bytes(content[:-300])
     with pytest.raises(ff.errors.FastfeatError, match=r"rows\.parquet: cannot be read"):

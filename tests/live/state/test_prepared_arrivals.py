@@ -188,7 +188,7 @@ def test_a_state_is_as_in_the_general_way(tmp_path_factory, chosen, seed, data):
 def test_a_row_that_fails_leaves_the_state_as_it_was(monkeypatch):
     live, row = begun(None), drawn(np.random.default_rng(0), 1, 5)
     before = told(live)
-    monkeypatch.setattr(state_module, "seen_on_arrival", _failing)
+    monkeypatch.setattr(state_module, "gather_arrival", _failing)
     with pytest.raises(MemoryError):
         live.process(row)
     monkeypatch.undo()
@@ -198,7 +198,7 @@ def test_a_row_that_fails_leaves_the_state_as_it_was(monkeypatch):
 
 def test_a_row_of_which_half_was_put_into_the_log_ends_the_state(monkeypatch):
     live, row = begun(None), drawn(np.random.default_rng(0), 1, 5)
-    monkeypatch.setattr(state_module, "put", _interrupted)
+    monkeypatch.setattr(state_module, "store_arrival", _interrupted)
     with pytest.raises(KeyboardInterrupt):
         live.process(row)
     monkeypatch.undo()

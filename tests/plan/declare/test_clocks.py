@@ -190,7 +190,7 @@ def test_a_clock_that_turns_back_needs_an_offset(name: str) -> None:
     time = TURNING[name]
     clock = clock_of(time.node)
     assert clock is not None
-    with pytest.raises(Leakage, match="goes back when clocks are set back") as caught:
+    with pytest.raises(Leakage, match="When clocks are set back, a later row may") as caught:
         ff.Plan({"f": over(time)}, label="y")
     needed = duration_text(offset_for(clock, 0, holds_end=False))
     assert f"Set offset={needed!r}" in str(caught.value)
@@ -201,7 +201,7 @@ def test_a_column_whose_zone_turns_back_needs_an_offset() -> None:
     plan = ff.Plan({"f": over(TS.dt.date())}, label="y")
     minutes = [datetime.datetime(2006, 10, 29, 2, 30 + m) for m in range(3)]
     data = {"ts": pa.array(minutes, pa.timestamp("us", "America/St_Johns")), "y": [1.0, 2.0, 3.0]}
-    with pytest.raises(Leakage, match="goes back when"):
+    with pytest.raises(Leakage, match="When clocks are set back"):
         plan.fit(data)
     plan.fit({**data, "ts": pa.array(minutes, pa.timestamp("us", "Europe/Berlin"))})
 
@@ -228,7 +228,7 @@ def test_folds_wait_for_days_of_the_zone_of_a_column() -> None:
     plan = ff.Plan({"f": col("k").target_encode("y", time=TS.dt.truncate("1d"))}, **late)
     plan.fit(data(None))
     plan.fit(data("+02:00"))
-    with pytest.raises(Leakage, match="cut in the zone of the column"):
+    with pytest.raises(Leakage, match=r"truncated in the column.s time zone"):
         plan.fit(data("Europe/Berlin"))
     told = TS.dt.truncate("1d", tz="Europe/Berlin")
     ff.Plan({"f": col("k").target_encode("y", time=told)}, **late).fit(data("Europe/Berlin"))

@@ -84,8 +84,8 @@ class Row(NamedTuple):
 
 
 BACKWARD = window(60 * 86_400, time=-SECONDS)
-LEARNT = "learns per key from 'ts', by which the label looks ahead"
-RANKS = "numbers values computed from 'ts', by which the label looks ahead"
+LEARNT = "learns per key from 'ts', the time by which the label reads later rows"
+RANKS = "numbers values computed from 'ts', the time by which the label reads later rows"
 ROWS = [
     # windows over the data
     Row("gone", ff.count(over=window("60d"))),
@@ -249,10 +249,10 @@ def test_another_clock_is_known_on_the_users_word() -> None:
 @pytest.mark.parametrize(
     ("label", "known", "told"),
     [
-        ("gone", ["bookt"], r"no feature sees other rows by a time of that name.*'booked'"),
-        ("gone", ["booked", "ts"], "is the time column of the label, which is allowed anyway"),
-        ("gone", ["key"], r"no feature sees other rows by a time of that name\. Leave it out"),
-        (None, ["booked"], "no label looks ahead"),
+        ("gone", ["bookt"], r"of a feature reads a time column with that name.*'booked'"),
+        ("gone", ["booked", "ts"], "'ts' is the time column by which the label reads"),
+        ("gone", ["key"], r"of a feature reads a time column with that name\. Leave it out"),
+        (None, ["booked"], "no label is computed from later rows"),
         ("gone", "booked", "known_clocks must be a list of column names"),
     ],
 )

@@ -104,7 +104,7 @@ def nothing_on_the_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(vocabulary, "lookup", fail)
         patch.setattr(vocabulary, "index_of", fail)
-        patch.setattr(cpu_learner, "counted", fail)
+        patch.setattr(cpu_learner, "distinct_key_counts", fail)
         patch.setattr(hashing, "hash_rows", fail)
         patch.setattr(device.host, "run_step", fail)
         yield

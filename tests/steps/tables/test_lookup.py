@@ -361,7 +361,7 @@ def test_one_table_serves_plans_of_other_types() -> None:
 BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: ff.lookup("planes", by=[]), InvalidPlan, "names no key"),
     (lambda: ff.lookup("planes", by={}), InvalidPlan, "names no key"),
-    (lambda: ff.lookup("planes", by=3), TypeMismatch, "takes a name, a list of names"),  # type: ignore[arg-type]
+    (lambda: ff.lookup("planes", by=3), TypeMismatch, "takes the name of a column, a list"),  # type: ignore[arg-type]
     (lambda: ff.lookup("planes", by=["a", 3]), TypeMismatch, "3 is not a column name"),  # type: ignore[list-item]
     (lambda: ff.lookup(3, by="a"), TypeMismatch, "the name of a table"),  # type: ignore[arg-type]
     (lambda: planes.col(3), TypeMismatch, "the name of a column"),  # type: ignore[arg-type]

@@ -266,7 +266,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: S.to_datetime("%d %Y"), InvalidPlan, "a day, %d, needs its month"),
     (lambda: S.to_datetime("%Y %Q"), InvalidPlan, "%Q is not supported"),
     (lambda: S.to_datetime("%Y %Y"), InvalidPlan, "%Y appears twice"),
-    (lambda: S.to_datetime("%Y %m %b"), InvalidPlan, "two directives set the same"),
+    (lambda: S.to_datetime("%Y %m %b"), InvalidPlan, "%m and %b set the same part"),
     (lambda: S.to_datetime("%Y-%m-%d %I"), InvalidPlan, "use %I and %p together"),
     (lambda: S.hash_ngrams(0, 2), InvalidPlan, "hash_ngrams(n=0)"),
     (lambda: S.hash_tokens(0), InvalidPlan, "hash_tokens(n_buckets=0)"),

@@ -101,9 +101,9 @@ def test_what_is_wrong_is_said(make: Callable[[], Any], kind: type, text: str) -
 @pytest.mark.parametrize(
     ("label", "text"),
     [
-        (col("x").mean(over=SOON).mean(over=WEEK), "looks ahead itself"),
-        (col("x").mean(over=SOON).mean(over=SOON), "looks ahead itself"),
-        (col("x").mean(over=ff.ahead(3, time=ff.count(over=SOON))), "looks ahead itself"),
+        (col("x").mean(over=SOON).mean(over=WEEK), "a label cannot nest these"),
+        (col("x").mean(over=SOON).mean(over=SOON), "a label cannot nest these"),
+        (col("x").mean(over=ff.ahead(3, time=ff.count(over=SOON))), "a label cannot nest these"),
         (ff.lookup("logins", by="k").col("n"), "Join the table to the data first"),
         (col("x").mean(over=SOON) - col("x").mean(), "a label cannot contain learnt values"),
     ],

@@ -100,7 +100,7 @@ def test_what_the_tables_lack_or_hold_otherwise_is_told() -> None:
         seen(features, {"ts": berlin, "card": ["a"]}, PAYMENTS)
     with pytest.raises(TypeMismatch, match="cannot compare the key of the data"):
         seen(features, {"ts": [1], "card": [1]}, PAYMENTS)
-    with pytest.raises(TypeMismatch, match="are durations, but the times are whole numbers"):
+    with pytest.raises(TypeMismatch, match="are durations, but time= has whole numbers"):
         seen({"n": ff.count(over=payments("7d"))})
     with pytest.raises(TypeMismatch, match="tie= needs numbers"):
         seen({"n": ff.count(over=payments(tie="shop"))})

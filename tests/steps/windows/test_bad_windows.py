@@ -198,8 +198,8 @@ def test_a_time_is_a_timestamp_a_date_or_a_whole_number(times: pa.Table, told: s
     ("feature", "told"),
     [
         (ff.count(over=ff.window(time="t", tie="k")), r"tie= needs numbers, dates or times.*utf8"),
-        (ff.session_id("1d", over=W), r"the gap are durations, but the times are whole numbers"),
-        (X.mean(over=ff.window(time="t", offset="1d")), "the times are whole numbers"),
+        (ff.session_id("1d", over=W), r"the gap are durations, but time= has whole numbers"),
+        (X.mean(over=ff.window(time="t", offset="1d")), "time= has whole numbers"),
         (ff.time_since(X, over=W), "needs a bool, got float64. Compare first"),
         (col("k").sum(over=W), "needs a number"),
         (col("k").any(over=W), "cannot cast utf8 to bool"),

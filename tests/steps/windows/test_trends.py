@@ -466,7 +466,7 @@ def test_what_a_decaying_mean_or_sum_does_not_take(given: Any, window: Any, told
         (col("card").ewm_mean(alpha=0.5, over=CARD), "needs a number, got utf8"),
         (
             X.ewm_mean(half_life="3d", over=CARD),
-            "half_life= and the gap are durations, but the times are whole",
+            "half_life= and the gap are durations, but time= has whole",
         ),
     ],
 )

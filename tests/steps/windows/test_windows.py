@@ -218,9 +218,9 @@ def test_a_window_that_cannot_be_says_what_to_write(given: dict[str, Any], told:
 
 def test_the_time_and_the_reach_must_be_of_one_kind() -> None:
     numbers = ff.Plan({"n": ff.count(over=ff.window("7d", time="t"))})
-    with pytest.raises(TypeMismatch, match=r"the times are whole numbers.*last=28"):
+    with pytest.raises(TypeMismatch, match=r"time= has whole numbers.*last=28"):
         numbers.fit({"t": [1, 2]})
-    with pytest.raises(TypeMismatch, match=r"the times are dates or times.*'7d'"):
+    with pytest.raises(TypeMismatch, match=r"time= has dates or timestamps.*'7d'"):
         ff.Plan({"n": ff.count(over=ff.window(7, time="t"))}).fit({"t": at(1)})
     with pytest.raises(TypeMismatch, match="Parse text first"):
         ff.Plan({"n": ff.count(over=ff.window(time="t"))}).fit({"t": ["2024-01-01"]})

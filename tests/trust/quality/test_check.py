@@ -163,7 +163,7 @@ def test_the_time_of_a_check_is_passed() -> None:
         contract.check(data)
     with pytest.raises(ff.errors.InvalidPlan, match="Rename one of them"):
         contract.check({**data, "now": [1, 2]}, clock=dt.datetime(2024, 1, 2))
-    with pytest.raises(ff.errors.InvalidPlan, match="no rule reads a clock"):
+    with pytest.raises(ff.errors.InvalidPlan, match="the contract names no clock"):
         ff.Contract({"x": col("x") > 0}).check({"x": [1]}, clock=1)
 
 

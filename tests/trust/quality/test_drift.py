@@ -302,7 +302,9 @@ def test_a_reference_of_another_plan_is_refused() -> None:
     fitted, other = (
         plan.fit({"x": [k * up for k in range(100)]}, profile=True) for up in (1.0, 3.0)
     )
-    with pytest.raises(InvalidData, match="the profile has other edges or categories for 'x'"):
+    with pytest.raises(
+        InvalidData, match="the profile has another type, bins or categories for 'x'"
+    ):
         fitted.drift({"x": [1.0]}, reference=other.profile)
     other = ff.Plan({"y": col("x") * 2}).fit({"x": [k * 1.0 for k in range(100)]}, profile=True)
     with pytest.raises(InvalidData, match="reference=: the profile lacks 'x'"):

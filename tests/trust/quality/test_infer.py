@@ -195,7 +195,7 @@ def test_a_larger_share_of_missing_values_is_found_and_noise_is_not() -> None:
         ({"x": [None, None]}, {}, "no columns that rules can read"),
         ({"x": [1]}, {"key": "y"}, "no column 'y'"),
         ({"x": [1]}, {"exclude": ["z"]}, "no column 'z'"),
-        ({"x": [1], "y": [1]}, {"key": "x", "exclude": ["x"]}, "or exclude= names them"),
+        ({"x": [1], "y": [1]}, {"key": "x", "exclude": ["x"]}, "exclude= names the column 'x' too"),
     ],
 )
 def test_what_says_nothing_is_told(data: Any, options: Any, message: str) -> None:
@@ -267,7 +267,7 @@ def test_columns_of_many_values_are_told_by_a_sample(
         return learnt_of(rows, features)
 
     monkeypatch.setattr(infer, "SAMPLES", (320, 1024))
-    monkeypatch.setattr(infer, "learnt_of", counting)
+    monkeypatch.setattr(infer, "learn_expressions", counting)
     given: dict[str, Any] = {"data": table}
     if is_in_files:
         pq.write_table(table, tmp_path / "rows.parquet")

@@ -254,7 +254,7 @@ def test_a_profile_that_contradicts_itself_is_refused() -> None:
 
 def test_profiles_of_other_layouts_do_not_merge() -> None:
     a, b = _counted([1.0, 2.0]), _counted([1.0, 3.0])
-    with pytest.raises(InvalidData, match="other edges or categories"):
+    with pytest.raises(InvalidData, match="bins or categories"):
         merge_column_profiles(a, b)
     one = profile_of_columns({"x": a}, {}, 2)
     with pytest.raises(InvalidData, match="different columns"):
@@ -513,9 +513,13 @@ def test_a_profile_of_another_plan_is_refused() -> None:
     x = {"x": [1.0, 2.0]}
     fitted = ff.Plan({"f": col("x") * 2}).fit(x).record
     others = (
-        ({"f": col("x").is_null()}, x, "'f' is bool in it, but float64 here"),
+        ({"f": col("x").is_null()}, x, "'f' is bool in the profile, but float64 in the plan"),
         ({"g": col("x") * 2}, x, "it lacks the feature 'f'"),
-        ({"f": col("x").ordinal_encode()}, {"x": ["a"]}, "'x' is utf8 in it, but float64 here"),
+        (
+            {"f": col("x").ordinal_encode()},
+            {"x": ["a"]},
+            "'x' is utf8 in the profile, but float64 in the plan",
+        ),
     )
     for features, data, told in others:
         other = ff.Plan(features).fit(data, profile=True).profile

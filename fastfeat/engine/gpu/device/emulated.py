@@ -271,7 +271,10 @@ class EmulatedRuntime:
         if self._sanitizer == "thread":
             resident = max(1, min(resident, _MOST_THREADS // block))
             if block > _MOST_THREADS:
-                raise KernelFailed(f"kernel {kernel!r}: ThreadSanitizer takes blocks of 64 threads")
+                raise KernelFailed(
+                    f"kernel {kernel!r}: a block has {block} threads, but under ThreadSanitizer at "
+                    f"most {_MOST_THREADS} may run"
+                )
         self._seed += 1
         address = table.address if isinstance(table, Buffer) else table
         shape = (*grid, block, shared_bytes, resident, self._order, self._seed)

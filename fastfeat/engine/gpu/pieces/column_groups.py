@@ -235,7 +235,7 @@ def _nothing() -> None:
 
 NamedColumns = Mapping[str, tuple[Any, DType]]
 """By name: shape (n_rows,), an Arrow array or a DeviceArray, and its type."""
-ScanResultT = TypeVar("Found")
+ScanResultT = TypeVar("ScanResultT")
 
 
 def over_rows(

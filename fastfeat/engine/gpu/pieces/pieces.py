@@ -93,9 +93,9 @@ def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> f
     free, _ = runtime.memory()
     need = "needs" if fewest == 1 else "need"
     raise OutOfDeviceMemory(
-        f"{counted(fewest, 'row')} {need} {needed:,.0f} bytes of device memory, and {free:,} are "
-        f"free, of which one piece of the rows can use {SHARE_OF_MEMORY:.0%}. Compute fewer "
-        "features at a time, or free memory"
+        f"{counted(fewest, 'row')} {need} {needed:,.0f} bytes of device memory. {free:,} bytes are "
+        f"free, and the rows may use {SHARE_OF_MEMORY:.0%} of them. Compute fewer features at a "
+        "time, or free memory"
     )
 
 

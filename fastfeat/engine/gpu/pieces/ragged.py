@@ -25,7 +25,7 @@ KEPT_SHARE = 1 / 16
 """Share of the free memory for a column that stays on the device for its readers."""
 _OFFSET_BYTES = 8 + 1 / 8  # per row: its offset and its bit
 
-SpanResultT = TypeVar("Made")
+SpanResultT = TypeVar("SpanResultT")
 
 
 class Cost(NamedTuple):

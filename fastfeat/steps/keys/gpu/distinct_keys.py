@@ -167,8 +167,8 @@ def _together(
     n_keys = len(counts)
     if len(_pieces(runtime, columns, dtypes, n_keys).spans) > 1:
         raise OutOfDeviceMemory(
-            f"{n_keys:,} distinct keys, found in pieces of the rows, do not fit in device memory "
-            "at once. Use backend='cpu', free memory, or reduce the number of distinct keys"
+            f"{n_keys:,} distinct keys do not fit in device memory at once. Use backend='cpu', "
+            "free memory, or reduce the number of distinct keys"
         )
     whole = _of_rows(runtime, columns, dtypes, missing, (0, n_keys), counts)
     of_keys = np.append(numbers_in_host(runtime, whole.rows, n_keys), np.int32(-1))

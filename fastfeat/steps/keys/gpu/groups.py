@@ -87,8 +87,8 @@ def group_moments(
 ) -> GroupedMoments:
     """Return the moments of each group: counts, sums and extremes.
 
-    `groups` and `n_codes` are described in `grouped_scan.Round`. Raises OutOfDeviceMemory if the
-    states of all groups and 64 rows do not fit.
+    `groups` and `n_codes` are described in `grouped_scan.GroupedPass`. Raises OutOfDeviceMemory if
+    the states of all groups and 64 rows do not fit.
     """
     work = partial(find_groups, GroupedPass(runtime, task, groups, n_codes))
     return over_rows(runtime, columns, scratch_bytes(task), work)

@@ -30,7 +30,7 @@ from fastfeat.ir.parameters import ParameterValues
 from fastfeat.steps.lists.rows import element_type
 from fastfeat.steps.step import Argument
 
-ListResultT = TypeVar("Made")
+ListResultT = TypeVar("ListResultT")
 BIT_BYTES: float = 1 / 8
 
 

@@ -39,7 +39,7 @@ from fastfeat.steps.on_device import DeviceStep
 from fastfeat.steps.step import Argument, StepFailed
 from fastfeat.steps.text.rows import NOT_UTF8, kernel_params
 
-TextResultT = TypeVar("Made")
+TextResultT = TypeVar("TextResultT")
 DeviceTextFunction = Callable[[Runtime, ChunkedArray, ParameterValues], Any]
 _WORD_BYTES = 8
 

@@ -151,10 +151,10 @@ def pick_values(column: InOrder, bounds: Bounds, kind: int, n: int, least: int) 
 def time_since(
     column: InOrder, bounds: Bounds, kind: int, n: int, least: int, seconds: tuple[int, int] | None
 ) -> tuple[WindowResults, int | None]:
-    """Return, for a column of times, the time from the value that `pick_values` gives to the row's own.
+    """Return, for a column of times, the time from the value of `pick_values` to the row's own.
 
-    `pick_values` describes the other arguments. `seconds` is the factor and the divisor from ticks to
-    seconds; None for ticks. The second item is the number of the first row with a result beyond
+    `pick_values` describes the other arguments. `seconds` is the factor and the divisor from ticks
+    to seconds; None for ticks. The second item is the number of the first row with a result beyond
     int64, or None.
     """
     factor, parts = seconds or (1, 0)

@@ -118,7 +118,7 @@ def _tables_of(content: bytes) -> dict[str, Table]:
         table = pa.ipc.open_stream(pa.py_buffer(part)).read_all()
         table.validate(full=True)
         if len(part) != n_bytes or table.num_rows != n_rows or name in tables:
-            raise ArtifactError(f"the golden rows are damaged: {name!r} is incomplete")
+            raise ArtifactError(f"the golden rows are damaged: the part {name!r} is incomplete")
         tables[str(name)] = table
         start += n_bytes
     if start != len(content):
@@ -281,13 +281,17 @@ def check_golden(fitted: Fitted, backend: str = "cpu") -> int:
     kept = GoldenRows.from_bytes(fitted.golden)
     names = fitted.feature_names
     if kept.features.column_names != names:
-        raise ArtifactError("the golden rows have other features than the plan")
+        raise ArtifactError(
+            "the artifact is damaged: its golden rows have other features than its plan"
+        )
     try:
         found = _features(fitted, kept.made_up, backend)
     except BackendUnavailable:
         raise
     except FastfeatError as error:
-        raise ArtifactError(f"the golden rows cannot be computed: {error}") from error
+        raise ArtifactError(
+            f"the features of the golden rows cannot be computed: {error}"
+        ) from error
     for name in names:
         _compare(name, kept.features.column(name), found.column(name), backend)
     return len(kept)
@@ -301,7 +305,10 @@ def check_golden_if_any(fitted: Fitted) -> int:
 def _compare(name: str, kept: Any, found: Any, backend: str) -> None:
     """Raise `ArtifactError` with the first row in which a feature differs from the kept one."""
     if kept.type != found.type:
-        raise ArtifactError(f"golden rows: feature {name!r} is {found.type}, but was {kept.type}")
+        raise ArtifactError(
+            f"golden rows: feature {name!r} is {found.type} here, but was {kept.type} when the "
+            "artifact was saved"
+        )
     one, other = kept.combine_chunks(), found.combine_chunks()
     row = first_difference(one, other)
     if row is not None:

@@ -187,7 +187,7 @@ def test_other_learnt_values_are_found(path: Path) -> None:
 def test_other_features_and_types_are_refused(path: Path) -> None:
     loaded = ff.load(path).record
     narrow = with_features(loaded, scaled=pa.array([1.0] * 64, pa.float32()))
-    with pytest.raises(ArtifactError, match="feature 'scaled' is double, but was float"):
+    with pytest.raises(ArtifactError, match="feature 'scaled' is double here, but was float"):
         golden.check_golden(narrow)
     kept = GoldenRows.from_bytes(loaded.golden or b"")
     fewer = GoldenRows(kept.made_up, kept.features.select(["bin"]))
@@ -308,7 +308,7 @@ def test_a_defect_of_what_makes_rows_up_does_not_keep_a_plan_from_its_file(
     def fails(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr(golden, "made_up_rows", fails)
+    monkeypatch.setattr(golden, "generate_rows", fails)
     with pytest.warns(ff.errors.NoGoldenRows, match="ZeroDivisionError: of ours"):
         fitted.save(tmp_path / "plan.fastfeat")
     assert ff.load(tmp_path / "plan.fastfeat") == fitted
