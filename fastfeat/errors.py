@@ -294,7 +294,7 @@ class WarningHistory:
             self.kinds.add(kind)
 
     @contextmanager
-    def unheard(self) -> Generator[None]:
+    def suppress_warnings(self) -> Generator[None]:
         """Suppress fastfeat's warnings in the block.
 
         A kind that only occurs in the block counts as not given, and may be given later.

@@ -82,6 +82,10 @@ def _workload(n_columns: int, targets: tuple[Target, ...]) -> Workload:
         ),
         tolerance=Tolerance(1e-9, 1e-9, "sums in another order: 1e-9, + 1e-9"),
         targets=targets,
+        cause=(
+            "a column of its own takes Python about 20 us in fit and 20 us in the first transform; "
+            "NumPy has one matrix"
+        ),
         starts=n_columns == MOST_COLUMNS,
         memory=n_columns == MOST_COLUMNS,
     )

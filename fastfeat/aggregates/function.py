@@ -51,15 +51,18 @@ class ColumnSummary:
         moments: Exact moments, with at least the sums that the aggregates need (see `level_of`).
         order: Rank (from 0, ascending) to value, for at least the ranks that the aggregates need.
         powers: Sums of powers; None if no aggregate needs them, or there are no rows.
-        likeliest: Transformation ("yeo-johnson" or "box-cox") to the power with the largest
-            likelihood, None if there are no values. Only transformations that an aggregate needs.
+        most_likely_powers: Transformation ("yeo-johnson" or "box-cox") to the power with the
+            largest likelihood, None if there are no values. Only transformations that an aggregate
+            needs.
     """
 
     dtype: DType
     moments: Moments
     order: Mapping[int, AggregateNumber]
     powers: PowerSums | None = None
-    likeliest: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
+    most_likely_powers: Mapping[str, float | None] = field(
+        default_factory=dict[str, "float | None"]
+    )
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -82,16 +85,16 @@ class AggregateFunction:
         ranks: The ranks in [0, number of values) that `finalize` reads, from the number of values
             (at least 1), the number of rows and the parameters.
         parameters: The parameters of each call.
-        is_of_parts: Whether its arguments are the parts of a key, as for a vocabulary. Such an
+        takes_key_parts: Whether its arguments are the parts of a key, as for a vocabulary. Such an
             aggregate is learnt from all training rows, never per group.
         belongs: Returns whether a call's node that assigns training rows to folds fits the other
             parameters of the call. None for aggregates without folds.
         written: How a call is written in Python.
         called: The user's word for the learnt value, if `name` is not one; empty for `name`.
         tells_number: Whether its value reveals the number of values that it was learnt from.
-        grows: Whether its value grows with the number of rows.
-        of_many: `finalize` for many columns at once, from their moments, type and parameters; None
-            if each column is finalized alone.
+        grows_with_rows: Whether its value grows with the number of rows.
+        finalize_many: `finalize` for many columns at once, from their moments, type and parameters;
+            None if each column is finalized alone.
         n_rounds: Greatest number of passes over all rows when the rows come in chunks.
     """
 
@@ -102,13 +105,13 @@ class AggregateFunction:
     reference: Callable[[Sequence[Any], Params, DType], LearntValue]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
     parameters: Parameters = ()
-    is_of_parts: bool = False
+    takes_key_parts: bool = False
     belongs: Callable[[Aggregate], bool] | None = None
     written: PrintedForm = None
     called: str = ""
     tells_number: bool = True
-    grows: bool = False
-    of_many: Callable[[ManyMoments, DType, Params], Sequence[LearntValue]] | None = None
+    grows_with_rows: bool = False
+    finalize_many: Callable[[ManyMoments, DType, Params], Sequence[LearntValue]] | None = None
     n_rounds: int = 1
 
 

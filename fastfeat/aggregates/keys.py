@@ -129,7 +129,7 @@ class Vocabulary:
         return int(self.counts.sum()) + self.n_missing + self.n_rare
 
     @property
-    def is_as_unseen(self) -> NDArray[np.bool_]:
+    def is_too_rare(self) -> NDArray[np.bool_]:
         """Whether a key keeps its code but has too few rows to be used, shape (n_keys,)."""
         return self.counts < (0 if self.held is None else max(self.held.n_least, 1))
 
@@ -139,7 +139,7 @@ class Vocabulary:
         return self.n_rare > 0 or (self.held is not None and self.held.has_rare)
 
     @property
-    def n_columns_at_first(self) -> int:
+    def n_initial_columns(self) -> int:
         """The number of indicator columns before `drop=` leaves any out."""
         return len(self) + self.has_rare if self.held is None else self.held.n_columns
 
@@ -151,7 +151,7 @@ class Vocabulary:
         """
         found = self.cache.get(_COUNTS_OF_CODES)
         if found is None:
-            counts = np.where(self.is_as_unseen, 0, self.counts)
+            counts = np.where(self.is_too_rare, 0, self.counts)
             made = np.concatenate([[self.n_missing, 0], counts], dtype=np.int64)
             found = self.cache.setdefault(_COUNTS_OF_CODES, made)
         return found
@@ -182,11 +182,11 @@ def keep_earlier_codes(found: KeyCounts, params: Params, old: Vocabulary) -> Voc
     new, known = np.flatnonzero(places < 0), np.flatnonzero(places >= 0)
     kept = new[: _count_new_codes(found, dict(params), len(old), new)]
     n_least = math.ceil(_least(found, dict(params)))
-    held = EarlierLayout(len(old), old.n_columns_at_first, old.has_rare, n_least)
+    held = EarlierLayout(len(old), old.n_initial_columns, old.has_rare, n_least)
     plain = drop_rare_keys(found, params)
     if len(known) == len(old) and len(old) + len(kept) == len(plain):
         in_order = (places[: len(old)] == np.arange(len(old))).all()
-        if in_order and (plain.n_columns_at_first, plain.has_rare) == held[1:3]:
+        if in_order and (plain.n_initial_columns, plain.has_rare) == held[1:3]:
             return plain  # it has these codes by itself
     counts = np.zeros(len(old) + len(kept), np.int64)
     counts[places[known]] = found.counts[known]
@@ -354,7 +354,7 @@ FUNCTIONS = (
         _vocabulary_result,
         refuse_finalize,
         _vocabulary_reference,
-        is_of_parts=True,
+        takes_key_parts=True,
         called="categories",
         parameters=(
             MIN_FREQUENCY,
@@ -372,7 +372,7 @@ FUNCTIONS = (
                 "Maximum memory of `fit` for the categories, in bytes; more is an error",
                 MAX_MEMORY,
             ),
-            Parameter("missing", MISSING_PARTS, written_as=None),
+            Parameter("missing", MISSING_PARTS, user_name=None),
         ),
     ),
     AggregateFunction("mode", frozenset({"keys"}), _mode_result, refuse_finalize, _mode_reference),
@@ -382,6 +382,6 @@ FUNCTIONS = (
         any_to_integer,
         refuse_finalize,
         _n_unique_reference,
-        grows=True,
+        grows_with_rows=True,
     ),
 )

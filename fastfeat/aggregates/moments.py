@@ -215,8 +215,8 @@ FUNCTIONS = (
         any_to_integer,
         _count_finalize,
         _count_reference,
-        grows=True,
-        of_many=_counts,
+        grows_with_rows=True,
+        finalize_many=_counts,
     ),
     AggregateFunction(
         "null_count",
@@ -224,10 +224,12 @@ FUNCTIONS = (
         any_to_integer,
         _null_count_finalize,
         _null_count_reference,
-        grows=True,
-        of_many=_null_counts,
+        grows_with_rows=True,
+        finalize_many=_null_counts,
     ),
-    AggregateFunction("sum", frozenset({"sum"}), to_sum, _sum_finalize, _sum_reference, grows=True),
+    AggregateFunction(
+        "sum", frozenset({"sum"}), to_sum, _sum_finalize, _sum_reference, grows_with_rows=True
+    ),
     AggregateFunction(
         "mean",
         frozenset({"count", "sum"}),
@@ -235,7 +237,7 @@ FUNCTIONS = (
         _mean_finalize,
         _mean_reference,
         tells_number=False,
-        of_many=_means,
+        finalize_many=_means,
     ),
     AggregateFunction(
         "var",
@@ -244,7 +246,7 @@ FUNCTIONS = (
         _var_finalize,
         _var_reference,
         parameters=(DDOF,),
-        of_many=_variances,
+        finalize_many=_variances,
     ),
     AggregateFunction(
         "std",
@@ -253,7 +255,7 @@ FUNCTIONS = (
         _std_finalize,
         _std_reference,
         parameters=(DDOF,),
-        of_many=_deviations,
+        finalize_many=_deviations,
     ),
     AggregateFunction(
         "skew",
@@ -272,9 +274,9 @@ FUNCTIONS = (
         parameters=(BIAS, FISHER),
     ),
     AggregateFunction(
-        "min", frozenset({"min"}), same, _min_finalize, _min_reference, of_many=_least
+        "min", frozenset({"min"}), same, _min_finalize, _min_reference, finalize_many=_least
     ),
     AggregateFunction(
-        "max", frozenset({"max"}), same, _max_finalize, _max_reference, of_many=_greatest
+        "max", frozenset({"max"}), same, _max_finalize, _max_reference, finalize_many=_greatest
     ),
 )

@@ -327,7 +327,7 @@ def _by_definition(values: AggregateColumn, dtype: DType, method: LambdaMethod) 
 
 def _function(name: str, method: LambdaMethod) -> AggregateFunction:
     def finalize(summary: ColumnSummary, params: Params) -> float | None:
-        return summary.likeliest[method]
+        return summary.most_likely_powers[method]
 
     def reference(values: AggregateColumn, params: Params, dtype: DType) -> float | None:
         return _by_definition(values, dtype, method)

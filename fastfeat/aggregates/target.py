@@ -187,15 +187,15 @@ _OF_FOLDS: Parameters = (
         "Number of folds of the training rows; None if a column holds the folds",
         5,
         or_none=True,
-        written_as="folds",
+        user_name="folds",
     ),
-    Parameter("ordered", BoolChoice(), written_as=None),
+    Parameter("ordered", BoolChoice(), user_name=None),
     Parameter(
         "min_rows",
         Whole(2),
         "Minimum number of training rows per category; others count as unseen; None keeps all",
         None,
-        may_lack=True,
+        is_optional=True,
     ),
 )
 _SMOOTH = Parameter("smooth", _WEIGHT, "Number of rows of the prior added to each category")

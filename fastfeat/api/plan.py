@@ -536,16 +536,22 @@ class Plan:
         kept, given = None, checked_call_rows(data, rows, history, tables, backend)
         if contract is not None:
             given, kept = _check_contract(contract, given, in_passes=False)
-        old, form = stable_record(stable), {"to": to, "categories": categories}
+        old = stable_record(stable)
         if profile is False:
             from fastfeat.learn.fit import fit_transform
 
-            record, features = fit_transform(self.declaration, given, stable=old, **form)
+            record, features = fit_transform(
+                self.declaration, given, to=to, categories=categories, stable=old
+            )
         else:
             from fastfeat.trust.quality.profiling import fit_transform_profiled
 
             record, features = fit_transform_profiled(
-                self.declaration, given, profile=profile, stable=old, **form
+                *(self.declaration, given),
+                profile=profile,
+                to=to,
+                categories=categories,
+                stable=old,
             )
         return FittedPlan(self, replace(record, contract=kept) if kept else record), features
 

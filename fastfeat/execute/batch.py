@@ -135,7 +135,7 @@ class Batch:
         shared: Data shared by all selections from the same rows: programs, fold numbers, hashes.
         first_number: Number of the first row in messages to the user.
         numbers: Number of each row in the whole data, if these rows are a part of it; else None.
-        stands: Set on the `past` batch: which of its rows are history. None without history.
+        history_places: Set on the `past` batch: which of its rows are history; else None.
         programs: Programs of expressions, reused by later batches with the same types and learned
             values; None if the batch runs only once.
         orders: Data that backends cache for each order (time column and entity keys) of the rows
@@ -156,7 +156,7 @@ class Batch:
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any])
     first_number: int = 0
     numbers: Rows | None = None
-    stands: HistoryPlaces | None = None
+    history_places: HistoryPlaces | None = None
     programs: Programs | None = None
     orders: Orders = field(default_factory=dict[Call, dict[Any, Any]])
 
@@ -178,11 +178,13 @@ class Batch:
 
     def number_of(self, row: int) -> int:
         """Return the number of a row for messages: in the user's data, or a `HistoryRow`."""
-        if self.stands is not None:
-            place = row if self.stands.places is None else int(self.stands.places[row])
-            if place < self.stands.n_history:
+        if self.history_places is not None:
+            place = (
+                row if self.history_places.places is None else int(self.history_places.places[row])
+            )
+            if place < self.history_places.n_history:
                 return HistoryRow(place)
-            row = place - self.stands.n_history
+            row = place - self.history_places.n_history
         if self.numbers is not None:
             return learner.number_of(self.numbers, row)
         return self.first_number + (row if self.source is None else int(self.source.numbers[row]))

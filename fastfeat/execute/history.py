@@ -150,7 +150,7 @@ def with_past(
         found = row_identity.match_rows_by_id(row_id, earlier, batch.table)
         rows = pa.table({n: found.column(c, is_in_data=n in there) for n, c in joined.items()})
         places, stands = found.places, HistoryPlaces(earlier.num_rows, found.rows)
-    past = replace(batch, table=rows, made=of_tables, stands=stands)
+    past = replace(batch, table=rows, made=of_tables, history_places=stands)
     return replace(batch, past=past, places=places)
 
 

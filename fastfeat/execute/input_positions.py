@@ -33,13 +33,13 @@ class InputPositions:
         sources: Position of each input slot's column; some are made by steps that the call runs.
         columns: Indices of the table columns that come first in the batch; None for all.
         others: Slots that follow them: converted columns, and columns that tasks make.
-        made_of: Table columns that `others` read.
+        table_columns_read: Table columns that `others` read.
     """
 
     sources: InputPlaces
     columns: list[int] | None
     others: tuple[InputSlot, ...]
-    made_of: tuple[Column, ...]
+    table_columns_read: tuple[Column, ...]
 
 
 def reading_of(
@@ -93,7 +93,7 @@ def read_batch(reading: InputPositions, table: Any, made: Mapping[Node, Any]) ->
     direct = _one_batch(table, reading.columns) if reading.columns else None
     if direct is None and reading.columns:
         return None
-    given = {**made, **{node: table.column(node.name) for node in reading.made_of}}
+    given = {**made, **{node: table.column(node.name) for node in reading.table_columns_read}}
     arrays: list[Any] = [] if direct is None else direct.columns
     arrays += [_one_array(slot_column(slot, given)) for slot in reading.others]
     return pa.RecordBatch.from_arrays(arrays, list(map(str, range(len(arrays)))))

@@ -32,12 +32,12 @@ class IdCheck:
     Args:
         exchange: The exchange that brings rows with the same id together.
         row_id: The column of the id.
-        are_seen: Whether windows see the rows, so that each id may occur once only.
+        compares_rows: Whether windows see the rows, so that each id may occur once only.
     """
 
     exchange: Exchange
     row_id: str
-    are_seen: bool
+    compares_rows: bool
 
 
 def id_schema(plan: Plan, schema: Schema) -> Schema | None:
@@ -71,7 +71,7 @@ def counts_of_share(check: IdCheck, share: RowsWithHistory) -> Table:
     try:
         with using_threads(1):
             n_repeats = 0
-            if check.are_seen:
+            if check.compares_rows:
                 check_ids(check.row_id, table)
             else:
                 n_repeats, _ = check_alike(check.row_id, table, table.column_names)

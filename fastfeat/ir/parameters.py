@@ -69,9 +69,9 @@ class TypeName(NamedTuple):
 
 
 class ConstantValue(NamedTuple):
-    """A literal number, bool, text, date or time; with `may_miss` also None or NaN."""
+    """A literal number, bool, text, date or time; with `may_be_missing` also None or NaN."""
 
-    may_miss: bool = False
+    may_be_missing: bool = False
 
 
 class Several(NamedTuple):
@@ -116,7 +116,7 @@ ParameterType = (
     | Either
 )
 
-LITERAL = Either((ConstantValue(may_miss=True), Several(ConstantValue())))
+LITERAL = Either((ConstantValue(may_be_missing=True), Several(ConstantValue())))
 """A literal in a plan: a constant, possibly missing, or a tuple of constants."""
 
 
@@ -140,9 +140,9 @@ class Parameter(NamedTuple):
         about: Description for the docs, a sentence without its period.
         default: Default value.
         or_none: Whether its value in a plan may be None.
-        may_lack: Whether a call in a plan may omit it.
+        is_optional: Whether a call in a plan may omit it.
         hidden: Whether printed calls omit it if it has its default.
-        written_as: Name that users write; empty if it is the same as in a plan. None if only
+        user_name: Name that users write; empty if it is the same as in a plan. None if only
             operators set the parameter, never users.
     """
 
@@ -151,14 +151,14 @@ class Parameter(NamedTuple):
     about: str = ""
     default: Any = REQUIRED
     or_none: bool = False
-    may_lack: bool = False
+    is_optional: bool = False
     hidden: bool = False
-    written_as: str | None = ""
+    user_name: str | None = ""
 
     @property
     def takes_none(self) -> bool:
         """Whether a user may pass None; the plan then stores None or omits the parameter."""
-        return self.or_none or (self.may_lack and self.default is None)
+        return self.or_none or (self.is_optional and self.default is None)
 
 
 Belongs = Callable[[Call], bool]
@@ -214,7 +214,7 @@ def are_valid(parameters: Parameters, given: Params) -> bool:
             n_found += 1
             if not is_valid(parameter, values[parameter.name]):
                 return False
-        elif not parameter.may_lack:
+        elif not parameter.is_optional:
             return False
     return n_found == len(values)
 

@@ -101,7 +101,7 @@ class _Texts:
 
     def options(self, node: Call | Aggregate, without: Sequence[str] = ()) -> list[str]:
         _, parameters = _row_of(node)
-        unwritten = {one.name for one in parameters if one.written_as is None}.union(without)
+        unwritten = {one.name for one in parameters if one.user_name is None}.union(without)
         return options(parameters, tuple(one for one in node.params if one[0] not in unwritten))
 
     def of_changed(self, node: Node) -> str:

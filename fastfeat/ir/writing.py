@@ -115,7 +115,7 @@ def _option(parameter: Parameter | None, name: str, value: Any) -> str:
             return f"{name}={dict(value)!r}"
         except (TypeError, ValueError):  # the plan was altered by hand
             pass
-    return f"{parameter.written_as or name if parameter else name}={value_text(value)}"
+    return f"{parameter.user_name or name if parameter else name}={value_text(value)}"
 
 
 def _is_mapping(parameter: Parameter) -> bool:

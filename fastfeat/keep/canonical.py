@@ -285,16 +285,18 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
         raise _wrong_parameters(function, params)
     check_windows(function, args)
     if frame is None:
-        if len(args) != 1 and (not row.is_of_parts or not args):
+        if len(args) != 1 and (not row.takes_key_parts or not args):
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
         if "target" in row.primitives:
             raise ArtifactError(f"{function!r} is learnt per category, and no category is given")
-        if not row.is_of_parts and is_exploded(args[0]):
+        if not row.takes_key_parts and is_exploded(args[0]):
             raise ArtifactError(f"{function!r} learns from rows, not from elements of lists")
         return Aggregate(function, args, params, TRAINING)
     match args:
         case (_, Call("encode"), *more) if (
-            frame in _FRAMES and not row.is_of_parts and len(more) == ("target" in row.primitives)
+            frame in _FRAMES
+            and not row.takes_key_parts
+            and len(more) == ("target" in row.primitives)
         ):
             aggregate = Aggregate(function, args, params, _FRAMES[frame])
             check_groups(aggregate)

@@ -173,13 +173,13 @@ def _aggregate(row: AggregateFunction) -> JsonSchema:
     """Return the schema of an aggregate function, over all training rows or per group of a key."""
     common = {"aggregate": _NAME, "params": _params(row.parameters)}
     is_target = "target" in row.primitives
-    of_rows = _record({**common, "args": _places(1, None if row.is_of_parts else 1)})
+    of_rows = _record({**common, "args": _places(1, None if row.takes_key_parts else 1)})
     n_args = 3 if is_target else 2
     frames: JsonSchema = {"enum": ["groups", "groups_and_missing"]}
     of_groups = _record({**common, "args": _places(n_args, n_args), "frame": frames})
     if is_target:
         return of_groups
-    return of_rows if row.is_of_parts else _any_of([of_rows, of_groups])
+    return of_rows if row.takes_key_parts else _any_of([of_rows, of_groups])
 
 
 def _places(least: int, most: int | None) -> JsonSchema:
@@ -190,7 +190,7 @@ def _places(least: int, most: int | None) -> JsonSchema:
 def _params(parameters: Parameters) -> JsonSchema:
     """Return the schema of a node's parameters: a list of pairs [name, value], sorted by name."""
     ordered = sorted(parameters, key=lambda parameter: parameter.name)
-    choices = product(*([True, False] if one.may_lack else [True] for one in ordered))
+    choices = product(*([True, False] if one.is_optional else [True] for one in ordered))
     return _any_of(
         [
             _tuple([_entry(one) for one, is_there in zip(ordered, chosen, strict=True) if is_there])

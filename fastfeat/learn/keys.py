@@ -163,7 +163,7 @@ def learnt_groups(
 
 def _without(groups: Groups, vocabulary: Vocabulary) -> None:
     """Remove the group values of keys that are kept only for their codes: they count as unseen."""
-    gone = np.flatnonzero(vocabulary.is_as_unseen) + len(groups.values) - len(vocabulary)
+    gone = np.flatnonzero(vocabulary.is_too_rare) + len(groups.values) - len(vocabulary)
     groups.values[gone] = np.nan if groups.values.dtype.kind == "f" else 0
     groups.present[gone] = False
 

@@ -37,7 +37,7 @@ from fastfeat.progress import report_progress, show_progress
 @contextmanager
 def with_scratch(dataset: Dataset) -> Generator[Dataset]:
     """Yield the data set, with a temporary copy on disk if it is read often enough to pay off."""
-    if dataset.readings_that_pay is None:
+    if dataset.n_readings_to_pay_off is None:
         yield dataset
         return
     with scratch_file() as scratch:
@@ -62,7 +62,7 @@ def learn_in_passes(
     with use_budget(budget):
         sample = sample_for(learning)
         while learning.round is not None:
-            if learning.doubts and dataset.is_once:
+            if learning.doubts and dataset.is_one_shot:
                 raise infinite_value(learning.doubts[0], None, None)
             own = sample if learning.n_rows is None else None
             with explain_write_errors(folder, "states of the rows"):
@@ -169,14 +169,14 @@ def _read_again(learning: LearningRound, dataset: Dataset, then: Sequence[str]) 
     One more reading is enough if the system can keep the copy in free memory: no one waits for a
     disk then.
     """
-    if dataset.scratch is None or dataset.readings_that_pay is None:
+    if dataset.scratch is None or dataset.n_readings_to_pay_off is None:
         return []
     to_come = readings_to_come(learning)
     to_come.update(then)
     own = [name for name in learning.columns if to_come[name]]
     if dataset.bytes_of(own) <= (free_memory() or 0) // _SHARE_OF_FREE:
         return own
-    return [name for name in own if to_come[name] >= dataset.readings_that_pay]
+    return [name for name in own if to_come[name] >= dataset.n_readings_to_pay_off]
 
 
 def _spill(learning: LearningRound, state: PartState, room: StateRoom) -> None:

@@ -122,9 +122,9 @@ def resolve_purging(plan: Declaration, purge: Any, embargo: Any) -> Purging:
 
 def _without_zero(delay: Delay) -> Delay:
     """Return a delay or embargo without the clocks for which its length is zero."""
-    everywhere = delay.everywhere if delay.everywhere and delay.everywhere[0] else None
+    everywhere = delay.default_length if delay.default_length and delay.default_length[0] else None
     by_clock = {clock: length for clock, length in delay.by_clock.items() if length[0]}
-    return replace(delay, everywhere=everywhere, by_clock=by_clock)
+    return replace(delay, default_length=everywhere, by_clock=by_clock)
 
 
 def _delays_of_label(plan: Declaration) -> Iterable[Delay]:
@@ -187,19 +187,19 @@ def _column_of(time: Node, types: Mapping[Node, DType]) -> str | None:
 def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[PurgeReach]:
     """Return how far a delay reaches, for each clock that it applies to."""
     if delay.time is not None:
-        assert delay.everywhere is not None
-        length, unit = delay.everywhere
+        assert delay.default_length is not None
+        length, unit = delay.default_length
         return [PurgeReach(delay.time, unit, length + _wait(delay, unit, types), 0, delay.said_by)]
     found = [
         _by_clock(delay, name, length, times, types) for name, length in delay.by_clock.items()
     ]
-    if delay.everywhere is None:
+    if delay.default_length is None:
         return found
-    length, unit = delay.everywhere
+    length, unit = delay.default_length
     others = [t for t in times if _column_of(t, types) not in delay.by_clock]
     of_unit = [r for t in others if (r := _by(t, length, unit, delay.said_by, types)) is not None]
     if not of_unit and not found:
-        raise _other_unit(delay, delay.everywhere, times, types)
+        raise _other_unit(delay, delay.default_length, times, types)
     return [*found, *of_unit]
 
 
@@ -209,7 +209,11 @@ def _wait(delay: Delay, unit: str, types: Mapping[Node, DType]) -> int:
     column, longest = _column_of(delay.time, types), 0
     for name, waits in delay.seen.items():
         for one in waits:
-            found = one.everywhere if column is None else one.by_clock.get(column, one.everywhere)
+            found = (
+                one.default_length
+                if column is None
+                else one.by_clock.get(column, one.default_length)
+            )
             if found is None or found[1] != unit:
                 raise InvalidPlan(
                     f"cross_fit: {one.said_by} has no delay of {name!r} for {show(delay.time)}, "

@@ -250,7 +250,7 @@ class Live(Generic[Face]):
             prepared = self._process_prepared_row(events)
             if prepared is not None:
                 return self._noted(events, prepared)
-        if is_plain and not source and self._is_remembered_by_nobody(events):
+        if is_plain and not source and self._is_stateless_call(events):
             return self._noted(events, self._of_row(events))
         check_form(self._plans, to, out, categories=categories)
         row = one_row(self._state, events)
@@ -360,7 +360,7 @@ class Live(Generic[Face]):
         """
         try:
             broken = [self._held(row)[1] for row in rows] if self._judged else ()
-            found = self._answered_few(rows, keeps=keeps)
+            found = self._answer_few(rows, keeps=keeps)
         except FastfeatError:
             return None
         if found is not None:
@@ -370,7 +370,7 @@ class Live(Generic[Face]):
                 self._noted(row, features)
         return found
 
-    def _answered_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> list[Any] | None:
+    def _answer_few(self, rows: Sequence[dict[str, Any]], *, keeps: bool) -> list[Any] | None:
         if self._sees_none:
             if keeps and self._state.journal is not None:
                 return None
@@ -891,7 +891,7 @@ class Live(Generic[Face]):
         """Return whether the user passed one row as a dict, and no plan has windows."""
         return self._sees_none and is_one_row(given, self._state.lowered.asked)
 
-    def _is_remembered_by_nobody(self, given: Any) -> bool:
+    def _is_stateless_call(self, given: Any) -> bool:
         """Return whether one row was passed, no plan has windows, and no file records changes."""
         return self._state.journal is None and self._is_row_alone(given)
 

@@ -146,7 +146,7 @@ def check_parameters(operator: str, parameters: Parameters, **given: Any) -> dic
             if value is None and parameter.takes_none
             else _convert_parameter(operator, written, value, parameter.type)
         )
-        if not parameter.may_lack or value != parameter.default:
+        if not parameter.is_optional or value != parameter.default:
             found[parameter.name] = value
     return found
 
@@ -164,7 +164,7 @@ def parameters_of(function: str) -> Parameters:
 
 def written_parameter(parameters: Parameters, written: str) -> Parameter:
     """Return the record of the parameter that users write by this name."""
-    return next(one for one in parameters if (one.written_as or one.name) == written)
+    return next(one for one in parameters if (one.user_name or one.name) == written)
 
 
 def _convert_parameter(operator: str, name: str, value: Any, kind: ParameterType) -> Any:

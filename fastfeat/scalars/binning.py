@@ -27,7 +27,7 @@ CLOSED = Parameter(
     TextChoice(get_args(BinClosed)),
     "Edge that belongs to a bin: `left` for [a, b), `right` for (a, b]",
     "left",
-    may_lack=True,
+    is_optional=True,
 )
 
 

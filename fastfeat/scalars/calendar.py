@@ -56,14 +56,14 @@ ZONE = Parameter(
     FreeText(may_be_empty=False),
     "Time zone of the local time; None uses the column's own zone",
     None,
-    may_lack=True,
+    is_optional=True,
 )
 NAIVE = Parameter(
     "naive",
     TextChoice(("UTC",)),
     "Time zone of timestamps without one; with None, `tz` is an error for them",
     None,
-    may_lack=True,
+    is_optional=True,
 )
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")

@@ -224,14 +224,14 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         parameters=(
             Parameter(
                 "default",
-                ConstantValue(may_miss=True),
+                ConstantValue(may_be_missing=True),
                 "Result for values that the mapping lacks; without it they are an error",
                 or_none=True,
-                may_lack=True,
+                is_optional=True,
             ),
             Parameter(
                 "mapping",
-                Several(ValuePair(ConstantValue(), ConstantValue(may_miss=True))),
+                Several(ValuePair(ConstantValue(), ConstantValue(may_be_missing=True))),
                 "Mapping from values to numbers, bools or None (missing)",
             ),
         ),

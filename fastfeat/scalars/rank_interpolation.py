@@ -63,7 +63,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "interpolate_rank": ScalarFunction(
         _rank_type,
         _interpolate_rank,
-        parameters=(Parameter("margin", Real(0.0, 0.5), written_as=None),),
+        parameters=(Parameter("margin", Real(0.0, 0.5), user_name=None),),
         n_args=3,
         written=PLAIN,
         belongs=has_table,

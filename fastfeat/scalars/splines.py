@@ -197,7 +197,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         parameters=(
             DEGREE,
             EXTRAPOLATION,
-            Parameter("index", Whole(0, MOST_KNOTS + MOST_DEGREE - 2), written_as=None),
+            Parameter("index", Whole(0, MOST_KNOTS + MOST_DEGREE - 2), user_name=None),
         ),
         n_args=2,
         written=PLAIN,

@@ -71,8 +71,8 @@ def _delay_text(delays: Sequence[Delay]) -> str:
     """
     longest: dict[str, int] = {}
     for delay in delays:
-        if delay.everywhere is not None:
-            length, unit = delay.everywhere
+        if delay.default_length is not None:
+            length, unit = delay.default_length
             longest[unit] = max(length, longest.get(unit, 0))
     told = [length_text(length, unit) for unit, length in longest.items()]
     told += [text for delay in delays for text in delay.texts_by_clock]

@@ -58,7 +58,7 @@ def _copy_lines(dataset: Dataset, read_by_pass: Sequence[Sequence[str]]) -> Iter
 
     Yields nothing if no column is read often enough for a copy to save time.
     """
-    pays = dataset.readings_that_pay if dataset.parts else None
+    pays = dataset.n_readings_to_pay_off if dataset.parts else None
     n_read = Counter(name for columns in read_by_pass for name in columns)
     again = [name for name, n in n_read.items() if pays is not None and n - 1 >= pays]
     if not again:

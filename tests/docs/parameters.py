@@ -67,7 +67,7 @@ def _table(functions: Mapping[str, Parameters]) -> str:
     for names, parameters in _alike(functions):
         listed = ", ".join(f"`{name}`" for name in names)
         for parameter in parameters:
-            cells = (listed, f"`{parameter.written_as or parameter.name}`", *_told(parameter))
+            cells = (listed, f"`{parameter.user_name or parameter.name}`", *_told(parameter))
             lines.append(f"| {' | '.join(cells)} |")
             listed = ""
     return "\n".join(lines) + "\n"
@@ -77,7 +77,7 @@ def _alike(functions: Mapping[str, Parameters]) -> Iterator[tuple[list[str], Par
     """Yield the functions that have the same parameters, and these."""
     alike: dict[Parameters, list[str]] = {}
     for name, parameters in sorted(functions.items()):
-        written = tuple(one for one in parameters if one.written_as is not None)
+        written = tuple(one for one in parameters if one.user_name is not None)
         if written:
             alike.setdefault(written, []).append(name)
     for parameters, names in alike.items():

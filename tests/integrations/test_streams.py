@@ -89,7 +89,7 @@ def stream(
         "as_matrix": False,
     }  # fmt: skip
     made = contents_of(fitted, **given | contents)
-    columns = [*made.columns, *made.columns_if_there]
+    columns = [*made.columns, *made.optional_columns]
     found = rows_of(
         made, pieces_of(data, columns, piece_rows), CallRows(data, history=history, tables=tables)
     )

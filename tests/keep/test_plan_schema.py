@@ -238,7 +238,7 @@ def refused(node: Any, parameters: tuple[Parameter, ...]) -> Iterator[Any]:
     known = {one.name: one for one in parameters}
     for place, (name, _) in enumerate(node["params"]):
         others = [*node["params"][:place], *node["params"][place + 1 :]]
-        if not known[name].may_lack:
+        if not known[name].is_optional:
             yield {**node, "params": others}
         yield {**node, "params": sorted([*others, ["zz", node["params"][place][1]]], key=str)}
         yield {**node, "params": [*node["params"], node["params"][place]]}

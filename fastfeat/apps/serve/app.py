@@ -261,7 +261,7 @@ class Body:
         self._ended = False
 
     @property
-    def is_left(self) -> bool:
+    def has_rest(self) -> bool:
         """Whether a part of the body may still arrive that no handler will read."""
         announced = self.headers.get(b"content-length", b"0") != b"0"
         return not self._ended and (announced or b"transfer-encoding" in self.headers)
@@ -358,9 +358,9 @@ def _refusal_answer(error: Exception, route: str) -> tuple[Answer, str]:
 
 async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None:
     """Send an answer. If the caller is still sending the body, close the connection afterwards."""
-    if body.is_left and b"expect" not in body.headers:  # it waits before sending
+    if body.has_rest and b"expect" not in body.headers:  # it waits before sending
         await body.drain(0)
-    is_left = body.is_left
+    is_left = body.has_rest
     await send(
         {
             "type": "http.response.start",

@@ -89,5 +89,5 @@ class CheckedStream:
             twice = next(name for name in names if names.count(name) > 1)
             raise Refusal(400, "InvalidData", f"the column {twice!r} appears twice", column=twice)
         if not names and (known or not given.names):
-            raise self._reader.reads_none(given.names)
+            raise self._reader.no_column_error(given.names)
         return schema_with(given, names or given.names[:1])  # one column keeps n_rows

@@ -150,10 +150,10 @@ class ArtifactReplacer:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             try:
-                live = self._opening.opened_anew(old.live, new)
+                live = self._opening.open_for_plan(old.live, new)
             except FastfeatError:
                 if self._opening.path is not None:
-                    self._serve(self._opening.reopened(old.fitted), old.fitted, old)
+                    self._serve(self._opening.reopen(old.fitted), old.fitted, old)
                 raise
         self._serve(live, new, old)
         if self._opening.path is None:

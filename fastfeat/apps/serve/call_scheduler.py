@@ -84,12 +84,12 @@ class CallResult:
 
     Args:
         features: Features as a table, or for plain rows one float array per row; None for "update".
-        by: The served plan.
+        served_plan: The served plan.
         link: Audit link after the call (a hash that chains all changes); empty without a change.
     """
 
     features: Any
-    by: ServedPlan
+    served_plan: ServedPlan
     link: bytes = b""
 
 

@@ -37,7 +37,7 @@ def features_of(service: Service) -> Handler:
         checked_names(service.now, names)
         rows = arrow_rows(request.body, service.now.reader, service.limits.body)
         found = await service.features(rows, update=update)
-        wanted = checked_names(found.by, names)  # the plan may be a new one
+        wanted = checked_names(found.served_plan, names)  # the plan may be a new one
         return _arrow_answer(found, wanted)
 
     async def of_json(request: HttpRequest) -> Answer:
@@ -52,7 +52,7 @@ def features_of(service: Service) -> Handler:
             return _json_answer(few, few.features, None)
         table = service.now.reader.table(rows)
         found = await service.features(table, update=update)
-        wanted = checked_names(found.by, names)
+        wanted = checked_names(found.served_plan, names)
         return _json_answer(found, rows_of(_select(found.features, wanted)), wanted)
 
     async def answer(request: HttpRequest) -> Answer:
@@ -67,7 +67,7 @@ def _select(features: Table, wanted: Sequence[str] | None) -> Table:
 
 
 def _arrow_answer(found: CallResult, wanted: Sequence[str] | None) -> Answer:
-    headers = ((b"fastfeat-artifact", found.by.artifact.encode()),)
+    headers = ((b"fastfeat-artifact", found.served_plan.artifact.encode()),)
     if found.link:
         headers += ((b"fastfeat-audit", found.link.hex().encode()),)
     content = arrow_bytes(_select(found.features, wanted))
@@ -76,8 +76,8 @@ def _arrow_answer(found: CallResult, wanted: Sequence[str] | None) -> Answer:
 
 def _json_answer(found: CallResult, features: Any, wanted: Sequence[str] | None) -> Answer:
     document = {
-        "artifact": found.by.head,
-        "names": found.by.names if wanted is None else list(wanted),
+        "artifact": found.served_plan.head,
+        "names": found.served_plan.names if wanted is None else list(wanted),
         "features": features,
         "audit": _audit(found),
     }
@@ -149,7 +149,7 @@ def _rows(request: HttpRequest, service: Service, reader: RowReader) -> Table:
 
 
 def _update_answer(found: CallResult, rows: Table) -> Answer:
-    told = {"artifact": found.by.head, "rows": rows.num_rows, "audit": _audit(found)}
+    told = {"artifact": found.served_plan.head, "rows": rows.num_rows, "audit": _audit(found)}
     return Answer(write_json(told))
 
 

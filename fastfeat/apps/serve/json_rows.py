@@ -55,7 +55,7 @@ class RowReader:
             if (values := _values(rows, name, name in self.late)) is not None
         }
         if not arrays and self.columns:
-            raise self.reads_none(rows[0])
+            raise self.no_column_error(rows[0])
         for name in self.passed:
             if (values := _values(rows, name, False)) is not None:
                 arrays[name] = _passed_array(values, name)
@@ -81,13 +81,13 @@ class RowReader:
             if name in columns
         }
         if not arrays and self.columns:
-            raise self.reads_none(columns)
+            raise self.no_column_error(columns)
         arrays |= {
             name: _passed_array(columns[name], name) for name in self.passed if name in columns
         }
         return columns_table(arrays, n_rows)
 
-    def reads_none(self, given: Iterable[str]) -> Refusal:
+    def no_column_error(self, given: Iterable[str]) -> Refusal:
         """Return the error to raise for rows that have no column of the plan."""
         hints = ((name, did_you_mean(name, self.columns)) for name in given)
         near = next((f" They have {name[:60]!r}.{hint}" for name, hint in hints if hint), "")

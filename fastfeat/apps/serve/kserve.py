@@ -106,7 +106,7 @@ def infer(service: Service) -> Handler:
         _check_outputs(asked.get("outputs"))
         rows = _rows(asked.get("inputs"), served)
         found = await service.features(rows, update=update)
-        served = found.by
+        served = found.served_plan
         matrix = matrix_of(found.features.select(served.fitted.feature_names))
         datatype = _output_type(served)
         data = matrix.ravel() if datatype == "FP64" else matrix.astype(np.float32).ravel()

@@ -33,25 +33,25 @@ class PlainRow:
     """Converts plain rows to dicts for a live plan, and their features to JSON.
 
     Args:
-        converting: Name of each required column, with the function that converts its JSON values.
-        optional: The same for late columns, which a row may lack.
+        converters: Name of each required column, with the function that converts its JSON values.
+        late_converters: The same for late columns, which a row may lack.
         ids: Columns that are passed on unchanged; rows may lack them.
         writing: For each feature, the function that converts a float to a JSON value.
     """
 
-    converting: tuple[tuple[str, Converter], ...]
-    optional: tuple[tuple[str, Converter], ...]
+    converters: tuple[tuple[str, Converter], ...]
+    late_converters: tuple[tuple[str, Converter], ...]
     ids: tuple[str, ...]
     writing: tuple[Converter, ...]
 
     def read(self, row: Any) -> dict[str, Any]:
         """Return a JSON row as a dict for a live plan; raise NotPlain if it is not plain."""
         try:
-            found = {name: convert(row[name]) for name, convert in self.converting}
+            found = {name: convert(row[name]) for name, convert in self.converters}
             for name in self.ids:
                 if name in row:
                     found[name] = row[name]
-            for name, convert in self.optional:
+            for name, convert in self.late_converters:
                 found[name] = convert(row.get(name))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise NotPlain from None

@@ -227,7 +227,7 @@ class Process:
         self._failed: Exception | None = None
         self._flight: FlightServer | None = None
         self._wire: Wire | None = None
-        self._is_told_to_end = False
+        self._must_end = False
 
     def run(self) -> None:
         """Answer requests until told to end.
@@ -248,7 +248,7 @@ class Process:
         )
         try:
             with (
-                _end_on_signals(self._told_to_end),
+                _end_on_signals(self._end),
                 _with_short_thread_turns(),
                 self._where.bound() as listener,
             ):
@@ -259,7 +259,7 @@ class Process:
                         "anyone who can reach this address can request features and change the "
                         "state. To prevent this, set a token"
                     )
-                if self._is_told_to_end:
+                if self._must_end:
                     self._wire.end()
                 self._wire.run()
         finally:
@@ -267,9 +267,9 @@ class Process:
         if self._failed is not None:
             raise self._failed
 
-    def _told_to_end(self) -> None:
+    def _end(self) -> None:
         """End the server; works even before uvicorn, which handles signals, has started."""
-        self._is_told_to_end = True
+        self._must_end = True
         if self._wire is not None:
             self._wire.end()
 
@@ -288,13 +288,13 @@ class Process:
     async def _begin(self) -> None:
         """Load the plan and start to watch its files; an error here ends the server."""
         try:
-            await self._look_after()
+            await self._serve_plan()
         except Exception as error:  # raised by `run`, in the main thread
             self._failed = error
             assert self._wire is not None
             self._wire.end()
 
-    async def _look_after(self) -> None:
+    async def _serve_plan(self) -> None:
         service = self._service
         service.served = await service.work.apart(self._opened)
         if self._following is not None and self._following.note:
@@ -313,7 +313,7 @@ class Process:
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
             try:
-                found = await service.work.apart(following.renewed)
+                found = await service.work.apart(following.refresh)
             except StateError as error:
                 service.is_lost = True
                 if str(error) != told:
@@ -325,7 +325,7 @@ class Process:
                 continue
             if found.artifact != service.now.artifact:
                 self._said(f"artifact {found.artifact} is served")
-                for note in filter(None, (following.note, following.unwatched)):
+                for note in filter(None, (following.note, following.drift_problem)):
                     self._said(note)
             service.served = found
 

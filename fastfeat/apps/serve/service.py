@@ -124,8 +124,8 @@ class Service:
         except (NotPlain, NeedsTable):
             return None
         self.metrics.rows(kind, len(rows))
-        assert found.by.plain_row is not None
-        write, names = found.by.plain_row.written, found.by.columns
+        assert found.served_plan.plain_row is not None
+        write, names = found.served_plan.plain_row.written, found.served_plan.columns
         written = [write(one, names, k) for k, one in enumerate(found.features)]
         return replace(found, features=written)
 

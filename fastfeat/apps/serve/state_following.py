@@ -49,12 +49,12 @@ class StateFollowing:
     ) -> None:
         self._path = path
         self._given, self._digest = fitted, fitted_digest(fitted.record)
-        self._given_digest = self._digest
+        self._first_digest = self._digest
         self._most_rows, self._drift = most_rows, drift
         self._is_first = True
         self.note = ""
         """Why the served plan is not warm; "" if it is."""
-        self.unwatched = ""
+        self.drift_problem = ""
         """Why drift of the served plan is not measured, in a sentence; "" if it is."""
         self._follower: Follower | None = None
         self._read: _StateAndPlans | None = None
@@ -68,7 +68,7 @@ class StateFollowing:
         self._read = self._begun()
         return self._served(self._read)
 
-    def renewed(self) -> ServedPlan | None:
+    def refresh(self) -> ServedPlan | None:
         """Apply the changes that were written since the last call to the state.
 
         Returns the plan to serve from now on if the file was replaced or its writer changed the
@@ -80,12 +80,12 @@ class StateFollowing:
         if self._follower is None or self._read is None:
             return self.opened()
         try:
-            return self._changed(self._follower, self._read)
+            return self._apply_news(self._follower, self._read)
         except StateError:
             self._read = None  # the file may have been replaced, for example by a new state
             raise
 
-    def _changed(self, follower: Follower, read: _StateAndPlans) -> ServedPlan | None:
+    def _apply_news(self, follower: Follower, read: _StateAndPlans) -> ServedPlan | None:
         news = follower.news()
         if news.base is not None or _is_of_other_plans(news):  # a base may have other plans
             return self.opened()
@@ -115,7 +115,7 @@ class StateFollowing:
         profile (statistics of the training rows), which a state does not keep.
         """
         found = fitted_of(content)
-        return self._given if fitted_digest(found.record) == self._given_digest else found
+        return self._given if fitted_digest(found.record) == self._first_digest else found
 
     def _served(self, read: _StateAndPlans) -> ServedPlan:
         digests = {name: fitted_digest(fitted.record) for name, fitted in read.plans.items()}
@@ -138,12 +138,12 @@ class StateFollowing:
             self.note = warm(fitted, read.state.tables)
         self._is_first = False
         live = Live(read.plans, read.state)
-        self.unwatched = ""
+        self.drift_problem = ""
         if self._drift is not None:
             try:
                 live.watch(self._drift, plans=[name])
             except InvalidPlan as error:  # a monitor must not stop the features
-                self.unwatched = f"drift is no longer measured: {error}"
+                self.drift_problem = f"drift is no longer measured: {error}"
         return served_plan(live, fitted, self._most_rows, name=name)
 
 

@@ -63,10 +63,10 @@ class StateOpening:
             FastfeatError: The file, the history or the tables do not fit the plan.
         """
         if self.is_there:
-            return self.reopened(fitted)
+            return self.reopen(fitted)
         return self._opened(fitted, self.path, history, self.tables)
 
-    def opened_anew(self, live: Live, fitted: FittedPlan) -> Live:
+    def open_for_plan(self, live: Live, fitted: FittedPlan) -> Live:
         """Return a live plan for `fitted` with the state of `live`.
 
         If `live` has a file, it is closed.
@@ -79,7 +79,7 @@ class StateOpening:
         live.close()
         return self._opened(fitted, self.path, None, None)
 
-    def reopened(self, fitted: FittedPlan) -> Live:
+    def reopen(self, fitted: FittedPlan) -> Live:
         """Return a live plan for `fitted` with the state in the file, which must not be open."""
         return self._opened(fitted, self.path, None, None)
 

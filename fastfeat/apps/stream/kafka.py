@@ -265,7 +265,7 @@ class Producer:
             "queue.buffering.max.kbytes": max(1, buffer_bytes >> 10),
         }
         settings = _settings(_PRODUCER, kafka.options, kafka.producer) | own
-        self._lost: list[str] = []
+        self._rejected: list[str] = []
         self._refused = found.KafkaException
         self._producer = _client(
             found.Producer,
@@ -311,8 +311,8 @@ class Producer:
             StreamError: The broker rejected a message.
         """
         self._producer.poll(0)
-        if self._lost:
-            raise StreamError(f"the broker rejected a message: {self._lost[0]}")
+        if self._rejected:
+            raise StreamError(f"the broker rejected a message: {self._rejected[0]}")
 
     def n_partitions(self) -> dict[str, int] | None:
         """Return the number of partitions of each topic; None if the brokers do not answer.
@@ -333,12 +333,12 @@ class Producer:
 
     def _delivered(self, error: Any, message: Message) -> None:
         if error is not None:
-            self._lost.append(f"{message.topic()}:{message.partition()}: {error.str()}")
+            self._rejected.append(f"{message.topic()}:{message.partition()}: {error.str()}")
 
     def _failed(self, error: Any) -> None:
         _log_error(error)
         if error.fatal():
-            self._lost.append(error.str())
+            self._rejected.append(error.str())
 
 
 def _log_error(error: Any) -> None:

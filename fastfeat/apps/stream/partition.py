@@ -201,7 +201,7 @@ class EventPartition:
                 self.live.outcomes(given, **where)
 
         refused = apply_rows(self.live, call, OffsetSpan(source, rows.table, offsets, first, end))
-        dead += self._refusals(refused, rows, messages)
+        dead += self._refused_letters(refused, rows, messages)
         if dead:
             nothing = self._made(messages, rows, [], None, dead)
             for waiting in self._waiting:
@@ -285,7 +285,7 @@ class EventPartition:
         end = messages[-1].offset() + 1
         span = OffsetSpan(self.source, rows.table, offsets, messages[0].offset(), end)
         features, taken, refused = process_rows(self.live, span)
-        dead += ahead + self._refusals(refused, rows, messages)
+        dead += ahead + self._refused_letters(refused, rows, messages)
         return self._made(messages, rows, taken, features, dead)
 
     def _without_ahead(
@@ -349,7 +349,7 @@ class EventPartition:
         self._check_letters(dead)
         return rows, dead
 
-    def _refusals(
+    def _refused_letters(
         self, refused: Sequence[RefusedRow], rows: DecodedRows, messages: Sequence[Message]
     ) -> list[DeadLetter]:
         dead: list[DeadLetter] = []
@@ -362,7 +362,7 @@ class EventPartition:
                 self.live.count_late(each.error)
             message, row = messages[rows.message[each.row]], int(rows.within[each.row])
             if isinstance(each.error, FutureRow):
-                self.order.put_ahead(message.offset(), row)
+                self.order.record_ahead(message.offset(), row)
             dead.append(_letter(message, row, kind_of(each.error), str(each.error)))
         self._check_letters(dead)
         return dead

@@ -125,7 +125,7 @@ class StreamMember:
         try:
             self._serve_metrics()
             if self._prepare(stop):
-                self._consumer.subscribe(config.events.topic, self._opened, self._closed)
+                self._consumer.subscribe(config.events.topic, self._opened, self._close_revoked)
             while not stop.is_set():
                 self._turn()
             is_whole = True
@@ -250,7 +250,7 @@ class StreamMember:
             places = self._partitions.values()
             self._consumer.read({partition.place: partition.position for partition in places})
 
-    def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
+    def _close_revoked(self, numbers: Sequence[int], is_lost: bool) -> None:
         """Close partitions that were taken away from this member, all within one time limit."""
         until = time.monotonic() + _CLOSES_WITHIN_S
         for number in numbers:

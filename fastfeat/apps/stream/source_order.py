@@ -61,7 +61,7 @@ class SourceOrder:
         elif self._is_kept:
             self._write([source, end])
 
-    def put_ahead(self, offset: int, row: int) -> None:
+    def record_ahead(self, offset: int, row: int) -> None:
         """Record a row that was refused as ahead of the clock, before its dead letter is sent."""
         if (offset, row) not in self.ahead:
             self.ahead.add((offset, row))

@@ -282,12 +282,11 @@ def _end_of_round(
 def _summary(asked: Asked, found: Mapping[str, Any], n_rows: int) -> ColumnSummary:
     """Return the input of an output's aggregate functions, from the results of its parts."""
     order, count = dict[int, AggregateNumber](), 0
-    powers: PowerSums | None = None
+    powers: PowerSums | None = found.get(POWERS.name)
     if OF_RANKS in found:
         count, places, values = found[OF_RANKS]
         order = dict(zip(places, values, strict=True))
-    if POWERS.name in found:
-        powers = found[POWERS.name]
+    if powers is not None:
         count = powers.count
     if MOMENTS.name in found:
         moments = found[MOMENTS.name]

@@ -58,7 +58,7 @@ def learn_together(task: LearnTask) -> dict[int, Sequence[Any]]:
         found = [
             of_many(many, alike.dtype, params)
             for name, params in alike.functions
-            if (of_many := AGGREGATES[name].of_many) is not None
+            if (of_many := AGGREGATES[name].finalize_many) is not None
         ]
         results.update(zip(alike.outputs, zip(*found, strict=True), strict=True))
     return results
@@ -70,7 +70,7 @@ def _alike(program: Program, wanted: tuple[Functions, ...]) -> tuple[AlikeOutput
     numbers = {slot: k for k, slot in enumerate(program.inputs)}
     members: dict[tuple[DType, Functions], list[tuple[int, int]]] = {}
     known = {
-        functions: all(AGGREGATES[name].of_many is not None for name, _ in functions)
+        functions: all(AGGREGATES[name].finalize_many is not None for name, _ in functions)
         for functions in dict.fromkeys(wanted)
     }
     for k, (output, functions) in enumerate(zip(program.outputs, wanted, strict=True)):

@@ -89,7 +89,7 @@ class BlockContents:
         return list(dict.fromkeys(read))
 
     @property
-    def columns_if_there(self) -> list[str]:
+    def optional_columns(self) -> list[str]:
         """The columns that are read if the data has them: those that windows see, and row ids."""
         plan = self.fitted.plan
         further = [*plan.declaration.past_columns, *plan.declaration.row_ids]
@@ -221,7 +221,7 @@ def block_of(
             f"the data lacks {shortened(lacking)}, which the label is computed from. For rows to "
             "predict, pass label=False"
         )
-    table = read_columns(rows.data, contents.columns, contents.columns_if_there)
+    table = read_columns(rows.data, contents.columns, contents.optional_columns)
     block: Block = {}
     if contents.dense is not None:
         shape = (table.num_rows, len(contents.dense.feature_names))

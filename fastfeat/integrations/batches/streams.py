@@ -76,7 +76,7 @@ class TransformedRows:
 
     def reader(self) -> ReadPiece:
         """Return a function that reads a piece with the needed columns, for one pass."""
-        return self.pieces.reader([*self.contents.columns, *self.contents.columns_if_there])
+        return self.pieces.reader([*self.contents.columns, *self.contents.optional_columns])
 
 
 @dataclass(frozen=True, slots=True)

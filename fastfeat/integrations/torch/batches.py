@@ -165,7 +165,7 @@ class FeatureBatches(torch_data.IterableDataset):
     ) -> None:
         """Read the heads of files, and transform one row; the class describes the arguments."""
         contents = resolve_contents(fitted, label, codes, bags, keep, form, dtype)
-        columns = [*contents.columns, *contents.columns_if_there]
+        columns = [*contents.columns, *contents.optional_columns]
         pieces = pieces_of(
             data, columns, whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
         )

@@ -42,15 +42,15 @@ class Dataset:
     Args:
         schema: Columns that every part has; each type holds the values of all parts.
         parts: Parts in row order.
-        at_odds: For columns that parts do not share, the error to raise if they are read, by name.
-        is_once: Whether it can be read only once.
+        column_errors: By name, the error to raise if a column that not all parts have is read.
+        is_one_shot: Whether it can be read only once.
         scratch: Decoded columns on disk; None if there is no scratch copy.
     """
 
     schema: Schema
     parts: tuple[DatasetPart, ...]
-    at_odds: Mapping[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
-    is_once: bool = False
+    column_errors: Mapping[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
+    is_one_shot: bool = False
     scratch: Scratch | None = None
 
     @property
@@ -101,8 +101,8 @@ class Dataset:
             UnknownColumn: A part lacks a column that another part has.
         """
         for name in columns:
-            if name in self.at_odds:
-                error = self.at_odds[name]
+            if name in self.column_errors:
+                error = self.column_errors[name]
                 raise type(error)(*error.args)
 
     def check_unchanged(self) -> None:
@@ -112,7 +112,7 @@ class Dataset:
                 part.at.check_unchanged()
 
     @property
-    def readings_that_pay(self) -> int | None:
+    def n_readings_to_pay_off(self) -> int | None:
         """The number of further readings from which a scratch copy pays off; None if it never does.
 
         Writing a copy takes about half as long as decoding Parquet; parsing text takes longer.
@@ -133,7 +133,7 @@ class Dataset:
         The error says which path to pass instead.
         """
         for name in columns:
-            if name in self.schema.names or name in self.at_odds:
+            if name in self.schema.names or name in self.column_errors:
                 continue
             files = (part.name for part in self.parts if isinstance(part, FilePart))
             hint = hint_of_folders(name, files)
@@ -144,7 +144,7 @@ class Dataset:
 
     def check_passes(self, n_passes: int) -> None:
         """Raise InvalidData if data that can be read once would be read `n_passes` times."""
-        if self.is_once and n_passes > 1:
+        if self.is_one_shot and n_passes > 1:
             raise InvalidData(
                 f"{self.parts[0].name} can be read once, but its rows are needed "
                 f"{counted(n_passes, 'time')}. Pass files, or a function that opens it each time, "
@@ -264,7 +264,7 @@ def _of_once(reader: Any) -> Dataset:
         return unread.pop()
 
     parts = (OpenedPart(name, schema, open_once),)
-    return Dataset(_of_parts(parts).schema, parts, is_once=True)
+    return Dataset(_of_parts(parts).schema, parts, is_one_shot=True)
 
 
 def _of_files(files: Sequence[FileLocation]) -> Dataset:

@@ -130,7 +130,7 @@ def scan(
         [(0, 2), (2, 1)]
     """
     wanted = list(dataset.schema.names if columns is None else dict.fromkeys(columns))
-    dataset.check([*dataset.at_odds, *wanted] if columns is None else wanted)
+    dataset.check([*dataset.column_errors, *wanted] if columns is None else wanted)
     there = set(dataset.schema.names)
     names = [name for name in wanted if name in there]
     asked = most_bytes if callable(most_bytes) else lambda: most_bytes

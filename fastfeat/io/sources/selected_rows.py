@@ -43,7 +43,7 @@ class RowFlags:
             found.update(np.packbits(_flags(chunk)).tobytes() + b"\0")
         return found.hexdigest()
 
-    def inverted(self) -> RowFlags:
+    def invert(self) -> RowFlags:
         """Return the flags that select exactly the other rows."""
         return RowFlags(call("invert", self.bits))
 
@@ -98,7 +98,7 @@ def chosen_rows(dataset: Dataset, flags: RowFlags, name: str) -> Dataset:
     own = dataset.identity
     identity = None if own is None else [*own, (f"rows={flags.digest}", 0, None)]
     part = ChosenPart(name, dataset.schema, flags.n_chosen, identity, tables)
-    return Dataset(dataset.schema, (part,), dataset.at_odds)
+    return Dataset(dataset.schema, (part,), dataset.column_errors)
 
 
 def _count(flags: Any) -> int:

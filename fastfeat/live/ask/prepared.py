@@ -156,7 +156,7 @@ def prepared_ask(lowered: LivePlan) -> PreparedAsk:
             time, key = values[one.time], _key([values[at] for at in one.keys])
             if time is None or key is None:
                 return None
-            found = log.seen_of_key(k, key, time)
+            found = log.visible_rows_of_key(k, key, time)
             if found is None or len(found.places) >= MOST_ROWS:
                 return None
             if one.has_tie and _has_peers(found, time):

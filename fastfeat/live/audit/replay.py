@@ -60,7 +60,7 @@ def replay_state(
                 "the file: to='served.parquet'"
             )
     committed = read_last_commit(path_of(path))
-    with closing(Follower(path, checked=False)) as follower, follower.holding():
+    with closing(Follower(path, checked=False)) as follower, follower.pin_commit():
         key = follower.key
         if not key:
             raise StateError(

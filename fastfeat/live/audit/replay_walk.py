@@ -177,7 +177,7 @@ class Walk:
             follower = Follower(path, checked=False)
         except StateError as error:
             raise ReplayMismatch(None, None, str(error)) from None
-        with closing(follower), follower.holding():
+        with closing(follower), follower.pin_commit():
             if follower.head.digest != segment.digest or follower.head.base != past.first:
                 what = f"the archive segment {path} is not the one that the state file names"
                 raise ReplayMismatch(None, None, what)

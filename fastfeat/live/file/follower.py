@@ -210,7 +210,7 @@ class Follower:
         return entries, digest
 
     @contextmanager
-    def holding(self) -> Generator[None]:
+    def pin_commit(self) -> Generator[None]:
         """Make all reads inside the `with` block see one commit, also if others are written."""
         with self._snapshot():
             self._is_held = True

@@ -164,7 +164,7 @@ class Log:
             index.add(index.numbering.added(key), time)
         self._next = number + 1
 
-    def has_not(self, row_id: Any) -> bool:
+    def lacks_id(self, row_id: Any) -> bool:
         """Return True if certainly no row has this id, given in stored form.
 
         False if a row may have this id, or if rows have no ids.
@@ -254,7 +254,7 @@ class Log:
         index, limit = self._indexes[order], self._limit(n_rows)
         return gather(index, self.orders[order], asked, self._numbers.values, limit)
 
-    def seen_of_key(self, order: int, key: Any, time: int) -> EntityRows | None:
+    def visible_rows_of_key(self, order: int, key: Any, time: int) -> EntityRows | None:
         """Return the rows that the windows of one asking row can see in one order.
 
         None if some of them may have been dropped. `key` is the entity's key, as

@@ -89,7 +89,7 @@ def compute_arrival(
     """
     if not asks and not memory.lowered.kept:
         return ArrivalResults({}, {}, {}, here)
-    sight = memory.sight(here, alone=alone, check=check)
+    sight = memory.find_window_rows(here, alone=alone, check=check)
     if asks and wanted.row is not None and not keeps:
         row = memory.answer_row(wanted.row, sight)
         return ArrivalResults(results_of_row(row), {}, row.kept, sight.here)

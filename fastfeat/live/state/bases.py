@@ -31,7 +31,7 @@ def load(memory: StateMemory, base: Base) -> None:
         return
     rows = memory.with_ids(rows, begins=True)
     kept = {name: rows.column(name) for name in memory.lowered.kept}
-    here = memory.standing(rows, kept, add=True)
+    here = memory.place_stored_rows(rows, kept, add=True)
     if memory.log is None:
         return
     marks = {name: rows.column(name) for name in memory.marks}
@@ -57,7 +57,7 @@ def load_history(memory: StateMemory, history: Table) -> None:
     here = memory.here(rows, add=True, has_ids=False)
     kept: Mapping[str, Any] = {}
     if memory.lowered.kept:
-        sight = memory.sight(here, alone=False, check=lambda placed: None)
+        sight = memory.find_window_rows(here, alone=False, check=lambda placed: None)
         here, kept = sight.here, memory.answer(sight).kept
     is_answered: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
     if ANSWERED in rows.column_names:

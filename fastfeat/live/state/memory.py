@@ -111,7 +111,7 @@ class StateMemory:
         """A dict of column name to type, for stored window results and flags of answered rows."""
         return {**self.lowered.kept_types, **self.marks}
 
-    def know_ids(self, dtype: DType) -> None:
+    def create_log(self, dtype: DType) -> None:
         """Create the log, with ids of a type."""
         assert self.lowered.row_id is not None
         self._begin({**self.lowered.columns, self.lowered.row_id: dtype})
@@ -135,7 +135,7 @@ class StateMemory:
             if dtype.is_list:
                 raise TypeMismatch(f"row_id={row_id!r}: an id must be a single value, got {dtype}")
             if column.null_count < len(column):
-                self.know_ids(dtype)
+                self.create_log(dtype)
         known = self.id_type
         if known is not None:
             try:
@@ -174,7 +174,7 @@ class StateMemory:
         numbers = self.log.find(rows.column(row_id))
         return PlacedRows(rows, log, times, entities, numbers, self.tables, first)
 
-    def standing(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> PlacedRows:
+    def place_stored_rows(self, rows: Table, kept: Mapping[str, Any], *, add: bool) -> PlacedRows:
         """Return rows with their times and entities in all orders, from known window results.
 
         `kept` has those results by column name. With `add`, new entities get numbers.
@@ -184,12 +184,12 @@ class StateMemory:
             here = self._further(here, stage, kept, add=add)
         return here
 
-    def standing_at(self, numbers: Int64Array) -> PlacedRows:
+    def place_log_rows(self, numbers: Int64Array) -> PlacedRows:
         """Return the log rows with these numbers, and their times and entities in all orders."""
         assert self.log is not None
         rows = self.log.take(numbers, self.placed_by)
         kept = {name: rows.column(name) for name in self._placed_by}
-        return self.standing(rows, kept, add=False)
+        return self.place_stored_rows(rows, kept, add=False)
 
     def _further(
         self, here: PlacedRows, stage: LiveStage, kept: Mapping[str, Any], *, add: bool
@@ -283,7 +283,7 @@ class StateMemory:
         """Return the times of log rows in one order, in ticks."""
         return compute_order_values(self.lowered, log, self.tables, log, [order])[0].times
 
-    def sight(
+    def find_window_rows(
         self, here: PlacedRows, *, alone: bool, check: Callable[[PlacedRows], object]
     ) -> WindowRows:
         """Return rows with their times and entities in all orders, and the log rows that they see.
@@ -449,7 +449,7 @@ class StateMemory:
             latest = int(times.max(initial=NEVER, where=entities >= 0))
             self.watermarks[k] = max(self.watermarks[k], latest)
 
-    def caught_up(self, here: PlacedRows) -> None:
+    def drop_lowered_latest(self, here: PlacedRows) -> None:
         """Forget the lowered latest times of entities that again have a row as late as before."""
         for known, times, entities in zip(
             self.lowered_latest, here.times, here.entities, strict=True

@@ -126,7 +126,7 @@ def gather_arrival(
     if row_id is None:
         return found
     value = _id_of(row, row_id, memory.log.types[row_id])
-    if value is None or not memory.log.has_not(value):
+    if value is None or not memory.log.lacks_id(value):
         return None
     return found._replace(values={**found.values, row_id: value})
 
@@ -157,7 +157,7 @@ def asked_id_is_new(memory: StateMemory, row: Mapping[str, Any]) -> bool:
         return True
     assert memory.log is not None
     value = _id_of(row, row_id, memory.log.types[row_id])
-    return value is not None and memory.log.has_not(value)
+    return value is not None and memory.log.lacks_id(value)
 
 
 def store_arrival(memory: StateMemory, row: RowWithHistory, answered: PreparedAnswer) -> None:

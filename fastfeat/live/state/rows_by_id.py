@@ -187,7 +187,7 @@ def _standing(
     They are the rows `numbers`, and all later rows of their entities.
     """
     log = log_of(memory)
-    own = memory.standing_at(numbers)
+    own = memory.place_log_rows(numbers)
     is_placed = own.entities[order] >= 0
     asked, begins = own.entities[order][is_placed], own.times[order][is_placed]
     ends = np.full(len(asked), np.iinfo(np.int64).max)

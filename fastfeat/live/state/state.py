@@ -377,7 +377,7 @@ class LiveState:
             here = memory.here(rows, add=False, has_ids=has_ids, first=first)
             check_early(memory, here)
             cuts = memory.at_once(here)
-            sight = None if len(cuts) > 2 else self._sight_alone(here)
+            sight = None if len(cuts) > 2 else self._find_window_rows(here)
         if sight is None:  # between the parts, other threads may take their turns
             parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
             return joined(
@@ -514,12 +514,12 @@ class LiveState:
                 row = memory.with_ids(row)
             here = memory.here(row, add=False, has_ids=has_ids)
             check_early(memory, here)
-            return explain_in_memory(memory, self._sight_alone(here).here)
+            return explain_in_memory(memory, self._find_window_rows(here).here)
 
-    def _sight_alone(self, here: PlacedRows) -> WindowRows:
+    def _find_window_rows(self, here: PlacedRows) -> WindowRows:
         """Return rows that do not see each other, with the log rows that they see."""
         memory = self._memory
-        return memory.sight(here, alone=True, check=partial(check_early, memory))
+        return memory.find_window_rows(here, alone=True, check=partial(check_early, memory))
 
     def _applied(
         self, change: StateChange, wanted: ArrivalRequest
@@ -603,7 +603,7 @@ class LiveState:
         with self._commit(change, applied):
             memory.append(given.here, given.kept, is_answered=asks)
             memory.note_times(given.here)
-            memory.caught_up(given.here)
+            memory.drop_lowered_latest(given.here)
         return applied, given.results
 
     def _arrival_results(
@@ -654,7 +654,7 @@ class LiveState:
                 with self._commit(change, applied):
                     for run, given in zip(arrived.runs, pieces, strict=True):
                         if run.is_stored:
-                            memory.caught_up(given.here)
+                            memory.drop_lowered_latest(given.here)
                     self.late_counts.note(arrived.dropped)
             except BaseException:
                 if not self._is_changing:
@@ -751,10 +751,10 @@ class LiveState:
                 rows = memory.with_ids(change.rows, begins=True)
                 is_stored = pa.array(applied.stored)
                 kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
-                here = memory.standing(rows.filter(is_stored), kept, add=True)
+                here = memory.place_stored_rows(rows.filter(is_stored), kept, add=True)
                 memory.append(here, kept, is_answered=change.kind == "process")
                 memory.note_times(here)
-                memory.caught_up(here)
+                memory.drop_lowered_latest(here)
             case "outcomes" | "correct" | "remove" | "forget" | "table":
                 apply_checked(memory, change, applied)
             case "sweep":

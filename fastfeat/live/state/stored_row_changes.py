@@ -136,7 +136,7 @@ def check_removal(memory: StateMemory, change: StateChange) -> CheckedChange:
         raise InvalidPlan(f"remove: {describe_stored_window(memory.lowered)}")
     rows = memory.with_ids(change.rows)
     numbers = find_log_rows(memory, rows, "removals")
-    row, log = memory.standing_at(numbers), log_of(memory)
+    row, log = memory.place_log_rows(numbers), log_of(memory)
     is_latest = any(
         memory.clocks[k].held.kept is not None and bool((log.latest(k, entities) == times).any())
         for k, (entities, times) in enumerate(zip(row.entities, row.times, strict=True))
@@ -211,7 +211,7 @@ def _take_out(memory: StateMemory, numbers: Int64Array) -> None:
     removes a row.
     """
     log = log_of(memory)
-    before = memory.standing_at(numbers)
+    before = memory.place_log_rows(numbers)
     log.remove(numbers)
     for k, entities in enumerate(before.entities):
         for entity in entities[log.latest(k, entities) == NEVER].tolist():
@@ -226,7 +226,7 @@ def _lowering(memory: StateMemory, numbers: Int64Array, forgotten: str = "") -> 
     See `StateMemory.note_latest`.
     """
     log = log_of(memory)
-    before = memory.standing_at(numbers)
+    before = memory.place_log_rows(numbers)
     latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
     yield
     memory.note_latest(before, latest, forgotten)

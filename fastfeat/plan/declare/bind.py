@@ -184,7 +184,7 @@ def depends_on_equality(node: Node) -> bool:
         case Call(function):
             return SCALARS[function].tells_apart
         case Aggregate(function):
-            return AGGREGATES[function].is_of_parts
+            return AGGREGATES[function].takes_key_parts
         case _:
             return False
 
@@ -203,7 +203,7 @@ def _is_decimal(node: Node, types: Mapping[Node, DType]) -> bool:
 def _is_of_keys(node: Call | Aggregate) -> bool:
     """Return whether a function takes keys or their vocabulary, not one plain value per row."""
     if isinstance(node, Aggregate):
-        return AGGREGATES[node.function].is_of_parts
+        return AGGREGATES[node.function].takes_key_parts
     return SCALARS[node.function].of_keys
 
 

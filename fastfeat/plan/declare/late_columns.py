@@ -134,14 +134,14 @@ class Delay:
     """How long after its row a late column is known.
 
     Args:
-        everywhere: The length by any clock; None if not given.
+        default_length: The length by any clock; None if not given.
         by_clock: The length by each named clock (time column).
         said_by: The option that gives the delay, for messages: "label_delay=".
         time: If a window over later rows implies the delay, the time of that window.
         seen: Outcomes inside such a window, with their own delays.
     """
 
-    everywhere: Length | None = None
+    default_length: Length | None = None
     by_clock: Mapping[str, Length] = field(default_factory=dict[str, Length])
     said_by: str = "label_delay="
     time: Node | None = None
@@ -149,7 +149,7 @@ class Delay:
 
     def __bool__(self) -> bool:
         """Return whether any delay is given."""
-        return self.everywhere is not None or bool(self.by_clock)
+        return self.default_length is not None or bool(self.by_clock)
 
     @property
     def texts_by_clock(self) -> list[str]:

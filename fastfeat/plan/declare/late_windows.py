@@ -330,7 +330,7 @@ def _known_after(
 
 
 def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length:
-    found = delay.by_clock.get(clock.column, delay.everywhere)
+    found = delay.by_clock.get(clock.column, delay.default_length)
     if found is None:
         known = ", ".join(map(repr, delay.by_clock))
         raise Leakage(
@@ -350,7 +350,7 @@ def _length_ahead(
     by another clock, at most by the rounding. Outcomes of the last row in it are known even later.
     """
     assert delay.time is not None
-    assert delay.everywhere is not None
+    assert delay.default_length is not None
     seen = window_clocks.clock_of(delay.time)
     if seen is not None and seen.column == clock.column and types is not None:
         column_type = {seen.column: types[Column(seen.column)]}
@@ -362,7 +362,7 @@ def _length_ahead(
             "here. Use one column for both, or let one of them be the other after .dt.truncate() "
             "or .dt.date()"
         )
-    length, unit = delay.everywhere
+    length, unit = delay.default_length
     if seen.step is not None:
         length, unit = length * seen.step, "time"
     if delay.time is not time:

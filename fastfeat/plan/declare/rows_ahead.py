@@ -242,10 +242,10 @@ def refuse_rows_ahead(node: Aggregate | Call, ahead: Ahead) -> None:
             function, (argument, Call("encode", (*keys, vocabulary)), *_), _, GroupFrame()
         ):
             read = ahead.arguments.intersection(columns_of([argument]))
-            counts = AGGREGATES[function].grows or not _keeps_all(vocabulary)
+            counts = AGGREGATES[function].grows_with_rows or not _keeps_all(vocabulary)
         case Aggregate(function, (argument, *keys), _, GroupFrame()):
             read = ahead.arguments.intersection(columns_of([argument]))
-            counts = AGGREGATES[function].grows
+            counts = AGGREGATES[function].grows_with_rows
         case Call(_, (Call("encode", keys), *_)):
             read, counts = frozenset[str](), True
         case _:
@@ -337,7 +337,7 @@ def counted_keys(features: Mapping[str, Node]) -> dict[Call | Aggregate, tuple[N
         match node:
             case Aggregate(function, (argument, codes, *_), _, GroupFrame()):
                 pending.append(argument)
-                if AGGREGATES[function].grows and isinstance(codes, Call):
+                if AGGREGATES[function].grows_with_rows and isinstance(codes, Call):
                     found[node] = codes.args[:-1]
             case Call("category_count" | "category_share", (Call("encode", (*keys, _)), *_)):
                 found[node] = tuple(keys)

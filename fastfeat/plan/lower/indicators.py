@@ -84,7 +84,7 @@ def _indicators(
     keys = codes.args[-1].args
     texts = key_rows.category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
-    n_columns = vocabulary.n_columns_at_first
+    n_columns = vocabulary.n_initial_columns
     n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and n_columns == 2))
     for k, text in list(enumerate(texts))[n_dropped:]:
         yield f"_{text}", column(codes, first + k)

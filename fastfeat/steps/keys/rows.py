@@ -246,9 +246,9 @@ ENCODE = StepFunction(
             "Number of codes that unseen and rare categories share",
             1,
             hidden=True,
-            written_as="n_unseen_buckets",
+            user_name="n_unseen_buckets",
         ),
-        Parameter("missing", MISSING_PARTS, written_as=None),
+        Parameter("missing", MISSING_PARTS, user_name=None),
     ),
 )
 

@@ -377,7 +377,7 @@ ASOF_ROW = StepFunction(
             True,
             hidden=True,
         ),
-        Parameter("unit", UNIT, or_none=True, written_as=None),
+        Parameter("unit", UNIT, or_none=True, user_name=None),
     ),
     written=_text,
 )

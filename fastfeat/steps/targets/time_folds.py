@@ -185,8 +185,8 @@ TIME_FOLD_KNOWN = StepFunction(
     belongs=never,
     parameters=(
         N_FOLDS,
-        Parameter("delay", Whole(0, LONGEST), written_as=None),
-        Parameter("unit", UNIT, written_as=None),
+        Parameter("delay", Whole(0, LONGEST), user_name=None),
+        Parameter("unit", UNIT, user_name=None),
     ),
 )
 STEPS: dict[str, StepFunction] = {"time_fold": TIME_FOLD, "time_fold_known": TIME_FOLD_KNOWN}

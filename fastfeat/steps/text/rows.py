@@ -286,7 +286,7 @@ STEPS: dict[str, StepFunction] = {
         _bucket_count,
         belongs=_is_bucket_count,
         written=_bucket_text,
-        parameters=(Parameter("bucket", Whole(0), written_as=None),),
+        parameters=(Parameter("bucket", Whole(0), user_name=None),),
     ),
     "str.contains_literal": _row(
         "contains_literal",
@@ -303,7 +303,7 @@ STEPS: dict[str, StepFunction] = {
     ),
     "str.ends_with": _row(
         "ends_with",
-        (Parameter("pattern", FreeText(), "Plain text at the end", written_as="suffix"),),
+        (Parameter("pattern", FreeText(), "Plain text at the end", user_name="suffix"),),
         of_ascii=_with_pattern(str.endswith),
     ),
     "str.find_literal": _row(
@@ -344,7 +344,7 @@ STEPS: dict[str, StepFunction] = {
     ),
     "str.starts_with": _row(
         "starts_with",
-        (Parameter("pattern", FreeText(), "Plain text at the start", written_as="prefix"),),
+        (Parameter("pattern", FreeText(), "Plain text at the start", user_name="prefix"),),
         of_ascii=_with_pattern(str.startswith),
     ),
     "str.strip_chars": _row("strip_chars", _STRIPPED, of_ascii=_stripping(str.strip)),

@@ -570,8 +570,8 @@ _REACH = Whole(0, LONGEST)
 _MOMENT = Whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
 """Moments of the years 1 to 9999, in nanoseconds."""
 OF_ORDERS = (
-    Parameter("n_keys", Whole(0), written_as=None),
-    Parameter("has_tie", BoolChoice(), written_as=None),
+    Parameter("n_keys", Whole(0), user_name=None),
+    Parameter("has_tie", BoolChoice(), user_name=None),
 )
 
 STEPS: dict[str, StepFunction] = {
@@ -600,7 +600,7 @@ STEPS: dict[str, StepFunction] = {
                 or_none=True,
                 hidden=True,
             ),
-            Parameter("unit", UNIT, written_as=None),
+            Parameter("unit", UNIT, user_name=None),
         ),
     ),
     "order": StepFunction(
@@ -657,7 +657,7 @@ STEPS: dict[str, StepFunction] = {
                 0,
                 hidden=True,
             ),
-            Parameter("unit", UNIT, or_none=True, written_as=None),
+            Parameter("unit", UNIT, or_none=True, user_name=None),
         ),
     ),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},

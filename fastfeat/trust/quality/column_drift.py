@@ -158,13 +158,13 @@ class ComparedColumn:
         then: Profile of the training rows.
         now: Profile of other rows, with the same edges and categories.
         limits: Limits by name of figure.
-        not_judged: Why drift of the column does not count for the verdict; "" if it does.
+        reason_not_judged: Why drift of the column does not count for the verdict; "" if it does.
     """
 
     then: ColumnProfile
     now: ColumnProfile
     limits: Limit
-    not_judged: str = ""
+    reason_not_judged: str = ""
 
 
 def compared_columns(columns: Sequence[ComparedColumn]) -> list[ColumnDrift]:
@@ -176,7 +176,7 @@ def compared_columns(columns: Sequence[ComparedColumn]) -> list[ColumnDrift]:
 
 
 def _drift_of_column(column: ComparedColumn, apart: Distances | None) -> ColumnDrift:
-    then, now, limits, not_judged = column.then, column.now, column.limits, column.not_judged
+    then, now, limits, not_judged = column.then, column.now, column.limits, column.reason_not_judged
     kept = _mixed(np.flatnonzero(then.counts >= FREQUENT))
     p, q = counts_in_order(then, kept), counts_in_order(now, kept)
     most = N_GROUPS_OF_CATEGORIES if then.kind == "category" else N_GROUPS

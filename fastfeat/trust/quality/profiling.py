@@ -101,7 +101,7 @@ def _profile_of_fit(
         return profile_of_training_rows(fitted, prepared, wanted, None, NO_FEATURES)
     features, reason = None, ""
     try:
-        with fitted.told.unheard():  # fit has warned already
+        with fitted.told.suppress_warnings():  # fit has warned already
             features = _features_as_for_later_rows(fitted, prepared, training)
     except FastfeatError as error:  # a failing feature must not fail the fit
         reason = failure_reason(error)

@@ -164,9 +164,9 @@ def separate_dataset(judge: Judge, dataset: Dataset, layout: Layout) -> Quaranti
         RowsBreakRule: Accepted rows break a rule that only warns.
     """
     dataset.check_passes(3)  # the pass here, and one per group
-    dataset.check(list(dataset.at_odds))
+    dataset.check(list(dataset.column_errors))
     flags = _accepted_flags(judge, dataset)
-    others = flags.inverted()
+    others = flags.invert()
     rows = chosen_rows(dataset, others, "the quarantined rows")
     apart = _quarantined_pieces(judge, rows, others, is_text=layout.form in ("csv", "tsv"))
     if others.n_chosen == 0:

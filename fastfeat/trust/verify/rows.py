@@ -135,7 +135,7 @@ def rows_of_parts(
     most = _most_rows(fitted, schema_within(dataset.schema, columns), budget)
     if not window_nodes(fitted.nodes.values()):
         many, sample = _first_and_sample(dataset, columns, most, n_rows, budget)
-        return VerifiedRows(many, sample, None, None if dataset.is_once else dataset)
+        return VerifiedRows(many, sample, None, None if dataset.is_one_shot else dataset)
     datasets = [dataset, *([earlier] if earlier else [])]
     is_taken = _of_some_entities(fitted, rows.tables, datasets, most)
     many = _first(dataset, columns, most, is_taken, budget)

@@ -25,7 +25,7 @@ def test_steps_come_again_in_order_after_a_crash(tmp_path: Path) -> None:
     order = SourceOrder(path, {}, is_kept=True)
     for step in (("e:0", 10), ("o:0", 3), ("e:0", 20), ("t:1", 4)):
         order.step(*step)
-    order.put_ahead(15, 2)
+    order.record_ahead(15, 2)
     order.sync()
     again = SourceOrder(path, {"e:0": 10, "o:0": 1}, is_kept=True)
     assert list(again.steps) == [("o:0", 3), ("e:0", 20), ("t:1", 4)]

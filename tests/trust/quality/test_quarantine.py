@@ -147,4 +147,4 @@ def test_chosen_rows_are_a_data_set(chosen: list[list[bool]], start: int) -> Non
     ]
     assert found == list(enumerate(expected))[start:]
     assert flags.numbers(start, 3).tolist() == expected[start : start + 3]
-    assert flags.inverted().n_chosen == len(kept) - len(expected)
+    assert flags.invert().n_chosen == len(kept) - len(expected)

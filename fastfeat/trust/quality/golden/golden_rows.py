@@ -260,7 +260,7 @@ def _n_rows_of(fitted: Fitted, most: int = N_ROWS) -> int:
 def _features(fitted: Fitted, made: GeneratedRows, backend: str) -> Table:
     """Return a table of the features of generated rows, without columns that are passed through."""
     rows = CallRows(made.rows, None, made.history, made.tables, backend)
-    with fitted.told.unheard():  # a generated id may equal one from training
+    with fitted.told.suppress_warnings():  # a generated id may equal one from training
         features = transform(fitted, rows)
     names = fitted.feature_names
     return features.select(names).replace_schema_metadata(None).combine_chunks()
