@@ -364,13 +364,13 @@ TEXTS = (
 )
 WINDOW = 'ff.window(time="t", by="k", last=9)'
 KINDS = {  # the data, the features, other tables, and the most lines and modules
-    "scaler": ('{"x": x}', '{"a": col("x").standard_scale()}', "", 30_500, 170),
-    "imputer": ('{"x": x}', '{"a": col("x").impute("median")}', "", 31_000, 172),
-    "text": (TEXTS, '{"n": col("s").str.to_lowercase().str.len_chars()}', "", 31_000, 172),
-    "codes": (KEYED, '{"a": col("k").ordinal_encode()}', "", 34_500, 188),
-    "key": (KEYED, '{"a": col("x").mean(by="k")}', "", 38_000, 205),
-    "window": (KEYED, f'{{"a": col("x").mean(over={WINDOW})}}', "", 37_000, 197),
-    "asof": (KEYED, '{"a": ff.asof("w", by="k", time="t").col("x")}', '{"w": data}', 35_500, 195),
+    "scaler": ('{"x": x}', '{"a": col("x").standard_scale()}', "", 30_000, 168),
+    "imputer": ('{"x": x}', '{"a": col("x").impute("median")}', "", 30_300, 170),
+    "text": (TEXTS, '{"n": col("s").str.to_lowercase().str.len_chars()}', "", 29_800, 166),
+    "codes": (KEYED, '{"a": col("k").ordinal_encode()}', "", 33_000, 182),
+    "key": (KEYED, '{"a": col("x").mean(by="k")}', "", 36_800, 200),
+    "window": (KEYED, f'{{"a": col("x").mean(over={WINDOW})}}', "", 36_400, 190),
+    "asof": (KEYED, '{"a": ff.asof("w", by="k", time="t").col("x")}', '{"w": data}', 34_000, 188),
 }
 
 

@@ -80,6 +80,7 @@ def transform(
     orders: Orders | None = None,
     index: Any = None,
     first_row: int = 0,
+    prepares: bool = True,
 ) -> Any:
     """Return the features of rows, computed by a fitted plan in the form `to`.
 
@@ -93,9 +94,10 @@ def transform(
         orders: Data that backends cache for each order of the rows that windows see, to reuse.
         index: Index of all rows for a pandas frame; None for the index of the data, if any.
         first_row: Number of the first row in messages.
+        prepares: Whether all rows of a small batch may be computed in the prepared way.
     """
     data, tables, backend = rows.data, rows.tables, rows.backend
-    is_whole = rows.rows is None and not known and backend == "cpu" and type(to) is str
+    is_whole = prepares and rows.rows is None and not known and backend == "cpu" and type(to) is str
     is_plain = is_whole and not categories and to in ("arrow", "numpy")
     # by name: to compare types is a call more, of 30 that a small batch takes
     is_bits = fitted.matrix_dtype.name == "bfloat16"  # such a matrix is computed as bits

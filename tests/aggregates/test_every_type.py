@@ -296,7 +296,8 @@ def test_the_rule_of_types_says_what_binds(scope: str) -> None:
         for told, (feature, _) in SCOPES[scope](col(name)).items():
             if f"{told} of {name}" not in accepted(scope):
                 with pytest.raises(
-                    TypeMismatch, match=r"got|nothing between|cannot compute|cannot be keys"
+                    TypeMismatch,
+                    match=r"got|cannot interpolate between|cannot compute|cannot be keys",
                 ):
                     plan_of(scope, {"f": feature}).schema(schema, **beside)
 

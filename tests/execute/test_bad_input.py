@@ -38,7 +38,9 @@ def test_an_unknown_column_is_named_with_the_nearest():
         ff.Plan({"a": col("prize")}).fit(ROWS)
     with pytest.raises(UnknownColumn, match=r"no column 'prize' in the data. Did you mean 'price'"):
         ff.Plan({"a": col("prize")}).schema(ROWS.schema)
-    with pytest.raises(UnknownColumn, match=r"The columns are: 'price', 'n', 'city'"):
+    with pytest.raises(
+        UnknownColumn, match=r"no column 'zzz' in the data\. There are: 'price', 'n', 'city'"
+    ):
         ff.Plan({"a": col("zzz")}).schema(ROWS.schema)
 
 

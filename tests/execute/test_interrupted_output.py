@@ -256,7 +256,7 @@ def test_data_in_memory_is_not_known_again(folder: Path, monkeypatch: pytest.Mon
             fitted.transform_to(data, "of_memory")
     assert not (folder / ".of_memory.unfinished").exists()
     fitted.transform_to(data, "of_memory")
-    with pytest.raises(ff.errors.OutputError, match="only data in files can be checked"):
+    with pytest.raises(ff.errors.OutputError, match="can be checked only if the data is in files"):
         fitted.transform_to(data, "of_memory")
 
 

@@ -226,7 +226,7 @@ def test_twins_in_the_history_are_compared_by_what_windows_read() -> None:
     found = FITTED.transform(table_of(EVENTS[2:]), history=history)
     assert found["own"].to_pylist() == [7]
     gone = table_of([EVENTS[0] | {"y": None}] * 2 + [EVENTS[0]])
-    with pytest.raises(InvalidData, match=r"row 2: .* and col\(.y.\) is 1 here and None there"):
+    with pytest.raises(InvalidData, match=r"row 2: .*, but col\(.y.\) is 1 here and None there"):
         FITTED.transform(table_of(EVENTS[2:]), history=gone)
     floats = ff.Plan({"sum": X.sum(over=PAST)}, row_id="id")
     nan = {"id": [1, 1], "t": [0, 0], "card": ["c"] * 2, "x": [float("nan"), None]}

@@ -343,7 +343,7 @@ def test_rows_of_pieces_whose_dictionaries_do_not_go_together(entries: str) -> N
 def test_what_looks_at_rows_takes_such_dictionaries_too(entries: str) -> None:
     data = pa.table({"s": coded_in_pieces(entries), "t": [0] * 200, "id": [*range(200)]})
     seen = ff.Plan({"n": col("s").count(over=ff.window(time="t"))})
-    with pytest.warns(RowsRepeated, match="51 rows of it"):
+    with pytest.warns(RowsRepeated, match="history= repeats 51 rows of the data"):
         seen.fit(data.slice(99), history=data.slice(0, 150))
     labelled = ff.Plan({"t": col("t") + 1}, label="s")
     with warnings.catch_warnings():

@@ -195,7 +195,7 @@ def test_folds_are_given_as_to_cross_fit() -> None:
 
 def test_what_cannot_be_tested_is_an_error() -> None:
     table = events(100)
-    with pytest.raises(InvalidPlan, match="the plan has no label"):
+    with pytest.raises(InvalidPlan, match="the plan names no label, so leakage"):
         ff.leak_test(ff.Plan({"x": col("x")}), table)
     untyped: Any = ff.Plan({"x": col("x")}, label="y").fit(table)
     with pytest.raises(TypeMismatch, match=r"pass fitted\.plan"):

@@ -237,7 +237,7 @@ WINDOWS = ff.Plan(
 
 def test_windows_need_history_and_see_all_rows() -> None:
     fitted = WINDOWS.fit(EVENTS)
-    with pytest.raises(InvalidPlan, match=r"50 of each user, which see rows of other pieces"):
+    with pytest.raises(InvalidPlan, match=r"\(50 of each user\), which see rows of other pieces"):
         stream(EVENTS, fitted=fitted)
     expected = fitted.transform(EVENTS, history="batch", to="numpy").astype(np.float32)
     block = whole(stream(EVENTS, fitted=fitted, history="batch"))
@@ -301,7 +301,7 @@ def test_features_that_are_computed_are_taken_as_they_are() -> None:
         TransformedBlock(contents, block), Division(N, 32), ShuffleOptions(True, 0, 1)
     )
     check_bits(whole(made), fitted)
-    with pytest.raises(InvalidData, match="the label has 3 values, and the features 300 rows"):
+    with pytest.raises(InvalidData, match="the label has 3 values, but the features have 300 rows"):
         features_block(contents, features, [1, 2, 3])
 
 

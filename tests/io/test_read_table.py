@@ -365,7 +365,8 @@ def test_one_column_is_not_a_table(data):
 )
 @pytest.mark.parametrize("columns", [None, ["a"]])
 def test_data_without_columns_is_an_error(data, columns):
-    with pytest.raises(InvalidData, match="no column"):
+    told = "the dict of columns is empty" if isinstance(data, dict) else "no column"
+    with pytest.raises(InvalidData, match=told):
         read_table(data, columns)
 
 

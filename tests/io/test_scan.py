@@ -263,7 +263,7 @@ def test_types_that_differ_are_widened(tmp_path: Path, one: Any, other: Any, bot
 def test_value_that_is_none_of_the_wider_type_is_an_error(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [0.5]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"x": [2**53 + 1]}), tmp_path / "b.parquet")
-    with pytest.raises(InvalidData, match=r"b\.parquet: col\(.x.\) is int64 there and double"):
+    with pytest.raises(InvalidData, match=r"b\.parquet: col\(.x.\) is int64 here and double"):
         read(tmp_path)
 
 

@@ -84,7 +84,7 @@ def test_a_plan_that_leaks_is_refused_from_json_too():
         ("[" * 100_000, "not the JSON of a plan"),
         ('{"format": 2}', "format 2; this version reads 1. Update fastfeat"),
         ('{"format": true}', "format True"),
-        ('{"format": 1}', "lacks"),
+        ('{"format": 1}', "its entry 'dtype' is missing"),
         ("\ud800", "not the JSON of a plan"),
     ],
 )

@@ -101,7 +101,7 @@ def test_windows_of_all_rows_are_refused_before_rows_are_read(folder: Path) -> N
         yield table[:0]
         raise AssertionError("rows were read")
 
-    with pytest.raises(InvalidPlan, match=r"'x' sees all rows, .*: col\('x'\)\.mean\(over="):
+    with pytest.raises(InvalidPlan, match=r"'x' needs all rows at once: col\('x'\)\.mean\(over="):
         plan.fit_transform_to(never, "out")
     plan = ff.Plan({"x": col("x").mean(over=ff.window(7, by="shop", time="row"))})
     expected = plan.fit_transform("data", history="batch")[1]

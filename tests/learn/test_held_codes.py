@@ -68,7 +68,7 @@ def test_new_categories_get_codes_while_there_is_room() -> None:
 def test_other_bounds_may_be_written_and_too_few_are_refused() -> None:
     k = {"k": col("k").ordinal_encode()}
     assert values(refitted(k, k=col("k").ordinal_encode(min_frequency=4)), "k")[:4] == [2, 3, 4, 5]
-    with pytest.raises(InvalidPlan, match="at most 2 categories, and 3 have a code"):
+    with pytest.raises(InvalidPlan, match="max_categories=2, but 3 categories have a code"):
         refitted(k, k=col("k").ordinal_encode(max_categories=2))
     with pytest.raises(InvalidPlan, match="unseen categories is 2, but was 1"):
         refitted(k, k=col("k").ordinal_encode(n_unseen_buckets=2))

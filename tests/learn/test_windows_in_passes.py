@@ -181,7 +181,7 @@ def test_a_share_without_room_is_refused(
     monkeypatch.setattr(stage_work, "_WORK_BYTES", 1 << 40)
     monkeypatch.setattr(large_shares, "LARGE", large)  # 0: read in order of time, as far as it is
     plan = ff.Plan({"mean": FEATURES["mean"]})
-    told = r"the rows of one card, .* take \d+\.\d+ KiB, .* Give memory=\"\d+MiB\" or more"
+    told = r"all rows of one card must .* take \d+\.\d+ KiB, .* Give memory=\"\d+MiB\" or more"
     with pytest.raises(ff.errors.OutOfMemory, match=told):
         plan.fit(backwards, memory="64GiB")
     monkeypatch.setattr(stage_work, "_WORK_BYTES", 3)

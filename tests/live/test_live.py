@@ -137,7 +137,7 @@ def test_time_of_all_rows_is_given_beside_them() -> None:
     assert state.features(row, at=moment).tobytes() == wanted.tobytes()
     many = state.features(rows(1, 10).drop_columns(["ts"]), at=np.datetime64(moment), to="numpy")
     assert many[0].tobytes() == wanted.tobytes()
-    with pytest.raises(InvalidData, match=r"at=.*these have 'ts'"):
+    with pytest.raises(InvalidData, match=r"at=.*these rows have 'ts'"):
         state.features(rows(1, 10), at=moment)
     with pytest.raises(TypeMismatch, match="ts"):
         state.features(row, at="noon")

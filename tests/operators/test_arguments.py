@@ -131,7 +131,7 @@ LABEL = "The label is a column of the data: ff.Plan(..., label='y')"
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda: API.col("x", "y"), "col('x', 'y'): too many positional arguments. Write an"),
+        (lambda: API.col("x", "y"), "col('x', 'y'): too many positional arguments. Write one"),
         (lambda: API.Plan({"a": X}, "y"), "ff.Plan({'a': col('x')}, 'y'): too many positional"),
         (lambda: API.Plan({"a": X}, "y"), "Name the parameters: features=, label=, outcomes="),
         (lambda: API.Plan({"a": X}, labels="y"), "'labels'. Did you mean 'label'?"),

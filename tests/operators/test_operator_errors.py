@@ -44,7 +44,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.fill_nan(0), TypeMismatch, "fill_null()"),
     (lambda: X == None, TypeMismatch, "Use is_null()"),  # noqa: E711
     (lambda: X != None, TypeMismatch, "is_not_null()"),  # noqa: E711
-    (lambda: X == None, TypeMismatch, "with None gives missing"),  # noqa: E711
+    (lambda: X == None, TypeMismatch, "with None gives a missing value in every row"),  # noqa: E711
     (lambda: float("nan") == X, TypeMismatch, "with nan gives a missing value in every row"),
     (lambda: np.float64("nan") == X, TypeMismatch, "is_null()"),
     (lambda: pd.NaT == X, TypeMismatch, "is_null()"),
@@ -134,7 +134,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: X.cut(["1", "2"]), InvalidPlan, "one or more numbers"),
     (lambda: X.cut({1, 2}), InvalidPlan, "takes a list"),
-    (lambda: X.cut([0, 10**400]), InvalidPlan, "beyond 1.8e308"),
+    (lambda: X.cut([0, 10**400]), InvalidPlan, "takes no number larger than 1.8e308"),
     (lambda: X.qcut(True), InvalidPlan, "qcut(q=True)"),
     (lambda: X.qcut(np.True_), InvalidPlan, "takes a whole number"),
     (lambda: X.qcut(4.0), InvalidPlan, "qcut(q=4.0)"),
@@ -166,7 +166,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: columns({"a": "int64"}, "number"), InvalidPlan, "'number'"),
     (lambda: columns({"a": "int64"}, exclude="b"), ff.errors.UnknownColumn, "'b'"),
     (lambda: columns(3), TypeMismatch, "int"),
-    (lambda: ff.when("a"), TypeMismatch, "For a column write col('a'): col('a') > 0"),  # type: ignore
+    (lambda: ff.when("a"), TypeMismatch, "such as col('a') > 0, or write col('a')"),  # type: ignore
     (lambda: ff.when(X).then(1).when("a"), TypeMismatch, "write col('a')"),  # type: ignore
     (lambda: ff.when(X).then("a"), TypeMismatch, "Write col('a') for a column"),
     (lambda: ff.when(X).then(1).otherwise("b"), TypeMismatch, "Write col('b') for a column"),
@@ -271,7 +271,10 @@ BAD_TYPES: list[tuple[ff.Expr, str]] = [
         col("day").is_in(["2024-01-02"]),
         "is_in cannot look for '2024-01-02' in values of date32. Pass",
     ),
-    (col("t").impute("median"), "in impute() too: quantile(0.5, interpolation='lower')"),
+    (
+        col("t").impute("median"),
+        "interpolation='lower'), or 'higher' or 'nearest'. For impute(), pass",
+    ),
 ]
 
 

@@ -344,7 +344,7 @@ MISMATCHES = [
     (ff.coalesce(col("here"), col("there")), "one time zone"),
     (ff.coalesce(col("here"), col("us")), "has none"),
     (ff.coalesce(col("us"), col("span")), "cannot choose between"),
-    (col("date").cast(pa.timestamp("us", "UTC")), "has the time zone UTC"),
+    (col("date").cast(pa.timestamp("us", "UTC")), "A date is not a moment in UTC"),
     (col("us").cast("bool"), "Compare it instead"),
     (col("us").cast(pa.duration("us")), "cannot cast"),
     (col("us").cast(pa.timestamp("us", "Mars/Base")), "no time zone 'Mars/Base'"),

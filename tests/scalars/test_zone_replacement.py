@@ -230,7 +230,7 @@ def test_the_calls_that_are_advised_are_those_of_both_readings(
         ff.Plan({"f": part(of, **IN_ZONE)}).fit(rows)
     local = part(of.replace_time_zone(IN_ZONE["tz"]).dt)
     of_utc = part(of, **IN_ZONE, naive="UTC")
-    assert str(found.value).endswith(f"write {local!r}; for times of UTC {of_utc!r}")
+    assert str(found.value).endswith(f"write {local!r}; for UTC times write {of_utc!r}")
     for advised in (local, of_utc):
         ff.Plan({"f": advised}).fit(rows)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,77 +32,81 @@ from fastfeat.progress import is_progress_shown, report_progress
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 
-class InputPiece(NamedTuple):
-    """Rows [start, stop).
+class InputPieces(NamedTuple):
+    """Rows split into pieces, in each of which all inputs are contiguous in memory.
 
-    Each input is contiguous there: a chunk, and the first row's position in it.
+    Args:
+        starts, stops: First row of each piece and the row after its last, shape (n_pieces,).
+        words: The four words that tell a loop where each input is, shape (n_pieces, n_slots, 4).
+        owners: Objects that keep the memory of the inputs alive.
     """
 
-    start: int
-    stop: int
-    inputs: tuple[tuple[Chunk, int], ...]
+    starts: Int64Array
+    stops: Int64Array
+    words: Int64Array
+    owners: object
 
 
 def pieces(
-    chunks: Sequence[Sequence[Chunk]],
-    n_rows: int,
-    columns: Mapping[InputSlot, Any],
-    slots: Sequence[InputSlot],
-) -> Iterator[InputPiece]:
+    columns: Mapping[InputSlot, Any], n_rows: int, slots: Sequence[InputSlot]
+) -> InputPieces:
     """Split rows into pieces that begin at multiples of 64 and in which columns are contiguous.
 
     If a chunk ends inside a word of 64 rows, that word becomes a piece of its own, which is copied.
-    `chunks` holds the non-empty chunks of each of the columns `slots`.
+    Words are computed for all pieces at once: 100 chunks of 10,000 rows took twice the time of one
+    chunk when each piece had its own.
     """
-    if not n_rows:
-        return
-    ends = {end for parts in chunks for end in _ends(parts)}
+    chunks = [physical_chunks(columns[slot]) for slot in slots]
+    lengths = [tuple(chunk.length for chunk in parts) for parts in chunks]
+    layouts = dict.fromkeys(lengths)
+    ends = {end for layout in layouts for end in list(accumulate(layout))[:-1]}
     seams = {end - end % failure.WORD_ROWS for end in ends if end % failure.WORD_ROWS}
     whole = {end for end in ends if not end % failure.WORD_ROWS}
     breaks = whole | seams | {seam + failure.WORD_ROWS for seam in seams}
-    edges = sorted({0, n_rows, *(edge for edge in breaks if edge < n_rows)})
-    cursors = [_Cursor(parts) for parts in chunks]
-    for start, stop in pairwise(edges):
-        if start in seams and any(cursor.splits(start, stop) for cursor in cursors):
-            yield InputPiece(start, stop, tuple(_copied(columns[s], start, stop) for s in slots))
-        else:
-            yield InputPiece(start, stop, tuple(cursor.at(start) for cursor in cursors))
+    edges = np.array(sorted({0, n_rows, *(edge for edge in breaks if edge < n_rows)}), np.int64)
+    starts, stops = edges[:-1], edges[1:]
+    n_pieces, n_slots = len(starts), len(slots)
+    if not n_pieces or not n_slots:
+        return InputPieces(starts, stops, np.zeros((n_pieces, n_slots, 4), np.int64), chunks)
+    places = [_chunk_places(layout, starts) for layout in layouts]
+    number = {layout: k for k, layout in enumerate(layouts)}
+    of_slot = [number[layout] for layout in lengths]
+    first_chunks = np.cumsum([0, *map(len, chunks)])[:-1]
+    flat = np.array([chunk[:4] for parts in chunks for chunk in parts], np.int64)
+    index = np.array([place for place, _ in places]).reshape(-1, n_pieces)[of_slot].T
+    rows = np.array([row for _, row in places]).reshape(-1, n_pieces)[of_slot].T
+    words = flat[index + first_chunks]
+    kinds = [storage(slot.dtype) for slot in slots]
+    n_bytes = np.array([0 if kind == "bool" else np.dtype(kind).itemsize for kind in kinds])
+    words[:, :, 0] += rows * n_bytes
+    words[:, :, 1] += np.where(n_bytes == 0, rows, 0)
+    words[:, :, 3] += rows
+    split = [k for k, start in enumerate(starts.tolist()) if start in seams]
+    copies = [_copied(columns[slot], starts[split], stops[split]) for slot in slots if split]
+    for j, copied in enumerate(copies):
+        before = failure.WORD_ROWS * np.arange(len(split))
+        words[split, j, 0] = copied.values + before * n_bytes[j]
+        words[split, j, 1] = copied.value_bit_offset + (before if n_bytes[j] == 0 else 0)
+        words[split, j, 2] = copied.validity
+        words[split, j, 3] = copied.bit_offset + before
+    return InputPieces(starts, stops, words, (chunks, copies))
 
 
-def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
-    """Yield the row where each chunk ends, except the last."""
-    end = 0
-    for chunk in parts[:-1]:
-        end += chunk.length
-        yield end
+def _chunk_places(lengths: Sequence[int], starts: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return the chunk that has each start, and the row in it, for chunks of these lengths."""
+    first_rows = np.cumsum([0, *lengths])[:-1]
+    places = np.searchsorted(first_rows, starts, side="right") - 1
+    return places, starts - first_rows[places]
 
 
-@dataclass(slots=True)
-class _Cursor:
-    """Finds the chunk of a row in a column, for rows in ascending order."""
-
-    parts: Sequence[Chunk]
-    index: int = 0
-    start: int = 0
-
-    def at(self, row: int) -> tuple[Chunk, int]:
-        """Return the chunk that contains a row, and the row's position in it."""
-        while row >= self.start + self.parts[self.index].length:
-            self.start += self.parts[self.index].length
-            self.index += 1
-        return self.parts[self.index], row - self.start
-
-    def splits(self, start: int, stop: int) -> bool:
-        """Return whether rows [start, stop) span several chunks."""
-        chunk, offset = self.at(start)
-        return offset + (stop - start) > chunk.length
-
-
-def _copied(column: Any, start: int, stop: int) -> tuple[Chunk, int]:
-    joined = column.slice(start, stop - start).combine_chunks()
-    whole = joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
-    parts = physical_chunks(whole)
-    return parts[0], 0
+def _copied(column: Any, starts: Int64Array, stops: Int64Array) -> Chunk:
+    """Return some ranges of a column as one chunk; only the last has less than a word of rows."""
+    parts = [
+        column.slice(start, stop - start)
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
+    ]
+    chunks = [chunk for part in parts for chunk in part.chunks]
+    return physical_chunks(pa.chunked_array([pa.concat_arrays(chunks)]))[0]
 
 
 ROWS_PER_TASK = 1 << 17
@@ -192,9 +195,8 @@ def run(
     """
     bound = bound_program(program, constants)
     plan = bound.compiled
-    chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
-    kept = list(pieces(chunks, n_rows, columns, program.inputs))
-    tasks = [task for piece in kept for task in _tasks(bound, piece, targets, tile)]
+    kept = pieces(columns, n_rows, program.inputs)
+    tasks = list(_tasks(bound, kept, targets, tile))
     loops = plan.loops_address()
     statuses = _run_tasks(plan, loops, tasks, (owners, bound, kept))
     failed = next((k for k, status in enumerate(statuses) if status), None)
@@ -266,52 +268,37 @@ def _scratch_address(n_bytes: int) -> int:
 
 def _tasks(
     bound: BoundProgram,
-    piece: InputPiece,
+    inputs: InputPieces,
     targets: Sequence[OutputTarget],
     tile: Tile | None,
 ) -> Iterator[LoopCall]:
-    """Split a piece into tasks, each with its own table."""
+    """Split pieces into tasks, each with its own table."""
     words, places = bound.words(), bound.places
     if tile is not None:
         words[BLOCK_WORD] = tile.n_rows
-        first = tile.matrix + piece.start * tile.strides[0]
-        words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
-    words[places.input_words] = _input_words(piece, bound.compiled.program.inputs)[
-        places.input_slots
-    ]
-    words[places.output_words] = np.array(
-        [
-            (
-                t.values if t.in_tile else t.values + _offset(piece.start, t.n_bytes),
-                t.validity + piece.start // 8 if t.validity else 0,
-                0,
-                t.in_tile,
-            )
-            for t in targets
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 4)[places.outputs]
-    for first in range(0, piece.stop - piece.start, ROWS_PER_TASK):
-        n = min(ROWS_PER_TASK, piece.stop - piece.start - first)
-        yield LoopCall(words.copy(), first, n, piece.start)
+    values, n_bytes, validity, in_tile = _columns_of(targets)[:, places.outputs]
+    of_bits = (n_bytes == 0) & (in_tile == 0)
+    row_bytes, has_validity = n_bytes * (in_tile == 0), (validity != 0).astype(np.int64)
+    written = np.array([values, validity, np.zeros_like(values), in_tile]).T
+    for start, stop, read in zip(
+        inputs.starts.tolist(), inputs.stops.tolist(), inputs.words, strict=True
+    ):
+        if tile is not None:
+            first = tile.matrix + start * tile.strides[0]
+            words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
+        words[places.input_words] = read[places.input_slots]
+        written[:, 0] = values + start * row_bytes + (start // 8) * of_bits
+        written[:, 1] = validity + (start // 8) * has_validity
+        words[places.output_words] = written
+        for first in range(0, stop - start, ROWS_PER_TASK):
+            n = min(ROWS_PER_TASK, stop - start - first)
+            yield LoopCall(words.copy(), first, n, start)
 
 
-def _offset(row: int, n_bytes: int) -> int:
-    """Return the position of a row in a column, in bytes from its start; 8 bool rows are a byte."""
-    return row * n_bytes if n_bytes else row // 8
-
-
-def _input_words(piece: InputPiece, slots: Sequence[InputSlot]) -> Int64Array:
-    """Return the four words that tell a loop where each input of a piece is, shape (n_slots, 4)."""
-    rows: list[tuple[int, int, int, int]] = []
-    for (chunk, row), slot in zip(piece.inputs, slots, strict=True):
-        kind = storage(slot.dtype)
-        if kind == "bool":
-            values, bit = chunk.values, chunk.value_bit_offset + row
-        else:
-            values, bit = chunk.values + row * np.dtype(kind).itemsize, 0
-        rows.append((values, bit, chunk.validity, chunk.bit_offset + row))
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+def _columns_of(targets: Sequence[OutputTarget]) -> Int64Array:
+    """Return address, bytes of a value, address of the bitmap, and `in_tile` of all targets."""
+    rows = [(t.values, t.n_bytes, t.validity, t.in_tile) for t in targets]
+    return np.array(rows, np.int64).reshape(-1, 4).T
 
 
 def _first_failing_row(plan: CompiledProgram, loops: int, task: LoopCall) -> int:

@@ -382,7 +382,7 @@ def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
     given, other = kinds if known.unit == "time" else kinds[::-1]
     return Leakage(
         f"{show(told_of)}: {known.said_by}{known.given} is {given}, but {what} {other}. "
-        "Write both in the kind of the time. If there are times of both kinds, write one delay "
+        "Write both in the unit of the time. If there are times of both kinds, write one delay "
         f"for each: {known.said_by}{{'ts': '30d', 'day': 30}}"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.errors import InvalidData
+from fastfeat.errors import InvalidData, counted
 from fastfeat.io.arrow import ChunkedArray, call, options_of, pa
 from fastfeat.io.columns.regex import groups_of_replacement, without_groups
 from fastfeat.io.host_memory import host_memory
@@ -39,9 +39,9 @@ def check_growth(
     if found > n_bytes and _COPIES * found > max_memory:
         raise StepFailed(
             None,
-            f"{len(column):,} texts of {n_bytes:,} bytes become up to {found:,} bytes. Computing "
-            f"them takes up to {_COPIES * found:,}, more than max_memory={max_memory:,}. "
-            "Replace less, or raise max_memory",
+            f"{counted(len(column), 'text')} of {n_bytes:,} bytes would grow to up to {found:,} "
+            f"bytes. Computing this takes up to {_COPIES * found:,}, more than "
+            f"max_memory={max_memory:,}. Replace less, or raise max_memory",
             InvalidData,
         )
 

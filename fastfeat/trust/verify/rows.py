@@ -68,12 +68,11 @@ class SideInputs(NamedTuple):
     def transform(
         self, fitted: Fitted, rows: Any, *, backend: str = "cpu", to: str = "arrow"
     ) -> Any:
-        """Return the features of rows, computed without anything that earlier calls have cached."""
-        fitted.prepared.clear()
-        return transform(fitted, self.of(rows, backend), to=to)
+        """Return the features of rows, computed without the prepared way of small batches."""
+        return transform(fitted, self.of(rows, backend), to=to, prepares=False)
 
     def transform_again(self, fitted: Fitted, rows: Any) -> Any:
-        """Return the features of rows, computed with the caches of earlier calls."""
+        """Return the features of rows, computed in the prepared way if there is one."""
         return transform(fitted, self.of(rows))
 
     def of(self, rows: Any, backend: str = "cpu") -> CallRows:

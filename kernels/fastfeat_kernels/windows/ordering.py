@@ -428,10 +428,10 @@ def _is_dealt_in_order(codes: Int32Array, shift: int) -> bool:
 def _tie_keys(ties: WindowInput, dealt: Int64Array, present: Uint8Array | None) -> Int64Array:
     """Return keys that order ties: missing ones first, -0.0 as 0.0."""
     if ties.element.startswith("float"):
-        values = dealt.view(np.float64) + 0.0
-        bits = values.view(np.int64)
+        # as bits: addition would warn of signaling NaNs, such as in the memory of rows in no window
+        bits = np.where(dealt == -(2**63), np.int64(0), dealt)
         keys = bits ^ ((bits >> 63) & np.int64(2**63 - 1))
-        return np.where(np.isnan(values), np.int64(-(2**63)), keys)
+        return np.where(np.isnan(dealt.view(np.float64)), np.int64(-(2**63)), keys)
     if present is None:
         return dealt
     order = np.argsort(dealt, kind="stable")

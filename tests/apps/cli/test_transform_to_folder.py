@@ -56,7 +56,7 @@ def test_errors_name_options_and_leave_nothing(run: Run, many: Path) -> None:
     there = set(many.iterdir())
     command = ("transform", "plan.fastfeat", "days", "-o")
     for arguments, told in {
-        ("out", "--partition-by", "size"): "error: --partition-by: 'size' is float. Folders",
+        ("out", "--partition-by", "size"): "error: --partition-by: 'size' is float. Partition by",
         (
             "out",
             "--format",

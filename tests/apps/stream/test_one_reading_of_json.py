@@ -122,9 +122,9 @@ REFUSED: list[tuple[str, str]] = [
     ('{"i":01}', "not JSON"),
     ("{'i':1}", "not JSON"),
     ('{"i":1', "not JSON"),
-    ("[1]", "not JSON|no object|not one object"),
-    ("null", "no object|not one object"),
-    ("3", "no object|not one object"),
+    ("[1]", "not JSON|is not an object of column names|not one object"),
+    ("null", "is not an object of column names|not one object"),
+    ("3", "is not an object of column names|not one object"),
 ]
 
 

@@ -183,7 +183,9 @@ def test_no_room_for_the_rows_of_a_piece_gives_back_what_is_kept_first() -> None
     runtime = Counting(n_bytes=1000)
     with (
         emulated.use_runtime(runtime),
-        pytest.raises(OutOfDeviceMemory, match=r"64 rows need 1,0\d\d bytes .* [0-9,]+ are free"),
+        pytest.raises(
+            OutOfDeviceMemory, match=r"64 rows need 1,0\d\d bytes .* [0-9,]+ bytes are free"
+        ),
     ):
         plan.fit(DATA).transform(DATA, backend="emulated")
     assert runtime.n_given_back == 1

@@ -318,7 +318,9 @@ def test_two_pieces_share_the_memory_and_one_takes_all_where_two_do_not_fit() ->
     assert (alone.at_once, alone.n_rows) == (1, 64)
     assert pieces_of(runtime, 8, 1000, most_bytes=100).n_rows == 64
     assert [b for _, b in pieces_of(runtime, 8, 200, most_bytes=600).spans] == [64, 128, 192, 200]
-    with pytest.raises(OutOfDeviceMemory, match=r"64 rows need 128,000 bytes .* 100,000 are free"):
+    with pytest.raises(
+        OutOfDeviceMemory, match=r"64 rows need 128,000 bytes .* 100,000 bytes are free"
+    ):
         pieces_of(runtime, 2000, 1000)
 
 

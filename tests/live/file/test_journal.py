@@ -129,7 +129,7 @@ def test_one_writer_at_a_time(tmp_path):
     """
     told = _python(code)
     assert told.startswith("StateError")
-    assert f"in use by process {os.getpid()}:" in told
+    assert f"in use by process {os.getpid()}, and only one" in told
     journal.close()
     assert _python(code) == ""
     Journal.open(path).close()

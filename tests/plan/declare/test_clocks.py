@@ -281,7 +281,7 @@ LATE = {"label": "y", "label_delay": "30d"}
         ("ts", "30d", {"ts": "30d", "day": 30}, None),
         ("day", 29, {"ts": "30d", "day": 30}, r"offset=30 or more"),
         ("other", 30, {"ts": "30d", "day": 30}, r"for 'ts', 'day', but .* from 'other'"),
-        ("day", 30, "30d", "in the unit of the time"),
+        ("day", 30, "30d", "Write both in the unit of the time"),
         (col("day") + 3, 30, 30, None),
         (col("text").str.to_datetime("%Y-%m-%d"), "30d", {"text": "30d"}, None),
     ],

@@ -398,7 +398,7 @@ def test_folds_and_categories_beyond_the_memory_are_refused_before_it_is_asked_f
     plan = ff.Plan({"t": K.target_encode("y", folds=10, smooth=smooth)}, label="y")
     assert plan.fit(rows).n_rows == 1000
     monkeypatch.setattr(host_memory, "host_memory", lambda: 1_000_000)
-    told = r"10 folds of 1,002 categories take about [\d,]+ bytes, and this machine has 1,000,000"
+    told = r"10 folds of 1,002 categories need about [\d,]+ bytes, and this machine has 1,000,000"
     with pytest.raises(InvalidData, match=told):
         plan.fit(rows)
 

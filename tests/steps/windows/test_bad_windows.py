@@ -136,7 +136,7 @@ def test_durations_of_numpy_and_pandas_are_taken() -> None:
         (lambda: X.mean(over="k", by="k"), "use by= or over=, not both"),
         (lambda: X.mean(by=W), "takes the name of a column"),
         (lambda: X.impute("mean", by=W), "takes the name of a column"),
-        (lambda: API.asof("w", by=W, time="t"), "takes a name"),
+        (lambda: API.asof("w", by=W, time="t"), "takes the name of a column, a list"),
         (lambda: X + W, "of type Window cannot be part of an expression"),
         (lambda: X + pl.col("x"), "Write it with fastfeat.col instead of polars.col"),
         (lambda: API.when(W), "of type Window cannot be part of an expression"),

@@ -266,7 +266,9 @@ def test_what_is_no_rule_is_told() -> None:
         ff.Contract({})
     with pytest.raises(ff.errors.InvalidPlan, match="no rule reads"):
         ff.Contract({"x": col("x") > 0}, clock="now")
-    with pytest.raises(ff.errors.InvalidPlan, match="Rename it"):
+    with pytest.raises(
+        ff.errors.InvalidPlan, match=r"the same name as the type check .*\. Rename the rule"
+    ):
         ff.Contract({"x: int64": col("x") > 0}, types={"x": "int64"})
 
 

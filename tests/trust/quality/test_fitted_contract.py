@@ -132,7 +132,7 @@ def test_rows_are_set_apart_in_their_order(fitted: ff.FittedPlan) -> None:
         found, _ = fitted.transform(frame, on_violation="quarantine", to="pandas")
     assert list(found.index) == [7, 9]
     for odd in ({"rows": [0]}, {"out": np.zeros((1, 2)), "to": "numpy"}):
-        with pytest.raises(ff.errors.InvalidPlan, match="leave"):
+        with pytest.raises(ff.errors.InvalidPlan, match=f"Leave out {next(iter(odd))}="):
             fitted.transform(LATER, on_violation="quarantine", **odd)  # pyright: ignore[reportArgumentType]
 
 

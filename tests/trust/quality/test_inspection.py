@@ -157,8 +157,8 @@ def test_edges_and_rare_categories_of_a_profile_are_told(tmp_path: Path) -> None
     plan = ff.Plan({"scaled": col("x").standard_scale(), "code": col("k").hash(n_buckets=9)})
     plan.fit(ROWS, profile=True).save(tmp_path / "profiled")
     held = {of.of: of for of in ff.inspect(tmp_path / "profiled")["profile"].held}
-    assert "edges of bins" in held["input x"].told
-    assert "edges of bins" in held["feature scaled"].told
+    assert "bin edges" in held["input x"].told
+    assert "bin edges" in held["feature scaled"].told
     assert {of.remedy for of in held.values()} == {"fit without profile= leaves the profile out"}
     plan.fit(ROWS, profile=False).save(tmp_path / "bare")
     assert "profile" not in {part.name for part in ff.inspect(tmp_path / "bare").parts}
