@@ -365,7 +365,7 @@ TEXTS = (
 WINDOW = 'ff.window(time="t", by="k", last=9)'
 KINDS = {  # the data, the features, other tables, and the most lines and modules
     "scaler": ('{"x": x}', '{"a": col("x").standard_scale()}', "", 30_000, 168),
-    "imputer": ('{"x": x}', '{"a": col("x").impute("median")}', "", 30_300, 170),
+    "imputer": ('{"x": x}', '{"a": col("x").impute("median")}', "", 30_000, 170),
     "text": (TEXTS, '{"n": col("s").str.to_lowercase().str.len_chars()}', "", 29_800, 166),
     "codes": (KEYED, '{"a": col("k").ordinal_encode()}', "", 33_000, 182),
     "key": (KEYED, '{"a": col("x").mean(by="k")}', "", 36_800, 200),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several_columns
@@ -14,8 +14,10 @@ from fastfeat.ir.show import frame_options
 from fastfeat.ir.writing import SeveralWriter, Texts, Writer
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import compute_by_definition, compute_quantile
-from fastfeat.operators.keys import KeyColumns
 from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+
+if TYPE_CHECKING:
+    from fastfeat.operators.keys import KeyColumns
 
 INDICATOR = Parameter(
     "add_indicator",

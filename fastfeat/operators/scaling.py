@@ -8,7 +8,7 @@ mean; if the spread is very small compared with it, the column is constant.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
@@ -20,8 +20,10 @@ from fastfeat.operators import aggregates as learnt
 from fastfeat.operators import horizontal
 from fastfeat.operators.aggregates import compute_by_definition, compute_quantile
 from fastfeat.operators.cast import as_float
-from fastfeat.operators.keys import KeyColumns
 from fastfeat.operators.operator import Case, Operator, ReferenceColumn, check_parameters
+
+if TYPE_CHECKING:
+    from fastfeat.operators.keys import KeyColumns
 
 _PAIR = Several(Real(), least=2, most=2, rising=True)
 STANDARD_SCALE: Parameters = (

@@ -33,9 +33,9 @@ from fastfeat.aggregates.function import ranks_of
 from fastfeat.engine.cpu.kernels import runner
 from fastfeat.engine.cpu.part import OF_RANKS, Asked, OutputLearner, OutputResult
 from fastfeat.engine.learner import NextRound, PackedState, Rows
+from fastfeat.io import temporary_files
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.columns.column import physical_chunks
-from fastfeat.io.temporary_files import map_file, unnamed_file
 
 N_SAMPLE = 1 << 15  # keys at most; half as many at least, given enough rows
 N_PER_KEY = 2  # buckets per key: counts of 8 bytes take at most 1 MiB
@@ -324,9 +324,9 @@ def _at_place(runs: Sequence[Int64Array], place: int) -> int:
 def _spill(state: RankState, folder: Path) -> None:
     if isinstance(state, Extracted) and state.pieces:
         keys = np.sort(np.concatenate(state.pieces))
-        file = unnamed_file(folder)
+        file = temporary_files.unnamed_file(folder)
         file.append(keys)
-        state.runs.append(map_file(file, keys.dtype))
+        state.runs.append(temporary_files.map_file(file, keys.dtype))
         state.pieces.clear()
 
 
